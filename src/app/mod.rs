@@ -1,0 +1,245 @@
+//! What the program does for a front end: take a command, observe, plan, execute, and hand back what to say.
+//!
+//! Front ends (`cli`) build a [`Command`] and print an [`Outcome`]; neither knows of the other's words.
+
+use crate::model::{Name, Sectors};
+use crate::plan::request::Request;
+use crate::plan::world::World;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything beside the verb.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// `-g`: the group; without it the one that holds the named volume.
+    pub group: Option<Name>,
+    /// `--dry-run`: hand back the plan and do nothing.
+    pub dry_run: bool,
+    /// `-y`: a destructive default is meant.
+    pub yes: bool,
+    /// `-b`: do not wait for the copy.
+    pub background: bool,
+    /// `--timeout`: how long to wait for a lock, and for a copy.
+    pub timeout: Option<Duration>,
+}
+
+/// A disk as named on a command line: `[MEDIA=]DEVICE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedDevice {
+    /// Media name; by default `diskNN`.
+    pub media: Option<Name>,
+    /// The device.
+    pub device: PathBuf,
+}
+
+/// A verb with its operands.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// A change to volumes.
+    Change(Request),
+    /// `snapwait`.
+    SnapWait {
+        /// Which, all of them.
+        volumes: Vec<Name>,
+        /// Legs that have to be SNAPDONE on each.
+        mirrors: usize,
+    },
+    /// `group create`.
+    GroupCreate {
+        /// Its name.
+        name: Name,
+        /// Its first disks.
+        disks: Vec<NamedDevice>,
+        /// Initialise devices that carry a signature.
+        force: bool,
+        /// Size of the private area when it is not the default.
+        area: Option<Sectors>,
+    },
+    /// `group add`.
+    GroupAdd {
+        /// Which group.
+        name: Name,
+        /// The new disks.
+        disks: Vec<NamedDevice>,
+        /// Initialise devices that carry a signature.
+        force: bool,
+    },
+    /// `group remove-disk`.
+    GroupRemoveDisk {
+        /// Which group.
+        name: Name,
+        /// Which disk.
+        media: Name,
+    },
+    /// `group list`.
+    GroupList,
+    /// `group show`.
+    GroupShow(Name),
+    /// `group dump`.
+    GroupDump(Name),
+    /// `group destroy`.
+    GroupDestroy(Name),
+    /// `group import`.
+    GroupImport {
+        /// Which, by name or UUID.
+        name: String,
+        /// Also when another host has it, or disks are missing.
+        force: bool,
+    },
+    /// `group deport`.
+    GroupDeport(Name),
+    /// `disk list`.
+    DiskList,
+    /// `disk init`.
+    DiskInit {
+        /// The devices.
+        devices: Vec<PathBuf>,
+        /// Wipe signatures.
+        force: bool,
+        /// Size of the private area when it is not the default.
+        area: Option<Sectors>,
+    },
+    /// `print`.
+    Print(Vec<Name>),
+    /// `snapprint`.
+    SnapPrint(Vec<Name>),
+    /// `status`: one line for each group, and what needs attention.
+    Status,
+    /// `recover`.
+    Recover {
+        /// Only report.
+        check: bool,
+    },
+    /// `start --auto`: everything on this machine, at boot.
+    StartAuto,
+    /// `monitor`.
+    Monitor,
+}
+
+/// One thing that a command changed (or found already so).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The object, such as `g/v` or a device.
+    pub object: String,
+    /// What happened to it, such as `created`; a documented word.
+    pub action: &'static str,
+    /// Details for JSON (name → value) and, behind a colon, for people.
+    pub details: Vec<(&'static str, Detail)>,
+}
+
+/// A detail of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Detail {
+    /// Words.
+    Text(String),
+    /// A number without a unit, or in the unit that its name says.
+    Number(u64),
+    /// A size.
+    Size(Sectors),
+}
+
+/// What a changing command did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The changes in order. Empty: there was nothing to do.
+    pub changes: Vec<Change>,
+    /// What to know or type next (stderr for people).
+    pub notes: Vec<String>,
+}
+
+/// A disk for `disk list` and `group show`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskLine {
+    /// Where it is; `None` when it is missing.
+    pub device: Option<PathBuf>,
+    /// Identity, when it has one.
+    pub id: Option<crate::model::DiskId>,
+    /// Media name, when it is in a group.
+    pub media: Option<Name>,
+    /// The group's name, or its UUID when the configuration cannot be read.
+    pub group: Option<String>,
+    /// `online`, `free` (initialised, in no group), `missing`, `duplicate`, `error`.
+    pub state: &'static str,
+    /// Space for volumes.
+    pub size: Option<Sectors>,
+    /// What is odd about it.
+    pub remark: Option<String>,
+}
+
+/// A group for `group list`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupLine {
+    /// Its name.
+    pub name: String,
+    /// Its identity.
+    pub id: crate::model::GroupId,
+    /// `imported`, `deported`, `foreign` (another host has it), `refused` (split brain, duplicates).
+    pub state: &'static str,
+    /// Generation of its configuration.
+    pub generation: Option<u64>,
+    /// Disks present and in all.
+    pub disks: (usize, usize),
+    /// Volumes.
+    pub volumes: usize,
+    /// What is odd about it.
+    pub remark: Option<String>,
+}
+
+/// How full the metadata area of a group is, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fill {
+    /// Bytes that the present configuration takes.
+    pub used: u64,
+    /// Bytes that fit on the disk with the smallest area.
+    pub capacity: u64,
+}
+
+/// What a command hands back.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// It changed something, or found it done.
+    Done(Report),
+    /// `--dry-run`: what it would do, as lines for people (the first level) with detail lines below each.
+    Planned(crate::plan::view::PlanView),
+    /// `print`: these groups; when volumes were named only they are to be shown.
+    Layout(Vec<(World, Option<Fill>)>, Vec<Name>),
+    /// `snapprint`.
+    Relations(Vec<World>, Vec<Name>),
+    /// `group show`: one group with its disks and how full its metadata is.
+    Group(Box<World>, Vec<DiskLine>, Option<Fill>),
+    /// `group list`.
+    Groups(Vec<GroupLine>),
+    /// `disk list`.
+    Disks(Vec<DiskLine>),
+    /// Readable text as it is (`group dump`), which is a JSON document itself.
+    Dump(String),
+    /// `status` and `recover --check`: findings; none is good.
+    Findings(Vec<String>),
+}
+
+/// How a long copy stands, for a progress display.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The volume, as `g/v`.
+    pub object: String,
+    /// The legs being filled.
+    pub legs: Vec<Name>,
+    /// Copied.
+    pub done: Sectors,
+    /// In all.
+    pub total: Sectors,
+}
+
+/// What the application tells while it works. Front ends show it or not.
+pub trait Ui {
+    /// A line that a person should see now (stderr).
+    fn note(&self, text: &str);
+    /// Something is wrong but the command goes on (stderr).
+    fn warn(&self, text: &str);
+    /// Where the copies stand; called about twice a second while waiting, all running copies each time.
+    fn progress(&self, copies: &[Progress]);
+    /// The waiting is over.
+    fn progress_end(&self);
+    /// Asks before something destructive; without a terminal the answer is no.
+    fn confirm(&self, question: &str) -> bool;
+}

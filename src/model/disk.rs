@@ -1,0 +1,41 @@
+//! A disk of a group, and pieces of its space.
+
+use super::ids::DiskId;
+use super::name::Name;
+use super::units::Sectors;
+
+/// A disk as the group's configuration knows it. Where it is now (`/dev/…`) is an observation, not configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// Identity, also in the disk's own header.
+    pub id: DiskId,
+    /// Media name, unique in the group.
+    pub media: Name,
+    /// Where the space for volumes starts on the device (behind the private area).
+    pub data_start: Sectors,
+    /// How much space for volumes there is.
+    pub size: Sectors,
+}
+
+/// A piece of a disk's space. The offset counts from the start of the space for volumes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Extent {
+    /// The disk.
+    pub disk: DiskId,
+    /// Where it starts, from the disk's `data_start`.
+    pub start: Sectors,
+    /// How long it is; never zero.
+    pub length: Sectors,
+}
+
+impl Extent {
+    /// The first sector behind it.
+    pub fn end(&self) -> Sectors {
+        self.start.saturating_add(self.length)
+    }
+
+    /// Whether two pieces share a sector.
+    pub fn overlaps(&self, other: &Extent) -> bool {
+        self.disk == other.disk && self.start < other.end() && other.start < self.end()
+    }
+}

@@ -1,0 +1,86 @@
+//! A disk group: the unit of configuration, of commitment and of locking.
+
+use super::disk::{Disk, Extent};
+use super::ids::{DiskId, GroupId, HostId, VolumeId};
+use super::name::Name;
+use super::volume::{Plex, Volume};
+use crate::error::{Error, Result};
+
+/// The whole configuration of a group, as every disk of it holds it. The generation belongs to the copy on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Identity.
+    pub id: GroupId,
+    /// Unique among the imported groups of a machine.
+    pub name: Name,
+    /// The machine that uses it; `None` when it is deported.
+    pub host: Option<HostId>,
+    /// Its disks.
+    pub disks: Vec<Disk>,
+    /// Its volumes and snapshot volumes.
+    pub volumes: Vec<Volume>,
+}
+
+impl Group {
+    /// A group without anything in it.
+    pub fn new(name: Name, host: HostId) -> Group {
+        Group { id: GroupId::random(), name, host: Some(host), disks: Vec::new(), volumes: Vec::new() }
+    }
+
+    /// `group/volume`, as messages name an object.
+    pub fn path(&self, volume: &Name) -> String {
+        format!("{}/{volume}", self.name)
+    }
+
+    /// The disk with this identity.
+    pub fn disk(&self, id: DiskId) -> Option<&Disk> {
+        self.disks.iter().find(|d| d.id == id)
+    }
+
+    /// The disk with this media name.
+    pub fn disk_named(&self, media: &Name) -> Result<&Disk> {
+        self.disks.iter().find(|d| d.media == *media).ok_or_else(|| {
+            Error::not_found(format!("group '{}' has no disk '{media}'", self.name))
+                .on(format!("{}/{media}", self.name))
+                .hint(format!("see 'breakoff group show {}'", self.name))
+        })
+    }
+
+    /// The volume with this identity.
+    pub fn volume(&self, id: VolumeId) -> Option<&Volume> {
+        self.volumes.iter().find(|v| v.id == id)
+    }
+
+    /// The volume with this identity, to be changed.
+    pub fn volume_mut(&mut self, id: VolumeId) -> Option<&mut Volume> {
+        self.volumes.iter_mut().find(|v| v.id == id)
+    }
+
+    /// The volume with this name.
+    pub fn volume_named(&self, name: &Name) -> Result<&Volume> {
+        self.volumes.iter().find(|v| v.name == *name).ok_or_else(|| {
+            Error::not_found(format!("group '{}' has no volume '{name}'", self.name))
+                .on(self.path(name))
+                .hint(format!("see 'breakoff -g {} print'", self.name))
+        })
+    }
+
+    /// The plex with this name and the volume that it belongs to.
+    pub fn plex_named(&self, name: &Name) -> Result<(&Volume, &Plex)> {
+        self.volumes.iter().flat_map(|v| v.plexes.iter().map(move |p| (v, p))).find(|(_, p)| p.name == *name).ok_or_else(|| {
+            Error::not_found(format!("group '{}' has no plex '{name}'", self.name))
+                .on(self.path(name))
+                .hint(format!("see 'breakoff -g {} print'", self.name))
+        })
+    }
+
+    /// The snapshots that were split from this volume and still know it.
+    pub fn snapshots_of(&self, original: VolumeId) -> impl Iterator<Item = &Volume> {
+        self.volumes.iter().filter(move |v| v.origin.as_ref().is_some_and(|o| o.original == original))
+    }
+
+    /// All the space in use.
+    pub fn extents(&self) -> impl Iterator<Item = &Extent> {
+        self.volumes.iter().flat_map(Volume::extents)
+    }
+}

@@ -1,0 +1,103 @@
+//! Identities: what stays the same when names, paths and machines change.
+
+use std::fmt;
+use uuid::Uuid;
+
+macro_rules! uuid_id {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => { $(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// A fresh random identity.
+            pub fn random() -> Self { $name(Uuid::new_v4()) }
+            /// The identity with these bytes.
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self { $name(Uuid::from_bytes(bytes)) }
+            /// The bytes as stored on disk.
+            pub fn bytes(self) -> [u8; 16] { *self.0.as_bytes() }
+            /// Parses 32 hex digits, with or without dashes.
+            pub fn parse(text: &str) -> Option<Self> { Uuid::try_parse(text).ok().map($name) }
+            /// 32 hex digits without dashes, as used in dm UUIDs and in the metadata.
+            pub fn simple(self) -> String { self.0.simple().to_string() }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { self.0.hyphenated().fmt(f) }
+        }
+    )* };
+}
+
+uuid_id! {
+    /// A disk group.
+    GroupId,
+    /// A disk of ours, for as long as it stays initialised.
+    DiskId,
+    /// A volume or snapshot volume.
+    VolumeId,
+    /// One boot of one machine (`/proc/sys/kernel/random/boot_id`).
+    BootId,
+    /// A machine (`/etc/machine-id`).
+    HostId,
+}
+
+/// Counts the committed configurations of a group; larger is newer. Never compared with a clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Generation(u64);
+
+impl Generation {
+    /// Before the first commit.
+    pub const ZERO: Generation = Generation(0);
+
+    /// The generation with this number.
+    pub const fn new(number: u64) -> Self {
+        Generation(number)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The one after this; `None` after 2^64 commits.
+    pub fn next(self) -> Option<Generation> {
+        self.0.checked_add(1).map(Generation)
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A block device number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DevNo {
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+}
+
+impl fmt::Display for DevNo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.major, self.minor)
+    }
+}
+
+/// A moment, in milliseconds since 1970 (for people; nothing is ever ordered by it).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// So many milliseconds since 1970.
+    pub const fn from_millis(millis: u64) -> Self {
+        Timestamp(millis)
+    }
+
+    /// Milliseconds since 1970.
+    pub const fn millis(self) -> u64 {
+        self.0
+    }
+}

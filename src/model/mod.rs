@@ -1,0 +1,19 @@
+//! What a disk group is: pure data with its rules. No kernel, file, clock or environment is known here.
+
+pub mod check;
+pub mod disk;
+pub mod group;
+pub mod ids;
+pub mod name;
+pub mod space;
+pub mod state;
+pub mod units;
+pub mod volume;
+
+pub use disk::{Disk, Extent};
+pub use group::Group;
+pub use ids::{BootId, DevNo, DiskId, Generation, GroupId, HostId, Timestamp, VolumeId};
+pub use name::{DmName, DmUuid, Name, Role};
+pub use state::{Next, PlexEvent, PlexState};
+pub use units::Sectors;
+pub use volume::{Log, Origin, Plex, Volume};

@@ -1,0 +1,207 @@
+//! Sizes. Everything on a disk is counted in sectors of 512 bytes, as device-mapper does; people see bytes with binary suffixes.
+
+use crate::error::{Error, Result};
+use std::fmt;
+use std::iter::Sum;
+
+/// Bytes in a sector (device-mapper's unit, whatever the disk's own sector size is).
+pub const SECTOR: u64 = 512;
+
+/// A length or an offset in sectors of 512 bytes. Never more than `i64::MAX` bytes, so that bytes always fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Sectors(u64);
+
+impl Sectors {
+    /// Nothing.
+    pub const ZERO: Sectors = Sectors(0);
+    /// The largest length that can be expressed (2^63 bytes).
+    pub const MAX: Sectors = Sectors(i64::MAX as u64 / SECTOR);
+    /// One mebibyte: the alignment of everything that we allocate.
+    pub const MIB: Sectors = Sectors(2048);
+
+    /// A count of sectors; `None` when it is more than [`Sectors::MAX`].
+    pub const fn new(count: u64) -> Option<Sectors> {
+        if count <= Sectors::MAX.0 { Some(Sectors(count)) } else { None }
+    }
+
+    /// A small constant number of sectors.
+    pub const fn of(count: u32) -> Sectors {
+        Sectors(count as u64)
+    }
+
+    /// A small constant number of mebibytes.
+    pub const fn mib(count: u32) -> Sectors {
+        Sectors(count as u64 * 2048)
+    }
+
+    /// Whole sectors in so many bytes, rounded down.
+    pub const fn from_bytes_floor(bytes: u64) -> Sectors {
+        let count = bytes / SECTOR;
+        Sectors(if count > Sectors::MAX.0 { Sectors::MAX.0 } else { count })
+    }
+
+    /// The number of sectors.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The number of bytes.
+    pub const fn bytes(self) -> u64 {
+        self.0 * SECTOR
+    }
+
+    /// Whether it is nothing.
+    pub const fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The sum, or `None` when it does not fit.
+    pub fn checked_add(self, other: Sectors) -> Option<Sectors> {
+        Sectors::new(self.0.checked_add(other.0)?)
+    }
+
+    /// The difference, or `None` when the other one is larger.
+    pub fn checked_sub(self, other: Sectors) -> Option<Sectors> {
+        self.0.checked_sub(other.0).map(Sectors)
+    }
+
+    /// The difference, or nothing when the other one is larger.
+    pub fn saturating_sub(self, other: Sectors) -> Sectors {
+        Sectors(self.0.saturating_sub(other.0))
+    }
+
+    /// The sum, at most [`Sectors::MAX`].
+    pub fn saturating_add(self, other: Sectors) -> Sectors {
+        Sectors(self.0.saturating_add(other.0).min(Sectors::MAX.0))
+    }
+
+    /// Rounded up to a multiple of `unit` (not zero); at most the largest multiple that fits.
+    pub fn round_up(self, unit: Sectors) -> Sectors {
+        let down = self.round_down(unit);
+        if down == self { self } else { down.checked_add(unit).unwrap_or(Sectors::MAX.round_down(unit)) }
+    }
+
+    /// Rounded down to a multiple of `unit` (not zero).
+    pub fn round_down(self, unit: Sectors) -> Sectors {
+        Sectors(self.0 - self.0 % unit.0)
+    }
+}
+
+impl Sum for Sectors {
+    fn sum<I: Iterator<Item = Sectors>>(iter: I) -> Sectors {
+        iter.fold(Sectors::ZERO, Sectors::saturating_add)
+    }
+}
+
+/// The size as people read it: `1.5g`, `64m`, `512` (bytes); exact values stay exact.
+impl fmt::Display for Sectors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&human_bytes(self.bytes()))
+    }
+}
+
+const UNITS: [(char, u32); 4] = [('t', 40), ('g', 30), ('m', 20), ('k', 10)];
+
+/// Bytes with a binary suffix, at most two decimals.
+pub fn human_bytes(bytes: u64) -> String {
+    for (suffix, shift) in UNITS {
+        if bytes >= 1 << shift {
+            let whole = bytes >> shift;
+            let hundredths = ((bytes & ((1 << shift) - 1)) as u128 * 100) >> shift;
+            return match (hundredths, hundredths % 10) {
+                (0, _) => format!("{whole}{suffix}"),
+                (h, 0) => format!("{whole}.{}{suffix}", h / 10),
+                (h, _) => format!("{whole}.{h:02}{suffix}"),
+            };
+        }
+    }
+    bytes.to_string()
+}
+
+/// What a number without a suffix means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DefaultUnit {
+    /// Bytes (the native command line).
+    Bytes,
+    /// Sectors (VxVM's words).
+    Sectors,
+}
+
+/// Parses a size such as `10g`, `1.5m`, `2048s` or `4096`; rounds up to whole sectors.
+pub fn parse_size(word: &str, unit: DefaultUnit) -> Result<Sectors> {
+    let bad = || Error::usage(format!("'{word}' is not a size")).hint("sizes are like 512k, 64m, 10g, 2t or 2048s (sectors)");
+    let lower = word.to_ascii_lowercase();
+    let trimmed = lower.strip_suffix("ib").or_else(|| lower.strip_suffix('b').filter(|w| w.ends_with(['k', 'm', 'g', 't'])));
+    let lower = trimmed.unwrap_or(&lower);
+    let (digits, scale): (&str, u128) = match lower.chars().last().ok_or_else(bad)? {
+        's' => (&lower[..lower.len() - 1], SECTOR as u128),
+        'b' if unit == DefaultUnit::Sectors => (&lower[..lower.len() - 1], SECTOR as u128),
+        c @ ('k' | 'm' | 'g' | 't') => {
+            let shift = UNITS.iter().find(|(suffix, _)| *suffix == c).map_or(0, |(_, shift)| *shift);
+            (&lower[..lower.len() - 1], 1 << shift)
+        }
+        _ if unit == DefaultUnit::Sectors => (lower, SECTOR as u128),
+        _ => (lower, 1),
+    };
+    let bytes = scaled(digits, scale).ok_or_else(bad)?;
+    u64::try_from(bytes.div_ceil(SECTOR as u128))
+        .ok()
+        .and_then(Sectors::new)
+        .ok_or_else(|| Error::usage(format!("'{word}' is more than any device can hold")))
+}
+
+/// A decimal with an optional fraction, times a scale; `None` when it is not a number.
+fn scaled(digits: &str, scale: u128) -> Option<u128> {
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let numeric = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || whole.len() > 20 || fraction.len() > 9 || !numeric(whole) || !numeric(fraction) {
+        return None;
+    }
+    if digits.contains('.') && fraction.is_empty() {
+        return None;
+    }
+    let whole: u128 = whole.parse().ok()?;
+    let part: u128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
+    let denominator = 10u128.pow(u32::try_from(fraction.len()).ok()?);
+    whole.checked_mul(scale)?.checked_add((part * scale).div_ceil(denominator))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_parse_in_both_default_units() {
+        let bytes = |w| parse_size(w, DefaultUnit::Bytes).map(Sectors::get);
+        assert_eq!(bytes("4096"), Ok(8));
+        assert_eq!(bytes("1"), Ok(1));
+        assert_eq!(bytes("10s"), Ok(10));
+        assert_eq!(bytes("64m"), Ok(131_072));
+        assert_eq!(bytes("1.5G"), Ok(3 * 1024 * 1024));
+        assert_eq!(bytes("64MiB"), Ok(131_072));
+        assert_eq!(parse_size("2048", DefaultUnit::Sectors).map(Sectors::get), Ok(2048));
+        assert_eq!(parse_size("2048b", DefaultUnit::Sectors).map(Sectors::get), Ok(2048));
+    }
+
+    #[test]
+    fn nonsense_is_not_a_size() {
+        for word in ["", "m", "-1", "1.", "1..5m", "1x", "0x10", "99999999999999999999t", "1 m", "½g", "16777216t"] {
+            assert_eq!(parse_size(word, DefaultUnit::Bytes).map_err(|e| e.kind()), Err(crate::error::Kind::Usage), "{word}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_shown_short() {
+        let shown = |s: &str| parse_size(s, DefaultUnit::Bytes).map(|s| s.to_string());
+        for word in ["64m", "1.5g", "2t", "512", "1.25k"] {
+            assert_eq!(shown(word).as_deref(), Ok(if word == "1.25k" { "1.5k" } else { word }));
+        }
+    }
+
+    #[test]
+    fn rounding_never_overflows() {
+        assert_eq!(Sectors::of(1).round_up(Sectors::MIB), Sectors::MIB);
+        assert_eq!(Sectors::MAX.round_up(Sectors::MIB), Sectors::MAX.round_down(Sectors::MIB));
+        assert_eq!(Sectors::MIB.round_up(Sectors::MIB), Sectors::MIB);
+    }
+}

@@ -1,0 +1,165 @@
+//! What somebody wants, after the words of a command line have been understood. Both front ends end here.
+
+use crate::model::{Name, Sectors, VolumeId};
+
+/// Which disks may be used.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// Only these; naming them also overrides the rule that a disk holds one plex of a volume.
+    pub on: Vec<Name>,
+    /// None of these.
+    pub avoid: Vec<Name>,
+}
+
+/// Which volumes a verb is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// Every volume of the group.
+    All,
+    /// These.
+    Named(Vec<Name>),
+}
+
+/// How large a volume should become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrowTo {
+    /// Larger by so much.
+    By(Sectors),
+    /// This large.
+    To(Sectors),
+}
+
+/// One volume to be split by `snapshot`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// The original.
+    pub volume: Name,
+    /// The name of the new volume; by default made from the pattern.
+    pub name: Option<Name>,
+}
+
+/// A change to one group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// `make VOL SIZE`.
+    Make {
+        /// Its name.
+        volume: Name,
+        /// Its size, rounded up to 4 KiB.
+        size: Sectors,
+        /// Number of plexes (1 = not mirrored).
+        mirrors: usize,
+        /// Where.
+        placement: Placement,
+        /// Whether a mirror gets a dirty region log.
+        log: bool,
+    },
+    /// `remove VOL…`.
+    Remove {
+        /// Which.
+        volumes: Vec<Name>,
+        /// Also when it has snapshot legs or snapshots that know it.
+        recursive: bool,
+    },
+    /// `rename VOL NEW`.
+    Rename {
+        /// The present name.
+        volume: Name,
+        /// The name it gets.
+        to: Name,
+    },
+    /// `grow VOL [+]SIZE`.
+    Grow {
+        /// Which.
+        volume: Name,
+        /// How large.
+        to: GrowTo,
+        /// Where the new space may lie.
+        placement: Placement,
+    },
+    /// `mirror VOL`: one more data plex.
+    Mirror {
+        /// Which.
+        volume: Name,
+        /// Where.
+        placement: Placement,
+    },
+    /// `start`.
+    Start(Selection),
+    /// `stop`.
+    Stop(Selection),
+    /// `snapstart`.
+    SnapStart {
+        /// Which, all or nothing.
+        volumes: Vec<Name>,
+        /// Legs for each.
+        mirrors: usize,
+        /// Where.
+        placement: Placement,
+    },
+    /// `snapshot`.
+    Snapshot {
+        /// Which, in one window.
+        splits: Splits,
+        /// Legs for each.
+        mirrors: usize,
+        /// Names with `%v` and `%d`; default `SNAP%d-%v`.
+        pattern: Option<String>,
+    },
+    /// `snapabort VOL`.
+    SnapAbort {
+        /// Which.
+        volume: Name,
+        /// How many snapshot legs to give up; `None` is all of them.
+        count: Option<usize>,
+    },
+    /// `snapclear SNAP|VOL`.
+    SnapClear {
+        /// A snapshot, or an original (all its relations).
+        volume: Name,
+        /// Only the relation to this snapshot.
+        only: Option<Name>,
+    },
+    /// `plex convert`.
+    PlexConvert {
+        /// Which plex.
+        plex: Name,
+        /// To what.
+        to: Convert,
+    },
+    /// `plex detach`.
+    PlexDetach(Name),
+    /// `plex attach`.
+    PlexAttach(Name),
+    /// `plex remove`.
+    PlexRemove(Name),
+}
+
+/// Which volumes `snapshot` splits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Splits {
+    /// Every volume of the group that is not itself a snapshot; fails when any has no SNAPDONE leg.
+    All,
+    /// These.
+    These(Vec<Split>),
+}
+
+/// What `plex convert` makes of a plex.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Convert {
+    /// A data plex becomes a snapshot leg.
+    SnapDone,
+    /// A snapshot leg becomes a data plex.
+    Active,
+}
+
+/// What was seen in the kernel and has to be recorded or acted on; made by `recover`, never by a command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// All the legs being attached are in sync.
+    Attached(VolumeId),
+    /// The mirror of complete plexes is in sync again.
+    Resynced(VolumeId),
+    /// These plexes (by number) failed.
+    Failed(VolumeId, Vec<u16>),
+}

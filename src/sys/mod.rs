@@ -1,0 +1,88 @@
+//! The narrow seam to the outside: about a dozen device-mapper verbs, block media, locks, udev. In domain types; policy lives elsewhere.
+//!
+//! The traits here are what a fake implements. Everything that `unsafe` is needed for is in this module.
+
+use crate::error::Result;
+use crate::model::{DevNo, DmName, DmUuid};
+use crate::plan::world::{DmDevice, TargetLine};
+use std::time::Duration;
+
+/// How a device is suspended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SuspendMode {
+    /// Flush, and freeze the filesystem that is mounted on it: the only mode a snapshot is taken in.
+    Freeze,
+    /// Flush: all I/O has reached the table beneath; filesystems are left alone.
+    Flush,
+    /// Neither: held writes are queued again and reissued after the resume (K2).
+    NoFlush,
+}
+
+/// Which `/dev/disk/by-*` links udev may make for a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Links {
+    /// All: an ordinary volume.
+    All,
+    /// The device's own names only: a copy of another volume (K11).
+    NoContent,
+    /// An inner device: nothing scans it.
+    Hidden,
+}
+
+/// The device-mapper verbs. Each does one ioctl (or one and its udev bookkeeping) and waits for nobody.
+pub trait Kernel {
+    /// All devices of ours (any group), with live tables and the status of mirrors that can be asked (K7, K18).
+    fn devices(&self) -> Result<Vec<DmDevice>>;
+    /// One device of ours; `None` when there is none.
+    fn device(&self, uuid: &DmUuid) -> Result<Option<DmDevice>>;
+    /// Every dm name on this machine.
+    fn names(&self) -> Result<Vec<DmName>>;
+    /// Whether the kernel has this target (modules are loaded on demand).
+    fn has_target(&self, target: &str) -> Result<bool>;
+    /// Creates an empty device.
+    fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DevNo>;
+    /// Loads the inactive table.
+    fn load(&self, uuid: &DmUuid, table: &[TargetLine]) -> Result<()>;
+    /// Forgets the inactive table.
+    fn clear(&self, uuid: &DmUuid) -> Result<()>;
+    /// Suspends outside a window (recovery only).
+    fn suspend(&self, uuid: &DmUuid, mode: SuspendMode) -> Result<()>;
+    /// Makes the inactive table live, if there is one, and lets I/O flow.
+    fn resume(&self, uuid: &DmUuid, links: Links) -> Result<()>;
+    /// Removes a device; fails with `InUse` when it is open.
+    fn remove(&self, uuid: &DmUuid) -> Result<()>;
+    /// Gives a device another name.
+    fn rename(&self, uuid: &DmUuid, to: &DmName) -> Result<()>;
+    /// Prepares a device for a window: opens and allocates now, so that its verbs need neither later.
+    fn arm(&self, uuid: &DmUuid, links: Links) -> Result<Box<dyn ArmedDevice>>;
+    /// Waits until udev has worked off all events caused so far, at most so long; says in words when it did not.
+    fn settle(&self, deadline: Duration) -> Option<String>;
+}
+
+/// A device within a window. **Nothing here allocates, logs, opens, spawns or waits for another process.**
+pub trait ArmedDevice {
+    /// Suspends it.
+    fn suspend(&mut self, mode: SuspendMode) -> std::result::Result<(), Errno>;
+    /// Whether every mirror segment of its live table is in sync with every leg `A` (K15); only for mirrors.
+    fn in_sync(&mut self) -> std::result::Result<bool, Errno>;
+    /// Forgets its inactive table, so that a resume keeps the live one.
+    fn clear(&mut self) -> std::result::Result<(), Errno>;
+    /// Resumes it.
+    fn resume(&mut self) -> std::result::Result<(), Errno>;
+}
+
+/// An operating system error number that can be kept without an allocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Errno(pub i32);
+
+/// A disk's bytes. All offsets and lengths are multiples of 4096.
+pub trait Media {
+    /// Reads exactly `buf.len()` bytes at `offset`, past every cache.
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()>;
+    /// Writes exactly `buf.len()` bytes at `offset`.
+    fn write_at(&self, offset: u64, buf: &[u8]) -> std::io::Result<()>;
+    /// Makes everything written durable.
+    fn flush(&self) -> std::io::Result<()>;
+    /// Size of the device in bytes.
+    fn size(&self) -> u64;
+}
