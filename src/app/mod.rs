@@ -2,7 +2,19 @@
 //!
 //! Front ends (`cli`) build a [`Command`] and print an [`Outcome`]; neither knows of the other's words.
 
+mod groups;
+pub mod monitor;
+mod run;
+mod scan;
+mod session;
+mod status;
+mod wait;
+
+pub use run::run;
+pub use scan::udev_probe;
+
 use crate::model::{Name, Sectors};
+pub use crate::plan::change::{Change, Detail};
 use crate::plan::request::Request;
 use crate::plan::world::World;
 use std::path::PathBuf;
@@ -114,28 +126,6 @@ pub enum Command {
     StartAuto,
     /// `monitor`.
     Monitor,
-}
-
-/// One thing that a command changed (or found already so).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// The object, such as `g/v` or a device.
-    pub object: String,
-    /// What happened to it, such as `created`; a documented word.
-    pub action: &'static str,
-    /// Details for JSON (name → value) and, behind a colon, for people.
-    pub details: Vec<(&'static str, Detail)>,
-}
-
-/// A detail of a change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Detail {
-    /// Words.
-    Text(String),
-    /// A number without a unit, or in the unit that its name says.
-    Number(u64),
-    /// A size.
-    Size(Sectors),
 }
 
 /// What a changing command did.

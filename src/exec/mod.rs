@@ -1,1 +1,124 @@
-//! (to be written)
+//! Carries a plan out: the steps before the commit, the window around it, and what follows.
+//!
+//! An error from [`execute`] means that the old configuration is in force. The kernel may then still have what the steps before
+//! the commit made; the caller converges (`plan::finding::converge`) from what is observed. After the commit nothing fails the
+//! command any more: what could not be finished is told, and converged later.
+
+mod window;
+
+use crate::error::{Error, Result};
+use crate::meta::Prepared;
+use crate::model::{DmUuid, Extent, Role, Sectors, VolumeId};
+use crate::plan::step::{CommitPoint, Finish, Plan, Prepare};
+use crate::plan::world::World;
+use crate::sys::{Kernel, media};
+use crate::table::{DevRef, Table, log};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long udev may take to work off the events of one command.
+const SETTLE: Duration = Duration::from_secs(15);
+
+/// What came of a plan that was committed.
+#[derive(Debug, Clone, Default)]
+pub struct Executed {
+    /// How long volumes were suspended.
+    pub held: Duration,
+    /// What is left to be done or to be known, in words.
+    pub warnings: Vec<String>,
+    /// Whether a step after the commit failed, so that the kernel is not yet what the configuration says.
+    pub unfinished: bool,
+}
+
+/// Carries a plan out. `commit` is the configuration on the disks that becomes valid; `None` when it does not change.
+pub fn execute(kernel: &dyn Kernel, world: &World, plan: &Plan, commit: Option<&mut Prepared<'_>>) -> Result<Executed> {
+    if plan.has_steps() {
+        take_cookie(kernel, plan)?;
+    }
+    let done = steps(kernel, world, plan, commit);
+    let late = kernel.settle(SETTLE);
+    let mut executed = done?;
+    executed.warnings.extend(late);
+    Ok(executed)
+}
+
+/// Without a semaphore udev cannot be waited for, and nothing is begun; a failing leg is dealt with all the same.
+fn take_cookie(kernel: &dyn Kernel, plan: &Plan) -> Result<()> {
+    match kernel.take_cookie() {
+        Err(error) if plan.window.commit != CommitPoint::First => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn steps(kernel: &dyn Kernel, world: &World, plan: &Plan, commit: Option<&mut Prepared<'_>>) -> Result<Executed> {
+    for step in &plan.prepare {
+        prepare(kernel, world, step)?;
+    }
+    let passed = window::Armed::new(kernel, &plan.window)?.run(commit)?;
+    let mut executed = Executed { held: passed.held, unfinished: !passed.asleep.is_empty(), warnings: passed.warnings };
+    executed.warnings.extend(passed.asleep);
+    for step in &plan.finish {
+        if let Err(error) = finish(kernel, step) {
+            executed.unfinished = true;
+            executed.warnings.push(error.to_string());
+        }
+    }
+    Ok(executed)
+}
+
+fn prepare(kernel: &dyn Kernel, world: &World, step: &Prepare) -> Result<()> {
+    match step {
+        Prepare::Wipe(extents) => wipe(world, extents),
+        Prepare::WriteLog { extent, size, region, clean } => write_extent(world, extent, &log::image(*size, *region, *clean)),
+        Prepare::Create { name, uuid } => kernel.create(name, uuid).map(drop),
+        Prepare::Load { uuid, volume, table } => load(kernel, world, uuid, *volume, table),
+        Prepare::LoadRaw { uuid, lines } => kernel.load(uuid, lines),
+        Prepare::Activate(uuid) => kernel.resume(uuid, crate::sys::Links::Hidden),
+        Prepare::Clear(uuid) => kernel.clear(uuid),
+        Prepare::Remove(uuid) => kernel.remove(uuid),
+    }
+}
+
+fn finish(kernel: &dyn Kernel, step: &Finish) -> Result<()> {
+    match step {
+        Finish::Activate { uuid, links } => kernel.resume(uuid, *links),
+        Finish::Remove(uuid) => kernel.remove(uuid),
+        Finish::Rename { uuid, to } => kernel.rename(uuid, to),
+        Finish::Clear(uuid) => kernel.clear(uuid),
+    }
+}
+
+/// Loads a table with the numbers that its devices have now.
+fn load(kernel: &dyn Kernel, world: &World, uuid: &DmUuid, volume: VolumeId, table: &Table) -> Result<()> {
+    let device = |role: &Role| kernel.device(&DmUuid::new(world.group.id, volume, role)).ok().flatten().map(|d| d.dev);
+    let number = |what: &DevRef| {
+        let dev = match what {
+            DevRef::Disk(id) => world.disks.get(id).map(|d| d.dev),
+            DevRef::Device(role) => device(role),
+        };
+        dev.map(|dev| dev.to_string())
+    };
+    let lines =
+        table.render(&number).ok_or_else(|| Error::device(format!("something that the table of {uuid} refers to is missing")).on(uuid))?;
+    kernel.load(uuid, &lines)
+}
+
+fn wipe(world: &World, extents: &[Extent]) -> Result<()> {
+    let pieces = extents.iter().map(|extent| {
+        let (path, start) = place(world, extent)?;
+        Ok(media::Piece { path, start, length: extent.length })
+    });
+    media::wipe_signatures(&pieces.collect::<Result<Vec<_>>>()?)
+}
+
+fn write_extent(world: &World, extent: &Extent, bytes: &[u8]) -> Result<()> {
+    let (path, start) = place(world, extent)?;
+    media::write_extent(&path, start, bytes)
+}
+
+/// Where an extent is on its device.
+fn place(world: &World, extent: &Extent) -> Result<(PathBuf, Sectors)> {
+    let disk = world.group.disk(extent.disk).zip(world.disks.get(&extent.disk));
+    let (disk, present) = disk.ok_or_else(|| Error::device(format!("disk {} is missing", extent.disk)))?;
+    Ok((present.path.clone(), disk.data_start.saturating_add(extent.start)))
+}

@@ -1,1 +1,22 @@
-//! (to be written)
+//! The configuration of a group on its disks: where it lies, how it is written and what of it is believed.
+//!
+//! `layout` (superblock) and `record` (payload) turn bytes that anybody may have written into verified types and back, purely; `choose`
+//! picks one configuration from the labels of all disks; `store` and `commit` do the reading and writing through [`crate::sys::Media`];
+//! `archive` keeps earlier configurations as files for people.
+
+pub mod archive;
+mod choose;
+mod commit;
+pub mod layout;
+mod pretty;
+pub mod record;
+mod sound;
+mod store;
+
+pub use archive::Archive;
+pub use choose::{Chosen, choose, groups};
+pub use commit::{CommitOutcome, FlipResult, Member, Observed, Prepared, prepare};
+pub use layout::{AREA_DEFAULT, AREA_MAX, AREA_MIN, Geometry};
+pub use record::{decode, dump, encode, fill};
+pub use sound::{MAX_DISKS, MAX_VOLUMES};
+pub use store::{Copy, Label, format_disk, read_disk, wipe_disk};

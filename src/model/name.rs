@@ -177,6 +177,20 @@ impl DmUuid {
         self.parts().map(|(_, volume, _)| volume)
     }
 
+    /// What the device is in its stack; `None` for a role that this program does not know.
+    pub fn role(&self) -> Option<Role> {
+        let (_, _, suffix) = self.parts()?;
+        match suffix {
+            "" => Some(Role::Volume),
+            "log" => Some(Role::Log),
+            other => match (other.strip_prefix("plex"), other.strip_prefix("layer")) {
+                (Some(number), _) => number.parse().ok().map(Role::Plex),
+                (_, Some(level)) => level.parse().ok().map(Role::Layer),
+                _ => None,
+            },
+        }
+    }
+
     /// Whether it is a volume's own device and not an inner one.
     pub fn is_volume(&self) -> bool {
         self.parts().is_some_and(|(_, _, suffix)| suffix.is_empty())

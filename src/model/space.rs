@@ -1,1 +1,233 @@
-//! Allocation of disk space.
+//! Where new plexes and logs go: free space and the choice among it. Pure and deterministic.
+//!
+//! Everything starts 1 MiB aligned. A plex lies on one disk in one piece where that is possible, then on one disk in several
+//! pieces, then on as few disks as possible. Two plexes of a volume never share a disk unless disks were named for it.
+
+use super::disk::Extent;
+use super::group::Group;
+use super::ids::DiskId;
+use super::units::Sectors;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The free pieces of a group's present disks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Free {
+    pieces: BTreeMap<DiskId, Vec<Extent>>,
+}
+
+/// What is wanted of the free space.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// How much.
+    pub length: Sectors,
+    /// Only these disks, in this order of preference; empty means any.
+    pub on: Vec<DiskId>,
+    /// None of these.
+    pub avoid: BTreeSet<DiskId>,
+    /// Better none of these, but they may be used.
+    pub reluctantly: BTreeSet<DiskId>,
+}
+
+impl Free {
+    /// The free space on those disks of the group that `usable` names.
+    pub fn of(group: &Group, usable: impl Fn(DiskId) -> bool) -> Free {
+        let mut used: BTreeMap<DiskId, Vec<Extent>> = BTreeMap::new();
+        for extent in group.extents() {
+            used.entry(extent.disk).or_default().push(*extent);
+        }
+        let pieces = group.disks.iter().filter(|d| usable(d.id)).map(|disk| {
+            let mut taken = used.remove(&disk.id).unwrap_or_default();
+            taken.sort_by_key(|e| e.start);
+            (disk.id, gaps(disk.id, disk.size, &taken))
+        });
+        Free { pieces: pieces.collect() }
+    }
+
+    /// How much is free on a disk, counting only what can be allocated.
+    pub fn on(&self, disk: DiskId) -> Sectors {
+        self.pieces.get(&disk).map_or(Sectors::ZERO, |pieces| pieces.iter().map(|p| p.length).sum())
+    }
+
+    /// Takes space for the wish; `None` (and nothing taken) when there is not enough.
+    pub fn take(&mut self, wish: &Wish) -> Option<Vec<Extent>> {
+        let disks = self.candidates(wish);
+        let chosen =
+            self.one_piece(&disks, wish).or_else(|| self.one_disk(&disks, wish)).or_else(|| self.several_disks(&disks, wish.length))?;
+        chosen.iter().for_each(|extent| self.remove(extent));
+        Some(chosen)
+    }
+
+    /// Takes the space right behind `end` on a disk, at most `wanted`; how much it was.
+    pub fn take_behind(&mut self, disk: DiskId, end: Sectors, used_to: Sectors, wanted: Sectors) -> Sectors {
+        // The rest of the last MiB of a piece is never handed out otherwise: `used_to` is where the next piece may begin.
+        let Some(piece) = self.pieces.get(&disk).and_then(|p| p.iter().find(|p| p.start == used_to)).copied() else {
+            return used_to.saturating_sub(end).min(wanted);
+        };
+        let got = piece.end().saturating_sub(end).min(wanted);
+        if let Some(length) = end.saturating_add(got).checked_sub(piece.start).filter(|l| !l.is_zero()) {
+            self.remove(&Extent { disk, start: piece.start, length });
+        }
+        got
+    }
+
+    /// The disks that may be used: preferred ones first, then by how much is free (most first), then as in the group.
+    fn candidates(&self, wish: &Wish) -> Vec<DiskId> {
+        let mut disks: Vec<DiskId> = if wish.on.is_empty() { self.pieces.keys().copied().collect() } else { wish.on.clone() };
+        disks.retain(|d| self.pieces.contains_key(d) && !wish.avoid.contains(d));
+        let order = |d: &DiskId| wish.on.iter().position(|o| o == d);
+        disks.sort_by_key(|d| (wish.reluctantly.contains(d), order(d), std::cmp::Reverse(self.on(*d)), *d));
+        disks.dedup();
+        disks
+    }
+
+    /// The smallest piece that is large enough on the most preferred class of disks.
+    fn one_piece(&self, disks: &[DiskId], wish: &Wish) -> Option<Vec<Extent>> {
+        let fits = |d: &DiskId| self.pieces.get(d)?.iter().filter(|p| p.length >= wish.length).min_by_key(|p| (p.length, p.start)).copied();
+        let class = |reluctant: bool| disks.iter().filter(move |d| wish.reluctantly.contains(d) == reluctant);
+        let piece = class(false).find_map(fits).or_else(|| class(true).find_map(fits))?;
+        Some(vec![Extent { length: wish.length, ..piece }])
+    }
+
+    fn one_disk(&self, disks: &[DiskId], wish: &Wish) -> Option<Vec<Extent>> {
+        let disk = disks.iter().find(|d| self.on(**d) >= wish.length)?;
+        self.fill(&[*disk], wish.length)
+    }
+
+    fn several_disks(&self, disks: &[DiskId], length: Sectors) -> Option<Vec<Extent>> {
+        self.fill(disks, length)
+    }
+
+    /// Largest pieces first, disk after disk, until the length is there.
+    fn fill(&self, disks: &[DiskId], length: Sectors) -> Option<Vec<Extent>> {
+        let mut chosen = Vec::new();
+        let mut missing = length;
+        for disk in disks {
+            let mut pieces = self.pieces.get(disk).cloned().unwrap_or_default();
+            pieces.sort_by_key(|p| (std::cmp::Reverse(p.length), p.start));
+            for piece in pieces {
+                if missing.is_zero() {
+                    return Some(chosen);
+                }
+                let length = piece.length.min(missing);
+                missing = missing.saturating_sub(length);
+                chosen.push(Extent { length, ..piece });
+            }
+        }
+        missing.is_zero().then_some(chosen)
+    }
+
+    /// Takes an extent out of the piece that it starts.
+    fn remove(&mut self, extent: &Extent) {
+        let Some(pieces) = self.pieces.get_mut(&extent.disk) else { return };
+        for piece in pieces.iter_mut().filter(|p| p.start == extent.start) {
+            let start = extent.end().round_up(Sectors::MIB);
+            piece.length = piece.end().saturating_sub(start);
+            piece.start = start;
+        }
+        pieces.retain(|p| !p.length.is_zero());
+    }
+}
+
+/// What lies between the taken pieces (sorted), aligned to 1 MiB at the start and to 4 KiB at the end.
+fn gaps(disk: DiskId, size: Sectors, taken: &[Extent]) -> Vec<Extent> {
+    let mut free = Vec::new();
+    let mut at = Sectors::ZERO;
+    let ends = taken.iter().map(|e| (e.start, e.end())).chain([(size, size)]);
+    for (start, end) in ends {
+        let length = start.saturating_sub(at).round_down(super::volume::SIZE_UNIT);
+        if !length.is_zero() {
+            free.push(Extent { disk, start: at, length });
+        }
+        at = at.max(end.round_up(Sectors::MIB));
+    }
+    free
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::disk::Disk;
+    use super::super::ids::HostId;
+    use super::super::name::Name;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn group(sizes: &[u32]) -> Group {
+        let mut group = Group::new(Name::parse("g").unwrap(), HostId::random());
+        for (n, mib) in sizes.iter().enumerate() {
+            group.disks.push(Disk {
+                id: DiskId::from_bytes([u8::try_from(n).unwrap() + 1; 16]),
+                media: Name::parse(&format!("disk{n:02}")).unwrap(),
+                data_start: Sectors::mib(4),
+                size: Sectors::mib(*mib),
+            });
+        }
+        group
+    }
+
+    fn wish(mib: u32) -> Wish {
+        Wish { length: Sectors::mib(mib), ..Wish::default() }
+    }
+
+    #[test]
+    fn one_piece_is_preferred_then_one_disk_then_several() {
+        let group = group(&[10, 30]);
+        let mut free = Free::of(&group, |_| true);
+        assert_eq!(free.take(&wish(20)).unwrap().len(), 1);
+        let both = free.take(&wish(15)).unwrap();
+        assert_eq!(both.iter().map(|e| e.disk).collect::<BTreeSet<_>>().len(), 2);
+        assert_eq!(free.take(&wish(10)), None);
+        assert_eq!(free.take(&wish(5)).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn avoided_disks_are_never_used_and_reluctant_ones_last() {
+        let group = group(&[10, 30]);
+        let (small, large) = (group.disks[0].id, group.disks[1].id);
+        let mut free = Free::of(&group, |_| true);
+        assert_eq!(free.take(&Wish { avoid: [large].into(), ..wish(11) }), None);
+        let got = free.take(&Wish { reluctantly: [large].into(), ..wish(10) }).unwrap();
+        assert_eq!(got[0].disk, small);
+    }
+
+    #[test]
+    fn growing_uses_the_rest_of_the_last_mebibyte_and_what_follows() {
+        let mut group = group(&[10]);
+        let disk = group.disks[0].id;
+        let mut free = Free::of(&group, |_| true);
+        let first = free.take(&Wish { length: Sectors::of(2056), ..Wish::default() }).unwrap()[0];
+        assert_eq!((first.start, first.length), (Sectors::ZERO, Sectors::of(2056)));
+        let aligned = first.end().round_up(Sectors::MIB);
+        assert_eq!(free.take_behind(disk, first.end(), aligned, Sectors::mib(1)), Sectors::mib(1));
+        group.disks.clear();
+        assert_eq!(free.on(disk), Sectors::mib(7));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_is_disjoint_inside_and_of_the_right_length(
+            sizes in proptest::collection::vec(1u32..40, 1..5),
+            wishes in proptest::collection::vec(1u64..40_000, 1..12),
+        ) {
+            let group = group(&sizes);
+            let mut free = Free::of(&group, |_| true);
+            let mut all: Vec<Extent> = Vec::new();
+            for sectors in wishes {
+                let length = Sectors::new(sectors * 8).unwrap();
+                let room: Sectors = group.disks.iter().map(|d| free.on(d.id)).sum();
+                match free.take(&Wish { length, ..Wish::default() }) {
+                    None => prop_assert!(room < length),
+                    Some(got) => {
+                        prop_assert_eq!(got.iter().map(|e| e.length).sum::<Sectors>(), length);
+                        all.extend(got);
+                    }
+                }
+            }
+            for (n, extent) in all.iter().enumerate() {
+                let disk = group.disk(extent.disk).unwrap();
+                prop_assert!(extent.end() <= disk.size && extent.start.get() % 2048 == 0 && !extent.length.is_zero());
+                prop_assert!(all[n + 1..].iter().all(|other| !extent.overlaps(other)));
+            }
+        }
+    }
+}

@@ -6,6 +6,8 @@ use super::name::Name;
 use super::state::PlexState;
 use super::units::Sectors;
 
+/// Sizes of volumes are multiples of this (4 KiB), so that every disk's block size is satisfied.
+pub const SIZE_UNIT: Sectors = Sectors::of(8);
 /// The most plexes that a volume may have, as in VxVM.
 pub const MAX_PLEXES: usize = 32;
 

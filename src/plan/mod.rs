@@ -1,5 +1,46 @@
 //! Planning: `plan(&World, &Request) -> Result<Plan>`. Pure: it sees, decides, and touches nothing.
+//!
+//! A verb changes a copy of the configuration; the steps follow from the difference between that and what was observed.
 
+pub mod activate;
+pub mod attach;
+pub mod change;
+pub mod draft;
+pub mod finding;
+pub mod plexes;
+pub mod render;
 pub mod request;
+pub mod snapshot;
+pub mod step;
+pub mod transition;
 pub mod view;
+pub mod volumes;
 pub mod world;
+
+use crate::error::Result;
+use request::Request;
+use step::Plan;
+use world::World;
+
+/// Decides what a request takes.
+pub fn plan(world: &World, request: &Request) -> Result<Plan> {
+    match request {
+        Request::Make { volume, size, mirrors, placement, log } => {
+            volumes::make(world, &volumes::Make { volume, size: *size, mirrors: *mirrors, placement, log: *log })
+        }
+        Request::Remove { volumes, recursive } => volumes::remove(world, volumes, *recursive),
+        Request::Rename { volume, to } => volumes::rename(world, volume, to),
+        Request::Grow { volume, to, placement } => volumes::grow(world, volume, *to, placement),
+        Request::Mirror { volume, placement } => attach::mirror(world, volume, placement),
+        Request::Start(which) => activate::start(world, which),
+        Request::Stop(which) => activate::stop(world, which),
+        Request::SnapStart { volumes, mirrors, placement } => attach::snapstart(world, volumes, *mirrors, placement),
+        Request::Snapshot { splits, mirrors, pattern } => snapshot::snapshot(world, splits, *mirrors, pattern.as_deref()),
+        Request::SnapAbort { volume, count } => snapshot::snapabort(world, volume, *count),
+        Request::SnapClear { volume, only } => snapshot::snapclear(world, volume, only.as_ref()),
+        Request::PlexConvert { plex, to } => plexes::convert(world, plex, *to),
+        Request::PlexDetach(plex) => plexes::detach(world, plex),
+        Request::PlexAttach(plex) => attach::reattach(world, plex),
+        Request::PlexRemove(plex) => plexes::remove(world, plex),
+    }
+}

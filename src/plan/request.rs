@@ -142,6 +142,8 @@ pub enum Splits {
     All,
     /// These.
     These(Vec<Split>),
+    /// VxVM's ambiguous pair: the second word is a name for the snapshot when no volume is called so, else a second volume.
+    PairOrTwo(Name, Name),
 }
 
 /// What `plex convert` makes of a plex.

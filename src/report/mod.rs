@@ -1,1 +1,17 @@
-//! (to be written)
+//! What a command came to, as text and as JSON. Pure: from an [`Outcome`](crate::app::Outcome) to a string.
+//!
+//! [`view`] and [`relations`] hold the documented JSON shapes of `print` and `snapprint`; their text is made from the same values, so
+//! that the two never disagree. Called by `cli` only.
+
+mod changes;
+mod columns;
+pub mod json;
+mod layout;
+mod lists;
+mod plan;
+mod print;
+pub mod progress;
+pub mod relations;
+pub mod text;
+mod time;
+pub mod view;

@@ -1,6 +1,31 @@
 //! The narrow seam to the outside: about a dozen device-mapper verbs, block media, locks, udev. In domain types; policy lives elsewhere.
 //!
 //! The traits here are what a fake implements. Everything that `unsafe` is needed for is in this module.
+//!
+//! ```text
+//! dm        the kernel's verbs           critical  memory, signals and priority for a window
+//! ioctl     the verbs of a window        lock      one command per group
+//! cookie    what udev has worked off     media     bytes of disks
+//! nodes     /dev/mapper without udev     probe     what disks are there; inspect, openers, sysfs beneath it
+//! events    waiting for dm events        host      which machine, which boot, what time
+//! wire      what the kernel answers
+//! ```
+
+pub mod cookie;
+pub mod critical;
+pub mod dm;
+pub mod events;
+pub mod host;
+pub mod inspect;
+pub mod ioctl;
+pub mod lock;
+pub mod media;
+pub mod nodes;
+pub mod openers;
+pub mod probe;
+pub mod sysfs;
+pub mod tools;
+pub mod wire;
 
 use crate::error::Result;
 use crate::model::{DevNo, DmName, DmUuid};
@@ -48,13 +73,24 @@ pub trait Kernel {
     /// Suspends outside a window (recovery only).
     fn suspend(&self, uuid: &DmUuid, mode: SuspendMode) -> Result<()>;
     /// Makes the inactive table live, if there is one, and lets I/O flow.
+    ///
+    /// A live device that is not suspended is suspended by the kernel on the way, with a flush and a freeze; kernels before
+    /// 6.12 lose the inactive table when a signal interrupts that. Suspend it first.
     fn resume(&self, uuid: &DmUuid, links: Links) -> Result<()>;
-    /// Removes a device; fails with `InUse` when it is open.
+    /// Removes a device; fails with `InUse` when it is open. An opener that is about to go (udev's probes) is waited for,
+    /// at most a second.
     fn remove(&self, uuid: &DmUuid) -> Result<()>;
     /// Gives a device another name.
     fn rename(&self, uuid: &DmUuid, to: &DmName) -> Result<()>;
     /// Prepares a device for a window: opens and allocates now, so that its verbs need neither later.
     fn arm(&self, uuid: &DmUuid, links: Links) -> Result<Box<dyn ArmedDevice>>;
+    /// Takes what is needed to wait for udev, before anything is changed: in the middle of a window it may not be there.
+    ///
+    /// A second call is a no-op until [`Kernel::settle`], and without udev there is nothing to take. The verbs work without
+    /// it too; then nothing waits for their links. The default is for a kernel without udev.
+    fn take_cookie(&self) -> Result<()> {
+        Ok(())
+    }
     /// Waits until udev has worked off all events caused so far, at most so long; says in words when it did not.
     fn settle(&self, deadline: Duration) -> Option<String>;
 }

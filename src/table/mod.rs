@@ -1,3 +1,205 @@
 //! Device-mapper tables and status lines: rendered and read here and nowhere else. Pure.
+//!
+//! A table names disks and devices symbolically ([`DevRef`]); numbers are put in when it is loaded.
 
+pub mod log;
+pub mod stack;
 pub mod status;
+
+use crate::model::{DiskId, Role, Sectors};
+use crate::plan::world::TargetLine;
+
+/// What a table line refers to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DevRef {
+    /// A disk of the group.
+    Disk(DiskId),
+    /// Another device of the same volume's stack.
+    Device(Role),
+}
+
+/// What a mirror may believe of its legs when it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Initial {
+    /// Nothing: everything is copied from the first leg.
+    Unknown,
+    /// They are equal (`nosync`: no synchronisation needed). Only where a suspend or a clean stop has proven it.
+    Equal,
+}
+
+/// Where a mirror notes which regions are in sync.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum LogKind {
+    /// In memory.
+    Core(Initial),
+    /// On a device of the stack; what is believed is what the log says (K6).
+    Disk(Role),
+}
+
+/// One line of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A piece of another device.
+    Linear {
+        /// Of what.
+        on: DevRef,
+        /// From where.
+        offset: Sectors,
+    },
+    /// dm-raid1, always with `handle_errors` (K1).
+    Mirror {
+        /// The log.
+        log: LogKind,
+        /// Region size, a power of two.
+        region: Sectors,
+        /// Each leg with its offset; reads go to the first.
+        legs: Vec<(DevRef, Sectors)>,
+    },
+}
+
+/// A line with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// First sector.
+    pub start: Sectors,
+    /// Sectors.
+    pub length: Sectors,
+    /// What is there.
+    pub target: Target,
+}
+
+/// A whole table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table(pub Vec<Line>);
+
+impl Table {
+    /// Whether it has a mirror.
+    pub fn is_mirror(&self) -> bool {
+        self.0.iter().any(|line| matches!(line.target, Target::Mirror { .. }))
+    }
+
+    /// The table as the kernel takes it; `None` when something that it refers to has no number (yet).
+    pub fn render(&self, number: &dyn Fn(&DevRef) -> Option<String>) -> Option<Vec<TargetLine>> {
+        self.0.iter().map(|line| render_line(line, number)).collect()
+    }
+}
+
+fn render_line(line: &Line, number: &dyn Fn(&DevRef) -> Option<String>) -> Option<TargetLine> {
+    let (target, params) = match &line.target {
+        Target::Linear { on, offset } => ("linear", format!("{} {}", number(on)?, offset.get())),
+        Target::Mirror { log, region, legs } => ("mirror", render_mirror(log, *region, legs, number)?),
+    };
+    Some(TargetLine { start: line.start, length: line.length, target: target.to_owned(), params })
+}
+
+fn render_mirror(log: &LogKind, region: Sectors, legs: &[(DevRef, Sectors)], number: &dyn Fn(&DevRef) -> Option<String>) -> Option<String> {
+    let region = region.get();
+    let mut words = match log {
+        LogKind::Core(Initial::Unknown) => format!("core 1 {region}"),
+        LogKind::Core(Initial::Equal) => format!("core 2 {region} nosync"),
+        LogKind::Disk(role) => format!("disk 2 {} {region}", number(&DevRef::Device(role.clone()))?),
+    };
+    words += &format!(" {}", legs.len());
+    for (leg, offset) in legs {
+        words += &format!(" {} {}", number(leg)?, offset.get());
+    }
+    Some(words + " 1 handle_errors")
+}
+
+/// Whether two tables map alike. `sync` and `nosync` only matter at the moment of loading and are left out.
+pub fn same_mapping(a: &[TargetLine], b: &[TargetLine]) -> bool {
+    let plain = |line: &TargetLine| (line.start, line.length, line.target.clone(), without_sync_word(line));
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| plain(a) == plain(b))
+}
+
+fn without_sync_word(line: &TargetLine) -> Vec<String> {
+    let mut words: Vec<String> = line.params.split_ascii_whitespace().map(str::to_owned).collect();
+    let Some(count) = words.get(1).and_then(|w| w.parse::<usize>().ok()).filter(|_| line.target == "mirror") else {
+        return words;
+    };
+    let last = count.saturating_add(1);
+    if words.get(last).is_some_and(|w| w == "sync" || w == "nosync") {
+        words.remove(last);
+        words[1] = (count - 1).to_string();
+    }
+    words
+}
+
+/// The table that is left of a live one when the legs at these positions are taken out: the survivors go on as they are.
+///
+/// `None` when it is not a mirror or nothing would be left. `equal` says that the surviving legs are known to be equal.
+pub fn without_legs(live: &[TargetLine], failed: &[usize], equal: bool) -> Option<Vec<TargetLine>> {
+    live.iter().map(|line| line_without_legs(line, failed, equal)).collect()
+}
+
+fn line_without_legs(line: &TargetLine, failed: &[usize], equal: bool) -> Option<TargetLine> {
+    let words: Vec<&str> = line.params.split_ascii_whitespace().collect();
+    let log_words: usize = words.get(1).filter(|_| line.target == "mirror")?.parse().ok()?;
+    let legs_at = log_words.checked_add(2)?;
+    let count: usize = words.get(legs_at)?.parse().ok()?;
+    let legs = words.get(legs_at + 1..)?.chunks_exact(2).take(count);
+    let survivors: Vec<String> = legs.enumerate().filter(|(n, _)| !failed.contains(n)).map(|(_, leg)| leg.join(" ")).collect();
+    let (target, params) = match survivors.as_slice() {
+        [] => return None,
+        [only] => ("linear", only.clone()),
+        many => {
+            let log = match (words[0], equal) {
+                ("core", true) => format!("core 2 {} nosync", words.get(2)?),
+                ("core", false) => format!("core 1 {}", words.get(2)?),
+                _ => words.get(..legs_at)?.join(" "),
+            };
+            ("mirror", format!("{log} {} {} 1 handle_errors", many.len(), many.join(" ")))
+        }
+    };
+    Some(TargetLine { target: target.to_owned(), params, ..line.clone() })
+}
+
+/// The most that one region covers while legs are being filled: K4 asks for at least 2 MiB, K10 for not much more.
+pub const SYNC_REGION: Sectors = Sectors::mib(2);
+
+/// A legal region size for a mirror of this length: a power of two, not above the length, `wanted` where that fits.
+pub fn region_for(length: Sectors, wanted: Sectors) -> Sectors {
+    let largest = if length.get() == 0 { 1 } else { 1u64 << (63 - length.get().leading_zeros()) };
+    Sectors::new(largest).map_or(wanted, |largest| wanted.min(largest))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn line(target: &str, params: &str) -> TargetLine {
+        TargetLine { start: Sectors::ZERO, length: Sectors::of(2048), target: target.to_owned(), params: params.to_owned() }
+    }
+
+    #[test]
+    fn the_sync_word_makes_no_difference_to_a_live_table() {
+        let plain = line("mirror", "core 1 4096 2 253:1 0 253:2 0 1 handle_errors");
+        let nosync = line("mirror", "core 2 4096 nosync 2 253:1 0 253:2 0 1 handle_errors");
+        let other = line("mirror", "core 1 4096 2 253:1 0 253:3 0 1 handle_errors");
+        let disk = line("mirror", "disk 3 253:9 4096 nosync 2 253:1 0 253:2 0 1 handle_errors");
+        assert!(same_mapping(std::slice::from_ref(&plain), &[nosync]));
+        assert!(!same_mapping(std::slice::from_ref(&plain), &[other]));
+        assert!(!same_mapping(&[plain], &[disk]));
+        assert!(!same_mapping(&[], &[line("linear", "8:0 0")]));
+    }
+
+    #[test]
+    fn failed_legs_leave_the_survivors() {
+        let three = line("mirror", "disk 2 253:9 4096 3 253:1 0 253:2 0 253:3 8 1 handle_errors");
+        let two = without_legs(std::slice::from_ref(&three), &[1], true).unwrap();
+        assert_eq!(two[0].params, "disk 2 253:9 4096 2 253:1 0 253:3 8 1 handle_errors");
+        let one = without_legs(&[three], &[0, 1], true).unwrap();
+        assert_eq!((one[0].target.as_str(), one[0].params.as_str()), ("linear", "253:3 8"));
+        let core = line("mirror", "core 2 4096 nosync 3 253:1 0 253:2 0 253:3 0 1 handle_errors");
+        assert_eq!(without_legs(&[core], &[2], false).unwrap()[0].params, "core 1 4096 2 253:1 0 253:2 0 1 handle_errors");
+        assert_eq!(without_legs(&[line("linear", "8:0 0")], &[0], true), None);
+    }
+
+    #[test]
+    fn regions_are_powers_of_two_within_the_length() {
+        for (length, expected) in [(8, 8), (4095, 2048), (4096, 4096), (1 << 20, 4096)] {
+            assert_eq!(region_for(Sectors::of(length), SYNC_REGION), Sectors::of(expected));
+        }
+    }
+}

@@ -1,5 +1,8 @@
 //! The status line of dm's `mirror` target, read strictly (kernel rules K1 and K15).
 
+use crate::model::DevNo;
+use crate::plan::world::TargetLine;
+
 /// What the kernel says of one leg. The letters are dm-raid1's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LegHealth {
@@ -59,7 +62,7 @@ impl LegHealth {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MirrorStatus {
     /// The device numbers of the legs, in table order.
-    pub legs: Vec<(crate::model::DevNo, LegHealth)>,
+    pub legs: Vec<(DevNo, LegHealth)>,
     /// Regions that are in sync.
     pub done: u64,
     /// All regions.
@@ -72,5 +75,140 @@ impl MirrorStatus {
     /// In sync is: every region, every letter `A`, and the log alive. Nothing less.
     pub fn in_sync(&self) -> bool {
         self.done == self.total && !self.log_failed && self.legs.iter().all(|(_, health)| *health == LegHealth::Alive)
+    }
+}
+
+impl MirrorStatus {
+    /// Reads the status lines of one device; `None` unless every one is a well-formed mirror over the same legs.
+    ///
+    /// A line is `<legs> <dev>… <done>/<total> 1 <letters> <n> <log type> [<log dev> <letter>]`.
+    pub fn parse(lines: &[TargetLine]) -> Option<MirrorStatus> {
+        let mut segments = lines.iter().map(|line| (line.target == "mirror").then(|| parse_segment(&line.params)).flatten());
+        let first = segments.next()??;
+        segments.try_fold(first, |sum, segment| sum.merge(segment?))
+    }
+
+    /// Both segments as one; `None` when they are not over the same legs.
+    fn merge(mut self, other: MirrorStatus) -> Option<MirrorStatus> {
+        if self.legs.len() != other.legs.len() {
+            return None;
+        }
+        for (mine, theirs) in self.legs.iter_mut().zip(&other.legs) {
+            if mine.0 != theirs.0 {
+                return None;
+            }
+            if mine.1 == LegHealth::Alive {
+                mine.1 = theirs.1;
+            }
+        }
+        self.done = self.done.checked_add(other.done)?;
+        self.total = self.total.checked_add(other.total)?;
+        self.log_failed |= other.log_failed;
+        Some(self)
+    }
+
+    /// The legs, by position in the table, that are not alive.
+    pub fn failed_legs(&self) -> Vec<(usize, LegHealth)> {
+        self.legs.iter().enumerate().filter(|(_, (_, h))| *h != LegHealth::Alive).map(|(at, (_, h))| (at, *h)).collect()
+    }
+
+    /// The letters as the kernel prints them.
+    pub fn letters(&self) -> String {
+        self.legs.iter().map(|(_, health)| health.letter()).collect()
+    }
+}
+
+/// At most as many legs as dm-raid1 takes in one mirror (the original and kcopyd's eight destinations).
+pub const MAX_LEGS: usize = 9;
+
+fn parse_segment(params: &str) -> Option<MirrorStatus> {
+    let mut words = params.split_ascii_whitespace();
+    let count: usize = words.next()?.parse().ok()?;
+    if !(2..=MAX_LEGS).contains(&count) {
+        return None;
+    }
+    let devices = words.by_ref().take(count).map(parse_devno).collect::<Option<Vec<_>>>()?;
+    let (done, total) = words.next()?.split_once('/')?;
+    let (done, total): (u64, u64) = (done.parse().ok()?, total.parse().ok()?);
+    if devices.len() != count || words.next()? != "1" || done > total || total == 0 {
+        return None;
+    }
+    let letters = words.next().filter(|letters| letters.len() == count)?;
+    let log_words: usize = words.next()?.parse().ok()?;
+    let log: Vec<&str> = words.collect();
+    let log_failed = match (log.len() == log_words, log.as_slice()) {
+        (true, ["core"]) => false,
+        (true, ["disk", _, letter]) => *letter != "A",
+        _ => return None,
+    };
+    let legs = devices.into_iter().zip(letters.bytes().map(LegHealth::from_letter)).collect();
+    Some(MirrorStatus { legs, done, total, log_failed })
+}
+
+/// Reads `major:minor`.
+pub fn parse_devno(word: &str) -> Option<DevNo> {
+    let (major, minor) = word.split_once(':')?;
+    Some(DevNo { major: major.parse().ok()?, minor: minor.parse().ok()? })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::model::Sectors;
+
+    fn status(lines: &[&str]) -> Option<MirrorStatus> {
+        let line = |params: &&str| TargetLine {
+            start: Sectors::ZERO,
+            length: Sectors::of(8),
+            target: "mirror".to_owned(),
+            params: (*params).to_owned(),
+        };
+        MirrorStatus::parse(&lines.iter().map(line).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn in_sync_needs_every_region_and_every_letter() {
+        for (line, expected) in [
+            ("2 253:3 253:4 64/64 1 AA 1 core", true),
+            ("2 253:3 253:4 128/128 1 AA 3 disk 253:5 A", true),
+            ("2 253:3 253:4 63/64 1 AA 1 core", false),
+            ("2 253:3 253:4 64/64 1 AD 1 core", false),
+            ("2 253:3 253:4 64/64 1 RA 1 core", false),
+            ("2 253:3 253:4 64/64 1 AS 1 core", false),
+            ("2 253:3 253:4 64/64 1 AF 1 core", false),
+            ("2 253:3 253:4 64/64 1 AU 1 core", false),
+            ("2 253:3 253:4 64/64 1 A? 1 core", false),
+            ("2 253:3 253:4 128/128 1 AA 3 disk 253:5 D", false),
+        ] {
+            assert_eq!(status(&[line]).unwrap().in_sync(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn segments_add_up() {
+        let sum = status(&["2 253:3 253:4 10/10 1 AA 1 core", "2 253:3 253:4 3/10 1 AD 1 core"]).unwrap();
+        assert_eq!((sum.done, sum.total, sum.letters().as_str()), (13, 20, "AD"));
+        assert_eq!(sum.failed_legs(), vec![(1, LegHealth::WriteFailed)]);
+    }
+
+    #[test]
+    fn malformed_lines_are_no_status() {
+        for line in [
+            "",
+            "2",
+            "1 253:3 64/64 1 A 1 core",
+            "10 1:1 1:1 1:1 1:1 1:1 1:1 1:1 1:1 1:1 1:1 1/1 1 AAAAAAAAAA 1 core",
+            "2 253:3 253:4 65/64 1 AA 1 core",
+            "2 253:3 253:4 0/0 1 AA 1 core",
+            "2 253:3 253:4 64/64 1 A 1 core",
+            "2 253:3 253:4 64/64 1 AA 2 core",
+            "2 253:3 253:4 64/64 1 AA 1 clustered-core",
+            "2 253:3 x 64/64 1 AA 1 core",
+            "99999999999999999999 253:3",
+        ] {
+            assert_eq!(status(&[line]), None, "{line}");
+        }
+        assert_eq!(MirrorStatus::parse(&[]), None);
     }
 }

@@ -1,0 +1,375 @@
+//! Disks and groups: what changes the disks' own labels and not volumes.
+
+use super::scan::{Scan, open_disk, present_disk};
+use super::session::{Session, lock_group};
+use super::{Change, Command, DiskLine, GroupLine, NamedDevice, Options, Outcome, Report, Ui};
+use crate::error::{Error, Result};
+use crate::meta::{self, Member};
+use crate::model::{Disk, DiskId, Group, GroupId, Name, Sectors};
+use crate::plan::step::Plan;
+use crate::plan::world::PresentDisk;
+use crate::sys::{host, lock, media, probe};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Disks that were made ready for a group.
+type Ready = (Vec<Disk>, Vec<Member>, BTreeMap<DiskId, PresentDisk>);
+
+/// The verbs on groups and disks.
+pub fn run(options: &Options, command: &Command, ui: &dyn Ui) -> Result<Outcome> {
+    let done = |report: Result<Report>| report.map(Outcome::Done);
+    match command {
+        Command::GroupCreate { name, disks, force, area } => done(create(options, name, disks, *force, *area, ui)),
+        Command::GroupAdd { name, disks, force } => done(add(options, name, disks, *force, ui)),
+        Command::GroupRemoveDisk { name, media } => done(remove_disk(options, name, media, ui)),
+        Command::GroupDestroy(name) => done(destroy(options, name, ui)),
+        Command::GroupImport { name, force } => done(import(options, name, *force, ui)),
+        Command::GroupDeport(name) => done(deport(options, name, ui)),
+        Command::DiskInit { devices, force, area } => done(init(options, devices.iter().map(|d| d.as_path()), *force, *area, ui)),
+        Command::GroupList => Ok(Outcome::Groups(list()?)),
+        Command::GroupShow(name) => show(name, ui),
+        Command::GroupDump(name) => {
+            let session = Session::look(name, ui)?;
+            meta::dump(&session.world.group, session.world.generation).map(Outcome::Dump)
+        }
+        Command::DiskList => Ok(Outcome::Disks(Scan::new()?.disk_lines())),
+        _ => Err(Error::failed("this is not a verb on groups or disks")),
+    }
+}
+
+fn create(options: &Options, name: &Name, devices: &[NamedDevice], force: bool, area: Option<Sectors>, ui: &dyn Ui) -> Result<Report> {
+    let _disks = lock_group(lock::DISKS, options.timeout, ui)?;
+    let _group = lock_group(name.as_str(), options.timeout, ui)?;
+    if Scan::new()?.group_named(name.as_str()).is_ok() {
+        return Err(Error::exists(format!("there is a group '{name}' already"))
+            .on(name)
+            .hint("choose another name; 'breakoff group list' shows them all"));
+    }
+    let mut group = Group::new(name.clone(), host::host_id()?);
+    if options.dry_run {
+        return Ok(Report { changes: planned(&group, devices, force)?, notes: Vec::new() });
+    }
+    let (disks, members, present) = make_ready(&group, devices, force, area)?;
+    group.disks.extend(disks);
+    let mut session = Session::create(group.clone(), members, present, ui)?;
+    let mut plan = Plan::nothing(group);
+    plan.changes = session_changes(&plan.group, &plan.group.disks, "created");
+    session.carry_out(&plan)
+}
+
+fn session_changes(group: &Group, disks: &[Disk], action: &'static str) -> Vec<Change> {
+    let first = Change::new(group.name.as_str(), action).text("uuid", group.id);
+    let added =
+        disks.iter().map(|d| Change::new(format!("{}/{}", group.name, d.media), "disk-added").text("media", &d.media).size("size", d.size));
+    (action == "created").then_some(first).into_iter().chain(added).collect()
+}
+
+/// What would be done, for `--dry-run`; refuses what would be refused.
+fn planned(group: &Group, devices: &[NamedDevice], force: bool) -> Result<Vec<Change>> {
+    devices.iter().try_for_each(|d| refuse_unfit(&d.device, force))?;
+    let device = |d: &NamedDevice| Change::new(d.device.display().to_string(), "disk-added").text("group", &group.name);
+    Ok(devices.iter().map(device).collect())
+}
+
+fn add(options: &Options, name: &Name, devices: &[NamedDevice], force: bool, ui: &dyn Ui) -> Result<Report> {
+    let _disks = lock_group(lock::DISKS, options.timeout, ui)?;
+    let mut session = Session::open(options, name, ui)?;
+    session.tend()?;
+    if options.dry_run {
+        return Ok(Report { changes: planned(&session.world.group, devices, force)?, notes: Vec::new() });
+    }
+    let area = session.area();
+    let (disks, members, present) = make_ready(&session.world.group, devices, force, area)?;
+    session.add_members(members, present);
+    let mut plan = Plan::nothing(session.world.group.clone());
+    plan.changes = session_changes(&plan.group, &disks, "changed");
+    plan.group.disks.extend(disks);
+    session.carry_out(&plan)
+}
+
+/// Initialises the devices, each under the name that was given or the next free `diskNN`.
+fn make_ready(group: &Group, devices: &[NamedDevice], force: bool, area: Option<Sectors>) -> Result<Ready> {
+    if devices.is_empty() {
+        return Err(Error::usage("a group needs at least one disk"));
+    }
+    let names = media_names(group, devices)?;
+    let mut labelled = Vec::new();
+    for device in devices {
+        labelled.push(usable_label(&device.device, force)?);
+    }
+    let mut ready: Ready = (Vec::new(), Vec::new(), BTreeMap::new());
+    for ((device, media_name), free) in devices.iter().zip(names).zip(labelled) {
+        let media = open_disk(&device.device, true)?;
+        let label = match free {
+            Some(label) if area.is_none() => label,
+            _ => {
+                wipe(&device.device)?;
+                meta::format_disk(media.as_ref(), DiskId::random(), area.unwrap_or(meta::AREA_DEFAULT))?
+            }
+        };
+        let (id, geometry) = (label.disk(), label.geometry());
+        ready.0.push(Disk { id, media: media_name.clone(), data_start: geometry.data_start(), size: geometry.data_size() });
+        ready.2.insert(id, present_disk(&device.device)?);
+        ready.1.push(Member { disk: id, name: format!("{media_name} ({})", device.device.display()), media, label });
+    }
+    Ok(ready)
+}
+
+fn media_names(group: &Group, devices: &[NamedDevice]) -> Result<Vec<Name>> {
+    let mut taken: Vec<Name> = group.disks.iter().map(|d| d.media.clone()).collect();
+    let mut names = Vec::new();
+    for device in devices {
+        let name = match &device.media {
+            Some(name) if taken.contains(name) => {
+                return Err(Error::exists(format!("group '{}' has a disk '{name}' already", group.name))
+                    .on(name)
+                    .hint("choose another media name"));
+            }
+            Some(name) => name.clone(),
+            None => next_media(&taken)?,
+        };
+        taken.push(name.clone());
+        names.push(name);
+    }
+    Ok(names)
+}
+
+fn next_media(taken: &[Name]) -> Result<Name> {
+    let numbered = (1..=u32::MAX).map(|n| Name::parse(&format!("disk{n:02}")));
+    let free = |name: &Result<Name>| name.as_ref().is_ok_and(|n| !taken.contains(n));
+    numbered.into_iter().find(free).unwrap_or_else(|| Err(Error::no_space("no media name is left")))
+}
+
+/// The label of a disk that was initialised before and is in no group; `None` for a device that has to be initialised.
+fn usable_label(device: &Path, force: bool) -> Result<Option<meta::Label>> {
+    refuse_unfit(device, force)?;
+    let media = open_disk(device, false)?;
+    Ok(meta::read_disk(media.as_ref()).ok().flatten().filter(|label| label.group().is_none() && label.warnings().is_empty()))
+}
+
+/// Refuses a device that is in use, and one that carries something unless that is meant. Names what it found.
+fn refuse_unfit(device: &Path, force: bool) -> Result<()> {
+    let shown = device.display().to_string();
+    let found = probe::inspect(device)?;
+    let media = open_disk(device, false)?;
+    let mut objections: Vec<(String, bool)> = found.objections(meta::AREA_MIN).into_iter().map(|o| (o.text, o.forcible)).collect();
+    match meta::read_disk(media.as_ref()) {
+        Ok(Some(label)) => match label.group() {
+            // Its own signature is reported by udev too; what it means is said better here.
+            None => objections.retain(|(_, forcible)| !forcible),
+            Some(group) => {
+                objections.retain(|(_, forcible)| !forcible);
+                objections.push((format!("'{shown}' belongs to {}", group_words(group)), true));
+            }
+        },
+        Ok(None) => {}
+        Err(damaged) => objections.push((format!("'{shown}' has a damaged label of ours: {damaged}"), true)),
+    }
+    let standing: Vec<String> = objections.iter().filter(|(_, forcible)| !(force && *forcible)).map(|(text, _)| text.clone()).collect();
+    if standing.is_empty() {
+        return Ok(());
+    }
+    let error = Error::in_use(standing.join("; ")).on(&shown);
+    let hard = objections.iter().any(|(_, forcible)| !forcible);
+    Err(if hard { error.hint("take it out of use first") } else { error.hint("if nothing on it is needed any more, repeat with --force") })
+}
+
+fn group_words(id: GroupId) -> String {
+    let name = Scan::new().ok().and_then(|scan| scan.name_of(id));
+    name.map_or_else(|| format!("a disk group ({id})"), |name| format!("disk group '{name}'"))
+}
+
+/// Erases what the device held, so that nothing announces it any more.
+fn wipe(device: &Path) -> Result<()> {
+    let found = probe::inspect(device)?;
+    media::wipe_signatures(&[media::Piece { path: found.path, start: Sectors::ZERO, length: found.size }])
+}
+
+fn init<'a>(options: &Options, devices: impl Iterator<Item = &'a Path>, force: bool, area: Option<Sectors>, ui: &dyn Ui) -> Result<Report> {
+    let _disks = lock_group(lock::DISKS, options.timeout, ui)?;
+    let devices: Vec<&Path> = devices.collect();
+    devices.iter().try_for_each(|d| refuse_unfit(d, force))?;
+    let mut report = Report::default();
+    for device in devices {
+        let change = Change::new(device.display().to_string(), "initialised");
+        if options.dry_run {
+            report.changes.push(change);
+            continue;
+        }
+        let media = open_disk(device, true)?;
+        wipe(device)?;
+        let label = meta::format_disk(media.as_ref(), DiskId::random(), area.unwrap_or(meta::AREA_DEFAULT))?;
+        report.changes.push(change.text("uuid", label.disk()).size("size", label.geometry().data_size()));
+    }
+    Ok(report)
+}
+
+fn remove_disk(options: &Options, name: &Name, media: &Name, ui: &dyn Ui) -> Result<Report> {
+    let mut session = Session::open(options, name, ui)?;
+    session.tend()?;
+    let group = &session.world.group;
+    let disk = group.disk_named(media)?.clone();
+    let path = format!("{name}/{media}");
+    let on_it: Vec<&str> = group.volumes.iter().filter(|v| v.extents().any(|e| e.disk == disk.id)).map(|v| v.name.as_str()).collect();
+    if !on_it.is_empty() {
+        return Err(Error::in_use(format!("disk '{media}' holds parts of {}", on_it.join(", ")))
+            .on(path)
+            .hint("remove or move these first"));
+    }
+    if group.disks.len() == 1 {
+        return Err(Error::in_use(format!("disk '{media}' is the last one of group '{name}'"))
+            .on(path)
+            .hint(format!("'breakoff group destroy {name}'")));
+    }
+    let mut plan = Plan::nothing(group.clone());
+    plan.group.disks.retain(|d| d.id != disk.id);
+    plan.changes.push(Change::new(path, "disk-removed").text("media", media));
+    if options.dry_run {
+        return Ok(Report { changes: plan.changes, notes: Vec::new() });
+    }
+    let gone = session.drop_member(disk.id);
+    let report = session.carry_out(&plan)?;
+    // The group is right without it; a label that cannot be erased is told and ignored by everybody from now on.
+    match gone.map(|member| meta::wipe_disk(member.media.as_ref())) {
+        Some(Err(error)) => ui.warn(&format!("the label of '{media}' could not be erased: {error}")),
+        None => ui.note(&format!("disk '{media}' is missing; should it come back, it is not of this group any more")),
+        Some(Ok(())) => {}
+    }
+    Ok(report)
+}
+
+fn destroy(options: &Options, name: &Name, ui: &dyn Ui) -> Result<Report> {
+    let mut session = Session::open(options, name, ui)?;
+    let group = session.world.group.clone();
+    let mut report = Report::default();
+    if !group.volumes.is_empty() {
+        let names: Vec<Name> = group.volumes.iter().map(|v| v.name.clone()).collect();
+        let shown: Vec<&str> = names.iter().map(Name::as_str).collect();
+        let plan = crate::plan::volumes::remove(&session.world, &names, true).map_err(|e| session.name_openers(e))?;
+        if !options.yes && !options.dry_run && !ui.confirm(&format!("destroy group '{name}' with {}?", shown.join(", "))) {
+            return Err(Error::in_use(format!("group '{name}' has volumes: {}", shown.join(", ")))
+                .on(name)
+                .hint("remove them first, or repeat with -y to destroy them with the group"));
+        }
+        report.changes.extend(plan.changes.clone());
+        if !options.dry_run {
+            session.carry_out(&plan)?;
+        }
+    }
+    report.changes.push(Change::new(name.as_str(), "destroyed"));
+    if options.dry_run {
+        return Ok(report);
+    }
+    for member in session.into_members() {
+        meta::wipe_disk(member.media.as_ref()).map_err(|e| e.context(format!("disk {}", member.name)))?;
+    }
+    Ok(report)
+}
+
+fn import(options: &Options, name: &str, force: bool, ui: &dyn Ui) -> Result<Report> {
+    let here = host::host_id()?;
+    let scan = Scan::new()?;
+    let id = scan.group_named(name)?;
+    let found = scan.choose(id)?;
+    let group_name = found.group.name.clone();
+    let _lock = lock_group(group_name.as_str(), options.timeout, ui)?;
+    let mut session = Session::look_writable(&group_name, ui)?;
+    let group = session.world.group.clone();
+    match group.host {
+        Some(host) if host == here => return Ok(Report::default()),
+        Some(other) if !force => {
+            return Err(Error::unsafe_(format!(
+                "group '{group_name}' is imported by another machine ({other}), which may be writing to it"
+            ))
+            .on(&group_name)
+            .hint("deport it there; if that machine is gone for good, repeat with --force"));
+        }
+        _ => {}
+    }
+    let missing: Vec<String> =
+        group.disks.iter().filter(|d| !session.world.disks.contains_key(&d.id)).map(|d| format!("'{}'", d.media)).collect();
+    if !missing.is_empty() && !force {
+        return Err(Error::device(format!("group '{group_name}' lacks {}", missing.join(", ")))
+            .on(&group_name)
+            .hint("plug in the rest, or repeat with --force"));
+    }
+    let mut plan = Plan::nothing(group);
+    plan.group.host = Some(here);
+    plan.changes.push(Change::new(group_name.as_str(), "imported").number("disks", plan.group.disks.len() as u64));
+    plan.notes.push(format!("its volumes are not started: 'breakoff -g {group_name} start --all'"));
+    if options.dry_run {
+        return Ok(Report { changes: plan.changes, notes: plan.notes });
+    }
+    session.carry_out(&plan)
+}
+
+fn deport(options: &Options, name: &Name, ui: &dyn Ui) -> Result<Report> {
+    let mut session = Session::open(options, name, ui)?;
+    session.tend()?;
+    let group = &session.world.group;
+    let started: Vec<&str> = group.volumes.iter().filter(|v| v.running == Some(session.world.boot)).map(|v| v.name.as_str()).collect();
+    if !started.is_empty() {
+        return Err(Error::in_use(format!("group '{name}' has started volumes: {}", started.join(", ")))
+            .on(name)
+            .hint(format!("'breakoff -g {name} stop --all'")));
+    }
+    let mut plan = Plan::nothing(group.clone());
+    plan.group.host = None;
+    plan.changes.push(Change::new(name.as_str(), "deported"));
+    if options.dry_run {
+        return Ok(Report { changes: plan.changes, notes: Vec::new() });
+    }
+    session.carry_out(&plan)
+}
+
+fn list() -> Result<Vec<GroupLine>> {
+    let here = host::host_id().ok();
+    let scan = Scan::new()?;
+    let mut lines = Vec::new();
+    for id in scan.groups() {
+        lines.push(match scan.choose(id) {
+            Ok(chosen) => GroupLine {
+                name: chosen.group.name.to_string(),
+                id,
+                state: match chosen.group.host {
+                    None => "deported",
+                    host if host == here => "imported",
+                    Some(_) => "foreign",
+                },
+                generation: Some(chosen.generation.get()),
+                disks: (chosen.present.len(), chosen.group.disks.len()),
+                volumes: chosen.group.volumes.len(),
+                remark: chosen.warnings.first().cloned(),
+            },
+            Err(error) => GroupLine {
+                name: scan.name_of(id).map_or_else(|| "-".to_owned(), |n| n.to_string()),
+                id,
+                state: "refused",
+                generation: None,
+                disks: (0, 0),
+                volumes: 0,
+                remark: Some(error.to_string()),
+            },
+        });
+    }
+    Ok(lines)
+}
+
+fn show(name: &Name, ui: &dyn Ui) -> Result<Outcome> {
+    let session = Session::look(name, ui)?;
+    let group = &session.world.group;
+    let line = |disk: &Disk| {
+        let present = session.world.disks.get(&disk.id);
+        DiskLine {
+            device: present.map(|p| p.path.clone()),
+            id: Some(disk.id),
+            media: Some(disk.media.clone()),
+            group: Some(group.name.to_string()),
+            state: if present.is_some() { "online" } else { "missing" },
+            size: Some(disk.size),
+            remark: session.outdated().contains(&disk.id).then(|| "its copy of the configuration is old".to_owned()),
+        }
+    };
+    let lines = group.disks.iter().map(line).collect();
+    Ok(Outcome::Group(Box::new(session.world.clone()), lines, session.fill()))
+}

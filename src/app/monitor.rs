@@ -1,0 +1,118 @@
+//! The monitor: somebody has to be there when a leg dies, because a write that fails on a leg is held until then (K2).
+//!
+//! One thread, woken by dm events of any device. When a mirror of ours shows a failed letter or has finished, its group is opened
+//! like any other command opens it, and what is found is recorded and repaired. Killed and started again it finishes what it finds.
+
+use super::scan::Scan;
+use super::session::{Session, lock_group};
+use super::{Options, Ui};
+use crate::error::{Kind, Result};
+use crate::model::{GroupId, Name};
+use crate::plan::world::DmDevice;
+use crate::sys::dm::Dm;
+use crate::sys::events::EventWait;
+use crate::sys::signal::Interrupts;
+use crate::sys::{Kernel, detached, host};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// The lock that only one monitor can hold.
+const LOCK: &str = ".monitor";
+/// Also without an event everything is looked at this often.
+const PATROL: Duration = Duration::from_secs(10);
+/// Set for a monitor that a command has started: it ends when there is no mirror left to guard.
+const UNTIL_IDLE: &str = "BREAKOFF_MONITOR_UNTIL_IDLE";
+
+/// Runs until a signal arrives (or, started by a command, until no mirror is left).
+pub fn run(ui: &dyn Ui) -> Result<()> {
+    let _only_one = lock_group(LOCK, Some(Duration::ZERO), ui)?;
+    let interrupts = Interrupts::catch();
+    let until_idle = std::env::var_os(UNTIL_IDLE).is_some();
+    let kernel = Dm::open()?;
+    let mut events = EventWait::open()?;
+    let mut seen = None;
+    while !interrupts.arrived() {
+        events.arm()?;
+        let now = mirrors(&kernel)?;
+        if until_idle && now.is_empty() {
+            return Ok(());
+        }
+        let state = state_of(&now);
+        let patrolled = if seen.as_ref() == Some(&state) { true } else { tend(&now, ui) };
+        // What could not be looked after (its group is locked by a command) is looked at again soon.
+        seen = patrolled.then_some(state);
+        events.wait(if patrolled { PATROL } else { Duration::from_millis(300) })?;
+    }
+    Ok(())
+}
+
+fn mirrors(kernel: &Dm) -> Result<Vec<DmDevice>> {
+    Ok(kernel.devices()?.into_iter().filter(|d| d.mirror.is_some()).collect())
+}
+
+/// What decides whether anything has to be looked at: letters, and whether mirrors are in sync.
+fn state_of(mirrors: &[DmDevice]) -> Vec<(String, String, bool)> {
+    let status = |d: &DmDevice| d.mirror.as_ref().map(|m| (d.uuid.to_string(), m.letters(), m.done == m.total));
+    mirrors.iter().filter_map(status).collect()
+}
+
+/// Looks after every group that has a mirror; whether all could be.
+fn tend(mirrors: &[DmDevice], ui: &dyn Ui) -> bool {
+    let ids: BTreeSet<GroupId> = mirrors.iter().filter_map(|d| d.uuid.group()).collect();
+    let groups = match Scan::new() {
+        Ok(scan) => scan.readable_groups(),
+        Err(error) => {
+            ui.warn(&format!("the disks cannot be read: {error}"));
+            return false;
+        }
+    };
+    let here = host::host_id().ok();
+    let ours = groups.into_iter().filter(|g| ids.contains(&g.id) && g.host.is_some() && g.host == here);
+    ours.fold(true, |all, group| tend_group(&group.name, ui) && all)
+}
+
+fn tend_group(name: &Name, ui: &dyn Ui) -> bool {
+    let at_once = Options { timeout: Some(Duration::from_secs(2)), ..Options::default() };
+    let done = Session::open(&at_once, name, &Quiet(ui)).and_then(|mut session| session.tend());
+    match done {
+        Ok(changes) => {
+            for change in changes {
+                ui.note(&crate::plan::render::sentence(&change));
+            }
+            true
+        }
+        Err(error) if error.kind() == Kind::TimedOut => false,
+        Err(error) => {
+            ui.warn(&format!("group '{name}': {error}"));
+            true
+        }
+    }
+}
+
+/// Warnings only: waiting for a lock is everyday life here.
+struct Quiet<'u>(&'u dyn Ui);
+
+impl Ui for Quiet<'_> {
+    fn note(&self, _text: &str) {}
+    fn warn(&self, text: &str) {
+        self.0.warn(text);
+    }
+    fn progress(&self, _copies: &[super::Progress]) {}
+    fn progress_end(&self) {}
+    fn confirm(&self, _question: &str) -> bool {
+        false
+    }
+}
+
+/// Makes sure that a monitor runs; for commands that leave a mirror behind.
+pub fn ensure(ui: &dyn Ui) {
+    let free = lock_group(LOCK, Some(Duration::ZERO), &Quiet(ui));
+    if free.is_err() {
+        return;
+    }
+    drop(free);
+    match detached::spawn_detached(&["monitor"], &[(UNTIL_IDLE, "1")]) {
+        Ok(()) => ui.note("started 'breakoff monitor', which looks after the mirrors as long as there are any"),
+        Err(error) => ui.warn(&format!("'breakoff monitor' could not be started ({error}): until it runs, writes wait when a leg fails")),
+    }
+}

@@ -1,0 +1,192 @@
+//! One command from beginning to end.
+
+use super::session::Session;
+use super::{Change, Command, Fill, Options, Outcome, Report, Ui, groups, monitor, scan::Scan, wait};
+use crate::error::{Error, Result};
+use crate::model::Name;
+use crate::plan::request::{Request, Selection, Splits};
+use crate::plan::world::World;
+use crate::plan::{self, render};
+use crate::sys::Kernel;
+
+/// Does what was asked.
+pub fn run(options: &Options, command: &Command, ui: &dyn Ui) -> Result<Outcome> {
+    match command {
+        Command::Change(request) => change(options, request, ui),
+        Command::SnapWait { volumes, mirrors } => {
+            let name = group_for(options, volumes)?;
+            wait::snapwait(options, &name, volumes, *mirrors, ui).map(Outcome::Done)
+        }
+        Command::GroupCreate { .. }
+        | Command::GroupAdd { .. }
+        | Command::GroupRemoveDisk { .. }
+        | Command::GroupList
+        | Command::GroupShow(_)
+        | Command::GroupDump(_)
+        | Command::GroupDestroy(_)
+        | Command::GroupImport { .. }
+        | Command::GroupDeport(_)
+        | Command::DiskList
+        | Command::DiskInit { .. } => groups::run(options, command, ui),
+        Command::Print(volumes) => layouts(options, volumes, ui).map(|worlds| Outcome::Layout(worlds, volumes.clone())),
+        Command::SnapPrint(volumes) => {
+            let worlds = layouts(options, volumes, ui)?.into_iter().map(|(world, _)| world).collect();
+            Ok(Outcome::Relations(worlds, volumes.clone()))
+        }
+        Command::Status => super::status::status(options, ui),
+        Command::Recover { check } => super::status::recover(options, *check, ui),
+        Command::StartAuto => start_auto(options, ui),
+        Command::Monitor => monitor::run(ui).map(|()| Outcome::Done(Report::default())),
+    }
+}
+
+/// A change to a group's volumes.
+fn change(options: &Options, request: &Request, ui: &dyn Ui) -> Result<Outcome> {
+    let name = group_for(options, &named(request))?;
+    if options.dry_run {
+        let session = Session::look(&name, ui)?;
+        let plan = plan::plan(&session.world, request).map_err(|e| session.name_openers(e))?;
+        return Ok(Outcome::Planned(render::view(&session.world, &plan)));
+    }
+    let mut session = Session::open(options, &name, ui)?;
+    session.tend()?;
+    require_targets(&session, request)?;
+    let plan = plan::plan(&session.world, request).map_err(|e| session.name_openers(e))?;
+    let new_legs = wait::new_legs(&session.world, &plan.group);
+    let mut report = session.carry_out(&plan)?;
+    let left_behind = has_mirror(&session.world);
+    drop(session);
+    if left_behind {
+        monitor::ensure(ui);
+    }
+    if waits(request) && !options.background {
+        report.changes.extend(wait::for_legs(options, &name, &new_legs, ui)?);
+    }
+    Ok(Outcome::Done(report))
+}
+
+/// Whether the verb lasts until the kernel has copied.
+fn waits(request: &Request) -> bool {
+    matches!(request, Request::SnapStart { .. } | Request::Mirror { .. } | Request::PlexAttach(_))
+}
+
+fn has_mirror(world: &World) -> bool {
+    world.devices.values().any(|d| d.mirror.is_some())
+}
+
+/// The targets that the request's tables need; loading the module is tried.
+fn require_targets(session: &Session<'_>, request: &Request) -> Result<()> {
+    let mirrored = matches!(request, Request::Make { mirrors, .. } if *mirrors > 1) || waits(request);
+    let needed: &[&str] = if mirrored { &["linear", "mirror"] } else { &["linear"] };
+    for target in needed {
+        if !session.kernel.has_target(target)? {
+            return Err(Error::unsupported(format!("this kernel lacks the device-mapper target '{target}'"))
+                .on(target)
+                .hint(format!("load or build the module dm-{target}")));
+        }
+    }
+    Ok(())
+}
+
+/// The objects of the group that a request names, by which the group is found when none is given.
+fn named(request: &Request) -> Vec<Name> {
+    match request {
+        Request::Remove { volumes, .. } | Request::SnapStart { volumes, .. } => volumes.clone(),
+        Request::Rename { volume, .. }
+        | Request::Grow { volume, .. }
+        | Request::Mirror { volume, .. }
+        | Request::SnapAbort { volume, .. }
+        | Request::SnapClear { volume, .. } => vec![volume.clone()],
+        Request::Start(Selection::Named(names)) | Request::Stop(Selection::Named(names)) => names.clone(),
+        Request::Snapshot { splits: Splits::These(list), .. } => list.iter().map(|s| s.volume.clone()).collect(),
+        Request::Snapshot { splits: Splits::PairOrTwo(first, _), .. } => vec![first.clone()],
+        Request::PlexConvert { plex, .. } | Request::PlexDetach(plex) | Request::PlexAttach(plex) | Request::PlexRemove(plex) => {
+            vec![plex.clone()]
+        }
+        Request::Make { .. }
+        | Request::Start(Selection::All)
+        | Request::Stop(Selection::All)
+        | Request::Snapshot { splits: Splits::All, .. } => Vec::new(),
+    }
+}
+
+/// The group that was named, or the only one that holds all these volumes or plexes, or the only one there is.
+pub fn group_for(options: &Options, objects: &[Name]) -> Result<Name> {
+    if let Some(name) = &options.group {
+        return Ok(name.clone());
+    }
+    let groups = Scan::new()?.readable_groups();
+    let holds = |group: &crate::model::Group| {
+        let known = |object: &Name| group.volumes.iter().any(|v| v.name == *object || v.plexes.iter().any(|p| p.name == *object));
+        objects.iter().all(known)
+    };
+    let holders: Vec<&crate::model::Group> = groups.iter().filter(|g| holds(g)).collect();
+    match (holders.as_slice(), objects.first(), groups.len()) {
+        ([only], _, _) => Ok(only.name.clone()),
+        ([], _, 0) => {
+            Err(Error::not_found("there is no disk group on this machine").hint("make one with 'breakoff group create NAME DEVICE…'"))
+        }
+        ([], Some(object), _) => {
+            Err(Error::not_found(format!("no group holds '{object}'")).on(object).hint("'breakoff print' shows what there is"))
+        }
+        (many, _, _) => {
+            let names: Vec<&str> = many.iter().map(|g| g.name.as_str()).collect();
+            Err(Error::usage(format!("which group is meant: {}?", names.join(", "))).hint("say it with -g GROUP"))
+        }
+    }
+}
+
+/// The groups to show. What the kernel has finished is recorded first, if nobody else is at work on the group.
+fn layouts(options: &Options, objects: &[Name], ui: &dyn Ui) -> Result<Vec<(World, Option<Fill>)>> {
+    let names: Vec<Name> = match &options.group {
+        Some(name) => vec![name.clone()],
+        None if !objects.is_empty() => vec![group_for(options, objects)?],
+        None => Scan::new()?.readable_groups().into_iter().map(|g| g.name).collect(),
+    };
+    let mut shown = Vec::new();
+    for name in &names {
+        let session = observe_quietly(options, name, ui)?;
+        for object in objects {
+            session.world.group.volume_named(object)?;
+        }
+        shown.push((session.world.clone(), session.fill()));
+    }
+    Ok(shown)
+}
+
+fn observe_quietly<'u>(options: &Options, name: &Name, ui: &'u dyn Ui) -> Result<Session<'u>> {
+    if options.dry_run {
+        return Session::look(name, ui);
+    }
+    let at_once = Options { timeout: Some(std::time::Duration::ZERO), ..options.clone() };
+    let looked = Session::look(name, ui)?;
+    if looked.next_repair().ok().flatten().is_none() {
+        return Ok(looked);
+    }
+    let tended = Session::open(&at_once, name, ui).and_then(|mut session| session.tend().map(|_| session));
+    match tended {
+        Ok(session) => Ok(session),
+        Err(_) => Ok(looked),
+    }
+}
+
+/// Everything on this machine, at boot. A group or volume that cannot be started stops no other.
+fn start_auto(options: &Options, ui: &dyn Ui) -> Result<Outcome> {
+    let here = crate::sys::host::host_id()?;
+    let mut report = Report::default();
+    for group in Scan::new()?.readable_groups().into_iter().filter(|g| g.host == Some(here)) {
+        let options = Options { group: Some(group.name.clone()), ..options.clone() };
+        match change(&options, &Request::Start(Selection::All), ui) {
+            Ok(Outcome::Done(done)) => {
+                report.changes.extend(done.changes);
+                report.notes.extend(done.notes);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                ui.warn(&format!("group '{}': {error}", group.name));
+                report.changes.push(Change::new(group.name.as_str(), "failed").text("why", error));
+            }
+        }
+    }
+    Ok(Outcome::Done(report))
+}

@@ -1,0 +1,193 @@
+//! All disks of ours on this machine, and the groups that they make up.
+
+use super::{DiskLine, Ui};
+use crate::error::{Error, Kind, Result};
+use crate::meta::{self, Chosen, Label, Member};
+use crate::model::{DiskId, Group, GroupId, Name};
+use crate::plan::world::PresentDisk;
+use crate::sys::Media;
+use crate::sys::media::{Access, BlockMedia};
+use crate::sys::probe::{self, Candidate};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// What was found.
+pub struct Scan {
+    candidates: Vec<Candidate>,
+    labels: Vec<(String, Label)>,
+    broken: Vec<(Candidate, Error)>,
+}
+
+/// Opens a disk.
+pub fn open_disk(path: &Path, writable: bool) -> Result<Box<dyn Media>> {
+    let access = if writable { Access::ReadWrite } else { Access::ReadOnly };
+    Ok(Box::new(BlockMedia::open(path, access)?))
+}
+
+/// What the plan has to know of a disk that is here.
+pub fn present_disk(path: &Path) -> Result<PresentDisk> {
+    let found = probe::inspect(path)?;
+    Ok(PresentDisk { path: found.path, dev: found.dev, size: found.size, logical_block: found.logical_block })
+}
+
+impl Scan {
+    /// Finds the disks and reads their labels. Nothing is written.
+    pub fn new() -> Result<Scan> {
+        let is_ours = |path: &Path| matches!(read_label(path), Ok(Some(_)));
+        let mut scan = Scan { candidates: Vec::new(), labels: Vec::new(), broken: Vec::new() };
+        for candidate in probe::member_devices(&is_ours)? {
+            match read_label(&candidate.path) {
+                Ok(Some(label)) => {
+                    scan.labels.push((candidate.path.display().to_string(), label));
+                    scan.candidates.push(candidate);
+                }
+                Ok(None) => {}
+                Err(error) => scan.broken.push((candidate, error)),
+            }
+        }
+        Ok(scan)
+    }
+
+    /// The groups that the disks name.
+    pub fn groups(&self) -> BTreeSet<GroupId> {
+        meta::groups(&self.labels)
+    }
+
+    /// The configuration of a group.
+    pub fn choose(&self, id: GroupId) -> Result<Chosen> {
+        meta::choose(id, &self.labels)
+    }
+
+    /// The name of a group, also of one that is refused.
+    pub fn name_of(&self, id: GroupId) -> Option<Name> {
+        if let Ok(chosen) = self.choose(id) {
+            return Some(chosen.group.name);
+        }
+        let labels = self.labels.iter().filter(|(_, label)| label.group() == Some(id));
+        labels.flat_map(|(_, label)| label.copies()).find_map(|copy| copy.decode(id).ok()).map(|group| group.name)
+    }
+
+    /// The group with this name or identity.
+    pub fn group_named(&self, name: &str) -> Result<GroupId> {
+        let is = |id: &GroupId| id.to_string() == name || id.simple() == name || self.name_of(*id).is_some_and(|n| n.as_str() == name);
+        let found: Vec<GroupId> = self.groups().into_iter().filter(is).collect();
+        match found.as_slice() {
+            [only] => Ok(*only),
+            [] => Err(Error::not_found(format!("there is no disk group '{name}'"))
+                .on(name)
+                .hint("'breakoff group list' shows the groups on this machine")),
+            many => {
+                let ids: Vec<String> = many.iter().map(GroupId::to_string).collect();
+                Err(Error::unsafe_(format!("more than one group is called '{name}': {}", ids.join(", ")))
+                    .on(name)
+                    .hint("disconnect the disks of the one that is not meant"))
+            }
+        }
+    }
+
+    /// The groups whose configuration can be read and trusted.
+    pub fn readable_groups(&self) -> Vec<Group> {
+        self.groups().into_iter().filter_map(|id| self.choose(id).ok()).map(|chosen| chosen.group).collect()
+    }
+
+    /// The groups that are refused, each with the reason in words and its kind.
+    pub fn refused(&self) -> Vec<(String, Kind)> {
+        let refusal = |id: GroupId| {
+            let error = self.choose(id).err()?;
+            let name = self.name_of(id).map_or_else(|| id.to_string(), |n| n.to_string());
+            Some((format!("group '{name}' is refused: {error}"), error.kind()))
+        };
+        self.groups().into_iter().filter_map(refusal).collect()
+    }
+
+    /// The disks of a chosen group: for the plan, and opened for commits.
+    pub fn into_members(self, chosen: &Chosen, writable: bool, ui: &dyn Ui) -> Result<(BTreeMap<DiskId, PresentDisk>, Vec<Member>)> {
+        let mut disks = BTreeMap::new();
+        let mut members = Vec::new();
+        let mut labels: Vec<Option<(String, Label)>> = self.labels.into_iter().map(Some).collect();
+        for (id, index) in &chosen.present {
+            let Some((candidate, (path, label))) = self.candidates.get(*index).zip(labels.get_mut(*index).and_then(Option::take)) else {
+                continue;
+            };
+            let media_name = chosen.group.disk(*id).map_or_else(|| id.to_string(), |d| d.media.to_string());
+            match open_disk(&candidate.path, writable) {
+                Ok(media) => members.push(Member { disk: *id, name: format!("{media_name} ({path})"), media, label }),
+                Err(error) => ui.warn(&format!("disk '{media_name}' cannot be opened: {error}")),
+            }
+            let present = PresentDisk {
+                path: candidate.path.clone(),
+                dev: candidate.dev,
+                size: candidate.size,
+                logical_block: candidate.logical_block,
+            };
+            disks.insert(*id, present);
+        }
+        Ok((disks, members))
+    }
+
+    /// Every disk of ours, for `disk list`.
+    pub fn disk_lines(&self) -> Vec<DiskLine> {
+        let chosen: BTreeMap<GroupId, Result<Chosen>> = self.groups().into_iter().map(|id| (id, self.choose(id))).collect();
+        let mut lines: Vec<DiskLine> = self.labels.iter().map(|(path, label)| self.line(path, label, &chosen)).collect();
+        lines.extend(self.broken.iter().map(|(candidate, error)| DiskLine {
+            device: Some(candidate.path.clone()),
+            id: None,
+            media: None,
+            group: None,
+            state: "error",
+            size: Some(candidate.size),
+            remark: Some(error.to_string()),
+        }));
+        for chosen in chosen.values().flatten() {
+            let missing = chosen.missing.iter().filter_map(|id| chosen.group.disk(*id));
+            lines.extend(missing.map(|disk| DiskLine {
+                device: None,
+                id: Some(disk.id),
+                media: Some(disk.media.clone()),
+                group: Some(chosen.group.name.to_string()),
+                state: "missing",
+                size: Some(disk.size),
+                remark: None,
+            }));
+        }
+        lines
+    }
+
+    fn line(&self, path: &str, label: &Label, chosen: &BTreeMap<GroupId, Result<Chosen>>) -> DiskLine {
+        let group = label.group();
+        let config = group.and_then(|id| chosen.get(&id)).and_then(|c| c.as_ref().ok());
+        let disk = config.and_then(|c| c.group.disk(label.disk()));
+        let twice = self.labels.iter().filter(|(_, other)| other.disk() == label.disk()).count() > 1;
+        let stranger = group.is_some() && config.is_some() && disk.is_none();
+        DiskLine {
+            device: Some(path.into()),
+            id: Some(label.disk()),
+            media: disk.map(|d| d.media.clone()),
+            group: group.map(|id| self.name_of(id).map_or_else(|| id.to_string(), |n| n.to_string())),
+            state: match (twice, group) {
+                (true, _) => "duplicate",
+                (false, None) => "free",
+                (false, Some(_)) => "online",
+            },
+            size: Some(label.geometry().data_size()),
+            remark: if stranger { Some("removed from its group while it was away".to_owned()) } else { label.warnings().first().cloned() },
+        }
+    }
+}
+
+fn read_label(path: &Path) -> Result<Option<Label>> {
+    meta::read_disk(open_disk(path, false)?.as_ref())
+}
+
+/// What our udev rule wants to know of a device: the properties of a disk of ours; empty for any other.
+pub fn udev_probe(path: &Path) -> Result<Vec<(String, String)>> {
+    let Some(label) = read_label(path)? else { return Ok(Vec::new()) };
+    let mut properties = vec![
+        ("ID_FS_TYPE".to_owned(), probe::MEMBER_TYPE.to_owned()),
+        ("ID_FS_USAGE".to_owned(), "raid".to_owned()),
+        ("ID_FS_UUID".to_owned(), label.disk().to_string()),
+        ("BREAKOFF_DISK_UUID".to_owned(), label.disk().to_string()),
+    ];
+    properties.extend(label.group().map(|id| ("BREAKOFF_GROUP_UUID".to_owned(), id.to_string())));
+    Ok(properties)
+}

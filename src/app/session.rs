@@ -1,0 +1,287 @@
+//! A group in the hands of one command: locked, read, observed, and changed only through [`Session::carry_out`].
+
+use super::scan::Scan;
+use super::{Change, Fill, Options, Report, Ui};
+use crate::error::{Error, Kind, Result};
+use crate::exec::{self, Executed};
+use crate::meta::{self, Archive, Member};
+use crate::model::{DiskId, DmUuid, Generation, Group, HostId, Name, Role, Volume, check};
+use crate::plan::finding;
+use crate::plan::request::Finding;
+use crate::plan::step::Plan;
+use crate::plan::world::{PresentDisk, World};
+use crate::sys::dm::Dm;
+use crate::sys::lock::GroupLock;
+use crate::sys::{Kernel, host, lock, openers};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How often a command looks again for something to record or repair before it leaves the rest to the next one.
+const TEND_ROUNDS: usize = 16;
+
+/// See the module.
+pub struct Session<'u> {
+    /// What the command tells while it works.
+    pub ui: &'u dyn Ui,
+    /// The kernel.
+    pub kernel: Dm,
+    /// What was observed last.
+    pub world: World,
+    members: Vec<Member>,
+    next: Generation,
+    outdated: Vec<DiskId>,
+    _lock: Option<GroupLock>,
+}
+
+/// Takes the lock of a group, and says who is in the way when that takes a while.
+pub fn lock_group(name: &str, timeout: Option<Duration>, ui: &dyn Ui) -> Result<GroupLock> {
+    GroupLock::take(name, timeout, &|holder: &lock::Holder| ui.note(&format!("waiting for the lock of '{name}', held by {holder}")))
+}
+
+impl<'u> Session<'u> {
+    /// Opens a group for changes: locks it, reads it, observes, and repairs and records what is found.
+    pub fn open(options: &Options, name: &Name, ui: &'u dyn Ui) -> Result<Session<'u>> {
+        let lock = lock_group(name.as_str(), options.timeout, ui)?;
+        let mut session = Session::read(name, ui, true)?;
+        session._lock = Some(lock);
+        session.refuse_foreign()?;
+        Ok(session)
+    }
+
+    /// Opens a group to be looked at. Nothing is locked or changed.
+    pub fn look(name: &Name, ui: &'u dyn Ui) -> Result<Session<'u>> {
+        Session::read(name, ui, false)
+    }
+
+    fn read(name: &Name, ui: &'u dyn Ui, writable: bool) -> Result<Session<'u>> {
+        let scan = Scan::new()?;
+        let id = scan.group_named(name.as_str())?;
+        let chosen = scan.choose(id)?;
+        chosen.warnings.iter().for_each(|warning| ui.warn(warning));
+        let (disks, members) = scan.into_members(&chosen, writable, ui)?;
+        let kernel = Dm::open()?;
+        let world = World {
+            group: chosen.group,
+            generation: chosen.generation,
+            devices: BTreeMap::new(),
+            taken_names: Vec::new(),
+            disks,
+            boot: host::boot_id()?,
+            now: host::now(),
+        };
+        let mut session = Session { ui, kernel, world, members, next: chosen.next, outdated: chosen.outdated, _lock: None };
+        session.observe()?;
+        Ok(session)
+    }
+
+    /// A group that is being created on these members.
+    pub fn create(group: Group, members: Vec<Member>, disks: BTreeMap<DiskId, PresentDisk>, ui: &'u dyn Ui) -> Result<Session<'u>> {
+        let empty = Group { disks: Vec::new(), ..group };
+        let world = World {
+            group: empty,
+            generation: Generation::ZERO,
+            devices: BTreeMap::new(),
+            taken_names: Vec::new(),
+            disks,
+            boot: host::boot_id()?,
+            now: host::now(),
+        };
+        let next = Generation::new(1);
+        Ok(Session { ui, kernel: Dm::open()?, world, members, next, outdated: Vec::new(), _lock: None })
+    }
+
+    /// Refuses a group that another machine has, or nobody.
+    fn refuse_foreign(&self) -> Result<()> {
+        let group = &self.world.group;
+        refuse_foreign(group, host::host_id()?)
+    }
+
+    /// Looks at the kernel again.
+    pub fn observe(&mut self) -> Result<()> {
+        let group = self.world.group.id;
+        let ours = self.kernel.devices()?.into_iter().filter(|d| d.uuid.group() == Some(group));
+        self.world.devices = ours.map(|d| (d.uuid.clone(), d)).collect();
+        self.world.taken_names = self.kernel.names()?;
+        self.world.now = host::now();
+        Ok(())
+    }
+
+    /// Repairs what an interrupted command left, drops failed legs, and records what the kernel has finished. What was done.
+    pub fn tend(&mut self) -> Result<Vec<Change>> {
+        let mut done = Vec::new();
+        for _ in 0..TEND_ROUNDS {
+            let Some(plan) = self.next_repair()? else { return Ok(done) };
+            let report = self.carry_out(&plan)?;
+            done.extend(report.changes);
+        }
+        Ok(done)
+    }
+
+    /// The next thing that should be done without being asked, the most urgent first; `None` when all is well.
+    pub fn next_repair(&self) -> Result<Option<Plan>> {
+        let findings = finding::findings(&self.world);
+        if let Some(failed) = findings.iter().find(|f| matches!(f, Finding::Failed(..))) {
+            return finding::plan(&self.world, failed).map(Some);
+        }
+        let converge = finding::converge(&self.world)?;
+        if converge.has_steps() {
+            return Ok(Some(converge));
+        }
+        findings.first().map(|f| finding::plan(&self.world, f)).transpose()
+    }
+
+    /// Commits a plan and carries it out. On an error the group is as it was before, in the kernel too as far as it can be had.
+    pub fn carry_out(&mut self, plan: &Plan) -> Result<Report> {
+        let executed = match self.commit_and_execute(plan) {
+            Ok(executed) => executed,
+            Err(error) => {
+                self.fall_back();
+                return Err(self.name_openers(error));
+            }
+        };
+        executed.warnings.iter().for_each(|warning| self.ui.warn(warning));
+        let mut report = Report { changes: plan.changes.clone(), notes: plan.notes.clone() };
+        self.record_freeze(plan, executed.held, &mut report);
+        self.observe()?;
+        if executed.unfinished {
+            self.fall_back();
+        }
+        Ok(report)
+    }
+
+    fn commit_and_execute(&mut self, plan: &Plan) -> Result<Executed> {
+        if plan.group == self.world.group {
+            return exec::execute(&self.kernel, &self.world, plan, None);
+        }
+        if let Some(broken) = check::violations(&plan.group).first() {
+            return Err(Error::failed(format!("refusing to write a configuration that breaks a rule: {broken}")));
+        }
+        let mut prepared = meta::prepare(&mut self.members, &plan.group, self.next)?;
+        let done = exec::execute(&self.kernel, &self.world, plan, Some(&mut prepared));
+        let outcome = prepared.outcome();
+        outcome.warnings.iter().for_each(|warning| self.ui.warn(warning));
+        let executed = done?;
+        self.world.group = plan.group.clone();
+        self.world.generation = self.next;
+        self.next = self.next.next().unwrap_or(self.next);
+        self.outdated.clear();
+        self.archive();
+        Ok(executed)
+    }
+
+    /// A copy of the configuration for people; without it nothing is lost but convenience.
+    fn archive(&self) {
+        let command: Vec<String> = std::env::args().collect();
+        if let Some(warning) = Archive::standard().keep(&self.world.group, self.world.generation, &command.join(" ")) {
+            self.ui.warn(&warning);
+        }
+    }
+
+    /// How long the split kept the originals waiting is known only afterwards; it is recorded with the snapshots.
+    fn record_freeze(&mut self, plan: &Plan, held: Duration, report: &mut Report) {
+        if plan.snapshots.is_empty() {
+            return;
+        }
+        let micros = u64::try_from(held.as_micros()).unwrap_or(u64::MAX);
+        let mut record = Plan::nothing(self.world.group.clone());
+        for origin in record.group.volumes.iter_mut().filter(|v| plan.snapshots.contains(&v.id)).filter_map(|v| v.origin.as_mut()) {
+            origin.freeze_us = micros;
+        }
+        for change in report.changes.iter_mut().filter(|c| c.action == "split") {
+            change.details.push(("freeze_us", super::Detail::Number(micros)));
+        }
+        report.notes.push(format!("I/O was held for {}.{:03} ms", micros / 1000, micros % 1000));
+        if let Err(error) = self.commit_and_execute(&record) {
+            self.ui.warn(&format!("the freeze time could not be recorded: {error}"));
+        }
+    }
+
+    /// Brings the kernel to what is recorded; what still fails is told and left to the next command.
+    fn fall_back(&mut self) {
+        let back = |session: &mut Session<'_>| -> Result<()> {
+            session.observe()?;
+            let plan = finding::converge(&session.world)?;
+            if plan.has_steps() {
+                let executed = exec::execute(&session.kernel, &session.world, &plan, None)?;
+                executed.warnings.iter().for_each(|warning| session.ui.warn(warning));
+            }
+            session.observe()
+        };
+        if let Err(error) = back(self) {
+            self.ui.warn(&format!("group '{}' could not be tidied up: {error}; 'breakoff recover' tries again", self.world.group.name));
+        }
+    }
+
+    /// Adds who has a device open to an error that says that it is.
+    pub fn name_openers(&self, error: Error) -> Error {
+        if error.kind() != Kind::InUse {
+            return error;
+        }
+        let volumes = self.world.group.volumes.iter();
+        let Some(volume) = error.object().and_then(|o| volumes.clone().find(|v| self.world.group.path(&v.name) == o)) else { return error };
+        match self.openers(volume).as_slice() {
+            [] => error,
+            who => error.context(format!("in use by {}", who.join(", "))),
+        }
+    }
+
+    fn openers(&self, volume: &Volume) -> Vec<String> {
+        let uuid = DmUuid::new(self.world.group.id, volume.id, &Role::Volume);
+        self.world.devices.get(&uuid).map(|d| openers::openers(d.dev)).unwrap_or_default()
+    }
+
+    /// Opens a group for a change of who has it: whoever has it now.
+    pub fn look_writable(name: &Name, ui: &'u dyn Ui) -> Result<Session<'u>> {
+        Session::read(name, ui, true)
+    }
+
+    /// Lets other commands at the group. What is seen from here on may be out of date, and nothing may be changed any more.
+    pub fn release(&mut self) {
+        self._lock = None;
+    }
+
+    /// The size of the private areas of the group's disks, for further disks.
+    pub fn area(&self) -> Option<crate::model::Sectors> {
+        self.members.iter().map(|m| m.label.geometry().area()).max()
+    }
+
+    /// How full the metadata areas are.
+    pub fn fill(&self) -> Option<Fill> {
+        let smallest = self.members.iter().map(|m| m.label.geometry().area()).min()?;
+        meta::fill(&self.world.group, smallest).ok()
+    }
+
+    /// Adds disks to the commits to come.
+    pub fn add_members(&mut self, members: Vec<Member>, disks: BTreeMap<DiskId, PresentDisk>) {
+        self.members.extend(members);
+        self.world.disks.extend(disks);
+    }
+
+    /// Leaves a disk out of the commits to come.
+    pub fn drop_member(&mut self, disk: DiskId) -> Option<Member> {
+        let at = self.members.iter().position(|m| m.disk == disk)?;
+        Some(self.members.remove(at))
+    }
+
+    /// All disks, for when the group is destroyed.
+    pub fn into_members(self) -> Vec<Member> {
+        self.members
+    }
+
+    /// Disks whose copy of the configuration is older than the one in force.
+    pub fn outdated(&self) -> &[DiskId] {
+        &self.outdated
+    }
+}
+
+/// Refuses a group that another machine has, or nobody.
+pub fn refuse_foreign(group: &Group, here: HostId) -> Result<()> {
+    let name = &group.name;
+    match group.host {
+        Some(host) if host == here => Ok(()),
+        Some(other) => Err(Error::unsafe_(format!("group '{name}' is imported by another machine ({other})"))
+            .on(name)
+            .hint(format!("deport it there; if that machine is gone for good: 'breakoff group import {name} --force'"))),
+        None => Err(Error::not_ready(format!("group '{name}' is deported")).on(name).hint(format!("'breakoff group import {name}'"))),
+    }
+}

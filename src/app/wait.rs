@@ -1,0 +1,234 @@
+//! Waiting for the kernel's copies: woken by dm events, and never the one who does the work.
+//!
+//! Between looks nothing is locked, so that other commands can go on. The full look (lock, read, record) is only taken when the
+//! kernel's own status says that something has happened.
+
+use super::session::Session;
+use super::{Change, Options, Progress, Report, Ui};
+use crate::error::{Error, Kind, Result};
+use crate::model::{DmUuid, Group, Name, PlexState, Role, Sectors, Volume, VolumeId};
+use crate::plan::world::World;
+use crate::sys::events::EventWait;
+use crate::sys::signal::Interrupts;
+use std::time::{Duration, Instant};
+
+/// How often a progress display is brought up to date while no event arrives.
+const TICK: Duration = Duration::from_millis(500);
+
+/// A leg that is being waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leg {
+    volume: VolumeId,
+    number: u16,
+    name: Name,
+    /// What it will be when it is done.
+    goal: PlexState,
+}
+
+/// The legs that a plan sets going.
+pub fn new_legs(before: &World, after: &Group) -> Vec<Leg> {
+    let attaching = |volume: &Volume| -> Vec<Leg> {
+        let known = before.group.volume(volume.id);
+        let new = |number| known.and_then(|v| v.plex(number)).is_none_or(|p| !p.state.is_attaching());
+        let legs = volume.attaching().into_iter().filter(|p| new(p.number));
+        let goal = |state| if state == PlexState::SnapAtt { PlexState::SnapDone } else { PlexState::Active };
+        legs.map(|p| Leg { volume: volume.id, number: p.number, name: p.name.clone(), goal: goal(p.state) }).collect()
+    };
+    after.volumes.iter().flat_map(attaching).collect()
+}
+
+/// Waits until all these legs are complete; what was recorded meanwhile. Fails when one is gone.
+pub fn for_legs(options: &Options, group: &Name, legs: &[Leg], ui: &dyn Ui) -> Result<Vec<Change>> {
+    let judge = |world: &World| judge_legs(world, legs);
+    wait(options, group, &judge, ui)
+}
+
+fn judge_legs(world: &World, legs: &[Leg]) -> Result<bool> {
+    let mut all = true;
+    for leg in legs {
+        let plex = world.group.volume(leg.volume).and_then(|v| v.plex(leg.number)).filter(|p| p.name == leg.name);
+        match plex.map(|p| p.state) {
+            Some(state) if state == leg.goal => {}
+            Some(state) if state.is_attaching() => all = false,
+            // Somebody has used it already: it was complete.
+            _ if was_split(world, leg) => {}
+            _ => return Err(attach_failed(world, leg)),
+        }
+    }
+    Ok(all)
+}
+
+/// Whether the leg lives on in a snapshot.
+fn was_split(world: &World, leg: &Leg) -> bool {
+    leg.goal == PlexState::SnapDone && world.group.plex_named(&leg.name).is_ok_and(|(volume, _)| volume.id != leg.volume)
+}
+
+fn attach_failed(world: &World, leg: &Leg) -> Error {
+    let path = world.group.volume(leg.volume).map_or_else(|| world.group.name.to_string(), |v| world.group.path(&v.name));
+    Error::device(format!(
+        "the attach of leg '{}' to '{path}' failed; it was removed and its space released, '{path}' goes on without it",
+        leg.name
+    ))
+    .on(path)
+    .hint("see the kernel's log for the disk that failed, and begin again on another one")
+}
+
+/// `snapwait`: returns at once when enough legs are SNAPDONE, fails at once when too few are on their way.
+pub fn snapwait(options: &Options, group: &Name, volumes: &[Name], mirrors: usize, ui: &dyn Ui) -> Result<Report> {
+    let judge = |world: &World| -> Result<bool> {
+        let mut all = true;
+        for name in volumes {
+            all &= enough(world, world.group.volume_named(name)?, mirrors)?;
+        }
+        Ok(all)
+    };
+    let seen = first_look(options, group, volumes, ui)?;
+    let changes = wait(options, group, &|world| judge(world).map_err(|e| explain_loss(&seen, world, e)), ui)?;
+    Ok(Report { changes, notes: Vec::new() })
+}
+
+/// How many legs were attaching when the wait began: when they are gone, the attach has failed.
+fn first_look(options: &Options, group: &Name, volumes: &[Name], ui: &dyn Ui) -> Result<Vec<(Name, usize)>> {
+    let session = Session::look(group, ui)?;
+    let _ = options;
+    let count = |name: &Name| -> Result<(Name, usize)> {
+        let volume = session.world.group.volume_named(name)?;
+        Ok((name.clone(), volume.in_state(PlexState::SnapAtt).count()))
+    };
+    volumes.iter().map(count).collect()
+}
+
+/// A leg that vanished while it was waited for is a failed attach (8), not a wait that never had a reason (5).
+fn explain_loss(seen: &[(Name, usize)], world: &World, error: Error) -> Error {
+    let lost = |(name, count): &&(Name, usize)| {
+        world
+            .group
+            .volume_named(name)
+            .is_ok_and(|v| v.in_state(PlexState::SnapAtt).count() + v.in_state(PlexState::SnapDone).count() < *count)
+    };
+    match seen.iter().find(lost) {
+        Some((name, _)) if error.kind() == Kind::NotReady => {
+            let path = world.group.path(name);
+            Error::device(format!("the attach to '{path}' failed while it was waited for; its leg was removed and its space released"))
+                .on(path)
+                .hint("see the kernel's log for the disk that failed, and begin again on another one")
+        }
+        _ => error,
+    }
+}
+
+fn enough(world: &World, volume: &Volume, mirrors: usize) -> Result<bool> {
+    let path = world.group.path(&volume.name);
+    let done = volume.in_state(PlexState::SnapDone).count();
+    let coming = volume.in_state(PlexState::SnapAtt).count();
+    if done >= mirrors && volume.is_synced() {
+        return Ok(true);
+    }
+    if done + coming < mirrors {
+        return Err(Error::not_ready(format!(
+            "volume '{path}' has {done} SNAPDONE and {coming} attaching snapshot legs, {mirrors} wanted"
+        ))
+        .on(&path)
+        .hint(format!("begin with 'breakoff -g {} snapstart {}'", world.group.name, volume.name)));
+    }
+    let live = world.devices.contains_key(&DmUuid::new(world.group.id, volume.id, &Role::Volume));
+    if !live {
+        return Err(Error::not_ready(format!("volume '{path}' is not started, so nothing is being copied"))
+            .on(&path)
+            .hint(format!("'breakoff -g {} start {}'", world.group.name, volume.name)));
+    }
+    Ok(false)
+}
+
+/// Looks, waits for an event, looks again, until the judge says yes or fails.
+fn wait(options: &Options, group: &Name, judge: &dyn Fn(&World) -> Result<bool>, ui: &dyn Ui) -> Result<Vec<Change>> {
+    let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
+    let interrupts = Interrupts::catch();
+    let mut events = EventWait::open()?;
+    let mut changes = Vec::new();
+    loop {
+        events.arm()?;
+        let mut session = match full_look(options, group, deadline, ui) {
+            Ok(session) => session,
+            Err(error) => {
+                ui.progress_end();
+                return Err(error);
+            }
+        };
+        changes.extend(session.tend()?);
+        let verdict = judge(&session.world);
+        if !matches!(verdict, Ok(false)) {
+            ui.progress_end();
+            return verdict.map(|_| changes);
+        }
+        session.release();
+        let ended = watch(&mut session, &mut events, deadline, &interrupts, ui);
+        if let Err(error) = ended {
+            ui.progress_end();
+            return Err(error);
+        }
+    }
+}
+
+fn full_look<'u>(options: &Options, group: &Name, deadline: Option<Instant>, ui: &'u dyn Ui) -> Result<Session<'u>> {
+    // A command that times out on the copy must not time out on a lock that is held for a moment.
+    let left = deadline.map(|d| d.saturating_duration_since(Instant::now()).max(Duration::from_secs(5)));
+    Session::open(&Options { timeout: left, ..options.clone() }, group, ui)
+}
+
+/// Watches the kernel without a lock until a mirror of the group is in another state than when it was last looked at in full.
+fn watch(session: &mut Session<'_>, events: &mut EventWait, deadline: Option<Instant>, interrupts: &Interrupts, ui: &dyn Ui) -> Result<()> {
+    let before = fingerprint(&session.world);
+    loop {
+        ui.progress(&progress(&session.world));
+        let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Err(Error::timed_out(format!("the copy in group '{}' is not finished; it goes on", session.world.group.name))
+                .on(&session.world.group.name)
+                .hint("'breakoff print' shows how far it is, 'breakoff snapwait' waits again"));
+        }
+        if interrupts.arrived() {
+            return Err(Error::failed(format!("interrupted; the copy in group '{}' goes on in the kernel", session.world.group.name))
+                .on(&session.world.group.name)
+                .hint("'breakoff snapwait' waits for it, 'breakoff snapabort' gives it up"));
+        }
+        events.wait(left.map_or(TICK, |left| left.min(TICK)))?;
+        events.arm()?;
+        session.observe()?;
+        if fingerprint(&session.world) != before {
+            return Ok(());
+        }
+    }
+}
+
+/// What decides whether a full look is worth it: which mirrors there are, their legs' letters, and whether they are in sync.
+pub fn fingerprint(world: &World) -> Vec<(DmUuid, String, bool)> {
+    let mirrors = world.devices.values().filter_map(|d| d.mirror.as_ref().map(|m| (d, m)));
+    mirrors.map(|(d, m)| (d.uuid.clone(), m.letters(), m.done == m.total)).collect()
+}
+
+/// Where the copies of a group stand.
+pub fn progress(world: &World) -> Vec<Progress> {
+    let mut copies = Vec::new();
+    for volume in &world.group.volumes {
+        let Ok(roles) = crate::table::stack::mirror_roles(volume) else { continue };
+        let resync = !volume.is_synced();
+        let Some((role, _, attaching)) = roles.iter().rev().find(|(_, _, attaching)| *attaching || resync) else { continue };
+        let device = world.devices.get(&DmUuid::new(world.group.id, volume.id, role));
+        let Some(status) = device.and_then(|d| d.mirror.as_ref()) else { continue };
+        let plexes = if *attaching { volume.attaching() } else { volume.complete() };
+        copies.push(Progress {
+            object: world.group.path(&volume.name),
+            legs: plexes.iter().map(|p| p.name.clone()).collect(),
+            done: share(volume.size, status.done, status.total),
+            total: volume.size,
+        });
+    }
+    copies
+}
+
+/// So many of so many regions, as a size.
+fn share(size: Sectors, done: u64, total: u64) -> Sectors {
+    let sectors = u128::from(size.get()) * u128::from(done) / u128::from(total.max(1));
+    u64::try_from(sectors).ok().and_then(Sectors::new).unwrap_or(size).min(size)
+}

@@ -1,0 +1,62 @@
+//! The end of every invocation: prints the result or the error, and says which exit status that is. Called by `cli` only.
+
+use super::output;
+use super::{Stopped, Style, Why};
+use crate::app::{Outcome, Ui};
+use crate::error::{Error, Result};
+use crate::report;
+
+/// Prints what a command came to.
+pub(super) fn outcome(style: &Style, came: Result<Outcome>, ui: &dyn Ui) -> u8 {
+    match came {
+        Ok(outcome) => status(style, success(style, &outcome, ui)),
+        Err(err) => failure(style, &err),
+    }
+}
+
+/// Prints lines that are neither text for people nor JSON: what a udev rule reads.
+pub(super) fn plain(style: &Style, came: Result<String>) -> u8 {
+    status(style, came.and_then(|lines| output::result(&lines)))
+}
+
+/// Prints help, or what is wrong with the words.
+pub(super) fn stopped(stopped: &Stopped) -> u8 {
+    match &stopped.why {
+        Why::Help(text) => status(&stopped.style, help(&stopped.style, text)),
+        Why::Wrong(err) => failure(&stopped.style, err),
+    }
+}
+
+fn help(style: &Style, text: &str) -> Result<()> {
+    if style.json { output::result(&report::json::help(style.verb.as_deref(), text)?) } else { output::result(text) }
+}
+
+fn success(style: &Style, outcome: &Outcome, ui: &dyn Ui) -> Result<()> {
+    if style.json {
+        return output::result(&report::json::success(style.verb.as_deref(), outcome)?);
+    }
+    if let Outcome::Done(report) = outcome {
+        report.notes.iter().for_each(|note| ui.note(note));
+        if style.quiet {
+            return Ok(());
+        }
+    }
+    output::result(&report::text::outcome(outcome, style.verbose))
+}
+
+fn status(style: &Style, done: Result<()>) -> u8 {
+    match done {
+        Ok(()) => 0,
+        Err(err) => failure(style, &err),
+    }
+}
+
+fn failure(style: &Style, err: &Error) -> u8 {
+    if style.json {
+        // The status tells of the failure even when the document cannot be written.
+        let _ = report::json::failure(style.verb.as_deref(), err).and_then(|text| output::result(&text));
+    } else {
+        output::message(&report::text::failure(&style.program, err));
+    }
+    err.kind().exit_status()
+}

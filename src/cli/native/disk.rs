@@ -1,0 +1,44 @@
+//! `disk …`: disks, in a group or not.
+
+use super::words;
+use crate::app::Command;
+use crate::model::Sectors;
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// Disks: list, init
+#[derive(Subcommand)]
+pub(super) enum Disk {
+    List(List),
+    Init(Init),
+}
+
+/// List the disks of ours, in a group or free
+#[derive(Args)]
+pub(super) struct List {}
+
+/// Initialise disks without putting them into a group
+///
+/// A disk that carries a filesystem, a partition table or anything else that can be recognised is refused, and so is one that is
+/// in use.
+#[derive(Args)]
+pub(super) struct Init {
+    /// The disks
+    #[arg(required = true, value_name = "DEV")]
+    devices: Vec<PathBuf>,
+    /// Take them although they carry a signature, which is wiped
+    #[arg(long)]
+    force: bool,
+    /// Size of the private area, for very large configurations
+    #[arg(long, value_name = "SIZE", value_parser = words::size)]
+    area: Option<Sectors>,
+}
+
+impl Disk {
+    pub(super) fn command(self) -> Command {
+        match self {
+            Disk::List(List {}) => Command::DiskList,
+            Disk::Init(Init { devices, force, area }) => Command::DiskInit { devices, force, area },
+        }
+    }
+}

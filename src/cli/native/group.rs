@@ -1,0 +1,145 @@
+//! `group …`: disk groups.
+
+use super::words;
+use crate::app::{Command, NamedDevice};
+use crate::model::{Name, Sectors};
+use clap::{Args, Subcommand};
+
+/// Disk groups: create, list, show, dump, destroy, import, deport, add, remove-disk
+///
+/// A group is a set of disks that share one configuration; each of its disks holds all of it.
+#[derive(Subcommand)]
+pub(super) enum Group {
+    Create(Create),
+    List(List),
+    Show(Show),
+    Dump(Dump),
+    Destroy(Destroy),
+    Import(Import),
+    Deport(Deport),
+    Add(Add),
+    RemoveDisk(RemoveDisk),
+}
+
+/// Create a group from one or more disks
+///
+/// A disk that carries a filesystem, a partition table or anything else that can be recognised is refused, and so is one that is
+/// in use.
+#[derive(Args)]
+pub(super) struct Create {
+    /// Name of the new group
+    #[arg(value_parser = Name::parse)]
+    name: Name,
+    #[command(flatten)]
+    disks: Disks,
+    /// Size of the private area on each disk, for very large configurations
+    #[arg(long, value_name = "SIZE", value_parser = words::size)]
+    area: Option<Sectors>,
+}
+
+/// Add disks to a group
+#[derive(Args)]
+pub(super) struct Add {
+    /// The group
+    #[arg(value_parser = Name::parse)]
+    name: Name,
+    #[command(flatten)]
+    disks: Disks,
+}
+
+#[derive(Args)]
+struct Disks {
+    /// The disks, each with the media name it gets (default: disk01, disk02 …)
+    #[arg(required = true, value_name = "[MEDIA=]DEV", value_parser = words::named_device)]
+    disks: Vec<NamedDevice>,
+    /// Take them although they carry a signature, which is wiped
+    #[arg(long)]
+    force: bool,
+}
+
+/// List the groups of this machine
+#[derive(Args)]
+pub(super) struct List {}
+
+/// Show a group: its disks, its free space and how full its metadata is
+#[derive(Args)]
+pub(super) struct Show {
+    /// The group
+    #[arg(value_parser = Name::parse)]
+    name: Name,
+}
+
+/// Print the whole configuration of a group, as its disks hold it
+#[derive(Args)]
+pub(super) struct Dump {
+    /// The group
+    #[arg(value_parser = Name::parse)]
+    name: Name,
+}
+
+/// Destroy a group; its volumes must be stopped, and are lost
+#[derive(Args)]
+pub(super) struct Destroy {
+    /// The group
+    #[arg(value_parser = Name::parse)]
+    name: Name,
+}
+
+/// Take over a group whose disks were plugged in here
+#[derive(Args)]
+pub(super) struct Import {
+    /// The group, by name or UUID
+    name: String,
+    /// Although another machine has it, or disks are missing
+    #[arg(long)]
+    force: bool,
+}
+
+/// Let go of a group, so that another machine can import it
+#[derive(Args)]
+pub(super) struct Deport {
+    /// The group
+    #[arg(value_parser = Name::parse)]
+    name: Name,
+}
+
+/// Remove a disk that holds nothing from a group
+#[derive(Args)]
+pub(super) struct RemoveDisk {
+    /// The group
+    #[arg(value_parser = Name::parse)]
+    name: Name,
+    /// The disk, by its media name
+    #[arg(value_parser = Name::parse)]
+    media: Name,
+}
+
+impl Group {
+    pub(super) fn command(self) -> Command {
+        match self {
+            Group::Create(Create { name, disks: Disks { disks, force }, area }) => Command::GroupCreate { name, disks, force, area },
+            Group::Add(Add { name, disks: Disks { disks, force } }) => Command::GroupAdd { name, disks, force },
+            Group::RemoveDisk(RemoveDisk { name, media }) => Command::GroupRemoveDisk { name, media },
+            Group::Import(Import { name, force }) => Command::GroupImport { name, force },
+            Group::List(List {}) => Command::GroupList,
+            Group::Show(Show { name }) => Command::GroupShow(name),
+            Group::Dump(Dump { name }) => Command::GroupDump(name),
+            Group::Destroy(Destroy { name }) => Command::GroupDestroy(name),
+            Group::Deport(Deport { name }) => Command::GroupDeport(name),
+        }
+    }
+
+    /// The group that is named as operand; `import` takes a UUID too and is not compared.
+    pub(super) fn names_group(&self) -> Option<&Name> {
+        match self {
+            Group::Create(Create { name, .. })
+            | Group::Add(Add { name, .. })
+            | Group::RemoveDisk(RemoveDisk { name, .. })
+            | Group::Show(Show { name })
+            | Group::Dump(Dump { name })
+            | Group::Destroy(Destroy { name })
+            | Group::Deport(Deport { name }) => Some(name),
+            Group::List(_) | Group::Import(_) => None,
+        }
+    }
+}

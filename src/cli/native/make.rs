@@ -1,0 +1,40 @@
+//! `make`
+
+use super::words::{self, Where};
+use crate::app::Command;
+use crate::model::{Name, Sectors};
+use crate::plan::request::Request;
+use clap::Args;
+
+/// Make a volume
+///
+/// Its device is /dev/breakoff/GROUP/VOL. With --mirrors its contents are kept on so many plexes, no two of them on one disk.
+#[derive(Args)]
+pub(super) struct Make {
+    /// Name of the new volume
+    #[arg(value_name = "VOL", value_parser = Name::parse)]
+    volume: Name,
+    /// Its size: bytes, or with a suffix s (sectors of 512 bytes), k, m, g or t
+    #[arg(value_parser = words::size)]
+    size: Sectors,
+    /// Number of plexes
+    #[arg(long, value_name = "N", default_value = "1", value_parser = words::count)]
+    mirrors: usize,
+    #[command(flatten)]
+    place: Where,
+    /// Keep no dirty region log: after a crash the whole mirror is resynchronised
+    #[arg(long)]
+    no_log: bool,
+}
+
+impl Make {
+    pub(super) fn command(self) -> Command {
+        Command::Change(Request::Make {
+            volume: self.volume,
+            size: self.size,
+            mirrors: self.mirrors,
+            placement: self.place.placement(),
+            log: !self.no_log,
+        })
+    }
+}

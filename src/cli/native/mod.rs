@@ -1,0 +1,205 @@
+//! The native command line (DESIGN §5). One file per verb; the doc comment of its arguments is its help.
+//!
+//! The parser, the help and the usage errors all come from these definitions. Nothing here runs anything.
+
+mod disk;
+mod group;
+mod grow;
+mod make;
+mod mirror;
+mod monitor;
+mod plex;
+mod print;
+mod recover;
+mod remove;
+mod rename;
+mod snapabort;
+mod snapclear;
+mod snapprint;
+mod snapshot;
+mod snapstart;
+mod snapwait;
+mod start;
+mod status;
+mod stop;
+mod udev;
+mod usage;
+mod words;
+
+use super::{Action, Invocation, Stopped, Style, Why};
+use crate::app::Options;
+use crate::error::{Error, Result};
+use crate::model::Name;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
+use std::time::Duration;
+
+/// Third-mirror break-off snapshots on device-mapper
+///
+/// A volume gets a further mirror that the kernel brings up to date (snapstart); at any later moment it is broken off
+/// (snapshot) and is a volume of its own that holds exactly that instant.
+#[derive(Parser)]
+#[command(name = "breakoff", version, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Options that every verb takes, before or behind it.
+#[derive(Args)]
+#[command(next_help_heading = "Global options")]
+struct Globals {
+    /// The disk group; may be left out when the volume's name is unique
+    #[arg(short, long, global = true, value_name = "GROUP", value_parser = Name::parse)]
+    group: Option<Name>,
+    /// Print exactly one JSON document to stdout, on errors too
+    #[arg(long, global = true)]
+    json: bool,
+    /// Print what would be done, and do nothing
+    #[arg(long, global = true)]
+    dry_run: bool,
+    /// Do it although it destroys something
+    #[arg(short, long, global = true)]
+    yes: bool,
+    /// Say nothing but errors, warnings and what was asked for
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    /// Give up after so long, waiting for the group's lock or for a copy (fractions are allowed)
+    #[arg(long, global = true, value_name = "SECS", value_parser = words::seconds)]
+    timeout: Option<Duration>,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    #[command(subcommand)]
+    Group(group::Group),
+    #[command(subcommand)]
+    Disk(disk::Disk),
+    Make(make::Make),
+    Remove(remove::Remove),
+    Rename(rename::Rename),
+    Grow(grow::Grow),
+    Mirror(mirror::Mirror),
+    Start(start::Start),
+    Stop(stop::Stop),
+    Print(print::Print),
+    Snapstart(snapstart::SnapStart),
+    Snapwait(snapwait::SnapWait),
+    Snapshot(snapshot::Snapshot),
+    Snapclear(snapclear::SnapClear),
+    Snapabort(snapabort::SnapAbort),
+    Snapprint(snapprint::SnapPrint),
+    #[command(subcommand)]
+    Plex(plex::Plex),
+    Recover(recover::Recover),
+    Monitor(monitor::Monitor),
+    Status(status::Status),
+    #[command(hide = true)]
+    UdevProbe(udev::UdevProbe),
+    #[command(hide = true)]
+    UdevName(udev::UdevName),
+}
+
+impl Verb {
+    fn action(self) -> Result<Action> {
+        Ok(Action::App(match self {
+            Verb::Group(verb) => verb.command(),
+            Verb::Disk(verb) => verb.command(),
+            Verb::Make(verb) => verb.command(),
+            Verb::Remove(verb) => verb.command(),
+            Verb::Rename(verb) => verb.command(),
+            Verb::Grow(verb) => verb.command(),
+            Verb::Mirror(verb) => verb.command(),
+            Verb::Start(verb) => verb.command(),
+            Verb::Stop(verb) => verb.command(),
+            Verb::Print(verb) => verb.command(),
+            Verb::Snapstart(verb) => verb.command(),
+            Verb::Snapwait(verb) => verb.command(),
+            Verb::Snapshot(verb) => verb.command()?,
+            Verb::Snapclear(verb) => verb.command(),
+            Verb::Snapabort(verb) => verb.command(),
+            Verb::Snapprint(verb) => verb.command(),
+            Verb::Plex(verb) => verb.command(),
+            Verb::Recover(verb) => verb.command(),
+            Verb::Monitor(verb) => verb.command(),
+            Verb::Status(verb) => verb.command(),
+            Verb::UdevProbe(verb) => return Ok(verb.action()),
+            Verb::UdevName(verb) => return Ok(verb.action()),
+        }))
+    }
+
+    /// `-b`, which only `snapstart` has.
+    fn background(&self) -> bool {
+        matches!(self, Verb::Snapstart(verb) if verb.background)
+    }
+
+    /// The group that the verb itself names.
+    fn names_group(&self) -> Option<&Name> {
+        match self {
+            Verb::Group(verb) => verb.names_group(),
+            _ => None,
+        }
+    }
+}
+
+/// The parser with all verbs, each with the exit status table below its help.
+pub fn parser() -> clap::Command {
+    usage::with_exit_status(Cli::command())
+}
+
+/// Understands a whole command line, the program's name first.
+pub fn parse(args: &[OsString]) -> std::result::Result<Invocation, Box<Stopped>> {
+    let stop = |style, why| Box::new(Stopped { style, why });
+    let refused = |style: Style, err: &clap::Error| stop(style.clone(), usage::why(err, &style));
+    let matches = parser().try_get_matches_from(args).map_err(|err| refused(usage::style(args), &err))?;
+    let style = style(&matches);
+    let cli = Cli::from_arg_matches(&matches).map_err(|err| refused(style.clone(), &err))?;
+    assemble(cli, style.clone()).map_err(|err| stop(style, Why::Wrong(err)))
+}
+
+fn style(matches: &ArgMatches) -> Style {
+    Style {
+        program: usage::PROGRAM.to_owned(),
+        verb: verb_path(matches),
+        json: matches.get_flag("json"),
+        quiet: matches.get_flag("quiet"),
+        verbose: matches.get_flag("verbose"),
+    }
+}
+
+/// The verb in all its words, such as `group create`.
+fn verb_path(matches: &ArgMatches) -> Option<String> {
+    let (word, inner) = matches.subcommand()?;
+    Some(verb_path(inner).map_or_else(|| word.to_owned(), |rest| format!("{word} {rest}")))
+}
+
+fn assemble(cli: Cli, style: Style) -> Result<Invocation> {
+    let Cli { globals, verb } = cli;
+    if globals.quiet && globals.verbose {
+        return Err(Error::usage("'-q' and '-v' do not go together"));
+    }
+    one_group(globals.group.as_ref(), verb.names_group())?;
+    let options = Options {
+        group: globals.group,
+        dry_run: globals.dry_run,
+        yes: globals.yes,
+        background: verb.background(),
+        timeout: globals.timeout,
+    };
+    Ok(Invocation { options, action: verb.action()?, style })
+}
+
+/// `-g a group destroy b` can only be a mistake.
+fn one_group(option: Option<&Name>, operand: Option<&Name>) -> Result<()> {
+    match (option, operand) {
+        (Some(option), Some(operand)) if option != operand => {
+            Err(Error::usage(format!("'-g {option}' and the operand '{operand}' name different groups")).hint("leave out '-g'"))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,80 @@
+//! `plex …`: single plexes.
+
+use crate::app::Command;
+use crate::model::Name;
+use crate::plan::request::{Convert, Request};
+use clap::{Args, Subcommand, ValueEnum};
+
+/// Single plexes: convert, detach, attach, remove
+#[derive(Subcommand)]
+pub(super) enum Plex {
+    Convert(ConvertArgs),
+    Detach(Detach),
+    Attach(Attach),
+    Remove(Remove),
+}
+
+/// Make a data plex a snapshot leg, or the other way round
+///
+/// No data are copied. The last complete data plex cannot become a snapshot leg.
+#[derive(Args)]
+pub(super) struct ConvertArgs {
+    /// What it becomes
+    #[arg(long, value_enum)]
+    to: To,
+    /// The plex
+    #[arg(value_parser = Name::parse)]
+    plex: Name,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum To {
+    /// A complete snapshot leg
+    Snapdone,
+    /// A data plex
+    Active,
+}
+
+/// Detach a data plex: it is written no more (STALE) and keeps its space
+#[derive(Args)]
+pub(super) struct Detach {
+    /// The plex
+    #[arg(value_parser = Name::parse)]
+    plex: Name,
+}
+
+/// Bring a detached or failed data plex up to date again
+#[derive(Args)]
+pub(super) struct Attach {
+    /// The plex
+    #[arg(value_parser = Name::parse)]
+    plex: Name,
+}
+
+/// Remove a plex and release its space
+#[derive(Args)]
+pub(super) struct Remove {
+    /// The plex
+    #[arg(value_parser = Name::parse)]
+    plex: Name,
+}
+
+impl From<To> for Convert {
+    fn from(to: To) -> Convert {
+        match to {
+            To::Snapdone => Convert::SnapDone,
+            To::Active => Convert::Active,
+        }
+    }
+}
+
+impl Plex {
+    pub(super) fn command(self) -> Command {
+        Command::Change(match self {
+            Plex::Convert(ConvertArgs { to, plex }) => Request::PlexConvert { plex, to: to.into() },
+            Plex::Detach(Detach { plex }) => Request::PlexDetach(plex),
+            Plex::Attach(Attach { plex }) => Request::PlexAttach(plex),
+            Plex::Remove(Remove { plex }) => Request::PlexRemove(plex),
+        })
+    }
+}

@@ -1,0 +1,32 @@
+//! `snapstart`
+
+use super::words::{self, Where};
+use crate::app::Command;
+use crate::model::Name;
+use crate::plan::request::Request;
+use clap::Args;
+
+/// Add snapshot legs to volumes and let the kernel fill them
+///
+/// Returns when they are complete (SNAPDONE). Interrupting the wait does not stop the copy; 'snapwait' waits again and
+/// 'snapabort' gives it up.
+#[derive(Args)]
+pub(super) struct SnapStart {
+    /// The volumes, all or none
+    #[arg(required = true, value_name = "VOL", value_parser = Name::parse)]
+    volumes: Vec<Name>,
+    /// Do not wait for the copy
+    #[arg(short, long)]
+    pub(super) background: bool,
+    /// Number of legs for each volume
+    #[arg(long, value_name = "N", default_value = "1", value_parser = words::count)]
+    mirrors: usize,
+    #[command(flatten)]
+    place: Where,
+}
+
+impl SnapStart {
+    pub(super) fn command(self) -> Command {
+        Command::Change(Request::SnapStart { volumes: self.volumes, mirrors: self.mirrors, placement: self.place.placement() })
+    }
+}

@@ -1,0 +1,64 @@
+//! Words that several verbs share: disks, sizes, seconds, counts. Raw text is checked here and nowhere behind.
+
+use crate::app::NamedDevice;
+use crate::error::{Error, Result};
+use crate::model::units::{DefaultUnit, parse_size};
+use crate::model::volume::MAX_PLEXES;
+use crate::model::{Name, Sectors};
+use crate::plan::request::Placement;
+use clap::Args;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where space is taken from.
+#[derive(Args, Debug)]
+pub(super) struct Where {
+    /// Take space from these disks only, even where they hold another plex of the volume
+    #[arg(long, value_name = "MEDIA", value_delimiter = ',', value_parser = Name::parse)]
+    on: Vec<Name>,
+    /// Take no space from these disks
+    #[arg(long, value_name = "MEDIA", value_delimiter = ',', value_parser = Name::parse)]
+    avoid: Vec<Name>,
+}
+
+impl Where {
+    pub(super) fn placement(self) -> Placement {
+        Placement { on: self.on, avoid: self.avoid }
+    }
+}
+
+/// A size, in bytes unless it says otherwise; nothing at all is no size.
+pub(super) fn size(word: &str) -> Result<Sectors> {
+    match parse_size(word, DefaultUnit::Bytes)? {
+        size if size.is_zero() => Err(Error::usage(format!("'{word}' is no size to ask for"))),
+        size => Ok(size),
+    }
+}
+
+/// Seconds with a fraction.
+pub(super) fn seconds(word: &str) -> Result<Duration> {
+    word.parse()
+        .ok()
+        .and_then(|secs| Duration::try_from_secs_f64(secs).ok())
+        .ok_or_else(|| Error::usage(format!("'{word}' is not a number of seconds")))
+}
+
+/// How many plexes or legs: at least one, at most what a volume can have.
+pub(super) fn count(word: &str) -> Result<usize> {
+    word.parse()
+        .ok()
+        .filter(|n| (1..=MAX_PLEXES).contains(n))
+        .ok_or_else(|| Error::usage(format!("'{word}' is not a number from 1 to {MAX_PLEXES}")))
+}
+
+/// `[MEDIA=]DEVICE`. A `=` behind a slash belongs to the device's path.
+pub(super) fn named_device(word: &str) -> Result<NamedDevice> {
+    let (media, device) = match word.split_once('=').filter(|(media, _)| !media.contains('/')) {
+        Some((media, device)) => (Some(Name::parse(media)?), device),
+        None => (None, word),
+    };
+    if device.is_empty() {
+        return Err(Error::usage(format!("'{word}' names no device")));
+    }
+    Ok(NamedDevice { media, device: PathBuf::from(device) })
+}

@@ -1,0 +1,175 @@
+//! What a person sees while a command works: notes, warnings, progress and the one question. All of it on stderr.
+//!
+//! On a terminal each copy has a bar; elsewhere a few plain lines (`report::progress`). Nothing is asked without a terminal.
+
+use super::Style;
+use super::output;
+use crate::app::{Progress, Ui};
+use crate::report::progress::{self, Milestones};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal};
+use std::time::Instant;
+
+/// Object, bytes, rate and time left; `wide_bar` takes what is left of the line.
+const BAR: &str = "{prefix} {wide_bar} {percent:>3}% {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left";
+
+/// The [`Ui`] of both front ends.
+pub(super) struct Terminal {
+    program: String,
+    quiet: bool,
+    asks: bool,
+    display: RefCell<Display>,
+}
+
+/// How progress is shown.
+enum Display {
+    Silent,
+    Bars(MultiProgress, BTreeMap<String, ProgressBar>),
+    Lines(Milestones, Instant),
+}
+
+impl Terminal {
+    pub(super) fn new(style: &Style) -> Terminal {
+        let interactive = std::io::stderr().is_terminal();
+        Terminal {
+            program: style.program.clone(),
+            quiet: style.quiet,
+            asks: interactive && std::io::stdin().is_terminal() && !style.json,
+            display: RefCell::new(Display::new(style.quiet, interactive)),
+        }
+    }
+
+    /// Prints a line without tearing the bars.
+    fn say(&self, text: &str) {
+        let line = format!("{}: {text}\n", self.program);
+        match &*self.display.borrow() {
+            Display::Bars(bars, _) => bars.suspend(|| output::message(&line)),
+            Display::Silent | Display::Lines(..) => output::message(&line),
+        }
+    }
+
+    fn say_all(&self, lines: &[String]) {
+        lines.iter().for_each(|line| self.say(line));
+    }
+}
+
+impl Display {
+    fn new(quiet: bool, interactive: bool) -> Display {
+        match (quiet, interactive) {
+            (true, _) => Display::Silent,
+            (false, true) => Display::Bars(MultiProgress::new(), BTreeMap::new()),
+            (false, false) => Display::Lines(Milestones::default(), Instant::now()),
+        }
+    }
+
+    /// Shows where the copies stand; returns the plain lines that are due.
+    fn update(&mut self, copies: &[Progress]) -> Vec<String> {
+        match self {
+            Display::Silent => Vec::new(),
+            Display::Lines(milestones, since) => milestones.due(copies, since.elapsed()),
+            Display::Bars(all, bars) => {
+                copies.iter().for_each(|copy| show(all, bars, copy));
+                Vec::new()
+            }
+        }
+    }
+
+    fn end(&mut self) -> Vec<String> {
+        match self {
+            Display::Silent => Vec::new(),
+            Display::Lines(milestones, _) => milestones.end(),
+            Display::Bars(_, bars) => {
+                std::mem::take(bars).into_values().for_each(|bar| bar.abandon());
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// Moves the bar of a copy, which is made when the copy is first seen.
+fn show(all: &MultiProgress, bars: &mut BTreeMap<String, ProgressBar>, copy: &Progress) {
+    let title = progress::title(copy);
+    let bar = bars.entry(title.clone()).or_insert_with(|| all.add(new_bar(title, copy)));
+    bar.set_length(copy.total.bytes());
+    bar.set_position(copy.done.bytes());
+}
+
+fn new_bar(title: String, copy: &Progress) -> ProgressBar {
+    let bar = ProgressBar::new(copy.total.bytes()).with_position(copy.done.bytes()).with_prefix(title);
+    if let Ok(style) = ProgressStyle::with_template(BAR) {
+        bar.set_style(style);
+    }
+    // What had been copied before anybody looked says nothing about the rate.
+    bar.reset_eta();
+    bar
+}
+
+impl Ui for Terminal {
+    fn note(&self, text: &str) {
+        if !self.quiet {
+            self.say(text);
+        }
+    }
+
+    fn warn(&self, text: &str) {
+        self.say(&format!("warning: {text}"));
+    }
+
+    fn progress(&self, copies: &[Progress]) {
+        let lines = self.display.borrow_mut().update(copies);
+        self.say_all(&lines);
+    }
+
+    fn progress_end(&self) {
+        let lines = self.display.borrow_mut().end();
+        self.say_all(&lines);
+    }
+
+    fn confirm(&self, question: &str) -> bool {
+        if !self.asks {
+            return false;
+        }
+        output::message(&format!("{}: {question} [y/N] ", self.program));
+        read_answer().is_some_and(|answer| is_yes(&answer))
+    }
+}
+
+/// One line from the terminal itself, whatever stdin is.
+fn read_answer() -> Option<String> {
+    let mut line = String::new();
+    BufReader::new(File::open("/dev/tty").ok()?).read_line(&mut line).ok()?;
+    Some(line)
+}
+
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_plain_yes_is_yes() {
+        for answer in ["y\n", "Yes\n", " YES \n"] {
+            assert!(is_yes(answer), "{answer:?}");
+        }
+        for answer in ["", "\n", "n\n", "yeah\n", "y y\n"] {
+            assert!(!is_yes(answer), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_asked_with_json() {
+        let terminal = Terminal::new(&Style { json: true, ..Style::default() });
+        assert!(!terminal.confirm("overwrite 'g/v'?"));
+    }
+
+    #[test]
+    fn the_bar_is_a_valid_template() {
+        assert!(ProgressStyle::with_template(BAR).is_ok());
+    }
+}

@@ -1,0 +1,192 @@
+//! The verbs of `vxassist`. Called by `vx` only.
+
+use super::layout::Layout;
+use super::words::Words;
+use crate::app::Command;
+use crate::error::{Error, Result};
+use crate::model::units::{DefaultUnit, parse_size};
+use crate::model::volume::MAX_PLEXES;
+use crate::model::{Name, Sectors};
+use crate::plan::request::{GrowTo, Request, Split, Splits};
+
+/// What `vxassist help` prints.
+pub(super) const HELP: &str = "\
+VxVM's words for what 'breakoff' does; see also 'breakoff --help'.
+
+Usage:
+  vxassist [-g dg] make VOL LENGTH [layout=LAYOUT] [nmirror=N] [DISK...] [!DISK...]
+  vxassist [-g dg] mirror VOL [DISK...] [!DISK...]
+  vxassist [-g dg] growto|growby VOL LENGTH [DISK...] [!DISK...]
+  vxassist [-g dg] [-f] remove volume VOL
+  vxassist [-g dg] [-b] snapstart [nmirror=N] VOL [DISK...] [!DISK...]
+  vxassist [-g dg] snapwait [nmirror=N] VOL
+  vxassist [-g dg] snapshot [nmirror=N] VOL [SNAPVOL]
+  vxassist [-g dg] [-o name=PATTERN] snapshot VOL...
+  vxassist -g dg [-o name=PATTERN] -o allvols snapshot
+  vxassist [-g dg] [-o allplexes] snapabort [nmirror=N] VOL
+  vxassist [-g dg] snapclear VOL [SNAPOBJ]
+  vxassist [-g dg] snapprint [VOL]
+
+'snapshot A B' splits both when there is a volume B, else B is the name of the snapshot.
+A length without a suffix is in sectors of 512 bytes; k, m, g and t are binary multiples.
+LAYOUT is a comma list of concat, mirror, mirror-concat, nomirror, log, nolog.
+-V shows what would be done. -f also removes snapshot legs. -q and -v say less and more.
+-r, -t TAG, -U fsgen|gen and comment= are taken and change nothing.
+
+Exit status: as 'breakoff --help' has it.
+";
+
+/// Verbs of VxVM that have no counterpart here so far.
+const LATER: [&str; 15] = [
+    "addlog",
+    "convert",
+    "evacuate",
+    "maxgrow",
+    "maxsize",
+    "move",
+    "relayout",
+    "settag",
+    "shrinkby",
+    "shrinkto",
+    "snapback",
+    "transform",
+    "removetag",
+    "listtag",
+    "intent",
+];
+
+/// The command that the words ask for.
+pub(super) fn command(mut words: Words) -> Result<Command> {
+    let verb = words.verb.clone().ok_or_else(|| Error::usage("a verb is missing").hint("see 'vxassist help'"))?;
+    let command = match verb.as_str() {
+        "make" => make(&mut words)?,
+        "mirror" => mirror(&mut words)?,
+        "growto" => grow(&mut words, GrowTo::To)?,
+        "growby" => grow(&mut words, GrowTo::By)?,
+        "remove" => remove(&mut words)?,
+        "snapstart" => snapstart(&mut words)?,
+        "snapwait" => snapwait(&mut words)?,
+        "snapshot" => snapshot(&mut words)?,
+        "snapabort" => snapabort(&mut words)?,
+        "snapclear" => snapclear(&mut words)?,
+        "snapprint" => Command::SnapPrint(words.names()?),
+        later if LATER.contains(&later) => return Err(Error::usage(format!("'{later}' is not supported yet"))),
+        other => return Err(Error::usage(format!("'{other}' is not a verb of vxassist")).hint("see 'vxassist help'")),
+    };
+    words.finish()?;
+    Ok(command)
+}
+
+fn make(words: &mut Words) -> Result<Command> {
+    let (volume, size) = (words.name("a volume")?, length(words)?);
+    let layout = Layout::parse(&words.attribute("layout").unwrap_or_else(|| "concat".to_owned()))?;
+    let mirrors = layout.mirrors(nmirror(words)?)?;
+    usage_type(words)?;
+    no_fast_resync(words)?;
+    Ok(Command::Change(Request::Make { volume, size, mirrors, placement: words.placement()?, log: layout.log() }))
+}
+
+fn mirror(words: &mut Words) -> Result<Command> {
+    let volume = words.name("a volume")?;
+    if let Some(n) = nmirror(words)?.filter(|n| *n != 1) {
+        return Err(Error::usage(format!("'mirror' adds one plex, not {n}")).hint("repeat the command for each further plex"));
+    }
+    Ok(Command::Change(Request::Mirror { volume, placement: words.placement()? }))
+}
+
+fn grow(words: &mut Words, to: fn(Sectors) -> GrowTo) -> Result<Command> {
+    let (volume, size) = (words.name("a volume")?, length(words)?);
+    Ok(Command::Change(Request::Grow { volume, to: to(size), placement: words.placement()? }))
+}
+
+fn remove(words: &mut Words) -> Result<Command> {
+    match words.operand("what to remove, such as 'volume'")?.as_str() {
+        "volume" => Ok(Command::Change(Request::Remove { volumes: vec![words.name("a volume")?], recursive: words.force })),
+        what @ ("mirror" | "log") => {
+            Err(Error::usage(format!("'remove {what}' is not supported yet")).hint("'breakoff plex remove PLEX' removes one plex"))
+        }
+        other => Err(Error::usage(format!("'remove {other}': only a volume can be removed")).hint("type 'remove volume VOL'")),
+    }
+}
+
+fn snapstart(words: &mut Words) -> Result<Command> {
+    let volumes = vec![words.name("a volume")?];
+    let mirrors = nmirror(words)?.unwrap_or(1);
+    Ok(Command::Change(Request::SnapStart { volumes, mirrors, placement: words.placement()? }))
+}
+
+fn snapwait(words: &mut Words) -> Result<Command> {
+    Ok(Command::SnapWait { volumes: vec![words.name("a volume")?], mirrors: nmirror(words)?.unwrap_or(1) })
+}
+
+fn snapshot(words: &mut Words) -> Result<Command> {
+    let (all, pattern) = (words.uses("allvols"), words.uses_value("name"));
+    let mirrors = nmirror(words)?.unwrap_or(1);
+    let splits = splits(all, pattern.is_some(), words.names()?)?;
+    Ok(Command::Change(Request::Snapshot { splits, mirrors, pattern }))
+}
+
+/// Two names are a volume and its snapshot, or two volumes; that cannot be seen from the words alone, unless a pattern names the snapshots.
+fn splits(all: bool, pattern: bool, names: Vec<Name>) -> Result<Splits> {
+    let needs = |what: &str| Error::usage(what).hint("see 'vxassist help'");
+    match (all, names.as_slice()) {
+        (true, []) => Ok(Splits::All),
+        (true, _) => Err(needs("'-o allvols' takes no volumes")),
+        (false, []) => Err(needs("'snapshot' needs a volume")),
+        (false, [a, b]) if !pattern => Ok(Splits::PairOrTwo(a.clone(), b.clone())),
+        (false, _) => Ok(Splits::These(names.into_iter().map(|volume| Split { volume, name: None }).collect())),
+    }
+}
+
+fn snapabort(words: &mut Words) -> Result<Command> {
+    let (volume, all, nmirror) = (words.name("a volume")?, words.uses("allplexes"), nmirror(words)?);
+    match (all, nmirror) {
+        (true, Some(_)) => Err(Error::usage("'-o allplexes' and 'nmirror=' do not go together")),
+        (true, None) => Ok(Command::Change(Request::SnapAbort { volume, count: None })),
+        (false, n) => Ok(Command::Change(Request::SnapAbort { volume, count: Some(n.unwrap_or(1)) })),
+    }
+}
+
+/// A snap object is called after the volume at its other end, with `_snp` behind.
+fn snapclear(words: &mut Words) -> Result<Command> {
+    let volume = words.name("a volume")?;
+    let only = match words.names()?.as_slice() {
+        [] => None,
+        [object] => Some(Name::parse(object.as_str().strip_suffix("_snp").unwrap_or(object.as_str()))?),
+        [_, more, ..] => return Err(Error::usage(format!("the operand '{more}' is not supported for 'snapclear'"))),
+    };
+    Ok(Command::Change(Request::SnapClear { volume, only }))
+}
+
+fn length(words: &mut Words) -> Result<Sectors> {
+    let word = words.operand("a length")?;
+    match parse_size(&word, DefaultUnit::Sectors)? {
+        size if size.is_zero() => Err(Error::usage(format!("'{word}' is no length to ask for"))),
+        size => Ok(size),
+    }
+}
+
+fn nmirror(words: &mut Words) -> Result<Option<usize>> {
+    let Some(word) = words.attribute("nmirror") else { return Ok(None) };
+    let count = word.parse().ok().filter(|n| (1..=MAX_PLEXES).contains(n));
+    count.map(Some).ok_or_else(|| Error::usage(format!("'nmirror={word}' is not a number from 1 to {MAX_PLEXES}")))
+}
+
+/// `usetype=`, as `-U`.
+fn usage_type(words: &mut Words) -> Result<()> {
+    match words.attribute("usetype").as_deref() {
+        None | Some("fsgen" | "gen") => Ok(()),
+        Some(other) => Err(Error::usage(format!("the usage type '{other}' is not supported")).hint("there are fsgen and gen")),
+    }
+}
+
+/// Change tracking may be declined, which is how it is.
+fn no_fast_resync(words: &mut Words) -> Result<()> {
+    for name in ["fastresync", "fmr"] {
+        match words.attribute(name).as_deref() {
+            None | Some("off") => {}
+            Some(value) => return Err(Error::usage(format!("'{name}={value}' is not supported yet"))),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! VxVM's words, by the name that the program is called by. They become the same commands as the native ones; nothing behind knows.
+//!
+//! `vxassist` is here so far. What is not supported is refused by name, never skipped: a word that is taken without effect says here
+//! why it may be. There is never a question, as scripts expect: what is typed is meant.
+
+mod assist;
+mod layout;
+mod words;
+
+use super::{Action, Invocation, Stopped, Style, Why};
+use crate::app::Options;
+use crate::error::{Error, Result};
+use std::ffi::OsString;
+use words::Words;
+
+/// VxVM's utilities, and what to use where we do not have them yet.
+const UTILITIES: [(&str, &str); 15] = [
+    ("vxassist", ""),
+    ("vxdg", "breakoff group"),
+    ("vxdisk", "breakoff disk"),
+    ("vxdisksetup", "breakoff disk init"),
+    ("vxedit", "breakoff remove"),
+    ("vxinfo", "breakoff print"),
+    ("vxmend", "breakoff plex"),
+    ("vxmirror", "breakoff mirror"),
+    ("vxplex", "breakoff plex"),
+    ("vxprint", "breakoff print"),
+    ("vxrecover", "breakoff start"),
+    ("vxresize", "breakoff grow"),
+    ("vxsnap", "breakoff snapstart"),
+    ("vxtask", "breakoff print"),
+    ("vxvol", "breakoff start"),
+];
+
+/// Whether the program was called by a name of VxVM's.
+pub fn is_ours(called: &str) -> bool {
+    UTILITIES.iter().any(|(name, _)| *name == called)
+}
+
+/// Understands a command line without the program's name, which is `called`.
+pub fn parse(called: &str, args: &[OsString]) -> std::result::Result<Invocation, Box<Stopped>> {
+    let mut style = Style { program: called.to_owned(), ..Style::default() };
+    understand(called, args, &mut style).map_err(|why| Box::new(Stopped { style, why }))
+}
+
+fn understand(called: &str, args: &[OsString], style: &mut Style) -> std::result::Result<Invocation, Why> {
+    if called != "vxassist" {
+        return Err(Why::Wrong(unsupported(called)));
+    }
+    if asks_for_help(args) {
+        return Err(Why::Help(assist::HELP.to_owned()));
+    }
+    invocation(args, style).map_err(Why::Wrong)
+}
+
+fn asks_for_help(args: &[OsString]) -> bool {
+    args.first().is_some_and(|word| word == "help" || word == "--help")
+}
+
+fn invocation(args: &[OsString], style: &mut Style) -> Result<Invocation> {
+    let words = Words::parse(args)?;
+    style.verb = words.verb.clone();
+    (style.quiet, style.verbose) = (words.quiet, words.verbose);
+    let options = options(&words);
+    let command = assist::command(words)?;
+    Ok(Invocation { options, action: Action::App(command), style: style.clone() })
+}
+
+fn options(words: &Words) -> Options {
+    Options { group: words.group.clone(), dry_run: words.mock, yes: true, background: words.background, timeout: None }
+}
+
+fn unsupported(called: &str) -> Error {
+    let native = UTILITIES.iter().find(|(name, _)| *name == called).map_or("breakoff", |(_, native)| native);
+    Error::usage(format!("'{called}' is not supported yet")).hint(format!("see '{native} --help'"))
+}

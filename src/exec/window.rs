@@ -1,0 +1,188 @@
+//! The window: suspend, check, flip, resume. Everything that it needs is opened, allocated and encoded beforehand.
+//!
+//! While a volume is suspended nothing in here allocates, logs, opens a file or waits for another process: memory pressure or a
+//! log file on a frozen filesystem would otherwise hang the machine. What happened is kept as numbers and told afterwards.
+
+use crate::error::{Error, Result};
+use crate::meta::{Observed, Prepared};
+use crate::model::DmUuid;
+use crate::plan::step::{CommitPoint, Window};
+use crate::sys::critical::Critical;
+use crate::sys::{ArmedDevice, Errno, Kernel, Links, SuspendMode};
+use std::time::{Duration, Instant};
+
+/// A window that is ready to run.
+pub struct Armed {
+    devices: Vec<(DmUuid, Box<dyn ArmedDevice>)>,
+    suspend: Vec<(usize, SuspendMode)>,
+    check: Vec<usize>,
+    resume: Vec<usize>,
+    commit: CommitPoint,
+}
+
+/// How a window ended, without words: those would have to be allocated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Through,
+    CannotSuspend(usize, Errno),
+    CannotCheck(usize, Errno),
+    NotInSync(usize),
+    NotCommitted(Option<Errno>),
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Passed {
+    /// How long the first suspended device was.
+    pub held: Duration,
+    /// Devices that could not be resumed, in words. They are tried again by whoever converges next.
+    pub asleep: Vec<String>,
+    /// Weaknesses of the surroundings (memory could not be locked).
+    pub warnings: Vec<String>,
+}
+
+impl Armed {
+    /// Opens and allocates all that the window needs.
+    pub fn new(kernel: &dyn Kernel, window: &Window) -> Result<Armed> {
+        let mut armed = Armed { devices: Vec::new(), suspend: Vec::new(), check: Vec::new(), resume: Vec::new(), commit: window.commit };
+        for (uuid, links) in &window.resume {
+            let at = armed.device(kernel, uuid, *links)?;
+            armed.resume.push(at);
+        }
+        for (uuid, mode) in &window.suspend {
+            let at = armed.device(kernel, uuid, Links::Hidden)?;
+            armed.suspend.push((at, *mode));
+        }
+        for uuid in &window.check {
+            let at = armed.device(kernel, uuid, Links::Hidden)?;
+            armed.check.push(at);
+        }
+        Ok(armed)
+    }
+
+    fn device(&mut self, kernel: &dyn Kernel, uuid: &DmUuid, links: Links) -> Result<usize> {
+        if let Some(at) = self.devices.iter().position(|(known, _)| known == uuid) {
+            return Ok(at);
+        }
+        self.devices.push((uuid.clone(), kernel.arm(uuid, links)?));
+        Ok(self.devices.len() - 1)
+    }
+
+    /// Runs it. An error means that the old configuration is in force and everything was resumed as it was.
+    pub fn run(mut self, mut commit: Option<&mut Prepared<'_>>) -> Result<Passed> {
+        let mut errors = vec![None; self.devices.len()];
+        if self.commit == CommitPoint::First
+            && let End::NotCommitted(errno) = flip(commit.as_deref_mut())
+        {
+            return Err(self.explain(End::NotCommitted(errno), &errors));
+        }
+        let critical = Critical::enter();
+        let begun = Instant::now();
+        let (end, suspended) = self.down(commit);
+        match end {
+            End::Through => self.up(&mut errors),
+            _ => self.back(suspended, &mut errors),
+        }
+        let held = begun.elapsed();
+        let warnings = critical.warnings().to_vec();
+        drop(critical);
+        match end {
+            End::Through => Ok(Passed { held, asleep: self.asleep(&errors), warnings }),
+            _ => Err(self.explain(end, &errors)),
+        }
+    }
+
+    /// Suspends, checks and flips; how many of the suspends were done.
+    fn down(&mut self, commit: Option<&mut Prepared<'_>>) -> (End, usize) {
+        for (count, (at, mode)) in self.suspend.iter().enumerate() {
+            if let Err(errno) = self.devices[*at].1.suspend(*mode) {
+                return (End::CannotSuspend(*at, errno), count);
+            }
+        }
+        let all = self.suspend.len();
+        for at in &self.check {
+            match self.devices[*at].1.in_sync() {
+                Ok(true) => {}
+                Ok(false) => return (End::NotInSync(*at), all),
+                Err(errno) => return (End::CannotCheck(*at, errno), all),
+            }
+        }
+        match self.commit {
+            CommitPoint::Suspended => (flip(commit), all),
+            CommitPoint::First => (End::Through, all),
+        }
+    }
+
+    /// Resumes with the new tables. One more try for each: what stays asleep keeps somebody's I/O waiting.
+    fn up(&mut self, errors: &mut [Option<Errno>]) {
+        for at in &self.resume {
+            let device = &mut self.devices[*at].1;
+            if device.resume().is_err()
+                && let Err(errno) = device.resume()
+            {
+                errors[*at] = Some(errno);
+            }
+        }
+    }
+
+    /// Resumes with the old tables, from the bottom up.
+    fn back(&mut self, suspended: usize, errors: &mut [Option<Errno>]) {
+        for (at, _) in self.suspend[..suspended].iter().rev() {
+            let device = &mut self.devices[*at].1;
+            // A resume with a loaded inactive table would swap it in.
+            let cleared = device.clear();
+            if let Err(errno) = cleared.and_then(|()| device.resume()) {
+                errors[*at] = Some(errno);
+            }
+        }
+    }
+
+    fn asleep(&self, errors: &[Option<Errno>]) -> Vec<String> {
+        let failed = self.devices.iter().zip(errors).filter_map(|((uuid, _), errno)| errno.map(|errno| (uuid, errno)));
+        failed.map(|(uuid, errno)| format!("device {uuid} could not be resumed: {}", words(errno))).collect()
+    }
+
+    fn explain(&self, end: End, errors: &[Option<Errno>]) -> Error {
+        let error = match end {
+            End::CannotSuspend(at, errno) if errno.0 == libc::EINTR => {
+                Error::timed_out(format!("device {} could not be suspended in time: its I/O does not come to an end", self.uuid(at)))
+                    .hint("a disk beneath it may hang; see the kernel's log")
+            }
+            End::CannotSuspend(at, errno) => Error::device(format!("device {} could not be suspended: {}", self.uuid(at), words(errno))),
+            End::CannotCheck(at, errno) => {
+                Error::device(format!("the kernel did not tell the state of mirror {}: {}", self.uuid(at), words(errno)))
+            }
+            End::NotInSync(at) => {
+                Error::not_ready(format!("mirror {} was not in sync on every leg at the instant of the split", self.uuid(at)))
+                    .hint("'breakoff print' shows the legs; wait with 'breakoff snapwait'")
+            }
+            End::NotCommitted(errno) => Error::device(format!(
+                "the configuration could not be written to any disk of the group{}",
+                errno.map_or_else(String::new, |e| format!(": {}", words(e)))
+            )),
+            End::Through => Error::failed("nothing went wrong"),
+        };
+        match self.asleep(errors).as_slice() {
+            [] => error,
+            asleep => error.hint(format!("{}; 'breakoff recover' tries again", asleep.join("; "))),
+        }
+    }
+
+    fn uuid(&self, at: usize) -> &DmUuid {
+        &self.devices[at].0
+    }
+}
+
+/// Makes the configuration valid; where all disks refused, what they really hold decides.
+fn flip(commit: Option<&mut Prepared<'_>>) -> End {
+    let Some(commit) = commit else { return End::Through };
+    let result = commit.flip();
+    if result.committed() || commit.observe() == Observed::Committed {
+        return End::Through;
+    }
+    End::NotCommitted(result.errno)
+}
+
+fn words(errno: Errno) -> String {
+    std::io::Error::from_raw_os_error(errno.0).to_string()
+}

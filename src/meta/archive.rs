@@ -1,0 +1,152 @@
+//! Earlier configurations as readable files, for people: what was it before that command? Never read by this program.
+//!
+//! After each commit one file `<group>_<generation>_<first 8 digits of the group's uuid>.json` is written. Old ones go when there are too
+//! many of a group or too many bytes in all. Nothing here can make a command fail.
+
+use super::record::GroupRecord;
+use crate::error::{Error, Result};
+use crate::model::{Generation, Group};
+use serde::Serialize;
+use std::fs::{self, DirBuilder, File};
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Where the program keeps what must survive a reboot; `BREAKOFF_STATE_DIR` overrides it.
+pub fn state_dir() -> PathBuf {
+    std::env::var_os("BREAKOFF_STATE_DIR").filter(|dir| !dir.is_empty()).map_or_else(|| "/var/lib/breakoff".into(), PathBuf::from)
+}
+
+/// The directory of earlier configurations and its bounds.
+#[derive(Debug, Clone)]
+pub struct Archive {
+    /// Where the files are.
+    pub dir: PathBuf,
+    /// The most files of one group.
+    pub files: usize,
+    /// The most bytes of all files; the newest file stays even when it alone is larger.
+    pub bytes: u64,
+}
+
+/// What a file holds.
+#[derive(Serialize)]
+struct Entry<'a> {
+    command: &'a str,
+    configuration: GroupRecord,
+}
+
+impl Archive {
+    /// The one of this machine: 100 files for each group, 16 MiB in all.
+    pub fn standard() -> Archive {
+        Archive { dir: state_dir().join("archive"), files: 100, bytes: 16 << 20 }
+    }
+
+    /// Keeps a configuration that was committed, with the command that made it. What went wrong comes back as a warning.
+    pub fn keep(&self, group: &Group, generation: Generation, command: &str) -> Option<String> {
+        let kept = self.write(group, generation, command).and_then(|newest| self.prune(&newest));
+        kept.err().map(|err| format!("the configuration was not archived in '{}': {}", self.dir.display(), err.message()))
+    }
+
+    /// Writes one file, whole or not at all; returns its name.
+    fn write(&self, group: &Group, generation: Generation, command: &str) -> Result<Kept> {
+        let text = super::pretty::to_string(&Entry { command, configuration: GroupRecord::of(group, generation)? })?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).map_err(|err| Error::io("creating it", &err))?;
+        let kept = Kept::new(group, generation);
+        let name = kept.file_name();
+        // One name for each group, whose lock is held: what a crash leaves is overwritten by the next commit.
+        let temporary = self.dir.join(format!(".{}.tmp", kept.uuid));
+        let written = File::create(&temporary)
+            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_data()))
+            .and_then(|()| fs::rename(&temporary, self.dir.join(&name)));
+        written.map_err(|err| {
+            drop(fs::remove_file(&temporary));
+            Error::io(format_args!("writing '{name}'"), &err)
+        })?;
+        Ok(kept)
+    }
+
+    /// Removes the oldest files beyond the bounds, never the newest.
+    fn prune(&self, newest: &Kept) -> Result<()> {
+        let (mut mine, mut others): (Vec<_>, Vec<_>) =
+            self.archived()?.into_iter().filter(|file| file.kept != *newest).partition(|file| file.kept.uuid == newest.uuid);
+        mine.sort_by_key(|file| file.kept.generation);
+        for file in mine.drain(..(mine.len() + 1).saturating_sub(self.files.max(1))) {
+            self.remove(&file)?;
+        }
+        // Between groups there is nothing better to go by than the time of writing.
+        others.append(&mut mine);
+        others.sort_by_key(|file| (file.written, file.kept.generation));
+        let mut room = self.bytes.saturating_sub(newest.length(&self.dir));
+        for file in others.iter().rev() {
+            match room.checked_sub(file.bytes) {
+                Some(left) => room = left,
+                None => {
+                    room = 0;
+                    self.remove(file)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The files that are ours by their names; others are left alone.
+    fn archived(&self) -> Result<Vec<Archived>> {
+        let read = |err: std::io::Error| Error::io("reading it", &err);
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(read)? {
+            let entry = entry.map_err(read)?;
+            let Some(kept) = entry.file_name().to_str().and_then(Kept::parse) else { continue };
+            // Another process may have removed it meanwhile.
+            let Ok(about) = entry.metadata() else { continue };
+            files.push(Archived { kept, bytes: about.len(), written: about.modified().unwrap_or(SystemTime::UNIX_EPOCH) });
+        }
+        Ok(files)
+    }
+
+    fn remove(&self, file: &Archived) -> Result<()> {
+        let name = file.kept.file_name();
+        match fs::remove_file(self.dir.join(&name)) {
+            Err(err) if err.kind() != std::io::ErrorKind::NotFound => Err(Error::io(format_args!("removing '{name}'"), &err)),
+            _ => Ok(()),
+        }
+    }
+}
+
+struct Archived {
+    kept: Kept,
+    bytes: u64,
+    written: SystemTime,
+}
+
+/// The name of a file, taken apart.
+#[derive(Debug, PartialEq, Eq)]
+struct Kept {
+    group: String,
+    generation: Generation,
+    uuid: String,
+}
+
+impl Kept {
+    fn new(group: &Group, generation: Generation) -> Kept {
+        let uuid = group.id.simple().chars().take(8).collect();
+        Kept { group: group.name.to_string(), generation, uuid }
+    }
+
+    /// Bytes of the file; nothing when it is not there.
+    fn length(&self, dir: &Path) -> u64 {
+        fs::metadata(dir.join(self.file_name())).map_or(0, |about| about.len())
+    }
+
+    fn file_name(&self) -> String {
+        format!("{}_{}_{}.json", self.group, self.generation, self.uuid)
+    }
+
+    /// From the right: a group's name may hold `_` and `.` itself.
+    fn parse(name: &str) -> Option<Kept> {
+        let (rest, uuid) = name.strip_suffix(".json")?.rsplit_once('_')?;
+        let (group, generation) = rest.rsplit_once('_')?;
+        let kept = Kept { group: group.into(), generation: Generation::new(generation.parse().ok()?), uuid: uuid.into() };
+        (kept.file_name() == name && uuid.len() == 8 && uuid.bytes().all(|b| b.is_ascii_hexdigit())).then_some(kept)
+    }
+}

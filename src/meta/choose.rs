@@ -1,0 +1,229 @@
+//! Which of the copies on all the disks is the configuration of a group. Pure: labels in, one configuration or a refusal out.
+//!
+//! The newest generation that verifies and decodes wins, on whatever disk it is. Nothing is ever guessed from a clock or from a count of disks.
+
+use super::layout::GENERATION_MAX;
+use super::record;
+use super::store::{Copy, Label};
+use crate::error::{Error, Kind, Result};
+use crate::model::{Disk, DiskId, Generation, Group, GroupId};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// The configuration of a group, and which of the disks that were looked at belong to it.
+#[derive(Debug, Clone)]
+pub struct Chosen {
+    /// The configuration.
+    pub group: Group,
+    /// Its generation.
+    pub generation: Generation,
+    /// The generation for the next commit: newer than anything on any of the disks, readable or not.
+    pub next: Generation,
+    /// The disks of the configuration that are here, each with its index in what [`choose`] was given.
+    pub present: Vec<(DiskId, usize)>,
+    /// The disks of the configuration that are not here.
+    pub missing: Vec<DiskId>,
+    /// Disks that are here but whose newest good copy is older. The next commit writes them again.
+    pub outdated: Vec<DiskId>,
+    /// Disks that name this group but are not in its configuration (removed while they were away): never written to.
+    pub strangers: Vec<DiskId>,
+    /// What an administrator should know, in words that name the devices.
+    pub warnings: Vec<String>,
+}
+
+/// The groups that the disks name.
+pub fn groups(found: &[(String, Label)]) -> BTreeSet<GroupId> {
+    found.iter().filter_map(|(_, label)| label.group()).collect()
+}
+
+/// Chooses the configuration of a group from the labels of **all** disks of ours on this machine, each with its device's name for messages.
+///
+/// Labels of free disks matter too: a disk that was being added when the machine went down is in the configuration but does not know it yet.
+///
+/// Errors: `NotFound` when no disk names the group; `Unsafe` for a split brain, a disk that is there twice, or when nothing decodes;
+/// `Unsupported` when a newer version wrote the newest configuration.
+pub fn choose(id: GroupId, found: &[(String, Label)]) -> Result<Chosen> {
+    let ours: Vec<Seen> = Seen::all(found).filter(|seen| seen.label.group() == Some(id)).collect();
+    if ours.is_empty() {
+        return Err(Error::not_found(format!("no disk belongs to a group {id}")));
+    }
+    refuse_duplicates(&ours)?;
+    refuse_newer(&ours)?;
+    let mut warnings: Vec<String> =
+        ours.iter().flat_map(|seen| seen.label.warnings().iter().map(|w| format!("{}: {w}", seen.device))).collect();
+    let (group, generation) = newest(id, &ours, &mut warnings)?;
+    let highest = ours.iter().map(|seen| seen.label.highest()).max().unwrap_or(generation).max(generation);
+    let next = highest.next().filter(|next| *next <= GENERATION_MAX);
+    let next = next.ok_or_else(|| Error::unsafe_(format!("group '{}' is at the last possible generation", group.name)))?;
+    let mut chosen = Chosen { group, generation, next, present: vec![], missing: vec![], outdated: vec![], strangers: vec![], warnings };
+    chosen.find_disks(found)?;
+    chosen.find_strangers(&ours);
+    Ok(chosen)
+}
+
+/// A label with its device's name and its index in what was given.
+#[derive(Clone, Copy)]
+struct Seen<'a> {
+    index: usize,
+    device: &'a str,
+    label: &'a Label,
+}
+
+impl<'a> Seen<'a> {
+    fn all(found: &'a [(String, Label)]) -> impl Iterator<Item = Seen<'a>> {
+        found.iter().enumerate().map(|(index, (device, label))| Seen { index, device, label })
+    }
+}
+
+fn refuse_duplicates(seen: &[Seen]) -> Result<()> {
+    let mut devices: HashMap<DiskId, &str> = HashMap::new();
+    for disk in seen {
+        if let Some(first) = devices.insert(disk.label.disk(), disk.device) {
+            return Err(Error::unsafe_(format!(
+                "'{first}' and '{}' are the same disk {}: one is a copy of the other, or both are paths to one device",
+                disk.device,
+                disk.label.disk()
+            ))
+            .on(disk.device)
+            .hint(
+                "disconnect the copy, or erase its label with 'breakoff disk init --force DEVICE'; what it holds of volumes is lost then",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn refuse_newer(seen: &[Seen]) -> Result<()> {
+    let newer = seen.iter().find_map(|disk| disk.label.written_by_newer().map(|why| (disk.device, why)));
+    newer.map_or(Ok(()), |(device, why)| {
+        Err(Error::unsupported(format!("a newer version of breakoff wrote the label of '{device}': {why}"))
+            .on(device)
+            .hint("use that version, or a later one"))
+    })
+}
+
+/// A copy and the disk that it is on.
+type Held<'a> = (Seen<'a>, &'a Copy);
+
+/// The newest configuration that decodes. Every generation is looked at for contradictions, not only the one that wins.
+fn newest(id: GroupId, ours: &[Seen], warnings: &mut Vec<String>) -> Result<(Group, Generation)> {
+    let mut by_generation: BTreeMap<Generation, Vec<Held>> = BTreeMap::new();
+    for seen in ours {
+        for copy in seen.label.copies() {
+            by_generation.entry(copy.generation()).or_default().push((*seen, copy));
+        }
+    }
+    let mut chosen = None;
+    for (generation, copies) in by_generation.into_iter().rev() {
+        let contents = distinct(&copies);
+        if chosen.is_none() || contents.len() > 1 {
+            let group = agreed(id, generation, &contents, warnings, chosen.is_none())?;
+            chosen = chosen.or(group.map(|group| (group, generation)));
+        }
+    }
+    chosen.ok_or_else(|| {
+        let devices: Vec<String> = ours.iter().map(|seen| format!("'{}'", seen.device)).collect();
+        Error::unsafe_(format!("no configuration of group {id} on {} can be trusted: {}", devices.join(", "), warnings.join("; ")))
+    })
+}
+
+/// The copies of one generation, those with the same bytes together.
+fn distinct<'a>(copies: &[Held<'a>]) -> Vec<Vec<Held<'a>>> {
+    let mut contents: Vec<Vec<Held>> = Vec::new();
+    for held in copies {
+        match contents.iter_mut().find(|same| same.iter().all(|(_, copy)| copy.payload == held.1.payload)) {
+            Some(same) => same.push(*held),
+            None => contents.push(vec![*held]),
+        }
+    }
+    contents
+}
+
+/// The configuration that all copies of a generation agree on; `None` when none of them decodes. Refuses a split brain.
+fn agreed(id: GroupId, generation: Generation, contents: &[Vec<Held>], warnings: &mut Vec<String>, needed: bool) -> Result<Option<Group>> {
+    let mut agreed: Option<(Group, &str)> = None;
+    for same in contents {
+        let Some((first, copy)) = same.first() else { continue };
+        let decoded = copy.decode(id);
+        same.iter().for_each(|(_, copy)| copy.remember_sound(decoded.is_ok()));
+        match (decoded, &agreed) {
+            (Ok(group), None) => agreed = Some((group, first.device)),
+            (Ok(group), Some((other, device))) if group != *other => {
+                return Err(split_brain(generation, (other, device), (&group, first.device)));
+            }
+            (Ok(_), Some(_)) => {}
+            (Err(err), _) if record::is_newer(&err) && needed => return Err(err.context(first.device).on(first.device)),
+            (Err(err), _) => warnings.push(format!("{}: generation {generation}: {}", first.device, err.message())),
+        }
+    }
+    Ok(agreed.map(|(group, _)| group))
+}
+
+fn split_brain(generation: Generation, one: (&Group, &str), other: (&Group, &str)) -> Error {
+    let names = if one.0.name == other.0.name { format!("'{}'", one.0.name) } else { format!("'{}' / '{}'", one.0.name, other.0.name) };
+    Error::unsafe_(format!(
+        "group {names} went two ways: generation {generation} on '{}' ({} volumes) and on '{}' ({} volumes) have different contents",
+        one.1,
+        one.0.volumes.len(),
+        other.1,
+        other.0.volumes.len()
+    ))
+    .on(&one.0.name)
+    .hint("its disks were changed apart from each other: disconnect those of the side that is not wanted and try again")
+}
+
+impl Chosen {
+    /// Finds the disks of the configuration among all labels.
+    fn find_disks(&mut self, found: &[(String, Label)]) -> Result<()> {
+        let here: Vec<Seen> = Seen::all(found).filter(|seen| self.group.disk(seen.label.disk()).is_some()).collect();
+        refuse_duplicates(&here)?;
+        let by_id: HashMap<DiskId, Seen> = here.into_iter().map(|seen| (seen.label.disk(), seen)).collect();
+        for disk in &self.group.disks {
+            match by_id.get(&disk.id) {
+                None => self.missing.push(disk.id),
+                Some(seen) if seen.label.group().is_some_and(|other| other != self.group.id) => {
+                    self.missing.push(disk.id);
+                    self.warnings
+                        .push(format!("{}: disk '{}' of group '{}' is in another group now", seen.device, disk.media, self.group.name));
+                }
+                Some(seen) => {
+                    refuse_geometry(disk, seen)?;
+                    self.present.push((disk.id, seen.index));
+                    let generation = seen.label.copies().iter().find(|copy| copy.is_sound(self.group.id)).map(Copy::generation);
+                    if generation < Some(self.generation) {
+                        self.outdated.push(disk.id);
+                        self.warnings.push(outdated(disk, seen.device, generation, self.generation));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn find_strangers(&mut self, ours: &[Seen]) {
+        for seen in ours.iter().filter(|seen| self.group.disk(seen.label.disk()).is_none()) {
+            self.strangers.push(seen.label.disk());
+            self.warnings.push(format!(
+                "{}: the disk was removed from group '{}' while it was away; it is left alone",
+                seen.device, self.group.name
+            ));
+        }
+    }
+}
+
+fn outdated(disk: &Disk, device: &str, has: Option<Generation>, newest: Generation) -> String {
+    let has = has.map_or_else(|| "no good copy of the configuration".to_owned(), |generation| format!("generation {generation}"));
+    format!("{device}: disk '{}' has {has}, the group is at {newest}; the next change writes it again", disk.media)
+}
+
+/// A configuration that has a disk's space for volumes somewhere else than the disk's own label would send I/O to the wrong place.
+fn refuse_geometry(disk: &Disk, seen: &Seen) -> Result<()> {
+    let label = seen.label.geometry();
+    if disk.data_start == label.data_start() && disk.size <= label.data_size() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Unsafe,
+        format!("the configuration and the label of disk '{}' on '{}' divide the disk differently", disk.media, seen.device),
+    )
+    .on(seen.device))
+}

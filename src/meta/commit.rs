@@ -1,0 +1,296 @@
+//! A commit in two phases: everything that can fail, allocate or take time happens in [`prepare`]; [`Prepared::flip`] makes it so.
+//!
+//! On each disk: payload into the slot that does not hold its newest good copy, flush; then the superblock of that payload over the
+//! older one, flush. A crash before the flip leaves the old configuration on every disk. A crash within the flip leaves the new one on
+//! some: it has the larger generation and wins. Writing again with the next commit heals the others.
+
+use super::layout::{Aligned, GENERATION_MAX, Membership, PayloadAt, Position, Superblock};
+use super::record;
+use super::store::{Copy, Label};
+use crate::error::{Error, Result};
+use crate::model::{DiskId, Generation, Group, GroupId};
+use crate::sys::{Errno, Media};
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+/// A disk that takes part in commits.
+pub struct Member {
+    /// The disk.
+    pub disk: DiskId,
+    /// What messages call it, such as `disk01 (/dev/sdb)`.
+    pub name: String,
+    /// Its bytes.
+    pub media: Box<dyn Media>,
+    /// What it says of itself; kept up to date by commits.
+    pub label: Label,
+}
+
+/// A configuration that is on the disks but not yet valid. Dropping it changes nothing.
+pub struct Prepared<'m> {
+    group: GroupId,
+    generation: Generation,
+    staged: Vec<Staged<'m>>,
+    warnings: Vec<String>,
+}
+
+/// One disk's part.
+struct Staged<'m> {
+    member: &'m mut Member,
+    superblock: Superblock,
+    block: Aligned,
+    copy: Copy,
+    state: Flip,
+}
+
+/// How far the superblock of one disk came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flip {
+    Waiting,
+    Done,
+    NotWritten(Errno),
+    NotFlushed(Errno),
+}
+
+/// What [`Prepared::flip`] came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlipResult {
+    /// Disks on which the new configuration is valid and durable.
+    pub flipped: usize,
+    /// Disks of which that is not known.
+    pub failed: usize,
+    /// The first error.
+    pub errno: Option<Errno>,
+}
+
+impl FlipResult {
+    /// Whether the commit has happened. If not, [`Prepared::observe`] finds out whether it has nevertheless.
+    pub fn committed(&self) -> bool {
+        self.flipped > 0
+    }
+}
+
+/// What the disks really hold after a flip that failed on all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Observed {
+    /// At least one took it: the commit has happened.
+    Committed,
+    /// All were read, none has it: the old configuration is valid.
+    NotCommitted,
+    /// None is known to have it, and one or more cannot be asked.
+    Unknown,
+}
+
+/// The result of a commit in words, for when the window is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitOutcome {
+    /// Whether the new configuration is valid.
+    pub committed: bool,
+    /// Disks that have it.
+    pub written: Vec<DiskId>,
+    /// What went wrong on which disk.
+    pub warnings: Vec<String>,
+}
+
+/// Puts the payload of a configuration on all disks and makes the superblocks ready.
+///
+/// The generation is [`Chosen::next`](super::Chosen::next), or 1 for a new group. A disk that is free becomes a member with the flip.
+/// A disk that cannot be written is left out with a warning, as long as one remains.
+///
+/// Errors, with nothing changed: `NoSpace` when it does not fit a disk's private area, `Unsafe` when a disk belongs elsewhere or is ahead,
+/// `Device` when no disk could be written.
+pub fn prepare<'m>(members: &'m mut [Member], group: &Group, generation: Generation) -> Result<Prepared<'m>> {
+    if generation == Generation::ZERO || generation > GENERATION_MAX {
+        return Err(Error::failed(format!("group '{}' cannot be at generation {generation}", group.name)));
+    }
+    let payload: Arc<[u8]> = record::encode(group, generation)?.into();
+    for member in members.iter() {
+        refuse_member(member, group, generation)?;
+        refuse_full(member, group, payload.len() as u64)?;
+    }
+    let padded = Aligned::padded(&payload);
+    let mut prepared = Prepared { group: group.id, generation, staged: Vec::with_capacity(members.len()), warnings: Vec::new() };
+    for member in members {
+        prepared.stage(member, &payload, &padded);
+    }
+    if prepared.staged.is_empty() {
+        let why = if prepared.warnings.is_empty() { "none of its disks is here".into() } else { prepared.warnings.join("; ") };
+        return Err(Error::device(format!("the configuration of group '{}' cannot be written: {why}", group.name)).on(&group.name));
+    }
+    Ok(prepared)
+}
+
+fn refuse_member(member: &Member, group: &Group, generation: Generation) -> Result<()> {
+    let Member { disk, name, label, .. } = member;
+    let refuse =
+        |why: String| Err(Error::unsafe_(format!("'{name}' cannot take the configuration of group '{}': {why}", group.name)).on(name));
+    if label.disk() != *disk || group.disk(*disk).is_none() {
+        return refuse("it is not one of the group's disks".into());
+    }
+    if let Some(why) = label.written_by_newer() {
+        return refuse(format!("a newer version of breakoff wrote its label: {why}"));
+    }
+    if let Some(other) = label.group().filter(|other| *other != group.id) {
+        return refuse(format!("it belongs to the group {other}"));
+    }
+    if label.highest() >= generation {
+        return refuse(format!("it is at generation {} already, this would be {generation}", label.highest()));
+    }
+    Ok(())
+}
+
+fn refuse_full(member: &Member, group: &Group, used: u64) -> Result<()> {
+    let geometry = member.label.geometry();
+    if used <= geometry.capacity() {
+        return Ok(());
+    }
+    Err(Error::no_space(format!(
+        "the configuration of group '{}' needs {used} bytes, the private area of '{}' ({}) holds {}",
+        group.name,
+        member.name,
+        geometry.area(),
+        geometry.capacity()
+    ))
+    .on(&group.name)
+    .hint("remove volumes or snapshots, or replace the disk by one that was initialised with a larger private area"))
+}
+
+impl<'m> Prepared<'m> {
+    /// Writes the payload to one disk. From here on that disk's older copy is gone, good or not.
+    fn stage(&mut self, member: &'m mut Member, payload: &Arc<[u8]>, padded: &Aligned) {
+        let (position, slot) = member.label.target();
+        let offset = member.label.geometry().slot(slot).start;
+        member.label.copies.retain(|copy| copy.slot != slot);
+        if let Err(err) = member.media.write_at(offset, padded).and_then(|()| member.media.flush()) {
+            self.warnings.push(format!("{}: the configuration cannot be written: {err}", member.name));
+            return;
+        }
+        let at = PayloadAt { slot, offset, length: payload.len() as u64, checksum: crc32c::crc32c(payload) };
+        let superblock = self.superblock(member, position, at);
+        let copy = Copy { generation: self.generation, position, slot, payload: payload.clone(), sound: OnceCell::from(true) };
+        self.staged.push(Staged { member, superblock, block: superblock.encode(), copy, state: Flip::Waiting });
+    }
+
+    fn superblock(&self, member: &Member, position: Position, payload: PayloadAt) -> Superblock {
+        Superblock {
+            position,
+            disk: member.disk,
+            geometry: member.label.geometry(),
+            member: Some(Membership { group: self.group, generation: self.generation, payload }),
+        }
+    }
+
+    /// What went wrong while preparing, in words: disks that are left out.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Makes the configuration valid: one superblock and one flush for each disk. It has happened when one disk has taken it.
+    ///
+    /// Runs while volumes are suspended: does not allocate, log, open or format anything.
+    pub fn flip(&mut self) -> FlipResult {
+        self.staged.iter_mut().for_each(Staged::flip);
+        self.result()
+    }
+
+    fn result(&self) -> FlipResult {
+        let flipped = self.staged.iter().filter(|staged| staged.state == Flip::Done).count();
+        let errno = self.staged.iter().find_map(|staged| staged.state.errno());
+        FlipResult { flipped, failed: self.staged.len() - flipped, errno }
+    }
+
+    /// Reads back what the disks hold on which the flip failed: an error can follow a write that reached the disk.
+    /// Like the flip it may run while volumes are suspended, but it allocates.
+    pub fn observe(&mut self) -> Observed {
+        let mut known = true;
+        for staged in &mut self.staged {
+            known &= staged.observe();
+        }
+        match (self.result().committed(), known) {
+            (true, _) => Observed::Committed,
+            (false, true) => Observed::NotCommitted,
+            (false, false) => Observed::Unknown,
+        }
+    }
+
+    /// Says which disks failed, and remembers in the members what they hold now.
+    pub fn outcome(mut self) -> CommitOutcome {
+        let committed = self.result().committed();
+        let mut outcome = CommitOutcome { committed, written: Vec::new(), warnings: std::mem::take(&mut self.warnings) };
+        for staged in self.staged {
+            match staged.state.failure() {
+                None if staged.state == Flip::Done => {
+                    outcome.written.push(staged.member.disk);
+                    staged.remember();
+                }
+                None => {}
+                Some((doing, errno)) => {
+                    let err = std::io::Error::from_raw_os_error(errno.0);
+                    outcome.warnings.push(format!("{}: the superblock cannot be {doing}: {err}", staged.member.name));
+                }
+            }
+        }
+        outcome
+    }
+}
+
+impl Flip {
+    fn failure(self) -> Option<(&'static str, Errno)> {
+        match self {
+            Flip::Waiting | Flip::Done => None,
+            Flip::NotWritten(errno) => Some(("written", errno)),
+            Flip::NotFlushed(errno) => Some(("made durable", errno)),
+        }
+    }
+
+    fn errno(self) -> Option<Errno> {
+        self.failure().map(|(_, errno)| errno)
+    }
+}
+
+impl Staged<'_> {
+    fn flip(&mut self) {
+        if let Err(err) = self.member.media.write_at(self.superblock.position.offset(), &self.block) {
+            self.state = Flip::NotWritten(errno(&err));
+            return;
+        }
+        self.state = match self.member.media.flush() {
+            Ok(()) => Flip::Done,
+            Err(err) => Flip::NotFlushed(errno(&err)),
+        };
+    }
+
+    /// Whether it is known what this disk holds now.
+    fn observe(&mut self) -> bool {
+        if self.state.failure().is_none() {
+            return true;
+        }
+        let mut now = Aligned::zeroed(self.block.len());
+        if self.member.media.read_at(self.superblock.position.offset(), &mut now).is_err() {
+            return false;
+        }
+        if *now != *self.block {
+            return true;
+        }
+        // It may have been read from a cache that a power cut empties.
+        if self.member.media.flush().is_err() {
+            return false;
+        }
+        self.state = Flip::Done;
+        true
+    }
+
+    /// The label as the disk has it now.
+    fn remember(self) {
+        let label = &mut self.member.label;
+        label.group = self.superblock.member.map(|member| member.group);
+        label.newest = self.superblock.position;
+        label.highest = self.copy.generation;
+        label.copies.insert(0, self.copy);
+        label.warnings.clear();
+    }
+}
+
+/// The error number, without allocating.
+fn errno(err: &std::io::Error) -> Errno {
+    Errno(err.raw_os_error().unwrap_or(libc::EIO))
+}

@@ -1,0 +1,384 @@
+//! The payload: a group's configuration as compressed JSON, and the way back from bytes that anybody may have written.
+//!
+//! The structs here are not the model's own, on purpose: the model may change its shape with the program, a disk keeps what was once
+//! written to it. A change here is a new [`VERSION`] and a converter from the old one. Unknown fields are refused, because a field that
+//! is not understood may say that the rest must not be used as it is.
+//!
+//! Sizes and offsets are in sectors of 512 bytes, identities are 32 hex digits, a piece of disk is `[disk, start, length]` with the
+//! disk as its index in `disks` and the start counted from the disk's space for volumes.
+
+use super::layout::{self, GENERATION_MAX, PAYLOAD_MAX};
+use super::sound;
+use crate::app::Fill;
+use crate::error::{Error, Kind, Result};
+use crate::model::{
+    BootId, Disk, DiskId, Extent, Generation, Group, GroupId, HostId, Log, Name, Origin, Plex, PlexState, Sectors, Timestamp, Volume,
+    VolumeId,
+};
+use flate2::Compression;
+use flate2::bufread::GzDecoder;
+use flate2::write::GzEncoder;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::io::{Read, Write};
+
+/// The version of the structs below.
+const VERSION: u32 = 1;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GroupRecord {
+    breakoff: u32,
+    generation: u64,
+    group: String,
+    uuid: String,
+    host: Option<String>,
+    disks: Vec<DiskRecord>,
+    volumes: Vec<VolumeRecord>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DiskRecord {
+    media: String,
+    uuid: String,
+    data_start: u64,
+    size: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VolumeRecord {
+    name: String,
+    uuid: String,
+    size: u64,
+    synced: u64,
+    copied: bool,
+    log_wanted: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    running: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    log: Option<LogRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin: Option<OriginRecord>,
+    plexes: Vec<PlexRecord>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlexRecord {
+    number: u16,
+    name: String,
+    state: StateRecord,
+    subdisks: Vec<Piece>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogRecord {
+    extent: Piece,
+    region: u64,
+    live: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OriginRecord {
+    original: String,
+    taken_at_ms: u64,
+    frozen: bool,
+    freeze_us: u64,
+}
+
+/// Index of the disk, start, length.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Piece(u32, u64, u64);
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum StateRecord {
+    Active,
+    Attaching,
+    Reviving,
+    Stale,
+    Failed,
+    SnapAtt,
+    SnapDone,
+}
+
+/// The payload for this configuration. It is read back and compared: what we could not read again is never written.
+pub fn encode(group: &Group, generation: Generation) -> Result<Vec<u8>> {
+    let broken = |err: &dyn std::fmt::Display| Error::failed(format!("the configuration cannot be stored: {err}")).on(&group.name);
+    let json = serde_json::to_vec(&GroupRecord::of(group, generation)?).map_err(|err| broken(&err))?;
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(&json).map_err(|err| broken(&err))?;
+    let bytes = gzip.finish().map_err(|err| broken(&err))?;
+    let (again, at) = decode(&bytes).map_err(|err| broken(&err))?;
+    if again != *group || at != generation {
+        return Err(broken(&"it reads back differently"));
+    }
+    Ok(bytes)
+}
+
+/// What a payload says, every rule of the model checked. Refused: [`Kind::Unsafe`], or [`Kind::Unsupported`] when a newer version wrote it.
+pub fn decode(payload: &[u8]) -> Result<(Group, Generation)> {
+    let json = unpack(payload)?;
+    let record: GroupRecord = serde_json::from_slice(&json).map_err(|err| not_ours(&json, &err))?;
+    if record.breakoff != VERSION {
+        return Err(wrong_version(record.breakoff));
+    }
+    let (group, generation) = record.into_model()?;
+    sound::refuse_unsound(&group)?;
+    Ok((group, generation))
+}
+
+/// The configuration as JSON for people: volumes field by field, each plex on one line.
+pub fn dump(group: &Group, generation: Generation) -> Result<String> {
+    super::pretty::to_string(&GroupRecord::of(group, generation)?)
+}
+
+/// How full a private area of this size is with this configuration.
+pub fn fill(group: &Group, area: Sectors) -> Result<Fill> {
+    let used = encode(group, Generation::new(1))?.len() as u64;
+    Ok(Fill { used, capacity: layout::capacity(area) })
+}
+
+/// Decompresses, at most [`PAYLOAD_MAX`] bytes.
+fn unpack(payload: &[u8]) -> Result<Vec<u8>> {
+    let mut json = Vec::new();
+    let mut gzip = GzDecoder::new(payload);
+    gzip.by_ref().take(PAYLOAD_MAX + 1).read_to_end(&mut json).map_err(|err| refused(format!("it does not decompress: {err}")))?;
+    if json.len() as u64 > PAYLOAD_MAX {
+        return Err(refused(format!("it decompresses to more than {PAYLOAD_MAX} bytes")));
+    }
+    if !gzip.into_inner().is_empty() {
+        return Err(refused("something follows the compressed data"));
+    }
+    Ok(json)
+}
+
+/// Why JSON is not a record: a newer version's, or nonsense.
+fn not_ours(json: &[u8], err: &serde_json::Error) -> Error {
+    #[derive(Deserialize)]
+    struct Tag {
+        breakoff: u32,
+    }
+    match serde_json::from_slice::<Tag>(json) {
+        Ok(tag) if tag.breakoff != VERSION => wrong_version(tag.breakoff),
+        _ => refused(plain(&err.to_string())),
+    }
+}
+
+fn wrong_version(version: u32) -> Error {
+    if version < VERSION {
+        return refused(format!("its version {version} does not exist"));
+    }
+    Error::unsupported(format!("the configuration has version {version}, this program knows {VERSION}"))
+        .hint("use the version of breakoff that wrote it, or a newer one")
+}
+
+/// The one refusal of a payload.
+pub(super) fn refused(why: impl std::fmt::Display) -> Error {
+    Error::unsafe_(format!("the configuration cannot be trusted: {why}"))
+}
+
+/// Text that a stranger wrote, safe to show: short, and without control characters.
+fn plain(text: &str) -> String {
+    const SHOWN: usize = 160;
+    let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+impl GroupRecord {
+    /// The record of a group; fails when a piece of disk lies on a disk that the group does not have.
+    pub(super) fn of(group: &Group, generation: Generation) -> Result<GroupRecord> {
+        let index = DiskIndex::of(group);
+        Ok(GroupRecord {
+            breakoff: VERSION,
+            generation: generation.get(),
+            group: group.name.to_string(),
+            uuid: group.id.simple(),
+            host: group.host.map(HostId::simple),
+            disks: group.disks.iter().map(DiskRecord::of).collect(),
+            volumes: group.volumes.iter().map(|v| VolumeRecord::of(v, &index)).collect::<Result<_>>()?,
+        })
+    }
+
+    fn into_model(self) -> Result<(Group, Generation)> {
+        let generation = Generation::new(self.generation);
+        if generation == Generation::ZERO || generation > GENERATION_MAX {
+            return Err(refused(format!("a group cannot be at generation {generation}")));
+        }
+        sound::refuse_too_many(self.disks.len(), self.volumes.len())?;
+        let disks = self.disks.into_iter().map(DiskRecord::into_model).collect::<Result<Vec<Disk>>>()?;
+        let volumes = self.volumes.into_iter().map(|v| v.into_model(&disks)).collect::<Result<_>>()?;
+        let host = self.host.map(|host| id(&host, HostId::parse)).transpose()?;
+        Ok((Group { id: id(&self.uuid, GroupId::parse)?, name: name(&self.group)?, host, disks, volumes }, generation))
+    }
+}
+
+impl DiskRecord {
+    fn of(disk: &Disk) -> DiskRecord {
+        DiskRecord { media: disk.media.to_string(), uuid: disk.id.simple(), data_start: disk.data_start.get(), size: disk.size.get() }
+    }
+
+    fn into_model(self) -> Result<Disk> {
+        Ok(Disk {
+            id: id(&self.uuid, DiskId::parse)?,
+            media: name(&self.media)?,
+            data_start: sectors(self.data_start)?,
+            size: sectors(self.size)?,
+        })
+    }
+}
+
+impl VolumeRecord {
+    fn of(volume: &Volume, disks: &DiskIndex) -> Result<VolumeRecord> {
+        Ok(VolumeRecord {
+            name: volume.name.to_string(),
+            uuid: volume.id.simple(),
+            size: volume.size.get(),
+            synced: volume.synced.get(),
+            copied: volume.copied,
+            log_wanted: volume.log_wanted,
+            running: volume.running.map(BootId::simple),
+            log: volume.log.as_ref().map(|log| LogRecord::of(log, disks)).transpose()?,
+            origin: volume.origin.as_ref().map(OriginRecord::of),
+            plexes: volume.plexes.iter().map(|plex| PlexRecord::of(plex, disks)).collect::<Result<_>>()?,
+        })
+    }
+
+    fn into_model(self, disks: &[Disk]) -> Result<Volume> {
+        let name = name(&self.name)?;
+        let within = |err: Error| refused(format!("volume '{name}': {}", err.message()));
+        sound::refuse_too_many_plexes(self.plexes.len()).map_err(within)?;
+        let plexes = self.plexes.into_iter().map(|plex| plex.into_model(disks)).collect::<Result<_>>().map_err(within)?;
+        let log = self.log.map(|log| log.into_model(disks)).transpose().map_err(within)?;
+        Ok(Volume {
+            id: id(&self.uuid, VolumeId::parse)?,
+            size: sectors(self.size)?,
+            plexes,
+            log,
+            log_wanted: self.log_wanted,
+            running: self.running.map(|boot| id(&boot, BootId::parse)).transpose()?,
+            synced: sectors(self.synced)?,
+            origin: self.origin.map(OriginRecord::into_model).transpose()?,
+            copied: self.copied,
+            name,
+        })
+    }
+}
+
+impl PlexRecord {
+    fn of(plex: &Plex, disks: &DiskIndex) -> Result<PlexRecord> {
+        let subdisks = plex.subdisks.iter().map(|extent| disks.piece(extent)).collect::<Result<_>>()?;
+        Ok(PlexRecord { number: plex.number, name: plex.name.to_string(), state: StateRecord::of(plex.state), subdisks })
+    }
+
+    fn into_model(self, disks: &[Disk]) -> Result<Plex> {
+        let subdisks = self.subdisks.into_iter().map(|piece| piece.into_model(disks)).collect::<Result<_>>()?;
+        Ok(Plex { number: self.number, name: name(&self.name)?, state: self.state.into_model(), subdisks })
+    }
+}
+
+impl LogRecord {
+    fn of(log: &Log, disks: &DiskIndex) -> Result<LogRecord> {
+        Ok(LogRecord { extent: disks.piece(&log.extent)?, region: log.region.get(), live: log.live })
+    }
+
+    fn into_model(self, disks: &[Disk]) -> Result<Log> {
+        Ok(Log { extent: self.extent.into_model(disks)?, region: sectors(self.region)?, live: self.live })
+    }
+}
+
+impl OriginRecord {
+    fn of(origin: &Origin) -> OriginRecord {
+        OriginRecord {
+            original: origin.original.simple(),
+            taken_at_ms: origin.taken_at.millis(),
+            frozen: origin.frozen,
+            freeze_us: origin.freeze_us,
+        }
+    }
+
+    fn into_model(self) -> Result<Origin> {
+        Ok(Origin {
+            original: id(&self.original, VolumeId::parse)?,
+            taken_at: Timestamp::from_millis(self.taken_at_ms),
+            frozen: self.frozen,
+            freeze_us: self.freeze_us,
+        })
+    }
+}
+
+impl Piece {
+    fn into_model(self, disks: &[Disk]) -> Result<Extent> {
+        let Piece(index, start, length) = self;
+        let disk = usize::try_from(index).ok().and_then(|index| disks.get(index));
+        let disk = disk.ok_or_else(|| refused(format!("there is no disk number {index}")))?;
+        Ok(Extent { disk: disk.id, start: sectors(start)?, length: sectors(length)? })
+    }
+}
+
+impl StateRecord {
+    fn of(state: PlexState) -> StateRecord {
+        match state {
+            PlexState::Active => StateRecord::Active,
+            PlexState::Attaching => StateRecord::Attaching,
+            PlexState::Reviving => StateRecord::Reviving,
+            PlexState::Stale => StateRecord::Stale,
+            PlexState::Failed => StateRecord::Failed,
+            PlexState::SnapAtt => StateRecord::SnapAtt,
+            PlexState::SnapDone => StateRecord::SnapDone,
+        }
+    }
+
+    fn into_model(self) -> PlexState {
+        match self {
+            StateRecord::Active => PlexState::Active,
+            StateRecord::Attaching => PlexState::Attaching,
+            StateRecord::Reviving => PlexState::Reviving,
+            StateRecord::Stale => PlexState::Stale,
+            StateRecord::Failed => PlexState::Failed,
+            StateRecord::SnapAtt => PlexState::SnapAtt,
+            StateRecord::SnapDone => PlexState::SnapDone,
+        }
+    }
+}
+
+/// The disks of a group by identity.
+struct DiskIndex(HashMap<DiskId, u32>);
+
+impl DiskIndex {
+    fn of(group: &Group) -> DiskIndex {
+        DiskIndex(group.disks.iter().map(|disk| disk.id).zip(0..).collect())
+    }
+
+    fn piece(&self, extent: &Extent) -> Result<Piece> {
+        let index = self.0.get(&extent.disk).ok_or_else(|| Error::failed(format!("no disk {} in this group", extent.disk)))?;
+        Ok(Piece(*index, extent.start.get(), extent.length.get()))
+    }
+}
+
+/// A name; the message never repeats more of it than a legal one can have.
+fn name(word: &str) -> Result<Name> {
+    Name::parse(word).map_err(|_| refused(format!("'{}' cannot be a name", plain(word))))
+}
+
+/// An identity, in exactly the form that we write, and never the nil one.
+fn id<T>(text: &str, parse: fn(&str) -> Option<T>) -> Result<T> {
+    let form = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) && text.bytes().any(|b| b != b'0');
+    form.then(|| parse(text)).flatten().ok_or_else(|| refused(format!("'{}' is not an identity", plain(text))))
+}
+
+fn sectors(count: u64) -> Result<Sectors> {
+    Sectors::new(count).ok_or_else(|| refused(format!("{count} sectors are more than any device can hold")))
+}
+
+/// Whether a payload was refused because a newer version wrote it.
+pub(super) fn is_newer(err: &Error) -> bool {
+    err.kind() == Kind::Unsupported
+}

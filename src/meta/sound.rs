@@ -1,0 +1,56 @@
+//! What a configuration from a disk must be before anything believes it: limits on its size, and every rule of the model. Pure.
+
+use super::record::refused;
+use crate::error::Result;
+use crate::model::volume::MAX_PLEXES;
+use crate::model::{Disk, Group, Log, Sectors, Volume, check};
+use crate::table::log::regions;
+
+/// The most volumes in a group.
+pub const MAX_VOLUMES: usize = 100_000;
+/// The most disks in a group.
+pub const MAX_DISKS: usize = 4096;
+
+/// Refuses counts before anything is built from them.
+pub(super) fn refuse_too_many(disks: usize, volumes: usize) -> Result<()> {
+    at_most("disks", disks, MAX_DISKS)?;
+    at_most("volumes", volumes, MAX_VOLUMES)
+}
+
+/// Refuses a count of plexes before anything is built from them.
+pub(super) fn refuse_too_many_plexes(plexes: usize) -> Result<()> {
+    at_most("plexes", plexes, MAX_PLEXES)
+}
+
+fn at_most(what: &str, count: usize, most: usize) -> Result<()> {
+    if count > most { Err(refused(format!("{count} {what} are more than the {most} that are possible"))) } else { Ok(()) }
+}
+
+/// Refuses a group that breaks a rule, with the first rule that it breaks.
+pub(super) fn refuse_unsound(group: &Group) -> Result<()> {
+    group.disks.iter().try_for_each(refuse_disk)?;
+    check::violations(group).first().map_or(Ok(()), |rule| Err(refused(rule)))?;
+    group.volumes.iter().try_for_each(refuse_volume)
+}
+
+/// A disk whose space for volumes would reach into the private area, or not be aligned.
+fn refuse_disk(disk: &Disk) -> Result<()> {
+    if disk.data_start.is_zero() || disk.data_start.round_down(Sectors::MIB) != disk.data_start {
+        return Err(refused(format!("the space of disk '{}' cannot start at sector {}", disk.media, disk.data_start.get())));
+    }
+    Ok(())
+}
+
+/// A log whose bitmap is larger than its space: writing it anew would overwrite what lies behind it.
+fn refuse_volume(volume: &Volume) -> Result<()> {
+    let holds = |log: &Log| log_bytes(volume.size, log.region) <= log.extent.length.bytes();
+    match volume.log.as_ref().filter(|log| !holds(log)) {
+        Some(log) => Err(refused(format!("volume '{}': a log of {} sectors is too short for it", volume.name, log.extent.length.get()))),
+        None => Ok(()),
+    }
+}
+
+/// What a log takes (K6): 1 KiB and one bit for each region in whole longs; written in blocks of 4 KiB.
+fn log_bytes(size: Sectors, region: Sectors) -> u64 {
+    (1024 + regions(size, region).div_ceil(64) * 8).next_multiple_of(4096)
+}

@@ -1,0 +1,267 @@
+//! One disk's label: made, read and destroyed. Reading never writes, and believes nothing that does not verify.
+
+use super::layout::{AREA_MIN, Aligned, BLOCK, Fault, Geometry, Membership, Newer, PayloadAt, Position, Slot, Superblock, Unverified};
+use super::record;
+use crate::error::{Error, Result};
+use crate::model::{DiskId, Generation, Group, GroupId, Sectors};
+use crate::sys::Media;
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+/// Bytes zeroed at a time when a private area is made.
+const ZEROES: usize = 1 << 20;
+
+/// A configuration on a disk whose checksum is right. That it makes sense is only known once it is decoded.
+#[derive(Debug, Clone)]
+pub struct Copy {
+    pub(super) generation: Generation,
+    pub(super) position: Position,
+    pub(super) slot: Slot,
+    pub(super) payload: Arc<[u8]>,
+    pub(super) sound: OnceCell<bool>,
+}
+
+impl Copy {
+    /// Which configuration of its group it is.
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// The configuration, if it is one of this group and of the generation that the superblock says.
+    pub fn decode(&self, group: GroupId) -> Result<Group> {
+        let (decoded, generation) = record::decode(&self.payload)?;
+        if decoded.id != group || generation != self.generation {
+            return Err(record::refused("it belongs to another group or generation than the superblock says"));
+        }
+        Ok(decoded)
+    }
+
+    /// Spares [`Copy::is_sound`] the work: whether these same bytes decoded.
+    pub(super) fn remember_sound(&self, sound: bool) {
+        self.sound.get_or_init(|| sound);
+    }
+
+    /// Whether it decodes; worked out once.
+    pub(super) fn is_sound(&self, group: GroupId) -> bool {
+        *self.sound.get_or_init(|| self.decode(group).is_ok())
+    }
+}
+
+/// What a disk says of itself.
+#[derive(Debug, Clone)]
+pub struct Label {
+    pub(super) disk: DiskId,
+    pub(super) group: Option<GroupId>,
+    pub(super) geometry: Geometry,
+    /// The position of the newest superblock that verifies.
+    pub(super) newest: Position,
+    /// The largest generation that a superblock speaks of, its payload good or not.
+    pub(super) highest: Generation,
+    pub(super) copies: Vec<Copy>,
+    pub(super) newer: Option<String>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Label {
+    /// The disk.
+    pub fn disk(&self) -> DiskId {
+        self.disk
+    }
+
+    /// The group that it belongs to; `None` when it is free.
+    pub fn group(&self) -> Option<GroupId> {
+        self.group
+    }
+
+    /// How it is divided.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// Its copies of the group's configuration with a right checksum, newest first; at most two.
+    pub fn copies(&self) -> &[Copy] {
+        &self.copies
+    }
+
+    /// The largest generation that it speaks of, readable or not; zero when it is free.
+    pub fn highest(&self) -> Generation {
+        self.highest
+    }
+
+    /// Why it must not be used by this version of the program, in words.
+    pub fn written_by_newer(&self) -> Option<&str> {
+        self.newer.as_deref()
+    }
+
+    /// What is odd about it, in words without the device's name.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Where the next configuration goes: never over the newest copy that can be used.
+    pub(super) fn target(&self) -> (Position, Slot) {
+        let keep = self.group.and_then(|group| self.copies.iter().find(|copy| copy.is_sound(group)));
+        match keep {
+            Some(copy) => (copy.position.other(), copy.slot.other()),
+            None => match self.newest.other() {
+                Position::A => (Position::A, Slot::First),
+                Position::B => (Position::B, Slot::Second),
+            },
+        }
+    }
+}
+
+/// Makes a disk ours, free and empty: everything that was in the private area is gone, whatever it was.
+///
+/// Also how a disk leaves a group: with a **new** identity, so that no old configuration can ever claim it again.
+/// A crash in between leaves a disk that is not ours.
+pub fn format_disk(media: &dyn Media, disk: DiskId, area: Sectors) -> Result<Label> {
+    let geometry = Geometry::divide(area, media.size())?;
+    wipe_disk(media)?;
+    let write = |err: std::io::Error| Error::io("writing the private area", &err);
+    zero(media, geometry.area().bytes()).map_err(write)?;
+    for position in Position::ALL {
+        let block = Superblock { position, disk, geometry, member: None }.encode();
+        media.write_at(position.offset(), &block).map_err(write)?;
+    }
+    media.flush().map_err(write)?;
+    match read_disk(media)? {
+        Some(label) if label.disk == disk && label.group.is_none() => Ok(label),
+        _ => Err(Error::device("the private area reads back differently from what was written")),
+    }
+}
+
+/// Makes a disk nobody's: both superblocks are gone, durably. What volumes it held cannot be found any more.
+pub fn wipe_disk(media: &dyn Media) -> Result<()> {
+    let zeroes = Aligned::zeroed(2 * BLOCK as usize);
+    let wiped = media.write_at(Position::A.offset(), &zeroes).and_then(|()| media.flush());
+    wiped.map_err(|err| Error::io("erasing the superblocks", &err))
+}
+
+fn zero(media: &dyn Media, length: u64) -> std::io::Result<()> {
+    let zeroes = Aligned::zeroed(ZEROES);
+    let mut done = 0;
+    while done < length {
+        let part = (length - done).min(ZEROES as u64);
+        media.write_at(done, &zeroes[..part as usize])?;
+        done += part;
+    }
+    media.flush()
+}
+
+/// What a disk says of itself; `None` when it is not one of ours. Never writes.
+///
+/// Errors: `Device` when it cannot be read, `Unsafe` when it is ours but nothing on it can be trusted, `Unsupported` when a newer version wrote it.
+pub fn read_disk(media: &dyn Media) -> Result<Option<Label>> {
+    if media.size() < AREA_MIN.bytes() {
+        return Ok(None);
+    }
+    let read = Position::ALL.map(|position| read_superblock(media, position));
+    if let [Err(Fault::Unreadable(why)), Err(Fault::Unreadable(_))] = &read {
+        return Err(Error::device(format!("the superblocks cannot be read: {why}")));
+    }
+    let ours = !read.iter().all(|found| matches!(found, Err(Fault::Absent | Fault::Unreadable(_))));
+    if ours { Seen::sort(read)?.label(media).map(Some) } else { Ok(None) }
+}
+
+fn read_superblock(media: &dyn Media, position: Position) -> std::result::Result<Superblock, Fault> {
+    let mut block = Aligned::zeroed(BLOCK as usize);
+    media.read_at(position.offset(), &mut block).map_err(|err| Fault::Unreadable(err.to_string()))?;
+    Unverified(&block).verify(position, media.size())
+}
+
+/// The superblocks of a disk of ours.
+struct Seen {
+    /// Those that verify, newest first.
+    good: Vec<Superblock>,
+    newer: Option<Newer>,
+    warnings: Vec<String>,
+}
+
+impl Seen {
+    fn sort(read: [std::result::Result<Superblock, Fault>; 2]) -> Result<Seen> {
+        let mut seen = Seen { good: Vec::new(), newer: None, warnings: Vec::new() };
+        for (position, found) in Position::ALL.into_iter().zip(read) {
+            match found {
+                Ok(superblock) => seen.good.push(superblock),
+                Err(Fault::Newer(newer)) => seen.newer = Some(*newer),
+                Err(fault) => seen.warnings.push(format!("superblock {position} {fault}")),
+            }
+        }
+        seen.good.sort_by_key(|superblock| std::cmp::Reverse(superblock.generation()));
+        if seen.good.is_empty() && seen.newer.is_none() {
+            let why = seen.warnings.join("; ");
+            return Err(Error::unsafe_(format!("the disk is one of ours, but its label cannot be trusted: {why}"))
+                .hint("if nothing on it is needed any more, 'breakoff disk init --force' makes it usable again"));
+        }
+        Ok(seen)
+    }
+
+    fn label(self, media: &dyn Media) -> Result<Label> {
+        let (disk, geometry) = self.identity()?;
+        let newer = self.newer.as_ref();
+        let newest = self.good.first();
+        let highest = newest.map(Superblock::generation).max(newer.map(|n| n.generation)).unwrap_or_default();
+        let group = match newer {
+            Some(newer) if newer.generation == highest => newer.group,
+            _ => newest.and_then(|superblock| superblock.member).map(|member| member.group),
+        };
+        let mut label = Label {
+            disk,
+            group,
+            geometry,
+            newest: newest.map_or(Position::A, |superblock| superblock.position),
+            highest,
+            copies: Vec::new(),
+            newer: newer.map(|newer| newer.why.clone()),
+            warnings: self.warnings,
+        };
+        for (age, superblock) in self.good.iter().enumerate() {
+            if let Some(member) = superblock.member.filter(|member| Some(member.group) == group) {
+                label.add_copy(media, superblock.position, &member, age == 0);
+            }
+        }
+        Ok(label)
+    }
+
+    /// The disk's identity and division, on which all superblocks agree.
+    fn identity(&self) -> Result<(DiskId, Geometry)> {
+        let good = self.good.iter().map(|superblock| (superblock.disk, Some(superblock.geometry)));
+        let mut all = good.chain(self.newer.iter().map(|newer| (newer.disk, newer.geometry)));
+        let Some((disk, Some(geometry))) = all.next() else {
+            let why = self.newer.as_ref().map_or("", |newer| &newer.why);
+            return Err(Error::unsupported(format!("a newer version of breakoff wrote the disk's label: {why}")));
+        };
+        if all.any(|other| other.0 != disk || other.1.is_some_and(|other| other != geometry)) {
+            return Err(Error::unsafe_("the disk's two superblocks contradict each other: neither can be trusted"));
+        }
+        Ok((disk, geometry))
+    }
+}
+
+impl Label {
+    /// Reads the payload that a superblock points to. Only the newest one is missed: the slot of an older one is free for the next
+    /// configuration, and one that was prepared and given up leaves it overwritten.
+    fn add_copy(&mut self, media: &dyn Media, position: Position, member: &Membership, newest: bool) {
+        match read_payload(media, &member.payload) {
+            Ok(payload) => self.copies.push(Copy {
+                generation: member.generation,
+                position,
+                slot: member.payload.slot,
+                payload,
+                sound: OnceCell::new(),
+            }),
+            Err(why) if newest => self.warnings.push(format!("the configuration of generation {} {why}", member.generation)),
+            Err(_) => {}
+        }
+    }
+}
+
+fn read_payload(media: &dyn Media, at: &PayloadAt) -> std::result::Result<Arc<[u8]>, String> {
+    // The superblock was verified: the length is bounded by the slot and by PAYLOAD_MAX.
+    let length = usize::try_from(at.length).map_err(|_| "is too large for this machine")?;
+    let mut buffer = Aligned::zeroed(length.next_multiple_of(BLOCK as usize));
+    media.read_at(at.offset, &mut buffer).map_err(|err| format!("cannot be read: {err}"))?;
+    let payload = &buffer[..length];
+    if crc32c::crc32c(payload) == at.checksum { Ok(payload.into()) } else { Err("is damaged: its checksum is wrong".into()) }
+}

@@ -1,0 +1,145 @@
+//! `start` and `stop`.
+
+use super::change::Change;
+use super::draft::Draft;
+use super::request::Selection;
+use super::step::Plan;
+use super::world::World;
+use crate::error::{Error, Result};
+use crate::model::{Next, Plex, PlexEvent, PlexState, Sectors, Volume};
+
+/// The volumes that a selection means, in the group's order.
+fn selected<'w>(world: &'w World, which: &Selection) -> Result<Vec<&'w Volume>> {
+    match which {
+        Selection::All => Ok(world.group.volumes.iter().collect()),
+        Selection::Named(names) => names.iter().map(|name| world.group.volume_named(name)).collect(),
+    }
+}
+
+/// Re-creates the recorded stacks. A leg whose attach was cut short is removed; after anything but a clean stop mirrors are
+/// resynchronised (by their log where there is one) before they count as equal. Never waits for that.
+///
+/// With [`Selection::All`] a volume that cannot be started is named in a note and stops no other.
+pub fn start(world: &World, which: &Selection) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    let mut failures = Vec::new();
+    for volume in selected(world, which)? {
+        if draft.is_live(volume) {
+            continue;
+        }
+        match start_one(&mut draft, volume) {
+            Ok(()) => {}
+            Err(error) if *which == Selection::All => failures.push((volume, error)),
+            Err(error) => return Err(error),
+        }
+    }
+    for (volume, error) in failures {
+        draft.note(format!("'{}' was not started: {error}", world.group.path(&volume.name)));
+    }
+    draft.finish()
+}
+
+fn start_one(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
+    let (world, path) = (draft.world, draft.path(&volume.name));
+    let mut next = volume.clone();
+    let clean = volume.running.is_none();
+    for plex in &volume.plexes {
+        let event = if lost_disk(world, plex).is_some() { PlexEvent::Failed } else { PlexEvent::Started };
+        apply(&mut next, plex, event);
+    }
+    let lost_log = next.log.as_ref().is_some_and(|log| !world.disks.contains_key(&log.extent.disk));
+    if lost_log {
+        next.log = None;
+    }
+    if !next.plexes.iter().any(|p| p.state == PlexState::Active) {
+        return Err(cannot_start(world, volume));
+    }
+    let mirrored = next.complete().len() > 1;
+    next.synced = match (mirrored, clean) {
+        (false, _) => next.size,
+        (true, true) => next.synced,
+        (true, false) => Sectors::ZERO,
+    };
+    if let Some(log) = next.log.as_mut().filter(|_| lost_log) {
+        log.live = false;
+    }
+    next.running = Some(world.boot);
+    report_start(draft, volume, &next, clean, &path);
+    *draft.touch(volume.id)? = next;
+    Ok(())
+}
+
+/// The first disk of a plex that is not here.
+fn lost_disk(world: &World, plex: &Plex) -> Option<crate::model::DiskId> {
+    plex.subdisks.iter().map(|s| s.disk).find(|disk| !world.disks.contains_key(disk))
+}
+
+/// Lets something happen to a plex of the volume.
+pub fn apply(volume: &mut Volume, plex: &Plex, event: PlexEvent) {
+    match plex.state.on(event) {
+        Next::State(state) => volume.plexes.iter_mut().filter(|p| p.number == plex.number).for_each(|p| p.state = state),
+        Next::Gone => volume.plexes.retain(|p| p.number != plex.number),
+        Next::Refused => {}
+    }
+}
+
+fn cannot_start(world: &World, volume: &Volume) -> Error {
+    let path = world.group.path(&volume.name);
+    let lost: Vec<String> = volume
+        .plexes
+        .iter()
+        .filter_map(|p| lost_disk(world, p))
+        .filter_map(|id| world.group.disk(id))
+        .map(|d| format!("'{}'", d.media))
+        .collect();
+    let complete_leg = volume.plexes.iter().find(|p| p.state == PlexState::SnapDone && lost_disk(world, p).is_none());
+    let hint = match complete_leg {
+        Some(leg) => format!("snapshot leg '{0}' is complete: 'breakoff plex convert --to active {0}' makes it the data plex", leg.name),
+        None => "bring the disk back and start it again".to_owned(),
+    };
+    let why = if lost.is_empty() { "it has no complete data plex".to_owned() } else { format!("disk {} is missing", lost.join(", ")) };
+    Error::device(format!("volume '{path}' cannot be started: {why}")).on(path).hint(hint)
+}
+
+fn report_start(draft: &mut Draft<'_>, before: &Volume, after: &Volume, clean: bool, path: &str) {
+    for plex in &before.plexes {
+        match after.plex(plex.number).map(|p| p.state) {
+            None => draft.say(Change::new(path, "plex-removed").text("plex", &plex.name).text("was", plex.state)),
+            Some(state) if state != plex.state => {
+                draft.say(Change::new(path, "plex-state").text("plex", &plex.name).text("was", plex.state).text("state", state));
+            }
+            Some(_) => {}
+        }
+    }
+    draft.say(Change::new(path, "started").text("after", if clean { "clean stop" } else { "crash" }));
+    if after.complete().len() > 1 && !after.is_synced() {
+        let how = if after.log.as_ref().is_some_and(|l| l.live) { "the regions that were being written" } else { "everything" };
+        draft.note(format!("'{path}' was not stopped cleanly: the kernel makes its plexes equal again ({how}); it can be used meanwhile"));
+    }
+}
+
+/// Takes the devices down and records that all plexes hold the same.
+pub fn stop(world: &World, which: &Selection) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    for volume in selected(world, which)? {
+        let has_devices = world.devices.keys().any(|uuid| uuid.volume() == Some(volume.id));
+        if volume.running.is_none() && !has_devices {
+            continue;
+        }
+        // A volume that ran when the machine went down was not stopped by us: what it left is for `start` to judge.
+        if volume.running.is_some_and(|boot| boot != world.boot) && !has_devices {
+            continue;
+        }
+        draft.require_closed(volume, "stopped")?;
+        draft.touch(volume.id)?.running = None;
+        draft.say(Change::new(world.group.path(&volume.name), "stopped"));
+        for leg in volume.attaching() {
+            draft.note(format!(
+                "the copy to '{}' was given up: it is removed when '{}' is started",
+                leg.name,
+                world.group.path(&volume.name)
+            ));
+        }
+    }
+    draft.finish()
+}

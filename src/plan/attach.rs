@@ -1,0 +1,88 @@
+//! The verbs that bring a leg in: `snapstart`, `mirror`, `plex attach`. The kernel copies; nothing here waits for it.
+
+use super::change::Change;
+use super::draft::{Draft, Sharing};
+use super::request::Placement;
+use super::step::Plan;
+use super::volumes::disks_of;
+use super::world::World;
+use crate::error::{Error, Result};
+use crate::model::{Name, Next, PlexEvent, PlexState, Volume};
+
+/// One or more write-only legs for each volume, all or nothing.
+pub fn snapstart(world: &World, names: &[Name], mirrors: usize, placement: &Placement) -> Result<Plan> {
+    if mirrors == 0 {
+        return Err(Error::usage("at least one snapshot leg has to be asked for"));
+    }
+    let mut draft = Draft::new(world);
+    for (at, name) in names.iter().enumerate() {
+        let volume = draft.volume(name)?;
+        if names[..at].contains(name) {
+            return Err(Error::usage(format!("volume '{name}' is named twice")));
+        }
+        add_legs(&mut draft, volume, mirrors, placement, PlexState::SnapAtt)?;
+    }
+    draft.finish()
+}
+
+/// One more data plex.
+pub fn mirror(world: &World, name: &Name, placement: &Placement) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    let volume = draft.volume(name)?;
+    add_legs(&mut draft, volume, 1, placement, PlexState::Attaching)?;
+    if volume.log_wanted && volume.log.is_none() {
+        let log = draft.allocate_log(volume, placement)?;
+        draft.touch(volume.id)?.log = Some(log);
+    }
+    draft.finish()
+}
+
+fn add_legs(draft: &mut Draft<'_>, volume: &Volume, count: usize, placement: &Placement, state: PlexState) -> Result<()> {
+    draft.require_started(volume)?;
+    let path = draft.path(&volume.name);
+    let mut next = volume.clone();
+    for _ in 0..count {
+        // The limit is checked before space is looked for: it is the better reason.
+        draft.new_plex(&next, state, Vec::new())?;
+        let space = draft.allocate_plex(&next, volume.size, placement, Sharing::WhenNamed)?;
+        let plex = draft.new_plex(&next, state, space)?;
+        let mut one = next.clone();
+        one.plexes = vec![plex.clone()];
+        let change = Change::new(&path, "attaching").text("plex", &plex.name).text("state", state).size("size", volume.size);
+        draft.say(change.text("disks", disks_of(draft.world, &one)));
+        next.plexes.push(plex);
+    }
+    note_restart(draft, volume, &path);
+    draft.touch(volume.id)?.plexes = next.plexes;
+    Ok(())
+}
+
+/// Sync state is one bit a region for a whole mirror (K3), so legs that join others on their way begin together.
+fn note_restart(draft: &mut Draft<'_>, volume: &Volume, path: &str) {
+    let running: Vec<&str> = volume.attaching().iter().map(|p| p.name.as_str()).collect();
+    if !running.is_empty() {
+        draft.note(format!("the copy to {} of '{path}' starts again from the beginning, together with the new leg", running.join(", ")));
+    }
+}
+
+/// Brings a detached or failed data plex up to date again.
+pub fn reattach(world: &World, name: &Name) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    let (volume, plex) = world.group.plex_named(name)?;
+    if plex.state == PlexState::Active || plex.state == PlexState::Reviving {
+        return Ok(draft.plan);
+    }
+    draft.require_started(volume)?;
+    let path = draft.path(&volume.name);
+    let Next::State(state) = plex.state.on(PlexEvent::Reattached) else {
+        return Err(Error::not_ready(format!("plex '{name}' of '{path}' is {} and cannot be attached", plex.state)).on(name));
+    };
+    if let Some(lost) = plex.subdisks.iter().find(|s| !world.disks.contains_key(&s.disk)) {
+        let media = world.group.disk(lost.disk).map_or_else(String::new, |d| d.media.to_string());
+        return Err(Error::device(format!("plex '{name}' lies on disk '{media}', which is missing")).on(name));
+    }
+    note_restart(&mut draft, volume, &path);
+    draft.say(Change::new(&path, "attaching").text("plex", name).text("state", state).size("size", volume.size));
+    super::activate::apply(draft.touch(volume.id)?, plex, PlexEvent::Reattached);
+    draft.finish()
+}

@@ -1,0 +1,302 @@
+//! A plan in the making: the verbs change its configuration, it finds space and names and works out the steps at the end.
+
+use super::change::Change;
+use super::request::Placement;
+use super::step::{Plan, Prepare};
+use super::transition::{self, Terms};
+use super::world::World;
+use crate::error::{Error, Result};
+use crate::model::space::{Free, Wish};
+use crate::model::volume::MAX_PLEXES;
+use crate::model::{DiskId, DmUuid, Extent, Log, Name, Plex, PlexState, Role, Sectors, Volume, VolumeId, check};
+use crate::table::log;
+use std::collections::BTreeSet;
+
+/// Whether two plexes of one volume may share a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Never.
+    Never,
+    /// When disks were named and there is no other way.
+    WhenNamed,
+}
+
+/// See the module.
+pub struct Draft<'w> {
+    /// What was observed.
+    pub world: &'w World,
+    /// What it becomes.
+    pub plan: Plan,
+    free: Free,
+    touched: Vec<VolumeId>,
+    terms: Terms,
+}
+
+impl<'w> Draft<'w> {
+    /// Starts from the configuration in force.
+    pub fn new(world: &'w World) -> Draft<'w> {
+        let free = Free::of(&world.group, |disk| world.disks.contains_key(&disk));
+        Draft { world, plan: Plan::nothing(world.group.clone()), free, touched: Vec::new(), terms: Terms::default() }
+    }
+
+    /// The volume with this name, as it was observed.
+    pub fn volume(&self, name: &Name) -> Result<&'w Volume> {
+        self.world.group.volume_named(name)
+    }
+
+    /// The volume to be changed; its devices are brought in line at the end.
+    pub fn touch(&mut self, id: VolumeId) -> Result<&mut Volume> {
+        if !self.touched.contains(&id) {
+            self.touched.push(id);
+        }
+        let name = &self.plan.group.name;
+        let gone = Error::failed(format!("a volume of group '{name}' vanished while planning"));
+        self.plan.group.volumes.iter_mut().find(|v| v.id == id).ok_or(gone)
+    }
+
+    /// Adds a new volume.
+    pub fn add(&mut self, volume: Volume) {
+        self.touched.push(volume.id);
+        self.plan.group.volumes.push(volume);
+    }
+
+    /// Takes a volume out; its devices go too.
+    pub fn drop_volume(&mut self, id: VolumeId) {
+        self.touched.push(id);
+        self.plan.group.volumes.retain(|v| v.id != id);
+    }
+
+    /// Notes a change for the report.
+    pub fn say(&mut self, change: Change) {
+        self.plan.changes.push(change);
+    }
+
+    /// Notes something to know or to do next.
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.plan.notes.push(text.into());
+    }
+
+    /// Has the volume's filesystem frozen, and these plexes proven equal, at the instant of the commit.
+    pub fn split_terms(&mut self, id: VolumeId, plexes: Vec<u16>) {
+        self.terms.freeze.push(id);
+        self.terms.equal.push((id, plexes));
+    }
+
+    /// Has these plexes proven equal at the instant of the commit, if anything is suspended at all.
+    pub fn equal_terms(&mut self, id: VolumeId, plexes: Vec<u16>) {
+        self.terms.equal.push((id, plexes));
+    }
+
+    /// `g/v` for messages.
+    pub fn path(&self, volume: &Name) -> String {
+        self.world.group.path(volume)
+    }
+
+    /// Refuses a name that is taken, or that would collide with an inner device or not fit device-mapper.
+    pub fn check_new_name(&self, name: &Name) -> Result<()> {
+        let group = &self.plan.group;
+        crate::model::DmName::volume(&group.name, name)?;
+        if group.volumes.iter().any(|v| v.name == *name) {
+            return Err(Error::exists(format!("group '{}' has a volume '{name}' already", group.name))
+                .on(self.path(name))
+                .hint("choose another name"));
+        }
+        match group.volumes.iter().find(|v| crate::model::name::names_collide(&v.name, name)) {
+            Some(other) => Err(Error::exists(format!(
+                "'{name}' is a name that an inner device of volume '{}' may get, or the other way round",
+                other.name
+            ))
+            .on(self.path(name))
+            .hint("choose another name")),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a volume that is not started.
+    pub fn require_started(&self, volume: &Volume) -> Result<()> {
+        if self.is_live(volume) {
+            return Ok(());
+        }
+        Err(Error::not_ready(format!("volume '{}' is not started", self.path(&volume.name)))
+            .on(self.path(&volume.name))
+            .hint(format!("start it with 'breakoff -g {} start {}'", self.world.group.name, volume.name)))
+    }
+
+    /// Whether the volume is recorded as started in this boot and its device is there.
+    pub fn is_live(&self, volume: &Volume) -> bool {
+        volume.running == Some(self.world.boot) && self.device(volume).is_some()
+    }
+
+    /// The volume's own device.
+    pub fn device(&self, volume: &Volume) -> Option<&'w super::world::DmDevice> {
+        self.world.devices.get(&DmUuid::new(self.world.group.id, volume.id, &Role::Volume))
+    }
+
+    /// Refuses a volume that somebody has open.
+    pub fn require_closed(&self, volume: &Volume, verb: &str) -> Result<()> {
+        match self.device(volume).map_or(0, |d| d.open_count) {
+            0 => Ok(()),
+            _ => Err(Error::in_use(format!("volume '{}' is open and cannot be {verb}", self.path(&volume.name)))
+                .on(self.path(&volume.name))
+                .hint("unmount it or stop its users first")),
+        }
+    }
+
+    /// Space for a whole plex of the volume, on disks that hold no other plex of it.
+    pub fn allocate_plex(&mut self, volume: &Volume, length: Sectors, placement: &Placement, sharing: Sharing) -> Result<Vec<Extent>> {
+        let apart: BTreeSet<DiskId> = volume.plexes.iter().flat_map(|p| &p.subdisks).map(|s| s.disk).collect();
+        let data = self.plan.group.volumes.iter().filter(|v| v.id != volume.id);
+        let others: BTreeSet<DiskId> = data.flat_map(|v| v.plexes.iter().flat_map(|p| &p.subdisks)).map(|s| s.disk).collect();
+        let mut wish = self.wish(length, placement)?;
+        wish.avoid.extend(&apart);
+        wish.reluctantly = others;
+        if let Some(space) = self.free.take(&wish) {
+            return Ok(space);
+        }
+        if sharing == Sharing::WhenNamed && !placement.on.is_empty() {
+            let wish = Wish { reluctantly: apart.clone(), ..self.wish(length, placement)? };
+            if let Some(space) = self.free.take(&wish) {
+                self.note(format!("the new plex of '{}' shares a disk with another plex of it, because the disks were named", volume.name));
+                return Ok(space);
+            }
+        }
+        Err(self.no_space(volume, length, placement, &apart))
+    }
+
+    fn wish(&self, length: Sectors, placement: &Placement) -> Result<Wish> {
+        let id = |media: &Name| self.world.group.disk_named(media).map(|d| d.id);
+        let on = placement.on.iter().map(id).collect::<Result<Vec<_>>>()?;
+        let avoid = placement.avoid.iter().map(id).collect::<Result<BTreeSet<_>>>()?;
+        if let Some(missing) = placement.on.iter().zip(&on).find(|(_, id)| !self.world.disks.contains_key(id)) {
+            return Err(Error::device(format!("disk '{}' is missing", missing.0)).on(missing.0));
+        }
+        Ok(Wish { length, on, avoid, reluctantly: BTreeSet::new() })
+    }
+
+    /// Says for each disk why it is no help.
+    fn no_space(&self, volume: &Volume, length: Sectors, placement: &Placement, apart: &BTreeSet<DiskId>) -> Error {
+        let reason = |disk: &crate::model::Disk| {
+            let media = &disk.media;
+            if !self.world.disks.contains_key(&disk.id) {
+                format!("{media} is missing")
+            } else if placement.avoid.contains(media) || !(placement.on.is_empty() || placement.on.contains(media)) {
+                format!("{media} is excluded")
+            } else if apart.contains(&disk.id) {
+                format!("{media} ({} free) holds a plex of it already", self.free.on(disk.id))
+            } else {
+                format!("{media} has {} free", self.free.on(disk.id))
+            }
+        };
+        let reasons: Vec<String> = self.world.group.disks.iter().map(reason).collect();
+        let group = &self.world.group.name;
+        let hint = if apart.is_empty() {
+            format!("add a disk with 'breakoff group add {group} DEVICE'")
+        } else {
+            format!("add a disk with 'breakoff group add {group} DEVICE', or name the disks to use with --on to let plexes share one")
+        };
+        Error::no_space(format!("no space for a plex of '{}' ({length}): {}", volume.name, reasons.join(", ")))
+            .on(self.path(&volume.name))
+            .hint(hint)
+    }
+
+    /// More space for one plex: behind its last subdisk where that is free, else anywhere that its volume's other plexes are not.
+    pub fn extend_plex(&mut self, volume: &Volume, plex: &mut Plex, by: Sectors, placement: &Placement) -> Result<()> {
+        let mut missing = by;
+        if let Some(last) = plex.subdisks.last_mut().filter(|_| placement.on.is_empty() && placement.avoid.is_empty()) {
+            let got = self.free.take_behind(last.disk, last.end(), last.end().round_up(Sectors::MIB), missing);
+            last.length = last.length.saturating_add(got);
+            missing = missing.saturating_sub(got);
+        }
+        if missing.is_zero() {
+            return Ok(());
+        }
+        let others = volume.plexes.iter().filter(|p| p.number != plex.number).flat_map(|p| &p.subdisks);
+        let apart: BTreeSet<DiskId> = others.map(|s| s.disk).collect();
+        let mut wish = self.wish(missing, placement)?;
+        wish.avoid.extend(&apart);
+        let space = self.free.take(&wish).ok_or_else(|| self.no_space(volume, missing, placement, &apart))?;
+        plex.subdisks.extend(space);
+        Ok(())
+    }
+
+    /// Space for a dirty region log: best beside the first plex, so that it is lost only when that is.
+    pub fn allocate_log(&mut self, volume: &Volume, placement: &Placement) -> Result<Log> {
+        let region = log::region(volume.size);
+        let length = log::space(volume.size, region);
+        let first: Vec<DiskId> = volume.plexes.iter().take(1).flat_map(|p| &p.subdisks).map(|s| s.disk).collect();
+        let mut wish = Wish { length, on: first, ..Wish::default() };
+        let space = self.free.take(&wish).filter(|e| e.len() == 1).or_else(|| {
+            wish.on.clear();
+            self.free.take(&wish).filter(|e| e.len() == 1)
+        });
+        let extent = space.and_then(|e| e.into_iter().next()).ok_or_else(|| {
+            self.no_space(volume, length, placement, &BTreeSet::new())
+                .context("the dirty region log")
+                .hint("make it with --no-log: after a crash the whole mirror is resynchronised then")
+        })?;
+        Ok(Log { extent, region, live: false })
+    }
+
+    /// A plex of the volume with the next free number and name.
+    pub fn new_plex(&self, volume: &Volume, state: PlexState, subdisks: Vec<Extent>) -> Result<Plex> {
+        if volume.plexes.len() >= MAX_PLEXES {
+            return Err(Error::no_space(format!("volume '{}' has {MAX_PLEXES} plexes, which is the limit", volume.name))
+                .on(self.path(&volume.name))
+                .hint("remove one with 'breakoff snapabort' or 'breakoff plex remove' first"));
+        }
+        let taken = |name: &Name| {
+            let now = self.plan.group.volumes.iter().flat_map(|v| &v.plexes);
+            now.chain(&volume.plexes).any(|p| p.name == *name)
+        };
+        for number in 1..=u16::MAX {
+            let name = plex_name(&volume.name, number)?;
+            if volume.plex(number).is_none() && !taken(&name) {
+                return Ok(Plex { number, name, state, subdisks });
+            }
+        }
+        Err(Error::no_space(format!("volume '{}' has used up all plex numbers", volume.name)))
+    }
+
+    /// Works out logs and steps, and checks that the outcome is sound.
+    pub fn finish(mut self) -> Result<Plan> {
+        for id in self.touched.clone() {
+            self.decide_log(id)?;
+        }
+        let broken = check::violations(&self.plan.group);
+        if let Some(first) = broken.first() {
+            return Err(
+                Error::failed(format!("this would break a rule of the configuration and is a bug: {first}")).on(&self.world.group.name)
+            );
+        }
+        transition::steps(self.world, &mut self.plan, &self.touched, &self.terms)?;
+        if self.plan.window.suspend.is_empty() {
+            self.plan.window.check.clear();
+        }
+        Ok(self.plan)
+    }
+
+    /// A log comes into use when a mirror of complete plexes does, with contents that say what is known of them (K17).
+    fn decide_log(&mut self, id: VolumeId) -> Result<()> {
+        let boot = self.world.boot;
+        let Some(volume) = self.plan.group.volumes.iter_mut().find(|v| v.id == id) else { return Ok(()) };
+        let (needed, clean, size) = (volume.complete().len() > 1, volume.is_synced(), volume.size);
+        let running = volume.running == Some(boot);
+        let Some(log) = volume.log.as_mut() else { return Ok(()) };
+        if needed && running && !log.live {
+            log.live = true;
+            let write = Prepare::WriteLog { extent: log.extent, size, region: log.region, clean };
+            self.plan.prepare.push(write);
+        } else if !needed {
+            log.live = false;
+        }
+        Ok(())
+    }
+}
+
+/// `v-01`, shortened where the volume's name is as long as names get.
+fn plex_name(volume: &Name, number: u16) -> Result<Name> {
+    let suffix = format!("-{number:02}");
+    let room = crate::model::name::NAME_MAX - suffix.len();
+    let stem = volume.as_str().get(..room.min(volume.as_str().len())).unwrap_or_default();
+    Name::parse(&format!("{stem}{suffix}"))
+}

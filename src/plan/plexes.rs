@@ -1,0 +1,105 @@
+//! The verbs on a plex: `plex convert`, `detach`, `remove`.
+
+use super::activate::apply;
+use super::change::Change;
+use super::draft::Draft;
+use super::request::Convert;
+use super::step::Plan;
+use super::world::World;
+use crate::error::{Error, Result};
+use crate::model::{Name, Plex, PlexEvent, PlexState, Volume};
+
+/// Makes an in-sync data plex a snapshot leg without copying anything, or a leg a data plex again.
+pub fn convert(world: &World, name: &Name, to: Convert) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    let (volume, plex) = find(world, name)?;
+    let (event, target) = match to {
+        Convert::SnapDone => (PlexEvent::ToSnapdone, PlexState::SnapDone),
+        Convert::Active => (PlexEvent::ToActive, PlexState::Active),
+    };
+    if plex.state == target {
+        return Ok(draft.plan);
+    }
+    let path = draft.path(&volume.name);
+    require_legal(plex, event, &path, "converted")?;
+    if to == Convert::SnapDone {
+        require_another_active(volume, plex, &path)?;
+        if !volume.is_synced() {
+            return Err(Error::not_ready(format!("plex '{name}' of '{path}' is not complete: its mirror is still being made equal"))
+                .on(name)
+                .hint(format!("wait with 'breakoff -g {} snapwait {}'", world.group.name, volume.name)));
+        }
+    }
+    apply(draft.touch(volume.id)?, plex, event);
+    draft.say(Change::new(path, "plex-state").text("plex", name).text("was", plex.state).text("state", target));
+    draft.finish()
+}
+
+/// Takes a data plex out of use; its space stays its own, its contents grow old.
+pub fn detach(world: &World, name: &Name) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    let (volume, plex) = find(world, name)?;
+    let path = draft.path(&volume.name);
+    if plex.state == PlexState::Stale {
+        return Ok(draft.plan);
+    }
+    if plex.state.is_snapshot_leg() {
+        return Err(Error::failed(format!(
+            "plex '{name}' of '{path}' is a snapshot leg ({}) and has no old contents worth keeping",
+            plex.state
+        ))
+        .on(name)
+        .hint("split it off with 'breakoff snapshot', or give it up with 'breakoff snapabort' or 'breakoff plex remove'"));
+    }
+    require_legal(plex, PlexEvent::Detached, &path, "detached")?;
+    require_another_active(volume, plex, &path)?;
+    apply(draft.touch(volume.id)?, plex, PlexEvent::Detached);
+    draft.say(Change::new(path, "plex-state").text("plex", name).text("was", plex.state).text("state", PlexState::Stale));
+    draft.finish()
+}
+
+/// Removes a plex and releases its space.
+pub fn remove(world: &World, name: &Name) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    let (volume, plex) = find(world, name)?;
+    let path = draft.path(&volume.name);
+    require_another_active(volume, plex, &path)?;
+    apply(draft.touch(volume.id)?, plex, PlexEvent::Removed);
+    draft.say(Change::new(path, "plex-removed").text("plex", name).text("was", plex.state).size("released", plex.length()));
+    draft.finish()
+}
+
+fn find<'w>(world: &'w World, name: &Name) -> Result<(&'w Volume, &'w Plex)> {
+    let log = |v: &&Volume| v.log.is_some() && format!("{}_log", v.name) == name.as_str();
+    if let Some(volume) = world.group.volumes.iter().find(log) {
+        return Err(
+            Error::failed(format!("'{name}' is the dirty region log of '{}' and not a plex", world.group.path(&volume.name))).on(name)
+        );
+    }
+    world.group.plex_named(name)
+}
+
+fn require_legal(plex: &Plex, event: PlexEvent, path: &str, verb: &str) -> Result<()> {
+    match plex.state.on(event) {
+        crate::model::Next::Refused => {
+            Err(Error::not_ready(format!("plex '{}' of '{path}' is {} and cannot be {verb}", plex.name, plex.state)).on(&plex.name))
+        }
+        crate::model::Next::State(_) | crate::model::Next::Gone => Ok(()),
+    }
+}
+
+/// The last complete data plex is the volume; nothing may take it away. While a mirror is being made equal only its first
+/// plex is sure to be complete.
+fn require_another_active(volume: &Volume, plex: &Plex, path: &str) -> Result<()> {
+    if plex.state != PlexState::Active {
+        return Ok(());
+    }
+    let first = volume.complete().first().map(|p| p.number);
+    let another = volume.in_state(PlexState::Active).any(|p| p.number != plex.number);
+    if another && (volume.is_synced() || first != Some(plex.number)) {
+        return Ok(());
+    }
+    Err(Error::failed(format!("plex '{}' is the last complete data plex of '{path}'", plex.name))
+        .on(&plex.name)
+        .hint("add another one with 'breakoff mirror', or remove the volume"))
+}

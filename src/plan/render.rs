@@ -1,0 +1,136 @@
+//! A plan in words, for `--dry-run`.
+
+use super::change::Detail;
+use super::step::{CommitPoint, Finish, Plan, Prepare};
+use super::view::{PlanView, StepView};
+use super::world::{TargetLine, World};
+use crate::model::{DmName, DmUuid, Extent, VolumeId};
+use crate::sys::SuspendMode;
+use crate::table::{DevRef, Table};
+use std::collections::BTreeMap;
+
+/// The plan as plain data.
+pub fn view(world: &World, plan: &Plan) -> PlanView {
+    let names = Names::of(world, plan);
+    PlanView {
+        group: world.group.name.to_string(),
+        summary: plan.changes.iter().map(sentence).chain(plan.notes.iter().map(|n| format!("note: {n}"))).collect(),
+        prepare: prepare(&names, world, plan),
+        window: window(&names, plan),
+        finish: plan.finish.iter().map(|step| finish(&names, step)).collect(),
+    }
+}
+
+/// A change as one line.
+pub fn sentence(change: &super::change::Change) -> String {
+    let details: Vec<String> = change
+        .details
+        .iter()
+        .map(|(name, value)| match value {
+            Detail::Text(text) => format!("{name} {text}"),
+            Detail::Number(number) => format!("{name} {number}"),
+            Detail::Size(size) => format!("{name} {size}"),
+        })
+        .collect();
+    format!("{} {}: {}", change.object, change.action, details.join(", ")).trim_end_matches([':', ' ']).to_owned()
+}
+
+fn step(verb: &'static str, object: impl ToString, detail: Vec<String>) -> StepView {
+    StepView { verb, object: object.to_string(), detail }
+}
+
+fn prepare(names: &Names, world: &World, plan: &Plan) -> Vec<StepView> {
+    let mut steps: Vec<StepView> = plan.prepare.iter().map(|s| prepare_step(names, world, s)).collect();
+    if plan.group != world.group {
+        let next = world.generation.next().map_or_else(String::new, |g| g.to_string());
+        steps.push(step(
+            "write",
+            format!("configuration, generation {next}"),
+            vec!["not yet valid, on every disk of the group".to_owned()],
+        ));
+        if plan.window.commit == CommitPoint::First {
+            steps.push(commit());
+        }
+    }
+    steps
+}
+
+fn commit() -> StepView {
+    step("commit", "configuration", vec!["one header on every disk of the group".to_owned()])
+}
+
+fn prepare_step(names: &Names, world: &World, prepare: &Prepare) -> StepView {
+    match prepare {
+        Prepare::Wipe(extents) => step("wipe", "old signatures", extents.iter().map(|e| place(world, e)).collect()),
+        Prepare::WriteLog { extent, clean, .. } => {
+            let state = if *clean { "all regions clean" } else { "all regions dirty" };
+            step("write", "dirty region log", vec![place(world, extent), state.to_owned()])
+        }
+        Prepare::Create { name, .. } => step("create", name, Vec::new()),
+        Prepare::Load { uuid, volume, table } => step("load", names.device(uuid), names.table(world, *volume, table)),
+        Prepare::LoadRaw { uuid, lines } => step("load", names.device(uuid), lines.iter().map(line).collect()),
+        Prepare::Activate(uuid) => step("resume", names.device(uuid), Vec::new()),
+        Prepare::Clear(uuid) => step("clear", names.device(uuid), Vec::new()),
+        Prepare::Remove(uuid) => step("remove", names.device(uuid), Vec::new()),
+    }
+}
+
+fn place(world: &World, extent: &Extent) -> String {
+    let media = world.group.disk(extent.disk).map_or_else(|| extent.disk.to_string(), |d| d.media.to_string());
+    format!("{media} at {} for {}", extent.start, extent.length)
+}
+
+fn line(line: &TargetLine) -> String {
+    format!("{} {} {} {}", line.start.get(), line.length.get(), line.target, line.params)
+}
+
+fn window(names: &Names, plan: &Plan) -> Vec<StepView> {
+    let words = |mode: &SuspendMode| match mode {
+        SuspendMode::Freeze => "flush, freeze the mounted filesystem",
+        SuspendMode::Flush => "flush",
+        SuspendMode::NoFlush => "no flush, no freeze",
+    };
+    let suspend = plan.window.suspend.iter().map(|(uuid, mode)| step("suspend", names.device(uuid), vec![words(mode).to_owned()]));
+    let check = plan.window.check.iter().map(|uuid| step("check", names.device(uuid), vec!["in sync, every leg alive".to_owned()]));
+    let flip = (plan.window.commit == CommitPoint::Suspended).then(commit);
+    let resume = plan.window.resume.iter().map(|(uuid, _)| step("resume", names.device(uuid), Vec::new()));
+    suspend.chain(check).chain(flip).chain(resume).collect()
+}
+
+fn finish(names: &Names, finish: &Finish) -> StepView {
+    match finish {
+        Finish::Activate { uuid, .. } => step("resume", names.device(uuid), Vec::new()),
+        Finish::Remove(uuid) => step("remove", names.device(uuid), Vec::new()),
+        Finish::Rename { uuid, to } => step("rename", names.device(uuid), vec![format!("to {to}")]),
+        Finish::Clear(uuid) => step("clear", names.device(uuid), Vec::new()),
+    }
+}
+
+/// What devices are called, also those that do not exist yet.
+struct Names(BTreeMap<DmUuid, DmName>);
+
+impl Names {
+    fn of(world: &World, plan: &Plan) -> Names {
+        let now = world.devices.values().map(|d| (d.uuid.clone(), d.name.clone()));
+        let new = plan.prepare.iter().filter_map(|step| match step {
+            Prepare::Create { name, uuid } => Some((uuid.clone(), name.clone())),
+            _ => None,
+        });
+        Names(now.chain(new).collect())
+    }
+
+    fn device(&self, uuid: &DmUuid) -> String {
+        self.0.get(uuid).map_or_else(|| uuid.to_string(), DmName::to_string)
+    }
+
+    /// A table with names in place of numbers.
+    fn table(&self, world: &World, volume: VolumeId, table: &Table) -> Vec<String> {
+        let number = |what: &DevRef| {
+            Some(match what {
+                DevRef::Disk(id) => world.disks.get(id).map_or_else(|| id.to_string(), |d| d.path.display().to_string()),
+                DevRef::Device(role) => format!("/dev/mapper/{}", self.device(&DmUuid::new(world.group.id, volume, role))),
+            })
+        };
+        table.render(&number).unwrap_or_default().iter().map(line).collect()
+    }
+}

@@ -1,0 +1,221 @@
+//! `snapshot`: splits in-sync legs off into standalone volumes, all in one window, all or nothing.
+
+use super::change::Change;
+use super::draft::Draft;
+use super::request::{Split, Splits};
+use super::step::Plan;
+use super::volumes::device_path;
+use super::world::World;
+use crate::error::{Error, Result};
+use crate::model::{DmUuid, Group, Name, Next, Origin, Plex, PlexEvent, PlexState, Volume, VolumeId};
+use crate::table::stack::{LegOf, mirror_roles};
+use crate::table::status::MirrorStatus;
+
+/// The pattern of default names: `SNAP-VOL`, then `SNAP1-VOL`, …
+pub const DEFAULT_PATTERN: &str = "SNAP%d-%v";
+
+/// A volume with the legs that are to be taken from it. Can only be made for legs that are in sync.
+struct Ready<'w> {
+    volume: &'w Volume,
+    legs: Vec<&'w Plex>,
+}
+
+/// Plans the split of everything that was asked for.
+pub fn snapshot(world: &World, splits: &Splits, mirrors: usize, pattern: Option<&str>) -> Result<Plan> {
+    if mirrors == 0 {
+        return Err(Error::usage("at least one snapshot leg has to be split off"));
+    }
+    let mut draft = Draft::new(world);
+    let splits = resolve(world, splits)?;
+    let ready = splits.iter().map(|split| ready(&draft, &split.volume, mirrors)).collect::<Result<Vec<_>>>()?;
+    for (split, ready) in splits.iter().zip(ready) {
+        let name = match &split.name {
+            Some(name) => name.clone(),
+            None => default_name(&draft, pattern.unwrap_or(DEFAULT_PATTERN), &split.volume)?,
+        };
+        draft.check_new_name(&name)?;
+        split_off(&mut draft, &ready, name)?;
+    }
+    draft.finish()
+}
+
+/// Which volumes are meant.
+fn resolve(world: &World, splits: &Splits) -> Result<Vec<Split>> {
+    let unnamed = |name: &Name| Split { volume: name.clone(), name: None };
+    let exists = |name: &Name| world.group.volumes.iter().any(|v| v.name == *name);
+    let list = match splits {
+        Splits::These(list) => list.clone(),
+        Splits::PairOrTwo(first, second) if exists(second) => vec![unnamed(first), unnamed(second)],
+        Splits::PairOrTwo(first, second) => vec![Split { volume: first.clone(), name: Some(second.clone()) }],
+        Splits::All => world.group.volumes.iter().filter(|v| v.origin.is_none()).map(|v| unnamed(&v.name)).collect(),
+    };
+    for (at, split) in list.iter().enumerate() {
+        if list[..at].iter().any(|other| other.volume == split.volume) {
+            return Err(Error::usage(format!("volume '{}' is named twice", split.volume)));
+        }
+    }
+    if list.is_empty() {
+        return Err(Error::not_found(format!("group '{}' has no volume to take a snapshot of", world.group.name)));
+    }
+    Ok(list)
+}
+
+/// Enough legs that are complete as recorded and in sync as the kernel says. The window asks the kernel once more.
+fn ready<'w>(draft: &Draft<'w>, name: &Name, mirrors: usize) -> Result<Ready<'w>> {
+    let volume = draft.volume(name)?;
+    draft.require_started(volume)?;
+    let path = draft.path(name);
+    let legs: Vec<&Plex> = volume.in_state(PlexState::SnapDone).take(mirrors).collect();
+    if legs.len() < mirrors {
+        return Err(not_enough(draft, volume, mirrors, legs.len()));
+    }
+    if !volume.is_synced() {
+        return Err(Error::not_ready(format!("the plexes of '{path}' are still being made equal after an unclean stop"))
+            .on(&path)
+            .hint(format!("wait with 'breakoff -g {} snapwait {name}'", draft.world.group.name)));
+    }
+    refuse_unhealthy(draft.world, volume, &legs)?;
+    Ok(Ready { volume, legs })
+}
+
+fn not_enough(draft: &Draft<'_>, volume: &Volume, wanted: usize, have: usize) -> Error {
+    let path = draft.path(&volume.name);
+    let group = &draft.world.group.name;
+    let attaching = volume.in_state(PlexState::SnapAtt).count();
+    let (state, hint) = match attaching {
+        0 => (String::new(), format!("begin with 'breakoff -g {group} snapstart {}'", volume.name)),
+        n => (format!(", {n} still SNAPATT"), format!("wait with 'breakoff -g {group} snapwait {}'", volume.name)),
+    };
+    Error::not_ready(format!("not enough snapshot legs in '{path}': {wanted} wanted, {have} SNAPDONE{state}")).on(path).hint(hint)
+}
+
+/// A leg whose mirror shows anything but `A` everywhere is no snapshot (K15).
+fn refuse_unhealthy(world: &World, volume: &Volume, legs: &[&Plex]) -> Result<()> {
+    for (role, members, _) in mirror_roles(volume)? {
+        let holds = |leg: &&&Plex| members.contains(&LegOf::Plex(leg.number));
+        let Some(leg) = legs.iter().find(holds) else { continue };
+        let device = world.devices.get(&DmUuid::new(world.group.id, volume.id, &role));
+        let status = device.and_then(|d| d.mirror.as_ref());
+        if status.is_some_and(MirrorStatus::in_sync) {
+            continue;
+        }
+        let shown = status.map_or_else(|| "unknown".to_owned(), |s| format!("{}/{} {}", s.done, s.total, s.letters()));
+        return Err(Error::not_ready(format!(
+            "leg '{}' of '{}' is not in sync: the kernel says {shown}",
+            leg.name,
+            world.group.path(&volume.name)
+        ))
+        .on(world.group.path(&volume.name))
+        .hint(format!("'breakoff -g {} print {}' shows which leg failed", world.group.name, volume.name)));
+    }
+    Ok(())
+}
+
+/// The first name after the pattern that is not in use: with an empty number, then 1, 2, …
+fn default_name(draft: &Draft<'_>, pattern: &str, volume: &Name) -> Result<Name> {
+    if !pattern.contains("%v") && !pattern.contains("%d") {
+        return Err(Error::usage(format!("pattern '{pattern}' has neither %v (the volume) nor %d (a number)")));
+    }
+    let fill = |number: &str| Name::parse(&pattern.replace("%v", volume.as_str()).replace("%d", number));
+    let free = |name: &Name| !draft.plan.group.volumes.iter().any(|v| v.name == *name);
+    let numbers = std::iter::once(String::new()).chain((1..100_000u32).map(|n| n.to_string()));
+    for number in numbers {
+        let name = fill(&number)?;
+        if free(&name) {
+            return Ok(name);
+        }
+        if !pattern.contains("%d") {
+            return Err(Error::exists(format!("group '{}' has a volume '{name}' already", draft.world.group.name))
+                .on(draft.path(&name))
+                .hint("choose another name or use %d in the pattern"));
+        }
+    }
+    Err(Error::exists(format!("no free name is left for pattern '{pattern}'")))
+}
+
+fn split_off(draft: &mut Draft<'_>, ready: &Ready<'_>, name: Name) -> Result<()> {
+    let Ready { volume, legs } = ready;
+    let world = draft.world;
+    let numbers: Vec<u16> = legs.iter().map(|p| p.number).collect();
+    let snapshot = snapshot_volume(world, volume, legs, name);
+    draft.split_terms(volume.id, numbers.clone());
+    draft.touch(volume.id)?.plexes.retain(|p| !numbers.contains(&p.number));
+    let (path, original) = (draft.path(&snapshot.name), draft.path(&volume.name));
+    let leg_names: Vec<&str> = legs.iter().map(|p| p.name.as_str()).collect();
+    let change = Change::new(&path, "split").text("original", &volume.name).text("plexes", leg_names.join(",")).size("size", volume.size);
+    let device = device_path(world, &snapshot.name);
+    draft.say(change.text("device", &device));
+    draft.note(format!(
+        "'{path}' holds '{original}' as it is at the split; mount it with: mount -o ro {device} DIR  (XFS: -o ro,nouuid; by-uuid links keep pointing to the original)"
+    ));
+    draft.plan.snapshots.push(snapshot.id);
+    draft.add(snapshot);
+    Ok(())
+}
+
+fn snapshot_volume(world: &World, volume: &Volume, legs: &[&Plex], name: Name) -> Volume {
+    let plexes = legs.iter().filter_map(|leg| match leg.state.on(PlexEvent::SplitOff) {
+        Next::State(state) => Some(Plex { state, ..(*leg).clone() }),
+        Next::Gone | Next::Refused => None,
+    });
+    let origin = Origin { original: volume.id, taken_at: world.now, frozen: true, freeze_us: 0 };
+    Volume {
+        id: VolumeId::random(),
+        name,
+        size: volume.size,
+        plexes: plexes.collect(),
+        log: None,
+        log_wanted: volume.log_wanted,
+        running: Some(world.boot),
+        synced: volume.size,
+        origin: Some(origin),
+        copied: true,
+    }
+}
+
+/// Takes away snapshot legs: those still attaching first, the newest first.
+pub fn snapabort(world: &World, name: &Name, count: Option<usize>) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    let volume = draft.volume(name)?;
+    let path = draft.path(name);
+    let newest = |state| volume.in_state(state).rev().collect::<Vec<_>>();
+    let legs: Vec<&Plex> = newest(PlexState::SnapAtt).into_iter().chain(newest(PlexState::SnapDone)).collect();
+    let count = count.unwrap_or(legs.len()).max(1);
+    if legs.len() < count {
+        return Err(Error::not_ready(format!("volume '{path}' has {} snapshot legs, {count} were to be given up", legs.len())).on(&path));
+    }
+    for leg in &legs[..count] {
+        super::activate::apply(draft.touch(volume.id)?, leg, PlexEvent::Removed);
+        draft.say(Change::new(&path, "plex-removed").text("plex", &leg.name).text("was", leg.state));
+    }
+    draft.finish()
+}
+
+/// Breaks the relation between a snapshot and its original for good. No data is touched.
+pub fn snapclear(world: &World, name: &Name, only: Option<&Name>) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    let volume = draft.volume(name)?;
+    let snapshots = relations(&world.group, volume, only)?;
+    if snapshots.is_empty() {
+        return Err(Error::not_found(format!("volume '{}' is neither a snapshot nor the original of one", draft.path(name)))
+            .on(draft.path(name))
+            .hint(format!("'breakoff -g {} snapprint' shows the relations", world.group.name)));
+    }
+    for snapshot in snapshots {
+        let original = snapshot.origin.as_ref().and_then(|o| world.group.volume(o.original));
+        draft.touch(snapshot.id)?.origin = None;
+        let change = Change::new(draft.path(&snapshot.name), "unlinked");
+        draft.say(change.text("original", original.map_or("-", |v| v.name.as_str())));
+    }
+    draft.finish()
+}
+
+fn relations<'g>(group: &'g Group, volume: &'g Volume, only: Option<&Name>) -> Result<Vec<&'g Volume>> {
+    if let Some(only) = only {
+        let peer = group.volume_named(only)?;
+        let related = |a: &Volume, b: &Volume| a.origin.as_ref().is_some_and(|o| o.original == b.id);
+        return Ok([(peer, volume), (volume, peer)].into_iter().filter(|(a, b)| related(a, b)).map(|(a, _)| a).collect());
+    }
+    let own = volume.origin.is_some().then_some(volume);
+    Ok(own.into_iter().chain(group.snapshots_of(volume.id)).collect())
+}

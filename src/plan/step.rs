@@ -1,0 +1,143 @@
+//! The steps of a plan, as data. What may happen while a volume is suspended is a type of its own: [`Window`].
+//!
+//! Crash meaning: before the commit the next command converges to the configuration that is still on the disks, after it to
+//! the new one. Both directions are the same procedure (`plan::transition` from what is observed), so no step needs an undo
+//! of its own that could itself be wrong.
+
+use super::change::Change;
+use crate::model::{DmName, DmUuid, Extent, Group, Sectors, VolumeId};
+use crate::plan::world::TargetLine;
+use crate::sys::{Links, SuspendMode};
+use crate::table::Table;
+
+/// A decided change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The configuration afterwards.
+    pub group: Group,
+    /// What it changes, in words.
+    pub changes: Vec<Change>,
+    /// What to know or do next.
+    pub notes: Vec<String>,
+    /// Before the commit.
+    pub prepare: Vec<Prepare>,
+    /// Around the commit.
+    pub window: Window,
+    /// After the commit; each may be repeated.
+    pub finish: Vec<Finish>,
+    /// New snapshots, whose freeze time becomes known in the window.
+    pub snapshots: Vec<VolumeId>,
+}
+
+/// A step that leaves the committed state as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Prepare {
+    /// Destroys old filesystem signatures at both ends of new space, so that nothing stale is announced.
+    Wipe(Vec<Extent>),
+    /// Writes a dirty region log that nothing uses yet.
+    WriteLog {
+        /// Where.
+        extent: Extent,
+        /// Size of the volume.
+        size: Sectors,
+        /// Region size.
+        region: Sectors,
+        /// All clean, or all dirty.
+        clean: bool,
+    },
+    /// Creates an empty device.
+    Create {
+        /// Its name.
+        name: DmName,
+        /// Its UUID.
+        uuid: DmUuid,
+    },
+    /// Loads an inactive table.
+    Load {
+        /// The device.
+        uuid: DmUuid,
+        /// Whose stack it belongs to.
+        volume: VolumeId,
+        /// The table.
+        table: Table,
+    },
+    /// Loads an inactive table that is derived from a live one (a failed leg taken out).
+    LoadRaw {
+        /// The device.
+        uuid: DmUuid,
+        /// The table with its numbers.
+        lines: Vec<TargetLine>,
+    },
+    /// Makes a new inner linear device live; nothing uses it yet.
+    Activate(DmUuid),
+    /// Forgets an inactive table that somebody left behind.
+    Clear(DmUuid),
+    /// Removes a device that must be unused; fails, with nothing changed, when it is open.
+    Remove(DmUuid),
+}
+
+/// When the new configuration becomes the valid one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CommitPoint {
+    /// While everything is suspended: what the disks say and what the kernel does change at one instant.
+    #[default]
+    Suspended,
+    /// Before anything is suspended: a failure is recorded first, then acted upon.
+    First,
+}
+
+/// Suspend, check, flip, resume: nothing else can be expressed, so nothing else can happen.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Window {
+    /// Suspended in this order (from the top down).
+    pub suspend: Vec<(DmUuid, SuspendMode)>,
+    /// Mirrors that must be in sync with every leg alive, or the whole plan is off.
+    pub check: Vec<DmUuid>,
+    /// When the flip happens.
+    pub commit: CommitPoint,
+    /// Resumed in this order (from the bottom up).
+    pub resume: Vec<(DmUuid, Links)>,
+}
+
+/// A step after the commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finish {
+    /// Makes a loaded table live.
+    Activate {
+        /// The device.
+        uuid: DmUuid,
+        /// Which links udev makes for it.
+        links: Links,
+    },
+    /// Removes a device that is no longer part of any stack.
+    Remove(DmUuid),
+    /// Gives a device its new name.
+    Rename {
+        /// The device.
+        uuid: DmUuid,
+        /// Its name from now on.
+        to: DmName,
+    },
+    /// Forgets an inactive table that somebody left behind.
+    Clear(DmUuid),
+}
+
+impl Plan {
+    /// A plan that leaves the configuration as it is and does nothing.
+    pub fn nothing(group: Group) -> Plan {
+        Plan {
+            group,
+            changes: Vec::new(),
+            notes: Vec::new(),
+            prepare: Vec::new(),
+            window: Window::default(),
+            finish: Vec::new(),
+            snapshots: Vec::new(),
+        }
+    }
+
+    /// Whether there is any step at all (the configuration may still change).
+    pub fn has_steps(&self) -> bool {
+        !(self.prepare.is_empty() && self.window.suspend.is_empty() && self.window.resume.is_empty() && self.finish.is_empty())
+    }
+}

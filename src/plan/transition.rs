@@ -1,0 +1,231 @@
+//! From what the kernel has to what a configuration asks for: the one procedure behind every verb, every start and stop, and
+//! every recovery. Works from observation, so that leftovers of an interrupted command are just another starting point.
+
+use super::step::{Finish, Plan, Prepare};
+use super::world::{DmDevice, World};
+use crate::error::{Error, Result};
+use crate::model::{DmName, DmUuid, Group, Role, Volume, VolumeId};
+use crate::sys::{Links, SuspendMode};
+use crate::table::stack::{Device, mirror_roles, stack};
+use crate::table::{DevRef, same_mapping, stack::LegOf};
+use std::collections::BTreeSet;
+
+/// What a verb asks of the transition beside the new configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Terms {
+    /// Volumes whose mounted filesystem is frozen (a snapshot is taken).
+    pub freeze: Vec<VolumeId>,
+    /// Plexes (of the configuration that is in force) that must be equal to their volume at the instant of the commit.
+    pub equal: Vec<(VolumeId, Vec<u16>)>,
+}
+
+/// Adds to the plan all the steps that bring these volumes to what `plan.group` says.
+pub fn steps(world: &World, plan: &mut Plan, volumes: &[VolumeId], terms: &Terms) -> Result<()> {
+    let mut suspend = Vec::new();
+    for id in volumes {
+        let mut diff = Diff::of(world, &plan.group, *id)?;
+        diff.freeze = terms.freeze.contains(id);
+        diff.refuse_taken_names(world)?;
+        diff.prepare(plan);
+        diff.window(&mut suspend, plan);
+        diff.finish(plan);
+    }
+    // All volumes are down before the first comes up again; the frozen ones first, as long as nothing is held yet.
+    plan.window.suspend.extend(suspend);
+    for (id, plexes) in &terms.equal {
+        plan.window.check.extend(mirrors_with(world, *id, plexes)?);
+    }
+    Ok(())
+}
+
+/// Which links udev may make for a device of this volume.
+pub fn links(volume: &Volume, role: &Role) -> Links {
+    match role {
+        Role::Volume if volume.copied => Links::NoContent,
+        Role::Volume => Links::All,
+        Role::Plex(_) | Role::Log | Role::Layer(_) => Links::Hidden,
+    }
+}
+
+/// The mirrors, as they are now, that have one of these plexes as a leg.
+fn mirrors_with(world: &World, id: VolumeId, plexes: &[u16]) -> Result<Vec<DmUuid>> {
+    let Some(volume) = world.group.volume(id) else { return Ok(Vec::new()) };
+    let holds = |legs: &[LegOf]| legs.iter().any(|leg| matches!(leg, LegOf::Plex(number) if plexes.contains(number)));
+    let roles = mirror_roles(volume)?.into_iter().filter(|(_, legs, _)| holds(legs));
+    Ok(roles.map(|(role, _, _)| DmUuid::new(world.group.id, id, &role)).collect())
+}
+
+/// A device that has to become what the configuration says.
+struct Wanted {
+    device: Device,
+    links: Links,
+    /// What there is of it now; `None`: nothing, or an empty device.
+    now: Option<DmDevice>,
+    exists: bool,
+    changed: bool,
+}
+
+/// The difference for one volume.
+struct Diff<'a> {
+    id: VolumeId,
+    wanted: Vec<Wanted>,
+    gone: Vec<&'a DmDevice>,
+    live_top: bool,
+    freeze: bool,
+}
+
+impl<'a> Diff<'a> {
+    fn of(world: &'a World, new: &Group, id: VolumeId) -> Result<Diff<'a>> {
+        let running = new.volume(id).filter(|v| v.running == Some(world.boot));
+        let expected = running.map(|v| stack(new, v)).transpose()?.unwrap_or_default();
+        let uuids: BTreeSet<&DmUuid> = expected.iter().map(|d| &d.uuid).collect();
+        let mut gone: Vec<&DmDevice> = world.devices.values().filter(|d| d.uuid.volume() == Some(id) && !uuids.contains(&d.uuid)).collect();
+        gone.sort_by_key(|d| rank(&d.uuid));
+        let top = DmUuid::new(new.id, id, &Role::Volume);
+        let live_top = world.devices.get(&top).is_some_and(|d| !d.table.is_empty());
+        let wanted = match running {
+            Some(volume) => expected.into_iter().map(|device| wanted(world, new, volume, device)).collect::<Result<_>>()?,
+            None => Vec::new(),
+        };
+        Ok(Diff { id, wanted, gone, live_top, freeze: false })
+    }
+
+    /// A name that somebody else's device has cannot be ours.
+    fn refuse_taken_names(&self, world: &World) -> Result<()> {
+        let ours = |name: &DmName| world.devices.values().any(|d| d.name == *name && d.uuid.volume() == Some(self.id));
+        let new_names = self.wanted.iter().map(|w| &w.device.name);
+        match new_names.into_iter().find(|name| world.taken_names.contains(*name) && !ours(name)) {
+            Some(name) => {
+                Err(Error::exists(format!("a device-mapper device named '{name}' exists already and is not part of this volume"))
+                    .on(name)
+                    .hint(format!("see 'dmsetup info {name}'; rename the volume or remove that device")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn prepare(&self, plan: &mut Plan) {
+        if self.wanted.is_empty() {
+            plan.prepare.extend(self.gone.iter().map(|d| Prepare::Remove(d.uuid.clone())));
+            return;
+        }
+        for w in &self.wanted {
+            let uuid = w.device.uuid.clone();
+            if !w.exists {
+                plan.prepare.push(Prepare::Create { name: w.device.name.clone(), uuid: uuid.clone() });
+            }
+            if w.changed {
+                plan.prepare.push(Prepare::Load { uuid: uuid.clone(), volume: self.id, table: w.device.table.clone() });
+            } else if w.stale_inactive() && w.suspended() {
+                plan.prepare.push(Prepare::Clear(uuid.clone()));
+            }
+            if self.live_top && w.fresh() && !w.device.table.is_mirror() {
+                plan.prepare.push(Prepare::Activate(uuid));
+            }
+        }
+    }
+
+    /// Without a freeze the suspend does not flush: should a leg fail just now, the writes that it holds are reissued (K2).
+    ///
+    /// Suspends from the top down, resumes from the bottom up (K19). A mirror that goes is suspended too, and stays so until it
+    /// is removed: its log must not be live twice.
+    fn window(&self, suspend: &mut Vec<(DmUuid, SuspendMode)>, plan: &mut Plan) {
+        if !self.live_top {
+            return;
+        }
+        let swapped = |w: &&Wanted| w.changed && !w.fresh();
+        let frozen = |w: &&Wanted| self.freeze && w.device.role == Role::Volume;
+        let mut down: Vec<DmUuid> = self.wanted.iter().filter(|w| swapped(w) || frozen(w)).map(|w| w.device.uuid.clone()).collect();
+        if !self.wanted.is_empty() {
+            down.extend(self.gone.iter().filter(|d| d.mirror.is_some()).map(|d| d.uuid.clone()));
+        }
+        down.sort_by_key(rank);
+        let mode = |uuid: &DmUuid| if self.freeze && uuid.is_volume() { SuspendMode::Freeze } else { SuspendMode::NoFlush };
+        suspend.extend(down.iter().map(|uuid| (uuid.clone(), mode(uuid))));
+        let up = self.wanted.iter().filter(|w| {
+            let new_mirror = w.fresh() && w.device.table.is_mirror();
+            new_mirror || down.contains(&w.device.uuid) || w.suspended()
+        });
+        plan.window.resume.extend(up.map(|w| (w.device.uuid.clone(), w.links)));
+    }
+
+    fn finish(&self, plan: &mut Plan) {
+        if self.wanted.is_empty() {
+            return;
+        }
+        if !self.live_top {
+            let asleep = self.wanted.iter().filter(|w| w.changed || w.suspended());
+            plan.finish.extend(asleep.map(|w| Finish::Activate { uuid: w.device.uuid.clone(), links: w.links }));
+        }
+        let left_behind = self.wanted.iter().filter(|w| !w.changed && w.stale_inactive() && !w.suspended());
+        plan.finish.extend(left_behind.map(|w| Finish::Clear(w.device.uuid.clone())));
+        for w in &self.wanted {
+            if w.now.as_ref().is_some_and(|now| now.name != w.device.name) {
+                plan.finish.push(Finish::Rename { uuid: w.device.uuid.clone(), to: w.device.name.clone() });
+            }
+        }
+        plan.finish.extend(self.gone.iter().map(|d| Finish::Remove(d.uuid.clone())));
+    }
+}
+
+impl Wanted {
+    /// Whether it has no live table yet.
+    fn fresh(&self) -> bool {
+        self.now.as_ref().is_none_or(|now| now.table.is_empty())
+    }
+
+    fn suspended(&self) -> bool {
+        self.now.as_ref().is_some_and(|now| now.suspended && !now.table.is_empty())
+    }
+
+    fn stale_inactive(&self) -> bool {
+        self.now.as_ref().is_some_and(|now| now.has_inactive)
+    }
+}
+
+fn wanted(world: &World, group: &Group, volume: &Volume, device: Device) -> Result<Wanted> {
+    let now = world.devices.get(&device.uuid).cloned();
+    let live = now.as_ref().map(|d| d.table.as_slice()).unwrap_or_default();
+    let rendered = device.table.render(&|what| number(world, group, volume, what));
+    let changed = match &rendered {
+        Some(lines) => !same_mapping(lines, live),
+        // It refers to something that does not exist yet, or to a disk that cannot be found any more.
+        None if missing_disks(world, &device).is_empty() => true,
+        None if live.is_empty() => return Err(missing(group, volume, &missing_disks(world, &device))),
+        None => false,
+    };
+    Ok(Wanted { links: links(volume, &device.role), exists: now.is_some(), now, changed, device })
+}
+
+fn number(world: &World, group: &Group, volume: &Volume, what: &DevRef) -> Option<String> {
+    let dev = match what {
+        DevRef::Disk(id) => world.disks.get(id)?.dev,
+        DevRef::Device(role) => world.devices.get(&DmUuid::new(group.id, volume.id, role))?.dev,
+    };
+    Some(dev.to_string())
+}
+
+fn missing_disks(world: &World, device: &Device) -> Vec<crate::model::DiskId> {
+    let on = |line: &crate::table::Line| match &line.target {
+        crate::table::Target::Linear { on: DevRef::Disk(id), .. } => Some(*id),
+        _ => None,
+    };
+    device.table.0.iter().filter_map(on).filter(|id| !world.disks.contains_key(id)).collect()
+}
+
+fn missing(group: &Group, volume: &Volume, disks: &[crate::model::DiskId]) -> Error {
+    let media: Vec<String> = disks.iter().filter_map(|id| group.disk(*id)).map(|d| format!("'{}'", d.media)).collect();
+    Error::device(format!("volume '{}' needs disk {}, which is missing", volume.name, media.join(", ")))
+        .on(group.path(&volume.name))
+        .hint(format!("plug it in, then 'breakoff -g {} start {}'", group.name, volume.name))
+}
+
+/// From the top down: the volume, the layers from the highest, then what is under them.
+fn rank(uuid: &DmUuid) -> (u8, u8) {
+    match uuid.role() {
+        Some(Role::Volume) => (0, 0),
+        Some(Role::Layer(level)) => (1, u8::MAX - level),
+        Some(Role::Plex(_)) => (2, 0),
+        Some(Role::Log) | None => (3, 0),
+    }
+}

@@ -1,0 +1,172 @@
+//! The verbs that make, remove, rename and grow volumes.
+
+use super::change::Change;
+use super::draft::{Draft, Sharing};
+use super::request::{GrowTo, Placement};
+use super::step::{Plan, Prepare};
+use super::world::World;
+use crate::error::{Error, Result};
+use crate::model::volume::{MAX_PLEXES, SIZE_UNIT};
+use crate::model::{Name, PlexState, Sectors, Volume, VolumeId};
+
+/// What `make` was asked for.
+pub struct Make<'a> {
+    /// Name of the volume.
+    pub volume: &'a Name,
+    /// Its size.
+    pub size: Sectors,
+    /// Number of plexes.
+    pub mirrors: usize,
+    /// Where.
+    pub placement: &'a Placement,
+    /// Whether a mirror gets a log.
+    pub log: bool,
+}
+
+/// A new volume. A mirror of it starts with nothing believed: the kernel makes the plexes equal, whatever the disks held.
+pub fn make(world: &World, wanted: &Make<'_>) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    draft.check_new_name(wanted.volume)?;
+    let size = wanted.size.round_up(SIZE_UNIT);
+    if size.is_zero() || !(1..=MAX_PLEXES).contains(&wanted.mirrors) {
+        return Err(Error::usage(format!("a volume has at least {SIZE_UNIT} and 1 to {MAX_PLEXES} plexes")).on(draft.path(wanted.volume)));
+    }
+    let mut volume = Volume {
+        id: VolumeId::random(),
+        name: wanted.volume.clone(),
+        size,
+        plexes: Vec::new(),
+        log: None,
+        log_wanted: wanted.log,
+        running: Some(world.boot),
+        synced: if wanted.mirrors == 1 { size } else { Sectors::ZERO },
+        origin: None,
+        copied: false,
+    };
+    for _ in 0..wanted.mirrors {
+        let space = draft.allocate_plex(&volume, size, wanted.placement, Sharing::Never)?;
+        draft.plan.prepare.push(Prepare::Wipe(space.clone()));
+        let plex = draft.new_plex(&volume, PlexState::Active, space)?;
+        volume.plexes.push(plex);
+    }
+    if wanted.log && wanted.mirrors > 1 {
+        volume.log = Some(draft.allocate_log(&volume, wanted.placement)?);
+    }
+    let change = Change::new(draft.path(&volume.name), "created").size("size", size).number("plexes", wanted.mirrors as u64);
+    draft.say(change.text("disks", disks_of(world, &volume)).text("device", device_path(world, &volume.name)));
+    if wanted.mirrors > 1 {
+        draft.note(format!("the kernel is making the plexes of '{}' equal; it can be used meanwhile", draft.path(&volume.name)));
+    }
+    draft.add(volume);
+    draft.finish()
+}
+
+/// The media names that a volume lies on, in order and once.
+pub fn disks_of(world: &World, volume: &Volume) -> String {
+    let mut media: Vec<String> = Vec::new();
+    for subdisk in volume.plexes.iter().flat_map(|p| &p.subdisks) {
+        let name = world.group.disk(subdisk.disk).map_or_else(|| subdisk.disk.to_string(), |d| d.media.to_string());
+        if !media.contains(&name) {
+            media.push(name);
+        }
+    }
+    media.join(",")
+}
+
+/// Where the volume appears.
+pub fn device_path(world: &World, volume: &Name) -> String {
+    format!("/dev/breakoff/{}/{volume}", world.group.name)
+}
+
+/// Volumes go away with everything in them. Relations to them are cleared; snapshots of them stay, as volumes of their own.
+pub fn remove(world: &World, names: &[Name], recursive: bool) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    for name in names {
+        let volume = draft.volume(name)?;
+        draft.require_closed(volume, "removed")?;
+        if !recursive {
+            refuse_dependents(world, volume, names)?;
+        }
+        draft.drop_volume(volume.id);
+        for snapshot in world.group.snapshots_of(volume.id).filter(|s| !names.contains(&s.name)) {
+            draft.touch(snapshot.id)?.origin = None;
+            draft.say(Change::new(world.group.path(&snapshot.name), "unlinked").text("original", name));
+        }
+        draft.say(Change::new(world.group.path(name), "removed").size("size", volume.size));
+    }
+    draft.finish()
+}
+
+fn refuse_dependents(world: &World, volume: &Volume, names: &[Name]) -> Result<()> {
+    let path = world.group.path(&volume.name);
+    let legs: Vec<&str> = volume.plexes.iter().filter(|p| p.state.is_snapshot_leg()).map(|p| p.name.as_str()).collect();
+    if !legs.is_empty() {
+        return Err(Error::in_use(format!("volume '{path}' has snapshot legs ({})", legs.join(", ")))
+            .on(path)
+            .hint("give them up with 'breakoff snapabort', or remove them with it by --recursive"));
+    }
+    let snapshots: Vec<&str> = world.group.snapshots_of(volume.id).filter(|s| !names.contains(&s.name)).map(|s| s.name.as_str()).collect();
+    if snapshots.is_empty() {
+        return Ok(());
+    }
+    Err(Error::in_use(format!("volume '{path}' is the original of {}", snapshots.join(", ")))
+        .on(path)
+        .hint("with --recursive it goes and its snapshots stay as independent volumes; or 'breakoff snapclear' them first"))
+}
+
+/// A new name, also while the volume is mounted. Plexes keep theirs.
+pub fn rename(world: &World, name: &Name, to: &Name) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    let volume = draft.volume(name)?;
+    if name == to {
+        return Ok(draft.plan);
+    }
+    let id = volume.id;
+    draft.plan.group.volumes.iter_mut().filter(|v| v.id == id).for_each(|v| v.name = to.clone());
+    let mut others = world.clone();
+    others.group.volumes.retain(|v| v.id != id);
+    Draft::new(&others).check_new_name(to)?;
+    draft.touch(id)?;
+    draft.say(Change::new(world.group.path(name), "renamed").text("to", to).text("device", device_path(world, to)));
+    draft.finish()
+}
+
+/// A larger volume, online. What is new on a mirror is not in sync and gets copied; what was in sync stays so.
+pub fn grow(world: &World, name: &Name, to: GrowTo, placement: &Placement) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    let volume = draft.volume(name)?;
+    let path = draft.path(name);
+    let too_large = || Error::usage(format!("'{path}' cannot grow that far")).on(&path);
+    let size = match to {
+        GrowTo::By(more) => volume.size.checked_add(more).ok_or_else(too_large)?,
+        GrowTo::To(size) => size,
+    };
+    let size = size.round_up(SIZE_UNIT);
+    if size < volume.size {
+        return Err(Error::usage(format!("'{path}' is {} already; a volume cannot be made smaller", volume.size)).on(&path));
+    }
+    if size == volume.size {
+        return Ok(draft.plan);
+    }
+    if let Some(leg) = volume.attaching().first() {
+        return Err(Error::not_ready(format!("plex '{}' of '{path}' is being attached", leg.name))
+            .on(&path)
+            .hint(format!("wait for it with 'breakoff -g {} snapwait {name}', or give it up with snapabort", world.group.name)));
+    }
+    let by = size.saturating_sub(volume.size);
+    let mut plexes = volume.plexes.clone();
+    for plex in &mut plexes {
+        draft.extend_plex(volume, plex, by, placement)?;
+    }
+    let mirrored = volume.complete().len() > 1;
+    let grown = draft.touch(volume.id)?;
+    grown.plexes = plexes;
+    grown.synced = if mirrored { grown.synced } else { size };
+    grown.size = size;
+    draft.say(Change::new(&path, "grown").size("size", size).size("by", by));
+    if mirrored {
+        draft.note(format!("the kernel is making the new part of '{path}' equal on all plexes; it can be used meanwhile"));
+    }
+    draft.note("a filesystem on it is not grown: use resize2fs or xfs_growfs");
+    draft.finish()
+}

@@ -1,0 +1,88 @@
+//! The one JSON document of `--json`: the envelope, and in it what the command came to.
+//!
+//! `{"breakoff":1,"command":…,"ok":true,"result":{…}}` or `{"breakoff":1,"command":…,"ok":false,"error":{…}}`, in one line.
+
+use super::{changes, layout, lists, plan, relations};
+use crate::app::Outcome;
+use crate::error::{Error, Result};
+use serde::Serialize;
+use serde_json::Value;
+
+/// Version of the envelope.
+const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Envelope<'a, R> {
+    breakoff: u32,
+    command: Option<&'a str>,
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<R>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorView<'a>>,
+}
+
+#[derive(Serialize)]
+struct ErrorView<'a> {
+    kind: &'static str,
+    message: &'a str,
+    object: Option<&'a str>,
+    hint: Option<&'a str>,
+}
+
+/// A result under one name, as all but the results of changes have it.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Named<T> {
+    Groups(T),
+    Relations(T),
+    Group(T),
+    Disks(T),
+    Configuration(T),
+    Findings(T),
+    Text(T),
+}
+
+/// The document of a command that succeeded.
+pub fn success(command: Option<&str>, outcome: &Outcome) -> Result<String> {
+    match outcome {
+        Outcome::Done(report) => ok(command, changes::View::new(report)),
+        Outcome::Planned(view) => ok(command, plan::View::new(view)),
+        Outcome::Layout(worlds, only) => {
+            let group = |(world, fill): &(_, _)| layout::group(world, *fill, only);
+            ok(command, Named::Groups(worlds.iter().map(group).collect::<Vec<_>>()))
+        }
+        Outcome::Relations(worlds, only) => ok(command, Named::Relations(relations::all(worlds, only))),
+        Outcome::Group(world, disks, fill) => ok(command, Named::Group(lists::GroupShow::new(world, disks, *fill))),
+        Outcome::Groups(lines) => ok(command, Named::Groups(lines.iter().map(lists::GroupView::new).collect::<Vec<_>>())),
+        Outcome::Disks(lines) => ok(command, Named::Disks(lines.iter().map(lists::DiskView::new).collect::<Vec<_>>())),
+        Outcome::Dump(text) => ok(command, Named::Configuration(configuration(text))),
+        Outcome::Findings(findings) => ok(command, Named::Findings(findings)),
+    }
+}
+
+/// A dump is a document itself; should it not be one, it is handed on as text.
+fn configuration(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
+}
+
+/// The document of a request for help.
+pub fn help(command: Option<&str>, text: &str) -> Result<String> {
+    ok(command, Named::Text(text))
+}
+
+/// The document of a command that failed.
+pub fn failure(command: Option<&str>, err: &Error) -> Result<String> {
+    let (kind, message) = (err.kind().word(), err.message());
+    let error = ErrorView { kind, message, object: err.object(), hint: err.hint_text() };
+    document(&Envelope::<()> { breakoff: VERSION, command, ok: false, result: None, error: Some(error) })
+}
+
+fn ok(command: Option<&str>, result: impl Serialize) -> Result<String> {
+    document(&Envelope { breakoff: VERSION, command, ok: true, result: Some(result), error: None })
+}
+
+fn document(value: &impl Serialize) -> Result<String> {
+    let text = serde_json::to_string(value).map_err(|err| Error::failed(format!("the result cannot be written as JSON: {err}")))?;
+    Ok(text + "\n")
+}

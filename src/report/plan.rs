@@ -1,0 +1,56 @@
+//! `--dry-run`: the plan for people, and as JSON.
+
+use crate::plan::view::{PlanView, StepView};
+use serde::Serialize;
+
+/// The documented shape of a plan.
+#[derive(Serialize)]
+pub(super) struct View<'a> {
+    dry_run: bool,
+    group: &'a str,
+    summary: &'a [String],
+    prepare: Vec<Step<'a>>,
+    window: Vec<Step<'a>>,
+    finish: Vec<Step<'a>>,
+}
+
+#[derive(Serialize)]
+struct Step<'a> {
+    verb: &'static str,
+    object: &'a str,
+    detail: &'a [String],
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(plan: &'a PlanView) -> View<'a> {
+        let PlanView { group, summary, prepare, window, finish } = plan;
+        View { dry_run: true, group, summary, prepare: steps(prepare), window: steps(window), finish: steps(finish) }
+    }
+}
+
+fn steps(steps: &[StepView]) -> Vec<Step<'_>> {
+    steps.iter().map(|step| Step { verb: step.verb, object: &step.object, detail: &step.detail }).collect()
+}
+
+/// What would change, then the steps of each phase.
+pub(super) fn text(plan: &PlanView) -> String {
+    if plan.summary.is_empty() && plan.prepare.is_empty() && plan.window.is_empty() && plan.finish.is_empty() {
+        return "nothing to do\n".to_owned();
+    }
+    let mut lines: Vec<String> = plan.summary.clone();
+    lines.extend(phase("prepare (can be undone)", &plan.prepare));
+    lines.extend(phase("window (I/O waits)", &plan.window));
+    lines.extend(phase("finish (committed)", &plan.finish));
+    lines.into_iter().map(|line| line + "\n").collect()
+}
+
+/// A phase with its steps; nothing when it has none.
+fn phase(title: &str, steps: &[StepView]) -> Vec<String> {
+    let heading = (!steps.is_empty()).then(|| format!("{title}:"));
+    heading.into_iter().chain(steps.iter().flat_map(step)).collect()
+}
+
+fn step(step: &StepView) -> Vec<String> {
+    let head = format!("  {} {}", step.verb, step.object);
+    std::iter::once(head).chain(step.detail.iter().map(|line| format!("      {line}"))).collect()
+}

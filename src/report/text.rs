@@ -1,0 +1,40 @@
+//! Outcomes and errors for people.
+
+use super::{changes, layout, lists, plan, print, relations};
+use crate::app::Outcome;
+use crate::error::Error;
+
+/// What a command came to. `verbose` adds exact sizes.
+pub fn outcome(outcome: &Outcome, verbose: bool) -> String {
+    match outcome {
+        Outcome::Done(report) => changes::text(report),
+        Outcome::Planned(view) => plan::text(view),
+        Outcome::Layout(worlds, only) => {
+            let groups: Vec<_> = worlds.iter().map(|(world, fill)| layout::group(world, *fill, only)).collect();
+            print::text(&groups, only.is_empty(), verbose)
+        }
+        Outcome::Relations(worlds, only) => relations::text(&relations::all(worlds, only)),
+        Outcome::Group(world, disks, fill) => lists::group_text(world, disks, *fill),
+        Outcome::Groups(lines) => lists::groups_text(lines),
+        Outcome::Disks(lines) => lists::disks_text(lines),
+        Outcome::Dump(text) => with_newline(text),
+        Outcome::Findings(findings) => findings_text(findings),
+    }
+}
+
+fn findings_text(findings: &[String]) -> String {
+    if findings.is_empty() {
+        return "nothing needs attention\n".to_owned();
+    }
+    findings.iter().map(|finding| format!("{finding}\n")).collect()
+}
+
+fn with_newline(text: &str) -> String {
+    if text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") }
+}
+
+/// An error: what failed, and below it what to do next.
+pub fn failure(program: &str, err: &Error) -> String {
+    let hint = err.hint_text().map(|hint| format!("  hint: {hint}\n")).unwrap_or_default();
+    format!("{program}: error: {}\n{hint}", err.message())
+}

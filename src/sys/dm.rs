@@ -1,0 +1,369 @@
+//! The kernel's device-mapper, as the [`Kernel`] seam.
+//!
+//! Creating, loading and clearing go through the `devicemapper` crate. Suspend, resume, remove and rename are our own ioctls,
+//! because that crate takes a semaphore for each and waits for udev without a limit; so are listing and looking, because it
+//! refuses every answer in which any device of the machine has a name that is not ASCII.
+//!
+//! Devices are named by UUID: a name may change under us, a UUID cannot. One that vanishes between two questions is left out.
+
+use super::cookie::{self, Cookies, EventFlags};
+use super::ioctl::{self, ArmedDm, Buffer, Control, Header, Info, Queries, Subject, Verb};
+use super::{ArmedDevice, Errno, Kernel, Links, SuspendMode, nodes, openers, tools};
+use crate::error::{Error, Kind, Result};
+use crate::model::{DevNo, DmName, DmUuid};
+use crate::plan::world::{DmDevice, TargetLine};
+use crate::table::status::MirrorStatus;
+use devicemapper::{DM, DevId, DmError, DmOptions, errors};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long an opener that is about to go is waited for when a device is removed, and how often it is looked at.
+const BUSY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(20));
+
+/// The device-mapper of this machine.
+pub struct Dm {
+    stock: DM,
+    control: Arc<Control>,
+    cookies: Arc<Cookies>,
+    queries: Mutex<Queries>,
+    names: Mutex<Names>,
+}
+
+/// The devices whose links may have to be made without udev, and the names that may have to go.
+#[derive(Debug, Default)]
+struct Names {
+    touched: BTreeSet<String>,
+    gone: BTreeSet<String>,
+}
+
+impl Dm {
+    /// Opens the driver, and loads it when necessary.
+    pub fn open() -> Result<Dm> {
+        let control = Arc::new(Control::open()?);
+        let stock = DM::new().map_err(|err| refusal("cannot open device-mapper", "device-mapper", errno_of(&err), &err))?;
+        let queries = Mutex::new(Queries::new(Arc::clone(&control)));
+        Ok(Dm { stock, control, cookies: Arc::default(), queries, names: Mutex::default() })
+    }
+
+    fn queries(&self) -> MutexGuard<'_, Queries> {
+        self.queries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A device of ours with everything that can be asked of it; `None` when it is gone, or not ours.
+    fn observe(&self, subject: Subject<'_>) -> Result<Option<DmDevice>> {
+        let Some((info, table)) = present(self.queries().table(subject)).map_err(|errno| unreadable(subject, errno))? else {
+            return Ok(None);
+        };
+        let Some(uuid) = DmUuid::from_kernel(&info.uuid) else { return Ok(None) };
+        let mirror = if is_mirror(&table) { self.mirror_status(&uuid)? } else { None };
+        Ok(Some(DmDevice {
+            name: DmName::from_kernel(&info.name),
+            uuid,
+            dev: info.dev,
+            open_count: info.open_count,
+            suspended: info.suspended,
+            has_inactive: info.has_inactive,
+            table,
+            mirror,
+        }))
+    }
+
+    /// The status of a mirror, suspended or not (K18); `None` when it makes no sense or the device is gone.
+    fn mirror_status(&self, uuid: &DmUuid) -> Result<Option<MirrorStatus>> {
+        let subject = Subject::Uuid(uuid.as_str());
+        let lines = present(self.queries().status(subject)).map_err(|errno| unreadable(subject, errno))?;
+        Ok(lines.and_then(|lines| MirrorStatus::parse(&lines)))
+    }
+
+    /// The header of a device that has to be there.
+    fn info(&self, uuid: &DmUuid) -> Result<Info> {
+        self.queries().info(Subject::Uuid(uuid.as_str())).map_err(|errno| failure("cannot look at", uuid, errno))
+    }
+
+    /// Notes that a device's links may have changed, and makes them at once when nobody else will.
+    fn touched(&self, uuid: &DmUuid) {
+        self.names().touched.insert(uuid.as_str().to_owned());
+        self.publish_without_udev();
+    }
+
+    fn gone(&self, name: String) {
+        self.names().gone.insert(name);
+        self.publish_without_udev();
+    }
+
+    fn publish_without_udev(&self) {
+        if !cookie::udev_running() {
+            self.publish();
+        }
+    }
+
+    /// Makes `/dev/mapper` agree with the kernel for what this command has touched.
+    fn publish(&self) {
+        let Names { touched, gone } = std::mem::take(&mut *self.names());
+        let dev = Path::new(nodes::DEV);
+        let mut queries = self.queries();
+        for name in gone {
+            if queries.info(Subject::Name(&name)) == Err(Errno(libc::ENXIO)) {
+                nodes::forget(dev, &name);
+            }
+        }
+        for uuid in touched {
+            if let Ok(info) = queries.info(Subject::Uuid(&uuid))
+                && info.has_live
+            {
+                // Nothing depends on it: the device can be used by its number, and udev makes the link when it comes back.
+                let _ = nodes::ensure(dev, &info.name, info.dev);
+            }
+        }
+    }
+
+    /// What udev is told when a device is renamed: the same as when it was made, which an inner device's UUID says and udev's
+    /// database remembers for a volume.
+    fn rename_flags(uuid: &DmUuid) -> EventFlags {
+        if uuid.is_volume() { EventFlags::AS_BEFORE } else { EventFlags::for_links(Links::Hidden) }
+    }
+
+    /// Removes a device once, or says why not.
+    fn try_remove(&self, uuid: &DmUuid) -> std::result::Result<(), Errno> {
+        let header = Header::new(Subject::Uuid(uuid.as_str()), 0)?;
+        let flags = EventFlags::for_links(Links::Hidden);
+        ioctl::with_event(&self.control, &self.cookies, &mut Buffer::with_room(0), Verb::Remove, &header, flags)
+    }
+}
+
+impl Kernel for Dm {
+    fn devices(&self) -> Result<Vec<DmDevice>> {
+        let listed = self.queries().list().map_err(|errno| unreadable(Subject::Driver, errno))?;
+        let maybe_ours = |uuid: &Option<String>| uuid.as_ref().is_none_or(|uuid| DmUuid::from_kernel(uuid).is_some());
+        let ours = listed.iter().filter(|device| maybe_ours(&device.uuid));
+        ours.filter_map(|device| self.observe(Subject::Dev(device.dev)).transpose()).collect()
+    }
+
+    fn device(&self, uuid: &DmUuid) -> Result<Option<DmDevice>> {
+        self.observe(Subject::Uuid(uuid.as_str()))
+    }
+
+    fn names(&self) -> Result<Vec<DmName>> {
+        let listed = self.queries().list().map_err(|errno| unreadable(Subject::Driver, errno))?;
+        Ok(listed.iter().map(|device| DmName::from_kernel(&device.name)).collect())
+    }
+
+    fn has_target(&self, target: &str) -> Result<bool> {
+        let known = || {
+            let versions = self.stock.list_versions();
+            let versions = versions.map_err(|err| refusal("cannot list the kernel's targets", target, errno_of(&err), &err))?;
+            Ok(versions.iter().any(|(name, ..)| name == target))
+        };
+        if known()? {
+            return Ok(true);
+        }
+        let plain = !target.is_empty() && target.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        Ok(plain && tools::load_module(&format!("dm-{target}")) && known()?)
+    }
+
+    fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DevNo> {
+        let (id, dm_uuid) = (devicemapper::DmName::new(name.as_str()), devicemapper::DmUuid::new(uuid.as_str()));
+        let refused = |err: DmError| match errno_of(&err) {
+            Some(libc::EBUSY) => Error::new(Kind::Exists, format!("a device named '{name}' or with its UUID exists already"))
+                .on(name)
+                .hint(format!("see 'dmsetup info {name}'")),
+            errno => refusal(&format!("cannot create device '{name}'"), name, errno, &err),
+        };
+        let info =
+            self.stock.device_create(id.map_err(refused)?, Some(dm_uuid.map_err(refused)?), DmOptions::default()).map_err(refused)?;
+        Ok(DevNo { major: info.device().major, minor: info.device().minor })
+    }
+
+    fn load(&self, uuid: &DmUuid, table: &[TargetLine]) -> Result<()> {
+        // The crate panics on a target type that does not fit.
+        if let Some(line) = table.iter().find(|line| line.target.is_empty() || line.target.len() >= 16) {
+            return Err(Error::failed(format!("'{}' cannot be a target type", line.target)).on(uuid));
+        }
+        let lines: Vec<_> = table.iter().map(|l| (l.start.get(), l.length.get(), l.target.clone(), l.params.clone())).collect();
+        let refused = |err: DmError| {
+            let error = refusal(&format!("the kernel refuses the table of device '{uuid}'"), uuid, errno_of(&err), &err);
+            error.hint("'dmesg' tells why")
+        };
+        let id = devicemapper::DmUuid::new(uuid.as_str()).map_err(refused)?;
+        self.stock.table_load(&DevId::Uuid(id), &lines, DmOptions::default()).map(drop).map_err(refused)
+    }
+
+    fn clear(&self, uuid: &DmUuid) -> Result<()> {
+        let refused = |err: DmError| refusal(&format!("cannot clear the inactive table of device '{uuid}'"), uuid, errno_of(&err), &err);
+        let id = devicemapper::DmUuid::new(uuid.as_str()).map_err(refused)?;
+        self.stock.table_clear(&DevId::Uuid(id)).map(drop).map_err(refused)
+    }
+
+    fn suspend(&self, uuid: &DmUuid, mode: SuspendMode) -> Result<()> {
+        self.armed(uuid, EventFlags::AS_BEFORE, false)
+            .and_then(|mut armed| armed.suspend(mode))
+            .map_err(|e| failure("cannot suspend", uuid, e))
+    }
+
+    fn resume(&self, uuid: &DmUuid, links: Links) -> Result<()> {
+        let armed = self.armed(uuid, EventFlags::for_links(links), false);
+        armed.and_then(|mut armed| armed.resume()).map_err(|errno| failure("cannot resume", uuid, errno))?;
+        self.touched(uuid);
+        Ok(())
+    }
+
+    fn remove(&self, uuid: &DmUuid) -> Result<()> {
+        let info = self.info(uuid)?;
+        let until = Instant::now() + BUSY.0;
+        loop {
+            match self.try_remove(uuid) {
+                Ok(()) => break,
+                Err(Errno(libc::EBUSY)) if Instant::now() < until && !openers::holds_for_long(info.dev) => std::thread::sleep(BUSY.1),
+                Err(Errno(libc::EBUSY)) => return Err(in_use(&info)),
+                Err(errno) => return Err(failure("cannot remove", uuid, errno)),
+            }
+        }
+        self.gone(info.name);
+        Ok(())
+    }
+
+    fn rename(&self, uuid: &DmUuid, to: &DmName) -> Result<()> {
+        let from = self.info(uuid)?.name;
+        if from == to.as_str() {
+            return Ok(());
+        }
+        ioctl::rename(&self.control, &self.cookies, &from, to.as_str(), Self::rename_flags(uuid)).map_err(|errno| match errno {
+            Errno(libc::EBUSY) => Error::new(Kind::Exists, format!("cannot rename device '{from}': the name '{to}' is taken"))
+                .on(&from)
+                .hint(format!("see 'dmsetup info {to}'")),
+            errno => failure("cannot rename", uuid, errno),
+        })?;
+        self.touched(uuid);
+        self.gone(from);
+        Ok(())
+    }
+
+    fn arm(&self, uuid: &DmUuid, links: Links) -> Result<Box<dyn ArmedDevice>> {
+        let (_, table) = self.queries().table(Subject::Uuid(uuid.as_str())).map_err(|errno| failure("cannot look at", uuid, errno))?;
+        let armed = self.armed(uuid, EventFlags::for_links(links), is_mirror(&table));
+        let armed = armed.map_err(|errno| failure("cannot prepare a window for", uuid, errno))?;
+        self.names().touched.insert(uuid.as_str().to_owned());
+        Ok(Box::new(armed))
+    }
+
+    fn take_cookie(&self) -> Result<()> {
+        self.cookies.take()
+    }
+
+    fn settle(&self, deadline: Duration) -> Option<String> {
+        let left = self.cookies.settle(deadline);
+        if left.is_some() || !cookie::udev_running() {
+            self.publish();
+        } else {
+            *self.names() = Names::default();
+        }
+        left.map(|left| {
+            format!(
+                "udev has not worked off {left} event{} of device-mapper within {} s (is systemd-udevd stopped or hanging?); \
+                 the names in /dev/mapper were made without it",
+                if left == 1 { "" } else { "s" },
+                deadline.as_secs_f32().ceil()
+            )
+        })
+    }
+}
+
+impl Dm {
+    fn armed(&self, uuid: &DmUuid, event: EventFlags, asks_status: bool) -> std::result::Result<ArmedDm, Errno> {
+        ArmedDm::new(Arc::clone(&self.control), Arc::clone(&self.cookies), uuid.as_str(), event, asks_status)
+    }
+}
+
+/// Whether a live table is a mirror and nothing else, so that its status may be asked at any time (K7, K18).
+fn is_mirror(table: &[TargetLine]) -> bool {
+    !table.is_empty() && table.iter().all(|line| line.target == "mirror")
+}
+
+/// An answer, or nothing when there is no such device.
+fn present<T>(answer: std::result::Result<T, Errno>) -> std::result::Result<Option<T>, Errno> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(Errno(libc::ENXIO)) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn words(errno: Errno) -> String {
+    std::io::Error::from_raw_os_error(errno.0).to_string()
+}
+
+fn unreadable(subject: Subject<'_>, errno: Errno) -> Error {
+    let what = match subject {
+        Subject::Driver => "cannot list the devices of device-mapper".to_owned(),
+        Subject::Uuid(id) | Subject::Name(id) => format!("cannot look at device '{id}'"),
+        Subject::Dev(dev) => format!("cannot look at device {dev:#x}"),
+    };
+    Error::device(format!("{what}: {}", words(errno)))
+}
+
+fn failure(doing: &str, uuid: &DmUuid, errno: Errno) -> Error {
+    Error::new(kind_of(Some(errno.0)), format!("{doing} device '{uuid}': {}", words(errno))).on(uuid)
+}
+
+/// A failure of the `devicemapper` crate. Its own words hold the whole header; people get the errno's.
+fn refusal(doing: &str, object: impl std::fmt::Display, errno: Option<i32>, err: &DmError) -> Error {
+    let why = errno.map_or_else(|| err.to_string(), |errno| words(Errno(errno)));
+    Error::new(kind_of(errno), format!("{doing}: {why}")).on(object)
+}
+
+fn errno_of(err: &DmError) -> Option<i32> {
+    match err {
+        DmError::Core(errors::Error::Ioctl(_, _, _, errno)) => Some(**errno as i32),
+        _ => None,
+    }
+}
+
+fn kind_of(errno: Option<i32>) -> Kind {
+    match errno {
+        Some(libc::ENXIO) => Kind::NotFound,
+        Some(libc::EBUSY) => Kind::InUse,
+        Some(libc::EPERM | libc::EACCES) => Kind::Failed,
+        _ => Kind::Device,
+    }
+}
+
+fn in_use(info: &Info) -> Error {
+    let who = openers::openers(info.dev);
+    let who = if who.is_empty() { format!("it has {} opener(s) that cannot be found", info.open_count) } else { who.join(", ") };
+    Error::new(Kind::InUse, format!("cannot remove device '{}': it is in use ({who})", info.name)).on(&info.name)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::model::Sectors;
+
+    fn line(target: &str) -> TargetLine {
+        TargetLine { start: Sectors::ZERO, length: Sectors::of(8), target: target.to_owned(), params: String::new() }
+    }
+
+    #[test]
+    fn only_a_table_of_mirrors_is_asked_for_its_status() {
+        assert!(is_mirror(&[line("mirror"), line("mirror")]));
+        for other in [vec![], vec![line("era")], vec![line("mirror"), line("era")], vec![line("linear")]] {
+            assert!(!is_mirror(&other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn errors_keep_their_kind() {
+        let uuid = DmUuid::from_kernel(&format!("BREAKOFF-{}", "0".repeat(64))).unwrap();
+        assert_eq!(failure("cannot resume", &uuid, Errno(libc::ENXIO)).kind(), Kind::NotFound);
+        assert_eq!(failure("cannot resume", &uuid, Errno(libc::EBUSY)).kind(), Kind::InUse);
+        assert_eq!(failure("cannot resume", &uuid, Errno(libc::EIO)).kind(), Kind::Device);
+        assert_eq!(present::<()>(Err(Errno(libc::ENXIO))), Ok(None));
+        assert_eq!(present::<()>(Err(Errno(libc::EIO))), Err(Errno(libc::EIO)));
+    }
+}

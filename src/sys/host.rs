@@ -1,0 +1,56 @@
+//! Which machine this is, which boot of it, and what time it is.
+
+use crate::error::{Error, Result};
+use crate::model::{BootId, HostId, Timestamp};
+use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+const MACHINE_ID: &str = "/etc/machine-id";
+
+/// This boot. A volume that is marked as running in another one was not stopped cleanly.
+pub fn boot_id() -> Result<BootId> {
+    let text = fs::read_to_string(BOOT_ID).map_err(|err| Error::io(format!("cannot read '{BOOT_ID}'"), &err))?;
+    BootId::parse(text.trim()).ok_or_else(|| Error::device(format!("'{BOOT_ID}' holds no boot identity")))
+}
+
+/// This machine. Two machines with one identity (a cloned image) would both believe that a group is theirs.
+pub fn host_id() -> Result<HostId> {
+    let text = fs::read_to_string(MACHINE_ID).unwrap_or_default();
+    parse_host_id(&text).ok_or_else(|| {
+        Error::failed(format!("this machine has no identity: '{MACHINE_ID}' is missing or empty"))
+            .on(MACHINE_ID)
+            .hint("make one with 'systemd-machine-id-setup'")
+    })
+}
+
+/// 32 hex digits, not all zero; `None` for an image that has not been booted yet (`uninitialized`).
+fn parse_host_id(text: &str) -> Option<HostId> {
+    HostId::parse(text.trim()).filter(|id| id.bytes() != [0; 16])
+}
+
+/// Now, for people to read. A clock before 1970 counts as 1970.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_real_machine_identity_counts() {
+        assert!(parse_host_id("0123456789abcdef0123456789abcdef\n").is_some());
+        for other in ["", "\n", "uninitialized\n", "0123", "00000000000000000000000000000000\n", "zz23456789abcdef0123456789abcdef"] {
+            assert_eq!(parse_host_id(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_boot_has_one_identity() {
+        assert!(boot_id().is_ok());
+        assert_eq!(boot_id(), boot_id());
+        assert!(now().millis() > 1_600_000_000_000);
+    }
+}

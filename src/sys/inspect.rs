@@ -1,0 +1,255 @@
+//! What speaks against making a device a disk of ours: who uses it, and what is on it.
+//!
+//! Signatures are looked for by `blkid` on the device itself, past udev's database and every cache, because what is overwritten
+//! because of a stale answer does not come back. They can be overruled; a device that is in use cannot.
+
+use super::nodes::leads_to;
+use super::openers::openers;
+use super::sysfs::{self, Block, printable};
+use super::tools;
+use crate::error::{Error, Result};
+use crate::model::{DevNo, Sectors, name::UUID_PREFIX};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// One thing that speaks against it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Objection {
+    /// In words, the device named.
+    pub text: String,
+    /// Whether the administrator may overrule it (what is on the device would be lost), or not (it is in use, or cannot work).
+    pub forcible: bool,
+}
+
+impl Objection {
+    fn final_(text: String) -> Objection {
+        Objection { text, forcible: false }
+    }
+
+    fn forcible(text: String) -> Objection {
+        Objection { text, forcible: true }
+    }
+}
+
+/// A device and what was found on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// Where it is; the name that the administrator used is resolved.
+    pub path: PathBuf,
+    /// Its number.
+    pub dev: DevNo,
+    /// Its size.
+    pub size: Sectors,
+    /// Its logical block size in bytes.
+    pub logical_block: u32,
+    found: Vec<Objection>,
+}
+
+impl Inspection {
+    /// Everything that speaks against using it, when at least so much space is needed.
+    pub fn objections(&self, least: Sectors) -> Vec<Objection> {
+        let mut objections = self.found.clone();
+        let shown = self.path.display();
+        if self.size < least {
+            objections.push(Objection::final_(format!("'{shown}' is too small: {} where at least {least} is needed", self.size)));
+        }
+        if !matches!(self.logical_block, 512 | 1024 | 2048 | 4096) {
+            objections
+                .push(Objection::final_(format!("'{shown}' has sectors of {} bytes; at most 4096 are supported", self.logical_block)));
+        }
+        objections
+    }
+}
+
+/// Looks at a device. Fails when it is not a block device at all.
+pub fn inspect(path: &Path) -> Result<Inspection> {
+    let shown = path.display();
+    let meta = fs::metadata(path).map_err(|err| match err.kind() {
+        io::ErrorKind::NotFound => Error::not_found(format!("there is no device '{shown}'")).on(&shown),
+        _ => Error::io(format!("cannot look at '{shown}'"), &err).on(&shown),
+    })?;
+    if !meta.file_type().is_block_device() {
+        return Err(Error::usage(format!("'{shown}' is not a block device")).on(&shown));
+    }
+    let dev = super::nodes::devno(meta.rdev());
+    let block = Block::numbered(dev).ok_or_else(|| Error::not_found(format!("the kernel has no device '{shown}' ({dev})")).on(&shown))?;
+    let path = block.path().unwrap_or_else(|| path.to_owned());
+    let mut found = uses(&block, dev, &path);
+    // A suspended device would not answer until it is resumed.
+    if block.is_suspended() {
+        found.push(Objection::final_(format!("'{}' is suspended", path.display())));
+    } else {
+        found.extend(busy(&path, dev, !found.is_empty())?);
+        found.extend(signatures(&path)?);
+    }
+    Ok(Inspection { path, dev, size: block.size(), logical_block: block.logical_block(), found })
+}
+
+/// What uses the device or one of its partitions, and what makes it unusable.
+fn uses(block: &Block, dev: DevNo, path: &Path) -> Vec<Objection> {
+    let shown = path.display();
+    let mut found = Vec::new();
+    if block.dm_uuid().is_some_and(|uuid| uuid.starts_with(UUID_PREFIX)) {
+        found.push(format!("'{shown}' is a volume of breakoff, or a part of one"));
+    }
+    if block.number("ro").is_some_and(|flag| flag != 0) {
+        found.push(format!("'{shown}' is read-only"));
+    }
+    let mounts = sysfs::mounts("self");
+    let swaps = sysfs::swaps();
+    let parts = block.partitions();
+    let own = [(path.to_owned(), dev, block)];
+    let parts = parts.iter().filter_map(|part| Some((part.path()?, part.dev()?, part)));
+    for (path, dev, block) in own.into_iter().chain(parts) {
+        let shown = path.display();
+        let points = mounts.iter().filter(|mount| mount.is_on(dev));
+        found.extend(points.map(|mount| format!("'{shown}' is mounted on '{}'", printable(&mount.point))));
+        found.extend(swaps.iter().filter(|swap| leads_to(swap, dev)).map(|_| format!("'{shown}' is used as swap")));
+        let holders = block.holders();
+        found.extend(holders.iter().map(|name| {
+            let title = Block::named(name).map_or_else(|| format!("'{name}'"), |holder| holder.title());
+            format!("'{shown}' is used by device {title}")
+        }));
+    }
+    found.into_iter().map(Objection::final_).collect()
+}
+
+/// Whether somebody holds it exclusively; said only when nothing else has explained it yet.
+fn busy(path: &Path, dev: DevNo, explained: bool) -> Result<Option<Objection>> {
+    let shown = path.display();
+    let exclusive = fs::File::options().read(true).custom_flags(libc::O_EXCL | libc::O_NONBLOCK).open(path);
+    match exclusive.map_err(|err| (err.raw_os_error(), err)) {
+        Ok(_) => Ok(None),
+        Err((Some(libc::EBUSY), _)) if explained => Ok(None),
+        Err((Some(libc::EBUSY), _)) => {
+            let who = openers(dev);
+            let who = if who.is_empty() { String::new() } else { format!(" ({})", who.join(", ")) };
+            Ok(Some(Objection::final_(format!("'{shown}' is in use{who}"))))
+        }
+        Err((Some(libc::EACCES | libc::EPERM), err)) => {
+            Err(Error::failed(format!("cannot open '{shown}': {err}")).on(&shown).hint("run it as root"))
+        }
+        Err((_, err)) => Err(Error::io(format!("cannot open '{shown}'"), &err).on(&shown)),
+    }
+}
+
+/// What `blkid` sees on the device itself.
+fn signatures(path: &Path) -> Result<Vec<Objection>> {
+    let missing = || Error::unsupported("'blkid' is missing: what is on a device cannot be told").hint("install util-linux");
+    let mut command = tools::command("blkid").ok_or_else(missing)?;
+    command.args(["-p", "-o", "export", "--"]).arg(path);
+    let output = command.output().map_err(|err| Error::io("cannot run 'blkid'", &err))?;
+    let shown = path.display().to_string();
+    match output.status.code() {
+        Some(0) => Ok(describe(&shown, &String::from_utf8_lossy(&output.stdout))),
+        // Nothing found, and nothing to complain about.
+        Some(2) if output.stderr.is_empty() => Ok(Vec::new()),
+        Some(8) => Ok(vec![Objection::forcible(format!("'{shown}' holds several signatures (see 'wipefs --no-act {shown}')"))]),
+        _ => {
+            let why = printable(String::from_utf8_lossy(&output.stderr).trim());
+            Err(Error::device(format!("cannot tell what is on '{shown}': {why}")).on(&shown))
+        }
+    }
+}
+
+/// Words for what `blkid -o export` printed.
+fn describe(shown: &str, export: &str) -> Vec<Objection> {
+    let value = |wanted: &str| {
+        let pairs = export.lines().filter_map(|line| line.split_once('='));
+        pairs.filter(|(key, _)| *key == wanted).map(|(_, value)| printable(&plain(value))).find(|value| !value.is_empty())
+    };
+    let mut found = Vec::new();
+    if let Some(kind) = value("TYPE") {
+        let noun = match value("USAGE").as_deref() {
+            Some("filesystem") => "filesystem",
+            Some("raid") => "member of a RAID or volume group",
+            Some("crypto") => "encrypted volume",
+            _ => "signature",
+        };
+        let label = value("LABEL").map(|label| format!(" labelled '{label}'")).unwrap_or_default();
+        found.push(format!("'{shown}' holds {} {kind} {noun}{label}", article(&kind)));
+    }
+    if let Some(kind) = value("PTTYPE") {
+        found.push(format!("'{shown}' has {} {kind} partition table", article(&kind)));
+    }
+    if found.is_empty() {
+        found.push(format!("'{shown}' holds something that 'blkid -p {shown}' recognises"));
+    }
+    found.into_iter().map(Objection::forcible).collect()
+}
+
+fn article(word: &str) -> &'static str {
+    if word.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I', 'O', 'L', 'x']) { "an" } else { "a" }
+}
+
+/// Takes back the escapes that protect a value from a shell.
+fn plain(value: &str) -> String {
+    let mut escaped = false;
+    let keep = |c: &char| {
+        escaped = *c == '\\' && !escaped;
+        !escaped
+    };
+    value.chars().filter(keep).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    fn texts(export: &str) -> Vec<String> {
+        describe("/dev/sdb", export).into_iter().inspect(|o| assert!(o.forcible)).map(|o| o.text).collect()
+    }
+
+    #[test]
+    fn signatures_are_named() {
+        let ext4 = "DEVNAME=/dev/sdb\nLABEL=my\\ data\nUUID=1\nVERSION=1.0\nBLOCK_SIZE=4096\nTYPE=ext4\nUSAGE=filesystem\n";
+        assert_eq!(texts(ext4), ["'/dev/sdb' holds an ext4 filesystem labelled 'my data'"]);
+        assert_eq!(texts("TYPE=LVM2_member\nUSAGE=raid\n"), ["'/dev/sdb' holds an LVM2_member member of a RAID or volume group"]);
+        assert_eq!(texts("DEVNAME=/dev/sdb\nPTUUID=1\nPTTYPE=gpt\n"), ["'/dev/sdb' has a gpt partition table"]);
+        assert_eq!(texts("TYPE=swap\nUSAGE=other\n"), ["'/dev/sdb' holds a swap signature"]);
+        assert_eq!(texts("").len(), 1);
+        assert_eq!(texts("LABEL=\u{1b}[2J\nTYPE=xfs\nUSAGE=filesystem\n"), ["'/dev/sdb' holds an xfs filesystem labelled '?[2J'"]);
+    }
+
+    /// `blkid` takes files, so a fresh filesystem can be looked at without a device.
+    #[test]
+    fn a_filesystem_in_a_file_is_found() {
+        let (Some(mkfs), Some(_)) = (tools::find("mkfs.ext4"), tools::find("blkid")) else { return };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(8 << 20).unwrap();
+        assert_eq!(signatures(file.path()).unwrap(), []);
+        let made = std::process::Command::new(mkfs).args(["-q", "-F", "-L", "two words"]).arg(file.path()).status().unwrap();
+        assert!(made.success());
+        let found = signatures(file.path()).unwrap();
+        assert!(found[0].text.ends_with("holds an ext4 filesystem labelled 'two words'"), "{found:?}");
+        let whole = super::super::media::Piece { path: file.path().to_owned(), start: Sectors::ZERO, length: Sectors::mib(8) };
+        super::super::media::wipe_signatures(&[whole]).unwrap();
+        assert_eq!(signatures(file.path()).unwrap(), []);
+    }
+
+    #[test]
+    fn only_block_devices_are_inspected() {
+        assert_eq!(inspect(Path::new("/dev/null")).unwrap_err().kind(), Kind::Usage);
+        assert_eq!(inspect(Path::new("/etc/passwd")).unwrap_err().kind(), Kind::Usage);
+        assert_eq!(inspect(Path::new("/dev/nonexistent")).unwrap_err().kind(), Kind::NotFound);
+    }
+
+    #[test]
+    fn a_small_device_with_huge_sectors_is_unusable() {
+        let device = Inspection {
+            path: PathBuf::from("/dev/sdb"),
+            dev: DevNo { major: 8, minor: 16 },
+            size: Sectors::MIB,
+            logical_block: 16384,
+            found: Vec::new(),
+        };
+        let objections = device.objections(Sectors::mib(8));
+        assert_eq!(objections.len(), 2);
+        assert!(objections.iter().all(|objection| !objection.forcible));
+        assert!(objections[0].text.contains("too small: 1m where at least 8m"), "{objections:?}");
+    }
+}

@@ -1,0 +1,458 @@
+//! Our own dm ioctls: the verbs that a window is made of, and those that the `devicemapper` crate would wait in.
+//!
+//! A request is a header template that is copied into a prebuilt buffer and handed to the kernel: once a device is armed,
+//! nothing here allocates, opens, logs or waits for another process. That crate's resume takes a semaphore each time and, when
+//! none is left, fails with the device still suspended; ours are counted on a cookie that was taken beforehand (see `cookie`).
+
+use super::cookie::{Cookies, EventFlags};
+use super::wire::{self, Sync};
+use super::{ArmedDevice, Errno, SuspendMode};
+use crate::error::{Error, Result};
+use crate::model::DevNo;
+use devicemapper_sys as dmi;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+/// The node of the driver.
+pub(super) const CONTROL: &str = "/dev/mapper/control";
+
+/// A verb of the driver, with what it needs to be known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    /// Every device.
+    List,
+    /// Removes a device.
+    Remove,
+    /// Renames a device; the new name is the data.
+    Rename,
+    /// Suspends or resumes, as the flags say.
+    Suspend,
+    /// The header alone.
+    Info,
+    /// Forgets the inactive table.
+    Clear,
+    /// Table or status lines, as the flags say.
+    Status,
+}
+
+impl Verb {
+    fn number(self) -> u32 {
+        match self {
+            Verb::List => dmi::DM_LIST_DEVICES_CMD,
+            Verb::Remove => dmi::DM_DEV_REMOVE_CMD,
+            Verb::Rename => dmi::DM_DEV_RENAME_CMD,
+            Verb::Suspend => dmi::DM_DEV_SUSPEND_CMD,
+            Verb::Info => dmi::DM_DEV_STATUS_CMD,
+            Verb::Clear => dmi::DM_TABLE_CLEAR_CMD,
+            Verb::Status => dmi::DM_TABLE_STATUS_CMD,
+        }
+    }
+
+    fn request(self) -> libc::Ioctl {
+        nix::request_code_readwrite!(dmi::DM_IOCTL, self.number(), size_of::<dmi::dm_ioctl>())
+    }
+}
+
+/// Which device a request is about.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Subject<'a> {
+    /// None.
+    Driver,
+    /// The one with this UUID.
+    Uuid(&'a str),
+    /// The one with this name.
+    Name(&'a str),
+    /// The one with this number, as the kernel encodes it.
+    Dev(u64),
+}
+
+/// A header, to be copied into a buffer for every call: the kernel overwrites it with its answer.
+#[derive(Clone, Copy)]
+pub(super) struct Header(dmi::dm_ioctl);
+
+impl Header {
+    /// A request about this subject. Any kernel with the version 4 interface takes it.
+    pub(super) fn new(subject: Subject<'_>, flags: u32) -> std::result::Result<Header, Errno> {
+        let mut raw = dmi::dm_ioctl { version: [dmi::DM_VERSION_MAJOR, 0, 0], flags, ..Default::default() };
+        match subject {
+            Subject::Driver => {}
+            Subject::Uuid(uuid) => fill(&mut raw.uuid, uuid)?,
+            Subject::Name(name) => fill(&mut raw.name, name)?,
+            Subject::Dev(dev) => raw.dev = dev,
+        }
+        Ok(Header(raw))
+    }
+
+    /// The same with other flags.
+    fn with_flags(mut self, flags: u32) -> Header {
+        self.0.flags = flags;
+        self
+    }
+
+    /// The same with the cookie of the event that the verb causes.
+    fn with_event(mut self, event: u32) -> Header {
+        self.0.event_nr = event;
+        self
+    }
+}
+
+/// Puts text into a C array, which is zero and stays terminated. Refuses what does not fit or is empty.
+fn fill(array: &mut [libc::c_char], text: &str) -> std::result::Result<(), Errno> {
+    if text.is_empty() || text.len() >= array.len() || text.contains('\0') {
+        return Err(Errno(libc::EINVAL));
+    }
+    for (place, byte) in array.iter_mut().zip(text.bytes()) {
+        *place = libc::c_char::from_ne_bytes([byte]);
+    }
+    Ok(())
+}
+
+/// Text in a C array of an answer, with anything that is not text replaced.
+fn text(array: &[libc::c_char]) -> String {
+    let bytes: Vec<u8> = array.iter().map(|c| c.to_ne_bytes()[0]).take_while(|byte| *byte != 0).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The driver's control node.
+#[derive(Debug)]
+pub(super) struct Control(File);
+
+impl Control {
+    /// Opens it, and loads the driver when it is not there yet.
+    pub(super) fn open() -> Result<Control> {
+        let open = || File::open(CONTROL);
+        let loaded = |_| {
+            super::tools::load_module("dm-mod");
+            open()
+        };
+        open().or_else(loaded).map(Control).map_err(|err| match err.raw_os_error() {
+            Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) => {
+                Error::unsupported("this kernel has no device-mapper: 'dm-mod' is neither built in nor loadable")
+                    .on(CONTROL)
+                    .hint("try 'modprobe dm-mod'")
+            }
+            Some(libc::EACCES | libc::EPERM) => {
+                Error::failed(format!("cannot open '{CONTROL}': permission denied")).on(CONTROL).hint("run it as root")
+            }
+            _ => Error::io(format!("cannot open '{CONTROL}'"), &err).on(CONTROL),
+        })
+    }
+}
+
+/// A request and its answer: a header and room for data, aligned as the header needs it.
+pub(super) struct Buffer(Box<[u64]>);
+
+/// Size of a header in bytes; data follows it.
+const HEADER: usize = size_of::<dmi::dm_ioctl>();
+
+impl Buffer {
+    /// Room for so many bytes of data. Every page of it is written to now, so that using it later does not need memory.
+    pub(super) fn with_room(data: usize) -> Buffer {
+        let mut words = vec![u64::MAX; (HEADER + data).div_ceil(size_of::<u64>())].into_boxed_slice();
+        words.fill(0);
+        Buffer(std::hint::black_box(words))
+    }
+
+    fn len(&self) -> usize {
+        size_of_val(&*self.0)
+    }
+
+    /// The header as it stands now, that is the kernel's answer after a call.
+    fn header(&self) -> dmi::dm_ioctl {
+        // SAFETY: the buffer is at least a header long and aligned for u64, as the header is, which is plain old data.
+        unsafe { self.0.as_ptr().cast::<dmi::dm_ioctl>().read() }
+    }
+
+    fn set_header(&mut self, header: dmi::dm_ioctl) {
+        // SAFETY: as for reading; the buffer is ours alone.
+        unsafe { self.0.as_mut_ptr().cast::<dmi::dm_ioctl>().write(header) }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: any initialised memory may be looked at as bytes; pointer and length are those of the slice.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast::<u8>(), self.len()) }
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as for reading, and any bytes make valid u64s; the buffer is borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast::<u8>(), self.len()) }
+    }
+
+    /// Puts data behind the header; what does not fit is refused.
+    fn set_data(&mut self, data: &[u8]) -> std::result::Result<(), Errno> {
+        let room = self.bytes_mut().get_mut(HEADER..).ok_or(Errno(libc::EINVAL))?;
+        if data.len() >= room.len() {
+            return Err(Errno(libc::E2BIG));
+        }
+        room[..data.len()].copy_from_slice(data);
+        room[data.len()..].fill(0);
+        Ok(())
+    }
+
+    /// The data of the answer.
+    fn data(&self) -> &[u8] {
+        let header = self.header();
+        let (start, end) = (header.data_start as usize, (header.data_size as usize).min(self.len()));
+        self.bytes().get(start..end).unwrap_or_default()
+    }
+
+    fn flags(&self) -> u32 {
+        self.header().flags
+    }
+
+    /// Asks the driver. A signal only delays it: what was interrupted has changed nothing (the kernel undoes a suspend that
+    /// was interrupted, and keeps the tables when a resume was), so it is asked again.
+    fn call(&mut self, control: &Control, verb: Verb, header: &Header) -> std::result::Result<(), Errno> {
+        let length = u32::try_from(self.len()).map_err(|_| Errno(libc::E2BIG))?;
+        loop {
+            self.set_header(dmi::dm_ioctl { data_size: length, data_start: HEADER as u32, ..header.0 });
+            // SAFETY: the descriptor is open; the buffer is a header and data of the length that the header states, and the
+            // kernel reads and writes within that length only.
+            let done = unsafe { libc::ioctl(control.0.as_raw_fd(), verb.request(), self.0.as_mut_ptr()) };
+            match (done, last_errno()) {
+                (0.., _) => return Ok(()),
+                (_, libc::EINTR) => {}
+                (_, errno) => return Err(Errno(errno)),
+            }
+        }
+    }
+
+    /// Asks the driver with a buffer that grows until the answer fits.
+    pub(super) fn call_growing(&mut self, control: &Control, verb: Verb, header: &Header) -> std::result::Result<(), Errno> {
+        loop {
+            self.bytes_mut().fill(0);
+            self.call(control, verb, header)?;
+            if self.flags() & dmi::DM_BUFFER_FULL_FLAG == 0 {
+                return Ok(());
+            }
+            let room = self.len().checked_mul(2).filter(|room| *room <= LARGEST).ok_or(Errno(libc::E2BIG))?;
+            *self = Buffer::with_room(room);
+        }
+    }
+}
+
+/// No answer is larger: 100,000 devices with the longest names and UUIDs take about 30 MiB.
+const LARGEST: usize = 256 << 20;
+
+fn last_errno() -> i32 {
+    std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+}
+
+/// What the header of an answer says about a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Info {
+    /// Its name.
+    pub name: String,
+    /// Its UUID, empty when it has none.
+    pub uuid: String,
+    /// Its number.
+    pub dev: DevNo,
+    /// Its openers.
+    pub open_count: u32,
+    /// Whether it is suspended.
+    pub suspended: bool,
+    /// Whether it has a live table.
+    pub has_live: bool,
+    /// Whether it has an inactive table.
+    pub has_inactive: bool,
+}
+
+/// Devices and their tables, asked with one buffer that is used again.
+pub(super) struct Queries {
+    control: Arc<Control>,
+    buffer: Buffer,
+}
+
+impl Queries {
+    pub(super) fn new(control: Arc<Control>) -> Queries {
+        Queries { control, buffer: Buffer::with_room(16 << 10) }
+    }
+
+    /// Every device on this machine.
+    pub(super) fn list(&mut self) -> std::result::Result<Vec<wire::Listed>, Errno> {
+        let header = Header::new(Subject::Driver, dmi::DM_UUID_FLAG)?;
+        self.buffer.call_growing(&self.control, Verb::List, &header)?;
+        wire::listed(self.buffer.data()).ok_or(Errno(libc::EBADMSG))
+    }
+
+    /// The header of one device.
+    pub(super) fn info(&mut self, subject: Subject<'_>) -> std::result::Result<Info, Errno> {
+        self.buffer.call(&self.control, Verb::Info, &Header::new(subject, 0)?)?;
+        Ok(self.answer())
+    }
+
+    /// The header and the live table of one device.
+    pub(super) fn table(&mut self, subject: Subject<'_>) -> std::result::Result<(Info, Lines), Errno> {
+        self.lines(subject, dmi::DM_STATUS_TABLE_FLAG)
+    }
+
+    /// The status of one device. Never to be asked of a device with an `era` target: suspended, it would not answer (K7).
+    pub(super) fn status(&mut self, subject: Subject<'_>) -> std::result::Result<Lines, Errno> {
+        Ok(self.lines(subject, dmi::DM_NOFLUSH_FLAG)?.1)
+    }
+
+    fn lines(&mut self, subject: Subject<'_>, flags: u32) -> std::result::Result<(Info, Lines), Errno> {
+        self.buffer.call_growing(&self.control, Verb::Status, &Header::new(subject, flags)?)?;
+        let count = self.buffer.header().target_count;
+        let lines = wire::target_lines(self.buffer.data(), count).ok_or(Errno(libc::EBADMSG))?;
+        Ok((self.answer(), lines))
+    }
+
+    fn answer(&self) -> Info {
+        let header = self.buffer.header();
+        let has = |flag| header.flags & flag != 0;
+        Info {
+            name: text(&header.name),
+            uuid: text(&header.uuid),
+            dev: devno(header.dev),
+            open_count: u32::try_from(header.open_count).unwrap_or(0),
+            suspended: has(dmi::DM_SUSPEND_FLAG),
+            has_live: has(dmi::DM_ACTIVE_PRESENT_FLAG),
+            has_inactive: has(dmi::DM_INACTIVE_PRESENT_FLAG),
+        }
+    }
+}
+
+type Lines = Vec<crate::plan::world::TargetLine>;
+
+/// The kernel's encoding of a device number (`new_encode_dev`: 12 bits of major within 20 of minor).
+fn devno(dev: u64) -> DevNo {
+    let dev = dev as u32;
+    DevNo { major: (dev >> 8) & 0xfff, minor: (dev & 0xff) | ((dev >> 12) & 0xf_ff00) }
+}
+
+/// Does a verb that causes an event for udev, which is counted on the cookie.
+pub(super) fn with_event(
+    control: &Control,
+    cookies: &Cookies,
+    buffer: &mut Buffer,
+    verb: Verb,
+    header: &Header,
+    flags: EventFlags,
+) -> std::result::Result<(), Errno> {
+    let event = cookies.begin(flags);
+    let done = buffer.call(control, verb, &header.with_event(event.number()));
+    let generated = done.is_ok() && buffer.flags() & dmi::DM_UEVENT_GENERATED_FLAG != 0;
+    cookies.end(event, generated);
+    done
+}
+
+/// Renames a device. The kernel finds it by its name only.
+pub(super) fn rename(control: &Control, cookies: &Cookies, from: &str, to: &str, flags: EventFlags) -> std::result::Result<(), Errno> {
+    let mut buffer = Buffer::with_room(256);
+    let mut with_name = Header::new(Subject::Name(from), 0)?;
+    fill(&mut [0; dmi::DM_NAME_LEN as usize], to)?;
+    buffer.set_data(to.as_bytes())?;
+    with_name.0.target_count = 0;
+    with_event(control, cookies, &mut buffer, Verb::Rename, &with_name, flags)
+}
+
+/// The flags of a suspend.
+pub(super) fn suspend_flags(mode: SuspendMode) -> u32 {
+    match mode {
+        SuspendMode::Freeze => dmi::DM_SUSPEND_FLAG,
+        SuspendMode::Flush => dmi::DM_SUSPEND_FLAG | dmi::DM_SKIP_LOCKFS_FLAG,
+        SuspendMode::NoFlush => dmi::DM_SUSPEND_FLAG | dmi::DM_SKIP_LOCKFS_FLAG | dmi::DM_NOFLUSH_FLAG,
+    }
+}
+
+/// A device that is ready for a window. Its requests are encoded, its buffers touched, its control node open.
+pub struct ArmedDm {
+    control: Arc<Control>,
+    cookies: Arc<Cookies>,
+    resume_event: EventFlags,
+    header: Header,
+    small: Buffer,
+    status: Buffer,
+}
+
+/// The least room for a status.
+const STATUS_ROOM: usize = 64 << 10;
+
+impl ArmedDm {
+    /// Prepares a device. Its status is asked once only when it is a mirror: `asks_status` says so (K7).
+    pub(super) fn new(
+        control: Arc<Control>,
+        cookies: Arc<Cookies>,
+        uuid: &str,
+        resume_event: EventFlags,
+        asks_status: bool,
+    ) -> std::result::Result<ArmedDm, Errno> {
+        let header = Header::new(Subject::Uuid(uuid), 0)?;
+        let mut status = Buffer::with_room(STATUS_ROOM);
+        if asks_status {
+            status.call_growing(&control, Verb::Status, &header.with_flags(dmi::DM_NOFLUSH_FLAG))?;
+        }
+        Ok(ArmedDm { control, cookies, resume_event, header, small: Buffer::with_room(0), status })
+    }
+}
+
+impl ArmedDevice for ArmedDm {
+    fn suspend(&mut self, mode: SuspendMode) -> std::result::Result<(), Errno> {
+        self.small.call(&self.control, Verb::Suspend, &self.header.with_flags(suspend_flags(mode)))
+    }
+
+    fn in_sync(&mut self) -> std::result::Result<bool, Errno> {
+        self.status.call(&self.control, Verb::Status, &self.header.with_flags(dmi::DM_NOFLUSH_FLAG))?;
+        if self.status.flags() & dmi::DM_BUFFER_FULL_FLAG != 0 {
+            return Err(Errno(libc::EMSGSIZE));
+        }
+        match wire::sync_state(self.status.data(), self.status.header().target_count) {
+            Sync::InSync => Ok(true),
+            Sync::NotInSync => Ok(false),
+            Sync::NotAMirror => Err(Errno(libc::EINVAL)),
+            Sync::Malformed => Err(Errno(libc::EBADMSG)),
+        }
+    }
+
+    fn clear(&mut self) -> std::result::Result<(), Errno> {
+        self.small.call(&self.control, Verb::Clear, &self.header)
+    }
+
+    fn resume(&mut self) -> std::result::Result<(), Errno> {
+        with_event(&self.control, &self.cookies, &mut self.small, Verb::Suspend, &self.header, self.resume_event)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_hold_names_and_refuse_what_does_not_fit() {
+        let header = Header::new(Subject::Name("g-v"), 0).unwrap();
+        assert_eq!(text(&header.0.name), "g-v");
+        assert_eq!(text(&header.0.uuid), "");
+        assert!(Header::new(Subject::Name(&"n".repeat(127)), 0).is_ok());
+        for bad in ["", &"n".repeat(128), "a\0b"] {
+            assert_eq!(Header::new(Subject::Name(bad), 0).err(), Some(Errno(libc::EINVAL)), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn suspend_modes_are_the_documented_flags() {
+        assert_eq!(suspend_flags(SuspendMode::Freeze), 0x2);
+        assert_eq!(suspend_flags(SuspendMode::Flush), 0x402);
+        assert_eq!(suspend_flags(SuspendMode::NoFlush), 0xc02);
+    }
+
+    #[test]
+    fn device_numbers_are_the_kernels() {
+        assert_eq!(devno(0xfd03), DevNo { major: 253, minor: 3 });
+        assert_eq!(devno(0x0010_fd03), DevNo { major: 253, minor: 0x103 });
+        assert_eq!(devno(0xfff0_08ff), DevNo { major: 8, minor: 0xf_ffff });
+    }
+
+    #[test]
+    fn an_answer_longer_than_the_buffer_is_cut() {
+        let mut buffer = Buffer::with_room(64);
+        buffer.set_data(b"name").unwrap();
+        buffer.set_header(dmi::dm_ioctl { data_start: HEADER as u32, data_size: u32::MAX, ..Default::default() });
+        assert_eq!(buffer.data().len(), 64);
+        buffer.set_header(dmi::dm_ioctl { data_start: u32::MAX, data_size: 4, ..Default::default() });
+        assert!(buffer.data().is_empty());
+        assert_eq!(buffer.set_data(&[1; 64]), Err(Errno(libc::E2BIG)));
+    }
+}

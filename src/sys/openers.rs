@@ -1,0 +1,111 @@
+//! Who has a block device open, in words: mounts, swap, other devices, loop devices, processes.
+//!
+//! Best effort and bounded: it explains a refusal of the kernel and never decides anything.
+
+use super::nodes::{devno, leads_to};
+use super::sysfs::{self, Block, printable};
+use crate::model::DevNo;
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// At most so many answers, and no search longer than this.
+const LIMITS: (usize, Duration) = (12, Duration::from_secs(2));
+
+/// Who has this device open. Empty when nobody could be found, which does not mean that nobody has.
+pub fn openers(dev: DevNo) -> Vec<String> {
+    let mut found = standing(dev);
+    let until = Instant::now() + LIMITS.1;
+    found.extend(foreign_mounts(dev, until));
+    found.extend(processes(dev, until));
+    found.truncate(LIMITS.0);
+    found
+}
+
+/// Whether it is used by something that does not go by itself, unlike a probe of udev's.
+pub(super) fn holds_for_long(dev: DevNo) -> bool {
+    !standing(dev).is_empty()
+}
+
+/// Mounts of this mount namespace, swap, devices made of it and loop devices on it.
+fn standing(dev: DevNo) -> Vec<String> {
+    let mounts = sysfs::mounts("self").into_iter().filter(|mount| mount.is_on(dev));
+    let mut found: Vec<String> = mounts.map(|mount| format!("mounted on '{}'", printable(&mount.point))).collect();
+    found.extend(sysfs::swaps().iter().filter(|path| leads_to(path, dev)).map(|_| "used as swap".to_owned()));
+    let holders = Block::numbered(dev).map(|block| block.holders()).unwrap_or_default();
+    found.extend(
+        holders.iter().map(|name| format!("used by device {}", Block::named(name).map_or_else(|| format!("'{name}'"), |b| b.title()))),
+    );
+    found.extend(loops(dev));
+    found
+}
+
+/// Loop devices on it: no holder and no process shows them.
+fn loops(dev: DevNo) -> Vec<String> {
+    let on_it = |block: &Block| block.attribute("loop/backing_file").is_some_and(|file| leads_to(Path::new(&file), dev));
+    let loops = Block::all().unwrap_or_default().into_iter().filter(|block| block.name.starts_with("loop"));
+    loops.filter(on_it).map(|block| format!("used by loop device '{}'", block.name)).collect()
+}
+
+/// Mounts that only other mount namespaces see: containers, and services with a private `/tmp`.
+fn foreign_mounts(dev: DevNo, until: Instant) -> Vec<String> {
+    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+    let mut seen: BTreeSet<_> = namespace("self").into_iter().collect();
+    let mut found = Vec::new();
+    for pid in pids() {
+        let fresh = namespace(&pid).is_some_and(|namespace| seen.insert(namespace));
+        if fresh && let Some(mount) = sysfs::mounts(&pid).into_iter().find(|mount| mount.is_on(dev)) {
+            found.push(format!("mounted on '{}' for process {pid} ({})", printable(&mount.point), command(&pid)));
+        }
+        if Instant::now() > until || found.len() >= LIMITS.0 {
+            break;
+        }
+    }
+    found
+}
+
+/// Processes with a descriptor on it, this one excepted.
+fn processes(dev: DevNo, until: Instant) -> Vec<String> {
+    let own = std::process::id().to_string();
+    let mut found = Vec::new();
+    for pid in pids().into_iter().filter(|pid| *pid != own) {
+        if has_open(&pid, dev) {
+            found.push(format!("open in process {pid} ({})", command(&pid)));
+        }
+        if Instant::now() > until || found.len() >= LIMITS.0 {
+            break;
+        }
+    }
+    found
+}
+
+fn has_open(pid: &str, dev: DevNo) -> bool {
+    fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten().any(|entry| {
+        // Only what is called a device is looked at: to look at a file on a dead server would wait for the server.
+        let called_device = fs::read_link(entry.path()).is_ok_and(|target| target.starts_with("/dev/"));
+        called_device && fs::metadata(entry.path()).is_ok_and(|m| m.file_type().is_block_device() && devno(m.rdev()) == dev)
+    })
+}
+
+fn pids() -> Vec<String> {
+    let names = fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| name.bytes().all(|b| b.is_ascii_digit())).collect()
+}
+
+fn command(pid: &str) -> String {
+    printable(fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_has_a_device_that_does_not_exist() {
+        let nothing = DevNo { major: 4000, minor: 1_000_000 };
+        assert_eq!(openers(nothing), Vec::<String>::new());
+        assert!(!holds_for_long(nothing));
+    }
+}

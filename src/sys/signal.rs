@@ -1,0 +1,43 @@
+//! Ctrl-C and its relatives while something is waited for: noted, so that the wait can end with a word of what goes on.
+
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static ARRIVED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn note(_signal: libc::c_int) {
+    ARRIVED.store(true, Ordering::Relaxed);
+}
+
+/// While this lives SIGINT, SIGTERM and SIGHUP are noted instead of ending the process.
+#[derive(Debug)]
+pub struct Interrupts(Vec<(Signal, SigAction)>);
+
+impl Interrupts {
+    /// Begins to note them.
+    #[must_use]
+    pub fn catch() -> Interrupts {
+        ARRIVED.store(false, Ordering::Relaxed);
+        // No SA_RESTART: a wait is to be cut short.
+        let noted = SigAction::new(SigHandler::Handler(note), SaFlags::empty(), SigSet::empty());
+        let set = |signal| {
+            // SAFETY: the handler does nothing but store to an atomic, which is safe in a signal handler.
+            unsafe { sigaction(signal, &noted) }.ok().map(|before| (signal, before))
+        };
+        Interrupts([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().filter_map(set).collect())
+    }
+
+    /// Whether one has arrived.
+    pub fn arrived(&self) -> bool {
+        ARRIVED.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Interrupts {
+    fn drop(&mut self) {
+        for (signal, before) in &self.0 {
+            // SAFETY: puts back the action that was there before.
+            let _ = unsafe { sigaction(*signal, before) };
+        }
+    }
+}

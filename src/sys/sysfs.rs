@@ -1,0 +1,252 @@
+//! Block devices as `/sys` shows them, and the places that say who uses them. Reading only, no device is opened.
+
+use crate::model::{DevNo, Sectors};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// All block devices, partitions included, by kernel name.
+pub(super) const BLOCK: &str = "/sys/class/block";
+
+/// A block device in `/sys`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Block {
+    /// The kernel's name, such as `sdb1` (a `/` in it is `!` here).
+    pub name: String,
+    directory: PathBuf,
+}
+
+impl Block {
+    /// The device with this name; `None` when there is none.
+    pub(super) fn named(name: &str) -> Option<Block> {
+        Self::named_in(Path::new(BLOCK), name)
+    }
+
+    fn named_in(root: &Path, name: &str) -> Option<Block> {
+        let plain = !name.is_empty() && !name.contains('/') && name != "." && name != "..";
+        let block = Block { name: name.to_owned(), directory: root.join(name) };
+        (plain && block.directory.exists()).then_some(block)
+    }
+
+    /// The device with this number.
+    pub(super) fn numbered(dev: DevNo) -> Option<Block> {
+        let directory = fs::canonicalize(format!("/sys/dev/block/{dev}")).ok()?;
+        Self::named(directory.file_name()?.to_str()?)
+    }
+
+    /// Every device. Fails where there is no `/sys`.
+    pub(super) fn all() -> io::Result<Vec<Block>> {
+        fs::read_dir(BLOCK)?;
+        Ok(entries(Path::new(BLOCK)).into_iter().filter_map(|name| Self::named(&name)).collect())
+    }
+
+    /// An attribute without the line's end; `None` when there is none.
+    pub(super) fn attribute(&self, name: &str) -> Option<String> {
+        Some(fs::read_to_string(self.directory.join(name)).ok()?.trim_end().to_owned())
+    }
+
+    /// An attribute that is a number.
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
+        self.attribute(name)?.parse().ok()
+    }
+
+    /// Its number.
+    pub(super) fn dev(&self) -> Option<DevNo> {
+        crate::table::status::parse_devno(&self.attribute("dev")?)
+    }
+
+    /// Its size. `/sys` counts in sectors of 512 bytes whatever the disk's are.
+    pub(super) fn size(&self) -> Sectors {
+        self.number("size").and_then(Sectors::new).unwrap_or_default()
+    }
+
+    /// The logical block size in bytes; a partition has its disk's.
+    pub(super) fn logical_block(&self) -> u32 {
+        let read = |path: &str| self.number(path).and_then(|bytes| u32::try_from(bytes).ok());
+        read("queue/logical_block_size").or_else(|| self.disk()?.logical_block().into()).unwrap_or(512)
+    }
+
+    /// The disk that it is a partition of.
+    pub(super) fn disk(&self) -> Option<Block> {
+        self.directory.join("partition").exists().then_some(())?;
+        let directory = fs::canonicalize(&self.directory).ok()?;
+        Self::named(directory.parent()?.file_name()?.to_str()?)
+    }
+
+    /// Its partitions.
+    pub(super) fn partitions(&self) -> Vec<Block> {
+        let is_partition = |name: &String| self.directory.join(name).join("partition").exists();
+        entries(&self.directory).into_iter().filter(is_partition).filter_map(|name| Self::named(&name)).collect()
+    }
+
+    /// The names of the devices that are made of it.
+    pub(super) fn holders(&self) -> Vec<String> {
+        entries(&self.directory.join("holders"))
+    }
+
+    /// The names of the devices that it is made of.
+    pub(super) fn slaves(&self) -> Vec<String> {
+        entries(&self.directory.join("slaves"))
+    }
+
+    /// Its dm UUID; `None` when it is not a dm device.
+    pub(super) fn dm_uuid(&self) -> Option<String> {
+        self.attribute("dm/uuid")
+    }
+
+    /// Whether it is a dm device that is suspended: reading it would wait for its resume, unkillably.
+    pub(super) fn is_suspended(&self) -> bool {
+        self.attribute("dm/suspended").is_some_and(|flag| flag == "1")
+    }
+
+    /// How people call it: its dm name with the kernel's, or the kernel's alone.
+    pub(super) fn title(&self) -> String {
+        match self.attribute("dm/name") {
+            Some(name) => format!("'{}' ({})", printable(&name), self.name),
+            None => format!("'{}'", self.name.replace('!', "/")),
+        }
+    }
+
+    /// Where it is: `/dev/mapper/NAME` for a dm device that has that link, else the kernel's own node. `None` when neither is it.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        let (dev, number) = (Path::new(super::nodes::DEV), self.dev()?);
+        let mapped = self.attribute("dm/name").and_then(|name| super::nodes::path_of(dev, &name));
+        mapped.into_iter().chain([dev.join(self.name.replace('!', "/"))]).find(|path| super::nodes::leads_to(path, number))
+    }
+}
+
+/// The names in a directory, in order; nothing when there is no such directory.
+fn entries(directory: &Path) -> Vec<String> {
+    let read = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut names: Vec<String> = read.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+/// Text that came from elsewhere, fit for one line of a terminal.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().take(200).map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// A mounted filesystem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mount {
+    /// Its device number; of major 0 when the filesystem has several devices of its own (btrfs).
+    pub dev: Option<DevNo>,
+    /// What was mounted.
+    pub source: PathBuf,
+    /// Where.
+    pub point: String,
+}
+
+impl Mount {
+    /// Whether it is on this device.
+    pub(super) fn is_on(&self, dev: DevNo) -> bool {
+        self.dev == Some(dev)
+            || (self.dev.is_none_or(|number| number.major == 0)
+                && self.source.starts_with("/dev/")
+                && super::nodes::leads_to(&self.source, dev))
+    }
+}
+
+/// The mounts that a process sees (`self`, or a process number).
+pub(super) fn mounts(process: &str) -> Vec<Mount> {
+    parse_mounts(&fs::read_to_string(format!("/proc/{process}/mountinfo")).unwrap_or_default())
+}
+
+/// Lines like `36 35 98:0 /root /mnt rw,noatime shared:1 - ext3 /dev/root rw`; the fields before the `-` vary in number.
+fn parse_mounts(text: &str) -> Vec<Mount> {
+    let parse = |line: &str| {
+        let (place, filesystem) = line.split_once(" - ")?;
+        let mut place = place.split(' ').skip(2);
+        let dev = crate::table::status::parse_devno(place.next()?);
+        let point = unescape(place.nth(1)?);
+        let source = PathBuf::from(unescape(filesystem.split(' ').nth(1)?));
+        Some(Mount { dev, source, point })
+    };
+    text.lines().filter_map(parse).collect()
+}
+
+/// The devices and files that are swapped to.
+pub(super) fn swaps() -> Vec<PathBuf> {
+    parse_swaps(&fs::read_to_string("/proc/swaps").unwrap_or_default())
+}
+
+fn parse_swaps(text: &str) -> Vec<PathBuf> {
+    text.lines().skip(1).filter_map(|line| line.split_ascii_whitespace().next()).map(|word| PathBuf::from(unescape(word))).collect()
+}
+
+/// Undoes the kernel's octal escapes (`\040` for a blank).
+fn unescape(word: &str) -> String {
+    let (mut plain, bytes, mut at) = (Vec::with_capacity(word.len()), word.as_bytes(), 0);
+    while let Some(byte) = bytes.get(at) {
+        let digits = bytes.get(at + 1..at + 4).filter(|digits| *byte == b'\\' && digits.iter().all(|d| (b'0'..=b'7').contains(d)));
+        let code = digits.map(|digits| digits.iter().fold(0u32, |sum, digit| sum * 8 + u32::from(digit - b'0')));
+        match code.and_then(|code| u8::try_from(code).ok()) {
+            Some(code) => (plain.push(code), at += 4),
+            None => (plain.push(*byte), at += 1),
+        };
+    }
+    String::from_utf8_lossy(&plain).into_owned()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_are_read_with_their_escapes() {
+        let text = "36 35 98:0 /mnt1 /mnt\\040two rw,noatime master:1 - ext3 /dev/root rw,errors=continue\n\
+                    37 35 0:45 / /btr rw shared:7 propagate_from:2 - btrfs /dev/sda\\0401 rw\nnonsense\n38 35 8:1 / - x\n";
+        let mounts = parse_mounts(text);
+        assert_eq!(mounts.len(), 2);
+        assert_eq!((mounts[0].dev, mounts[0].point.as_str()), (Some(DevNo { major: 98, minor: 0 }), "/mnt two"));
+        assert_eq!(mounts[1].source, Path::new("/dev/sda 1"));
+    }
+
+    #[test]
+    fn swaps_are_read() {
+        let text = "Filename\tType\tSize\tUsed\tPriority\n/dev/dm-1 partition 1 0 -2\n/swap\\040file file 1 0 -3\n";
+        assert_eq!(parse_swaps(text), [PathBuf::from("/dev/dm-1"), PathBuf::from("/swap file")]);
+        assert!(parse_swaps("").is_empty());
+    }
+
+    #[test]
+    fn escapes_that_are_none_stay() {
+        for (word, plain) in [("a\\134b", "a\\b"), ("\\0", "\\0"), ("\\999", "\\999"), ("\\777", "\\777"), ("x\\011", "x\t")] {
+            assert_eq!(unescape(word), plain);
+        }
+    }
+
+    #[test]
+    fn names_do_not_leave_the_directory() {
+        for bad in ["", ".", "..", "../..", "a/b"] {
+            assert_eq!(Block::named(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_device_in_sys_is_read() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("dm-3");
+        for sub in ["dm", "holders/dm-4", "slaves/sda", "queue"] {
+            fs::create_dir_all(directory.join(sub)).unwrap();
+        }
+        for (file, text) in [
+            ("dev", "253:3\n"),
+            ("size", "2048\n"),
+            ("dm/uuid", "LVM-x\n"),
+            ("dm/suspended", "1\n"),
+            ("dm/name", "vg\u{1b}lv\n"),
+            ("queue/logical_block_size", "4096\n"),
+        ] {
+            fs::write(directory.join(file), text).unwrap();
+        }
+        let block = Block::named_in(root.path(), "dm-3").unwrap();
+        assert_eq!((block.dev(), block.size(), block.logical_block()), (Some(DevNo { major: 253, minor: 3 }), Sectors::of(2048), 4096));
+        assert_eq!((block.holders(), block.slaves()), (vec!["dm-4".to_owned()], vec!["sda".to_owned()]));
+        assert!(block.is_suspended());
+        assert_eq!(block.title(), "'vg?lv' (dm-3)");
+    }
+}

@@ -1,0 +1,25 @@
+//! The few programs that we start, found where they belong and never through `PATH`.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// Where system programs live.
+const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// The program of this name, when it is installed.
+pub(super) fn find(name: &str) -> Option<PathBuf> {
+    DIRECTORIES.iter().map(|directory| PathBuf::from(directory).join(name)).find(|path| path.is_file())
+}
+
+/// A command for the program, with words in the C locale, nothing on stdin, and nothing of ours but the environment's paths.
+pub(super) fn command(name: &str) -> Option<Command> {
+    let mut command = Command::new(find(name)?);
+    command.env("LC_ALL", "C").stdin(Stdio::null());
+    Some(command)
+}
+
+/// Loads a kernel module; whether `modprobe` said that it is there now. Silent: who needs the module looks for what it brings.
+pub(super) fn load_module(module: &str) -> bool {
+    let run = |mut command: Command| command.args(["-q", "--", module]).stdout(Stdio::null()).stderr(Stdio::null()).status().ok();
+    command("modprobe").and_then(run).is_some_and(|status| status.success())
+}

@@ -1,0 +1,87 @@
+//! The dirty region log of dm's `disk` log type (kernel rule K6): how large it is and what is written into a new one.
+//!
+//! Layout, little endian: magic `0x4D695272`, version 2, number of regions; at sector 2 one bit a region, 1 = clean.
+
+use crate::model::Sectors;
+
+const MAGIC: u32 = 0x4D69_5272;
+const VERSION: u32 = 2;
+/// Where the bitmap starts.
+const BITMAP_AT: usize = 1024;
+/// The whole bitmap is written at every change, so it is kept this small by larger regions.
+const MAX_REGIONS: u64 = 65_536;
+/// Written whole blocks of this size, whatever the disk's own block is.
+const BLOCK: usize = 4096;
+
+/// The region size of the log of a volume of this size.
+pub fn region(size: Sectors) -> Sectors {
+    let needed = size.get().div_ceil(MAX_REGIONS).next_power_of_two();
+    let region = Sectors::new(needed).unwrap_or(super::SYNC_REGION).max(super::SYNC_REGION);
+    super::region_for(size, region)
+}
+
+/// How many regions there are.
+pub fn regions(size: Sectors, region: Sectors) -> u64 {
+    size.get().div_ceil(region.get().max(1))
+}
+
+/// How much space a log takes: whole MiB, which leaves room for the volume to grow.
+pub fn space(size: Sectors, region: Sectors) -> Sectors {
+    let needed = Sectors::from_bytes_floor((BITMAP_AT + bitmap_bytes(regions(size, region))) as u64).saturating_add(Sectors::of(1));
+    needed.round_up(Sectors::MIB)
+}
+
+/// A new log: all regions clean (the legs are equal) or all dirty (everything is copied).
+pub fn image(size: Sectors, region: Sectors, clean: bool) -> Vec<u8> {
+    let regions = regions(size, region);
+    let mut image = vec![0; (BITMAP_AT + bitmap_bytes(regions)).next_multiple_of(BLOCK)];
+    image[..4].copy_from_slice(&MAGIC.to_le_bytes());
+    image[4..8].copy_from_slice(&VERSION.to_le_bytes());
+    image[8..16].copy_from_slice(&regions.to_le_bytes());
+    if clean {
+        set_bits(&mut image[BITMAP_AT..], regions);
+    }
+    image
+}
+
+/// The kernel's bitmap is a whole number of longs.
+fn bitmap_bytes(regions: u64) -> usize {
+    usize::try_from(regions.div_ceil(64)).map_or(usize::MAX / 16, |longs| longs.saturating_mul(8))
+}
+
+fn set_bits(bitmap: &mut [u8], count: u64) {
+    for (n, byte) in bitmap.iter_mut().enumerate() {
+        let left = count.saturating_sub(n as u64 * 8).min(8);
+        *byte = (0xffu16 >> (8 - left)) as u8;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clean_log_has_exactly_one_bit_a_region() {
+        let size = Sectors::mib(21);
+        let image = image(size, region(size), true);
+        assert_eq!(&image[..16], &[0x72, 0x52, 0x69, 0x4d, 2, 0, 0, 0, 11, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(&image[1024..1028], &[0xff, 0x07, 0, 0]);
+        assert_eq!(image.len() % 4096, 0);
+    }
+
+    #[test]
+    fn a_dirty_log_has_no_bit() {
+        let size = Sectors::mib(64);
+        assert!(image(size, region(size), false)[1024..].iter().all(|b| *b == 0));
+    }
+
+    #[test]
+    fn the_bitmap_stays_small_for_large_volumes() {
+        for mib in [1u32, 100, 10_000, 1_000_000, 100_000_000] {
+            let size = Sectors::mib(mib);
+            let region = region(size);
+            assert!(region.get().is_power_of_two() && regions(size, region) <= MAX_REGIONS, "{mib}");
+            assert!(space(size, region).bytes() >= image(size, region, true).len() as u64);
+        }
+    }
+}

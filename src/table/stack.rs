@@ -1,0 +1,204 @@
+//! The stack of devices that a volume needs, as a function of nothing but its configuration.
+//!
+//! * One complete plex and nothing attaching: the volume is `linear` straight onto the disks.
+//! * Otherwise each plex is a hidden `linear` device. Complete plexes form mirrors from the bottom (dm-raid1 takes nine legs,
+//!   so more than nine need several levels); plexes being attached join in a level of their own on top (K3, K17).
+//! * Each level is `mirror(what is below, its legs…)`; the topmost is the volume itself, the others are hidden layers.
+
+use super::status::MAX_LEGS;
+use super::{DevRef, Initial, Line, LogKind, SYNC_REGION, Table, Target, log, region_for};
+use crate::error::{Error, Result};
+use crate::model::{DmName, DmUuid, Extent, Group, Name, Plex, Role, Sectors, Volume};
+
+/// How many mirror segments side by side a table gets while legs are filled (K4). Several lanes are one number away.
+pub const SYNC_LANES: u64 = 1;
+
+/// A device of a stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// What it is.
+    pub role: Role,
+    /// Its dm name.
+    pub name: DmName,
+    /// Its dm UUID.
+    pub uuid: DmUuid,
+    /// Its table.
+    pub table: Table,
+}
+
+/// The devices of a volume, from the bottom up; the last one is the volume.
+pub type Stack = Vec<Device>;
+
+/// One mirror level: what joins what is below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Level<'a> {
+    /// The plexes that are legs of it. The lowest level has nothing below; its first plex is what reads go to.
+    pub legs: Vec<&'a Plex>,
+    /// Whether the legs are being filled.
+    pub attaching: bool,
+}
+
+/// The mirror levels of a volume from the bottom up; empty when it needs none. Refuses a volume without a complete data plex.
+pub fn levels<'v>(volume: &'v Volume) -> Result<Vec<Level<'v>>> {
+    let (complete, attaching) = (volume.complete(), volume.attaching());
+    if !complete.iter().any(|p| !p.state.is_snapshot_leg()) {
+        return Err(Error::not_ready(format!("volume '{}' has no complete data plex", volume.name))
+            .hint("bring a disk back, or make a complete snapshot leg the data plex with 'breakoff plex convert --to active PLEX'"));
+    }
+    if complete.len() == 1 && attaching.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (first, further) = complete.split_at(complete.len().min(MAX_LEGS));
+    let mut levels = vec![Level { legs: first.to_vec(), attaching: false }];
+    let mut add = |plexes: &[&'v Plex], attaching: bool| {
+        levels.extend(plexes.chunks(MAX_LEGS - 1).map(|legs| Level { legs: legs.to_vec(), attaching }));
+    };
+    add(further, false);
+    add(&attaching, true);
+    Ok(levels)
+}
+
+/// The whole stack of a volume.
+pub fn stack(group: &Group, volume: &Volume) -> Result<Stack> {
+    let levels = levels(volume)?;
+    if levels.is_empty() {
+        let only = volume.complete()[0];
+        return Ok(vec![device(group, volume, Role::Volume, None, linear(group, &only.subdisks)?)?]);
+    }
+    let mut stack = Vec::new();
+    for plex in levels.iter().flat_map(|level| &level.legs) {
+        stack.push(device(group, volume, Role::Plex(plex.number), Some(&plex.name), linear(group, &plex.subdisks)?)?);
+    }
+    if let Some(log) = volume.log.as_ref().filter(|_| volume.complete().len() > 1) {
+        stack.push(device(group, volume, Role::Log, None, linear(group, &[log.extent])?)?);
+    }
+    stack.extend(mirrors(group, volume, &levels)?);
+    Ok(stack)
+}
+
+/// Each mirror device of a volume from the bottom up, with the plexes that are its legs behind what is below it.
+///
+/// The first leg of all but a lowest mirror is what lies below: a layer, or the only complete plex.
+pub fn mirror_roles(volume: &Volume) -> Result<Vec<(Role, Vec<LegOf>, bool)>> {
+    let levels = levels(volume)?;
+    let mut roles: Vec<(Role, Vec<LegOf>, bool)> = Vec::new();
+    let mut below: Vec<LegOf> = Vec::new();
+    for (at, level) in levels.iter().enumerate() {
+        let legs: Vec<LegOf> = below.drain(..).chain(level.legs.iter().map(|p| LegOf::Plex(p.number))).collect();
+        if legs.len() == 1 {
+            below = legs;
+            continue;
+        }
+        let role = level_role(at, levels.len());
+        below = vec![LegOf::Below(role.clone())];
+        roles.push((role, legs, level.attaching));
+    }
+    Ok(roles)
+}
+
+/// What a leg of a mirror is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LegOf {
+    /// A plex, by number.
+    Plex(u16),
+    /// Everything below: this layer.
+    Below(Role),
+}
+
+fn level_role(at: usize, levels: usize) -> Role {
+    if at + 1 == levels { Role::Volume } else { Role::Layer(u8::try_from(at + 1).unwrap_or(u8::MAX)) }
+}
+
+/// The mirror devices of the levels. The lowest level is none of its own when it has only one plex.
+fn mirrors(group: &Group, volume: &Volume, levels: &[Level<'_>]) -> Result<Stack> {
+    let mut devices = Stack::new();
+    let mut below: Option<DevRef> = None;
+    for (at, level) in levels.iter().enumerate() {
+        let legs: Vec<DevRef> = below.take().into_iter().chain(level.legs.iter().map(|p| DevRef::Device(Role::Plex(p.number)))).collect();
+        let role = level_role(at, levels.len());
+        if let [single] = legs.as_slice() {
+            below = Some(single.clone());
+            continue;
+        }
+        let table = mirror_table(volume, level, at == 0, &legs);
+        devices.push(device(group, volume, role.clone(), None, table)?);
+        below = Some(DevRef::Device(role));
+    }
+    Ok(devices)
+}
+
+fn mirror_table(volume: &Volume, level: &Level<'_>, lowest: bool, legs: &[DevRef]) -> Table {
+    if level.attaching {
+        return Table(lanes(volume.size, SYNC_LANES).into_iter().map(|(s, l)| core_line(s, l, Initial::Unknown, legs)).collect());
+    }
+    if let Some(log) = volume.log.as_ref().filter(|_| lowest) {
+        let kind = LogKind::Disk(Role::Log);
+        return Table(vec![mirror_line(Sectors::ZERO, volume.size, kind, region_for(volume.size, log.region), legs)]);
+    }
+    // What is known to be equal is a prefix (a grown volume's tail is not): two segments say exactly that.
+    let tail = volume.size.saturating_sub(volume.synced);
+    let parts = [(Sectors::ZERO, volume.synced, Initial::Equal), (volume.synced, tail, Initial::Unknown)];
+    Table(parts.into_iter().filter(|(_, length, _)| !length.is_zero()).map(|(s, l, i)| core_line(s, l, i, legs)).collect())
+}
+
+fn core_line(start: Sectors, length: Sectors, initial: Initial, legs: &[DevRef]) -> Line {
+    mirror_line(start, length, LogKind::Core(initial), region_for(length, SYNC_REGION), legs)
+}
+
+fn mirror_line(start: Sectors, length: Sectors, log: LogKind, region: Sectors, legs: &[DevRef]) -> Line {
+    let legs = legs.iter().map(|leg| (leg.clone(), start)).collect();
+    Line { start, length, target: Target::Mirror { log, region, legs } }
+}
+
+/// A length cut into so many pieces at region boundaries; fewer when it is too short.
+fn lanes(size: Sectors, count: u64) -> Vec<(Sectors, Sectors)> {
+    let region = region_for(size, SYNC_REGION);
+    let regions = log::regions(size, region);
+    let share = Sectors::new(regions.div_ceil(count.clamp(1, regions.max(1))).saturating_mul(region.get())).unwrap_or(size);
+    let mut pieces = Vec::new();
+    let mut at = Sectors::ZERO;
+    while at < size {
+        let length = share.min(size.saturating_sub(at));
+        pieces.push((at, length));
+        at = at.saturating_add(length);
+    }
+    pieces
+}
+
+/// Extents one behind the other, straight onto the disks.
+fn linear(group: &Group, extents: &[Extent]) -> Result<Table> {
+    let mut at = Sectors::ZERO;
+    let mut lines = Vec::new();
+    for extent in extents {
+        let disk =
+            group.disk(extent.disk).ok_or_else(|| Error::unsafe_(format!("disk {} is not in group '{}'", extent.disk, group.name)))?;
+        let offset = disk.data_start.saturating_add(extent.start);
+        lines.push(Line { start: at, length: extent.length, target: Target::Linear { on: DevRef::Disk(extent.disk), offset } });
+        at = at.saturating_add(extent.length);
+    }
+    Ok(Table(lines))
+}
+
+fn device(group: &Group, volume: &Volume, role: Role, plex: Option<&Name>, table: Table) -> Result<Device> {
+    let name = match role {
+        Role::Volume => DmName::volume(&group.name, &volume.name)?,
+        _ => DmName::inner(&group.name, &volume.name, volume.id, &role, plex),
+    };
+    Ok(Device { uuid: DmUuid::new(group.id, volume.id, &role), name, role, table })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_cover_everything_once_at_region_boundaries() {
+        for (mib, count) in [(1, 4), (8, 4), (9, 4), (100, 3), (7, 1)] {
+            let size = Sectors::mib(mib);
+            let pieces = lanes(size, count);
+            assert!(pieces.len() as u64 <= count);
+            assert_eq!(pieces.iter().map(|(_, l)| *l).sum::<Sectors>(), size);
+            assert!(pieces.iter().all(|(s, _)| s.get() % region_for(size, SYNC_REGION).get() == 0));
+        }
+    }
+}
