@@ -35,13 +35,19 @@ fn success(style: &Style, outcome: &Outcome, ui: &dyn Ui) -> Result<()> {
     if style.json {
         return output::result(&report::json::success(style.verb.as_deref(), outcome)?);
     }
-    if let Outcome::Done(report) = outcome {
-        report.notes.iter().for_each(|note| ui.note(note));
-        if style.quiet {
-            return Ok(());
-        }
+    match outcome {
+        Outcome::Done(report) => done(style, outcome, &report.notes, ui),
+        _ => output::result(&report::text::outcome(outcome, style.verbose)),
     }
-    output::result(&report::text::outcome(outcome, style.verbose))
+}
+
+/// A change that went well is no news to somebody who asked for quiet.
+fn done(style: &Style, outcome: &Outcome, notes: &[String], ui: &dyn Ui) -> Result<()> {
+    if !style.quiet {
+        output::result(&report::text::outcome(outcome, style.verbose))?;
+    }
+    notes.iter().for_each(|note| ui.note(note));
+    Ok(())
 }
 
 fn status(style: &Style, done: Result<()>) -> u8 {

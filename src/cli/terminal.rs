@@ -15,6 +15,8 @@ use std::time::Instant;
 
 /// Object, bytes, rate and time left; `wide_bar` takes what is left of the line.
 const BAR: &str = "{prefix} {wide_bar} {percent:>3}% {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left";
+/// What stays on the screen.
+const BAR_AT_REST: &str = "{prefix} {wide_bar} {percent:>3}% {binary_bytes}/{binary_total_bytes} in {elapsed}";
 
 /// The [`Ui`] of both front ends.
 pub(super) struct Terminal {
@@ -81,8 +83,10 @@ impl Display {
         match self {
             Display::Silent => Vec::new(),
             Display::Lines(milestones, _) => milestones.end(),
-            Display::Bars(_, bars) => {
-                std::mem::take(bars).into_values().for_each(|bar| bar.abandon());
+            Display::Bars(all, bars) => {
+                bars.values().for_each(rest);
+                // What is said later belongs below these bars and must not draw them again.
+                (*all, *bars) = (MultiProgress::new(), BTreeMap::new());
                 Vec::new()
             }
         }
@@ -99,12 +103,21 @@ fn show(all: &MultiProgress, bars: &mut BTreeMap<String, ProgressBar>, copy: &Pr
 
 fn new_bar(title: String, copy: &Progress) -> ProgressBar {
     let bar = ProgressBar::new(copy.total.bytes()).with_position(copy.done.bytes()).with_prefix(title);
-    if let Ok(style) = ProgressStyle::with_template(BAR) {
-        bar.set_style(style);
-    }
+    set_template(&bar, BAR);
     // What had been copied before anybody looked says nothing about the rate.
     bar.reset_eta();
     bar
+}
+
+fn rest(bar: &ProgressBar) {
+    set_template(bar, BAR_AT_REST);
+    bar.abandon();
+}
+
+fn set_template(bar: &ProgressBar, template: &str) {
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
 }
 
 impl Ui for Terminal {
@@ -169,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bar_is_a_valid_template() {
-        assert!(ProgressStyle::with_template(BAR).is_ok());
+    fn the_bars_are_valid_templates() {
+        assert!([BAR, BAR_AT_REST].map(ProgressStyle::with_template).iter().all(Result::is_ok));
     }
 }

@@ -45,7 +45,7 @@ impl Archive {
     /// Keeps a configuration that was committed, with the command that made it. What went wrong comes back as a warning.
     pub fn keep(&self, group: &Group, generation: Generation, command: &str) -> Option<String> {
         let kept = self.write(group, generation, command).and_then(|newest| self.prune(&newest));
-        kept.err().map(|err| format!("the configuration was not archived in '{}': {}", self.dir.display(), err.message()))
+        kept.err().map(|err| format!("archiving the configuration in '{}' failed: {}", self.dir.display(), err.message()))
     }
 
     /// Writes one file, whole or not at all; returns its name.

@@ -140,22 +140,33 @@ fn distinct<'a>(copies: &[Held<'a>]) -> Vec<Vec<Held<'a>>> {
 
 /// The configuration that all copies of a generation agree on; `None` when none of them decodes. Refuses a split brain.
 fn agreed(id: GroupId, generation: Generation, contents: &[Vec<Held>], warnings: &mut Vec<String>, needed: bool) -> Result<Option<Group>> {
-    let mut agreed: Option<(Group, &str)> = None;
+    let mut agreed: Option<(&Group, &str)> = None;
     for same in contents {
-        let Some((first, copy)) = same.first() else { continue };
-        let decoded = copy.decode(id);
-        same.iter().for_each(|(_, copy)| copy.remember_sound(decoded.is_ok()));
-        match (decoded, &agreed) {
+        let Some((first, _)) = same.first() else { continue };
+        match (believed(id, same), agreed) {
             (Ok(group), None) => agreed = Some((group, first.device)),
-            (Ok(group), Some((other, device))) if group != *other => {
-                return Err(split_brain(generation, (other, device), (&group, first.device)));
+            (Ok(group), Some((other, device))) if group != other => {
+                return Err(split_brain(generation, (other, device), (group, first.device)));
             }
             (Ok(_), Some(_)) => {}
             (Err(err), _) if record::is_newer(&err) && needed => return Err(err.context(first.device).on(first.device)),
             (Err(err), _) => warnings.push(format!("{}: generation {generation}: {}", first.device, err.message())),
         }
     }
-    Ok(agreed.map(|(group, _)| group))
+    Ok(agreed.map(|(group, _)| group.clone()))
+}
+
+/// What one content says, which is the same wherever it is; believed when one of its disks makes it believable.
+fn believed<'a>(id: GroupId, holders: &[Held<'a>]) -> Result<&'a Group> {
+    let mut refusal = record::refused("it is on no disk");
+    for (n, (_, copy)) in holders.iter().enumerate() {
+        holders.first().filter(|_| n > 0).inspect(|(_, first)| copy.says_the_same_as(first));
+        match copy.believed(id) {
+            Ok(group) => return Ok(group),
+            Err(err) => refusal = err,
+        }
+    }
+    Err(refusal)
 }
 
 fn split_brain(generation: Generation, one: (&Group, &str), other: (&Group, &str)) -> Error {
@@ -188,7 +199,7 @@ impl Chosen {
                 Some(seen) => {
                     refuse_geometry(disk, seen)?;
                     self.present.push((disk.id, seen.index));
-                    let generation = seen.label.copies().iter().find(|copy| copy.is_sound(self.group.id)).map(Copy::generation);
+                    let generation = seen.label.copies().iter().find(|copy| copy.believed(self.group.id).is_ok()).map(Copy::generation);
                     if generation < Some(self.generation) {
                         self.outdated.push(disk.id);
                         self.warnings.push(outdated(disk, seen.device, generation, self.generation));

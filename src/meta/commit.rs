@@ -4,7 +4,7 @@
 //! older one, flush. A crash before the flip leaves the old configuration on every disk. A crash within the flip leaves the new one on
 //! some: it has the larger generation and wins. Writing again with the next commit heals the others.
 
-use super::layout::{Aligned, GENERATION_MAX, Membership, PayloadAt, Position, Superblock};
+use super::layout::{BLOCK, GENERATION_MAX, Membership, PayloadAt, Position, Superblock};
 use super::record;
 use super::store::{Copy, Label};
 use crate::error::{Error, Result};
@@ -31,13 +31,15 @@ pub struct Prepared<'m> {
     generation: Generation,
     staged: Vec<Staged<'m>>,
     warnings: Vec<String>,
+    /// For reading a superblock back.
+    read: Vec<u8>,
 }
 
 /// One disk's part.
 struct Staged<'m> {
     member: &'m mut Member,
     superblock: Superblock,
-    block: Aligned,
+    block: Vec<u8>,
     copy: Copy,
     state: Flip,
 }
@@ -107,16 +109,38 @@ pub fn prepare<'m>(members: &'m mut [Member], group: &Group, generation: Generat
         refuse_member(member, group, generation)?;
         refuse_full(member, group, payload.len() as u64)?;
     }
-    let padded = Aligned::padded(&payload);
-    let mut prepared = Prepared { group: group.id, generation, staged: Vec::with_capacity(members.len()), warnings: Vec::new() };
+    let mut prepared = Prepared {
+        group: group.id,
+        generation,
+        staged: Vec::with_capacity(members.len()),
+        warnings: Vec::new(),
+        read: vec![0; BLOCK as usize],
+    };
+    let content = Content::new(payload, group, generation);
     for member in members {
-        prepared.stage(member, &payload, &padded);
+        prepared.stage(member, &content);
     }
     if prepared.staged.is_empty() {
         let why = if prepared.warnings.is_empty() { "none of its disks is here".into() } else { prepared.warnings.join("; ") };
         return Err(Error::device(format!("the configuration of group '{}' cannot be written: {why}", group.name)).on(&group.name));
     }
     Ok(prepared)
+}
+
+/// What is written to every disk.
+struct Content {
+    payload: Arc<[u8]>,
+    padded: Vec<u8>,
+    checksum: u32,
+    says: Arc<(Group, Generation)>,
+}
+
+impl Content {
+    fn new(payload: Arc<[u8]>, group: &Group, generation: Generation) -> Content {
+        let mut padded = payload.to_vec();
+        padded.resize(payload.len().next_multiple_of(BLOCK as usize), 0);
+        Content { padded, checksum: crc32c::crc32c(&payload), says: Arc::new((group.clone(), generation)), payload }
+    }
 }
 
 fn refuse_member(member: &Member, group: &Group, generation: Generation) -> Result<()> {
@@ -156,17 +180,24 @@ fn refuse_full(member: &Member, group: &Group, used: u64) -> Result<()> {
 
 impl<'m> Prepared<'m> {
     /// Writes the payload to one disk. From here on that disk's older copy is gone, good or not.
-    fn stage(&mut self, member: &'m mut Member, payload: &Arc<[u8]>, padded: &Aligned) {
+    fn stage(&mut self, member: &'m mut Member, content: &Content) {
         let (position, slot) = member.label.target();
         let offset = member.label.geometry().slot(slot).start;
         member.label.copies.retain(|copy| copy.slot != slot);
-        if let Err(err) = member.media.write_at(offset, padded).and_then(|()| member.media.flush()) {
+        if let Err(err) = member.media.write_at(offset, &content.padded).and_then(|()| member.media.flush()) {
             self.warnings.push(format!("{}: the configuration cannot be written: {err}", member.name));
             return;
         }
-        let at = PayloadAt { slot, offset, length: payload.len() as u64, checksum: crc32c::crc32c(payload) };
+        let at = PayloadAt { slot, offset, length: content.payload.len() as u64, checksum: content.checksum };
         let superblock = self.superblock(member, position, at);
-        let copy = Copy { generation: self.generation, position, slot, payload: payload.clone(), sound: OnceCell::from(true) };
+        let copy = Copy {
+            disk: member.disk,
+            generation: self.generation,
+            position,
+            slot,
+            payload: content.payload.clone(),
+            says: OnceCell::from(Ok(content.says.clone())),
+        };
         self.staged.push(Staged { member, superblock, block: superblock.encode(), copy, state: Flip::Waiting });
     }
 
@@ -199,11 +230,11 @@ impl<'m> Prepared<'m> {
     }
 
     /// Reads back what the disks hold on which the flip failed: an error can follow a write that reached the disk.
-    /// Like the flip it may run while volumes are suspended, but it allocates.
+    /// Runs while volumes are suspended, too: the same is forbidden as for the flip.
     pub fn observe(&mut self) -> Observed {
         let mut known = true;
         for staged in &mut self.staged {
-            known &= staged.observe();
+            known &= staged.observe(&mut self.read);
         }
         match (self.result().committed(), known) {
             (true, _) => Observed::Committed,
@@ -260,12 +291,11 @@ impl Staged<'_> {
     }
 
     /// Whether it is known what this disk holds now.
-    fn observe(&mut self) -> bool {
-        if self.state.failure().is_none() {
+    fn observe(&mut self, now: &mut [u8]) -> bool {
+        if self.state == Flip::Done {
             return true;
         }
-        let mut now = Aligned::zeroed(self.block.len());
-        if self.member.media.read_at(self.superblock.position.offset(), &mut now).is_err() {
+        if self.member.media.read_at(self.superblock.position.offset(), now).is_err() {
             return false;
         }
         if *now != *self.block {

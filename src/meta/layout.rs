@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::model::units::SECTOR;
 use crate::model::{DiskId, Generation, GroupId, Sectors};
 use std::fmt;
-use std::ops::{Deref, DerefMut, Range};
+use std::ops::Range;
 
 /// Bytes in a superblock, and the unit of every offset and length in the private area (the largest logical block of a disk).
 pub const BLOCK: u64 = 4096;
@@ -52,49 +52,6 @@ mod at {
     pub const PAYLOAD_LENGTH: usize = 112;
     pub const PAYLOAD_CHECKSUM: usize = 120;
     pub const RESERVED: usize = 124;
-}
-
-/// Bytes at an address that is a multiple of 4 KiB, as direct I/O wants them: no medium needs to copy them.
-pub struct Aligned {
-    store: Vec<u8>,
-    start: usize,
-    length: usize,
-}
-
-impl Aligned {
-    /// So many zero bytes.
-    pub fn zeroed(length: usize) -> Aligned {
-        let store = vec![0; length + BLOCK as usize];
-        let start = store.as_ptr().align_offset(BLOCK as usize).min(BLOCK as usize);
-        Aligned { store, start, length }
-    }
-
-    /// These bytes, with zeroes up to a multiple of 4 KiB behind them.
-    pub fn padded(bytes: &[u8]) -> Aligned {
-        let mut buffer = Aligned::zeroed(bytes.len().next_multiple_of(BLOCK as usize));
-        buffer[..bytes.len()].copy_from_slice(bytes);
-        buffer
-    }
-}
-
-impl Deref for Aligned {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.store[self.start..self.start + self.length]
-    }
-}
-
-impl DerefMut for Aligned {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.store[self.start..self.start + self.length]
-    }
-}
-
-impl fmt::Debug for Aligned {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Aligned({} bytes)", self.length)
-    }
 }
 
 /// One of the two places for a superblock.
@@ -300,8 +257,8 @@ impl Superblock {
     }
 
     /// The 4 KiB to be written.
-    pub fn encode(&self) -> Aligned {
-        let mut block = Aligned::zeroed(BLOCK as usize);
+    pub fn encode(&self) -> Vec<u8> {
+        let mut block = vec![0; BLOCK as usize];
         let geometry = [self.geometry.area, self.geometry.data_start, self.geometry.data_size];
         put(&mut block, at::MAGIC, &MAGIC);
         put(&mut block, at::VERSION, &VERSION.to_le_bytes());

@@ -19,4 +19,4 @@ pub use commit::{CommitOutcome, FlipResult, Member, Observed, Prepared, prepare}
 pub use layout::{AREA_DEFAULT, AREA_MAX, AREA_MIN, Geometry};
 pub use record::{decode, dump, encode, fill};
 pub use sound::{MAX_DISKS, MAX_VOLUMES};
-pub use store::{Copy, Label, format_disk, read_disk, wipe_disk};
+pub use store::{Copy, Label, format_disk, is_ours, read_disk, wipe_disk};

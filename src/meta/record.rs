@@ -108,16 +108,17 @@ enum StateRecord {
 
 /// The payload for this configuration. It is read back and compared: what we could not read again is never written.
 pub fn encode(group: &Group, generation: Generation) -> Result<Vec<u8>> {
-    let broken = |err: &dyn std::fmt::Display| Error::failed(format!("the configuration cannot be stored: {err}")).on(&group.name);
+    let broken = |why: &str| Error::failed(format!("the configuration of group '{}' cannot be stored: {why}", group.name)).on(&group.name);
+    let payload = pack(group, generation)?;
+    let (again, at) = decode(&payload).map_err(|err| broken(err.message()))?;
+    if again == *group && at == generation { Ok(payload) } else { Err(broken("it reads back differently")) }
+}
+
+fn pack(group: &Group, generation: Generation) -> Result<Vec<u8>> {
+    let broken = |err: &dyn std::fmt::Display| Error::failed(format!("the configuration cannot be packed: {err}")).on(&group.name);
     let json = serde_json::to_vec(&GroupRecord::of(group, generation)?).map_err(|err| broken(&err))?;
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(&json).map_err(|err| broken(&err))?;
-    let bytes = gzip.finish().map_err(|err| broken(&err))?;
-    let (again, at) = decode(&bytes).map_err(|err| broken(&err))?;
-    if again != *group || at != generation {
-        return Err(broken(&"it reads back differently"));
-    }
-    Ok(bytes)
+    gzip.write_all(&json).and_then(|()| gzip.finish()).map_err(|err| broken(&err))
 }
 
 /// What a payload says, every rule of the model checked. Refused: [`Kind::Unsafe`], or [`Kind::Unsupported`] when a newer version wrote it.
@@ -139,7 +140,7 @@ pub fn dump(group: &Group, generation: Generation) -> Result<String> {
 
 /// How full a private area of this size is with this configuration.
 pub fn fill(group: &Group, area: Sectors) -> Result<Fill> {
-    let used = encode(group, Generation::new(1))?.len() as u64;
+    let used = pack(group, Generation::new(1))?.len() as u64;
     Ok(Fill { used, capacity: layout::capacity(area) })
 }
 

@@ -1,6 +1,6 @@
 //! One disk's label: made, read and destroyed. Reading never writes, and believes nothing that does not verify.
 
-use super::layout::{AREA_MIN, Aligned, BLOCK, Fault, Geometry, Membership, Newer, PayloadAt, Position, Slot, Superblock, Unverified};
+use super::layout::{AREA_MIN, BLOCK, Fault, Geometry, Membership, Newer, PayloadAt, Position, Slot, Superblock, Unverified};
 use super::record;
 use crate::error::{Error, Result};
 use crate::model::{DiskId, Generation, Group, GroupId, Sectors};
@@ -14,11 +14,13 @@ const ZEROES: usize = 1 << 20;
 /// A configuration on a disk whose checksum is right. That it makes sense is only known once it is decoded.
 #[derive(Debug, Clone)]
 pub struct Copy {
+    pub(super) disk: DiskId,
     pub(super) generation: Generation,
     pub(super) position: Position,
     pub(super) slot: Slot,
     pub(super) payload: Arc<[u8]>,
-    pub(super) sound: OnceCell<bool>,
+    /// What the payload says, worked out once.
+    pub(super) says: OnceCell<Result<Arc<(Group, Generation)>>>,
 }
 
 impl Copy {
@@ -27,23 +29,29 @@ impl Copy {
         self.generation
     }
 
-    /// The configuration, if it is one of this group and of the generation that the superblock says.
+    /// The configuration, if it is one of this group, of the generation that the superblock says, and lists the disk that it is on.
     pub fn decode(&self, group: GroupId) -> Result<Group> {
-        let (decoded, generation) = record::decode(&self.payload)?;
-        if decoded.id != group || generation != self.generation {
+        self.believed(group).cloned()
+    }
+
+    pub(super) fn believed(&self, id: GroupId) -> Result<&Group> {
+        let (group, generation) =
+            &**self.says.get_or_init(|| record::decode(&self.payload).map(Arc::new)).as_ref().map_err(Clone::clone)?;
+        if group.id != id || *generation != self.generation {
             return Err(record::refused("it belongs to another group or generation than the superblock says"));
         }
-        Ok(decoded)
+        // Commits only ever write to disks that the configuration lists.
+        if group.disk(self.disk).is_none() {
+            return Err(record::refused("it does not list the disk that it is on"));
+        }
+        Ok(group)
     }
 
-    /// Spares [`Copy::is_sound`] the work: whether these same bytes decoded.
-    pub(super) fn remember_sound(&self, sound: bool) {
-        self.sound.get_or_init(|| sound);
-    }
-
-    /// Whether it decodes; worked out once.
-    pub(super) fn is_sound(&self, group: GroupId) -> bool {
-        *self.sound.get_or_init(|| self.decode(group).is_ok())
+    /// Spares decoding the same bytes again.
+    pub(super) fn says_the_same_as(&self, other: &Copy) {
+        if let Some(says) = other.says.get() {
+            self.says.get_or_init(|| says.clone());
+        }
     }
 }
 
@@ -100,7 +108,7 @@ impl Label {
 
     /// Where the next configuration goes: never over the newest copy that can be used.
     pub(super) fn target(&self) -> (Position, Slot) {
-        let keep = self.group.and_then(|group| self.copies.iter().find(|copy| copy.is_sound(group)));
+        let keep = self.group.and_then(|group| self.copies.iter().find(|copy| copy.believed(group).is_ok()));
         match keep {
             Some(copy) => (copy.position.other(), copy.slot.other()),
             None => match self.newest.other() {
@@ -133,13 +141,13 @@ pub fn format_disk(media: &dyn Media, disk: DiskId, area: Sectors) -> Result<Lab
 
 /// Makes a disk nobody's: both superblocks are gone, durably. What volumes it held cannot be found any more.
 pub fn wipe_disk(media: &dyn Media) -> Result<()> {
-    let zeroes = Aligned::zeroed(2 * BLOCK as usize);
+    let zeroes = [0; 2 * BLOCK as usize];
     let wiped = media.write_at(Position::A.offset(), &zeroes).and_then(|()| media.flush());
     wiped.map_err(|err| Error::io("erasing the superblocks", &err))
 }
 
 fn zero(media: &dyn Media, length: u64) -> std::io::Result<()> {
-    let zeroes = Aligned::zeroed(ZEROES);
+    let zeroes = vec![0; ZEROES];
     let mut done = 0;
     while done < length {
         let part = (length - done).min(ZEROES as u64);
@@ -147,6 +155,12 @@ fn zero(media: &dyn Media, length: u64) -> std::io::Result<()> {
         done += part;
     }
     media.flush()
+}
+
+/// Whether a device is one of ours, its label good or not. Cheaper than [`read_disk`]; what cannot be read is not.
+pub fn is_ours(media: &dyn Media) -> bool {
+    let found = |position| read_superblock(media, position);
+    media.size() >= AREA_MIN.bytes() && Position::ALL.into_iter().any(|at| !matches!(found(at), Err(Fault::Absent | Fault::Unreadable(_))))
 }
 
 /// What a disk says of itself; `None` when it is not one of ours. Never writes.
@@ -165,7 +179,7 @@ pub fn read_disk(media: &dyn Media) -> Result<Option<Label>> {
 }
 
 fn read_superblock(media: &dyn Media, position: Position) -> std::result::Result<Superblock, Fault> {
-    let mut block = Aligned::zeroed(BLOCK as usize);
+    let mut block = [0; BLOCK as usize];
     media.read_at(position.offset(), &mut block).map_err(|err| Fault::Unreadable(err.to_string()))?;
     Unverified(&block).verify(position, media.size())
 }
@@ -245,11 +259,12 @@ impl Label {
     fn add_copy(&mut self, media: &dyn Media, position: Position, member: &Membership, newest: bool) {
         match read_payload(media, &member.payload) {
             Ok(payload) => self.copies.push(Copy {
+                disk: self.disk,
                 generation: member.generation,
                 position,
                 slot: member.payload.slot,
                 payload,
-                sound: OnceCell::new(),
+                says: OnceCell::new(),
             }),
             Err(why) if newest => self.warnings.push(format!("the configuration of generation {} {why}", member.generation)),
             Err(_) => {}
@@ -260,7 +275,7 @@ impl Label {
 fn read_payload(media: &dyn Media, at: &PayloadAt) -> std::result::Result<Arc<[u8]>, String> {
     // The superblock was verified: the length is bounded by the slot and by PAYLOAD_MAX.
     let length = usize::try_from(at.length).map_err(|_| "is too large for this machine")?;
-    let mut buffer = Aligned::zeroed(length.next_multiple_of(BLOCK as usize));
+    let mut buffer = vec![0; length.next_multiple_of(BLOCK as usize)];
     media.read_at(at.offset, &mut buffer).map_err(|err| format!("cannot be read: {err}"))?;
     let payload = &buffer[..length];
     if crc32c::crc32c(payload) == at.checksum { Ok(payload.into()) } else { Err("is damaged: its checksum is wrong".into()) }

@@ -7,12 +7,15 @@ use super::disk::Extent;
 use super::group::Group;
 use super::ids::DiskId;
 use super::units::Sectors;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The free pieces of a group's present disks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Free {
     pieces: BTreeMap<DiskId, Vec<Extent>>,
+    /// The disks in the order of the group, which decides where nothing else does.
+    order: Vec<DiskId>,
 }
 
 /// What is wanted of the free space.
@@ -40,7 +43,7 @@ impl Free {
             taken.sort_by_key(|e| e.start);
             (disk.id, gaps(disk.id, disk.size, &taken))
         });
-        Free { pieces: pieces.collect() }
+        Free { pieces: pieces.collect(), order: group.disks.iter().map(|d| d.id).collect() }
     }
 
     /// How much is free on a disk, counting only what can be allocated.
@@ -72,11 +75,12 @@ impl Free {
 
     /// The disks that may be used: preferred ones first, then by how much is free (most first), then as in the group.
     fn candidates(&self, wish: &Wish) -> Vec<DiskId> {
-        let mut disks: Vec<DiskId> = if wish.on.is_empty() { self.pieces.keys().copied().collect() } else { wish.on.clone() };
+        let mut disks: Vec<DiskId> = if wish.on.is_empty() { self.order.clone() } else { wish.on.clone() };
         disks.retain(|d| self.pieces.contains_key(d) && !wish.avoid.contains(d));
         let order = |d: &DiskId| wish.on.iter().position(|o| o == d);
-        disks.sort_by_key(|d| (wish.reluctantly.contains(d), order(d), std::cmp::Reverse(self.on(*d)), *d));
-        disks.dedup();
+        disks.sort_by_key(|d| (wish.reluctantly.contains(d), order(d), Reverse(self.on(*d))));
+        let mut seen = BTreeSet::new();
+        disks.retain(|d| seen.insert(*d));
         disks
     }
 
@@ -103,7 +107,7 @@ impl Free {
         let mut missing = length;
         for disk in disks {
             let mut pieces = self.pieces.get(disk).cloned().unwrap_or_default();
-            pieces.sort_by_key(|p| (std::cmp::Reverse(p.length), p.start));
+            pieces.sort_by_key(|p| (Reverse(p.length), p.start));
             for piece in pieces {
                 if missing.is_zero() {
                     return Some(chosen);

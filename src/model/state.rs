@@ -155,3 +155,59 @@ impl fmt::Display for PlexState {
         f.pad(self.word())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The whole table, a row a state; `-` refused, `x` gone. In the order of `EVENTS`.
+    const EVENTS: [PlexEvent; 9] = [
+        PlexEvent::Synced,
+        PlexEvent::Failed,
+        PlexEvent::Removed,
+        PlexEvent::Started,
+        PlexEvent::SplitOff,
+        PlexEvent::ToSnapdone,
+        PlexEvent::ToActive,
+        PlexEvent::Detached,
+        PlexEvent::Reattached,
+    ];
+    const TABLE: [(&str, &str); 7] = [
+        ("ACTIVE", "ACTIVE FAILED x ACTIVE - SNAPDONE - STALE -"),
+        ("ATTACHING", "ACTIVE x x x - - - - -"),
+        ("REVIVING", "ACTIVE FAILED x STALE - - - STALE -"),
+        ("STALE", "- FAILED x STALE - - - - REVIVING"),
+        ("FAILED", "- FAILED x FAILED - - - - REVIVING"),
+        ("SNAPATT", "SNAPDONE x x x - - - - -"),
+        ("SNAPDONE", "SNAPDONE x x SNAPDONE ACTIVE - ACTIVE - -"),
+    ];
+
+    #[test]
+    fn every_state_answers_every_event_as_documented() {
+        let word = |next| match next {
+            Next::State(state) => state.word(),
+            Next::Gone => "x",
+            Next::Refused => "-",
+        };
+        for (state, (name, row)) in PlexState::ALL.iter().zip(TABLE) {
+            assert_eq!(state.word(), name);
+            let now: Vec<&str> = EVENTS.iter().map(|event| word(state.on(*event))).collect();
+            assert_eq!(now.join(" "), row, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_state_is_complete_and_attaching() {
+        for state in PlexState::ALL {
+            assert!(!(state.is_complete() && state.is_attaching()), "{state}");
+        }
+        assert_eq!(PlexState::ALL.iter().filter(|s| s.is_complete()).count(), 2);
+    }
+
+    #[test]
+    fn only_what_is_not_complete_can_become_stale_without_the_administrator() {
+        for state in PlexState::ALL.iter().filter(|s| s.is_complete()) {
+            assert_eq!(state.on(PlexEvent::Started), Next::State(*state));
+        }
+    }
+}

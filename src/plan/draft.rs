@@ -269,9 +269,6 @@ impl<'w> Draft<'w> {
             );
         }
         transition::steps(self.world, &mut self.plan, &self.touched, &self.terms)?;
-        if self.plan.window.suspend.is_empty() {
-            self.plan.window.check.clear();
-        }
         Ok(self.plan)
     }
 

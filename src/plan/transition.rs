@@ -27,13 +27,28 @@ pub fn steps(world: &World, plan: &mut Plan, volumes: &[VolumeId], terms: &Terms
         diff.freeze = terms.freeze.contains(id);
         diff.refuse_taken_names(world)?;
         diff.prepare(plan);
+        let before = suspend.len();
         diff.window(&mut suspend, plan);
         diff.finish(plan);
+        if suspend.len() > before && plan.group != world.group {
+            checks(world, plan, *id, terms)?;
+        }
     }
-    // All volumes are down before the first comes up again; the frozen ones first, as long as nothing is held yet.
+    // All volumes are down before the first comes up again.
     plan.window.suspend.extend(suspend);
-    for (id, plexes) in &terms.equal {
-        plan.window.check.extend(mirrors_with(world, *id, plexes)?);
+    Ok(())
+}
+
+/// What has to be proven while a volume is suspended: that the plexes which the verb names are equal to it, and that what is
+/// recorded of its complete plexes still holds, since the next table believes it (`nosync`).
+fn checks(world: &World, plan: &mut Plan, id: VolumeId, terms: &Terms) -> Result<()> {
+    let Some(volume) = world.group.volume(id) else { return Ok(()) };
+    let named: Vec<u16> = terms.equal.iter().filter(|(of, _)| *of == id).flat_map(|(_, plexes)| plexes.clone()).collect();
+    let holds = |legs: &[LegOf]| legs.iter().any(|leg| matches!(leg, LegOf::Plex(number) if named.contains(number)));
+    for (role, legs, attaching) in mirror_roles(volume)? {
+        if holds(&legs) || (!attaching && volume.is_synced()) {
+            plan.window.check.push(DmUuid::new(world.group.id, id, &role));
+        }
     }
     Ok(())
 }
@@ -45,14 +60,6 @@ pub fn links(volume: &Volume, role: &Role) -> Links {
         Role::Volume => Links::All,
         Role::Plex(_) | Role::Log | Role::Layer(_) => Links::Hidden,
     }
-}
-
-/// The mirrors, as they are now, that have one of these plexes as a leg.
-fn mirrors_with(world: &World, id: VolumeId, plexes: &[u16]) -> Result<Vec<DmUuid>> {
-    let Some(volume) = world.group.volume(id) else { return Ok(Vec::new()) };
-    let holds = |legs: &[LegOf]| legs.iter().any(|leg| matches!(leg, LegOf::Plex(number) if plexes.contains(number)));
-    let roles = mirror_roles(volume)?.into_iter().filter(|(_, legs, _)| holds(legs));
-    Ok(roles.map(|(role, _, _)| DmUuid::new(world.group.id, id, &role)).collect())
 }
 
 /// A device that has to become what the configuration says.

@@ -46,7 +46,7 @@ pub(super) fn text(report: &Report) -> String {
 }
 
 /// Such as `g/v created: size 64m, plexes 2`.
-fn line(change: &Change) -> String {
+pub(super) fn line(change: &Change) -> String {
     let details: Vec<String> = change.details.iter().map(|(name, detail)| words(name, detail)).collect();
     let head = format!("{} {}", change.object, change.action.replace('-', " "));
     if details.is_empty() { head } else { format!("{head}: {}", details.join(", ")) }

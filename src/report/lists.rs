@@ -89,7 +89,10 @@ struct DiskWithFree<'a> {
 
 impl<'a> GroupShow<'a> {
     pub(super) fn new(world: &World, disks: &'a [DiskLine], fill: Option<Fill>) -> GroupShow<'a> {
-        let with_free = |line: &'a DiskLine| DiskWithFree { disk: DiskView::new(line), free: free(world, line).map(Sectors::bytes) };
+        let with_free = |line: &'a DiskLine| DiskWithFree {
+            disk: DiskView { size: size(world, line).map(Sectors::bytes), ..DiskView::new(line) },
+            free: free(world, line).map(Sectors::bytes),
+        };
         GroupShow {
             name: world.group.name.to_string(),
             uuid: world.group.id.to_string(),
@@ -166,7 +169,7 @@ fn members_text(world: &World, lines: &[DiskLine]) -> String {
             text(line.media.as_ref()),
             device(line).unwrap_or_default(),
             line.state.to_owned(),
-            text(line.size.as_ref()),
+            text(size(world, line).as_ref()),
             text(free(world, line).as_ref()),
             text(line.id.as_ref()),
             text(line.remark.as_ref()),
@@ -179,6 +182,11 @@ fn members_text(world: &World, lines: &[DiskLine]) -> String {
 fn fill_text(fill: Fill) -> String {
     let percent = (u128::from(fill.used) * 100).div_ceil(u128::from(fill.capacity.max(1)));
     format!("{} of {} ({percent}%)", human_bytes(fill.used), human_bytes(fill.capacity))
+}
+
+/// As observed, or as configured when the disk is not here.
+fn size(world: &World, line: &DiskLine) -> Option<Sectors> {
+    line.size.or_else(|| world.group.disk(line.id?).map(|disk| disk.size))
 }
 
 fn free(world: &World, line: &DiskLine) -> Option<Sectors> {

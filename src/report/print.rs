@@ -3,6 +3,7 @@
 use super::columns::Columns;
 use super::view::{DiskView, GroupView, LogView, PlexView, SubdiskView, VolumeView};
 use crate::model::units::{SECTOR, human_bytes};
+use std::collections::BTreeSet;
 
 const HEADING: [&str; 9] = ["TY", "NAME", "ASSOC", "KSTATE", "LENGTH", "PLOFFS", "STATE", "TUTIL0", "PUTIL0"];
 const EXACT: [&str; 3] = ["SECTORS", "PLSECTOR", "DKSECTOR"];
@@ -23,9 +24,13 @@ struct Record<'a> {
 
 /// The records of these groups. `whole` is false when only some volumes were asked for: then groups and disks are left out.
 pub(super) fn text(groups: &[GroupView], whole: bool, exact: bool) -> String {
+    if groups.is_empty() {
+        return "no groups\n".to_owned();
+    }
     let heading = if exact { [&HEADING[..], &EXACT[..]].concat() } else { HEADING.to_vec() };
-    let mut out = Printer { columns: Columns::with_heading(&heading), exact };
+    let mut out = Printer { columns: Columns::with_heading(&heading), exact, missing: BTreeSet::new() };
     for group in groups {
+        out.missing = group.disks.iter().filter(|disk| disk.device.is_none()).map(|disk| disk.media.as_str()).collect();
         if whole {
             out.group(group);
         }
@@ -34,12 +39,14 @@ pub(super) fn text(groups: &[GroupView], whole: bool, exact: bool) -> String {
     out.columns.text()
 }
 
-struct Printer {
+struct Printer<'a> {
     columns: Columns,
     exact: bool,
+    /// Disks of the present group that are not here.
+    missing: BTreeSet<&'a str>,
 }
 
-impl Printer {
+impl<'a> Printer<'a> {
     fn put(&mut self, record: Record) {
         let human = |bytes: Option<u64>| bytes.map(human_bytes).unwrap_or_default();
         let mut cells: Vec<String> = [record.kind, record.name, record.assoc, record.kstate].map(str::to_owned).into();
@@ -51,15 +58,14 @@ impl Printer {
         self.columns.row(cells);
     }
 
-    fn group(&mut self, group: &GroupView) {
+    fn group(&mut self, group: &'a GroupView) {
         self.columns.gap();
         self.put(Record { kind: "dg", name: &group.name, assoc: &group.name, ..Record::default() });
         group.disks.iter().for_each(|disk| self.disk(disk));
     }
 
     fn disk(&mut self, disk: &DiskView) {
-        let state = if disk.device.is_some() { "" } else { "NODEVICE" };
-        let assoc = disk.device.as_deref().unwrap_or_default();
+        let (assoc, state) = (disk.device.as_deref().unwrap_or_default(), self.presence(&disk.media));
         self.put(Record { kind: "dm", name: &disk.media, assoc, length: Some(disk.size), state, ..Record::default() });
     }
 
@@ -67,7 +73,7 @@ impl Printer {
         self.columns.gap();
         let VolumeView { name, kstate, state, size, .. } = volume;
         let tutil = volume.resync.map(|sync| format!("{}%", sync.percent())).unwrap_or_default();
-        self.put(Record { kind: "v", name, assoc: "gen", kstate, length: Some(*size), state, tutil, ..Record::default() });
+        self.put(Record { kind: "v", name, assoc: "fsgen", kstate, length: Some(*size), state, tutil, ..Record::default() });
         volume.plexes.iter().for_each(|plex| self.plex(volume, plex));
         volume.log.iter().for_each(|log| self.log(volume, log));
         volume.snapshots.iter().chain(&volume.snapshot_of).for_each(|peer| self.relation(volume, peer));
@@ -96,8 +102,13 @@ impl Printer {
             length: Some(subdisk.length),
             plex_offset: Some(subdisk.plex_offset),
             disk_offset: Some(subdisk.disk_offset),
+            state: self.presence(&subdisk.media),
             ..Record::default()
         });
+    }
+
+    fn presence(&self, media: &str) -> &'static str {
+        if self.missing.contains(media) { "NODEVICE" } else { "" }
     }
 
     /// A link to the volume at the other end, named after it.

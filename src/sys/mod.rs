@@ -8,11 +8,12 @@
 //! cookie    what udev has worked off     media     bytes of disks
 //! nodes     /dev/mapper without udev     probe     what disks are there; inspect, openers, sysfs beneath it
 //! events    waiting for dm events        host      which machine, which boot, what time
-//! wire      what the kernel answers
+//! wire      what the kernel answers             signal, detached, tools   processes
 //! ```
 
 pub mod cookie;
 pub mod critical;
+pub mod detached;
 pub mod dm;
 pub mod events;
 pub mod host;
@@ -23,6 +24,7 @@ pub mod media;
 pub mod nodes;
 pub mod openers;
 pub mod probe;
+pub mod signal;
 pub mod sysfs;
 pub mod tools;
 pub mod wire;

@@ -133,9 +133,14 @@ impl Verb {
         }))
     }
 
-    /// `-b`, which only `snapstart` has.
+    /// `-b`, which only the verbs that copy have.
     fn background(&self) -> bool {
-        matches!(self, Verb::Snapstart(verb) if verb.background)
+        match self {
+            Verb::Snapstart(verb) => verb.background,
+            Verb::Mirror(verb) => verb.background,
+            Verb::Plex(verb) => verb.background(),
+            _ => false,
+        }
     }
 
     /// The group that the verb itself names.

@@ -44,8 +44,13 @@ pub(super) struct Detach {
 }
 
 /// Bring a detached or failed data plex up to date again
+///
+/// Returns when it is complete; interrupting the wait does not stop the copy.
 #[derive(Args)]
 pub(super) struct Attach {
+    /// Do not wait for the copy
+    #[arg(short, long)]
+    background: bool,
     /// The plex
     #[arg(value_parser = Name::parse)]
     plex: Name,
@@ -69,11 +74,16 @@ impl From<To> for Convert {
 }
 
 impl Plex {
+    /// `-b`, which only `attach` has.
+    pub(super) fn background(&self) -> bool {
+        matches!(self, Plex::Attach(attach) if attach.background)
+    }
+
     pub(super) fn command(self) -> Command {
         Command::Change(match self {
             Plex::Convert(ConvertArgs { to, plex }) => Request::PlexConvert { plex, to: to.into() },
             Plex::Detach(Detach { plex }) => Request::PlexDetach(plex),
-            Plex::Attach(Attach { plex }) => Request::PlexAttach(plex),
+            Plex::Attach(Attach { plex, .. }) => Request::PlexAttach(plex),
             Plex::Remove(Remove { plex }) => Request::PlexRemove(plex),
         })
     }

@@ -44,7 +44,8 @@ fn usage_error(err: &clap::Error, verb: Option<&str>) -> Error {
         (ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, _) => "a verb is missing".to_owned(),
         (_, message) => message.unwrap_or_default(),
     };
-    let tip = paragraphs.find_map(|p| p.strip_prefix("tip: ").map(str::to_owned));
+    // No name of ours begins with a dash, so that clap's advice to pass such a word as a value is none.
+    let tip = paragraphs.find_map(|p| p.strip_prefix("tip: ").filter(|tip| !tip.starts_with("to pass")).map(str::to_owned));
     let hint = tip.or_else(|| usage_line(&text)).unwrap_or_else(|| see_help(verb));
     Error::usage(message.strip_prefix("error: ").unwrap_or(&message)).hint(hint)
 }

@@ -1,0 +1,344 @@
+//! Disks that fail while snapshots are made: no acknowledged write is lost, no writer is stuck, no bad leg becomes a snapshot.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod support;
+
+use std::fs::{self, File};
+use std::time::Duration;
+use support::MIB;
+use support::block;
+use support::disk::Fault;
+use support::lab::{Lab, until};
+use support::leaks;
+use support::plexes;
+use support::writer::{Style, Writer};
+
+const LONG: Duration = Duration::from_secs(120);
+const VOLUME: u64 = 16 * MIB;
+
+/// A group `g` on all disks and a volume `v` of 16 MiB with so many data plexes, on the first disks.
+fn volume(lab: &Lab, mirrors: usize) {
+    lab.fill_with_noise();
+    lab.create_group("g");
+    lab.cli(&format!("-g g make v 16m --mirrors {mirrors} --on {}", ["disk01", "disk01,disk02"][mirrors - 1])).ok();
+    if mirrors > 1 {
+        lab.wait_synced("g", "v");
+    }
+}
+
+fn busy(lab: &Lab) -> Writer {
+    Writer::start_filled(lab.device("g", "v"), 0, 256, Style::default())
+}
+
+fn states(lab: &Lab) -> Vec<String> {
+    lab.print("g").volume("v").states().iter().map(ToString::to_string).collect()
+}
+
+/// The range of a disk where its space for volumes is, but for the end, which udev reads now and then.
+fn space(lab: &Lab, media: &str) -> (usize, std::ops::Range<u64>) {
+    let (disk, size) = (lab.index(media), lab.print("g").disk(media).size);
+    (disk, lab.disks[disk].size - size..lab.disks[disk].size - MIB)
+}
+
+/// The original is as it was: it goes on, holds all that was acknowledged, and nothing of the leg is left.
+#[track_caller]
+fn assert_undisturbed(lab: &Lab, load: Writer, free: u64, states_now: &[&str]) {
+    load.goes_on(50);
+    assert_eq!(states(lab), states_now);
+    assert_eq!(lab.print("g").free(), free, "its space is released");
+    load.stop().verify(lab.device("g", "v"));
+    assert!(lab.dm.list().iter().all(|i| !i.suspended), "{}", lab.dm.dump());
+}
+
+// ------------------------------------------------------------------------------------------- K1: a bad leg never counts
+
+#[test]
+fn k1_a_leg_whose_disk_fails_every_write_never_becomes_snapdone() {
+    let mut lab = lab!(["mirror", "error"], [32, 32, 32]);
+    volume(&lab, 1);
+    let (free, load) = (lab.print("g").free(), busy(&lab));
+    let (disk, range) = space(&lab, "disk02");
+    lab.fault_in(disk, range, Fault::Fail);
+
+    lab.cli("-g g snapstart v --on disk02").exits(8).says("disk02");
+    assert_undisturbed(&lab, load, free, &["ACTIVE"]);
+    lab.finish();
+}
+
+#[test]
+fn k1_one_bad_block_is_enough() {
+    let mut lab = lab!(["mirror", "error"], [32, 32, 32]);
+    volume(&lab, 1);
+    let (free, load) = (lab.print("g").free(), busy(&lab));
+    let (disk, range) = space(&lab, "disk02");
+    lab.fault_in(disk, range.start + 9 * MIB..range.start + 9 * MIB + 4096, Fault::Fail);
+
+    lab.cli("-g g snapstart v --on disk02").exits(8);
+    assert_undisturbed(&lab, load, free, &["ACTIVE"]);
+    // The disk without the bad block does.
+    lab.cli("-g g snapstart v --on disk03").ok();
+    assert_eq!(states(&lab), ["ACTIVE", "SNAPDONE"]);
+    lab.finish();
+}
+
+#[test]
+fn k1_a_disk_that_dies_as_a_whole_during_the_sync_ends_the_wait() {
+    let mut lab = lab!(["mirror", "flakey"], [32, 32, 32]);
+    volume(&lab, 1);
+    let (free, load) = (lab.print("g").free(), busy(&lab));
+    let disk = lab.pause_end_of_leg("g", "disk02", VOLUME);
+    lab.cli("-g g snapstart -b v --on disk02").ok();
+    let waiting = lab.spawn("-g g snapwait v");
+    load.goes_on(30);
+
+    lab.fault(disk, Fault::FailWrites);
+    waiting.wait(LONG).exits(8);
+    assert_undisturbed(&lab, load, free, &["ACTIVE"]);
+    lab.finish();
+}
+
+#[test]
+fn k1_a_bad_second_leg_leaves_the_first_one_exact() {
+    let mut lab = lab!(["mirror", "error"], [32, 32, 32]);
+    volume(&lab, 1);
+    lab.cli("-g g snapstart v --on disk02").ok();
+    let (free, load) = (lab.print("g").free(), busy(&lab));
+    let (disk, range) = space(&lab, "disk03");
+    lab.fault_in(disk, range.start + 9 * MIB..range.start + 9 * MIB + 4096, Fault::Fail);
+
+    lab.cli("-g g snapstart v --on disk03").exits(8);
+    assert_undisturbed(&lab, load, free, &["ACTIVE", "SNAPDONE"]);
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
+#[test]
+fn k1_a_bad_leg_does_not_disturb_a_mirrored_original() {
+    let mut lab = lab!(["mirror", "error"], [32, 32, 32]);
+    volume(&lab, 2);
+    let (free, load) = (lab.print("g").free(), busy(&lab));
+    let (disk, range) = space(&lab, "disk03");
+    lab.fault_in(disk, range, Fault::Fail);
+
+    lab.cli("-g g snapstart v --on disk03").exits(8);
+    assert_undisturbed(&lab, load, free, &["ACTIVE", "ACTIVE"]);
+    assert!(lab.dm.mirrors("g-v")[0].in_sync());
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
+#[test]
+fn an_original_that_cannot_be_read_everywhere_makes_no_snapshot() {
+    let mut lab = lab!(["mirror", "error"], [32, 32]);
+    volume(&lab, 1);
+    let (free, load) = (lab.print("g").free(), busy(&lab));
+    let group = lab.print("g");
+    let (disk, range) = plexes::range(&lab, &group, &group.volume("v").plexes[0]);
+    lab.fault_in(disk, range.start + 9 * MIB..range.start + 9 * MIB + 4096, Fault::Fail);
+
+    lab.cli("-g g snapstart v").exits(8);
+    assert_undisturbed(&lab, load, free, &["ACTIVE"]);
+    lab.finish();
+}
+
+// --------------------------------------------------------------------------- K2: a leg that dies under a writer
+
+#[test]
+fn k2_a_leg_that_dies_under_a_writer_while_snapstart_waits_costs_no_write() {
+    let mut lab = lab!(["mirror", "flakey"], [32, 32, 32]);
+    volume(&lab, 1);
+    let (free, load) = (lab.print("g").free(), busy(&lab));
+    let disk = lab.pause_end_of_leg("g", "disk02", VOLUME);
+    let waiting = lab.spawn("-g g snapstart v --on disk02");
+    until("the leg is attaching", || states(&lab) == ["ACTIVE", "SNAPATT"]);
+    load.goes_on(30);
+
+    lab.fault(disk, Fault::FailWrites);
+    waiting.wait(LONG).exits(8);
+    assert_undisturbed(&lab, load, free, &["ACTIVE"]);
+    lab.finish();
+}
+
+#[test]
+fn k2_a_complete_leg_that_dies_while_another_one_is_awaited_is_given_up() {
+    let mut lab = lab!(["mirror", "flakey"], [32, 32, 32, 32]);
+    volume(&lab, 1);
+    lab.cli("-g g snapstart v --on disk02").ok();
+    let load = busy(&lab);
+    let disk = lab.pause_end_of_leg("g", "disk03", VOLUME);
+    lab.cli("-g g snapstart -b v --on disk03").ok();
+    let waiting = lab.spawn("-g g snapwait --mirrors 2 v");
+    load.goes_on(30);
+
+    lab.fault(1, Fault::FailWrites);
+    load.goes_on(30);
+    lab.heal(disk);
+    let waited = waiting.wait(LONG);
+    assert!([5, 8].contains(&waited.status), "there are no two legs any more: {waited}");
+    lab.cli("-g g snapwait v").ok();
+    assert_eq!(states(&lab), ["ACTIVE", "SNAPDONE"]);
+    load.stop().verify(lab.device("g", "v"));
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
+#[test]
+fn k2_a_plex_of_the_original_that_dies_while_snapwait_waits_is_marked_failed() {
+    let mut lab = lab!(["mirror", "flakey"], [32, 32, 32]);
+    volume(&lab, 2);
+    let load = busy(&lab);
+    let disk = lab.pause_end_of_leg("g", "disk03", VOLUME);
+    lab.cli("-g g snapstart -b v --on disk03").ok();
+    let waiting = lab.spawn("-g g snapwait v");
+    load.goes_on(30);
+
+    lab.fault(1, Fault::FailWrites);
+    load.goes_on(30);
+    lab.heal(disk);
+    waiting.wait(LONG).ok();
+    assert_eq!(states(&lab), ["ACTIVE", "FAILED", "SNAPDONE"]);
+    let expected = load.fork_during(|| drop(lab.cli("-g g snapshot v").ok()));
+    load.goes_on(30);
+    expected.verify(lab.device("g", "SNAP-v"));
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+// ------------------------------------------------------------------------------------------------- any letter but A
+
+#[test]
+fn a_snapshot_is_refused_when_its_leg_has_failed() {
+    let mut lab = lab!(["mirror", "flakey"], [32, 32, 32]);
+    volume(&lab, 1);
+    lab.cli("-g g snapstart v --on disk02").ok();
+    let load = busy(&lab);
+    lab.fault(1, Fault::FailWrites);
+    load.wait_until_held();
+    assert_eq!(lab.dm.mirrors("g-v")[0].letters, "AD");
+
+    lab.cli("-g g snapshot v").exits(5);
+    lab.cli("-g g recover"); // the write was held until somebody looked
+    load.goes_on(30);
+    assert_eq!(lab.print("g").names(), ["v"]);
+    assert_eq!(states(&lab), ["ACTIVE"]);
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+#[test]
+fn a_mirrored_original_lives_on_when_a_plex_dies_and_any_command_looks() {
+    let mut lab = lab!(["mirror", "flakey"], [32, 32]);
+    volume(&lab, 2);
+    let load = busy(&lab);
+    lab.fault(1, Fault::FailWrites);
+    load.wait_until_held();
+
+    lab.cli("-g g recover").ok();
+    load.goes_on(30);
+    assert_eq!(states(&lab), ["ACTIVE", "FAILED"]);
+    let written = load.stop();
+    written.verify(lab.device("g", "v"));
+
+    lab.heal(1);
+    lab.cli("-g g plex attach v-02").ok();
+    until("the plex is ACTIVE", || states(&lab) == ["ACTIVE", "ACTIVE"]);
+    plexes::assert_equal(&lab, "g", "v");
+    written.verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+// ------------------------------------------------------------------------------------------- what others hold or use up
+
+/// Lets `semget` fail while it lives.
+struct NoSemaphores(String);
+
+impl NoSemaphores {
+    const LIMITS: &str = "/proc/sys/kernel/sem";
+
+    fn begin() -> NoSemaphores {
+        let before = fs::read_to_string(NoSemaphores::LIMITS).unwrap();
+        let mut limits: Vec<&str> = before.split_whitespace().collect();
+        limits[3] = "0";
+        fs::write(NoSemaphores::LIMITS, limits.join(" ")).unwrap();
+        NoSemaphores(before)
+    }
+}
+
+impl Drop for NoSemaphores {
+    fn drop(&mut self) {
+        let _ = fs::write(NoSemaphores::LIMITS, &self.0);
+    }
+}
+
+#[test]
+fn without_semaphores_nothing_is_left_suspended() {
+    let lab = lab!(["mirror"], [32, 32, 32]);
+    volume(&lab, 2);
+    lab.cli("-g g snapstart v --on disk03").ok();
+    let load = busy(&lab);
+    let before = lab.print("g");
+
+    let none = NoSemaphores::begin();
+    for words in ["snapshot v", "make w 2m", "rename v w", "grow v +2m", "plex detach v-02"] {
+        lab.cli(&format!("-y -g g {words}")).exits(8);
+        assert!(lab.dm.list().iter().all(|i| !i.suspended), "after {words}:\n{}", lab.dm.dump());
+        load.goes_on(10);
+    }
+    drop(none);
+    assert_eq!(lab.print("g"), before);
+    let expected = load.fork_during(|| drop(lab.cli("-g g snapshot v").ok()));
+    expected.verify(lab.device("g", "SNAP-v"));
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+#[test]
+fn an_inner_device_that_somebody_holds_open_goes_when_it_is_closed() {
+    let lab = lab!(["mirror"], [32, 32]);
+    volume(&lab, 1);
+    lab.cli("-g g snapstart v").ok();
+    let load = busy(&lab);
+    let legs: Vec<String> = leaks::devices(&lab.dm).iter().filter(|i| i.uuid.contains("-plex")).map(|i| i.name.clone()).collect();
+    let nodes = legs.iter().map(|name| format!("/dev/dm-{}", libc::minor(lab.dm.info(name).unwrap().dev)));
+    let open: Vec<File> = nodes.map(|node| File::open(node).unwrap()).collect();
+    assert_eq!(open.len(), 2);
+
+    let aborted = lab.cli("-y -g g snapabort v");
+    assert!([0, 1, 4, 8].contains(&aborted.status), "{aborted}");
+    load.goes_on(30);
+    assert_eq!(states(&lab), ["ACTIVE"]);
+    drop(open);
+    lab.cli("-g g recover").ok();
+    assert_eq!(leaks::devices(&lab.dm).len(), 1, "{}", lab.dm.dump());
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+#[test]
+fn a_snapshot_that_is_open_is_not_removed_and_its_original_is_free() {
+    let lab = lab!(["mirror"], [32, 32]);
+    volume(&lab, 1);
+    lab.cli("-g g snapstart v").ok();
+    lab.cli("-g g snapshot v").ok();
+    let open = block::open_read(lab.device("g", "SNAP-v")).unwrap();
+    lab.cli("-y -g g remove SNAP-v").exits(4);
+    lab.cli("-g g stop SNAP-v").exits(4);
+    lab.cli("-g g stop v").ok();
+    drop(open);
+    lab.cli("-g g stop SNAP-v").ok();
+    lab.finish();
+}
+
+#[test]
+fn a_disk_that_cannot_be_written_costs_a_warning_while_others_have_the_configuration() {
+    let mut lab = lab!(["mirror", "flakey"], [32, 32, 32]);
+    volume(&lab, 1);
+    lab.fault(2, Fault::FailWrites);
+    let made = lab.cli("-g g make w 4m --on disk01").ok();
+    assert!(made.stderr.contains("disk03"), "{made}");
+    lab.heal(2);
+    lab.cli("-g g make x 4m --on disk01").ok();
+    assert_eq!(lab.print("g").names(), ["v", "w", "x"]);
+    lab.finish();
+}

@@ -1,0 +1,237 @@
+//! What is refused, before any change, with which kind and reason; and the rules of placement and naming.
+
+mod pure;
+
+use breakoff::error::Kind;
+use breakoff::model::{PlexState, Sectors};
+use breakoff::plan::finding;
+use breakoff::plan::plan;
+use breakoff::plan::request::{Convert, GrowTo, Placement, Request, Selection, Split, Splits};
+use breakoff::table::status::LegHealth;
+use pure::{anywhere, done, make, name, on, refused, snapstart, sync, world};
+
+fn split_as(volume: &str, snapshot: Option<&str>) -> Request {
+    let these = vec![Split { volume: name(volume), name: snapshot.map(name) }];
+    Request::Snapshot { splits: Splits::These(these), mirrors: 1, pattern: None }
+}
+
+#[test]
+fn names_that_are_taken_or_ambiguous_are_refused() {
+    let mut w = world(2);
+    done(&mut w, &make("v", 10, 1));
+    assert_eq!(refused(&w, &make("v", 10, 1)).kind(), Kind::Exists);
+    assert_eq!(refused(&w, &make("v_log", 10, 1)).kind(), Kind::Exists);
+    assert_eq!(refused(&w, &Request::Rename { volume: name("x"), to: name("y") }).kind(), Kind::NotFound);
+    let mut foreign = w.clone();
+    foreign.taken_names.push(breakoff::model::DmName::from_kernel("g-new"));
+    assert_eq!(refused(&foreign, &make("new", 10, 1)).kind(), Kind::Exists);
+}
+
+#[test]
+fn a_pair_of_names_that_does_not_fit_is_refused() {
+    let mut w = world(1);
+    w.group.name = name(&"g".repeat(63));
+    assert_eq!(refused(&w, &make(&format!("a{}", "-".repeat(40)), 10, 1)).kind(), Kind::Usage);
+    done(&mut w, &make(&"n".repeat(63), 10, 1));
+    assert_eq!(w.group.volumes[0].plexes[0].name.as_str().len(), 63);
+}
+
+#[test]
+fn two_plexes_never_share_a_disk_unless_disks_are_named() {
+    let mut w = world(1);
+    assert_eq!(refused(&w, &make("m", 10, 2)).kind(), Kind::NoSpace);
+    done(&mut w, &make("v", 10, 1));
+    let reason = refused(&w, &snapstart("v"));
+    assert_eq!(reason.kind(), Kind::NoSpace);
+    assert!(reason.message().contains("holds a plex of it already"), "{reason}");
+    let named = Request::SnapStart { volumes: vec![name("v")], mirrors: 1, placement: on(&["disk01"]) };
+    let planned = done(&mut w, &named);
+    assert!(planned.notes.iter().any(|n| n.contains("shares a disk")));
+}
+
+#[test]
+fn avoided_disks_are_avoided_and_unknown_ones_refused() {
+    let mut w = world(3);
+    let avoid = Placement { on: Vec::new(), avoid: vec![name("disk01"), name("disk02")] };
+    done(&mut w, &Request::Make { volume: name("v"), size: Sectors::mib(8), mirrors: 1, placement: avoid, log: true });
+    assert_eq!(w.group.volumes[0].plexes[0].subdisks[0].disk, w.group.disks[2].id);
+    let unknown = Request::Make { volume: name("x"), size: Sectors::mib(8), mirrors: 1, placement: on(&["nodisk"]), log: true };
+    assert_eq!(refused(&w, &unknown).kind(), Kind::NotFound);
+}
+
+#[test]
+fn the_thirty_third_plex_is_refused() {
+    let mut w = world(40);
+    done(&mut w, &make("v", 8, 1));
+    let legs = |n| Request::SnapStart { volumes: vec![name("v")], mirrors: n, placement: anywhere() };
+    assert_eq!(refused(&w, &legs(32)).kind(), Kind::NoSpace);
+    done(&mut w, &legs(31));
+    sync(&mut w);
+    let reason = refused(&w, &legs(1));
+    assert!(reason.kind() == Kind::NoSpace && reason.message().contains("32 plexes"), "{reason}");
+}
+
+#[test]
+fn a_volume_that_is_not_started_takes_no_leg() {
+    let mut w = world(2);
+    done(&mut w, &make("v", 8, 1));
+    done(&mut w, &Request::Stop(Selection::All));
+    assert_eq!(refused(&w, &snapstart("v")).kind(), Kind::NotReady);
+}
+
+#[test]
+fn snapshot_needs_a_leg_that_is_done_and_alive() {
+    let mut w = world(3);
+    done(&mut w, &make("v", 8, 1));
+    assert_eq!(refused(&w, &split_as("v", None)).kind(), Kind::NotReady);
+    done(&mut w, &snapstart("v"));
+    assert_eq!(refused(&w, &split_as("v", None)).kind(), Kind::NotReady);
+    sync(&mut w);
+    let id = w.group.volumes[0].id;
+    for letter in [LegHealth::WriteFailed, LegHealth::SyncFailed, LegHealth::ReadFailed, LegHealth::FlushFailed, LegHealth::Unknown] {
+        let mut bad = w.clone();
+        pure::set_status(&mut bad, id, 1, |role| if *role == breakoff::model::Role::Plex(2) { letter } else { LegHealth::Alive });
+        assert_eq!(refused(&bad, &split_as("v", None)).kind(), Kind::NotReady, "{letter:?}");
+    }
+    let mut behind = w.clone();
+    pure::set_status(&mut behind, id, 0, |_| LegHealth::Alive);
+    assert_eq!(refused(&behind, &split_as("v", None)).kind(), Kind::NotReady);
+    done(&mut w, &split_as("v", None));
+}
+
+#[test]
+fn one_volume_that_is_not_ready_keeps_all_from_being_split() {
+    let mut w = world(4);
+    done(&mut w, &make("a", 8, 1));
+    done(&mut w, &make("b", 8, 1));
+    done(&mut w, &snapstart("a"));
+    sync(&mut w);
+    let all = Request::Snapshot { splits: Splits::All, mirrors: 1, pattern: None };
+    assert_eq!(refused(&w, &all).kind(), Kind::NotReady);
+}
+
+#[test]
+fn default_names_count_up_and_a_collision_fails_before_any_change() {
+    let mut w = world(5);
+    done(&mut w, &make("v", 8, 1));
+    for expected in ["SNAP-v", "SNAP1-v", "SNAP2-v"] {
+        done(&mut w, &snapstart("v"));
+        sync(&mut w);
+        done(&mut w, &split_as("v", None));
+        assert!(w.group.volumes.iter().any(|v| v.name == name(expected)), "{expected}");
+    }
+    done(&mut w, &snapstart("v"));
+    sync(&mut w);
+    assert_eq!(refused(&w, &split_as("v", Some("SNAP-v"))).kind(), Kind::Exists);
+    let pattern = |p: &str| Request::Snapshot {
+        splits: Splits::These(vec![Split { volume: name("v"), name: None }]),
+        mirrors: 1,
+        pattern: Some(p.to_owned()),
+    };
+    assert_eq!(refused(&w, &pattern("same")).kind(), Kind::Usage);
+    assert_eq!(refused(&w, &pattern("%v")).kind(), Kind::Exists);
+    done(&mut w, &pattern("SNAP%v-%d"));
+    assert!(w.group.volumes.iter().any(|v| v.name == name("SNAPv-")));
+}
+
+#[test]
+fn vxvms_pair_is_a_name_unless_such_a_volume_exists() {
+    let mut w = world(4);
+    done(&mut w, &make("a", 8, 1));
+    done(&mut w, &make("b", 8, 1));
+    done(&mut w, &Request::SnapStart { volumes: vec![name("a"), name("b")], mirrors: 1, placement: anywhere() });
+    sync(&mut w);
+    let pair = |second: &str| Request::Snapshot { splits: Splits::PairOrTwo(name("a"), name(second)), mirrors: 1, pattern: None };
+    assert_eq!(plan(&w, &pair("b")).expect("a plan").snapshots.len(), 2);
+    assert_eq!(plan(&w, &pair("snapvol")).expect("a plan").snapshots.len(), 1);
+}
+
+#[test]
+fn the_last_complete_plex_stays() {
+    let mut w = world(3);
+    done(&mut w, &make("v", 8, 1));
+    let convert = |plex: &str| Request::PlexConvert { plex: name(plex), to: Convert::SnapDone };
+    for request in [convert("v-01"), Request::PlexDetach(name("v-01")), Request::PlexRemove(name("v-01"))] {
+        assert_eq!(refused(&w, &request).kind(), Kind::Failed);
+    }
+    done(&mut w, &Request::Mirror { volume: name("v"), placement: anywhere() });
+    assert_eq!(refused(&w, &Request::PlexRemove(name("v-01"))).kind(), Kind::Failed, "the new plex is not complete yet");
+    assert_eq!(refused(&w, &convert("v-02")).kind(), Kind::NotReady);
+    sync(&mut w);
+    done(&mut w, &convert("v-02"));
+    assert_eq!(refused(&w, &convert("v-01")).kind(), Kind::Failed);
+    assert_eq!(w.group.volumes[0].plexes[1].state, PlexState::SnapDone);
+}
+
+#[test]
+fn a_mirror_that_is_not_equal_yet_is_no_snapshot_leg_and_keeps_its_first_plex() {
+    let mut w = world(3);
+    done(&mut w, &make("v", 8, 2));
+    assert_eq!(refused(&w, &Request::PlexConvert { plex: name("v-02"), to: Convert::SnapDone }).kind(), Kind::NotReady);
+    assert_eq!(refused(&w, &Request::PlexRemove(name("v-01"))).kind(), Kind::Failed);
+    assert!(plan(&w, &Request::PlexRemove(name("v-02"))).is_ok());
+}
+
+#[test]
+fn a_failing_first_leg_of_an_unequal_mirror_is_kept_and_the_others_given_up() {
+    let mut w = world(3);
+    done(&mut w, &make("v", 8, 2));
+    let id = w.group.volumes[0].id;
+    pure::set_status(&mut w, id, 0, |role| if *role == breakoff::model::Role::Plex(1) { LegHealth::WriteFailed } else { LegHealth::Alive });
+    let planned = finding::plan(&w, &finding::findings(&w)[0]).expect("a plan");
+    let states: Vec<PlexState> = planned.group.volumes[0].plexes.iter().map(|p| p.state).collect();
+    assert_eq!(states, [PlexState::Active, PlexState::Failed]);
+}
+
+#[test]
+fn open_volumes_are_neither_stopped_nor_removed() {
+    let mut w = world(1);
+    done(&mut w, &make("v", 8, 1));
+    w.devices.values_mut().for_each(|d| d.open_count = 1);
+    assert_eq!(refused(&w, &Request::Stop(Selection::All)).kind(), Kind::InUse);
+    assert_eq!(refused(&w, &Request::Remove { volumes: vec![name("v")], recursive: true }).kind(), Kind::InUse);
+}
+
+#[test]
+fn a_volume_with_legs_or_snapshots_is_removed_only_recursively() {
+    let mut w = world(3);
+    done(&mut w, &make("v", 8, 1));
+    done(&mut w, &snapstart("v"));
+    let remove = |recursive| Request::Remove { volumes: vec![name("v")], recursive };
+    assert_eq!(refused(&w, &remove(false)).kind(), Kind::InUse);
+    sync(&mut w);
+    done(&mut w, &split_as("v", None));
+    assert_eq!(refused(&w, &remove(false)).kind(), Kind::InUse);
+    done(&mut w, &remove(true));
+    assert_eq!(w.group.volumes.len(), 1);
+    assert!(w.group.volumes[0].origin.is_none());
+}
+
+#[test]
+fn growing_says_what_cannot_be() {
+    let mut w = world(2);
+    done(&mut w, &make("v", 8, 1));
+    let grow = |to| Request::Grow { volume: name("v"), to, placement: anywhere() };
+    assert_eq!(refused(&w, &grow(GrowTo::To(Sectors::mib(4)))).kind(), Kind::Usage);
+    assert_eq!(refused(&w, &grow(GrowTo::By(Sectors::mib(500)))).kind(), Kind::NoSpace);
+    assert!(plan(&w, &grow(GrowTo::To(Sectors::mib(8)))).expect("a plan").changes.is_empty());
+    done(&mut w, &snapstart("v"));
+    assert_eq!(refused(&w, &grow(GrowTo::By(Sectors::mib(1)))).kind(), Kind::NotReady);
+}
+
+#[test]
+fn a_missing_disk_stops_only_what_needs_it() {
+    let mut w = world(3);
+    done(&mut w, &make("a", 60, 1));
+    done(&mut w, &make("b", 60, 1));
+    done(&mut w, &make("m", 20, 2));
+    sync(&mut w);
+    done(&mut w, &Request::Stop(Selection::All));
+    let lost = w.group.volume_named(&name("a")).expect("a").plexes[0].subdisks[0].disk;
+    w.disks.remove(&lost);
+    assert_eq!(refused(&w, &Request::Start(Selection::Named(vec![name("a")]))).kind(), Kind::Device);
+    let planned = done(&mut w, &Request::Start(Selection::All));
+    assert!(planned.notes.iter().any(|n| n.contains("'g/a' was not started")), "{:?}", planned.notes);
+    assert!(w.group.volume_named(&name("b")).expect("b").running.is_some());
+    assert!(w.group.volume_named(&name("m")).expect("m").running.is_some());
+}

@@ -1,0 +1,196 @@
+//! Child processes with a deadline: one that hangs is reported and left behind, for a held write makes it unkillable (K2).
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// No command of a test needs longer, even on a slow day.
+pub const DEADLINE: Duration = Duration::from_secs(120);
+
+/// What a process has left.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// The command line.
+    pub command: String,
+    /// Exit status; 128 + number when a signal ended it.
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
+    pub took: Duration,
+}
+
+impl Output {
+    /// Fails the test unless the command did.
+    #[track_caller]
+    pub fn ok(self) -> Output {
+        assert_eq!(self.status, 0, "it should have worked:\n{self}");
+        self
+    }
+
+    /// Fails the test unless the exit status is this one, and a refusal says why.
+    #[track_caller]
+    pub fn exits(self, status: i32) -> Output {
+        assert_eq!(self.status, status, "the exit status should have been {status}:\n{self}");
+        assert!(status == 0 || !self.stderr.trim().is_empty(), "it failed without a word:\n{self}");
+        self
+    }
+
+    /// Fails the test unless stdout or stderr has this text.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Output {
+        assert!(self.stdout.contains(text) || self.stderr.contains(text), "it does not say '{text}':\n{self}");
+        self
+    }
+}
+
+impl std::fmt::Display for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "$ {}\n  status {} after {} ms", self.command, self.status, self.took.as_millis())?;
+        for line in self.stdout.lines() {
+            writeln!(f, "  {line}")?;
+        }
+        for line in self.stderr.lines() {
+            writeln!(f, "  ! {line}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A running process.
+pub struct Running {
+    child: Child,
+    command: String,
+    stdout: File,
+    stderr: File,
+    started: Instant,
+}
+
+/// The program under test.
+pub fn program() -> String {
+    std::env::var("BREAKOFF_BIN").unwrap_or_else(|_| "breakoff".into())
+}
+
+/// Another program with these words.
+#[track_caller]
+pub fn tool(program: &str, args: &[&str]) -> Output {
+    start(Command::new(program), program, args).wait(DEADLINE)
+}
+
+/// Starts the program under test, called by `name`.
+pub fn start_as(name: &str, args: &[&str]) -> Running {
+    let mut command = Command::new(program());
+    command.arg0(name);
+    start(command, name, args)
+}
+
+/// Starts a process with its output in files, so that nobody has to read along.
+pub fn start(mut command: Command, name: &str, args: &[&str]) -> Running {
+    command.args(args);
+    let line = [&[name], args].concat().join(" ");
+    let (stdout, stderr) = (scratch(), scratch());
+    let child = command.stdin(Stdio::null()).stdout(dup(&stdout)).stderr(dup(&stderr)).spawn();
+    let child = child.unwrap_or_else(|err| panic!("'{line}' cannot be started: {err}"));
+    Running { child, command: line, stdout, stderr, started: Instant::now() }
+}
+
+fn scratch() -> File {
+    tempfile::tempfile().unwrap_or_else(|err| panic!("no temporary file: {err}"))
+}
+
+fn dup(file: &File) -> Stdio {
+    file.try_clone().map(Stdio::from).unwrap_or_else(|err| panic!("a file cannot be opened twice: {err}"))
+}
+
+impl Running {
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// What it has written to stdout and stderr so far.
+    pub fn so_far(&self) -> (String, String) {
+        (contents(&self.stdout), contents(&self.stderr))
+    }
+
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: plain system call on a child of ours that has not been waited for.
+        unsafe { libc::kill(self.pid(), signal) };
+    }
+
+    /// Waits for its end; fails the test when it does not come in time.
+    #[track_caller]
+    pub fn wait(mut self, deadline: Duration) -> Output {
+        match self.wait_at_most(deadline) {
+            Some(output) => output,
+            None => {
+                let why = self.autopsy();
+                panic!("'{}' does not end:\n{why}", self.command)
+            }
+        }
+    }
+
+    /// Waits for its end, at most so long.
+    pub fn wait_at_most(&mut self, deadline: Duration) -> Option<Output> {
+        use std::os::unix::process::ExitStatusExt;
+        let end = Instant::now() + deadline;
+        let mut pause = Duration::from_millis(1);
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => {
+                    let status = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
+                    return Some(self.output(status));
+                }
+                Ok(None) if Instant::now() < end => std::thread::sleep(pause),
+                Ok(None) => return None,
+                Err(err) => panic!("waiting for '{}': {err}", self.command),
+            }
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+
+    fn output(&self, status: i32) -> Output {
+        let (stdout, stderr) = self.so_far();
+        let output = Output { command: self.command.clone(), status, stdout, stderr, took: self.started.elapsed() };
+        println!("$ {}  → {} after {} ms", output.command, output.status, output.took.as_millis());
+        output
+    }
+
+    /// Where a process hangs. It is killed, which a held write makes impossible.
+    fn autopsy(&mut self) -> String {
+        let mut text = String::new();
+        for file in ["wchan", "stack", "syscall"] {
+            let read = fs::read_to_string(format!("/proc/{}/{file}", self.pid())).unwrap_or_default();
+            let _ = writeln!(text, "{file}: {read}");
+        }
+        let (stdout, stderr) = self.so_far();
+        let _ = writeln!(text, "stdout so far: {stdout}\nstderr so far: {stderr}");
+        self.signal(libc::SIGKILL);
+        if self.wait_at_most(Duration::from_secs(5)).is_none() {
+            let _ = writeln!(text, "and it cannot be killed");
+        }
+        text
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.runs() {
+            self.signal(libc::SIGKILL);
+            let _ = self.wait_at_most(Duration::from_secs(5));
+        }
+    }
+}
+
+/// What is in a file, without moving the offset, which the process shares.
+fn contents(file: &File) -> String {
+    let mut bytes = vec![0; file.metadata().map_or(0, |meta| meta.len() as usize)];
+    let read = file.read_at(&mut bytes, 0).unwrap_or_default();
+    String::from_utf8_lossy(&bytes[..read]).into_owned()
+}

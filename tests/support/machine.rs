@@ -1,0 +1,104 @@
+//! A machine that is booted again and again on the same disks, for tests that run outside of it: `scripts/vm`, with this
+//! very test program inside as its guest side.
+
+use std::path::Path;
+use std::process::Command;
+use tempfile::TempDir;
+
+/// Names the part of the guest side that a boot runs.
+const PHASE: &str = "BREAKOFF_GUEST";
+/// The test of the program that is the guest side.
+pub const GUEST: &str = "guest_side";
+/// The line at which the power is cut.
+const CUT: &str = "cut the power now";
+/// What the lines start with by which one boot leaves word for the next.
+const NOTE: &str = "note ";
+
+/// Disks that survive, and what the boots before have noted.
+pub struct Machine {
+    dir: TempDir,
+    disks: usize,
+    notes: Vec<(String, String)>,
+}
+
+impl Machine {
+    /// A machine with so many disks of 64 MiB; `None` (and a word why) where no VM is wanted.
+    pub fn new(test: &str, disks: usize) -> Option<Machine> {
+        if std::env::var_os("BREAKOFF_VM").is_none() {
+            println!("SKIP {test}: it boots VMs (BREAKOFF_VM=1)");
+            return None;
+        }
+        let dir = TempDir::new().unwrap_or_else(|err| panic!("no temporary directory: {err}"));
+        Some(Machine { dir, disks, notes: Vec::new() })
+    }
+
+    /// Boots, runs a part of the guest side, and shuts down in order.
+    #[track_caller]
+    pub fn boot(&mut self, phase: &str) {
+        self.run(phase, &[]);
+    }
+
+    /// Boots, runs a part of the guest side, and cuts the power where that says so.
+    #[track_caller]
+    pub fn boot_until_power_cut(&mut self, phase: &str) {
+        self.run(phase, &["--power-cut-on", CUT]);
+    }
+
+    #[track_caller]
+    fn run(&mut self, phase: &str, options: &[&str]) {
+        println!("---- boot: {phase}");
+        let output = self.command(phase, options).output().unwrap_or_else(|err| panic!("scripts/vm: {err}"));
+        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        println!("{stdout}{stderr}");
+        assert!(output.status.success(), "boot '{phase}' fails: {}", output.status);
+        let notes = stdout.lines().filter_map(|line| line.trim_end().strip_prefix(NOTE)?.split_once('='));
+        self.notes.extend(notes.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+
+    fn command(&self, phase: &str, options: &[&str]) -> Command {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let this = std::env::current_exe().unwrap_or_else(|err| panic!("where is this program: {err}"));
+        let mut command = Command::new(repository.join("scripts/vm"));
+        command.args(["--memory", "1024", "--timeout", "600"]).args(options);
+        for disk in 1..=self.disks {
+            command.arg("--disk").arg(format!("{}/disk{disk}.img:64M", self.dir.path().display()));
+        }
+        command.arg("--file").arg(format!("{}:/root/guest", this.display()));
+        command.arg("--file").arg(format!("{}:/usr/bin/breakoff", env!("CARGO_BIN_EXE_breakoff")));
+        command.args(["--env", "BREAKOFF_KERNEL_TESTS=1", "--env", &format!("{PHASE}={phase}")]);
+        for (name, value) in &self.notes {
+            command.args(["--env", &format!("NOTE_{name}={value}")]);
+        }
+        command.args(["--", "/root/guest", "--exact", GUEST, "--nocapture", "--test-threads=1"]);
+        command
+    }
+}
+
+/// Which part of the guest side is to be run; `None` outside of the VM.
+///
+/// The VM is another machine at each boot, as far as `/etc/machine-id` says; these boots are of one.
+pub fn phase() -> Option<String> {
+    let phase = std::env::var(PHASE).ok()?;
+    std::fs::write("/etc/machine-id", "0123456789abcdef0123456789abcdef\n").unwrap_or_else(|err| panic!("/etc/machine-id: {err}"));
+    Some(phase)
+}
+
+/// Leaves word for the next boots.
+pub fn note(name: &str, value: u64) {
+    println!("\n{NOTE}{name}={value}");
+}
+
+/// What an earlier boot has noted.
+#[track_caller]
+pub fn noted(name: &str) -> u64 {
+    let value = std::env::var(format!("NOTE_{name}")).unwrap_or_else(|_| panic!("no boot has noted '{name}'"));
+    value.parse().unwrap_or_else(|err| panic!("{name}={value}: {err}"))
+}
+
+/// Says that the power may be cut, and waits for it.
+pub fn cut_the_power() -> ! {
+    println!("\n{CUT}");
+    loop {
+        std::thread::park();
+    }
+}
