@@ -2,29 +2,26 @@
 
 mod pure;
 
+use breakoff::app::Outcome;
 use breakoff::model::Sectors;
 use breakoff::plan::finding::{self, converge};
 use breakoff::plan::request::{Convert, GrowTo, Request, Selection, Split, Splits};
 use breakoff::plan::step::Plan;
-use breakoff::plan::view::StepView;
 use breakoff::plan::world::World;
 use breakoff::plan::{plan, render};
+use breakoff::report::text;
 use breakoff::table::status::LegHealth;
 use pure::golden::assert_golden;
 use pure::{anywhere, carry_out, done, make, name, snapstart, sync, world};
 
-fn text(world: &World, plan: &Plan) -> String {
-    let view = render::view(world, plan);
-    let step = |s: &StepView| format!("  {} {}\n{}", s.verb, s.object, s.detail.iter().map(|d| format!("      {d}\n")).collect::<String>());
-    let part = |title: &str, steps: &[StepView]| format!("{title}\n{}", steps.iter().map(step).collect::<String>());
-    let summary: String = view.summary.iter().map(|line| format!("{line}\n")).collect();
-    summary + &part("prepare", &view.prepare) + &part("window", &view.window) + &part("finish", &view.finish)
+fn shown(world: &World, plan: &Plan) -> String {
+    text::outcome(&Outcome::Planned(render::view(world, plan)), false)
 }
 
 /// Compares the plan of a request, carries it out, and checks that nothing is left to converge.
 fn verb(world: &mut World, file: &str, request: &Request) {
     let planned = plan(world, request).unwrap_or_else(|e| panic!("{file}: {e}"));
-    assert_golden(&format!("tests/golden/plans/{file}"), &text(world, &planned));
+    assert_golden(&format!("tests/golden/plans/{file}"), &shown(world, &planned));
     carry_out(world, &planned);
     assert!(!converge(world).expect("a plan").has_steps(), "{file}: something is left to converge");
 }
@@ -37,7 +34,7 @@ fn found(world: &mut World, file: &str) {
     }
     let findings = finding::findings(world);
     let planned = finding::plan(world, findings.first().expect("a finding")).expect("a plan");
-    assert_golden(&format!("tests/golden/plans/{file}"), &text(world, &planned));
+    assert_golden(&format!("tests/golden/plans/{file}"), &shown(world, &planned));
     carry_out(world, &planned);
 }
 
@@ -110,7 +107,7 @@ fn a_failed_leg_is_recorded_before_it_is_dropped() {
     });
     let findings = finding::findings(&w);
     let planned = finding::plan(&w, &findings[0]).expect("a plan");
-    assert_golden("tests/golden/plans/failed-leg", &text(&w, &planned));
+    assert_golden("tests/golden/plans/failed-leg", &shown(&w, &planned));
     assert!(planned.group.volumes[0].plexes.iter().all(|p| p.number == 1));
 }
 

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::meta::{self, Member};
 use crate::model::{Disk, DiskId, Group, GroupId, Name, Sectors};
 use crate::plan::step::Plan;
+use crate::plan::view::PlanView;
 use crate::plan::world::PresentDisk;
 use crate::sys::{host, lock, media, probe};
 use std::collections::BTreeMap;
@@ -17,7 +18,8 @@ type Ready = (Vec<Disk>, Vec<Member>, BTreeMap<DiskId, PresentDisk>);
 
 /// The verbs on groups and disks.
 pub fn run(options: &Options, command: &Command, ui: &dyn Ui) -> Result<Outcome> {
-    let done = |report: Result<Report>| report.map(Outcome::Done);
+    let planned = |report: Report| PlanView { changes: report.changes, notes: report.notes, ..PlanView::default() };
+    let done = |report: Result<Report>| report.map(|r| if options.dry_run { Outcome::Planned(planned(r)) } else { Outcome::Done(r) });
     match command {
         Command::GroupCreate { name, disks, force, area } => done(create(options, name, disks, *force, *area, ui)),
         Command::GroupAdd { name, disks, force } => done(add(options, name, disks, *force, ui)),

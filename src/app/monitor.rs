@@ -9,6 +9,7 @@ use super::{Options, Ui};
 use crate::error::{Kind, Result};
 use crate::model::{GroupId, Name};
 use crate::plan::world::DmDevice;
+use crate::report::text;
 use crate::sys::dm::Dm;
 use crate::sys::events::EventWait;
 use crate::sys::signal::Interrupts;
@@ -77,7 +78,7 @@ fn tend_group(name: &Name, ui: &dyn Ui) -> bool {
     match done {
         Ok(changes) => {
             for change in changes {
-                ui.note(&crate::plan::render::sentence(&change));
+                ui.note(&text::change(&change));
             }
             true
         }

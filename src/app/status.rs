@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::model::{Name, PlexState, Volume};
 use crate::plan::render;
 use crate::plan::world::World;
+use crate::report::text;
 
 fn names(options: &Options) -> Result<Vec<Name>> {
     match &options.group {
@@ -41,7 +42,7 @@ fn group_findings(session: &Session<'_>) -> Vec<String> {
     findings.extend(group.volumes.iter().flat_map(|v| volume_findings(world, v)));
     if let Ok(Some(plan)) = session.next_repair() {
         findings.push(format!("group '{}': something is to be recorded or repaired; 'breakoff recover' does it", group.name));
-        findings.extend(plan.changes.iter().map(render::sentence));
+        findings.extend(plan.changes.iter().map(text::change));
     }
     findings
 }
@@ -69,7 +70,8 @@ pub fn recover(options: &Options, check: bool, ui: &dyn Ui) -> Result<Outcome> {
             if let Some(plan) = session.next_repair()? {
                 let view = render::view(&session.world, &plan);
                 let steps = view.prepare.iter().chain(&view.window).chain(&view.finish);
-                findings.extend(view.summary.iter().cloned().chain(steps.map(|s| format!("group '{name}': {} {}", s.verb, s.object))));
+                findings
+                    .extend(view.changes.iter().map(text::change).chain(steps.map(|s| format!("group '{name}': {} {}", s.verb, s.object))));
             }
         } else {
             let mut session = Session::open(options, &name, ui)?;

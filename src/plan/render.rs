@@ -1,6 +1,5 @@
 //! A plan in words, for `--dry-run`.
 
-use super::change::Detail;
 use super::step::{CommitPoint, Finish, Plan, Prepare};
 use super::view::{PlanView, StepView};
 use super::world::{TargetLine, World};
@@ -14,25 +13,12 @@ pub fn view(world: &World, plan: &Plan) -> PlanView {
     let names = Names::of(world, plan);
     PlanView {
         group: world.group.name.to_string(),
-        summary: plan.changes.iter().map(sentence).chain(plan.notes.iter().map(|n| format!("note: {n}"))).collect(),
+        changes: plan.changes.clone(),
+        notes: plan.notes.clone(),
         prepare: prepare(&names, world, plan),
         window: window(&names, plan),
         finish: plan.finish.iter().map(|step| finish(&names, step)).collect(),
     }
-}
-
-/// A change as one line.
-pub fn sentence(change: &super::change::Change) -> String {
-    let details: Vec<String> = change
-        .details
-        .iter()
-        .map(|(name, value)| match value {
-            Detail::Text(text) => format!("{name} {text}"),
-            Detail::Number(number) => format!("{name} {number}"),
-            Detail::Size(size) => format!("{name} {size}"),
-        })
-        .collect();
-    format!("{} {}: {}", change.object, change.action, details.join(", ")).trim_end_matches([':', ' ']).to_owned()
 }
 
 fn step(verb: &'static str, object: impl ToString, detail: Vec<String>) -> StepView {

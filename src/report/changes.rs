@@ -14,7 +14,11 @@ pub(super) struct View<'a> {
 
 impl<'a> View<'a> {
     pub(super) fn new(report: &'a Report) -> View<'a> {
-        View { changes: report.changes.iter().map(ChangeView).collect(), notes: &report.notes }
+        View::of(&report.changes, &report.notes)
+    }
+
+    pub(super) fn of(changes: &'a [Change], notes: &'a [String]) -> View<'a> {
+        View { changes: changes.iter().map(ChangeView).collect(), notes }
     }
 }
 

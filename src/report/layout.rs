@@ -140,10 +140,12 @@ impl<'w> Seen<'w> {
     }
 
     fn subdisk(&self, extent: &Extent, offset: Sectors) -> SubdiskView {
+        // Counted from the start of the device, so that whoever reads the JSON can read the bytes.
+        let data_start = self.world.group.disk(extent.disk).map_or(Sectors::ZERO, |disk| disk.data_start);
         SubdiskView {
             name: self.pieces.get(extent).cloned().unwrap_or_default(),
             media: media(self.world, extent.disk),
-            disk_offset: extent.start.bytes(),
+            disk_offset: data_start.saturating_add(extent.start).bytes(),
             plex_offset: offset.bytes(),
             length: extent.length.bytes(),
         }

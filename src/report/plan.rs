@@ -1,5 +1,6 @@
 //! `--dry-run`: the plan for people, and as JSON.
 
+use super::changes;
 use crate::plan::view::{PlanView, StepView};
 use serde::Serialize;
 
@@ -8,7 +9,8 @@ use serde::Serialize;
 pub(super) struct View<'a> {
     dry_run: bool,
     group: &'a str,
-    summary: &'a [String],
+    #[serde(flatten)]
+    changes: changes::View<'a>,
     prepare: Vec<Step<'a>>,
     window: Vec<Step<'a>>,
     finish: Vec<Step<'a>>,
@@ -23,8 +25,9 @@ struct Step<'a> {
 
 impl<'a> View<'a> {
     pub(super) fn new(plan: &'a PlanView) -> View<'a> {
-        let PlanView { group, summary, prepare, window, finish } = plan;
-        View { dry_run: true, group, summary, prepare: steps(prepare), window: steps(window), finish: steps(finish) }
+        let PlanView { group, changes, notes, prepare, window, finish } = plan;
+        let changes = changes::View::of(changes, notes);
+        View { dry_run: true, group, changes, prepare: steps(prepare), window: steps(window), finish: steps(finish) }
     }
 }
 
@@ -34,10 +37,11 @@ fn steps(steps: &[StepView]) -> Vec<Step<'_>> {
 
 /// What would change, then the steps of each phase.
 pub(super) fn text(plan: &PlanView) -> String {
-    if plan.summary.is_empty() && plan.prepare.is_empty() && plan.window.is_empty() && plan.finish.is_empty() {
+    if plan.changes.is_empty() && plan.prepare.is_empty() && plan.window.is_empty() && plan.finish.is_empty() {
         return "nothing to do\n".to_owned();
     }
-    let mut lines: Vec<String> = plan.summary.clone();
+    let mut lines: Vec<String> = plan.changes.iter().map(|change| format!("planned: {}", changes::line(change))).collect();
+    lines.extend(plan.notes.iter().map(|note| format!("note: {note}")));
     lines.extend(phase("prepare (can be undone)", &plan.prepare));
     lines.extend(phase("window (I/O waits)", &plan.window));
     lines.extend(phase("finish (committed)", &plan.finish));

@@ -134,7 +134,7 @@ pub struct SubdiskView {
     pub name: String,
     /// The disk.
     pub media: String,
-    /// Where it starts in the disk's space for volumes.
+    /// Where it starts, from the start of the disk's device.
     pub disk_offset: u64,
     /// Where it starts in the plex.
     pub plex_offset: u64,

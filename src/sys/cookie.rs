@@ -24,6 +24,8 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 /// The upper half of every cookie's key.
 const MAGIC: u32 = 0x0d4d;
+/// How long udev is waited for until it is asked again whether it is there at all.
+const SLICE: Duration = Duration::from_secs(1);
 
 /// What an event tells udev's rules about the device (the upper half of the cookie; values are libdevmapper's).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,11 +139,15 @@ impl Cookie {
             let random = uuid::Uuid::new_v4().into_bytes();
             let key = u16::from_ne_bytes([random[0], random[1]]);
             let Some(trace) = (key != 0).then(|| Trace::leave(traces, key)).flatten() else { continue };
-            match create(key) {
+            let err = match create(key) {
                 Ok(semaphore) => return Cookie { semaphore, key, trace: trace.file() }.initialised().map(Some),
-                Err(err) if err.raw_os_error() == Some(libc::EEXIST) => trace.wipe(),
-                Err(err) if err.raw_os_error() == Some(libc::ENOSYS) => return Ok(None),
-                Err(err) => return Err(exhausted(&err)),
+                Err(err) => err,
+            };
+            trace.wipe();
+            match err.raw_os_error() {
+                Some(libc::EEXIST) => {}
+                Some(libc::ENOSYS) => return Ok(None),
+                _ => return Err(exhausted(&err)),
             }
         }
         Err(exhausted(&io::Error::from_raw_os_error(libc::EEXIST)))
@@ -165,9 +171,10 @@ impl Cookie {
         self.add(-1).ok()?;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            match operate(self.semaphore, 0, Some(left)).map_err(|err| err.raw_os_error()) {
+            match operate(self.semaphore, 0, Some(left.min(SLICE))).map_err(|err| err.raw_os_error()) {
                 Ok(()) => return None,
                 Err(Some(libc::EINTR)) => {}
+                Err(Some(libc::EAGAIN)) if left > SLICE && udev_running() => {}
                 Err(Some(libc::EAGAIN)) => return self.value(),
                 Err(_) => return None,
             }

@@ -8,6 +8,7 @@
 
 use super::cookie::{self, Cookies, EventFlags};
 use super::ioctl::{self, ArmedDm, Buffer, Control, Header, Info, Queries, Subject, Verb};
+use super::sysfs::printable;
 use super::{ArmedDevice, Errno, Kernel, Links, SuspendMode, nodes, openers, tools};
 use crate::error::{Error, Kind, Result};
 use crate::model::{DevNo, DmName, DmUuid};
@@ -42,13 +43,14 @@ impl Dm {
     /// Opens the driver, and loads it when necessary.
     pub fn open() -> Result<Dm> {
         let control = Arc::new(Control::open()?);
-        let stock = DM::new().map_err(|err| refusal("cannot open device-mapper", "device-mapper", errno_of(&err), &err))?;
+        let stock = DM::new().map_err(|err| refusal("cannot open device-mapper", "device-mapper", &err))?;
         let queries = Mutex::new(Queries::new(Arc::clone(&control)));
         Ok(Dm { stock, control, cookies: Arc::default(), queries, names: Mutex::default() })
     }
 
-    fn queries(&self) -> MutexGuard<'_, Queries> {
-        self.queries.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Asks the kernel; the buffer is free again when this returns, so that an error may ask for more.
+    fn ask<T>(&self, question: impl FnOnce(&mut Queries) -> std::result::Result<T, Errno>) -> std::result::Result<T, Errno> {
+        question(&mut self.queries.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn names(&self) -> MutexGuard<'_, Names> {
@@ -57,7 +59,7 @@ impl Dm {
 
     /// A device of ours with everything that can be asked of it; `None` when it is gone, or not ours.
     fn observe(&self, subject: Subject<'_>) -> Result<Option<DmDevice>> {
-        let Some((info, table)) = present(self.queries().table(subject)).map_err(|errno| unreadable(subject, errno))? else {
+        let Some((info, table)) = present(self.ask(|kernel| kernel.table(subject))).map_err(|errno| unreadable(subject, errno))? else {
             return Ok(None);
         };
         let Some(uuid) = DmUuid::from_kernel(&info.uuid) else { return Ok(None) };
@@ -77,13 +79,35 @@ impl Dm {
     /// The status of a mirror, suspended or not (K18); `None` when it makes no sense or the device is gone.
     fn mirror_status(&self, uuid: &DmUuid) -> Result<Option<MirrorStatus>> {
         let subject = Subject::Uuid(uuid.as_str());
-        let lines = present(self.queries().status(subject)).map_err(|errno| unreadable(subject, errno))?;
+        let lines = present(self.ask(|kernel| kernel.status(subject))).map_err(|errno| unreadable(subject, errno))?;
         Ok(lines.and_then(|lines| MirrorStatus::parse(&lines)))
     }
 
     /// The header of a device that has to be there.
     fn info(&self, uuid: &DmUuid) -> Result<Info> {
-        self.queries().info(Subject::Uuid(uuid.as_str())).map_err(|errno| failure("cannot look at", uuid, errno))
+        self.ask(|kernel| kernel.info(Subject::Uuid(uuid.as_str()))).map_err(|errno| self.failure("cannot look at", uuid, errno))
+    }
+
+    /// The header and the live table of a device that has to be there.
+    fn table(&self, uuid: &DmUuid) -> Result<(Info, Vec<TargetLine>)> {
+        self.ask(|kernel| kernel.table(Subject::Uuid(uuid.as_str()))).map_err(|errno| self.failure("cannot look at", uuid, errno))
+    }
+
+    /// What people call a device: its name when it is there, else its UUID.
+    fn title(&self, uuid: &DmUuid) -> String {
+        let info = self.ask(|kernel| kernel.info(Subject::Uuid(uuid.as_str())));
+        info.map_or_else(|_| uuid.to_string(), |info| printable(&info.name))
+    }
+
+    fn failure(&self, doing: &str, uuid: &DmUuid, errno: Errno) -> Error {
+        let title = self.title(uuid);
+        Error::new(kind_of(Some(errno.0)), format!("{doing} device '{title}': {}", words(errno))).on(title)
+    }
+
+    /// The same for what the `devicemapper` crate reports.
+    fn refusal(&self, doing: &str, uuid: &DmUuid, err: &DmError) -> Error {
+        let title = self.title(uuid);
+        refusal(&format!("{doing} device '{title}'"), title, err)
     }
 
     /// Notes that a device's links may have changed, and makes them at once when nobody else will.
@@ -107,14 +131,13 @@ impl Dm {
     fn publish(&self) {
         let Names { touched, gone } = std::mem::take(&mut *self.names());
         let dev = Path::new(nodes::DEV);
-        let mut queries = self.queries();
         for name in gone {
-            if queries.info(Subject::Name(&name)) == Err(Errno(libc::ENXIO)) {
+            if self.ask(|kernel| kernel.info(Subject::Name(&name))) == Err(Errno(libc::ENXIO)) {
                 nodes::forget(dev, &name);
             }
         }
         for uuid in touched {
-            if let Ok(info) = queries.info(Subject::Uuid(&uuid))
+            if let Ok(info) = self.ask(|kernel| kernel.info(Subject::Uuid(&uuid)))
                 && info.has_live
             {
                 // Nothing depends on it: the device can be used by its number, and udev makes the link when it comes back.
@@ -139,7 +162,7 @@ impl Dm {
 
 impl Kernel for Dm {
     fn devices(&self) -> Result<Vec<DmDevice>> {
-        let listed = self.queries().list().map_err(|errno| unreadable(Subject::Driver, errno))?;
+        let listed = self.ask(Queries::list).map_err(|errno| unreadable(Subject::Driver, errno))?;
         let maybe_ours = |uuid: &Option<String>| uuid.as_ref().is_none_or(|uuid| DmUuid::from_kernel(uuid).is_some());
         let ours = listed.iter().filter(|device| maybe_ours(&device.uuid));
         ours.filter_map(|device| self.observe(Subject::Dev(device.dev)).transpose()).collect()
@@ -150,14 +173,14 @@ impl Kernel for Dm {
     }
 
     fn names(&self) -> Result<Vec<DmName>> {
-        let listed = self.queries().list().map_err(|errno| unreadable(Subject::Driver, errno))?;
+        let listed = self.ask(Queries::list).map_err(|errno| unreadable(Subject::Driver, errno))?;
         Ok(listed.iter().map(|device| DmName::from_kernel(&device.name)).collect())
     }
 
     fn has_target(&self, target: &str) -> Result<bool> {
         let known = || {
             let versions = self.stock.list_versions();
-            let versions = versions.map_err(|err| refusal("cannot list the kernel's targets", target, errno_of(&err), &err))?;
+            let versions = versions.map_err(|err| refusal("cannot list the kernel's targets", target, &err))?;
             Ok(versions.iter().any(|(name, ..)| name == target))
         };
         if known()? {
@@ -173,7 +196,7 @@ impl Kernel for Dm {
             Some(libc::EBUSY) => Error::new(Kind::Exists, format!("a device named '{name}' or with its UUID exists already"))
                 .on(name)
                 .hint(format!("see 'dmsetup info {name}'")),
-            errno => refusal(&format!("cannot create device '{name}'"), name, errno, &err),
+            _ => refusal(&format!("cannot create device '{name}'"), name, &err),
         };
         let info =
             self.stock.device_create(id.map_err(refused)?, Some(dm_uuid.map_err(refused)?), DmOptions::default()).map_err(refused)?;
@@ -183,19 +206,16 @@ impl Kernel for Dm {
     fn load(&self, uuid: &DmUuid, table: &[TargetLine]) -> Result<()> {
         // The crate panics on a target type that does not fit.
         if let Some(line) = table.iter().find(|line| line.target.is_empty() || line.target.len() >= 16) {
-            return Err(Error::failed(format!("'{}' cannot be a target type", line.target)).on(uuid));
+            return Err(Error::failed(format!("'{}' cannot be a target type", line.target)).on(self.title(uuid)));
         }
         let lines: Vec<_> = table.iter().map(|l| (l.start.get(), l.length.get(), l.target.clone(), l.params.clone())).collect();
-        let refused = |err: DmError| {
-            let error = refusal(&format!("the kernel refuses the table of device '{uuid}'"), uuid, errno_of(&err), &err);
-            error.hint("'dmesg' tells why")
-        };
+        let refused = |err: DmError| self.refusal("the kernel refuses the table of", uuid, &err).hint("'dmesg' tells why");
         let id = devicemapper::DmUuid::new(uuid.as_str()).map_err(refused)?;
         self.stock.table_load(&DevId::Uuid(id), &lines, DmOptions::default()).map(drop).map_err(refused)
     }
 
     fn clear(&self, uuid: &DmUuid) -> Result<()> {
-        let refused = |err: DmError| refusal(&format!("cannot clear the inactive table of device '{uuid}'"), uuid, errno_of(&err), &err);
+        let refused = |err: DmError| self.refusal("cannot clear the inactive table of", uuid, &err);
         let id = devicemapper::DmUuid::new(uuid.as_str()).map_err(refused)?;
         self.stock.table_clear(&DevId::Uuid(id)).map(drop).map_err(refused)
     }
@@ -203,12 +223,12 @@ impl Kernel for Dm {
     fn suspend(&self, uuid: &DmUuid, mode: SuspendMode) -> Result<()> {
         self.armed(uuid, EventFlags::AS_BEFORE, false)
             .and_then(|mut armed| armed.suspend(mode))
-            .map_err(|e| failure("cannot suspend", uuid, e))
+            .map_err(|e| self.failure("cannot suspend", uuid, e))
     }
 
     fn resume(&self, uuid: &DmUuid, links: Links) -> Result<()> {
         let armed = self.armed(uuid, EventFlags::for_links(links), false);
-        armed.and_then(|mut armed| armed.resume()).map_err(|errno| failure("cannot resume", uuid, errno))?;
+        armed.and_then(|mut armed| armed.resume()).map_err(|errno| self.failure("cannot resume", uuid, errno))?;
         self.touched(uuid);
         Ok(())
     }
@@ -221,7 +241,7 @@ impl Kernel for Dm {
                 Ok(()) => break,
                 Err(Errno(libc::EBUSY)) if Instant::now() < until && !openers::holds_for_long(info.dev) => std::thread::sleep(BUSY.1),
                 Err(Errno(libc::EBUSY)) => return Err(in_use(&info)),
-                Err(errno) => return Err(failure("cannot remove", uuid, errno)),
+                Err(errno) => return Err(self.failure("cannot remove", uuid, errno)),
             }
         }
         self.gone(info.name);
@@ -229,25 +249,33 @@ impl Kernel for Dm {
     }
 
     fn rename(&self, uuid: &DmUuid, to: &DmName) -> Result<()> {
-        let from = self.info(uuid)?.name;
-        if from == to.as_str() {
+        let (info, live) = self.table(uuid)?;
+        if info.name == to.as_str() {
             return Ok(());
         }
-        ioctl::rename(&self.control, &self.cookies, &from, to.as_str(), Self::rename_flags(uuid)).map_err(|errno| match errno {
-            Errno(libc::EBUSY) => Error::new(Kind::Exists, format!("cannot rename device '{from}': the name '{to}' is taken"))
-                .on(&from)
+        let shielded = info.has_live && !info.has_inactive;
+        if shielded {
+            self.load(uuid, &shield(live))?;
+        }
+        let renamed = ioctl::rename(&self.control, &self.cookies, &info.name, to.as_str(), Self::rename_flags(uuid));
+        if shielded {
+            self.clear(uuid)?;
+        }
+        renamed.map_err(|errno| match errno {
+            Errno(libc::EBUSY) => Error::new(Kind::Exists, format!("cannot rename device '{}': the name '{to}' is taken", info.name))
+                .on(&info.name)
                 .hint(format!("see 'dmsetup info {to}'")),
-            errno => failure("cannot rename", uuid, errno),
+            errno => self.failure("cannot rename", uuid, errno),
         })?;
         self.touched(uuid);
-        self.gone(from);
+        self.gone(info.name);
         Ok(())
     }
 
     fn arm(&self, uuid: &DmUuid, links: Links) -> Result<Box<dyn ArmedDevice>> {
-        let (_, table) = self.queries().table(Subject::Uuid(uuid.as_str())).map_err(|errno| failure("cannot look at", uuid, errno))?;
+        let (_, table) = self.table(uuid)?;
         let armed = self.armed(uuid, EventFlags::for_links(links), is_mirror(&table));
-        let armed = armed.map_err(|errno| failure("cannot prepare a window for", uuid, errno))?;
+        let armed = armed.map_err(|errno| self.failure("cannot prepare a window for", uuid, errno))?;
         self.names().touched.insert(uuid.as_str().to_owned());
         Ok(Box::new(armed))
     }
@@ -265,10 +293,9 @@ impl Kernel for Dm {
         }
         left.map(|left| {
             format!(
-                "udev has not worked off {left} event{} of device-mapper within {} s (is systemd-udevd stopped or hanging?); \
+                "udev has not worked off {left} event{} of device-mapper within {deadline:?} (is systemd-udevd stopped or hanging?); \
                  the names in /dev/mapper were made without it",
                 if left == 1 { "" } else { "s" },
-                deadline.as_secs_f32().ceil()
             )
         })
     }
@@ -278,6 +305,16 @@ impl Dm {
     fn armed(&self, uuid: &DmUuid, event: EventFlags, asks_status: bool) -> std::result::Result<ArmedDm, Errno> {
         ArmedDm::new(Arc::clone(&self.control), Arc::clone(&self.cookies), uuid.as_str(), event, asks_status)
     }
+}
+
+/// What lies in the inactive slot while a device is renamed: the live table again.
+///
+/// After a clear, kernels with IMA (5.15 and later, seen on 6.1) keep one measurement for both slots; a rename frees it for the
+/// live slot only, and the next load, clear or remove frees it again: `kernel BUG`, or corrupted memory. A load gives the
+/// inactive slot a measurement of its own. If we die before it is cleared and somebody resumes the device, the table is the
+/// same, and a mirror trusts nothing: `nosync` is left out.
+fn shield(live: Vec<TargetLine>) -> Vec<TargetLine> {
+    if is_mirror(&live) { crate::table::without_legs(&live, &[], false).unwrap_or(live) } else { live }
 }
 
 /// Whether a live table is a mirror and nothing else, so that its status may be asked at any time (K7, K18).
@@ -307,12 +344,9 @@ fn unreadable(subject: Subject<'_>, errno: Errno) -> Error {
     Error::device(format!("{what}: {}", words(errno)))
 }
 
-fn failure(doing: &str, uuid: &DmUuid, errno: Errno) -> Error {
-    Error::new(kind_of(Some(errno.0)), format!("{doing} device '{uuid}': {}", words(errno))).on(uuid)
-}
-
 /// A failure of the `devicemapper` crate. Its own words hold the whole header; people get the errno's.
-fn refusal(doing: &str, object: impl std::fmt::Display, errno: Option<i32>, err: &DmError) -> Error {
+fn refusal(doing: &str, object: impl std::fmt::Display, err: &DmError) -> Error {
+    let errno = errno_of(err);
     let why = errno.map_or_else(|| err.to_string(), |errno| words(Errno(errno)));
     Error::new(kind_of(errno), format!("{doing}: {why}")).on(object)
 }
@@ -340,7 +374,6 @@ fn in_use(info: &Info) -> Error {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::model::Sectors;
@@ -358,11 +391,18 @@ mod tests {
     }
 
     #[test]
+    fn what_shields_a_rename_maps_alike_and_trusts_nothing() {
+        let live = vec![TargetLine { params: "core 2 8 nosync 2 253:1 0 253:2 0 1 handle_errors".to_owned(), ..line("mirror") }];
+        assert_eq!(shield(live)[0].params, "core 1 8 2 253:1 0 253:2 0 1 handle_errors");
+        assert_eq!(shield(vec![line("linear")]), vec![line("linear")]);
+    }
+
+    #[test]
     fn errors_keep_their_kind() {
-        let uuid = DmUuid::from_kernel(&format!("BREAKOFF-{}", "0".repeat(64))).unwrap();
-        assert_eq!(failure("cannot resume", &uuid, Errno(libc::ENXIO)).kind(), Kind::NotFound);
-        assert_eq!(failure("cannot resume", &uuid, Errno(libc::EBUSY)).kind(), Kind::InUse);
-        assert_eq!(failure("cannot resume", &uuid, Errno(libc::EIO)).kind(), Kind::Device);
+        assert_eq!(kind_of(Some(libc::ENXIO)), Kind::NotFound);
+        assert_eq!(kind_of(Some(libc::EBUSY)), Kind::InUse);
+        assert_eq!(kind_of(Some(libc::EIO)), Kind::Device);
+        assert_eq!(kind_of(None), Kind::Device);
         assert_eq!(present::<()>(Err(Errno(libc::ENXIO))), Ok(None));
         assert_eq!(present::<()>(Err(Errno(libc::EIO))), Err(Errno(libc::EIO)));
     }

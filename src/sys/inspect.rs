@@ -154,7 +154,7 @@ fn signatures(path: &Path) -> Result<Vec<Objection>> {
     }
 }
 
-/// Words for what `blkid -o export` printed.
+/// Words for what `blkid -o export` printed. That a device is a partition is printed too, and says nothing about its contents.
 fn describe(shown: &str, export: &str) -> Vec<Objection> {
     let value = |wanted: &str| {
         let pairs = export.lines().filter_map(|line| line.split_once('='));
@@ -173,9 +173,6 @@ fn describe(shown: &str, export: &str) -> Vec<Objection> {
     }
     if let Some(kind) = value("PTTYPE") {
         found.push(format!("'{shown}' has {} {kind} partition table", article(&kind)));
-    }
-    if found.is_empty() {
-        found.push(format!("'{shown}' holds something that 'blkid -p {shown}' recognises"));
     }
     found.into_iter().map(Objection::forcible).collect()
 }
@@ -211,7 +208,7 @@ mod tests {
         assert_eq!(texts("TYPE=LVM2_member\nUSAGE=raid\n"), ["'/dev/sdb' holds an LVM2_member member of a RAID or volume group"]);
         assert_eq!(texts("DEVNAME=/dev/sdb\nPTUUID=1\nPTTYPE=gpt\n"), ["'/dev/sdb' has a gpt partition table"]);
         assert_eq!(texts("TYPE=swap\nUSAGE=other\n"), ["'/dev/sdb' holds a swap signature"]);
-        assert_eq!(texts("").len(), 1);
+        assert_eq!(texts("DEVNAME=/dev/sdb1\nPART_ENTRY_SCHEME=gpt\nPART_ENTRY_NUMBER=1\n"), Vec::<String>::new());
         assert_eq!(texts("LABEL=\u{1b}[2J\nTYPE=xfs\nUSAGE=filesystem\n"), ["'/dev/sdb' holds an xfs filesystem labelled '?[2J'"]);
     }
 

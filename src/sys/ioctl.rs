@@ -5,7 +5,7 @@
 //! none is left, fails with the device still suspended; ours are counted on a cookie that was taken beforehand (see `cookie`).
 
 use super::cookie::{Cookies, EventFlags};
-use super::wire::{self, Sync};
+use super::wire::{self, InSync};
 use super::{ArmedDevice, Errno, SuspendMode};
 use crate::error::{Error, Result};
 use crate::model::DevNo;
@@ -399,10 +399,10 @@ impl ArmedDevice for ArmedDm {
             return Err(Errno(libc::EMSGSIZE));
         }
         match wire::sync_state(self.status.data(), self.status.header().target_count) {
-            Sync::InSync => Ok(true),
-            Sync::NotInSync => Ok(false),
-            Sync::NotAMirror => Err(Errno(libc::EINVAL)),
-            Sync::Malformed => Err(Errno(libc::EBADMSG)),
+            InSync::Yes => Ok(true),
+            InSync::No => Ok(false),
+            InSync::NotAMirror => Err(Errno(libc::EINVAL)),
+            InSync::Malformed => Err(Errno(libc::EBADMSG)),
         }
     }
 

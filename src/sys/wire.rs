@@ -83,11 +83,11 @@ pub(super) fn target_lines(data: &[u8], count: u32) -> Option<Vec<TargetLine>> {
 
 /// What a status reply says about the question "is every leg of this mirror equal and alive?".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sync {
+pub(super) enum InSync {
     /// Every region of every segment is in sync, every leg and log `A` (K15).
-    InSync,
+    Yes,
     /// It is a mirror, and not in sync or not alive.
-    NotInSync,
+    No,
     /// Something else than mirrors is there, or nothing at all.
     NotAMirror,
     /// The reply cannot be read.
@@ -95,17 +95,17 @@ pub(super) enum Sync {
 }
 
 /// Reads a status reply without allocating: it is asked while I/O is held.
-pub(super) fn sync_state(data: &[u8], count: u32) -> Sync {
-    let mut answer = Sync::NotAMirror;
+pub(super) fn sync_state(data: &[u8], count: u32) -> InSync {
+    let mut answer = InSync::NotAMirror;
     for spec in specs(data, count) {
-        let Some(spec) = spec else { return Sync::Malformed };
+        let Some(spec) = spec else { return InSync::Malformed };
         if spec.target != b"mirror" {
-            return Sync::NotAMirror;
+            return InSync::NotAMirror;
         }
         match (mirror_in_sync(spec.params), answer) {
-            (None, _) => return Sync::Malformed,
-            (Some(true), Sync::NotAMirror | Sync::InSync) => answer = Sync::InSync,
-            (Some(_), _) => answer = Sync::NotInSync,
+            (None, _) => return InSync::Malformed,
+            (Some(true), InSync::NotAMirror | InSync::Yes) => answer = InSync::Yes,
+            (Some(_), _) => answer = InSync::No,
         }
     }
     answer
@@ -241,7 +241,7 @@ mod tests {
         data
     }
 
-    fn sync(params: &[&str]) -> Sync {
+    fn sync(params: &[&str]) -> InSync {
         let lines: Vec<_> = params.iter().map(|params| ("mirror", *params)).collect();
         sync_state(&reply(&lines), u32::try_from(lines.len()).unwrap())
     }
@@ -254,8 +254,8 @@ mod tests {
             "3 253:3 253:4 8:16 1/1 1 AAA 1 core",
             "9 1:1 1:2 1:3 1:4 1:5 1:6 1:7 1:8 1:9 5/5 1 AAAAAAAAA 1 core ",
         ] {
-            assert_eq!(sync(&[good]), Sync::InSync, "{good}");
-            assert_eq!(sync(&[good, good, good]), Sync::InSync, "{good}");
+            assert_eq!(sync(&[good]), InSync::Yes, "{good}");
+            assert_eq!(sync(&[good, good, good]), InSync::Yes, "{good}");
         }
         for bad in [
             "2 253:3 253:4 63/64 1 AA 1 core",
@@ -268,10 +268,10 @@ mod tests {
             "2 253:3 253:4 128/128 1 AA 3 disk 253:5 D",
             "2 253:3 253:4 128/128 1 AA 3 disk 253:5 F",
         ] {
-            assert_eq!(sync(&[bad]), Sync::NotInSync, "{bad}");
+            assert_eq!(sync(&[bad]), InSync::No, "{bad}");
             let good = "2 253:3 253:4 64/64 1 AA 1 core";
-            assert_eq!(sync(&[good, bad]), Sync::NotInSync, "{bad}");
-            assert_eq!(sync(&[bad, good]), Sync::NotInSync, "{bad}");
+            assert_eq!(sync(&[good, bad]), InSync::No, "{bad}");
+            assert_eq!(sync(&[bad, good]), InSync::No, "{bad}");
         }
     }
 
@@ -310,34 +310,34 @@ mod tests {
             "2 253:3 253:4 64/64 1 AA 3 userspace 253:5 A",
             "2\t253:3 253:4 64/64 1 AA 1 core",
         ] {
-            assert_eq!(sync(&[bad]), Sync::Malformed, "{bad:?}");
+            assert_eq!(sync(&[bad]), InSync::Malformed, "{bad:?}");
             let good = "2 253:3 253:4 64/64 1 AA 1 core";
-            assert_eq!(sync(&[good, bad]), Sync::Malformed, "{bad:?}");
+            assert_eq!(sync(&[good, bad]), InSync::Malformed, "{bad:?}");
         }
     }
 
     #[test]
     fn something_else_is_no_mirror() {
-        assert_eq!(sync_state(&[], 0), Sync::NotAMirror);
-        assert_eq!(sync_state(&reply(&[("linear", "")]), 1), Sync::NotAMirror);
+        assert_eq!(sync_state(&[], 0), InSync::NotAMirror);
+        assert_eq!(sync_state(&reply(&[("linear", "")]), 1), InSync::NotAMirror);
         let mixed = reply(&[("mirror", "2 253:3 253:4 64/64 1 AA 1 core"), ("linear", "")]);
-        assert_eq!(sync_state(&mixed, 2), Sync::NotAMirror);
+        assert_eq!(sync_state(&mixed, 2), InSync::NotAMirror);
     }
 
     /// Cut anywhere, with any offset: an answer, never a panic, and never "in sync" for less than the whole.
     #[test]
     fn broken_replies_are_refused() {
         let good = reply(&[("mirror", "2 253:3 253:4 64/64 1 AA 1 core"), ("mirror", "2 253:3 253:4 64/64 1 AA 1 core")]);
-        assert_eq!(sync_state(&good, 2), Sync::InSync);
+        assert_eq!(sync_state(&good, 2), InSync::Yes);
         let text_end = good.len() - 1;
         for cut in 0..text_end - 8 {
-            assert_ne!(sync_state(&good[..cut], 2), Sync::InSync, "{cut}");
+            assert_ne!(sync_state(&good[..cut], 2), InSync::Yes, "{cut}");
         }
-        assert_eq!(sync_state(&good, 3), Sync::Malformed);
+        assert_eq!(sync_state(&good, 3), InSync::Malformed);
         for next in [0u32, 1, 8, 39, 40, 41, u32::MAX, u32::MAX - 7] {
             let mut bent = good.clone();
             bent[SPEC_NEXT..SPEC_NEXT + 4].copy_from_slice(&next.to_ne_bytes());
-            assert_ne!(sync_state(&bent, 2), Sync::InSync, "{next}");
+            assert_ne!(sync_state(&bent, 2), InSync::Yes, "{next}");
         }
     }
 
