@@ -130,7 +130,9 @@ fn a_plan_is_shown_by_phases() {
     };
     let plan = PlanView {
         group: "pay".into(),
-        changes: vec![Change::new("pay/SNAP-home", "split").text("original", "home").text("plexes", "home-02").size("size", Sectors::mib(10))],
+        changes: vec![
+            Change::new("pay/SNAP-home", "split").text("original", "home").text("plexes", "home-02").size("size", Sectors::mib(10)),
+        ],
         notes: vec!["mount it read-only".into()],
         prepare: vec![step("create", "pay-SNAP--home", &[]), step("load", "pay-home", &["0 20480 linear /dev/sdb 419840"])],
         window: vec![step("suspend", "pay-home", &["flush, freeze the mounted filesystem"]), step("resume", "pay-home", &[])],

@@ -30,6 +30,7 @@ fn tables(world: &World) -> String {
     text
 }
 
+/// Compares a situation with its file; `kernel_dm_tables` has to know the file too.
 fn situation(file: &str, words: &[&str], world: &World) {
     let comment: String = words.iter().map(|line| format!("# {line}\n")).collect();
     assert_golden(&format!("dm-tables/{file}"), &(comment + &tables(world)));
@@ -233,4 +234,14 @@ fn more_than_nine_plexes() {
         &["dm-raid1 takes nine legs in one mirror, VxVM's volumes 32 plexes: what does not fit forms further levels on top."],
         &w,
     );
+}
+
+#[test]
+fn the_kernel_test_loads_every_file() {
+    let loaded = include_str!("kernel_dm_tables.rs");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("dm-tables");
+    for file in std::fs::read_dir(folder).expect("dm-tables") {
+        let name = file.expect("a file").file_name().into_string().expect("a name");
+        assert!(name == "README.md" || loaded.contains(&format!("\"{name}\"")), "{name} is not loaded into a kernel");
+    }
 }

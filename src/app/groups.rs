@@ -75,8 +75,7 @@ fn planned(group: &Group, devices: &[NamedDevice], force: bool) -> Result<Vec<Ch
 
 fn add(options: &Options, name: &Name, devices: &[NamedDevice], force: bool, ui: &dyn Ui) -> Result<Report> {
     let _disks = lock_group(lock::DISKS, options.timeout, ui)?;
-    let mut session = Session::open(options, name, ui)?;
-    session.tend()?;
+    let mut session = open(options, name, ui)?;
     if options.dry_run {
         return Ok(Report { changes: planned(&session.world.group, devices, force)?, notes: Vec::new() });
     }
@@ -206,9 +205,18 @@ fn init<'a>(options: &Options, devices: impl Iterator<Item = &'a Path>, force: b
     Ok(report)
 }
 
-fn remove_disk(options: &Options, name: &Name, media: &Name, ui: &dyn Ui) -> Result<Report> {
+/// The group for a change; for a dry run it is only looked at.
+fn open<'u>(options: &Options, name: &Name, ui: &'u dyn Ui) -> Result<Session<'u>> {
+    if options.dry_run {
+        return Session::look(name, ui);
+    }
     let mut session = Session::open(options, name, ui)?;
     session.tend()?;
+    Ok(session)
+}
+
+fn remove_disk(options: &Options, name: &Name, media: &Name, ui: &dyn Ui) -> Result<Report> {
+    let mut session = open(options, name, ui)?;
     let group = &session.world.group;
     let disk = group.disk_named(media)?.clone();
     let path = format!("{name}/{media}");
@@ -241,7 +249,7 @@ fn remove_disk(options: &Options, name: &Name, media: &Name, ui: &dyn Ui) -> Res
 }
 
 fn destroy(options: &Options, name: &Name, ui: &dyn Ui) -> Result<Report> {
-    let mut session = Session::open(options, name, ui)?;
+    let mut session = open(options, name, ui)?;
     let group = session.world.group.clone();
     let mut report = Report::default();
     if !group.volumes.is_empty() {
@@ -306,8 +314,7 @@ fn import(options: &Options, name: &str, force: bool, ui: &dyn Ui) -> Result<Rep
 }
 
 fn deport(options: &Options, name: &Name, ui: &dyn Ui) -> Result<Report> {
-    let mut session = Session::open(options, name, ui)?;
-    session.tend()?;
+    let mut session = open(options, name, ui)?;
     let group = &session.world.group;
     let started: Vec<&str> = group.volumes.iter().filter(|v| v.running == Some(session.world.boot)).map(|v| v.name.as_str()).collect();
     if !started.is_empty() {

@@ -13,12 +13,10 @@ use crate::report::text;
 use crate::sys::dm::Dm;
 use crate::sys::events::EventWait;
 use crate::sys::signal::Interrupts;
-use crate::sys::{Kernel, detached, host};
+use crate::sys::{Kernel, detached, host, lock};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// The lock that only one monitor can hold.
-const LOCK: &str = ".monitor";
 /// Also without an event everything is looked at this often.
 const PATROL: Duration = Duration::from_secs(10);
 /// Set for a monitor that a command has started: it ends when there is no mirror left to guard.
@@ -26,7 +24,7 @@ const UNTIL_IDLE: &str = "BREAKOFF_MONITOR_UNTIL_IDLE";
 
 /// Runs until a signal arrives (or, started by a command, until no mirror is left).
 pub fn run(ui: &dyn Ui) -> Result<()> {
-    let _only_one = lock_group(LOCK, Some(Duration::ZERO), ui)?;
+    let _only_one = lock_group(lock::MONITOR, Some(Duration::ZERO), ui)?;
     let interrupts = Interrupts::catch();
     let until_idle = std::env::var_os(UNTIL_IDLE).is_some();
     let kernel = Dm::open()?;
@@ -69,7 +67,8 @@ fn tend(mirrors: &[DmDevice], ui: &dyn Ui) -> bool {
     };
     let here = host::host_id().ok();
     let ours = groups.into_iter().filter(|g| ids.contains(&g.id) && g.host.is_some() && g.host == here);
-    ours.fold(true, |all, group| tend_group(&group.name, ui) && all)
+    let left: Vec<_> = ours.filter(|group| !tend_group(&group.name, ui)).collect();
+    left.is_empty()
 }
 
 fn tend_group(name: &Name, ui: &dyn Ui) -> bool {
@@ -107,11 +106,11 @@ impl Ui for Quiet<'_> {
 
 /// Makes sure that a monitor runs; for commands that leave a mirror behind.
 pub fn ensure(ui: &dyn Ui) {
-    let free = lock_group(LOCK, Some(Duration::ZERO), &Quiet(ui));
-    if free.is_err() {
-        return;
+    match lock_group(lock::MONITOR, Some(Duration::ZERO), &Quiet(ui)) {
+        Ok(free) => drop(free),
+        Err(error) if error.kind() == Kind::TimedOut => return,
+        Err(error) => return ui.warn(&format!("whether 'breakoff monitor' runs is not known: {error}")),
     }
-    drop(free);
     match detached::spawn_detached(&["monitor"], &[(UNTIL_IDLE, "1")]) {
         Ok(()) => ui.note("started 'breakoff monitor', which looks after the mirrors as long as there are any"),
         Err(error) => ui.warn(&format!("'breakoff monitor' could not be started ({error}): until it runs, writes wait when a leg fails")),

@@ -2,7 +2,7 @@
 
 use super::session::Session;
 use super::{Change, Command, Fill, Options, Outcome, Report, Ui, groups, monitor, scan::Scan, wait};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::model::Name;
 use crate::plan::request::{Request, Selection, Splits};
 use crate::plan::world::World;
@@ -115,13 +115,19 @@ pub fn group_for(options: &Options, objects: &[Name]) -> Result<Name> {
     if let Some(name) = &options.group {
         return Ok(name.clone());
     }
-    let groups = Scan::new()?.readable_groups();
+    let scan = Scan::new()?;
+    let groups = scan.readable_groups();
+    let refused = scan.refused().into_iter().next();
     let holds = |group: &crate::model::Group| {
         let known = |object: &Name| group.volumes.iter().any(|v| v.name == *object || v.plexes.iter().any(|p| p.name == *object));
         objects.iter().all(known)
     };
     let holders: Vec<&crate::model::Group> = groups.iter().filter(|g| holds(g)).collect();
     match (holders.as_slice(), objects.first(), groups.len()) {
+        ([], _, _) if refused.is_some() => {
+            let (reason, kind) = refused.unwrap_or_else(|| (String::new(), Kind::Unsafe));
+            Err(Error::new(kind, reason).hint("'breakoff group list' shows all groups; -g GROUP names another one"))
+        }
         ([only], _, _) => Ok(only.name.clone()),
         ([], _, 0) => {
             Err(Error::not_found("there is no disk group on this machine").hint("make one with 'breakoff group create NAME DEVICE…'"))
@@ -141,7 +147,11 @@ fn layouts(options: &Options, objects: &[Name], ui: &dyn Ui) -> Result<Vec<(Worl
     let names: Vec<Name> = match &options.group {
         Some(name) => vec![name.clone()],
         None if !objects.is_empty() => vec![group_for(options, objects)?],
-        None => Scan::new()?.readable_groups().into_iter().map(|g| g.name).collect(),
+        None => {
+            let scan = Scan::new()?;
+            scan.refused().iter().for_each(|(reason, _)| ui.warn(reason));
+            scan.readable_groups().into_iter().map(|g| g.name).collect()
+        }
     };
     let mut shown = Vec::new();
     for name in &names {

@@ -4,12 +4,15 @@
 //! would leave it suspended. Each measure is best effort: what cannot be had is a warning, the window goes on.
 
 use nix::sys::mman::{MlockAllFlags, mlockall, munlockall};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, sigaction};
 
 /// As LVM does: above everything ordinary, below what the kernel itself needs.
 const NICE: libc::c_int = -18;
 /// How much stack a window may need; more than ten times what it was seen to use.
 const STACK: usize = 256 << 10;
+/// How long a suspend may wait for I/O to come to an end before it is given up, in seconds: other volumes of the window may
+/// be waiting already, suspended.
+const PATIENCE: libc::time_t = 20;
 /// Signals that report a fault of our own; held back they would still kill, and say less.
 const FAULTS: [Signal; 6] = [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGTRAP, Signal::SIGSYS];
 
@@ -23,6 +26,7 @@ pub struct Critical {
     locked: bool,
     mask: Option<SigSet>,
     nice: Option<libc::c_int>,
+    alarm: Option<SigAction>,
     // Not to be sent to another thread, whose signal mask it would restore.
     _here: std::marker::PhantomData<*const ()>,
 }
@@ -41,7 +45,8 @@ impl Critical {
         if nice.is_none() {
             warnings.push("the priority cannot be raised: I/O may be held a little longer".to_owned());
         }
-        Critical { warnings, locked, mask, nice, _here: std::marker::PhantomData }
+        let alarm = set_alarm();
+        Critical { warnings, locked, mask, nice, alarm, _here: std::marker::PhantomData }
     }
 
     /// What could not be had, in words.
@@ -52,6 +57,9 @@ impl Critical {
 
 impl Drop for Critical {
     fn drop(&mut self) {
+        if let Some(before) = &self.alarm {
+            clear_alarm(before);
+        }
         if let Some(nice) = self.nice {
             set_nice(nice);
         }
@@ -69,9 +77,35 @@ impl Drop for Critical {
 fn hold_signals() -> nix::Result<SigSet> {
     let mut all = SigSet::all();
     FAULTS.iter().for_each(|fault| all.remove(*fault));
+    all.remove(Signal::SIGALRM);
     let mut before = SigSet::empty();
     pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&all), Some(&mut before))?;
     Ok(before)
+}
+
+extern "C" fn interrupt(_signal: libc::c_int) {}
+
+/// From now on a suspend that takes too long is interrupted, again and again; the kernel undoes it then. What was before.
+fn set_alarm() -> Option<SigAction> {
+    let action = SigAction::new(SigHandler::Handler(interrupt), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler does nothing at all.
+    let before = unsafe { sigaction(Signal::SIGALRM, &action) }.ok()?;
+    ring(PATIENCE);
+    Some(before)
+}
+
+fn clear_alarm(before: &SigAction) {
+    ring(0);
+    // SAFETY: puts back the action that was there before.
+    let _ = unsafe { sigaction(Signal::SIGALRM, before) };
+}
+
+/// Every second after so many seconds, since one that arrives between two calls is lost; never when it is 0.
+fn ring(after: libc::time_t) {
+    let second = |tv_sec| libc::timeval { tv_sec, tv_usec: 0 };
+    let timer = libc::itimerval { it_interval: second(after.min(1)), it_value: second(after) };
+    // SAFETY: the timer is read only, the old one is not asked for.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) };
 }
 
 /// The nice value before, when it could be changed.
@@ -106,7 +140,7 @@ mod tests {
         let blocked = || SigSet::thread_get_mask().unwrap();
         let before = blocked();
         let critical = Critical::enter();
-        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGPIPE, Signal::SIGALRM] {
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGPIPE] {
             assert!(blocked().contains(signal), "{signal}");
         }
         assert!(!blocked().contains(Signal::SIGSEGV));

@@ -204,18 +204,22 @@ impl Buffer {
     /// Asks the driver. A signal only delays it: what was interrupted has changed nothing (the kernel undoes a suspend that
     /// was interrupted, and keeps the tables when a resume was), so it is asked again.
     fn call(&mut self, control: &Control, verb: Verb, header: &Header) -> std::result::Result<(), Errno> {
-        let length = u32::try_from(self.len()).map_err(|_| Errno(libc::E2BIG))?;
         loop {
-            self.set_header(dmi::dm_ioctl { data_size: length, data_start: HEADER as u32, ..header.0 });
-            // SAFETY: the descriptor is open; the buffer is a header and data of the length that the header states, and the
-            // kernel reads and writes within that length only.
-            let done = unsafe { libc::ioctl(control.0.as_raw_fd(), verb.request(), self.0.as_mut_ptr()) };
-            match (done, last_errno()) {
-                (0.., _) => return Ok(()),
-                (_, libc::EINTR) => {}
-                (_, errno) => return Err(Errno(errno)),
+            match self.call_once(control, verb, header) {
+                Err(Errno(libc::EINTR)) => {}
+                answer => return answer,
             }
         }
+    }
+
+    /// Asks the driver; a signal ends it with `EINTR`.
+    fn call_once(&mut self, control: &Control, verb: Verb, header: &Header) -> std::result::Result<(), Errno> {
+        let length = u32::try_from(self.len()).map_err(|_| Errno(libc::E2BIG))?;
+        self.set_header(dmi::dm_ioctl { data_size: length, data_start: HEADER as u32, ..header.0 });
+        // SAFETY: the descriptor is open; the buffer is a header and data of the length that the header states, and the
+        // kernel reads and writes within that length only.
+        let done = unsafe { libc::ioctl(control.0.as_raw_fd(), verb.request(), self.0.as_mut_ptr()) };
+        if done >= 0 { Ok(()) } else { Err(Errno(last_errno())) }
     }
 
     /// Asks the driver with a buffer that grows until the answer fits.
@@ -390,7 +394,8 @@ impl ArmedDm {
 
 impl ArmedDevice for ArmedDm {
     fn suspend(&mut self, mode: SuspendMode) -> std::result::Result<(), Errno> {
-        self.small.call(&self.control, Verb::Suspend, &self.header.with_flags(suspend_flags(mode)))
+        // Interrupted is an answer here: the kernel has undone the suspend, and the window is given up (see `critical`).
+        self.small.call_once(&self.control, Verb::Suspend, &self.header.with_flags(suspend_flags(mode)))
     }
 
     fn in_sync(&mut self) -> std::result::Result<bool, Errno> {

@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
 /// The key of what is not a group's: initialising and importing disks. No group can be called that.
 pub const DISKS: &str = ".disks";
+/// The key that only one monitor can hold.
+pub const MONITOR: &str = ".monitor";
 
 /// Where locks and notes of running commands are: gone with the boot. `BREAKOFF_RUN_DIR` moves it (for tests).
 pub fn run_dir() -> PathBuf {
@@ -113,7 +115,7 @@ impl GroupLock {
     }
 
     fn take_in(directory: &Path, key: &str, timeout: Duration, on_wait: &dyn Fn(&Holder)) -> Result<GroupLock> {
-        if key != DISKS {
+        if ![DISKS, MONITOR].contains(&key) {
             Name::parse(key)?;
         }
         let mut file = open(directory, key)?;
@@ -169,7 +171,11 @@ fn holder_of(file: &mut File) -> Holder {
 
 /// What the lock guards, in words.
 fn what(key: &str) -> String {
-    if key == DISKS { "the list of disks".to_owned() } else { format!("group '{key}'") }
+    match key {
+        DISKS => "the list of disks".to_owned(),
+        MONITOR => "the monitor's place".to_owned(),
+        group => format!("group '{group}'"),
+    }
 }
 
 fn cannot_lock(key: &str, err: &io::Error) -> Error {
