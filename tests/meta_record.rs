@@ -273,7 +273,12 @@ fn too_many_disks_or_volumes_are_refused() {
 
 #[test]
 fn a_decompression_bomb_is_refused() {
-    let bomb = gzip(&vec![b' '; (64 << 20) + 1]);
+    // Sound but for the spaces behind it.
+    let mut json = dump(&sample(), Generation::new(3)).unwrap().into_bytes();
+    json.resize(64 << 20, b' ');
+    assert!(decode(&gzip(&json)).is_ok());
+    json.push(b' ');
+    let bomb = gzip(&json);
     assert!(bomb.len() < 1 << 20);
     assert_eq!(decode(&bomb).unwrap_err().kind(), Kind::Unsafe);
 }

@@ -3,11 +3,11 @@
 use super::session::Session;
 use super::{Change, Command, Fill, Options, Outcome, Report, Ui, groups, monitor, scan::Scan, wait};
 use crate::error::{Error, Kind, Result};
-use crate::model::Name;
+use crate::model::{DmUuid, Name, Role};
 use crate::plan::request::{Request, Selection, Splits};
 use crate::plan::world::World;
 use crate::plan::{self, render};
-use crate::sys::Kernel;
+use crate::sys::{Kernel, drain};
 
 /// Does what was asked.
 pub fn run(options: &Options, command: &Command, ui: &dyn Ui) -> Result<Outcome> {
@@ -40,6 +40,9 @@ pub fn run(options: &Options, command: &Command, ui: &dyn Ui) -> Result<Outcome>
     }
 }
 
+/// How long a snapshot waits for what is in memory to reach the disks before it locks anything.
+const LONG_WRITE_BACK: std::time::Duration = std::time::Duration::from_secs(600);
+
 /// A change to a group's volumes.
 fn change(options: &Options, request: &Request, ui: &dyn Ui) -> Result<Outcome> {
     let name = group_for(options, &named(request))?;
@@ -47,6 +50,9 @@ fn change(options: &Options, request: &Request, ui: &dyn Ui) -> Result<Outcome> 
         let session = Session::look(&name, ui)?;
         let plan = plan::plan(&session.world, request).map_err(|e| session.name_openers(e))?;
         return Ok(Outcome::Planned(render::view(&session.world, &plan)));
+    }
+    if let Request::Snapshot { splits, .. } = request {
+        write_back(&Session::look(&name, ui)?, splits);
     }
     let mut session = Session::open(options, &name, ui)?;
     session.tend()?;
@@ -63,6 +69,22 @@ fn change(options: &Options, request: &Request, ui: &dyn Ui) -> Result<Outcome> 
         report.changes.extend(wait::for_legs(options, &name, &new_legs, ui)?);
     }
     Ok(Outcome::Done(report))
+}
+
+/// Writes back what a snapshot is going to freeze, long before and without a lock, so that little is left to do with one.
+fn write_back(session: &Session<'_>, splits: &Splits) {
+    let world = &session.world;
+    let wanted = |name: &Name| match splits {
+        Splits::All => true,
+        Splits::These(list) => list.iter().any(|split| split.volume == *name),
+        Splits::PairOrTwo(first, second) => name == first || name == second,
+    };
+    for volume in world.group.volumes.iter().filter(|v| v.origin.is_none() && wanted(&v.name)) {
+        if let Some(device) = world.devices.get(&DmUuid::new(world.group.id, volume.id, &Role::Volume)) {
+            // How it ends does not matter yet: it is done again, with a deadline, before the window.
+            let _ = drain::write_back(device.dev, LONG_WRITE_BACK);
+        }
+    }
 }
 
 /// Whether the verb lasts until the kernel has copied.

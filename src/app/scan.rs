@@ -33,7 +33,7 @@ pub fn present_disk(path: &Path) -> Result<PresentDisk> {
 impl Scan {
     /// Finds the disks and reads their labels. Nothing is written.
     pub fn new() -> Result<Scan> {
-        let is_ours = |path: &Path| matches!(read_label(path), Ok(Some(_)));
+        let is_ours = |path: &Path| open_disk(path, false).is_ok_and(|media| meta::is_ours(media.as_ref()));
         let mut scan = Scan { candidates: Vec::new(), labels: Vec::new(), broken: Vec::new() };
         for candidate in probe::member_devices(&is_ours)? {
             match read_label(&candidate.path) {

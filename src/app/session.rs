@@ -160,10 +160,12 @@ impl<'u> Session<'u> {
         let done = exec::execute(&self.kernel, &self.world, plan, Some(&mut prepared));
         let outcome = prepared.outcome();
         outcome.warnings.iter().for_each(|warning| self.ui.warn(warning));
+        // A generation is never used twice, not even one whose commit failed: a disk may have it all the same.
+        let generation = self.next;
+        self.next = generation.next().unwrap_or(generation);
         let executed = done?;
         self.world.group = plan.group.clone();
-        self.world.generation = self.next;
-        self.next = self.next.next().unwrap_or(self.next);
+        self.world.generation = generation;
         self.outdated.clear();
         self.archive();
         Ok(executed)

@@ -11,13 +11,16 @@ use crate::meta::Prepared;
 use crate::model::{DmUuid, Extent, Role, Sectors, VolumeId};
 use crate::plan::step::{CommitPoint, Finish, Plan, Prepare};
 use crate::plan::world::World;
-use crate::sys::{Kernel, media};
+use crate::sys::{Kernel, SuspendMode, drain, media};
 use crate::table::{DevRef, Table, log};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long udev may take to work off the events of one command.
 const SETTLE: Duration = Duration::from_secs(15);
+
+/// How long writing back what is to be frozen may take with the group locked: a leg that fails now has to wait for its repair.
+const WRITE_BACK: Duration = Duration::from_secs(30);
 
 /// What came of a plan that was committed.
 #[derive(Debug, Clone, Default)]
@@ -54,6 +57,7 @@ fn steps(kernel: &dyn Kernel, world: &World, plan: &Plan, commit: Option<&mut Pr
     for step in &plan.prepare {
         prepare(kernel, world, step)?;
     }
+    write_back(kernel, plan)?;
     let passed = window::Armed::new(kernel, &plan.window)?.run(commit)?;
     let mut executed = Executed { held: passed.held, unfinished: !passed.asleep.is_empty(), warnings: passed.warnings };
     executed.warnings.extend(passed.asleep);
@@ -64,6 +68,18 @@ fn steps(kernel: &dyn Kernel, world: &World, plan: &Plan, commit: Option<&mut Pr
         }
     }
     Ok(executed)
+}
+
+/// What is to be frozen is written back beforehand, while nobody has to wait: the window is shorter then, and a disk that hangs
+/// is found out before anything waits for it that cannot be given up.
+fn write_back(kernel: &dyn Kernel, plan: &Plan) -> Result<()> {
+    let frozen = plan.window.suspend.iter().filter(|(_, mode)| *mode == SuspendMode::Freeze);
+    for (uuid, _) in frozen {
+        if let Some(device) = kernel.device(uuid)? {
+            drain::write_back(device.dev, WRITE_BACK)?;
+        }
+    }
+    Ok(())
 }
 
 fn prepare(kernel: &dyn Kernel, world: &World, step: &Prepare) -> Result<()> {

@@ -144,10 +144,6 @@ impl Armed {
 
     fn explain(&self, end: End, errors: &[Option<Errno>]) -> Error {
         let error = match end {
-            End::CannotSuspend(at, errno) if errno.0 == libc::EINTR => {
-                Error::timed_out(format!("device {} could not be suspended in time: its I/O does not come to an end", self.uuid(at)))
-                    .hint("a disk beneath it may hang; see the kernel's log")
-            }
             End::CannotSuspend(at, errno) => Error::device(format!("device {} could not be suspended: {}", self.uuid(at), words(errno))),
             End::CannotCheck(at, errno) => {
                 Error::device(format!("the kernel did not tell the state of mirror {}: {}", self.uuid(at), words(errno)))

@@ -51,7 +51,7 @@ pub fn choose(id: GroupId, found: &[(String, Label)]) -> Result<Chosen> {
     let mut warnings: Vec<String> =
         ours.iter().flat_map(|seen| seen.label.warnings().iter().map(|w| format!("{}: {w}", seen.device))).collect();
     let (group, generation) = newest(id, &ours, &mut warnings)?;
-    let highest = ours.iter().map(|seen| seen.label.highest()).max().unwrap_or(generation).max(generation);
+    let highest = ours.iter().map(|seen| seen.label.highest()).max().unwrap_or(generation);
     let next = highest.next().filter(|next| *next <= GENERATION_MAX);
     let next = next.ok_or_else(|| Error::unsafe_(format!("group '{}' is at the last possible generation", group.name)))?;
     let mut chosen = Chosen { group, generation, next, present: vec![], missing: vec![], outdated: vec![], strangers: vec![], warnings };

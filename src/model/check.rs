@@ -2,7 +2,7 @@
 
 use super::disk::Extent;
 use super::group::Group;
-use super::ids::DiskId;
+use super::ids::{DiskId, VolumeId};
 use super::name::{DmName, names_collide};
 use super::units::Sectors;
 use super::volume::{MAX_PLEXES, SIZE_UNIT, Volume};
@@ -16,8 +16,9 @@ pub fn violations(group: &Group) -> Vec<String> {
     unique(&mut broken, "volume identity", group.volumes.iter().map(|v| v.id.simple()));
     unique(&mut broken, "volume name", group.volumes.iter().map(|v| v.name.to_string()));
     unique(&mut broken, "plex name", group.volumes.iter().flat_map(|v| v.plexes.iter().map(|p| p.name.to_string())));
+    let known: HashSet<VolumeId> = group.volumes.iter().map(|v| v.id).collect();
     for volume in &group.volumes {
-        broken.extend(volume_violations(group, volume).into_iter().map(|what| format!("volume '{}': {what}", volume.name)));
+        broken.extend(volume_violations(group, volume, &known).into_iter().map(|what| format!("volume '{}': {what}", volume.name)));
     }
     broken.extend(colliding_names(group));
     broken.extend(space_violations(group));
@@ -34,7 +35,7 @@ fn unique(broken: &mut Vec<String>, what: &str, all: impl Iterator<Item = String
     }
 }
 
-fn volume_violations(group: &Group, volume: &Volume) -> Vec<String> {
+fn volume_violations(group: &Group, volume: &Volume, known: &HashSet<VolumeId>) -> Vec<String> {
     let mut broken = Vec::new();
     let mut rule = |holds: bool, what: String| {
         if !holds {
@@ -56,7 +57,7 @@ fn volume_violations(group: &Group, volume: &Volume) -> Vec<String> {
     }
     if let Some(origin) = &volume.origin {
         rule(origin.original != volume.id, "it is a snapshot of itself".to_owned());
-        rule(group.volume(origin.original).is_some(), "it is a snapshot of a volume that is not there".to_owned());
+        rule(known.contains(&origin.original), "it is a snapshot of a volume that is not there".to_owned());
     }
     if let Err(too_long) = DmName::volume(&group.name, &volume.name) {
         rule(false, too_long.to_string());

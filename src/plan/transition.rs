@@ -126,7 +126,7 @@ impl<'a> Diff<'a> {
             } else if w.stale_inactive() && w.suspended() {
                 plan.prepare.push(Prepare::Clear(uuid.clone()));
             }
-            if self.live_top && w.fresh() && !w.device.table.is_mirror() {
+            if w.fresh() && w.is_leaf() {
                 plan.prepare.push(Prepare::Activate(uuid));
             }
         }
@@ -161,7 +161,7 @@ impl<'a> Diff<'a> {
             return;
         }
         if !self.live_top {
-            let asleep = self.wanted.iter().filter(|w| w.changed || w.suspended());
+            let asleep = self.wanted.iter().filter(|w| (w.changed && !(w.fresh() && w.is_leaf())) || w.suspended());
             plan.finish.extend(asleep.map(|w| Finish::Activate { uuid: w.device.uuid.clone(), links: w.links }));
         }
         let left_behind = self.wanted.iter().filter(|w| !w.changed && w.stale_inactive() && !w.suspended());
@@ -179,6 +179,12 @@ impl Wanted {
     /// Whether it has no live table yet.
     fn fresh(&self) -> bool {
         self.now.as_ref().is_none_or(|now| now.table.is_empty())
+    }
+
+    /// An inner device straight onto the disks: harmless live, and a mirror's log has to be when the mirror's table is loaded,
+    /// since its size is checked then.
+    fn is_leaf(&self) -> bool {
+        matches!(self.device.role, Role::Plex(_) | Role::Log)
     }
 
     fn suspended(&self) -> bool {

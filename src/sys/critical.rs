@@ -2,33 +2,37 @@
 //!
 //! While a volume is suspended a page of ours that has to be read from it would wait for ourselves, and a signal that ended us
 //! would leave it suspended. Each measure is best effort: what cannot be had is a warning, the window goes on.
+//!
+//! A suspend that a signal interrupts does worse (seen on 6.1): dm-raid1 stops its recovery first and, when the suspend then
+//! fails with `EINTR`, nobody starts it again. The next suspend of that mirror waits for it for ever, in the kernel, unkillably.
+//! So signals are held back around every single suspend ([`Held`]), also outside a window, and no suspend ever gets a timeout:
+//! whether the disks answer is found out before it (see `drain`). What is left is SIGKILL: the kernel's own (out of memory) is
+//! turned away here, an administrator's cannot be.
 
 use nix::sys::mman::{MlockAllFlags, mlockall, munlockall};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, sigaction};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
+use std::fs;
 
 /// As LVM does: above everything ordinary, below what the kernel itself needs.
 const NICE: libc::c_int = -18;
 /// How much stack a window may need; more than ten times what it was seen to use.
 const STACK: usize = 256 << 10;
-/// How long a suspend may wait for I/O to come to an end before it is given up, in seconds: other volumes of the window may
-/// be waiting already, suspended.
-const PATIENCE: libc::time_t = 20;
+/// How likely the kernel is to kill us when memory runs out; -1000 is never.
+const OOM: &str = "/proc/self/oom_score_adj";
 /// Signals that report a fault of our own; held back they would still kill, and say less.
 const FAULTS: [Signal; 6] = [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGTRAP, Signal::SIGSYS];
 
 /// The process is prepared for a window until this is dropped; what was before is restored then.
 ///
-/// Signals are held back for this thread, so it has to be the only one, and `enter` has to be left on the same thread. What
-/// arrived meanwhile is delivered when it is dropped.
+/// Signals are held back for this thread, so it has to be the only one. What arrived meanwhile is delivered when it is dropped.
 #[derive(Debug)]
 pub struct Critical {
     warnings: Vec<String>,
     locked: bool,
-    mask: Option<SigSet>,
     nice: Option<libc::c_int>,
-    alarm: Option<SigAction>,
-    // Not to be sent to another thread, whose signal mask it would restore.
-    _here: std::marker::PhantomData<*const ()>,
+    oom: Option<String>,
+    // Last to go: a signal that has waited may end the process right there.
+    _held: Held,
 }
 
 impl Critical {
@@ -36,7 +40,10 @@ impl Critical {
     #[must_use]
     pub fn enter() -> Critical {
         let mut warnings = Vec::new();
-        let mask = hold_signals().map_err(|err| warnings.push(format!("signals cannot be held back: {err}"))).ok();
+        let held = Held::new();
+        if held.0.is_none() {
+            warnings.push("signals cannot be held back".to_owned());
+        }
         let locked = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE)
             .map_err(|err| warnings.push(format!("memory cannot be locked ({err}): with swap on a volume of its own it may hang")))
             .is_ok();
@@ -45,8 +52,8 @@ impl Critical {
         if nice.is_none() {
             warnings.push("the priority cannot be raised: I/O may be held a little longer".to_owned());
         }
-        let alarm = set_alarm();
-        Critical { warnings, locked, mask, nice, alarm, _here: std::marker::PhantomData }
+        let oom = fs::read_to_string(OOM).ok().filter(|_| fs::write(OOM, "-1000").is_ok());
+        Critical { warnings, locked, nice, oom, _held: held }
     }
 
     /// What could not be had, in words.
@@ -57,55 +64,42 @@ impl Critical {
 
 impl Drop for Critical {
     fn drop(&mut self) {
-        if let Some(before) = &self.alarm {
-            clear_alarm(before);
-        }
         if let Some(nice) = self.nice {
             set_nice(nice);
         }
         if self.locked {
             let _ = munlockall();
         }
-        // Last: a signal that has waited may end the process right here.
-        if let Some(mask) = &self.mask {
-            let _ = mask.thread_set_mask();
+        if let Some(oom) = &self.oom {
+            let _ = fs::write(OOM, oom);
         }
     }
 }
 
-/// Holds back everything that can be; what was held back before.
-fn hold_signals() -> nix::Result<SigSet> {
-    let mut all = SigSet::all();
-    FAULTS.iter().for_each(|fault| all.remove(*fault));
-    all.remove(Signal::SIGALRM);
-    let mut before = SigSet::empty();
-    pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&all), Some(&mut before))?;
-    Ok(before)
+/// Signals are held back for this thread while this lives; those that came meanwhile are delivered when it goes.
+#[derive(Debug)]
+pub(super) struct Held(Option<SigSet>, OnThisThread);
+
+/// Not to be sent to another thread, whose signal mask would be restored.
+type OnThisThread = std::marker::PhantomData<*const ()>;
+
+impl Held {
+    /// Holds back everything that can be. Allocates nothing.
+    pub(super) fn new() -> Held {
+        let mut all = SigSet::all();
+        FAULTS.iter().for_each(|fault| all.remove(*fault));
+        let mut before = SigSet::empty();
+        let done = pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&all), Some(&mut before));
+        Held(done.is_ok().then_some(before), std::marker::PhantomData)
+    }
 }
 
-extern "C" fn interrupt(_signal: libc::c_int) {}
-
-/// From now on a suspend that takes too long is interrupted, again and again; the kernel undoes it then. What was before.
-fn set_alarm() -> Option<SigAction> {
-    let action = SigAction::new(SigHandler::Handler(interrupt), SaFlags::empty(), SigSet::empty());
-    // SAFETY: the handler does nothing at all.
-    let before = unsafe { sigaction(Signal::SIGALRM, &action) }.ok()?;
-    ring(PATIENCE);
-    Some(before)
-}
-
-fn clear_alarm(before: &SigAction) {
-    ring(0);
-    // SAFETY: puts back the action that was there before.
-    let _ = unsafe { sigaction(Signal::SIGALRM, before) };
-}
-
-/// Every second after so many seconds, since one that arrives between two calls is lost; never when it is 0.
-fn ring(after: libc::time_t) {
-    let second = |tv_sec| libc::timeval { tv_sec, tv_usec: 0 };
-    let timer = libc::itimerval { it_interval: second(after.min(1)), it_value: second(after) };
-    // SAFETY: the timer is read only, the old one is not asked for.
-    unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) };
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = before.thread_set_mask();
+        }
+    }
 }
 
 /// The nice value before, when it could be changed.
@@ -140,10 +134,12 @@ mod tests {
         let blocked = || SigSet::thread_get_mask().unwrap();
         let before = blocked();
         let critical = Critical::enter();
-        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGPIPE] {
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGPIPE, Signal::SIGALRM] {
             assert!(blocked().contains(signal), "{signal}");
         }
         assert!(!blocked().contains(Signal::SIGSEGV));
+        drop(Held::new());
+        assert!(blocked().contains(Signal::SIGTERM), "an inner one restores what it found");
         drop(critical);
         assert_eq!(blocked(), before);
     }

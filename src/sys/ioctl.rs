@@ -5,6 +5,7 @@
 //! none is left, fails with the device still suspended; ours are counted on a cookie that was taken beforehand (see `cookie`).
 
 use super::cookie::{Cookies, EventFlags};
+use super::critical::Held;
 use super::wire::{self, InSync};
 use super::{ArmedDevice, Errno, SuspendMode};
 use crate::error::{Error, Result};
@@ -201,25 +202,22 @@ impl Buffer {
         self.header().flags
     }
 
-    /// Asks the driver. A signal only delays it: what was interrupted has changed nothing (the kernel undoes a suspend that
-    /// was interrupted, and keeps the tables when a resume was), so it is asked again.
+    /// Asks the driver. Signals are held back during a suspend, and during a resume, which may suspend on its way: a mirror
+    /// whose suspend is interrupted is beyond repair (see `critical`). Other verbs change nothing when they are interrupted.
     fn call(&mut self, control: &Control, verb: Verb, header: &Header) -> std::result::Result<(), Errno> {
+        let _held = (verb == Verb::Suspend).then(Held::new);
+        let length = u32::try_from(self.len()).map_err(|_| Errno(libc::E2BIG))?;
         loop {
-            match self.call_once(control, verb, header) {
-                Err(Errno(libc::EINTR)) => {}
-                answer => return answer,
+            self.set_header(dmi::dm_ioctl { data_size: length, data_start: HEADER as u32, ..header.0 });
+            // SAFETY: the descriptor is open; the buffer is a header and data of the length that the header states, and the
+            // kernel reads and writes within that length only.
+            let done = unsafe { libc::ioctl(control.0.as_raw_fd(), verb.request(), self.0.as_mut_ptr()) };
+            match (done, last_errno()) {
+                (0.., _) => return Ok(()),
+                (_, libc::EINTR) => {}
+                (_, errno) => return Err(Errno(errno)),
             }
         }
-    }
-
-    /// Asks the driver; a signal ends it with `EINTR`.
-    fn call_once(&mut self, control: &Control, verb: Verb, header: &Header) -> std::result::Result<(), Errno> {
-        let length = u32::try_from(self.len()).map_err(|_| Errno(libc::E2BIG))?;
-        self.set_header(dmi::dm_ioctl { data_size: length, data_start: HEADER as u32, ..header.0 });
-        // SAFETY: the descriptor is open; the buffer is a header and data of the length that the header states, and the
-        // kernel reads and writes within that length only.
-        let done = unsafe { libc::ioctl(control.0.as_raw_fd(), verb.request(), self.0.as_mut_ptr()) };
-        if done >= 0 { Ok(()) } else { Err(Errno(last_errno())) }
     }
 
     /// Asks the driver with a buffer that grows until the answer fits.
@@ -394,8 +392,7 @@ impl ArmedDm {
 
 impl ArmedDevice for ArmedDm {
     fn suspend(&mut self, mode: SuspendMode) -> std::result::Result<(), Errno> {
-        // Interrupted is an answer here: the kernel has undone the suspend, and the window is given up (see `critical`).
-        self.small.call_once(&self.control, Verb::Suspend, &self.header.with_flags(suspend_flags(mode)))
+        self.small.call(&self.control, Verb::Suspend, &self.header.with_flags(suspend_flags(mode)))
     }
 
     fn in_sync(&mut self) -> std::result::Result<bool, Errno> {

@@ -8,6 +8,7 @@
 //! cookie    what udev has worked off     media     bytes of disks
 //! nodes     /dev/mapper without udev     probe     what disks are there; inspect, openers, sysfs beneath it
 //! events    waiting for dm events        host      which machine, which boot, what time
+//! drain     writing back beforehand
 //! wire      what the kernel answers             signal, detached, tools   processes
 //! ```
 
@@ -15,6 +16,7 @@ pub mod cookie;
 pub mod critical;
 pub mod detached;
 pub mod dm;
+pub mod drain;
 pub mod events;
 pub mod host;
 pub mod inspect;
@@ -72,7 +74,8 @@ pub trait Kernel {
     fn load(&self, uuid: &DmUuid, table: &[TargetLine]) -> Result<()>;
     /// Forgets the inactive table.
     fn clear(&self, uuid: &DmUuid) -> Result<()>;
-    /// Suspends outside a window (recovery only).
+    /// Suspends outside a window (recovery only). Waits for I/O in flight, however long: a suspend of a mirror must never be
+    /// interrupted (see `critical`).
     fn suspend(&self, uuid: &DmUuid, mode: SuspendMode) -> Result<()>;
     /// Makes the inactive table live, if there is one, and lets I/O flow.
     ///
@@ -99,7 +102,7 @@ pub trait Kernel {
 
 /// A device within a window. **Nothing here allocates, logs, opens, spawns or waits for another process.**
 pub trait ArmedDevice {
-    /// Suspends it.
+    /// Suspends it; waits for I/O in flight. `Ok` when it is suspended already.
     fn suspend(&mut self, mode: SuspendMode) -> std::result::Result<(), Errno>;
     /// Whether every mirror segment of its live table is in sync with every leg `A` (K15); only for mirrors.
     fn in_sync(&mut self) -> std::result::Result<bool, Errno>;

@@ -79,7 +79,7 @@ impl Disk {
         dm.resume(&disk.core())?;
         dm.create(name, &format!("{UUID}{name}"))?;
         dm.load(name, &[linear(0, size, core, MIB)])?;
-        dm.resume(name)?;
+        dm.activate(name)?;
         Ok(disk)
     }
 
@@ -125,8 +125,8 @@ impl Disk {
         self.try_apply(dm).unwrap_or_else(|err| panic!("{} cannot be switched to {:?}: {err}", self.name, self.faults));
     }
 
-    /// What waits at the gate has to get through before the core can get another table: on a disk that is healed it is done,
-    /// on one that breaks it fails.
+    /// What is held goes through the gate when the core gets another table: on a disk that is healed it is done, on one that
+    /// breaks it fails.
     fn try_apply(&mut self, dm: &Dm) -> io::Result<()> {
         let paused = self.faults.iter().any(|(_, fault)| *fault == Fault::Paused);
         match self.gate {
@@ -137,8 +137,7 @@ impl Disk {
             }
             None => {}
         }
-        dm.swap(&self.core(), &self.core_table()?)?;
-        if paused { dm.suspend(&self.gate_name()) } else { Ok(()) }
+        dm.swap(&self.core(), &self.core_table()?)
     }
 
     fn open_gate(&self, dm: &Dm, works: bool) -> io::Result<()> {
@@ -167,7 +166,11 @@ impl Disk {
             Some(Fault::Fail) => ("error", String::new()),
             Some(Fault::FailWrites) => ("flakey", format!("{here} 0 60 1 error_writes")),
             Some(Fault::Slow { read, write }) => ("delay", format!("{here} {read} {here} {write}")),
-            Some(Fault::Paused) => ("linear", at(self.gate.unwrap_or(below), start)),
+            // An hour for reads and writes, nothing for flushes: those are for the whole disk. A new table lets all of them go.
+            Some(Fault::Paused) => {
+                let gate = at(self.gate.unwrap_or(below), start);
+                ("delay", format!("{gate} 3600000 {gate} 3600000 {gate} 0"))
+            }
         };
         Line::new(start / SECTOR, length / SECTOR, target, params)
     }

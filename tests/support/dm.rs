@@ -143,6 +143,14 @@ impl Dm {
         self.call(SUSPEND, name, 0, &[]).map(drop)
     }
 
+    /// Makes a new device live and tells udev that it is a genuine one, as `dmsetup` does. Without that word udev's rules take
+    /// the event for a stray one and keep everybody from looking into the device.
+    pub fn activate(&self, name: &str) -> io::Result<()> {
+        const PRIMARY_SOURCE: u32 = 0x40 << 16;
+        let header = dm_ioctl { event_nr: PRIMARY_SOURCE, ..header(name, 0) };
+        self.ioctl(SUSPEND, header, &[]).map(drop)
+    }
+
     /// Replaces the table under running I/O.
     pub fn swap(&self, name: &str, table: &[Line]) -> io::Result<()> {
         self.load(name, table)?;

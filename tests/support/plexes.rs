@@ -5,13 +5,10 @@ use super::lab::Lab;
 use super::view::{Group, Plex, Subdisk};
 use std::ops::Range;
 
-/// The disk that a subdisk lies on, and where it starts there: its offset counts from the start of the space for volumes,
-/// which reaches to the end of the disk (sizes of test disks are whole mebibytes).
+/// The disk that a subdisk lies on, and where it starts there: offsets count from the start of the device.
 #[track_caller]
 fn place<'a>(lab: &'a Lab, group: &Group, subdisk: &Subdisk) -> (&'a Disk, u64) {
-    let view = group.disk(&subdisk.media);
-    let disk = lab.disk_behind(view);
-    (disk, disk.size - view.size + subdisk.disk_offset)
+    (lab.disk_behind(group.disk(&subdisk.media)), subdisk.disk_offset)
 }
 
 /// The contents of a plex.

@@ -1,0 +1,79 @@
+//! Writing back a volume's data before it is suspended, while nobody has to wait for it.
+//!
+//! A freezing suspend writes back everything that the filesystem has in memory, with all writers waiting: gigabytes on a slow
+//! disk take minutes. Written back beforehand, little is left to do. It is also the last chance to learn that a disk hangs:
+//! a suspend that waits for such a disk cannot be given up again (see `critical`).
+
+use super::{nodes, sysfs, tools};
+use crate::error::{Error, Result};
+use crate::model::DevNo;
+use std::ffi::OsString;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+/// How often the writing is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Writes back the filesystems that are mounted on a device, and the device itself. Fails with `TimedOut` when that does not
+/// come to an end within the deadline; nothing was changed then. `sync` does it, in processes of their own: if a disk hangs
+/// they do, and we do not.
+pub fn write_back(device: DevNo, deadline: Duration) -> Result<()> {
+    let until = Instant::now() + deadline;
+    let mounted = sysfs::mounts("self").into_iter().find(|mount| mount.is_on(device));
+    let node = sysfs::Block::numbered(device).and_then(|block| block.path()).filter(|path| nodes::leads_to(path, device));
+    let Some(node) = node else { return Ok(()) };
+    let filesystem = mounted.map(|mount| ["--file-system".into(), "--".into(), mount.point.into()]);
+    let itself: [OsString; 3] = ["--data".into(), "--".into(), node.clone().into()];
+    for words in filesystem.into_iter().chain([itself]) {
+        if !done_by(until, sync(&words)) {
+            let shown = node.display();
+            return Err(Error::timed_out(format!(
+                "what was written to '{shown}' does not reach the disks within {deadline:?}; nothing was changed"
+            ))
+            .on(&shown)
+            .hint("a disk beneath it is very slow or hangs; see the kernel's log"));
+        }
+    }
+    Ok(())
+}
+
+fn sync(words: &[OsString]) -> Option<Child> {
+    tools::command("sync")?.args(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()
+}
+
+/// Whether the process has ended in time; one that could not be started has. How it ended is for the suspend to find out.
+fn done_by(until: Instant, child: Option<Child>) -> bool {
+    let Some(mut child) = child else { return true };
+    loop {
+        match child.try_wait() {
+            Ok(None) if Instant::now() < until => std::thread::sleep(LOOK),
+            Ok(None) => {
+                // It may be beyond reach in the kernel; it is not waited for.
+                let _ = child.kill();
+                return false;
+            }
+            _ => return true,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_hangs_is_given_up() {
+        let sleep = || tools::command("sleep").unwrap().arg("60").spawn().ok();
+        let started = Instant::now();
+        assert!(!done_by(Instant::now() + Duration::from_millis(30), sleep()));
+        assert!(started.elapsed() < Duration::from_secs(30));
+        assert!(done_by(Instant::now() + Duration::from_secs(30), tools::command("true").unwrap().spawn().ok()));
+        assert!(done_by(Instant::now(), None));
+    }
+
+    #[test]
+    fn a_device_that_does_not_exist_has_nothing_to_write_back() {
+        assert_eq!(write_back(DevNo { major: 4000, minor: 1 }, Duration::from_secs(1)), Ok(()));
+    }
+}
