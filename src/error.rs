@@ -105,6 +105,13 @@ impl Error {
         self
     }
 
+    /// Adds the cause behind the message.
+    #[must_use]
+    pub fn because(mut self, cause: impl fmt::Display) -> Self {
+        self.message = format!("{}: {cause}", self.message);
+        self
+    }
+
     /// The kind, which decides the exit status.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -11,7 +11,7 @@ use crate::plan::view::PlanView;
 use crate::plan::world::PresentDisk;
 use crate::sys::{host, lock, media, probe};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Disks that were made ready for a group.
 type Ready = (Vec<Disk>, Vec<Member>, BTreeMap<DiskId, PresentDisk>);
@@ -53,10 +53,14 @@ fn create(options: &Options, name: &Name, devices: &[NamedDevice], force: bool, 
     }
     let (disks, members, present) = make_ready(&group, devices, force, area)?;
     group.disks.extend(disks);
+    let devices: Vec<PathBuf> = present.values().map(|p| p.path.clone()).collect();
     let mut session = Session::create(group.clone(), members, present, ui)?;
     let mut plan = Plan::nothing(group);
     plan.changes = session_changes(&plan.group, &plan.group.disks, "created");
-    session.carry_out(&plan)
+    let report = session.carry_out(&plan)?;
+    drop(session);
+    announce(&devices, ui);
+    Ok(report)
 }
 
 fn session_changes(group: &Group, disks: &[Disk], action: &'static str) -> Vec<Change> {
@@ -81,11 +85,22 @@ fn add(options: &Options, name: &Name, devices: &[NamedDevice], force: bool, ui:
     }
     let area = session.area();
     let (disks, members, present) = make_ready(&session.world.group, devices, force, area)?;
+    let devices: Vec<PathBuf> = present.values().map(|p| p.path.clone()).collect();
     session.add_members(members, present);
     let mut plan = Plan::nothing(session.world.group.clone());
     plan.changes = session_changes(&plan.group, &disks, "changed");
     plan.group.disks.extend(disks);
-    session.carry_out(&plan)
+    let report = session.carry_out(&plan)?;
+    drop(session);
+    announce(&devices, ui);
+    Ok(report)
+}
+
+/// Has udev look at disks whose label has changed, so that nobody sees what was there before.
+fn announce(devices: &[PathBuf], ui: &dyn Ui) {
+    if let Some(warning) = probe::announce(devices) {
+        ui.warn(&warning);
+    }
 }
 
 /// Initialises the devices, each under the name that was given or the next free `diskNN`.
@@ -190,6 +205,7 @@ fn init<'a>(options: &Options, devices: impl Iterator<Item = &'a Path>, force: b
     let _disks = lock_group(lock::DISKS, options.timeout, ui)?;
     let devices: Vec<&Path> = devices.collect();
     devices.iter().try_for_each(|d| refuse_unfit(d, force))?;
+    let mut ready = Vec::new();
     let mut report = Report::default();
     for device in devices {
         let change = Change::new(device.display().to_string(), "initialised");
@@ -201,7 +217,9 @@ fn init<'a>(options: &Options, devices: impl Iterator<Item = &'a Path>, force: b
         wipe(device)?;
         let label = meta::format_disk(media.as_ref(), DiskId::random(), area.unwrap_or(meta::AREA_DEFAULT))?;
         report.changes.push(change.text("uuid", label.disk()).size("size", label.geometry().data_size()));
+        ready.push(probe::inspect(device).map_or_else(|_| device.to_owned(), |found| found.path));
     }
+    announce(&ready, ui);
     Ok(report)
 }
 
@@ -237,13 +255,14 @@ fn remove_disk(options: &Options, name: &Name, media: &Name, ui: &dyn Ui) -> Res
     if options.dry_run {
         return Ok(Report { changes: plan.changes, notes: Vec::new() });
     }
+    let device: Vec<PathBuf> = session.world.disks.get(&disk.id).map(|p| p.path.clone()).into_iter().collect();
     let gone = session.drop_member(disk.id);
     let report = session.carry_out(&plan)?;
     // The group is right without it; a label that cannot be erased is told and ignored by everybody from now on.
     match gone.map(|member| meta::wipe_disk(member.media.as_ref())) {
         Some(Err(error)) => ui.warn(&format!("the label of '{media}' could not be erased: {error}")),
         None => ui.note(&format!("disk '{media}' is missing; should it come back, it is not of this group any more")),
-        Some(Ok(())) => {}
+        Some(Ok(())) => announce(&device, ui),
     }
     Ok(report)
 }
@@ -270,9 +289,11 @@ fn destroy(options: &Options, name: &Name, ui: &dyn Ui) -> Result<Report> {
     if options.dry_run {
         return Ok(report);
     }
+    let devices: Vec<PathBuf> = session.world.disks.values().map(|p| p.path.clone()).collect();
     for member in session.into_members() {
         meta::wipe_disk(member.media.as_ref()).map_err(|e| e.context(format!("disk {}", member.name)))?;
     }
+    announce(&devices, ui);
     Ok(report)
 }
 

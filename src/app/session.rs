@@ -223,7 +223,7 @@ impl<'u> Session<'u> {
         let Some(volume) = error.object().and_then(|o| volumes.clone().find(|v| self.world.group.path(&v.name) == o)) else { return error };
         match self.openers(volume).as_slice() {
             [] => error,
-            who => error.context(format!("in use by {}", who.join(", "))),
+            who => error.because(who.join(", ")),
         }
     }
 

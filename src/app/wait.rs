@@ -4,12 +4,13 @@
 //! kernel's own status says that something has happened.
 
 use super::session::Session;
-use super::{Change, Options, Progress, Report, Ui};
+use super::{Change, Detail, Options, Progress, Report, Ui};
 use crate::error::{Error, Kind, Result};
-use crate::model::{DmUuid, Group, Name, PlexState, Role, Sectors, Volume, VolumeId};
+use crate::model::{DmUuid, Group, Name, Plex, PlexState, Role, Sectors, Volume, VolumeId};
 use crate::plan::world::World;
 use crate::sys::events::EventWait;
 use crate::sys::signal::Interrupts;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// How often a progress display is brought up to date while no event arrives.
@@ -19,8 +20,11 @@ const TICK: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leg {
     volume: VolumeId,
+    path: String,
     number: u16,
     name: Name,
+    /// The disks that it lies on, for messages.
+    disks: String,
     /// What it will be when it is done.
     goal: PlexState,
 }
@@ -32,15 +36,38 @@ pub fn new_legs(before: &World, after: &Group) -> Vec<Leg> {
         let new = |number| known.and_then(|v| v.plex(number)).is_none_or(|p| !p.state.is_attaching());
         let legs = volume.attaching().into_iter().filter(|p| new(p.number));
         let goal = |state| if state == PlexState::SnapAtt { PlexState::SnapDone } else { PlexState::Active };
-        legs.map(|p| Leg { volume: volume.id, number: p.number, name: p.name.clone(), goal: goal(p.state) }).collect()
+        legs.map(|p| Leg {
+            volume: volume.id,
+            path: after.path(&volume.name),
+            number: p.number,
+            name: p.name.clone(),
+            disks: disks_of(after, p),
+            goal: goal(p.state),
+        })
+        .collect()
     };
     after.volumes.iter().flat_map(attaching).collect()
 }
 
-/// Waits until all these legs are complete; what was recorded meanwhile. Fails when one is gone.
+/// The media names of a plex.
+fn disks_of(group: &Group, plex: &Plex) -> String {
+    let media: BTreeSet<&str> = plex.subdisks.iter().filter_map(|s| group.disk(s.disk)).map(|d| d.media.as_str()).collect();
+    media.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+/// Waits until all these legs are complete; what happened to them. Fails when one is gone.
 pub fn for_legs(options: &Options, group: &Name, legs: &[Leg], ui: &dyn Ui) -> Result<Vec<Change>> {
     let judge = |world: &World| judge_legs(world, legs);
-    wait(options, group, &judge, ui)
+    let mut changes = wait(options, group, &judge, ui)?;
+    for leg in legs {
+        // The monitor may have been the first to see it.
+        let told = |c: &Change| c.action == "plex-state" && c.details.contains(&("plex", Detail::Text(leg.name.to_string())));
+        if !changes.iter().any(told) {
+            let was = if leg.goal == PlexState::SnapDone { PlexState::SnapAtt } else { PlexState::Attaching };
+            changes.push(Change::new(&leg.path, "plex-state").text("plex", &leg.name).text("was", was).text("state", leg.goal));
+        }
+    }
+    Ok(changes)
 }
 
 fn judge_legs(world: &World, legs: &[Leg]) -> Result<bool> {
@@ -52,7 +79,7 @@ fn judge_legs(world: &World, legs: &[Leg]) -> Result<bool> {
             Some(state) if state.is_attaching() => all = false,
             // Somebody has used it already: it was complete.
             _ if was_split(world, leg) => {}
-            _ => return Err(attach_failed(world, leg)),
+            _ => return Err(attach_failed(leg)),
         }
     }
     Ok(all)
@@ -63,14 +90,14 @@ fn was_split(world: &World, leg: &Leg) -> bool {
     leg.goal == PlexState::SnapDone && world.group.plex_named(&leg.name).is_ok_and(|(volume, _)| volume.id != leg.volume)
 }
 
-fn attach_failed(world: &World, leg: &Leg) -> Error {
-    let path = world.group.volume(leg.volume).map_or_else(|| world.group.name.to_string(), |v| world.group.path(&v.name));
+fn attach_failed(leg: &Leg) -> Error {
+    let path = &leg.path;
+    let (name, disks) = (&leg.name, &leg.disks);
     Error::device(format!(
-        "the attach of leg '{}' to '{path}' failed; it was removed and its space released, '{path}' goes on without it",
-        leg.name
+        "the attach of leg '{name}' on {disks} to '{path}' failed; it was removed and its space released, '{path}' goes on without it"
     ))
     .on(path)
-    .hint("see the kernel's log for the disk that failed, and begin again on another one")
+    .hint("see the kernel's log for what the disk said, and begin again on another one")
 }
 
 /// `snapwait`: returns at once when enough legs are SNAPDONE, fails at once when too few are on their way.

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often to look, at first and at most.
 const LOOK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
+/// How long to wait before saying so: most commands are over by then.
+const TELL: Duration = Duration::from_secs(1);
 /// The key of what is not a group's: initialising and importing disks. No group can be called that.
 pub const DISKS: &str = ".disks";
 /// The key that only one monitor can hold.
@@ -119,7 +121,8 @@ impl GroupLock {
             Name::parse(key)?;
         }
         let mut file = open(directory, key)?;
-        let (until, mut pause, mut told) = (Instant::now() + timeout, LOOK.0, false);
+        let begun = Instant::now();
+        let (until, mut pause, mut told) = (begun + timeout, LOOK.0, false);
         loop {
             file = match attempt(file).map_err(|err| cannot_lock(key, &err))? {
                 Ok(lock) => return Ok(GroupLock(lock).signed()),
@@ -129,7 +132,7 @@ impl GroupLock {
             if left.is_zero() {
                 return Err(held(key, &holder_of(&mut file), timeout));
             }
-            if !told {
+            if !told && begun.elapsed() >= TELL {
                 told = true;
                 on_wait(&holder_of(&mut file));
             }

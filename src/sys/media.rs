@@ -43,6 +43,22 @@ impl AlignedBuf {
     }
 }
 
+nix::ioctl_read!(
+    /// The size of a block device in bytes (`BLKGETSIZE64`).
+    blkgetsize64,
+    0x12,
+    114,
+    u64
+);
+
+/// Asked by ioctl: a seek to the end takes a lock that somebody may hold for as long as a hanging read takes.
+fn device_size(file: &File) -> io::Result<u64> {
+    let mut size = 0;
+    // SAFETY: the descriptor is open and the kernel writes one u64.
+    unsafe { blkgetsize64(file.as_raw_fd(), &mut size) }.map_err(io::Error::from)?;
+    Ok(size)
+}
+
 /// How a disk is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -68,7 +84,7 @@ impl BlockMedia {
         let failed = |err: io::Error| open_error(path, &err);
         let file = open_direct(path, access).map_err(failed)?;
         let is_disk = file.metadata().map_err(failed)?.file_type().is_block_device();
-        let size = io::Seek::seek(&mut &file, io::SeekFrom::End(0)).map_err(failed)?;
+        let size = if is_disk { device_size(&file).map_err(failed)? } else { file.metadata().map_err(failed)?.len() };
         Ok(BlockMedia { file, is_disk, size, bounce: Mutex::new(AlignedBuf::zeroed(BOUNCE)) })
     }
 
