@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Shared by scripts/vm and scripts/test; sourced, never run.
+# Shared by the scripts beside it; sourced, never run.
 #
 # Messages go to stderr: stdout belongs to the command that the user asked for.
 
@@ -44,4 +44,17 @@ missing_programs() {
     for pair in "$@"; do
         PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%=*}" >/dev/null || echo "${pair#*=}"
     done | sort -u
+}
+
+# What a build needs without its being a program. The file proves that the package is there.
+DEVELOPMENT=(/usr/include/libudev.h=libudev-dev /usr/include/libdevmapper.h=libdevmapper-dev /usr/include/stdio.h=libc6-dev)
+
+# Prints the packages that a build needs and that are not there.
+missing_development() {
+    local pair
+    for pair in "${DEVELOPMENT[@]}"; do
+        [[ -e ${pair%%=*} ]] || echo "${pair#*=}"
+    done
+    # bindgen opens it at build time; its file name carries LLVM's version.
+    compgen -G '/usr/lib/llvm-*/lib/libclang.so*' >/dev/null || compgen -G '/usr/lib/*/libclang*.so*' >/dev/null || echo libclang-dev
 }
