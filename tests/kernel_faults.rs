@@ -4,7 +4,6 @@
 
 mod support;
 
-use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
 use std::time::Duration;
 use support::MIB;
@@ -12,6 +11,7 @@ use support::block;
 use support::disk::Fault;
 use support::lab::{Lab, until};
 use support::leaks;
+use support::monitor::NoMonitor;
 use support::plexes;
 use support::writer::{Style, Writer};
 
@@ -85,7 +85,7 @@ fn k1_one_bad_block_is_enough() {
 
 #[test]
 fn k1_a_disk_that_dies_as_a_whole_during_the_sync_ends_the_wait() {
-    let mut lab = lab!(["mirror", "flakey"], [32, 32, 32]);
+    let mut lab = lab!(["mirror", "flakey", "delay"], [32, 32, 32]);
     volume(&lab, 1);
     let (free, load) = (lab.print("g").free(), busy(&lab));
     let disk = lab.pause_end_of_leg("g", "disk02", VOLUME);
@@ -147,7 +147,7 @@ fn an_original_that_cannot_be_read_everywhere_makes_no_snapshot() {
 
 #[test]
 fn k2_a_leg_that_dies_under_a_writer_while_snapstart_waits_costs_no_write() {
-    let mut lab = lab!(["mirror", "flakey"], [32, 32, 32]);
+    let mut lab = lab!(["mirror", "flakey", "delay"], [32, 32, 32]);
     volume(&lab, 1);
     let (free, load) = (lab.print("g").free(), busy(&lab));
     let disk = lab.pause_end_of_leg("g", "disk02", VOLUME);
@@ -163,7 +163,7 @@ fn k2_a_leg_that_dies_under_a_writer_while_snapstart_waits_costs_no_write() {
 
 #[test]
 fn k2_a_complete_leg_that_dies_while_another_one_is_awaited_is_given_up() {
-    let mut lab = lab!(["mirror", "flakey"], [32, 32, 32, 32]);
+    let mut lab = lab!(["mirror", "flakey", "delay"], [32, 32, 32, 32]);
     volume(&lab, 1);
     lab.cli("-g g snapstart v --on disk02").ok();
     let load = busy(&lab);
@@ -186,7 +186,7 @@ fn k2_a_complete_leg_that_dies_while_another_one_is_awaited_is_given_up() {
 
 #[test]
 fn k2_a_plex_of_the_original_that_dies_while_snapwait_waits_is_marked_failed() {
-    let mut lab = lab!(["mirror", "flakey"], [32, 32, 32]);
+    let mut lab = lab!(["mirror", "flakey", "delay"], [32, 32, 32]);
     volume(&lab, 2);
     let load = busy(&lab);
     let disk = lab.pause_end_of_leg("g", "disk03", VOLUME);
@@ -211,6 +211,7 @@ fn k2_a_plex_of_the_original_that_dies_while_snapwait_waits_is_marked_failed() {
 #[test]
 fn a_snapshot_is_refused_when_its_leg_has_failed() {
     let mut lab = lab!(["mirror", "flakey"], [32, 32, 32]);
+    let nobody = NoMonitor::begin();
     volume(&lab, 1);
     lab.cli("-g g snapstart v --on disk02").ok();
     let load = busy(&lab);
@@ -221,6 +222,7 @@ fn a_snapshot_is_refused_when_its_leg_has_failed() {
     lab.cli("-g g snapshot v").exits(5);
     lab.cli("-g g recover"); // the write was held until somebody looked
     load.goes_on(30);
+    drop(nobody);
     assert_eq!(lab.print("g").names(), ["v"]);
     assert_eq!(states(&lab), ["ACTIVE"]);
     load.stop().verify(lab.device("g", "v"));
@@ -228,9 +230,9 @@ fn a_snapshot_is_refused_when_its_leg_has_failed() {
 }
 
 #[test]
-fn a_mirrored_original_lives_on_when_a_plex_dies_and_any_command_looks() {
+fn a_mirror_lives_on_when_a_plex_dies_and_the_next_command_looks() {
     let mut lab = lab!(["mirror", "flakey"], [32, 32]);
-    let place = instead_of_the_monitor();
+    let nobody = NoMonitor::begin();
     volume(&lab, 2);
     let load = busy(&lab);
     lab.fault(1, Fault::FailWrites);
@@ -238,6 +240,7 @@ fn a_mirrored_original_lives_on_when_a_plex_dies_and_any_command_looks() {
 
     lab.cli("-g g recover").ok();
     load.goes_on(30);
+    drop(nobody);
     assert_eq!(states(&lab), ["ACTIVE", "FAILED"]);
     let written = load.stop();
     written.verify(lab.device("g", "v"));
@@ -247,15 +250,26 @@ fn a_mirrored_original_lives_on_when_a_plex_dies_and_any_command_looks() {
     until("the plex is ACTIVE", || states(&lab) == ["ACTIVE", "ACTIVE"]);
     plexes::assert_equal(&lab, "g", "v");
     written.verify(lab.device("g", "v"));
-    drop(place);
     lab.finish();
 }
 
-/// Takes the monitor's place (its lock), so that nobody acts but the commands of the test.
-fn instead_of_the_monitor() -> Flock<File> {
-    fs::create_dir_all("/run/breakoff/lock").unwrap();
-    let file = File::options().create(true).append(true).open("/run/breakoff/lock/.monitor").unwrap();
-    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, err)| err).unwrap()
+#[test]
+fn the_monitor_takes_a_dead_plex_out_without_any_command() {
+    let mut lab = lab!(["mirror", "flakey"], [32, 32, 32]);
+    volume(&lab, 2);
+    lab.cli("-g g snapstart v --on disk03").ok();
+    let load = busy(&lab);
+    lab.fault(1, Fault::FailWrites);
+    until("nothing is written to the dead plex any more", || lab.dm.mirrors("g-v")[0].legs.len() == 2);
+    load.goes_on(100);
+    assert_eq!(states(&lab), ["ACTIVE", "FAILED", "SNAPDONE"]);
+
+    lab.fault(2, Fault::FailWrites);
+    until("nor to the dead leg", || lab.dm.mirrors("g-v").is_empty());
+    load.goes_on(100);
+    assert_eq!(states(&lab), ["ACTIVE", "FAILED"]);
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
 }
 
 // ------------------------------------------------------------------------------------------- what others hold or use up

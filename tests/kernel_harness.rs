@@ -128,7 +128,7 @@ fn what_leaks_is_found() {
 
 #[test]
 fn a_paused_range_holds_a_sync_until_the_disk_is_healed() {
-    let mut lab = lab!(["mirror"], [16, 16]);
+    let mut lab = lab!(["mirror", "delay"], [16, 16]);
     lab.fault_in(1, (12 << 20)..(16 << 20), Fault::Paused);
     let path = mirror(&lab, "1 handle_errors");
     until("the sync has come to the paused range", || lab.dm.mirrors("botest-mirror")[0].done >= 24);

@@ -4,6 +4,10 @@
 
 mod support;
 
+use breakoff::meta::{self, Member};
+use breakoff::model::{Extent, Name, Plex, PlexState, Sectors, Volume, VolumeId};
+use breakoff::sys::media::{Access, BlockMedia};
+
 use std::fs::File;
 use std::time::Duration;
 use support::MIB;
@@ -195,14 +199,13 @@ fn a_full_metadata_area_refuses_more_and_everything_else_works() {
     lab.cli(&format!("group create g --area 64k disk01={}", lab.disks[0].word())).ok();
     // Long names of noise do not compress.
     let name = |n: u64| (0..10).map(|i| format!("{:06x}", block::mix(n * 100 + i) & 0xff_ffff)).collect::<String>();
-    let mut made = Vec::new();
+    let mut made = fill_nearly(&lab, &name);
     let refused = loop {
         let output = lab.cli(&format!("-q -g g make {} 1m", name(made.len() as u64)));
         if output.status != 0 {
             break output;
         }
         made.push(name(made.len() as u64));
-        lab.cli(&format!("-q -g g stop {}", made.last().unwrap())).ok(); // udev has enough to do
         assert!(made.len() < 1000, "an area of 64 KiB holds any number of volumes");
     };
     refused.exits(6).says("metadata");
@@ -218,6 +221,43 @@ fn a_full_metadata_area_refuses_more_and_everything_else_works() {
     lab.cli("-g g make again 1m").ok();
     assert_eq!(lab.print("g").volumes.len(), made.len() - 1);
     lab.finish();
+}
+
+/// Commits volumes (stopped ones) with these names, as the program would, until few more fit; their names.
+fn fill_nearly(lab: &Lab, name: &dyn Fn(u64) -> String) -> Vec<String> {
+    let path = lab.disks[0].path();
+    let media = BlockMedia::open(&path, Access::ReadWrite).unwrap();
+    let label = meta::read_disk(&media).unwrap().unwrap();
+    let found = [("disk01".to_owned(), label.clone())];
+    let mut chosen = meta::choose(label.group().unwrap(), &found).unwrap();
+    let area = label.geometry().area();
+    let mut names = Vec::new();
+    loop {
+        let n = names.len() as u64;
+        let fill = meta::fill(&chosen.group, area).unwrap();
+        if fill.used + 700 > fill.capacity {
+            break;
+        }
+        names.push(name(n));
+        let extent = Extent { disk: label.disk(), start: Sectors::new(n * 2048).unwrap(), length: Sectors::of(8) };
+        let plex = Plex { number: 1, name: Name::parse(&format!("p{n}-01")).unwrap(), state: PlexState::Active, subdisks: vec![extent] };
+        chosen.group.volumes.push(Volume {
+            id: VolumeId::random(),
+            name: Name::parse(&name(n)).unwrap(),
+            size: Sectors::of(8),
+            plexes: vec![plex],
+            log: None,
+            log_wanted: true,
+            running: None,
+            synced: Sectors::of(8),
+            origin: None,
+            copied: false,
+        });
+    }
+    let mut members = [Member { disk: label.disk(), name: "disk01".into(), media: Box::new(media), label }];
+    let mut prepared = meta::prepare(&mut members, &chosen.group, chosen.next).unwrap();
+    assert!(prepared.flip().committed());
+    names
 }
 
 // -------------------------------------------------------------------------------------------------------- at the same time
@@ -248,15 +288,15 @@ fn commands_at_the_same_time_lose_nothing() {
 
 #[test]
 fn who_holds_the_lock_is_named() {
-    let mut lab = lab!(["mirror"], [32, 32]);
+    let mut lab = lab!(["mirror", "delay"], [32, 32]);
     lab.create_group("g");
     lab.cli("-g g make v 16m").ok();
     let disk = lab.pause_end_of_leg("g", "disk02", 16 * MIB);
     lab.cli("-g g snapstart -b v").ok();
     // A command that has to wait in the kernel (K10), with the group's lock.
-    let holder = lab.spawn("-y -g g snapabort v");
+    let mut holder = lab.spawn("-y -g g snapabort v");
     let pid = holder.pid();
-    support::lab::until("the lock is held", || lab.cli("-g g --timeout 0 make w 1m").status == 7);
+    holder.until_it_waits_in_the_kernel();
     lab.cli("-g g --timeout 0 make w 1m").exits(7).says(&pid.to_string());
     lab.cli("-g g --timeout 1 make w 1m").exits(7).says("snapabort");
     lab.heal(disk);

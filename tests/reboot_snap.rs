@@ -14,9 +14,9 @@ use support::plexes;
 use support::stamp::{Area, Expectation};
 use support::writer::{Style, Writer};
 
-/// All volumes here; the writer writes to their last MiB, which is where a sync can be held up.
+/// All volumes here; the writer writes to their last MiB but one, which is where a sync can be held up.
 const SIZE: u64 = 32 * MIB;
-const AREA: Area = Area { writer: 1, first: (SIZE - MIB) / 4096, blocks: 256 };
+const AREA: Area = Area { writer: 1, first: (SIZE - 2 * MIB) / 4096, blocks: 256 };
 const DURABLE: Style = Style { dsync: true, pause: Duration::ZERO };
 
 #[test]
@@ -59,7 +59,7 @@ fn guest_side() {
 }
 
 fn lab(disks: usize) -> Lab {
-    Lab::over("guest", &["mirror"], &["/dev/vda", "/dev/vdb", "/dev/vdc"][..disks]).unwrap()
+    Lab::over("guest", &["mirror", "delay"], &["/dev/vda", "/dev/vdb", "/dev/vdc"][..disks]).unwrap()
 }
 
 fn states(lab: &Lab) -> Vec<String> {

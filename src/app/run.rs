@@ -1,13 +1,13 @@
 //! One command from beginning to end.
 
-use super::session::Session;
+use super::session::{Session, refuse_foreign};
 use super::{Change, Command, Fill, Options, Outcome, Report, Ui, groups, monitor, scan::Scan, wait};
 use crate::error::{Error, Kind, Result};
 use crate::model::{DmUuid, Name, Role};
 use crate::plan::request::{Request, Selection, Splits};
 use crate::plan::world::World;
 use crate::plan::{self, render};
-use crate::sys::{Kernel, drain};
+use crate::sys::{Kernel, drain, host};
 
 /// Does what was asked.
 pub fn run(options: &Options, command: &Command, ui: &dyn Ui) -> Result<Outcome> {
@@ -164,7 +164,7 @@ pub fn group_for(options: &Options, objects: &[Name]) -> Result<Name> {
     }
 }
 
-/// The groups to show. What the kernel has finished is recorded first, if nobody else is at work on the group.
+/// The groups to show, of those that this machine has imported. What the kernel has finished is recorded first, if nobody else is at work on the group.
 fn layouts(options: &Options, objects: &[Name], ui: &dyn Ui) -> Result<Vec<(World, Option<Fill>)>> {
     let names: Vec<Name> = match &options.group {
         Some(name) => vec![name.clone()],
@@ -172,12 +172,14 @@ fn layouts(options: &Options, objects: &[Name], ui: &dyn Ui) -> Result<Vec<(Worl
         None => {
             let scan = Scan::new()?;
             scan.refused().iter().for_each(|(reason, _)| ui.warn(reason));
-            scan.readable_groups().into_iter().map(|g| g.name).collect()
+            let here = host::host_id()?;
+            scan.readable_groups().into_iter().filter(|g| g.host == Some(here)).map(|g| g.name).collect()
         }
     };
     let mut shown = Vec::new();
     for name in &names {
         let session = observe_quietly(options, name, ui)?;
+        refuse_foreign(&session.world.group, host::host_id()?)?;
         for object in objects {
             session.world.group.volume_named(object)?;
         }
@@ -204,7 +206,7 @@ fn observe_quietly<'u>(options: &Options, name: &Name, ui: &'u dyn Ui) -> Result
 
 /// Everything on this machine, at boot. A group or volume that cannot be started stops no other.
 fn start_auto(options: &Options, ui: &dyn Ui) -> Result<Outcome> {
-    let here = crate::sys::host::host_id()?;
+    let here = host::host_id()?;
     let mut report = Report::default();
     for group in Scan::new()?.readable_groups().into_iter().filter(|g| g.host == Some(here)) {
         let options = Options { group: Some(group.name.clone()), ..options.clone() };

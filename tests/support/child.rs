@@ -119,6 +119,24 @@ impl Running {
         (contents(&self.stdout), contents(&self.stderr))
     }
 
+    /// Waits until it waits in the kernel for good, where no signal reaches it, or is over.
+    #[track_caller]
+    pub fn until_it_waits_in_the_kernel(&mut self) {
+        let end = Instant::now() + DEADLINE;
+        let mut waits = 0;
+        while waits < 10 && self.runs() {
+            assert!(Instant::now() < end, "'{}' does not come to wait in the kernel", self.command);
+            std::thread::sleep(Duration::from_millis(50));
+            waits = if self.state() == Some('D') { waits + 1 } else { 0 };
+        }
+    }
+
+    /// The letter that `ps` shows.
+    fn state(&self) -> Option<char> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).ok()?;
+        stat.rsplit_once(')')?.1.trim_start().chars().next()
+    }
+
     pub fn signal(&self, signal: i32) {
         // SAFETY: plain system call on a child of ours that has not been waited for.
         unsafe { libc::kill(self.pid(), signal) };
@@ -159,6 +177,7 @@ impl Running {
         let (stdout, stderr) = self.so_far();
         let output = Output { command: self.command.clone(), status, stdout, stderr, took: self.started.elapsed() };
         println!("$ {}  → {} after {} ms", output.command, output.status, output.took.as_millis());
+        output.stderr.lines().for_each(|line| println!("  ! {line}"));
         output
     }
 

@@ -30,7 +30,7 @@ pub enum Fault {
     FailWrites,
     /// Reads and writes take so many milliseconds each.
     Slow { read: u32, write: u32 },
-    /// Reads and writes wait until the disk is healed (then they are done) or gets another fault (then they fail). A sync that
+    /// Reads and writes (not flushes) wait until the disk is healed (then they are done) or gets another fault (then they fail). A sync that
     /// meets it cannot end, however slow the day is; but nothing else that has to wait for the region can, either.
     Paused,
 }

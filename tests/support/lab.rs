@@ -198,16 +198,16 @@ impl Lab {
         self.disks[disk].set(&self.dm, range, fault);
     }
 
-    /// Lets the last MiB of a leg wait that is going to be put on this disk, so that its sync cannot end; returns the disk.
+    /// Lets a piece near the end of a leg wait that is going to be put on this empty disk, so that its sync cannot end; returns
+    /// the disk.
     ///
-    /// Where on the disk the leg will lie is not known: it is the space from where its last MiB is at the earliest, but not
-    /// the end of the disk, which udev reads whenever it looks at it.
+    /// It is the last MiB but one: the program wipes the last one before it puts the leg there.
     #[track_caller]
     pub fn pause_end_of_leg(&mut self, group: &str, media: &str, leg: u64) -> usize {
         let space = self.print(group).disk(media).size;
         let disk = self.index(media);
-        let (start, end) = (self.disks[disk].size - space + leg - MIB, self.disks[disk].size - MIB);
-        self.fault_in(disk, start..end, Fault::Paused);
+        let end = self.disks[disk].size - space + leg;
+        self.fault_in(disk, end - 2 * MIB..end - MIB, Fault::Paused);
         disk
     }
 
@@ -286,6 +286,7 @@ impl Drop for Lab {
             println!("semaphores: {:x?}", leaks::cookies());
             println!("{}", leaks::stuck_processes().join("\n"));
         }
+        self.heal_all();
         leaks::sweep(&self.dm);
     }
 }

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 pub const OURS: &str = "BREAKOFF-";
 /// The high half of the key of every udev cookie.
 const COOKIE: u32 = 0x0d4d;
-/// Where the program may keep locks.
-const LOCK_DIRECTORIES: [&str; 3] = ["/run/breakoff", "/run/lock/breakoff", "/run/lock"];
+/// Where the program keeps its locks. A monitor that a command has started holds one as long as there is a mirror.
+const LOCK_DIRECTORY: &str = "/run/breakoff/lock";
 
 /// The program's devices.
 pub fn devices(dm: &Dm) -> Vec<Info> {
@@ -65,15 +65,8 @@ fn held_locks() -> Vec<String> {
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
     let held: HashSet<u64> =
         locks.lines().filter_map(|line| line.split_whitespace().find(|w| w.matches(':').count() == 2)).filter_map(inode).collect();
-    let files = LOCK_DIRECTORIES.iter().flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten());
-    files
-        .filter(|f| is_ours(&f.path()) && f.metadata().is_ok_and(|m| held.contains(&m.ino())))
-        .map(|f| format!("lock {}", f.path().display()))
-        .collect()
-}
-
-fn is_ours(path: &Path) -> bool {
-    path.to_string_lossy().contains("breakoff")
+    let files = fs::read_dir(LOCK_DIRECTORY).into_iter().flatten().flatten();
+    files.filter(|f| f.metadata().is_ok_and(|m| held.contains(&m.ino()))).map(|f| format!("lock {}", f.path().display())).collect()
 }
 
 /// The last part of `major:minor:inode`.
@@ -85,11 +78,17 @@ fn inode(word: &str) -> Option<u64> {
 pub fn sweep(dm: &Dm) {
     filesystems::unmount_leftovers();
     let ours = |i: &Info| i.uuid.starts_with(OURS) || i.uuid.starts_with(disk::UUID);
-    for info in from_the_bottom_up(dm).iter().filter(|i| ours(i) && (i.suspended || !dm.mirrors(&i.name).is_empty())) {
+    for info in from_the_bottom_up(dm).iter().filter(|i| ours(i) && may_hold_something(dm, i)) {
         let_everything_fail(dm, info);
     }
     remove_all(dm, ours);
     loops::clear_leftovers();
+}
+
+/// Whether I/O may wait in a device: writes of a mirror, everything in a disk that is paused.
+fn may_hold_something(dm: &Dm, info: &Info) -> bool {
+    let holds = |line: &Line| line.target == "mirror" || line.target == "delay";
+    info.suspended || dm.table(&info.name).is_ok_and(|table| table.iter().any(holds))
 }
 
 /// All devices, each after those that it stands on: what is held below keeps the device above from being suspended.

@@ -15,6 +15,7 @@ pub mod lab;
 pub mod leaks;
 pub mod loops;
 pub mod machine;
+pub mod monitor;
 pub mod ordered;
 pub mod plexes;
 pub mod stamp;
