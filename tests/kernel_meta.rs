@@ -7,7 +7,6 @@ mod support;
 use breakoff::meta::{self, Member};
 use breakoff::model::{Extent, Name, Plex, PlexState, Sectors, Volume, VolumeId};
 use breakoff::sys::media::{Access, BlockMedia};
-
 use std::fs::File;
 use std::time::Duration;
 use support::MIB;
