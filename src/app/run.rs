@@ -8,6 +8,7 @@ use crate::plan::request::{Request, Selection, Splits};
 use crate::plan::world::World;
 use crate::plan::{self, render};
 use crate::sys::{Kernel, drain, host};
+use std::time::Duration;
 
 /// Does what was asked.
 pub fn run(options: &Options, command: &Command, ui: &dyn Ui) -> Result<Outcome> {
@@ -40,8 +41,9 @@ pub fn run(options: &Options, command: &Command, ui: &dyn Ui) -> Result<Outcome>
     }
 }
 
-/// How long a snapshot waits for what is in memory to reach the disks before it locks anything.
-const LONG_WRITE_BACK: std::time::Duration = std::time::Duration::from_secs(600);
+/// How long a snapshot waits for what is in memory to reach the disks before it looks whether a leg has failed, and how often.
+const WRITE_BACK_ROUND: Duration = Duration::from_secs(10);
+const WRITE_BACK_ROUNDS: usize = 60;
 
 /// A change to a group's volumes.
 fn change(options: &Options, request: &Request, ui: &dyn Ui) -> Result<Outcome> {
@@ -52,7 +54,7 @@ fn change(options: &Options, request: &Request, ui: &dyn Ui) -> Result<Outcome> 
         return Ok(Outcome::Planned(render::view(&session.world, &plan)));
     }
     if let Request::Snapshot { splits, .. } = request {
-        write_back(&Session::look(&name, ui)?, splits);
+        write_back(options, &name, splits, ui)?;
     }
     let mut session = Session::open(options, &name, ui)?;
     session.tend()?;
@@ -71,20 +73,32 @@ fn change(options: &Options, request: &Request, ui: &dyn Ui) -> Result<Outcome> 
     Ok(Outcome::Done(report))
 }
 
-/// Writes back what a snapshot is going to freeze, long before and without a lock, so that little is left to do with one.
-fn write_back(session: &Session<'_>, splits: &Splits) {
-    let world = &session.world;
+/// Writes back what a snapshot is going to freeze, before and without a lock, so that little is left to do with one. Now and then
+/// it looks whether a leg has failed that keeps the writing from coming to an end.
+fn write_back(options: &Options, name: &Name, splits: &Splits, ui: &dyn Ui) -> Result<()> {
+    for _ in 0..WRITE_BACK_ROUNDS {
+        let mut session = Session::open(options, name, ui)?;
+        session.tend()?;
+        session.release();
+        if write_back_round(&session.world, splits) {
+            break;
+        }
+    }
+    // If it has not come to an end, that is told before the window.
+    Ok(())
+}
+
+/// Whether everything has reached the disks within one round.
+fn write_back_round(world: &World, splits: &Splits) -> bool {
     let wanted = |name: &Name| match splits {
         Splits::All => true,
         Splits::These(list) => list.iter().any(|split| split.volume == *name),
         Splits::PairOrTwo(first, second) => name == first || name == second,
     };
-    for volume in world.group.volumes.iter().filter(|v| v.origin.is_none() && wanted(&v.name)) {
-        if let Some(device) = world.devices.get(&DmUuid::new(world.group.id, volume.id, &Role::Volume)) {
-            // How it ends does not matter yet: it is done again, with a deadline, before the window.
-            let _ = drain::write_back(device.dev, LONG_WRITE_BACK);
-        }
-    }
+    let volumes = world.group.volumes.iter().filter(|v| wanted(&v.name));
+    let devices = volumes.filter_map(|v| world.devices.get(&DmUuid::new(world.group.id, v.id, &Role::Volume)));
+    let unfinished: Vec<_> = devices.filter(|device| drain::write_back(device.dev, WRITE_BACK_ROUND).is_err()).collect();
+    unfinished.is_empty()
 }
 
 /// Whether the verb lasts until the kernel has copied.
@@ -192,7 +206,7 @@ fn observe_quietly<'u>(options: &Options, name: &Name, ui: &'u dyn Ui) -> Result
     if options.dry_run {
         return Session::look(name, ui);
     }
-    let at_once = Options { timeout: Some(std::time::Duration::ZERO), ..options.clone() };
+    let at_once = Options { timeout: Some(Duration::ZERO), ..options.clone() };
     let looked = Session::look(name, ui)?;
     if looked.next_repair().ok().flatten().is_none() {
         return Ok(looked);

@@ -1,7 +1,7 @@
 //! The payload: a group's configuration as compressed JSON, and the way back from bytes that anybody may have written.
 //!
 //! The structs here are not the model's own, on purpose: the model may change its shape with the program, a disk keeps what was once
-//! written to it. A change here is a new [`VERSION`] and a converter from the old one. Unknown fields are refused, because a field that
+//! written to it. A change here is a new `VERSION` and a converter from the old one. Unknown fields are refused, because a field that
 //! is not understood may say that the rest must not be used as it is.
 //!
 //! Sizes and offsets are in sectors of 512 bytes, identities are 32 hex digits, a piece of disk is `[disk, start, length]` with the

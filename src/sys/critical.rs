@@ -5,7 +5,7 @@
 //!
 //! A suspend that a signal interrupts does worse (seen on 6.1): dm-raid1 stops its recovery first and, when the suspend then
 //! fails with `EINTR`, nobody starts it again. The next suspend of that mirror waits for it for ever, in the kernel, unkillably.
-//! So signals are held back around every single suspend ([`Held`]), also outside a window, and no suspend ever gets a timeout:
+//! So signals are held back around every single suspend (`Held`), also outside a window, and no suspend ever gets a timeout:
 //! whether the disks answer is found out before it (see `drain`). What is left is SIGKILL: the kernel's own (out of memory) is
 //! turned away here, an administrator's cannot be.
 

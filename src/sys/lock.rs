@@ -210,7 +210,8 @@ mod tests {
         let first = take(directory.path(), Duration::ZERO).unwrap();
         let told = Mutex::new(Vec::new());
         let second =
-            GroupLock::take_in(directory.path(), "g", Duration::from_millis(30), &|h| told.lock().unwrap().push(h.clone())).unwrap_err();
+            GroupLock::take_in(directory.path(), "g", TELL + Duration::from_millis(300), &|h| told.lock().unwrap().push(h.clone()))
+                .unwrap_err();
         assert_eq!(second.kind(), Kind::TimedOut);
         assert!(second.message().contains(&format!("process {}", std::process::id())), "{second}");
         assert_eq!(told.lock().unwrap().len(), 1);
