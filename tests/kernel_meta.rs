@@ -207,7 +207,7 @@ fn a_full_metadata_area_refuses_more_and_everything_else_works() {
         made.push(name(made.len() as u64));
         assert!(made.len() < 1000, "an area of 64 KiB holds any number of volumes");
     };
-    refused.exits(6).says("metadata");
+    refused.exits(6).says("private area");
     println!("{} volumes fit into 64 KiB", made.len());
 
     let group = lab.print("g");

@@ -58,6 +58,9 @@ impl<'u> Session<'u> {
         let id = scan.group_named(name.as_str())?;
         let chosen = scan.choose(id)?;
         chosen.warnings.iter().for_each(|warning| ui.warn(warning));
+        for disk in chosen.missing.iter().filter_map(|id| chosen.group.disk(*id)) {
+            ui.warn(&format!("disk '{}' of group '{name}' is missing, or its label cannot be read", disk.media));
+        }
         let (disks, members) = scan.into_members(&chosen, writable, ui)?;
         let kernel = Dm::open()?;
         let world = World {
