@@ -90,7 +90,7 @@ fn a_volume_may_not_take_the_name_of_an_inner_device() {
     let lab = lab!(["mirror"], [32, 32]);
     lab.create_group("g");
     lab.cli("-g g make v 4m --mirrors 2").ok();
-    lab.wait_synced("g", "v");
+    until("it is recorded that the plexes are equal", || lab.print("g").volume("v").state == "ACTIVE");
     let before = lab.print("g");
     lab.cli("-g g make v_v-01 2m").exits(4);
     lab.cli("-g g make v_log 2m").exits(4);

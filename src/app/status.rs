@@ -8,6 +8,8 @@ use crate::model::{Name, PlexState, Volume};
 use crate::plan::render;
 use crate::plan::world::World;
 use crate::report::text;
+use crate::sys::Kernel;
+use std::time::Duration;
 
 fn names(options: &Options) -> Result<Vec<Name>> {
     match &options.group {
@@ -76,6 +78,10 @@ pub fn recover(options: &Options, check: bool, ui: &dyn Ui) -> Result<Outcome> {
         } else {
             let mut session = Session::open(options, &name, ui)?;
             report.changes.extend(session.tend()?);
+            // Taking a cookie sweeps those that killed commands have left.
+            if session.kernel.take_cookie().is_ok() {
+                let _ = session.kernel.settle(Duration::from_secs(5));
+            }
         }
     }
     Ok(if check || options.dry_run { Outcome::Findings(findings) } else { Outcome::Done(report) })
