@@ -163,6 +163,8 @@ impl Lab {
             let mirrors = self.dm.mirrors(&name);
             !mirrors.is_empty() && mirrors.iter().all(super::dm::MirrorStatus::in_sync)
         });
+        // Until it is recorded too, the configuration is still going to change by itself.
+        until("it is recorded that the plexes are equal", || self.print(group).volume(volume).state == "ACTIVE");
     }
 
     /// The test disk that the program calls by this media name.
