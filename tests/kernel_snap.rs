@@ -308,29 +308,6 @@ fn interrupting_the_wait_does_not_stop_the_copy() {
     lab.finish();
 }
 
-/// Wherever the signal meets the command: nothing is left that a later command would not put right.
-#[test]
-fn a_command_that_is_interrupted_at_any_moment_leaves_nothing_behind() {
-    let lab = lab!(["mirror"], [32, 32]);
-    volume(&lab, "8m", 1);
-    let load = Writer::start_filled(lab.device("g", "v"), 0, 128, Style::default());
-    for delay in (0..1600).step_by(100) {
-        let command = lab.spawn(["-g g snapstart v", "-g g snapshot v --name s"][delay / 100 % 2]);
-        std::thread::sleep(Duration::from_millis(delay as u64));
-        command.signal(libc::SIGINT);
-        let output = command.wait(LONG);
-        lab.cli("-g g recover").ok();
-        let left: Vec<String> = leaks::found_after_a_while(&lab.dm).into_iter().filter(|l| !l.starts_with("device ")).collect();
-        assert!(left.is_empty(), "after {delay} ms, {output} leaves {left:?}");
-        load.goes_on(10);
-        if lab.print("g").names().contains(&"s") {
-            lab.cli("-y -g g remove s").ok();
-        }
-    }
-    load.stop().verify(lab.device("g", "v"));
-    lab.finish();
-}
-
 #[test]
 fn snapstart_is_refused_before_any_change() {
     let lab = lab!(["mirror"], [32, 16]);
