@@ -166,12 +166,15 @@ impl<'u> Session<'u> {
         // A generation is never used twice, not even one whose commit failed: a disk may have it all the same.
         let generation = self.next;
         self.next = generation.next().unwrap_or(generation);
-        let executed = done?;
-        self.world.group = plan.group.clone();
-        self.world.generation = generation;
-        self.outdated.clear();
-        self.archive();
-        Ok(executed)
+        // What was committed is in force, also when a step after it failed (a failure is recorded before it is acted upon): what
+        // is converged to from here on must be what the disks say.
+        if outcome.committed {
+            self.world.group = plan.group.clone();
+            self.world.generation = generation;
+            self.outdated.clear();
+            self.archive();
+        }
+        done
     }
 
     /// A copy of the configuration for people; without it nothing is lost but convenience.
