@@ -153,7 +153,7 @@ fn changes_are_told_by_object() {
     let split = Change { object: "pay/SNAP-home".into(), action: "split", details };
     let removed = Change { object: "pay/home".into(), action: "plex-removed", details: Vec::new() };
     let notes = vec!["mount it with: mount -o ro …".to_owned()];
-    both("changes", "snapshot", &Outcome::Done(Report { changes: vec![split, removed], notes }));
+    both("changes", "snapshot", &Outcome::Done(Report { changes: vec![split, removed], notes, ..Report::default() }));
     assert_eq!(text::outcome(&Outcome::Done(Report::default()), false), "nothing to do\n");
 }
 
@@ -165,6 +165,31 @@ fn findings_and_dumps() {
     assert!(document(Outcome::Findings(Vec::new())).contains(r#""result":{"findings":[]}"#));
     assert!(document(Outcome::Dump(r#"{"a": 1}"#.into())).contains(r#""result":{"configuration":{"a":1}}"#));
     assert_eq!(text::outcome(&Outcome::Dump("{\"a\": 1}".into()), false), "{\"a\": 1}\n");
+}
+
+#[test]
+fn a_part_that_failed_is_told_beside_the_part_that_was_done() {
+    let open = Error::in_use("volume 'g/b' is open").on("g/b").hint("close it");
+    let lost = Error::device("volume 'g/c' cannot be started").on("g/c");
+    let report = |failures: &[&Error]| Report {
+        changes: vec![Change::new("g/a", "stopped")],
+        failures: failures.iter().map(|e| (*e).clone()).collect(),
+        ..Report::default()
+    };
+    assert_eq!(report(&[]).failure(), None);
+    assert_eq!(report(&[&open]).failure(), Some(open.clone()));
+    assert_eq!(report(&[&open, &open]).failure().map(|e| e.kind()), Some(Kind::InUse));
+    let both = report(&[&open, &lost]);
+    let all = both.failure().unwrap();
+    assert_eq!(all.kind(), Kind::Failed);
+    assert_eq!(
+        json::partial(Some("stop"), &both, &all).unwrap(),
+        "{\"breakoff\":1,\"command\":\"stop\",\"ok\":false,\"result\":{\"changes\":[{\"object\":\"g/a\",\"action\":\"stopped\"}],\"notes\":[],\
+         \"failures\":[{\"kind\":\"in-use\",\"message\":\"volume 'g/b' is open\",\"object\":\"g/b\",\"hint\":\"close it\"},\
+         {\"kind\":\"device\",\"message\":\"volume 'g/c' cannot be started\",\"object\":\"g/c\",\"hint\":null}]},\
+         \"error\":{\"kind\":\"failed\",\"message\":\"2 of them failed: volume 'g/b' is open; volume 'g/c' cannot be started\",\
+         \"object\":null,\"hint\":null}}\n"
+    );
 }
 
 #[test]

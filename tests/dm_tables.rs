@@ -202,7 +202,10 @@ fn mirrored_snapshot() {
     done(&mut w, &snapshot(&["v"], 2));
     situation(
         "15-mirrored-snapshot",
-        &["snapshot --mirrors 2: the snapshot is itself a mirror, of legs that were equal at the instant of the split (nosync)."],
+        &[
+            "snapshot --mirrors 2: the snapshot is itself a mirror, of legs that were equal at the instant of the split. Its log, written",
+            "beforehand, says so: all regions are clean (K17). Without space for one the mirror says nosync.",
+        ],
         &w,
     );
 }

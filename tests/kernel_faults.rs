@@ -332,6 +332,9 @@ fn an_inner_device_that_somebody_holds_open_goes_when_it_is_closed() {
     assert!([0, 1, 4, 8].contains(&aborted.status), "{aborted}");
     load.goes_on(30);
     assert_eq!(states(&lab), ["ACTIVE"]);
+    // Somebody who only wants to look is told, and not kept.
+    let looked = lab.cli("-g g print").ok();
+    assert!(looked.stderr.matches("in use").count() <= open.len(), "{looked}");
     drop(open);
     lab.cli("-g g recover").ok();
     assert_eq!(leaks::devices(&lab.dm).len(), 1, "{}", lab.dm.dump());

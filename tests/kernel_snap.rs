@@ -15,6 +15,7 @@ use support::lab::{Lab, dm_name, until};
 use support::leaks;
 use support::ordered::{self, Ordered};
 use support::plexes;
+use support::pty::OnTerminal;
 use support::stamp::Expectation;
 use support::udev;
 use support::view::Plex;
@@ -305,6 +306,52 @@ fn interrupting_the_wait_does_not_stop_the_copy() {
     assert_eq!(states(&lab, "v"), ["ACTIVE", "SNAPATT"]);
     lab.heal(disk);
     lab.cli("-g g snapwait v").ok();
+    lab.finish();
+}
+
+/// The bar has bytes, rate and time left; Ctrl-C ends the waiting, not the copy.
+#[test]
+fn a_person_sees_how_far_the_copy_is_and_may_stop_waiting() {
+    let mut lab = lab!(["mirror", "delay"], [32, 32]);
+    volume(&lab, "16m", 1);
+    let disk = lab.pause_end_of_leg("g", "disk02", 16 * MIB);
+    let mut watched = OnTerminal::start("-g g snapstart v");
+    watched.shows("/16.00 MiB").shows("/s ").shows(" left").shows("%");
+    watched.interrupts();
+    watched.shows("the copy in group 'g' goes on in the kernel").shows("snapabort");
+    assert_eq!(watched.ends(), Some(1), "{}", watched.screen());
+    assert_eq!(lab.print("g").volume("v").plexes[1].state, "SNAPATT");
+    lab.heal(disk);
+    lab.cli("-g g snapwait v").ok();
+
+    let mut waits = OnTerminal::start("-g g snapwait v");
+    assert_eq!(waits.ends(), Some(0), "{}", waits.screen());
+    lab.finish();
+}
+
+/// Wherever the signal meets the command: nothing is left that a later command would not put right.
+#[test]
+fn a_command_that_is_interrupted_at_any_moment_leaves_nothing_behind() {
+    let lab = lab!(["mirror"], [32, 32]);
+    volume(&lab, "8m", 1);
+    let load = Writer::start_filled(lab.device("g", "v"), 0, 128, Style::default());
+    for delay in (0..1600).step_by(100) {
+        let command = lab.spawn(["-g g snapstart v", "-g g snapshot v --name s"][delay / 100 % 2]);
+        std::thread::sleep(Duration::from_millis(delay as u64));
+        command.signal(libc::SIGINT);
+        let output = command.wait(LONG);
+        lab.cli("-g g recover").ok();
+        // Ended before it had begun, between two steps and with a word, or not at all.
+        assert!([0, 1, 5, 130].contains(&output.status), "after {delay} ms: {output}");
+        assert!(output.status == 130 || output.status == 0 || !output.stderr.is_empty(), "after {delay} ms without a word: {output}");
+        let left = leaks::of_no_command(&lab.dm);
+        assert!(left.is_empty(), "after {delay} ms, {output} leaves {left:?}");
+        load.goes_on(10);
+        if lab.print("g").names().contains(&"s") {
+            lab.cli("-y -g g remove s").ok();
+        }
+    }
+    load.stop().verify(lab.device("g", "v"));
     lab.finish();
 }
 

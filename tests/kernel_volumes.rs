@@ -7,9 +7,11 @@ mod support;
 use std::fs::{self, File};
 use support::block;
 use support::child::tool;
+use support::disk::Fault;
 use support::fs::{Mounted, mkfs_ext4};
 use support::lab::{Lab, dm_name, until};
 use support::plexes;
+use support::pty::OnTerminal;
 use support::udev;
 use support::writer::{Style, Writer};
 use support::{MIB, stamp};
@@ -47,6 +49,22 @@ fn a_group_is_created_extended_reduced_and_destroyed() {
     lab.cli("group show g").exits(3);
     // Its disks can be used at once.
     lab.create_group("h");
+    lab.finish();
+}
+
+#[test]
+fn a_group_with_volumes_is_destroyed_only_by_somebody_who_says_yes() {
+    let lab = lab!(["linear"], [16]);
+    lab.create_group("g");
+    lab.cli("-g g make v 4m").ok();
+    lab.cli("group destroy g").exits(4).says("-y");
+    for (answer, status) in [("n", 4), ("", 4), ("yes", 0)] {
+        let mut asked = OnTerminal::start("group destroy g");
+        asked.shows("destroy group 'g' with v? [y/N]");
+        asked.types(answer);
+        assert_eq!(asked.ends(), Some(status), "{answer:?}: {}", asked.screen());
+        assert_eq!(lab.groups().len(), usize::from(status != 0));
+    }
     lab.finish();
 }
 
@@ -411,6 +429,35 @@ fn a_stopped_mirror_starts_in_sync_with_its_data() {
     assert!(lab.dm.mirrors("g-v")[0].in_sync(), "a clean stop needs no resync");
     written.verify(lab.device("g", "v"));
     plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
+#[test]
+fn of_all_volumes_those_that_fail_stop_no_other_and_are_told() {
+    let mut lab = lab!(["linear"], [16, 16, 16]);
+    lab.create_group("g");
+    for (volume, disk) in [("a", "disk01"), ("b", "disk02"), ("c", "disk03")] {
+        lab.cli(&format!("-g g make {volume} 4m --on {disk}")).ok();
+    }
+    let kstates = |lab: &Lab| lab.print("g").volumes.iter().map(|v| v.kstate.clone()).collect::<Vec<_>>();
+
+    let open = File::open(lab.device("g", "b")).unwrap();
+    lab.cli("-g g stop --all").exits(4).says("'g/b'").says(&format!("process {}", std::process::id()));
+    assert_eq!(kstates(&lab), ["DISABLED", "ENABLED", "DISABLED"]);
+    let again = lab.cli("--json stop --auto");
+    assert_eq!(again.status, 4, "{again}");
+    let document: serde_json::Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!((&document["ok"], &document["error"]["kind"]), (&false.into(), &"in-use".into()), "{document}");
+    assert_eq!(document["result"]["failures"][0]["object"], "g/b", "{document}");
+    drop(open);
+    lab.cli("stop --auto").ok();
+
+    lab.fault(0, Fault::Fail);
+    lab.cli("start --auto").exits(8).says("'g/a'").says("disk01");
+    assert_eq!(kstates(&lab), ["DISABLED", "ENABLED", "ENABLED"]);
+    lab.heal(0);
+    lab.cli("start --auto").ok();
+    assert_eq!(kstates(&lab), ["ENABLED"; 3]);
     lab.finish();
 }
 

@@ -188,7 +188,7 @@ fn open_volumes_are_neither_stopped_nor_removed() {
     let mut w = world(1);
     done(&mut w, &make("v", 8, 1));
     w.devices.values_mut().for_each(|d| d.open_count = 1);
-    assert_eq!(refused(&w, &Request::Stop(Selection::All)).kind(), Kind::InUse);
+    assert_eq!(refused(&w, &Request::Stop(Selection::Named(vec![name("v")]))).kind(), Kind::InUse);
     assert_eq!(refused(&w, &Request::Remove { volumes: vec![name("v")], recursive: true }).kind(), Kind::InUse);
 }
 
@@ -220,6 +220,22 @@ fn growing_says_what_cannot_be() {
 }
 
 #[test]
+fn stopping_all_leaves_only_what_is_open() {
+    let mut w = world(3);
+    for volume in ["a", "b", "c"] {
+        done(&mut w, &make(volume, 8, 1));
+    }
+    let b = w.group.volume_named(&name("b")).expect("b").id;
+    w.devices.values_mut().filter(|d| d.uuid.volume() == Some(b)).for_each(|d| d.open_count = 1);
+    assert_eq!(refused(&w, &Request::Stop(Selection::Named(vec![name("a"), name("b")]))).kind(), Kind::InUse);
+    let planned = done(&mut w, &Request::Stop(Selection::All));
+    let failures: Vec<_> = planned.failures.iter().map(|e| (e.kind(), e.object().unwrap_or_default())).collect();
+    assert_eq!(failures, [(Kind::InUse, "g/b")]);
+    let running: Vec<_> = w.group.volumes.iter().filter(|v| v.running.is_some()).map(|v| v.name.as_str()).collect();
+    assert_eq!(running, ["b"]);
+}
+
+#[test]
 fn a_missing_disk_stops_only_what_needs_it() {
     let mut w = world(3);
     done(&mut w, &make("a", 60, 1));
@@ -231,7 +247,8 @@ fn a_missing_disk_stops_only_what_needs_it() {
     w.disks.remove(&lost);
     assert_eq!(refused(&w, &Request::Start(Selection::Named(vec![name("a")]))).kind(), Kind::Device);
     let planned = done(&mut w, &Request::Start(Selection::All));
-    assert!(planned.notes.iter().any(|n| n.contains("'g/a' was not started")), "{:?}", planned.notes);
+    let failures: Vec<_> = planned.failures.iter().map(|e| (e.kind(), e.object().unwrap_or_default())).collect();
+    assert_eq!(failures, [(Kind::Device, "g/a")]);
     assert!(w.group.volume_named(&name("b")).expect("b").running.is_some());
     assert!(w.group.volume_named(&name("m")).expect("m").running.is_some());
 }

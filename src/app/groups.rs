@@ -49,7 +49,7 @@ fn create(options: &Options, name: &Name, devices: &[NamedDevice], force: bool, 
     }
     let mut group = Group::new(name.clone(), host::host_id()?);
     if options.dry_run {
-        return Ok(Report { changes: planned(&group, devices, force)?, notes: Vec::new() });
+        return Ok(Report { changes: planned(&group, devices, force)?, ..Report::default() });
     }
     let (disks, members, present) = make_ready(&group, devices, force, area)?;
     group.disks.extend(disks);
@@ -81,7 +81,7 @@ fn add(options: &Options, name: &Name, devices: &[NamedDevice], force: bool, ui:
     let _disks = lock_group(lock::DISKS, options.timeout, ui)?;
     let mut session = open(options, name, ui)?;
     if options.dry_run {
-        return Ok(Report { changes: planned(&session.world.group, devices, force)?, notes: Vec::new() });
+        return Ok(Report { changes: planned(&session.world.group, devices, force)?, ..Report::default() });
     }
     let area = session.area();
     let (disks, members, present) = make_ready(&session.world.group, devices, force, area)?;
@@ -253,7 +253,7 @@ fn remove_disk(options: &Options, name: &Name, media: &Name, ui: &dyn Ui) -> Res
     plan.group.disks.retain(|d| d.id != disk.id);
     plan.changes.push(Change::new(path, "disk-removed").text("media", media));
     if options.dry_run {
-        return Ok(Report { changes: plan.changes, notes: Vec::new() });
+        return Ok(Report { changes: plan.changes, ..Report::default() });
     }
     let device: Vec<PathBuf> = session.world.disks.get(&disk.id).map(|p| p.path.clone()).into_iter().collect();
     let gone = session.drop_member(disk.id);
@@ -329,7 +329,7 @@ fn import(options: &Options, name: &str, force: bool, ui: &dyn Ui) -> Result<Rep
     plan.changes.push(Change::new(group_name.as_str(), "imported").number("disks", plan.group.disks.len() as u64));
     plan.notes.push(format!("its volumes are not started: 'breakoff -g {group_name} start --all'"));
     if options.dry_run {
-        return Ok(Report { changes: plan.changes, notes: plan.notes });
+        return Ok(Report { changes: plan.changes, notes: plan.notes, ..Report::default() });
     }
     session.carry_out(&plan)
 }
@@ -347,7 +347,7 @@ fn deport(options: &Options, name: &Name, ui: &dyn Ui) -> Result<Report> {
     plan.group.host = None;
     plan.changes.push(Change::new(name.as_str(), "deported"));
     if options.dry_run {
-        return Ok(Report { changes: plan.changes, notes: Vec::new() });
+        return Ok(Report { changes: plan.changes, ..Report::default() });
     }
     session.carry_out(&plan)
 }

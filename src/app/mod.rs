@@ -13,6 +13,7 @@ mod wait;
 pub use run::run;
 pub use scan::udev_probe;
 
+use crate::error::{Error, Kind};
 use crate::model::{Name, Sectors};
 pub use crate::plan::change::{Change, Detail};
 use crate::plan::request::Request;
@@ -124,6 +125,8 @@ pub enum Command {
     },
     /// `start --auto`: everything on this machine, at boot.
     StartAuto,
+    /// `stop --auto`: everything on this machine, at shutdown.
+    StopAuto,
     /// `monitor`.
     Monitor,
 }
@@ -135,6 +138,21 @@ pub struct Report {
     pub changes: Vec<Change>,
     /// What to know or type next (stderr for people).
     pub notes: Vec<String>,
+    /// What could not be done of several things that do not depend on each other (`start --all`).
+    pub failures: Vec<Error>,
+}
+
+impl Report {
+    /// The one error that the failures come to.
+    pub fn failure(&self) -> Option<Error> {
+        let first = self.failures.first()?;
+        if self.failures.len() == 1 {
+            return Some(first.clone());
+        }
+        let kind = if self.failures.iter().all(|e| e.kind() == first.kind()) { first.kind() } else { Kind::Failed };
+        let messages: Vec<&str> = self.failures.iter().map(Error::message).collect();
+        Some(Error::new(kind, format!("{} of them failed: {}", messages.len(), messages.join("; "))))
+    }
 }
 
 /// A disk for `disk list` and `group show`.

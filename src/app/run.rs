@@ -1,12 +1,13 @@
 //! One command from beginning to end.
 
 use super::session::{Session, refuse_foreign};
-use super::{Change, Command, Fill, Options, Outcome, Report, Ui, groups, monitor, scan::Scan, wait};
+use super::{Command, Fill, Options, Outcome, Report, Ui, groups, monitor, scan::Scan, wait};
 use crate::error::{Error, Kind, Result};
 use crate::model::{DmUuid, Name, Role};
 use crate::plan::request::{Request, Selection, Splits};
 use crate::plan::world::World;
 use crate::plan::{self, render};
+use crate::sys::signal::Interrupts;
 use crate::sys::{Kernel, drain, host};
 use std::time::Duration;
 
@@ -36,7 +37,8 @@ pub fn run(options: &Options, command: &Command, ui: &dyn Ui) -> Result<Outcome>
         }
         Command::Status => super::status::status(options, ui),
         Command::Recover { check } => super::status::recover(options, *check, ui),
-        Command::StartAuto => start_auto(options, ui),
+        Command::StartAuto => on_all_groups(options, &Request::Start(Selection::All), ui),
+        Command::StopAuto => on_all_groups(options, &Request::Stop(Selection::All), ui),
         Command::Monitor => monitor::run(ui).map(|()| Outcome::Done(Report::default())),
     }
 }
@@ -59,6 +61,8 @@ fn change(options: &Options, request: &Request, ui: &dyn Ui) -> Result<Outcome> 
     let mut session = Session::open(options, &name, ui)?;
     session.tend()?;
     require_targets(&session, request)?;
+    // From here on Ctrl-C ends the command between two steps: nothing is changed, or the copy goes on.
+    let _noted = Interrupts::catch();
     let plan = plan::plan(&session.world, request).map_err(|e| session.name_openers(e))?;
     let new_legs = wait::new_legs(&session.world, &plan.group);
     let mut report = session.carry_out(&plan)?;
@@ -218,23 +222,21 @@ fn observe_quietly<'u>(options: &Options, name: &Name, ui: &'u dyn Ui) -> Result
     }
 }
 
-/// Everything on this machine, at boot. A group or volume that cannot be started stops no other.
-fn start_auto(options: &Options, ui: &dyn Ui) -> Result<Outcome> {
+/// Everything on this machine, at boot or at shutdown. A group or volume that fails stops no other.
+fn on_all_groups(options: &Options, request: &Request, ui: &dyn Ui) -> Result<Outcome> {
     let here = host::host_id()?;
-    let mut report = Report::default();
+    let mut all = Report::default();
     for group in Scan::new()?.readable_groups().into_iter().filter(|g| g.host == Some(here)) {
         let options = Options { group: Some(group.name.clone()), ..options.clone() };
-        match change(&options, &Request::Start(Selection::All), ui) {
+        match change(&options, request, ui) {
             Ok(Outcome::Done(done)) => {
-                report.changes.extend(done.changes);
-                report.notes.extend(done.notes);
+                all.changes.extend(done.changes);
+                all.notes.extend(done.notes);
+                all.failures.extend(done.failures);
             }
             Ok(_) => {}
-            Err(error) => {
-                ui.warn(&format!("group '{}': {error}", group.name));
-                report.changes.push(Change::new(group.name.as_str(), "failed").text("why", error));
-            }
+            Err(error) => all.failures.push(error.context(format!("group '{}'", group.name))),
         }
     }
-    Ok(Outcome::Done(report))
+    Ok(Outcome::Done(all))
 }

@@ -12,6 +12,7 @@ use crate::plan::step::Plan;
 use crate::plan::world::{PresentDisk, World};
 use crate::sys::dm::Dm;
 use crate::sys::lock::GroupLock;
+use crate::sys::signal::Interrupts;
 use crate::sys::{Kernel, host, lock, openers};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -112,10 +113,16 @@ impl<'u> Session<'u> {
     /// Repairs what an interrupted command left, drops failed legs, and records what the kernel has finished. What was done.
     pub fn tend(&mut self) -> Result<Vec<Change>> {
         let mut done = Vec::new();
+        let mut last = None;
         for _ in 0..TEND_ROUNDS {
             let Some(plan) = self.next_repair()? else { return Ok(done) };
+            if last.as_ref() == Some(&plan) {
+                // It did not help the first time (somebody has an inner device open, say): trying for ever helps nobody.
+                return Ok(done);
+            }
             let report = self.carry_out(&plan)?;
             done.extend(report.changes);
+            last = Some(plan);
         }
         Ok(done)
     }
@@ -135,6 +142,7 @@ impl<'u> Session<'u> {
 
     /// Commits a plan and carries it out. On an error the group is as it was before, in the kernel too as far as it can be had.
     pub fn carry_out(&mut self, plan: &Plan) -> Result<Report> {
+        let _noted = Interrupts::catch();
         let executed = match self.commit_and_execute(plan) {
             Ok(executed) => executed,
             Err(error) => {
@@ -143,7 +151,8 @@ impl<'u> Session<'u> {
             }
         };
         executed.warnings.iter().for_each(|warning| self.ui.warn(warning));
-        let mut report = Report { changes: plan.changes.clone(), notes: plan.notes.clone() };
+        let failures = plan.failures.iter().map(|error| self.name_openers(error.clone())).collect();
+        let mut report = Report { changes: plan.changes.clone(), notes: plan.notes.clone(), failures };
         self.record_freeze(plan, executed.held, &mut report);
         self.observe()?;
         if executed.unfinished {

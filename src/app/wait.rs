@@ -111,7 +111,7 @@ pub fn snapwait(options: &Options, group: &Name, volumes: &[Name], mirrors: usiz
     };
     let seen = first_look(options, group, volumes, ui)?;
     let changes = wait(options, group, &|world| judge(world).map_err(|e| explain_loss(&seen, world, e)), ui)?;
-    Ok(Report { changes, notes: Vec::new() })
+    Ok(Report { changes, ..Report::default() })
 }
 
 /// How many legs were attaching when the wait began: when they are gone, the attach has failed.
@@ -182,6 +182,11 @@ fn wait(options: &Options, group: &Name, judge: &dyn Fn(&World) -> Result<bool>,
                 return Err(error);
             }
         };
+        // Between two looks, not in the middle of recording what was seen.
+        if interrupts.arrived() {
+            ui.progress_end();
+            return Err(interrupted(&session));
+        }
         changes.extend(session.tend()?);
         let verdict = judge(&session.world);
         if !matches!(verdict, Ok(false)) {
@@ -203,6 +208,13 @@ fn full_look<'u>(options: &Options, group: &Name, deadline: Option<Instant>, ui:
     Session::open(&Options { timeout: left, ..options.clone() }, group, ui)
 }
 
+fn interrupted(session: &Session<'_>) -> Error {
+    let group = &session.world.group.name;
+    Error::failed(format!("interrupted; the copy in group '{group}' goes on in the kernel"))
+        .on(group)
+        .hint("'breakoff snapwait' waits for it, 'breakoff snapabort' gives it up")
+}
+
 /// Watches the kernel without a lock until a mirror of the group is in another state than when it was last looked at in full.
 fn watch(session: &mut Session<'_>, events: &mut EventWait, deadline: Option<Instant>, interrupts: &Interrupts, ui: &dyn Ui) -> Result<()> {
     let before = fingerprint(&session.world);
@@ -215,9 +227,7 @@ fn watch(session: &mut Session<'_>, events: &mut EventWait, deadline: Option<Ins
                 .hint("'breakoff print' shows how far it is, 'breakoff snapwait' waits again"));
         }
         if interrupts.arrived() {
-            return Err(Error::failed(format!("interrupted; the copy in group '{}' goes on in the kernel", session.world.group.name))
-                .on(&session.world.group.name)
-                .hint("'breakoff snapwait' waits for it, 'breakoff snapabort' gives it up"));
+            return Err(interrupted(session));
         }
         events.wait(left.map_or(TICK, |left| left.min(TICK)))?;
         events.arm()?;

@@ -2,13 +2,14 @@
 
 use super::output;
 use super::{Stopped, Style, Why};
-use crate::app::{Outcome, Ui};
+use crate::app::{Outcome, Report, Ui};
 use crate::error::{Error, Result};
 use crate::report;
 
 /// Prints what a command came to.
 pub(super) fn outcome(style: &Style, came: Result<Outcome>, ui: &dyn Ui) -> u8 {
     match came {
+        Ok(Outcome::Done(report)) if !report.failures.is_empty() => partial(style, &report, ui),
         Ok(outcome) => status(style, success(style, &outcome, ui)),
         Err(err) => failure(style, &err),
     }
@@ -39,6 +40,20 @@ fn success(style: &Style, outcome: &Outcome, ui: &dyn Ui) -> Result<()> {
         Outcome::Done(report) => done(style, outcome, &report.notes, ui),
         _ => output::result(&report::text::outcome(outcome, style.verbose)),
     }
+}
+
+/// Some of many things were done and others not: what was done is told as ever, and then each failure.
+fn partial(style: &Style, report: &Report, ui: &dyn Ui) -> u8 {
+    let Some(all) = report.failure() else { return 0 };
+    if style.json {
+        let _ = report::json::partial(style.verb.as_deref(), report, &all).and_then(|text| output::result(&text));
+    } else {
+        if !report.changes.is_empty() {
+            let _ = done(style, &Outcome::Done(report.clone()), &report.notes, ui);
+        }
+        report.failures.iter().for_each(|err| output::message(&report::text::failure(&style.program, err)));
+    }
+    all.kind().exit_status()
 }
 
 /// A change that went well is no news to somebody who asked for quiet.

@@ -11,7 +11,7 @@ use crate::meta::Prepared;
 use crate::model::{DmUuid, Extent, Role, Sectors, VolumeId};
 use crate::plan::step::{CommitPoint, Finish, Plan, Prepare};
 use crate::plan::world::World;
-use crate::sys::{Kernel, SuspendMode, drain, media};
+use crate::sys::{Kernel, SuspendMode, drain, media, signal};
 use crate::table::{DevRef, Table, log};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -54,10 +54,14 @@ fn take_cookie(kernel: &dyn Kernel, plan: &Plan) -> Result<()> {
 }
 
 fn steps(kernel: &dyn Kernel, world: &World, plan: &Plan, commit: Option<&mut Prepared<'_>>) -> Result<Executed> {
+    // A repair is carried out in any case, and what has no steps is over before anybody could change his mind.
+    let may_stop = commit.is_some() && plan.has_steps() && plan.window.commit != CommitPoint::First;
     for step in &plan.prepare {
+        heed_interrupt(may_stop)?;
         prepare(kernel, world, step)?;
     }
     write_back(kernel, plan)?;
+    heed_interrupt(may_stop)?;
     let passed = window::Armed::new(kernel, &plan.window)?.run(commit)?;
     let mut executed = Executed { held: passed.held, unfinished: !passed.asleep.is_empty(), warnings: passed.warnings };
     executed.warnings.extend(passed.asleep);
@@ -68,6 +72,14 @@ fn steps(kernel: &dyn Kernel, world: &World, plan: &Plan, commit: Option<&mut Pr
         }
     }
     Ok(executed)
+}
+
+/// Ctrl-C ends a command between two steps as long as nothing is committed; from then on the command is carried through.
+fn heed_interrupt(may_stop: bool) -> Result<()> {
+    if may_stop && signal::arrived() {
+        return Err(Error::failed("interrupted; nothing was changed"));
+    }
+    Ok(())
 }
 
 /// What is to be frozen is written back beforehand, while nobody has to wait: the window is shorter then, and a disk that hangs

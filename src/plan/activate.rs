@@ -19,22 +19,20 @@ fn selected<'w>(world: &'w World, which: &Selection) -> Result<Vec<&'w Volume>> 
 /// Re-creates the recorded stacks. A leg whose attach was cut short is removed; after anything but a clean stop mirrors are
 /// resynchronised (by their log where there is one) before they count as equal. Never waits for that.
 ///
-/// With [`Selection::All`] a volume that cannot be started is named in a note and stops no other.
+/// With [`Selection::All`] a volume that cannot be started is a failure of its own and stops no other.
 pub fn start(world: &World, which: &Selection) -> Result<Plan> {
+    each(world, which, &|draft, volume| if draft.is_live(volume) { Ok(()) } else { start_one(draft, volume) })
+}
+
+/// Does something with each volume that is meant. One that is named stops the command when it fails, one of all does not.
+fn each(world: &World, which: &Selection, act: &dyn Fn(&mut Draft<'_>, &Volume) -> Result<()>) -> Result<Plan> {
     let mut draft = Draft::new(world);
-    let mut failures = Vec::new();
     for volume in selected(world, which)? {
-        if draft.is_live(volume) {
-            continue;
-        }
-        match start_one(&mut draft, volume) {
+        match act(&mut draft, volume) {
             Ok(()) => {}
-            Err(error) if *which == Selection::All => failures.push((volume, error)),
+            Err(error) if *which == Selection::All => draft.fail(error),
             Err(error) => return Err(error),
         }
-    }
-    for (volume, error) in failures {
-        draft.note(format!("'{}' was not started: {error}", world.group.path(&volume.name)));
     }
     draft.finish()
 }
@@ -60,9 +58,7 @@ fn start_one(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
         (true, true) => next.synced,
         (true, false) => Sectors::ZERO,
     };
-    if let Some(log) = next.log.as_mut().filter(|_| lost_log) {
-        log.live = false;
-    }
+    next.log = draft.optional_log(&next);
     next.running = Some(world.boot);
     report_start(draft, volume, &next, clean, &path);
     *draft.touch(volume.id)? = next;
@@ -119,27 +115,28 @@ fn report_start(draft: &mut Draft<'_>, before: &Volume, after: &Volume, clean: b
 }
 
 /// Takes the devices down and records that all plexes hold the same.
+///
+/// With [`Selection::All`] a volume that is open is a failure of its own, and the others are stopped.
 pub fn stop(world: &World, which: &Selection) -> Result<Plan> {
-    let mut draft = Draft::new(world);
-    for volume in selected(world, which)? {
-        let has_devices = world.devices.keys().any(|uuid| uuid.volume() == Some(volume.id));
-        if volume.running.is_none() && !has_devices {
-            continue;
-        }
-        // A volume that ran when the machine went down was not stopped by us: what it left is for `start` to judge.
-        if volume.running.is_some_and(|boot| boot != world.boot) && !has_devices {
-            continue;
-        }
-        draft.require_closed(volume, "stopped")?;
-        draft.touch(volume.id)?.running = None;
-        draft.say(Change::new(world.group.path(&volume.name), "stopped"));
-        for leg in volume.attaching() {
-            draft.note(format!(
-                "the copy to '{}' was given up: it is removed when '{}' is started",
-                leg.name,
-                world.group.path(&volume.name)
-            ));
-        }
+    each(world, which, &stop_one)
+}
+
+fn stop_one(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
+    let world = draft.world;
+    let has_devices = world.devices.keys().any(|uuid| uuid.volume() == Some(volume.id));
+    if volume.running.is_none() && !has_devices {
+        return Ok(());
     }
-    draft.finish()
+    // A volume that ran when the machine went down was not stopped by us: what it left is for `start` to judge.
+    if volume.running.is_some_and(|boot| boot != world.boot) && !has_devices {
+        return Ok(());
+    }
+    draft.require_closed(volume, "stopped")?;
+    draft.touch(volume.id)?.running = None;
+    let path = world.group.path(&volume.name);
+    draft.say(Change::new(&path, "stopped"));
+    for leg in volume.attaching() {
+        draft.note(format!("the copy to '{}' was given up: it is removed when '{path}' is started", leg.name));
+    }
+    Ok(())
 }

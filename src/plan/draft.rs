@@ -76,6 +76,11 @@ impl<'w> Draft<'w> {
         self.plan.notes.push(text.into());
     }
 
+    /// Leaves out one of several things that do not depend on each other.
+    pub fn fail(&mut self, error: Error) {
+        self.plan.failures.push(error);
+    }
+
     /// Has the volume's filesystem frozen, and these plexes proven equal, at the instant of the commit.
     pub fn split_terms(&mut self, id: VolumeId, plexes: Vec<u16>) {
         self.terms.freeze.push(id);
@@ -235,6 +240,18 @@ impl<'w> Draft<'w> {
                 .hint("make it with --no-log: after a crash the whole mirror is resynchronised then")
         })?;
         Ok(Log { extent, region, live: false })
+    }
+
+    /// A log for a mirror that should have one and has none; without space it goes on without, which is said.
+    pub fn optional_log(&mut self, volume: &Volume) -> Option<Log> {
+        if volume.log.is_some() || !volume.log_wanted || volume.complete().len() < 2 {
+            return volume.log.clone();
+        }
+        let log = self.allocate_log(volume, &Placement::default());
+        if let Err(error) = &log {
+            self.note(format!("'{}' has no dirty region log: {error}", self.path(&volume.name)));
+        }
+        log.ok()
     }
 
     /// A plex of the volume with the next free number and name.

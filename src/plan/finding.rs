@@ -116,12 +116,6 @@ fn record_attached(world: &World, id: VolumeId) -> Result<Plan> {
     let path = draft.path(&volume.name);
     let numbers: Vec<u16> = volume.attaching().iter().map(|p| p.number).collect();
     draft.equal_terms(id, numbers);
-    if volume.plexes.iter().any(|p| p.state == PlexState::Attaching) && volume.log_wanted && volume.log.is_none() {
-        // A plex was attached whose volume should have a log by now; without space it goes on without one.
-        if let Ok(log) = draft.allocate_log(volume, &super::request::Placement::default()) {
-            draft.touch(id)?.log = Some(log);
-        }
-    }
     for plex in volume.attaching() {
         apply(draft.touch(id)?, plex, PlexEvent::Synced);
         let state = draft.touch(id)?.plex(plex.number).map_or(plex.state, |p| p.state);
@@ -129,6 +123,10 @@ fn record_attached(world: &World, id: VolumeId) -> Result<Plan> {
     }
     let done = draft.touch(id)?;
     done.synced = done.size;
+    if volume.plexes.iter().any(|p| p.state == PlexState::Attaching) {
+        let done = done.clone();
+        draft.touch(id)?.log = draft.optional_log(&done);
+    }
     draft.finish()
 }
 

@@ -14,7 +14,7 @@ pub fn view(world: &World, plan: &Plan) -> PlanView {
     PlanView {
         group: world.group.name.to_string(),
         changes: plan.changes.clone(),
-        notes: plan.notes.clone(),
+        notes: plan.notes.iter().cloned().chain(plan.failures.iter().map(|error| format!("left out: {error}"))).collect(),
         prepare: prepare(&names, world, plan),
         window: window(&names, plan),
         finish: plan.finish.iter().map(|step| finish(&names, step)).collect(),

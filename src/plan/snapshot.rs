@@ -149,7 +149,9 @@ fn split_off(draft: &mut Draft<'_>, ready: &Ready<'_>, name: Name) -> Result<()>
         "'{path}' holds '{original}' as it is at the split; mount it with: mount -o ro {device} DIR  (XFS: -o ro,nouuid; by-uuid links keep pointing to the original)"
     ));
     draft.plan.snapshots.push(snapshot.id);
+    let (id, log) = (snapshot.id, draft.optional_log(&snapshot));
     draft.add(snapshot);
+    draft.touch(id)?.log = log;
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 //! of its own that could itself be wrong.
 
 use super::change::Change;
+use crate::error::Error;
 use crate::model::{DmName, DmUuid, Extent, Group, Sectors, VolumeId};
 use crate::plan::world::TargetLine;
 use crate::sys::{Links, SuspendMode};
@@ -25,6 +26,8 @@ pub struct Plan {
     pub window: Window,
     /// After the commit; each may be repeated.
     pub finish: Vec<Finish>,
+    /// What the plan leaves out of a request for many things, each with the reason.
+    pub failures: Vec<Error>,
     /// New snapshots, whose freeze time becomes known in the window.
     pub snapshots: Vec<VolumeId>,
 }
@@ -132,6 +135,7 @@ impl Plan {
             prepare: Vec::new(),
             window: Window::default(),
             finish: Vec::new(),
+            failures: Vec::new(),
             snapshots: Vec::new(),
         }
     }

@@ -3,7 +3,7 @@
 //! `{"breakoff":1,"command":…,"ok":true,"result":{…}}` or `{"breakoff":1,"command":…,"ok":false,"error":{…}}`, in one line.
 
 use super::{changes, layout, lists, plan, relations};
-use crate::app::Outcome;
+use crate::app::{Outcome, Report};
 use crate::error::{Error, Result};
 use serde::Serialize;
 use serde_json::Value;
@@ -28,6 +28,20 @@ struct ErrorView<'a> {
     message: &'a str,
     object: Option<&'a str>,
     hint: Option<&'a str>,
+}
+
+impl<'a> ErrorView<'a> {
+    fn new(err: &'a Error) -> ErrorView<'a> {
+        ErrorView { kind: err.kind().word(), message: err.message(), object: err.object(), hint: err.hint_text() }
+    }
+}
+
+/// What was done, and what was not.
+#[derive(Serialize)]
+struct Partial<'a> {
+    #[serde(flatten)]
+    done: changes::View<'a>,
+    failures: Vec<ErrorView<'a>>,
 }
 
 /// A result under one name, as all but the results of changes have it.
@@ -73,9 +87,13 @@ pub fn help(command: Option<&str>, text: &str) -> Result<String> {
 
 /// The document of a command that failed.
 pub fn failure(command: Option<&str>, err: &Error) -> Result<String> {
-    let (kind, message) = (err.kind().word(), err.message());
-    let error = ErrorView { kind, message, object: err.object(), hint: err.hint_text() };
-    document(&Envelope::<()> { breakoff: VERSION, command, ok: false, result: None, error: Some(error) })
+    document(&Envelope::<()> { breakoff: VERSION, command, ok: false, result: None, error: Some(ErrorView::new(err)) })
+}
+
+/// The document of a command that did some of many things and failed at others: both a result and an error.
+pub fn partial(command: Option<&str>, report: &Report, err: &Error) -> Result<String> {
+    let result = Partial { done: changes::View::new(report), failures: report.failures.iter().map(ErrorView::new).collect() };
+    document(&Envelope { breakoff: VERSION, command, ok: false, result: Some(result), error: Some(ErrorView::new(err)) })
 }
 
 fn ok(command: Option<&str>, result: impl Serialize) -> Result<String> {

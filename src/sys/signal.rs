@@ -1,9 +1,11 @@
-//! Ctrl-C and its relatives while something is waited for: noted, so that the wait can end with a word of what goes on.
+//! Ctrl-C and its relatives: noted, so that a command ends between two steps and with a word of what is and what goes on.
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 static ARRIVED: AtomicBool = AtomicBool::new(false);
+/// How many [`Interrupts`] there are: one inside another must not forget what the outer one has noted.
+static CATCHING: AtomicUsize = AtomicUsize::new(0);
 
 extern "C" fn note(_signal: libc::c_int) {
     ARRIVED.store(true, Ordering::Relaxed);
@@ -17,7 +19,9 @@ impl Interrupts {
     /// Begins to note them.
     #[must_use]
     pub fn catch() -> Interrupts {
-        ARRIVED.store(false, Ordering::Relaxed);
+        if CATCHING.fetch_add(1, Ordering::Relaxed) == 0 {
+            ARRIVED.store(false, Ordering::Relaxed);
+        }
         // No SA_RESTART: a wait is to be cut short.
         let noted = SigAction::new(SigHandler::Handler(note), SaFlags::empty(), SigSet::empty());
         let set = |signal| {
@@ -29,8 +33,13 @@ impl Interrupts {
 
     /// Whether one has arrived.
     pub fn arrived(&self) -> bool {
-        ARRIVED.load(Ordering::Relaxed)
+        arrived()
     }
+}
+
+/// Whether an interrupt has arrived since somebody began to note them.
+pub fn arrived() -> bool {
+    CATCHING.load(Ordering::Relaxed) > 0 && ARRIVED.load(Ordering::Relaxed)
 }
 
 impl Drop for Interrupts {
@@ -39,5 +48,6 @@ impl Drop for Interrupts {
             // SAFETY: puts back the action that was there before.
             let _ = unsafe { sigaction(*signal, before) };
         }
+        CATCHING.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -54,6 +54,19 @@ pub fn found_after_a_while(dm: &Dm) -> Vec<String> {
     }
 }
 
+/// What no command may leave while volumes exist and a monitor guards them: all but devices and the monitor's own lock.
+pub fn of_no_command(dm: &Dm) -> Vec<String> {
+    let end = Instant::now() + Duration::from_secs(20);
+    let wrong = |leak: &String| !leak.starts_with("device ") && *leak != format!("lock {LOCK_DIRECTORY}/.monitor");
+    loop {
+        let leaks: Vec<String> = found(dm).into_iter().filter(wrong).collect();
+        if leaks.is_empty() || Instant::now() > end {
+            return leaks;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// The keys of the udev cookies that exist.
 pub fn cookies() -> Vec<u32> {
     let table = fs::read_to_string("/proc/sysvipc/sem").unwrap_or_default();

@@ -18,6 +18,7 @@ pub mod machine;
 pub mod monitor;
 pub mod ordered;
 pub mod plexes;
+pub mod pty;
 pub mod stamp;
 pub mod udev;
 pub mod view;
