@@ -10,6 +10,7 @@ use breakoff::plan::world::TargetLine;
 use breakoff::sys::critical::Critical;
 use breakoff::sys::dm::Dm;
 use breakoff::sys::events::EventWait;
+use breakoff::sys::machine::Events;
 use breakoff::sys::{Errno, Kernel, Links, SuspendMode, drain};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;

@@ -1,15 +1,17 @@
 //! Disks and groups: what changes the disks' own labels and not volumes.
 
-use super::scan::{Scan, open_disk, present_disk};
+use super::scan::{Scan, present_disk};
 use super::session::{Session, lock_group};
-use super::{Change, Command, DiskLine, GroupLine, NamedDevice, Options, Outcome, Report, Ui};
+use super::{Change, Command, DiskLine, Env, GroupLine, NamedDevice, Options, Outcome, Report};
 use crate::error::{Error, Result};
 use crate::meta::{self, Member};
 use crate::model::{Disk, DiskId, Group, GroupId, Name, Sectors};
 use crate::plan::step::Plan;
 use crate::plan::view::PlanView;
 use crate::plan::world::PresentDisk;
-use crate::sys::{host, lock, media, probe};
+use crate::sys::machine::Machine;
+use crate::sys::media::Access;
+use crate::sys::{lock, media};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -17,49 +19,49 @@ use std::path::{Path, PathBuf};
 type Ready = (Vec<Disk>, Vec<Member>, BTreeMap<DiskId, PresentDisk>);
 
 /// The verbs on groups and disks.
-pub fn run(options: &Options, command: &Command, ui: &dyn Ui) -> Result<Outcome> {
+pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome> {
     let planned = |report: Report| PlanView { changes: report.changes, notes: report.notes, ..PlanView::default() };
     let done = |report: Result<Report>| report.map(|r| if options.dry_run { Outcome::Planned(planned(r)) } else { Outcome::Done(r) });
     match command {
-        Command::GroupCreate { name, disks, force, area } => done(create(options, name, disks, *force, *area, ui)),
-        Command::GroupAdd { name, disks, force } => done(add(options, name, disks, *force, ui)),
-        Command::GroupRemoveDisk { name, media } => done(remove_disk(options, name, media, ui)),
-        Command::GroupDestroy(name) => done(destroy(options, name, ui)),
-        Command::GroupImport { name, force } => done(import(options, name, *force, ui)),
-        Command::GroupDeport(name) => done(deport(options, name, ui)),
-        Command::DiskInit { devices, force, area } => done(init(options, devices.iter().map(|d| d.as_path()), *force, *area, ui)),
-        Command::GroupList => Ok(Outcome::Groups(list()?)),
-        Command::GroupShow(name) => show(name, ui),
+        Command::GroupCreate { name, disks, force, area } => done(create(options, name, disks, *force, *area, env)),
+        Command::GroupAdd { name, disks, force } => done(add(options, name, disks, *force, env)),
+        Command::GroupRemoveDisk { name, media } => done(remove_disk(options, name, media, env)),
+        Command::GroupDestroy(name) => done(destroy(options, name, env)),
+        Command::GroupImport { name, force } => done(import(options, name, *force, env)),
+        Command::GroupDeport(name) => done(deport(options, name, env)),
+        Command::DiskInit { devices, force, area } => done(init(options, devices.iter().map(|d| d.as_path()), *force, *area, env)),
+        Command::GroupList => Ok(Outcome::Groups(list(env.machine)?)),
+        Command::GroupShow(name) => show(name, env),
         Command::GroupDump(name) => {
-            let session = Session::look(name, ui)?;
+            let session = Session::look(name, env)?;
             meta::dump(&session.world.group, session.world.generation).map(Outcome::Dump)
         }
-        Command::DiskList => Ok(Outcome::Disks(Scan::new()?.disk_lines())),
+        Command::DiskList => Ok(Outcome::Disks(Scan::new(env.machine)?.disk_lines())),
         _ => Err(Error::failed("this is not a verb on groups or disks")),
     }
 }
 
-fn create(options: &Options, name: &Name, devices: &[NamedDevice], force: bool, area: Option<Sectors>, ui: &dyn Ui) -> Result<Report> {
-    let _disks = lock_group(lock::DISKS, options.timeout, ui)?;
-    let _group = lock_group(name.as_str(), options.timeout, ui)?;
-    if Scan::new()?.group_named(name.as_str()).is_ok() {
+fn create(options: &Options, name: &Name, devices: &[NamedDevice], force: bool, area: Option<Sectors>, env: Env<'_>) -> Result<Report> {
+    let _disks = lock_group(lock::DISKS, options.timeout, env)?;
+    let _group = lock_group(name.as_str(), options.timeout, env)?;
+    if Scan::new(env.machine)?.group_named(name.as_str()).is_ok() {
         return Err(Error::exists(format!("there is a group '{name}' already"))
             .on(name)
             .hint("choose another name; 'breakoff group list' shows them all"));
     }
-    let mut group = Group::new(name.clone(), host::host_id()?);
+    let mut group = Group::new(name.clone(), env.machine.host_id()?);
     if options.dry_run {
-        return Ok(Report { changes: planned(&group, devices, force)?, ..Report::default() });
+        return Ok(Report { changes: planned(env.machine, &group, devices, force)?, ..Report::default() });
     }
-    let (disks, members, present) = make_ready(&group, devices, force, area)?;
+    let (disks, members, present) = make_ready(env.machine, &group, devices, force, area)?;
     group.disks.extend(disks);
     let devices: Vec<PathBuf> = present.values().map(|p| p.path.clone()).collect();
-    let mut session = Session::create(group.clone(), members, present, ui)?;
+    let mut session = Session::create(group.clone(), members, present, env)?;
     let mut plan = Plan::nothing(group);
     plan.changes = session_changes(&plan.group, &plan.group.disks, "created");
     let report = session.carry_out(&plan)?;
     drop(session);
-    announce(&devices, ui);
+    announce(&devices, env);
     Ok(report)
 }
 
@@ -71,20 +73,20 @@ fn session_changes(group: &Group, disks: &[Disk], action: &'static str) -> Vec<C
 }
 
 /// What would be done, for `--dry-run`; refuses what would be refused.
-fn planned(group: &Group, devices: &[NamedDevice], force: bool) -> Result<Vec<Change>> {
-    devices.iter().try_for_each(|d| refuse_unfit(&d.device, force))?;
+fn planned(machine: &dyn Machine, group: &Group, devices: &[NamedDevice], force: bool) -> Result<Vec<Change>> {
+    devices.iter().try_for_each(|d| refuse_unfit(machine, &d.device, force))?;
     let device = |d: &NamedDevice| Change::new(d.device.display().to_string(), "disk-added").text("group", &group.name);
     Ok(devices.iter().map(device).collect())
 }
 
-fn add(options: &Options, name: &Name, devices: &[NamedDevice], force: bool, ui: &dyn Ui) -> Result<Report> {
-    let _disks = lock_group(lock::DISKS, options.timeout, ui)?;
-    let mut session = open(options, name, ui)?;
+fn add(options: &Options, name: &Name, devices: &[NamedDevice], force: bool, env: Env<'_>) -> Result<Report> {
+    let _disks = lock_group(lock::DISKS, options.timeout, env)?;
+    let mut session = open(options, name, env)?;
     if options.dry_run {
-        return Ok(Report { changes: planned(&session.world.group, devices, force)?, ..Report::default() });
+        return Ok(Report { changes: planned(env.machine, &session.world.group, devices, force)?, ..Report::default() });
     }
     let area = session.area();
-    let (disks, members, present) = make_ready(&session.world.group, devices, force, area)?;
+    let (disks, members, present) = make_ready(env.machine, &session.world.group, devices, force, area)?;
     let devices: Vec<PathBuf> = present.values().map(|p| p.path.clone()).collect();
     session.add_members(members, present);
     let mut plan = Plan::nothing(session.world.group.clone());
@@ -92,40 +94,40 @@ fn add(options: &Options, name: &Name, devices: &[NamedDevice], force: bool, ui:
     plan.group.disks.extend(disks);
     let report = session.carry_out(&plan)?;
     drop(session);
-    announce(&devices, ui);
+    announce(&devices, env);
     Ok(report)
 }
 
 /// Has udev look at disks whose label has changed, so that nobody sees what was there before.
-fn announce(devices: &[PathBuf], ui: &dyn Ui) {
-    if let Some(warning) = probe::announce(devices) {
-        ui.warn(&warning);
+fn announce(devices: &[PathBuf], env: Env<'_>) {
+    if let Some(warning) = env.machine.announce(devices) {
+        env.ui.warn(&warning);
     }
 }
 
 /// Initialises the devices, each under the name that was given or the next free `diskNN`.
-fn make_ready(group: &Group, devices: &[NamedDevice], force: bool, area: Option<Sectors>) -> Result<Ready> {
+fn make_ready(machine: &dyn Machine, group: &Group, devices: &[NamedDevice], force: bool, area: Option<Sectors>) -> Result<Ready> {
     if devices.is_empty() {
         return Err(Error::usage("a group needs at least one disk"));
     }
     let names = media_names(group, devices)?;
     let mut labelled = Vec::new();
     for device in devices {
-        labelled.push(usable_label(&device.device, force)?);
+        labelled.push(usable_label(machine, &device.device, force)?);
     }
     let mut ready: Ready = (Vec::new(), Vec::new(), BTreeMap::new());
     for ((device, media_name), free) in devices.iter().zip(names).zip(labelled) {
-        let media = open_disk(&device.device, true)?;
+        let media = machine.media(&device.device, Access::ReadWrite)?;
         let label = match free {
             Some(label) if area.is_none() => label,
             _ => {
-                wipe(&device.device)?;
+                wipe(machine, &device.device)?;
                 meta::format_disk(media.as_ref(), DiskId::random(), area.unwrap_or(meta::AREA_DEFAULT))?
             }
         };
         let (id, geometry) = (label.disk(), label.geometry());
         ready.0.push(Disk { id, media: media_name.clone(), data_start: geometry.data_start(), size: geometry.data_size() });
-        ready.2.insert(id, present_disk(&device.device)?);
+        ready.2.insert(id, present_disk(machine, &device.device)?);
         ready.1.push(Member { disk: id, name: format!("{media_name} ({})", device.device.display()), media, label });
     }
     Ok(ready)
@@ -157,17 +159,17 @@ fn next_media(taken: &[Name]) -> Result<Name> {
 }
 
 /// The label of a disk that was initialised before and is in no group; `None` for a device that has to be initialised.
-fn usable_label(device: &Path, force: bool) -> Result<Option<meta::Label>> {
-    refuse_unfit(device, force)?;
-    let media = open_disk(device, false)?;
+fn usable_label(machine: &dyn Machine, device: &Path, force: bool) -> Result<Option<meta::Label>> {
+    refuse_unfit(machine, device, force)?;
+    let media = machine.media(device, Access::ReadOnly)?;
     Ok(meta::read_disk(media.as_ref()).ok().flatten().filter(|label| label.group().is_none() && label.warnings().is_empty()))
 }
 
 /// Refuses a device that is in use, and one that carries something unless that is meant. Names what it found.
-fn refuse_unfit(device: &Path, force: bool) -> Result<()> {
+fn refuse_unfit(machine: &dyn Machine, device: &Path, force: bool) -> Result<()> {
     let shown = device.display().to_string();
-    let found = probe::inspect(device)?;
-    let media = open_disk(device, false)?;
+    let found = machine.inspect(device)?;
+    let media = machine.media(device, Access::ReadOnly)?;
     let mut objections: Vec<(String, bool)> = found.objections(meta::AREA_MIN).into_iter().map(|o| (o.text, o.forcible)).collect();
     match meta::read_disk(media.as_ref()) {
         Ok(Some(label)) => match label.group() {
@@ -175,7 +177,7 @@ fn refuse_unfit(device: &Path, force: bool) -> Result<()> {
             None => objections.retain(|(_, forcible)| !forcible),
             Some(group) => {
                 objections.retain(|(_, forcible)| !forcible);
-                objections.push((format!("'{shown}' belongs to {}", group_words(group)), true));
+                objections.push((format!("'{shown}' belongs to {}", group_words(machine, group)), true));
             }
         },
         Ok(None) => {}
@@ -190,21 +192,27 @@ fn refuse_unfit(device: &Path, force: bool) -> Result<()> {
     Err(if hard { error.hint("take it out of use first") } else { error.hint("if nothing on it is needed any more, repeat with --force") })
 }
 
-fn group_words(id: GroupId) -> String {
-    let name = Scan::new().ok().and_then(|scan| scan.name_of(id));
+fn group_words(machine: &dyn Machine, id: GroupId) -> String {
+    let name = Scan::new(machine).ok().and_then(|scan| scan.name_of(id));
     name.map_or_else(|| format!("a disk group ({id})"), |name| format!("disk group '{name}'"))
 }
 
 /// Erases what the device held, so that nothing announces it any more.
-fn wipe(device: &Path) -> Result<()> {
-    let found = probe::inspect(device)?;
-    media::wipe_signatures(&[media::Piece { path: found.path, start: Sectors::ZERO, length: found.size }])
+fn wipe(machine: &dyn Machine, device: &Path) -> Result<()> {
+    let found = machine.inspect(device)?;
+    media::wipe_signatures(machine, &[media::Piece { path: found.path, start: Sectors::ZERO, length: found.size }])
 }
 
-fn init<'a>(options: &Options, devices: impl Iterator<Item = &'a Path>, force: bool, area: Option<Sectors>, ui: &dyn Ui) -> Result<Report> {
-    let _disks = lock_group(lock::DISKS, options.timeout, ui)?;
+fn init<'a>(
+    options: &Options,
+    devices: impl Iterator<Item = &'a Path>,
+    force: bool,
+    area: Option<Sectors>,
+    env: Env<'_>,
+) -> Result<Report> {
+    let _disks = lock_group(lock::DISKS, options.timeout, env)?;
     let devices: Vec<&Path> = devices.collect();
-    devices.iter().try_for_each(|d| refuse_unfit(d, force))?;
+    devices.iter().try_for_each(|d| refuse_unfit(env.machine, d, force))?;
     let mut ready = Vec::new();
     let mut report = Report::default();
     for device in devices {
@@ -213,28 +221,28 @@ fn init<'a>(options: &Options, devices: impl Iterator<Item = &'a Path>, force: b
             report.changes.push(change);
             continue;
         }
-        let media = open_disk(device, true)?;
-        wipe(device)?;
+        let media = env.machine.media(device, Access::ReadWrite)?;
+        wipe(env.machine, device)?;
         let label = meta::format_disk(media.as_ref(), DiskId::random(), area.unwrap_or(meta::AREA_DEFAULT))?;
         report.changes.push(change.text("uuid", label.disk()).size("size", label.geometry().data_size()));
-        ready.push(probe::inspect(device).map_or_else(|_| device.to_owned(), |found| found.path));
+        ready.push(env.machine.inspect(device).map_or_else(|_| device.to_owned(), |found| found.path));
     }
-    announce(&ready, ui);
+    announce(&ready, env);
     Ok(report)
 }
 
 /// The group for a change; for a dry run it is only looked at.
-fn open<'u>(options: &Options, name: &Name, ui: &'u dyn Ui) -> Result<Session<'u>> {
+fn open<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<Session<'u>> {
     if options.dry_run {
-        return Session::look(name, ui);
+        return Session::look(name, env);
     }
-    let mut session = Session::open(options, name, ui)?;
+    let mut session = Session::open(options, name, env)?;
     session.tend()?;
     Ok(session)
 }
 
-fn remove_disk(options: &Options, name: &Name, media: &Name, ui: &dyn Ui) -> Result<Report> {
-    let mut session = open(options, name, ui)?;
+fn remove_disk(options: &Options, name: &Name, media: &Name, env: Env<'_>) -> Result<Report> {
+    let mut session = open(options, name, env)?;
     let group = &session.world.group;
     let disk = group.disk_named(media)?.clone();
     let path = format!("{name}/{media}");
@@ -260,22 +268,22 @@ fn remove_disk(options: &Options, name: &Name, media: &Name, ui: &dyn Ui) -> Res
     let report = session.carry_out(&plan)?;
     // The group is right without it; a label that cannot be erased is told and ignored by everybody from now on.
     match gone.map(|member| meta::wipe_disk(member.media.as_ref())) {
-        Some(Err(error)) => ui.warn(&format!("the label of '{media}' could not be erased: {error}")),
-        None => ui.note(&format!("disk '{media}' is missing; should it come back, it is not of this group any more")),
-        Some(Ok(())) => announce(&device, ui),
+        Some(Err(error)) => env.ui.warn(&format!("the label of '{media}' could not be erased: {error}")),
+        None => env.ui.note(&format!("disk '{media}' is missing; should it come back, it is not of this group any more")),
+        Some(Ok(())) => announce(&device, env),
     }
     Ok(report)
 }
 
-fn destroy(options: &Options, name: &Name, ui: &dyn Ui) -> Result<Report> {
-    let mut session = open(options, name, ui)?;
+fn destroy(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
+    let mut session = open(options, name, env)?;
     let group = session.world.group.clone();
     let mut report = Report::default();
     if !group.volumes.is_empty() {
         let names: Vec<Name> = group.volumes.iter().map(|v| v.name.clone()).collect();
         let shown: Vec<&str> = names.iter().map(Name::as_str).collect();
         let plan = crate::plan::volumes::remove(&session.world, &names, true).map_err(|e| session.name_openers(e))?;
-        if !options.yes && !options.dry_run && !ui.confirm(&format!("destroy group '{name}' with {}?", shown.join(", "))) {
+        if !options.yes && !options.dry_run && !env.ui.confirm(&format!("destroy group '{name}' with {}?", shown.join(", "))) {
             return Err(Error::in_use(format!("group '{name}' has volumes: {}", shown.join(", ")))
                 .on(name)
                 .hint("remove them first, or repeat with -y to destroy them with the group"));
@@ -293,18 +301,18 @@ fn destroy(options: &Options, name: &Name, ui: &dyn Ui) -> Result<Report> {
     for member in session.into_members() {
         meta::wipe_disk(member.media.as_ref()).map_err(|e| e.context(format!("disk {}", member.name)))?;
     }
-    announce(&devices, ui);
+    announce(&devices, env);
     Ok(report)
 }
 
-fn import(options: &Options, name: &str, force: bool, ui: &dyn Ui) -> Result<Report> {
-    let here = host::host_id()?;
-    let scan = Scan::new()?;
+fn import(options: &Options, name: &str, force: bool, env: Env<'_>) -> Result<Report> {
+    let here = env.machine.host_id()?;
+    let scan = Scan::new(env.machine)?;
     let id = scan.group_named(name)?;
     let found = scan.choose(id)?;
     let group_name = found.group.name.clone();
-    let _lock = lock_group(group_name.as_str(), options.timeout, ui)?;
-    let mut session = Session::look_writable(&group_name, ui)?;
+    let _lock = lock_group(group_name.as_str(), options.timeout, env)?;
+    let mut session = Session::look_writable(&group_name, env)?;
     let group = session.world.group.clone();
     match group.host {
         Some(host) if host == here => return Ok(Report::default()),
@@ -334,8 +342,8 @@ fn import(options: &Options, name: &str, force: bool, ui: &dyn Ui) -> Result<Rep
     session.carry_out(&plan)
 }
 
-fn deport(options: &Options, name: &Name, ui: &dyn Ui) -> Result<Report> {
-    let mut session = open(options, name, ui)?;
+fn deport(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
+    let mut session = open(options, name, env)?;
     let group = &session.world.group;
     let started: Vec<&str> = group.volumes.iter().filter(|v| v.running == Some(session.world.boot)).map(|v| v.name.as_str()).collect();
     if !started.is_empty() {
@@ -352,9 +360,9 @@ fn deport(options: &Options, name: &Name, ui: &dyn Ui) -> Result<Report> {
     session.carry_out(&plan)
 }
 
-fn list() -> Result<Vec<GroupLine>> {
-    let here = host::host_id().ok();
-    let scan = Scan::new()?;
+fn list(machine: &dyn Machine) -> Result<Vec<GroupLine>> {
+    let here = machine.host_id().ok();
+    let scan = Scan::new(machine)?;
     let mut lines = Vec::new();
     for id in scan.groups() {
         lines.push(match scan.choose(id) {
@@ -385,8 +393,8 @@ fn list() -> Result<Vec<GroupLine>> {
     Ok(lines)
 }
 
-fn show(name: &Name, ui: &dyn Ui) -> Result<Outcome> {
-    let session = Session::look(name, ui)?;
+fn show(name: &Name, env: Env<'_>) -> Result<Outcome> {
+    let session = Session::look(name, env)?;
     let group = &session.world.group;
     let line = |disk: &Disk| {
         let present = session.world.disks.get(&disk.id);

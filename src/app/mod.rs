@@ -18,6 +18,7 @@ use crate::model::{Name, Sectors};
 pub use crate::plan::change::{Change, Detail};
 use crate::plan::request::Request;
 use crate::plan::world::World;
+use crate::sys::machine::Machine;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -236,6 +237,15 @@ pub struct Progress {
     pub done: Sectors,
     /// In all.
     pub total: Sectors,
+}
+
+/// Where and for whom a command works.
+#[derive(Clone, Copy)]
+pub struct Env<'a> {
+    /// The machine.
+    pub machine: &'a dyn Machine,
+    /// Who is told.
+    pub ui: &'a dyn Ui,
 }
 
 /// What the application tells while it works. Front ends show it or not.

@@ -5,15 +5,13 @@
 
 use super::scan::Scan;
 use super::session::{Session, lock_group};
-use super::{Options, Ui};
+use super::{Env, Options, Ui};
 use crate::error::{Kind, Result};
 use crate::model::{GroupId, Name};
 use crate::plan::world::DmDevice;
 use crate::report::text;
-use crate::sys::dm::Dm;
-use crate::sys::events::EventWait;
 use crate::sys::signal::Interrupts;
-use crate::sys::{Kernel, detached, host, lock};
+use crate::sys::{Kernel, lock};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -23,21 +21,21 @@ const PATROL: Duration = Duration::from_secs(10);
 const UNTIL_IDLE: &str = "BREAKOFF_MONITOR_UNTIL_IDLE";
 
 /// Runs until a signal arrives (or, started by a command, until no mirror is left).
-pub fn run(ui: &dyn Ui) -> Result<()> {
-    let _only_one = lock_group(lock::MONITOR, Some(Duration::ZERO), ui)?;
+pub fn run(env: Env<'_>) -> Result<()> {
+    let _only_one = lock_group(lock::MONITOR, Some(Duration::ZERO), env)?;
     let interrupts = Interrupts::catch();
     let until_idle = std::env::var_os(UNTIL_IDLE).is_some();
-    let kernel = Dm::open()?;
-    let mut events = EventWait::open()?;
+    let kernel = env.machine.kernel()?;
+    let mut events = env.machine.events()?;
     let mut seen = None;
     while !interrupts.arrived() {
         events.arm()?;
-        let now = mirrors(&kernel)?;
+        let now = mirrors(kernel.as_ref())?;
         if until_idle && now.is_empty() {
             return Ok(());
         }
         let state = state_of(&now);
-        let patrolled = if seen.as_ref() == Some(&state) { true } else { tend(&now, ui) };
+        let patrolled = if seen.as_ref() == Some(&state) { true } else { tend(&now, env) };
         // What could not be looked after (its group is locked by a command) is looked at again soon.
         seen = patrolled.then_some(state);
         events.wait(if patrolled { PATROL } else { Duration::from_millis(300) })?;
@@ -45,7 +43,7 @@ pub fn run(ui: &dyn Ui) -> Result<()> {
     Ok(())
 }
 
-fn mirrors(kernel: &Dm) -> Result<Vec<DmDevice>> {
+fn mirrors(kernel: &dyn Kernel) -> Result<Vec<DmDevice>> {
     Ok(kernel.devices()?.into_iter().filter(|d| d.mirror.is_some()).collect())
 }
 
@@ -56,34 +54,34 @@ fn state_of(mirrors: &[DmDevice]) -> Vec<(String, String, bool)> {
 }
 
 /// Looks after every group that has a mirror; whether all could be.
-fn tend(mirrors: &[DmDevice], ui: &dyn Ui) -> bool {
+fn tend(mirrors: &[DmDevice], env: Env<'_>) -> bool {
     let ids: BTreeSet<GroupId> = mirrors.iter().filter_map(|d| d.uuid.group()).collect();
-    let groups = match Scan::new() {
+    let groups = match Scan::new(env.machine) {
         Ok(scan) => scan.readable_groups(),
         Err(error) => {
-            ui.warn(&format!("the disks cannot be read: {error}"));
+            env.ui.warn(&format!("the disks cannot be read: {error}"));
             return false;
         }
     };
-    let here = host::host_id().ok();
+    let here = env.machine.host_id().ok();
     let ours = groups.into_iter().filter(|g| ids.contains(&g.id) && g.host.is_some() && g.host == here);
-    let left: Vec<_> = ours.filter(|group| !tend_group(&group.name, ui)).collect();
+    let left: Vec<_> = ours.filter(|group| !tend_group(&group.name, env)).collect();
     left.is_empty()
 }
 
-fn tend_group(name: &Name, ui: &dyn Ui) -> bool {
+fn tend_group(name: &Name, env: Env<'_>) -> bool {
     let at_once = Options { timeout: Some(Duration::from_secs(2)), ..Options::default() };
-    let done = Session::open(&at_once, name, &Quiet(ui)).and_then(|mut session| session.tend());
+    let done = Session::open(&at_once, name, Env { ui: &Quiet(env.ui), ..env }).and_then(|mut session| session.tend());
     match done {
         Ok(changes) => {
             for change in changes {
-                ui.note(&text::change(&change));
+                env.ui.note(&text::change(&change));
             }
             true
         }
         Err(error) if error.kind() == Kind::TimedOut => false,
         Err(error) => {
-            ui.warn(&format!("group '{name}': {error}"));
+            env.ui.warn(&format!("group '{name}': {error}"));
             true
         }
     }
@@ -105,14 +103,16 @@ impl Ui for Quiet<'_> {
 }
 
 /// Makes sure that a monitor runs; for commands that leave a mirror behind.
-pub fn ensure(ui: &dyn Ui) {
-    match lock_group(lock::MONITOR, Some(Duration::ZERO), &Quiet(ui)) {
+pub fn ensure(env: Env<'_>) {
+    match lock_group(lock::MONITOR, Some(Duration::ZERO), Env { ui: &Quiet(env.ui), ..env }) {
         Ok(free) => drop(free),
         Err(error) if error.kind() == Kind::TimedOut => return,
-        Err(error) => return ui.warn(&format!("whether 'breakoff monitor' runs is not known: {error}")),
+        Err(error) => return env.ui.warn(&format!("whether 'breakoff monitor' runs is not known: {error}")),
     }
-    match detached::spawn_detached(&["monitor"], &[(UNTIL_IDLE, "1")]) {
-        Ok(()) => ui.note("started 'breakoff monitor', which looks after the mirrors as long as there are any"),
-        Err(error) => ui.warn(&format!("'breakoff monitor' could not be started ({error}): until it runs, writes wait when a leg fails")),
+    match env.machine.start_detached(&["monitor"], &[(UNTIL_IDLE, "1")]) {
+        Ok(()) => env.ui.note("started 'breakoff monitor', which looks after the mirrors as long as there are any"),
+        Err(error) => {
+            env.ui.warn(&format!("'breakoff monitor' could not be started ({error}): until it runs, writes wait when a leg fails"))
+        }
     }
 }

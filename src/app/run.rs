@@ -1,23 +1,23 @@
 //! One command from beginning to end.
 
 use super::session::{Session, refuse_foreign};
-use super::{Command, Fill, Options, Outcome, Report, Ui, groups, monitor, scan::Scan, wait};
+use super::{Command, Env, Fill, Options, Outcome, Report, groups, monitor, scan::Scan, wait};
 use crate::error::{Error, Kind, Result};
 use crate::model::{DmUuid, Name, Role};
 use crate::plan::request::{Request, Selection, Splits};
 use crate::plan::world::World;
 use crate::plan::{self, render};
+use crate::sys::machine::Machine;
 use crate::sys::signal::Interrupts;
-use crate::sys::{Kernel, drain, host};
 use std::time::Duration;
 
 /// Does what was asked.
-pub fn run(options: &Options, command: &Command, ui: &dyn Ui) -> Result<Outcome> {
+pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome> {
     match command {
-        Command::Change(request) => change(options, request, ui),
+        Command::Change(request) => change(options, request, env),
         Command::SnapWait { volumes, mirrors } => {
-            let name = group_for(options, volumes)?;
-            wait::snapwait(options, &name, volumes, *mirrors, ui).map(Outcome::Done)
+            let name = group_for(options, volumes, env.machine)?;
+            wait::snapwait(options, &name, volumes, *mirrors, env).map(Outcome::Done)
         }
         Command::GroupCreate { .. }
         | Command::GroupAdd { .. }
@@ -29,17 +29,17 @@ pub fn run(options: &Options, command: &Command, ui: &dyn Ui) -> Result<Outcome>
         | Command::GroupImport { .. }
         | Command::GroupDeport(_)
         | Command::DiskList
-        | Command::DiskInit { .. } => groups::run(options, command, ui),
-        Command::Print(volumes) => layouts(options, volumes, ui).map(|worlds| Outcome::Layout(worlds, volumes.clone())),
+        | Command::DiskInit { .. } => groups::run(options, command, env),
+        Command::Print(volumes) => layouts(options, volumes, env).map(|worlds| Outcome::Layout(worlds, volumes.clone())),
         Command::SnapPrint(volumes) => {
-            let worlds = layouts(options, volumes, ui)?.into_iter().map(|(world, _)| world).collect();
+            let worlds = layouts(options, volumes, env)?.into_iter().map(|(world, _)| world).collect();
             Ok(Outcome::Relations(worlds, volumes.clone()))
         }
-        Command::Status => super::status::status(options, ui),
-        Command::Recover { check } => super::status::recover(options, *check, ui),
-        Command::StartAuto => on_all_groups(options, &Request::Start(Selection::All), ui),
-        Command::StopAuto => on_all_groups(options, &Request::Stop(Selection::All), ui),
-        Command::Monitor => monitor::run(ui).map(|()| Outcome::Done(Report::default())),
+        Command::Status => super::status::status(options, env),
+        Command::Recover { check } => super::status::recover(options, *check, env),
+        Command::StartAuto => on_all_groups(options, &Request::Start(Selection::All), env),
+        Command::StopAuto => on_all_groups(options, &Request::Stop(Selection::All), env),
+        Command::Monitor => monitor::run(env).map(|()| Outcome::Done(Report::default())),
     }
 }
 
@@ -48,17 +48,17 @@ const WRITE_BACK_ROUND: Duration = Duration::from_secs(10);
 const WRITE_BACK_ROUNDS: usize = 60;
 
 /// A change to a group's volumes.
-fn change(options: &Options, request: &Request, ui: &dyn Ui) -> Result<Outcome> {
-    let name = group_for(options, &named(request))?;
+fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome> {
+    let name = group_for(options, &named(request), env.machine)?;
     if options.dry_run {
-        let session = Session::look(&name, ui)?;
+        let session = Session::look(&name, env)?;
         let plan = plan::plan(&session.world, request).map_err(|e| session.name_openers(e))?;
         return Ok(Outcome::Planned(render::view(&session.world, &plan)));
     }
     if let Request::Snapshot { splits, .. } = request {
-        write_back(options, &name, splits, ui)?;
+        write_back(options, &name, splits, env)?;
     }
-    let mut session = Session::open(options, &name, ui)?;
+    let mut session = Session::open(options, &name, env)?;
     session.tend()?;
     require_targets(&session, request)?;
     // From here on Ctrl-C ends the command between two steps: nothing is changed, or the copy goes on.
@@ -69,22 +69,22 @@ fn change(options: &Options, request: &Request, ui: &dyn Ui) -> Result<Outcome> 
     let left_behind = has_mirror(&session.world);
     drop(session);
     if left_behind {
-        monitor::ensure(ui);
+        monitor::ensure(env);
     }
     if waits(request) && !options.background {
-        report.changes.extend(wait::for_legs(options, &name, &new_legs, ui)?);
+        report.changes.extend(wait::for_legs(options, &name, &new_legs, env)?);
     }
     Ok(Outcome::Done(report))
 }
 
 /// Writes back what a snapshot is going to freeze, before and without a lock, so that little is left to do with one. Now and then
 /// it looks whether a leg has failed that keeps the writing from coming to an end.
-fn write_back(options: &Options, name: &Name, splits: &Splits, ui: &dyn Ui) -> Result<()> {
+fn write_back(options: &Options, name: &Name, splits: &Splits, env: Env<'_>) -> Result<()> {
     for _ in 0..WRITE_BACK_ROUNDS {
-        let mut session = Session::open(options, name, ui)?;
+        let mut session = Session::open(options, name, env)?;
         session.tend()?;
         session.release();
-        if write_back_round(&session.world, splits) {
+        if write_back_round(&session, splits) {
             break;
         }
     }
@@ -93,7 +93,8 @@ fn write_back(options: &Options, name: &Name, splits: &Splits, ui: &dyn Ui) -> R
 }
 
 /// Whether everything has reached the disks within one round.
-fn write_back_round(world: &World, splits: &Splits) -> bool {
+fn write_back_round(session: &Session<'_>, splits: &Splits) -> bool {
+    let world = &session.world;
     let wanted = |name: &Name| match splits {
         Splits::All => true,
         Splits::These(list) => list.iter().any(|split| split.volume == *name),
@@ -101,7 +102,7 @@ fn write_back_round(world: &World, splits: &Splits) -> bool {
     };
     let volumes = world.group.volumes.iter().filter(|v| wanted(&v.name));
     let devices = volumes.filter_map(|v| world.devices.get(&DmUuid::new(world.group.id, v.id, &Role::Volume)));
-    let unfinished: Vec<_> = devices.filter(|device| drain::write_back(device.dev, WRITE_BACK_ROUND).is_err()).collect();
+    let unfinished: Vec<_> = devices.filter(|device| session.env.machine.write_back(device.dev, WRITE_BACK_ROUND).is_err()).collect();
     unfinished.is_empty()
 }
 
@@ -151,11 +152,11 @@ fn named(request: &Request) -> Vec<Name> {
 }
 
 /// The group that was named, or the only one that holds all these volumes or plexes, or the only one there is.
-pub fn group_for(options: &Options, objects: &[Name]) -> Result<Name> {
+pub fn group_for(options: &Options, objects: &[Name], machine: &dyn Machine) -> Result<Name> {
     if let Some(name) = &options.group {
         return Ok(name.clone());
     }
-    let scan = Scan::new()?;
+    let scan = Scan::new(machine)?;
     let groups = scan.readable_groups();
     let refused = scan.refused().into_iter().next();
     let holds = |group: &crate::model::Group| {
@@ -183,21 +184,21 @@ pub fn group_for(options: &Options, objects: &[Name]) -> Result<Name> {
 }
 
 /// The groups to show, of those that this machine has imported. What the kernel has finished is recorded first, if nobody else is at work on the group.
-fn layouts(options: &Options, objects: &[Name], ui: &dyn Ui) -> Result<Vec<(World, Option<Fill>)>> {
+fn layouts(options: &Options, objects: &[Name], env: Env<'_>) -> Result<Vec<(World, Option<Fill>)>> {
     let names: Vec<Name> = match &options.group {
         Some(name) => vec![name.clone()],
-        None if !objects.is_empty() => vec![group_for(options, objects)?],
+        None if !objects.is_empty() => vec![group_for(options, objects, env.machine)?],
         None => {
-            let scan = Scan::new()?;
-            scan.refused().iter().for_each(|(reason, _)| ui.warn(reason));
-            let here = host::host_id()?;
+            let scan = Scan::new(env.machine)?;
+            scan.refused().iter().for_each(|(reason, _)| env.ui.warn(reason));
+            let here = env.machine.host_id()?;
             scan.readable_groups().into_iter().filter(|g| g.host == Some(here)).map(|g| g.name).collect()
         }
     };
     let mut shown = Vec::new();
     for name in &names {
-        let session = observe_quietly(options, name, ui)?;
-        refuse_foreign(&session.world.group, host::host_id()?)?;
+        let session = observe_quietly(options, name, env)?;
+        refuse_foreign(&session.world.group, env.machine.host_id()?)?;
         for object in objects {
             session.world.group.volume_named(object)?;
         }
@@ -206,16 +207,16 @@ fn layouts(options: &Options, objects: &[Name], ui: &dyn Ui) -> Result<Vec<(Worl
     Ok(shown)
 }
 
-fn observe_quietly<'u>(options: &Options, name: &Name, ui: &'u dyn Ui) -> Result<Session<'u>> {
+fn observe_quietly<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<Session<'u>> {
     if options.dry_run {
-        return Session::look(name, ui);
+        return Session::look(name, env);
     }
     let at_once = Options { timeout: Some(Duration::ZERO), ..options.clone() };
-    let looked = Session::look(name, ui)?;
+    let looked = Session::look(name, env)?;
     if looked.next_repair().ok().flatten().is_none() {
         return Ok(looked);
     }
-    let tended = Session::open(&at_once, name, ui).and_then(|mut session| session.tend().map(|_| session));
+    let tended = Session::open(&at_once, name, env).and_then(|mut session| session.tend().map(|_| session));
     match tended {
         Ok(session) => Ok(session),
         Err(_) => Ok(looked),
@@ -223,12 +224,12 @@ fn observe_quietly<'u>(options: &Options, name: &Name, ui: &'u dyn Ui) -> Result
 }
 
 /// Everything on this machine, at boot or at shutdown. A group or volume that fails stops no other.
-fn on_all_groups(options: &Options, request: &Request, ui: &dyn Ui) -> Result<Outcome> {
-    let here = host::host_id()?;
+fn on_all_groups(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome> {
+    let here = env.machine.host_id()?;
     let mut all = Report::default();
-    for group in Scan::new()?.readable_groups().into_iter().filter(|g| g.host == Some(here)) {
+    for group in Scan::new(env.machine)?.readable_groups().into_iter().filter(|g| g.host == Some(here)) {
         let options = Options { group: Some(group.name.clone()), ..options.clone() };
-        match change(&options, request, ui) {
+        match change(&options, request, env) {
             Ok(Outcome::Done(done)) => {
                 all.changes.extend(done.changes);
                 all.notes.extend(done.notes);

@@ -1,12 +1,12 @@
 //! All disks of ours on this machine, and the groups that they make up.
 
-use super::{DiskLine, Ui};
+use super::{DiskLine, Env};
 use crate::error::{Error, Kind, Result};
 use crate::meta::{self, Chosen, Label, Member};
 use crate::model::{DiskId, Group, GroupId, Name};
 use crate::plan::world::PresentDisk;
-use crate::sys::Media;
-use crate::sys::media::{Access, BlockMedia};
+use crate::sys::machine::Machine;
+use crate::sys::media::Access;
 use crate::sys::probe::{self, Candidate};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,25 +18,19 @@ pub struct Scan {
     broken: Vec<(Candidate, Error)>,
 }
 
-/// Opens a disk.
-pub fn open_disk(path: &Path, writable: bool) -> Result<Box<dyn Media>> {
-    let access = if writable { Access::ReadWrite } else { Access::ReadOnly };
-    Ok(Box::new(BlockMedia::open(path, access)?))
-}
-
 /// What the plan has to know of a disk that is here.
-pub fn present_disk(path: &Path) -> Result<PresentDisk> {
-    let found = probe::inspect(path)?;
+pub fn present_disk(machine: &dyn Machine, path: &Path) -> Result<PresentDisk> {
+    let found = machine.inspect(path)?;
     Ok(PresentDisk { path: found.path, dev: found.dev, size: found.size, logical_block: found.logical_block })
 }
 
 impl Scan {
     /// Finds the disks and reads their labels. Nothing is written.
-    pub fn new() -> Result<Scan> {
-        let is_ours = |path: &Path| open_disk(path, false).is_ok_and(|media| meta::is_ours(media.as_ref()));
+    pub fn new(machine: &dyn Machine) -> Result<Scan> {
+        let is_ours = |path: &Path| machine.media(path, Access::ReadOnly).is_ok_and(|media| meta::is_ours(media.as_ref()));
         let mut scan = Scan { candidates: Vec::new(), labels: Vec::new(), broken: Vec::new() };
-        for candidate in probe::member_devices(&is_ours)? {
-            match read_label(&candidate.path) {
+        for candidate in machine.members(&is_ours)? {
+            match read_label(machine, &candidate.path) {
                 Ok(Some(label)) => {
                     scan.labels.push((candidate.path.display().to_string(), label));
                     scan.candidates.push(candidate);
@@ -101,7 +95,7 @@ impl Scan {
     }
 
     /// The disks of a chosen group: for the plan, and opened for commits.
-    pub fn into_members(self, chosen: &Chosen, writable: bool, ui: &dyn Ui) -> Result<(BTreeMap<DiskId, PresentDisk>, Vec<Member>)> {
+    pub fn into_members(self, chosen: &Chosen, access: Access, env: Env<'_>) -> Result<(BTreeMap<DiskId, PresentDisk>, Vec<Member>)> {
         let mut disks = BTreeMap::new();
         let mut members = Vec::new();
         let mut labels: Vec<Option<(String, Label)>> = self.labels.into_iter().map(Some).collect();
@@ -110,9 +104,9 @@ impl Scan {
                 continue;
             };
             let media_name = chosen.group.disk(*id).map_or_else(|| id.to_string(), |d| d.media.to_string());
-            match open_disk(&candidate.path, writable) {
+            match env.machine.media(&candidate.path, access) {
                 Ok(media) => members.push(Member { disk: *id, name: format!("{media_name} ({path})"), media, label }),
-                Err(error) => ui.warn(&format!("disk '{media_name}' cannot be opened: {error}")),
+                Err(error) => env.ui.warn(&format!("disk '{media_name}' cannot be opened: {error}")),
             }
             let present = PresentDisk {
                 path: candidate.path.clone(),
@@ -175,13 +169,13 @@ impl Scan {
     }
 }
 
-fn read_label(path: &Path) -> Result<Option<Label>> {
-    meta::read_disk(open_disk(path, false)?.as_ref())
+fn read_label(machine: &dyn Machine, path: &Path) -> Result<Option<Label>> {
+    meta::read_disk(machine.media(path, Access::ReadOnly)?.as_ref())
 }
 
 /// What our udev rule wants to know of a device: the properties of a disk of ours; empty for any other.
-pub fn udev_probe(path: &Path) -> Result<Vec<(String, String)>> {
-    let Some(label) = read_label(path)? else { return Ok(Vec::new()) };
+pub fn udev_probe(machine: &dyn Machine, path: &Path) -> Result<Vec<(String, String)>> {
+    let Some(label) = read_label(machine, path)? else { return Ok(Vec::new()) };
     let mut properties = vec![
         ("ID_FS_TYPE".to_owned(), probe::MEMBER_TYPE.to_owned()),
         ("ID_FS_USAGE".to_owned(), "raid".to_owned()),

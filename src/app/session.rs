@@ -1,7 +1,7 @@
 //! A group in the hands of one command: locked, read, observed, and changed only through [`Session::carry_out`].
 
 use super::scan::Scan;
-use super::{Change, Fill, Options, Report, Ui};
+use super::{Change, Env, Fill, Options, Report};
 use crate::error::{Error, Kind, Result};
 use crate::exec::{self, Executed};
 use crate::meta::{self, Archive, Member};
@@ -10,10 +10,10 @@ use crate::plan::finding;
 use crate::plan::request::Finding;
 use crate::plan::step::Plan;
 use crate::plan::world::{PresentDisk, World};
-use crate::sys::dm::Dm;
-use crate::sys::lock::GroupLock;
+use crate::sys::media::Access;
 use crate::sys::signal::Interrupts;
-use crate::sys::{Kernel, host, lock, openers};
+use crate::sys::{Kernel, lock};
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -22,64 +22,64 @@ const TEND_ROUNDS: usize = 16;
 
 /// See the module.
 pub struct Session<'u> {
-    /// What the command tells while it works.
-    pub ui: &'u dyn Ui,
+    /// Where and for whom the command works.
+    pub env: Env<'u>,
     /// The kernel.
-    pub kernel: Dm,
+    pub kernel: Box<dyn Kernel>,
     /// What was observed last.
     pub world: World,
     members: Vec<Member>,
     next: Generation,
     outdated: Vec<DiskId>,
-    _lock: Option<GroupLock>,
+    _lock: Option<Box<dyn Any>>,
 }
 
 /// Takes the lock of a group, and says who is in the way when that takes a while.
-pub fn lock_group(name: &str, timeout: Option<Duration>, ui: &dyn Ui) -> Result<GroupLock> {
-    GroupLock::take(name, timeout, &|holder: &lock::Holder| ui.note(&format!("waiting for the lock of '{name}', held by {holder}")))
+pub fn lock_group(name: &str, timeout: Option<Duration>, env: Env<'_>) -> Result<Box<dyn Any>> {
+    env.machine.lock(name, timeout, &|holder: &lock::Holder| env.ui.note(&format!("waiting for the lock of '{name}', held by {holder}")))
 }
 
 impl<'u> Session<'u> {
     /// Opens a group for changes: locks it, reads it, observes, and repairs and records what is found.
-    pub fn open(options: &Options, name: &Name, ui: &'u dyn Ui) -> Result<Session<'u>> {
-        let lock = lock_group(name.as_str(), options.timeout, ui)?;
-        let mut session = Session::read(name, ui, true)?;
+    pub fn open(options: &Options, name: &Name, env: Env<'u>) -> Result<Session<'u>> {
+        let lock = lock_group(name.as_str(), options.timeout, env)?;
+        let mut session = Session::read(name, env, Access::ReadWrite)?;
         session._lock = Some(lock);
         session.refuse_foreign()?;
         Ok(session)
     }
 
     /// Opens a group to be looked at. Nothing is locked or changed.
-    pub fn look(name: &Name, ui: &'u dyn Ui) -> Result<Session<'u>> {
-        Session::read(name, ui, false)
+    pub fn look(name: &Name, env: Env<'u>) -> Result<Session<'u>> {
+        Session::read(name, env, Access::ReadOnly)
     }
 
-    fn read(name: &Name, ui: &'u dyn Ui, writable: bool) -> Result<Session<'u>> {
-        let scan = Scan::new()?;
+    fn read(name: &Name, env: Env<'u>, access: Access) -> Result<Session<'u>> {
+        let scan = Scan::new(env.machine)?;
         let id = scan.group_named(name.as_str())?;
         let chosen = scan.choose(id)?;
-        chosen.warnings.iter().for_each(|warning| ui.warn(warning));
+        chosen.warnings.iter().for_each(|warning| env.ui.warn(warning));
         for disk in chosen.missing.iter().filter_map(|id| chosen.group.disk(*id)) {
-            ui.warn(&format!("disk '{}' of group '{name}' is missing, or its label cannot be read", disk.media));
+            env.ui.warn(&format!("disk '{}' of group '{name}' is missing, or its label cannot be read", disk.media));
         }
-        let (disks, members) = scan.into_members(&chosen, writable, ui)?;
-        let kernel = Dm::open()?;
+        let (disks, members) = scan.into_members(&chosen, access, env)?;
+        let kernel = env.machine.kernel()?;
         let world = World {
             group: chosen.group,
             generation: chosen.generation,
             devices: BTreeMap::new(),
             taken_names: Vec::new(),
             disks,
-            boot: host::boot_id()?,
-            now: host::now(),
+            boot: env.machine.boot_id()?,
+            now: env.machine.now(),
         };
-        let mut session = Session { ui, kernel, world, members, next: chosen.next, outdated: chosen.outdated, _lock: None };
+        let mut session = Session { env, kernel, world, members, next: chosen.next, outdated: chosen.outdated, _lock: None };
         session.observe()?;
         Ok(session)
     }
 
     /// A group that is being created on these members.
-    pub fn create(group: Group, members: Vec<Member>, disks: BTreeMap<DiskId, PresentDisk>, ui: &'u dyn Ui) -> Result<Session<'u>> {
+    pub fn create(group: Group, members: Vec<Member>, disks: BTreeMap<DiskId, PresentDisk>, env: Env<'u>) -> Result<Session<'u>> {
         let empty = Group { disks: Vec::new(), ..group };
         let world = World {
             group: empty,
@@ -87,17 +87,22 @@ impl<'u> Session<'u> {
             devices: BTreeMap::new(),
             taken_names: Vec::new(),
             disks,
-            boot: host::boot_id()?,
-            now: host::now(),
+            boot: env.machine.boot_id()?,
+            now: env.machine.now(),
         };
         let next = Generation::new(1);
-        Ok(Session { ui, kernel: Dm::open()?, world, members, next, outdated: Vec::new(), _lock: None })
+        Ok(Session { env, kernel: env.machine.kernel()?, world, members, next, outdated: Vec::new(), _lock: None })
+    }
+
+    /// What plans are carried out on.
+    fn on(&self) -> exec::On<'_> {
+        exec::On { machine: self.env.machine, kernel: self.kernel.as_ref() }
     }
 
     /// Refuses a group that another machine has, or nobody.
     fn refuse_foreign(&self) -> Result<()> {
         let group = &self.world.group;
-        refuse_foreign(group, host::host_id()?)
+        refuse_foreign(group, self.env.machine.host_id()?)
     }
 
     /// Looks at the kernel again.
@@ -106,7 +111,7 @@ impl<'u> Session<'u> {
         let ours = self.kernel.devices()?.into_iter().filter(|d| d.uuid.group() == Some(group));
         self.world.devices = ours.map(|d| (d.uuid.clone(), d)).collect();
         self.world.taken_names = self.kernel.names()?;
-        self.world.now = host::now();
+        self.world.now = self.env.machine.now();
         Ok(())
     }
 
@@ -150,7 +155,7 @@ impl<'u> Session<'u> {
                 return Err(self.name_openers(error));
             }
         };
-        executed.warnings.iter().for_each(|warning| self.ui.warn(warning));
+        executed.warnings.iter().for_each(|warning| self.env.ui.warn(warning));
         let failures = plan.failures.iter().map(|error| self.name_openers(error.clone())).collect();
         let mut report = Report { changes: plan.changes.clone(), notes: plan.notes.clone(), failures };
         self.record_freeze(plan, executed.held, &mut report);
@@ -163,15 +168,16 @@ impl<'u> Session<'u> {
 
     fn commit_and_execute(&mut self, plan: &Plan) -> Result<Executed> {
         if plan.group == self.world.group {
-            return exec::execute(&self.kernel, &self.world, plan, None);
+            return exec::execute(self.on(), &self.world, plan, None);
         }
         if let Some(broken) = check::violations(&plan.group).first() {
             return Err(Error::failed(format!("refusing to write a configuration that breaks a rule: {broken}")));
         }
+        let on = exec::On { machine: self.env.machine, kernel: self.kernel.as_ref() };
         let mut prepared = meta::prepare(&mut self.members, &plan.group, self.next)?;
-        let done = exec::execute(&self.kernel, &self.world, plan, Some(&mut prepared));
+        let done = exec::execute(on, &self.world, plan, Some(&mut prepared));
         let outcome = prepared.outcome();
-        outcome.warnings.iter().for_each(|warning| self.ui.warn(warning));
+        outcome.warnings.iter().for_each(|warning| self.env.ui.warn(warning));
         // A generation is never used twice, not even one whose commit failed: a disk may have it all the same.
         let generation = self.next;
         self.next = generation.next().unwrap_or(generation);
@@ -189,8 +195,9 @@ impl<'u> Session<'u> {
     /// A copy of the configuration for people; without it nothing is lost but convenience.
     fn archive(&self) {
         let command: Vec<String> = std::env::args().collect();
-        if let Some(warning) = Archive::standard().keep(&self.world.group, self.world.generation, &command.join(" ")) {
-            self.ui.warn(&warning);
+        let Some(state) = self.env.machine.state_dir() else { return };
+        if let Some(warning) = Archive::below(&state).keep(&self.world.group, self.world.generation, &command.join(" ")) {
+            self.env.ui.warn(&warning);
         }
     }
 
@@ -209,7 +216,7 @@ impl<'u> Session<'u> {
         }
         report.notes.push(format!("I/O was held for {}.{:03} ms", micros / 1000, micros % 1000));
         if let Err(error) = self.commit_and_execute(&record) {
-            self.ui.warn(&format!("the freeze time could not be recorded: {error}"));
+            self.env.ui.warn(&format!("the freeze time could not be recorded: {error}"));
         }
     }
 
@@ -219,13 +226,13 @@ impl<'u> Session<'u> {
             session.observe()?;
             let plan = finding::converge(&session.world)?;
             if plan.has_steps() {
-                let executed = exec::execute(&session.kernel, &session.world, &plan, None)?;
-                executed.warnings.iter().for_each(|warning| session.ui.warn(warning));
+                let executed = exec::execute(session.on(), &session.world, &plan, None)?;
+                executed.warnings.iter().for_each(|warning| session.env.ui.warn(warning));
             }
             session.observe()
         };
         if let Err(error) = back(self) {
-            self.ui.warn(&format!("group '{}' could not be tidied up: {error}; 'breakoff recover' tries again", self.world.group.name));
+            self.env.ui.warn(&format!("group '{}' could not be tidied up: {error}; 'breakoff recover' tries again", self.world.group.name));
         }
     }
 
@@ -244,12 +251,12 @@ impl<'u> Session<'u> {
 
     fn openers(&self, volume: &Volume) -> Vec<String> {
         let uuid = DmUuid::new(self.world.group.id, volume.id, &Role::Volume);
-        self.world.devices.get(&uuid).map(|d| openers::openers(d.dev)).unwrap_or_default()
+        self.world.devices.get(&uuid).map(|d| self.env.machine.openers(d.dev)).unwrap_or_default()
     }
 
     /// Opens a group for a change of who has it: whoever has it now.
-    pub fn look_writable(name: &Name, ui: &'u dyn Ui) -> Result<Session<'u>> {
-        Session::read(name, ui, true)
+    pub fn look_writable(name: &Name, env: Env<'u>) -> Result<Session<'u>> {
+        Session::read(name, env, Access::ReadWrite)
     }
 
     /// Lets other commands at the group. What is seen from here on may be out of date, and nothing may be changed any more.

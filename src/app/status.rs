@@ -2,30 +2,30 @@
 
 use super::scan::Scan;
 use super::session::Session;
-use super::{Options, Outcome, Report, Ui};
+use super::{Env, Options, Outcome, Report};
 use crate::error::Result;
 use crate::model::{Name, PlexState, Volume};
 use crate::plan::render;
 use crate::plan::world::World;
 use crate::report::text;
-use crate::sys::Kernel;
+use crate::sys::machine::Machine;
 use std::time::Duration;
 
-fn names(options: &Options) -> Result<Vec<Name>> {
+fn names(options: &Options, machine: &dyn Machine) -> Result<Vec<Name>> {
     match &options.group {
         Some(name) => Ok(vec![name.clone()]),
-        None => Ok(Scan::new()?.readable_groups().into_iter().map(|g| g.name).collect()),
+        None => Ok(Scan::new(machine)?.readable_groups().into_iter().map(|g| g.name).collect()),
     }
 }
 
 /// What is not as it should be, on all groups or the one that was named.
-pub fn status(options: &Options, ui: &dyn Ui) -> Result<Outcome> {
+pub fn status(options: &Options, env: Env<'_>) -> Result<Outcome> {
     let mut findings = Vec::new();
-    for (remark, _) in Scan::new()?.refused() {
+    for (remark, _) in Scan::new(env.machine)?.refused() {
         findings.push(remark);
     }
-    for name in names(options)? {
-        let session = Session::look(&name, ui)?;
+    for name in names(options, env.machine)? {
+        let session = Session::look(&name, env)?;
         findings.extend(group_findings(&session));
     }
     Ok(Outcome::Findings(findings))
@@ -63,12 +63,12 @@ fn volume_findings(world: &World, volume: &Volume) -> Vec<String> {
 }
 
 /// Finishes or undoes what an interrupted command left; with `check` only says what there is.
-pub fn recover(options: &Options, check: bool, ui: &dyn Ui) -> Result<Outcome> {
+pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> {
     let mut report = Report::default();
     let mut findings = Vec::new();
-    for name in names(options)? {
+    for name in names(options, env.machine)? {
         if check || options.dry_run {
-            let session = Session::look(&name, ui)?;
+            let session = Session::look(&name, env)?;
             if let Some(plan) = session.next_repair()? {
                 let view = render::view(&session.world, &plan);
                 let steps = view.prepare.iter().chain(&view.window).chain(&view.finish);
@@ -76,7 +76,7 @@ pub fn recover(options: &Options, check: bool, ui: &dyn Ui) -> Result<Outcome> {
                     .extend(view.changes.iter().map(text::change).chain(steps.map(|s| format!("group '{name}': {} {}", s.verb, s.object))));
             }
         } else {
-            let mut session = Session::open(options, &name, ui)?;
+            let mut session = Session::open(options, &name, env)?;
             report.changes.extend(session.tend()?);
             // Taking a cookie sweeps those that killed commands have left.
             if session.kernel.take_cookie().is_ok() {

@@ -4,11 +4,11 @@
 //! kernel's own status says that something has happened.
 
 use super::session::Session;
-use super::{Change, Detail, Options, Progress, Report, Ui};
+use super::{Change, Detail, Env, Options, Progress, Report};
 use crate::error::{Error, Kind, Result};
 use crate::model::{DmUuid, Group, Name, Plex, PlexState, Role, Sectors, Volume, VolumeId};
 use crate::plan::world::World;
-use crate::sys::events::EventWait;
+use crate::sys::machine::Events;
 use crate::sys::signal::Interrupts;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -56,9 +56,9 @@ fn disks_of(group: &Group, plex: &Plex) -> String {
 }
 
 /// Waits until all these legs are complete; what happened to them. Fails when one is gone.
-pub fn for_legs(options: &Options, group: &Name, legs: &[Leg], ui: &dyn Ui) -> Result<Vec<Change>> {
+pub fn for_legs(options: &Options, group: &Name, legs: &[Leg], env: Env<'_>) -> Result<Vec<Change>> {
     let judge = |world: &World| judge_legs(world, legs);
-    let mut changes = wait(options, group, &judge, ui)?;
+    let mut changes = wait(options, group, &judge, env)?;
     for leg in legs {
         // The monitor may have been the first to see it.
         let told = |c: &Change| c.action == "plex-state" && c.details.contains(&("plex", Detail::Text(leg.name.to_string())));
@@ -101,7 +101,7 @@ fn attach_failed(leg: &Leg) -> Error {
 }
 
 /// `snapwait`: returns at once when enough legs are SNAPDONE, fails at once when too few are on their way.
-pub fn snapwait(options: &Options, group: &Name, volumes: &[Name], mirrors: usize, ui: &dyn Ui) -> Result<Report> {
+pub fn snapwait(options: &Options, group: &Name, volumes: &[Name], mirrors: usize, env: Env<'_>) -> Result<Report> {
     let judge = |world: &World| -> Result<bool> {
         let mut all = true;
         for name in volumes {
@@ -109,14 +109,14 @@ pub fn snapwait(options: &Options, group: &Name, volumes: &[Name], mirrors: usiz
         }
         Ok(all)
     };
-    let seen = first_look(options, group, volumes, ui)?;
-    let changes = wait(options, group, &|world| judge(world).map_err(|e| explain_loss(&seen, world, e)), ui)?;
+    let seen = first_look(options, group, volumes, env)?;
+    let changes = wait(options, group, &|world| judge(world).map_err(|e| explain_loss(&seen, world, e)), env)?;
     Ok(Report { changes, ..Report::default() })
 }
 
 /// How many legs were attaching when the wait began: when they are gone, the attach has failed.
-fn first_look(options: &Options, group: &Name, volumes: &[Name], ui: &dyn Ui) -> Result<Vec<(Name, usize)>> {
-    let session = Session::look(group, ui)?;
+fn first_look(options: &Options, group: &Name, volumes: &[Name], env: Env<'_>) -> Result<Vec<(Name, usize)>> {
+    let session = Session::look(group, env)?;
     let _ = options;
     let count = |name: &Name| -> Result<(Name, usize)> {
         let volume = session.world.group.volume_named(name)?;
@@ -168,44 +168,44 @@ fn enough(world: &World, volume: &Volume, mirrors: usize) -> Result<bool> {
 }
 
 /// Looks, waits for an event, looks again, until the judge says yes or fails.
-fn wait(options: &Options, group: &Name, judge: &dyn Fn(&World) -> Result<bool>, ui: &dyn Ui) -> Result<Vec<Change>> {
+fn wait(options: &Options, group: &Name, judge: &dyn Fn(&World) -> Result<bool>, env: Env<'_>) -> Result<Vec<Change>> {
     let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
     let interrupts = Interrupts::catch();
-    let mut events = EventWait::open()?;
+    let mut events = env.machine.events()?;
     let mut changes = Vec::new();
     loop {
         events.arm()?;
-        let mut session = match full_look(options, group, deadline, ui) {
+        let mut session = match full_look(options, group, deadline, env) {
             Ok(session) => session,
             Err(error) => {
-                ui.progress_end();
+                env.ui.progress_end();
                 return Err(error);
             }
         };
         // Between two looks, not in the middle of recording what was seen.
         if interrupts.arrived() {
-            ui.progress_end();
+            env.ui.progress_end();
             return Err(interrupted(&session));
         }
         changes.extend(session.tend()?);
         let verdict = judge(&session.world);
         if !matches!(verdict, Ok(false)) {
-            ui.progress_end();
+            env.ui.progress_end();
             return verdict.map(|_| changes);
         }
         session.release();
-        let ended = watch(&mut session, &mut events, deadline, &interrupts, ui);
+        let ended = watch(&mut session, events.as_mut(), deadline, &interrupts, env);
         if let Err(error) = ended {
-            ui.progress_end();
+            env.ui.progress_end();
             return Err(error);
         }
     }
 }
 
-fn full_look<'u>(options: &Options, group: &Name, deadline: Option<Instant>, ui: &'u dyn Ui) -> Result<Session<'u>> {
+fn full_look<'u>(options: &Options, group: &Name, deadline: Option<Instant>, env: Env<'u>) -> Result<Session<'u>> {
     // A command that times out on the copy must not time out on a lock that is held for a moment.
     let left = deadline.map(|d| d.saturating_duration_since(Instant::now()).max(Duration::from_secs(5)));
-    Session::open(&Options { timeout: left, ..options.clone() }, group, ui)
+    Session::open(&Options { timeout: left, ..options.clone() }, group, env)
 }
 
 fn interrupted(session: &Session<'_>) -> Error {
@@ -216,10 +216,16 @@ fn interrupted(session: &Session<'_>) -> Error {
 }
 
 /// Watches the kernel without a lock until a mirror of the group is in another state than when it was last looked at in full.
-fn watch(session: &mut Session<'_>, events: &mut EventWait, deadline: Option<Instant>, interrupts: &Interrupts, ui: &dyn Ui) -> Result<()> {
+fn watch(
+    session: &mut Session<'_>,
+    events: &mut dyn Events,
+    deadline: Option<Instant>,
+    interrupts: &Interrupts,
+    env: Env<'_>,
+) -> Result<()> {
     let before = fingerprint(&session.world);
     loop {
-        ui.progress(&progress(&session.world));
+        env.ui.progress(&progress(&session.world));
         let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
             return Err(Error::timed_out(format!("the copy in group '{}' is not finished; it goes on", session.world.group.name))

@@ -9,9 +9,10 @@ mod output;
 mod terminal;
 pub mod vx;
 
-use crate::app::{self, Command, Options};
+use crate::app::{self, Command, Env, Options};
 use crate::error::{Error, Result};
 use crate::model::DmName;
+use crate::sys::machine::Here;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -91,7 +92,7 @@ fn answer(invocation: &Invocation) -> u8 {
     match &invocation.action {
         Action::App(command) => {
             let ui = terminal::Terminal::new(style);
-            exit::outcome(style, app::run(&invocation.options, command, &ui), &ui)
+            exit::outcome(style, app::run(&invocation.options, command, Env { machine: &Here, ui: &ui }), &ui)
         }
         Action::UdevProbe(device) => exit::plain(style, udev_probe(device)),
         Action::UdevName(name) => exit::plain(style, udev_name(name)),
@@ -100,7 +101,7 @@ fn answer(invocation: &Invocation) -> u8 {
 
 /// `KEY=VALUE` lines, as a udev rule imports them.
 fn udev_probe(device: &Path) -> Result<String> {
-    let properties = app::udev_probe(device)?;
+    let properties = app::udev_probe(&Here, device)?;
     Ok(properties.into_iter().map(|(key, value)| format!("{key}={value}\n")).collect())
 }
 

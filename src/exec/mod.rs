@@ -11,7 +11,8 @@ use crate::meta::Prepared;
 use crate::model::{DmUuid, Extent, Role, Sectors, VolumeId};
 use crate::plan::step::{CommitPoint, Finish, Plan, Prepare};
 use crate::plan::world::World;
-use crate::sys::{Kernel, SuspendMode, drain, media, signal};
+use crate::sys::machine::Machine;
+use crate::sys::{Kernel, SuspendMode, media, signal};
 use crate::table::{DevRef, Table, log};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,6 +22,15 @@ const SETTLE: Duration = Duration::from_secs(15);
 
 /// How long writing back what is to be frozen may take with the group locked: a leg that fails now has to wait for its repair.
 const WRITE_BACK: Duration = Duration::from_secs(30);
+
+/// What a plan is carried out on.
+#[derive(Clone, Copy)]
+pub struct On<'a> {
+    /// The machine with its disks.
+    pub machine: &'a dyn Machine,
+    /// Its device-mapper.
+    pub kernel: &'a dyn Kernel,
+}
 
 /// What came of a plan that was committed.
 #[derive(Debug, Clone, Default)]
@@ -34,11 +44,12 @@ pub struct Executed {
 }
 
 /// Carries a plan out. `commit` is the configuration on the disks that becomes valid; `None` when it does not change.
-pub fn execute(kernel: &dyn Kernel, world: &World, plan: &Plan, commit: Option<&mut Prepared<'_>>) -> Result<Executed> {
+pub fn execute(on: On<'_>, world: &World, plan: &Plan, commit: Option<&mut Prepared<'_>>) -> Result<Executed> {
+    let On { kernel, .. } = on;
     if plan.has_steps() {
         take_cookie(kernel, plan)?;
     }
-    let done = steps(kernel, world, plan, commit);
+    let done = steps(on, world, plan, commit);
     let late = kernel.settle(SETTLE);
     let mut executed = done?;
     executed.warnings.extend(late);
@@ -53,14 +64,15 @@ fn take_cookie(kernel: &dyn Kernel, plan: &Plan) -> Result<()> {
     }
 }
 
-fn steps(kernel: &dyn Kernel, world: &World, plan: &Plan, commit: Option<&mut Prepared<'_>>) -> Result<Executed> {
+fn steps(on: On<'_>, world: &World, plan: &Plan, commit: Option<&mut Prepared<'_>>) -> Result<Executed> {
+    let On { kernel, .. } = on;
     // A repair is carried out in any case, and what has no steps is over before anybody could change his mind.
     let may_stop = commit.is_some() && plan.has_steps() && plan.window.commit != CommitPoint::First;
     for step in &plan.prepare {
         heed_interrupt(may_stop)?;
-        prepare(kernel, world, step)?;
+        prepare(on, world, step)?;
     }
-    write_back(kernel, plan)?;
+    write_back(on, plan)?;
     heed_interrupt(may_stop)?;
     let passed = window::Armed::new(kernel, &plan.window)?.run(commit)?;
     let mut executed = Executed { held: passed.held, unfinished: !passed.asleep.is_empty(), warnings: passed.warnings };
@@ -84,20 +96,21 @@ fn heed_interrupt(may_stop: bool) -> Result<()> {
 
 /// What is to be frozen is written back beforehand, while nobody has to wait: the window is shorter then, and a disk that hangs
 /// is found out before anything waits for it that cannot be given up.
-fn write_back(kernel: &dyn Kernel, plan: &Plan) -> Result<()> {
+fn write_back(on: On<'_>, plan: &Plan) -> Result<()> {
     let frozen = plan.window.suspend.iter().filter(|(_, mode)| *mode == SuspendMode::Freeze);
     for (uuid, _) in frozen {
-        if let Some(device) = kernel.device(uuid)? {
-            drain::write_back(device.dev, WRITE_BACK)?;
+        if let Some(device) = on.kernel.device(uuid)? {
+            on.machine.write_back(device.dev, WRITE_BACK)?;
         }
     }
     Ok(())
 }
 
-fn prepare(kernel: &dyn Kernel, world: &World, step: &Prepare) -> Result<()> {
+fn prepare(on: On<'_>, world: &World, step: &Prepare) -> Result<()> {
+    let On { kernel, .. } = on;
     match step {
-        Prepare::Wipe(extents) => wipe(world, extents),
-        Prepare::WriteLog { extent, size, region, clean } => write_extent(world, extent, &log::image(*size, *region, *clean)),
+        Prepare::Wipe(extents) => wipe(on, world, extents),
+        Prepare::WriteLog { extent, size, region, clean } => write_extent(on, world, extent, &log::image(*size, *region, *clean)),
         Prepare::Create { name, uuid } => kernel.create(name, uuid).map(drop),
         Prepare::Load { uuid, volume, table } => load(kernel, world, uuid, *volume, table),
         Prepare::LoadRaw { uuid, lines } => kernel.load(uuid, lines),
@@ -131,17 +144,17 @@ fn load(kernel: &dyn Kernel, world: &World, uuid: &DmUuid, volume: VolumeId, tab
     kernel.load(uuid, &lines)
 }
 
-fn wipe(world: &World, extents: &[Extent]) -> Result<()> {
+fn wipe(on: On<'_>, world: &World, extents: &[Extent]) -> Result<()> {
     let pieces = extents.iter().map(|extent| {
         let (path, start) = place(world, extent)?;
         Ok(media::Piece { path, start, length: extent.length })
     });
-    media::wipe_signatures(&pieces.collect::<Result<Vec<_>>>()?)
+    media::wipe_signatures(on.machine, &pieces.collect::<Result<Vec<_>>>()?)
 }
 
-fn write_extent(world: &World, extent: &Extent, bytes: &[u8]) -> Result<()> {
+fn write_extent(on: On<'_>, world: &World, extent: &Extent, bytes: &[u8]) -> Result<()> {
     let (path, start) = place(world, extent)?;
-    media::write_extent(&path, start, bytes)
+    media::write_extent(on.machine, &path, start, bytes)
 }
 
 /// Where an extent is on its device.

@@ -7,12 +7,12 @@ use crate::error::{Error, Result};
 use crate::meta::{Observed, Prepared};
 use crate::model::DmUuid;
 use crate::plan::step::{CommitPoint, Window};
-use crate::sys::critical::Critical;
 use crate::sys::{ArmedDevice, Errno, Kernel, Links, SuspendMode};
 use std::time::{Duration, Instant};
 
 /// A window that is ready to run.
-pub struct Armed {
+pub struct Armed<'k> {
+    kernel: &'k dyn Kernel,
     devices: Vec<(DmUuid, Box<dyn ArmedDevice>)>,
     suspend: Vec<(usize, SuspendMode)>,
     check: Vec<usize>,
@@ -41,30 +41,31 @@ pub struct Passed {
     pub warnings: Vec<String>,
 }
 
-impl Armed {
+impl<'k> Armed<'k> {
     /// Opens and allocates all that the window needs.
-    pub fn new(kernel: &dyn Kernel, window: &Window) -> Result<Armed> {
-        let mut armed = Armed { devices: Vec::new(), suspend: Vec::new(), check: Vec::new(), resume: Vec::new(), commit: window.commit };
+    pub fn new(kernel: &'k dyn Kernel, window: &Window) -> Result<Armed<'k>> {
+        let mut armed =
+            Armed { kernel, devices: Vec::new(), suspend: Vec::new(), check: Vec::new(), resume: Vec::new(), commit: window.commit };
         for (uuid, links) in &window.resume {
-            let at = armed.device(kernel, uuid, *links)?;
+            let at = armed.device(uuid, *links)?;
             armed.resume.push(at);
         }
         for (uuid, mode) in &window.suspend {
-            let at = armed.device(kernel, uuid, Links::Hidden)?;
+            let at = armed.device(uuid, Links::Hidden)?;
             armed.suspend.push((at, *mode));
         }
         for uuid in &window.check {
-            let at = armed.device(kernel, uuid, Links::Hidden)?;
+            let at = armed.device(uuid, Links::Hidden)?;
             armed.check.push(at);
         }
         Ok(armed)
     }
 
-    fn device(&mut self, kernel: &dyn Kernel, uuid: &DmUuid, links: Links) -> Result<usize> {
+    fn device(&mut self, uuid: &DmUuid, links: Links) -> Result<usize> {
         if let Some(at) = self.devices.iter().position(|(known, _)| known == uuid) {
             return Ok(at);
         }
-        self.devices.push((uuid.clone(), kernel.arm(uuid, links)?));
+        self.devices.push((uuid.clone(), self.kernel.arm(uuid, links)?));
         Ok(self.devices.len() - 1)
     }
 
@@ -76,7 +77,7 @@ impl Armed {
         {
             return Err(self.explain(End::NotCommitted(errno), &errors));
         }
-        let critical = Critical::enter();
+        let critical = self.kernel.enter_window();
         let begun = Instant::now();
         let (end, suspended) = self.down(commit);
         match end {

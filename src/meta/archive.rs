@@ -13,11 +13,6 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Where the program keeps what must survive a reboot; `BREAKOFF_STATE_DIR` overrides it.
-pub fn state_dir() -> PathBuf {
-    std::env::var_os("BREAKOFF_STATE_DIR").filter(|dir| !dir.is_empty()).map_or_else(|| "/var/lib/breakoff".into(), PathBuf::from)
-}
-
 /// The directory of earlier configurations and its bounds.
 #[derive(Debug, Clone)]
 pub struct Archive {
@@ -37,9 +32,9 @@ struct Entry<'a> {
 }
 
 impl Archive {
-    /// The one of this machine: 100 files for each group, 16 MiB in all.
-    pub fn standard() -> Archive {
-        Archive { dir: state_dir().join("archive"), files: 100, bytes: 16 << 20 }
+    /// The one in a machine's state directory: 100 files for each group, 16 MiB in all.
+    pub fn below(state_dir: &Path) -> Archive {
+        Archive { dir: state_dir.join("archive"), files: 100, bytes: 16 << 20 }
     }
 
     /// Keeps a configuration that was committed, with the command that made it. What went wrong comes back as a warning.

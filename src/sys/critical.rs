@@ -56,6 +56,12 @@ impl Critical {
         Critical { warnings, locked, nice, oom, _held: held }
     }
 
+    /// No conditions at all: for a kernel that suspends nothing real.
+    #[must_use]
+    pub fn pretended() -> Critical {
+        Critical { warnings: Vec::new(), locked: false, nice: None, oom: None, _held: Held(None, OnThisThread::default()) }
+    }
+
     /// What could not be had, in words.
     pub fn warnings(&self) -> &[String] {
         &self.warnings

@@ -1,6 +1,7 @@
 //! Waiting for something to happen to any dm device: one descriptor for all of them, no polling interval.
 
 use super::ioctl::CONTROL;
+use super::machine::Events;
 use crate::error::{Error, Result};
 use devicemapper::DM;
 use nix::errno::Errno;
@@ -30,15 +31,15 @@ impl EventWait {
         events.arm()?;
         Ok(events)
     }
+}
 
-    /// From here on events count.
-    pub fn arm(&mut self) -> Result<()> {
+impl Events for EventWait {
+    fn arm(&mut self) -> Result<()> {
         self.0.arm_poll().map(drop).map_err(|err| Error::device(format!("cannot arm the wait for device-mapper events: {err}")))
     }
 
-    /// Waits until an event has happened since it was armed, at most so long. `false` also when a signal arrived, so that the
-    /// caller can look why.
-    pub fn wait(&mut self, timeout: Duration) -> Result<bool> {
+    /// `false` also when a signal arrived, so that the caller can look why.
+    fn wait(&mut self, timeout: Duration) -> Result<bool> {
         // Rounded up, so that a short timeout is not a busy loop.
         let millis = timeout.as_nanos().div_ceil(1_000_000);
         let timeout = i32::try_from(millis).ok().and_then(|millis| PollTimeout::try_from(millis).ok()).unwrap_or(PollTimeout::MAX);

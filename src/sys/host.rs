@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::model::{BootId, HostId, Timestamp};
 use std::fs;
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -27,6 +28,11 @@ pub fn host_id() -> Result<HostId> {
 /// 32 hex digits, not all zero; `None` for an image that has not been booted yet (`uninitialized`).
 fn parse_host_id(text: &str) -> Option<HostId> {
     HostId::parse(text.trim()).filter(|id| id.bytes() != [0; 16])
+}
+
+/// Where the program keeps what must survive a reboot; `BREAKOFF_STATE_DIR` overrides it.
+pub fn state_dir() -> PathBuf {
+    std::env::var_os("BREAKOFF_STATE_DIR").filter(|dir| !dir.is_empty()).map_or_else(|| "/var/lib/breakoff".into(), PathBuf::from)
 }
 
 /// Now, for people to read. A clock before 1970 counts as 1970.

@@ -3,6 +3,7 @@
 //! A commit writes while volumes are suspended, so opening allocates everything that reading and writing need.
 
 use super::Media;
+use super::machine::Machine;
 use crate::error::{Error, Result};
 use crate::model::Sectors;
 use std::fs::{File, OpenOptions};
@@ -88,22 +89,6 @@ impl BlockMedia {
         Ok(BlockMedia { file, is_disk, size, bounce: Mutex::new(AlignedBuf::zeroed(BOUNCE)) })
     }
 
-    /// Makes a piece zero; the kernel does it where it can, which on some disks costs nothing.
-    fn zero(&self, offset: u64, length: u64) -> io::Result<()> {
-        check_alignment(offset, length)?;
-        if self.is_disk && self.zero_out(offset, length) {
-            return Ok(());
-        }
-        let zeros = AlignedBuf::zeroed(BOUNCE.min(usize::try_from(length).unwrap_or(BOUNCE)));
-        let mut at = 0;
-        while at < length {
-            let part = (length - at).min(zeros.bytes().len() as u64);
-            self.write_at(offset + at, &zeros.bytes()[..part as usize])?;
-            at += part;
-        }
-        Ok(())
-    }
-
     /// Asks the kernel for zeros; whether it did it.
     fn zero_out(&self, offset: u64, length: u64) -> bool {
         let range = [offset, length];
@@ -144,6 +129,22 @@ impl Media for BlockMedia {
         if self.is_disk { self.file.sync_all() } else { self.file.sync_data() }
     }
 
+    /// The kernel does it where it can, which on some disks costs nothing.
+    fn zero(&self, offset: u64, length: u64) -> io::Result<()> {
+        check_alignment(offset, length)?;
+        if self.is_disk && self.zero_out(offset, length) {
+            return Ok(());
+        }
+        let zeros = AlignedBuf::zeroed(BOUNCE.min(usize::try_from(length).unwrap_or(BOUNCE)));
+        let mut at = 0;
+        while at < length {
+            let part = (length - at).min(zeros.bytes().len() as u64);
+            self.write_at(offset + at, &zeros.bytes()[..part as usize])?;
+            at += part;
+        }
+        Ok(())
+    }
+
     fn size(&self) -> u64 {
         self.size
     }
@@ -176,9 +177,9 @@ fn open_error(path: &Path, err: &io::Error) -> Error {
 }
 
 /// Writes bytes somewhere on a disk, durably. Any offset and length: what is around them stays.
-pub fn write_extent(path: &Path, offset: Sectors, bytes: &[u8]) -> Result<()> {
-    let media = BlockMedia::open(path, Access::ReadWrite)?;
-    patch(&media, offset.bytes(), bytes)
+pub fn write_extent(machine: &dyn Machine, path: &Path, offset: Sectors, bytes: &[u8]) -> Result<()> {
+    let media = machine.media(path, Access::ReadWrite)?;
+    patch(media.as_ref(), offset.bytes(), bytes)
         .map_err(|err| Error::io(format!("cannot write to '{}' at sector {}", path.display(), offset.get()), &err).on(path.display()))
 }
 
@@ -218,10 +219,10 @@ const TAIL: Sectors = Sectors::MIB;
 /// Destroys stale signatures in new space, before anybody sees a device on it: both ends of the pieces one behind the other.
 ///
 /// Backup superblocks further inside (ext4's, btrfs' at 64 MiB) are left: nothing recognises a filesystem by them.
-pub fn wipe_signatures(space: &[Piece]) -> Result<()> {
+pub fn wipe_signatures(machine: &dyn Machine, space: &[Piece]) -> Result<()> {
     for piece in ends(space) {
         let failed = |err| Error::io(format!("cannot wipe old signatures on '{}'", piece.path.display()), &err).on(piece.path.display());
-        let media = BlockMedia::open(&piece.path, Access::ReadWrite)?;
+        let media = machine.media(&piece.path, Access::ReadWrite)?;
         media.zero(piece.start.bytes(), piece.length.bytes()).and_then(|()| media.flush()).map_err(failed)?;
     }
     Ok(())
@@ -320,6 +321,7 @@ pub mod mem {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::machine::Here;
     use super::mem::MemMedia;
     use super::*;
 
@@ -371,7 +373,7 @@ mod tests {
     #[test]
     fn writing_an_extent_leaves_its_surroundings() {
         let file = disk(&[0xaa; 65536]);
-        write_extent(file.path(), Sectors::of(9), &[0x55; 4500]).unwrap();
+        write_extent(&Here, file.path(), Sectors::of(9), &[0x55; 4500]).unwrap();
         let bytes = std::fs::read(file.path()).unwrap();
         assert_eq!(bytes.len(), 65536);
         for (at, byte) in bytes.iter().enumerate() {
@@ -388,7 +390,7 @@ mod tests {
     fn both_ends_of_a_space_are_wiped_and_nothing_else() {
         let (one, two) = (disk(&vec![0xaa; 8 << 20]), disk(&vec![0xaa; 8 << 20]));
         let space = [piece(one.path(), Sectors::MIB, Sectors::mib(2)), piece(two.path(), Sectors::mib(3), Sectors::mib(4))];
-        wipe_signatures(&space).unwrap();
+        wipe_signatures(&Here, &space).unwrap();
         let zeros = |file: &tempfile::NamedTempFile| -> Vec<usize> {
             let bytes = std::fs::read(file.path()).unwrap();
             (0..8).filter(|mib| bytes[mib << 20..(mib + 1) << 20].iter().all(|byte| *byte == 0)).collect()

@@ -9,7 +9,8 @@
 //! nodes     /dev/mapper without udev     probe     what disks are there; inspect, openers, sysfs beneath it
 //! events    waiting for dm events        host      which machine, which boot, what time
 //! drain     writing back beforehand
-//! wire      what the kernel answers             signal, detached, tools   processes
+//! wire      what the kernel answers      machine   all of it as one object
+//! signal, detached, tools   processes
 //! ```
 
 pub mod cookie;
@@ -22,6 +23,7 @@ pub mod host;
 pub mod inspect;
 pub mod ioctl;
 pub mod lock;
+pub mod machine;
 pub mod media;
 pub mod nodes;
 pub mod openers;
@@ -98,6 +100,10 @@ pub trait Kernel {
     }
     /// Waits until udev has worked off all events caused so far, at most so long; says in words when it did not.
     fn settle(&self, deadline: Duration) -> Option<String>;
+    /// Prepares this process for a window.
+    fn enter_window(&self) -> critical::Critical {
+        critical::Critical::enter()
+    }
 }
 
 /// A device within a window. **Nothing here allocates, logs, opens, spawns or waits for another process.**
@@ -124,6 +130,17 @@ pub trait Media {
     fn write_at(&self, offset: u64, buf: &[u8]) -> std::io::Result<()>;
     /// Makes everything written durable.
     fn flush(&self) -> std::io::Result<()>;
+    /// Makes a piece zero.
+    fn zero(&self, offset: u64, length: u64) -> std::io::Result<()> {
+        let zeros = vec![0; length.min(1 << 17) as usize];
+        let mut at = 0;
+        while at < length {
+            let part = (length - at).min(zeros.len() as u64);
+            self.write_at(offset + at, &zeros[..part as usize])?;
+            at += part;
+        }
+        Ok(())
+    }
     /// Size of the device in bytes.
     fn size(&self) -> u64;
 }

@@ -1,0 +1,117 @@
+//! The machine that a command runs on, as one object: what a fake stands in for, so that whole commands can be crashed at every
+//! call. [`Here`] is this machine.
+
+use super::dm::Dm;
+use super::events::EventWait;
+use super::inspect::{Inspection, inspect};
+use super::lock::{GroupLock, Holder};
+use super::media::{Access, BlockMedia};
+use super::probe::{self, Candidate};
+use super::{Kernel, Media, detached, drain, host, openers};
+use crate::error::{Error, Result};
+use crate::model::{BootId, DevNo, HostId, Timestamp};
+use std::any::Any;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Waiting for something to happen to any dm device.
+pub trait Events {
+    /// From here on events count.
+    fn arm(&mut self) -> Result<()>;
+    /// Waits until an event has happened since it was armed, at most so long; whether one has.
+    fn wait(&mut self, timeout: Duration) -> Result<bool>;
+}
+
+/// Everything outside that a command touches.
+pub trait Machine {
+    /// Device-mapper.
+    fn kernel(&self) -> Result<Box<dyn Kernel>>;
+    /// Device-mapper's events.
+    fn events(&self) -> Result<Box<dyn Events>>;
+    /// The devices that look like disks of ours; `is_ours` reads one of which udev knows nothing.
+    fn members(&self, is_ours: &dyn Fn(&Path) -> bool) -> Result<Vec<Candidate>>;
+    /// A device, and what speaks against using it.
+    fn inspect(&self, device: &Path) -> Result<Inspection>;
+    /// Opens a disk.
+    fn media(&self, path: &Path, access: Access) -> Result<Box<dyn Media>>;
+    /// Has udev look at disks whose label has changed; what went wrong.
+    fn announce(&self, disks: &[PathBuf]) -> Option<String>;
+    /// Who has a device open, in words.
+    fn openers(&self, dev: DevNo) -> Vec<String>;
+    /// Writes back what is in memory of a device and of the filesystem on it (see `drain`).
+    fn write_back(&self, dev: DevNo, deadline: Duration) -> Result<()>;
+    /// Takes a lock, for as long as what is returned lives (see `lock`).
+    fn lock(&self, key: &str, timeout: Option<Duration>, on_wait: &dyn Fn(&Holder)) -> Result<Box<dyn Any>>;
+    /// Starts this program in the background.
+    fn start_detached(&self, words: &[&str], environment: &[(&str, &str)]) -> Result<()>;
+    /// This boot.
+    fn boot_id(&self) -> Result<BootId>;
+    /// This machine's identity.
+    fn host_id(&self) -> Result<HostId>;
+    /// Now.
+    fn now(&self) -> Timestamp;
+    /// Where what must survive a reboot is kept, if anywhere.
+    fn state_dir(&self) -> Option<PathBuf>;
+}
+
+/// This machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Here;
+
+impl Machine for Here {
+    fn kernel(&self) -> Result<Box<dyn Kernel>> {
+        Ok(Box::new(Dm::open()?))
+    }
+
+    fn events(&self) -> Result<Box<dyn Events>> {
+        Ok(Box::new(EventWait::open()?))
+    }
+
+    fn members(&self, is_ours: &dyn Fn(&Path) -> bool) -> Result<Vec<Candidate>> {
+        probe::member_devices(is_ours)
+    }
+
+    fn inspect(&self, device: &Path) -> Result<Inspection> {
+        inspect(device)
+    }
+
+    fn media(&self, path: &Path, access: Access) -> Result<Box<dyn Media>> {
+        Ok(Box::new(BlockMedia::open(path, access)?))
+    }
+
+    fn announce(&self, disks: &[PathBuf]) -> Option<String> {
+        probe::announce(disks)
+    }
+
+    fn openers(&self, dev: DevNo) -> Vec<String> {
+        openers::openers(dev)
+    }
+
+    fn write_back(&self, dev: DevNo, deadline: Duration) -> Result<()> {
+        drain::write_back(dev, deadline)
+    }
+
+    fn lock(&self, key: &str, timeout: Option<Duration>, on_wait: &dyn Fn(&Holder)) -> Result<Box<dyn Any>> {
+        Ok(Box::new(GroupLock::take(key, timeout, on_wait)?))
+    }
+
+    fn start_detached(&self, words: &[&str], environment: &[(&str, &str)]) -> Result<()> {
+        detached::spawn_detached(words, environment).map_err(|err| Error::io("cannot start a program", &err))
+    }
+
+    fn boot_id(&self) -> Result<BootId> {
+        host::boot_id()
+    }
+
+    fn host_id(&self) -> Result<HostId> {
+        host::host_id()
+    }
+
+    fn now(&self) -> Timestamp {
+        host::now()
+    }
+
+    fn state_dir(&self) -> Option<PathBuf> {
+        Some(host::state_dir())
+    }
+}
