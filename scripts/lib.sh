@@ -24,7 +24,8 @@ install_packages() {
     ((EUID == 0)) || die 125 "not root: please run: apt-get install $*"
     say "installing what is missing: $*"
     refresh_package_lists "$@"
-    DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends "$@" >&2 \
+    # A machine that has just been set up is often busy with its first updates: wait for their lock.
+    DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "$@" >&2 \
         || die 125 "apt-get install $* failed"
 }
 
