@@ -92,6 +92,7 @@ fn k1_a_disk_that_dies_as_a_whole_during_the_sync_ends_the_wait() {
     lab.cli("-g g snapstart -b v --on disk02").ok();
     let waiting = lab.spawn("-g g snapwait v");
     load.goes_on(30);
+    until("it shows how far the copy is", || waiting.so_far().1.contains("g/v"));
 
     lab.fault(disk, Fault::FailWrites);
     waiting.wait(LONG).exits(8);

@@ -214,11 +214,13 @@ fn a_full_metadata_area_refuses_more_and_everything_else_works() {
     assert_eq!(group.volumes.len(), made.len());
     let fill = group.metadata.unwrap();
     assert!(fill.used <= fill.capacity && fill.used > fill.capacity / 2, "{fill:?}");
-    lab.cli(&format!("-g g start {}", made[0])).ok();
-    lab.cli(&format!("-g g stop {}", made[0])).ok();
-    lab.cli(&format!("-y -g g remove {} {}", made[0], made[1])).ok();
+    // What is kept back is enough for everything that only changes states.
+    let some = made[..16].join(" ");
+    lab.cli(&format!("-g g start {some}")).ok();
+    lab.cli(&format!("-g g stop {some}")).ok();
+    lab.cli(&format!("-y -g g remove {some}")).ok();
     lab.cli("-g g make again 1m").ok();
-    assert_eq!(lab.print("g").volumes.len(), made.len() - 1);
+    assert_eq!(lab.print("g").volumes.len(), made.len() - 15);
     lab.finish();
 }
 
@@ -234,7 +236,7 @@ fn fill_nearly(lab: &Lab, name: &dyn Fn(u64) -> String) -> Vec<String> {
     loop {
         let n = names.len() as u64;
         let fill = meta::fill(&chosen.group, area).unwrap();
-        if fill.used + 700 > fill.capacity {
+        if fill.used + 700 > fill.capacity - fill.capacity / 16 {
             break;
         }
         names.push(name(n));

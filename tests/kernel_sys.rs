@@ -11,7 +11,7 @@ use breakoff::sys::critical::Critical;
 use breakoff::sys::dm::Dm;
 use breakoff::sys::events::EventWait;
 use breakoff::sys::machine::Events;
-use breakoff::sys::{Errno, Kernel, Links, SuspendMode, drain};
+use breakoff::sys::{Errno, Kernel, Links, MirrorHealth, SuspendMode, drain};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
 use std::path::Path;
@@ -163,14 +163,14 @@ fn a_window_allocates_nothing() {
     let before = allocations();
     let done = (
         [top.suspend(SuspendMode::Freeze), below.suspend(SuspendMode::Flush)],
-        [top.in_sync(), below.in_sync()],
+        [top.health(), below.health()],
         [below.clear(), below.resume(), top.resume()],
     );
     let after = allocations();
     assert!(critical.warnings().is_empty(), "{:?}", critical.warnings());
     drop(critical);
     assert_eq!(after, before);
-    assert_eq!(done, ([Ok(()); 2], [Ok(true), Err(Errno(libc::EINVAL))], [Ok(()); 3]));
+    assert_eq!(done, ([Ok(()); 2], [Ok(MirrorHealth::InSync), Err(Errno(libc::EINVAL))], [Ok(()); 3]));
     assert_eq!(dm.device(&volume).unwrap().unwrap().table[0].target, "linear");
     stack.settle();
     stack.remove();

@@ -2,13 +2,14 @@
 
 use super::scan::{Scan, present_disk};
 use super::session::{Session, lock_group};
+use super::wait;
 use super::{Change, Command, DiskLine, Env, GroupLine, NamedDevice, Options, Outcome, Report};
 use crate::error::{Error, Result};
 use crate::meta::{self, Member};
 use crate::model::{Disk, DiskId, Group, GroupId, Name, Sectors};
-use crate::plan::step::Plan;
 use crate::plan::view::PlanView;
 use crate::plan::world::PresentDisk;
+use crate::plan::{self, step::Plan};
 use crate::sys::machine::Machine;
 use crate::sys::media::Access;
 use crate::sys::{lock, media};
@@ -26,6 +27,7 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
         Command::GroupCreate { name, disks, force, area } => done(create(options, name, disks, *force, *area, env)),
         Command::GroupAdd { name, disks, force } => done(add(options, name, disks, *force, env)),
         Command::GroupRemoveDisk { name, media } => done(remove_disk(options, name, media, env)),
+        Command::GroupReplaceDisk { name, media, device, force } => done(replace_disk(options, name, media, device, *force, env)),
         Command::GroupDestroy(name) => done(destroy(options, name, env)),
         Command::GroupImport { name, force } => done(import(options, name, *force, env)),
         Command::GroupDeport(name) => done(deport(options, name, env)),
@@ -275,6 +277,38 @@ fn remove_disk(options: &Options, name: &Name, media: &Name, env: Env<'_>) -> Re
     Ok(report)
 }
 
+/// A new disk for a lost one, or for one that is to go; returns when everything is on it.
+fn replace_disk(options: &Options, name: &Name, media: &Name, device: &Path, force: bool, env: Env<'_>) -> Result<Report> {
+    let _disks = lock_group(lock::DISKS, options.timeout, env)?;
+    let mut session = open(options, name, env)?;
+    let old = session.world.group.disk_named(media)?.id;
+    let named = [NamedDevice { media: None, device: device.to_owned() }];
+    if options.dry_run {
+        return Ok(Report { changes: planned(env.machine, &session.world.group, &named, force)?, ..Report::default() });
+    }
+    let (disks, members, present) = make_ready(env.machine, &session.world.group, &named, force, session.area())?;
+    let new = disks.into_iter().next().ok_or_else(|| Error::failed("the new disk was not initialised"))?;
+    let devices: Vec<PathBuf> = present.values().map(|p| p.path.clone()).collect();
+    session.add_members(members, present);
+    let plan = plan::disks::replace(&session.world, media, &new)?;
+    let legs = wait::new_legs(&session.world, &plan.group);
+    let gone = session.drop_member(old);
+    let mut report = session.carry_out(&plan)?;
+    // Should the old disk be here it is nobody's from now on.
+    if let Some(Err(error)) = gone.map(|member| meta::wipe_disk(member.media.as_ref())) {
+        env.ui.warn(&format!("the label of the old '{media}' could not be erased: {error}"));
+    }
+    drop(session);
+    announce(&devices, env);
+    if !legs.is_empty() {
+        super::monitor::ensure(env);
+        if !options.background {
+            report.changes.extend(wait::for_legs(options, name, &legs, env)?);
+        }
+    }
+    Ok(report)
+}
+
 fn destroy(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
     let mut session = open(options, name, env)?;
     let group = session.world.group.clone();
@@ -282,7 +316,7 @@ fn destroy(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
     if !group.volumes.is_empty() {
         let names: Vec<Name> = group.volumes.iter().map(|v| v.name.clone()).collect();
         let shown: Vec<&str> = names.iter().map(Name::as_str).collect();
-        let plan = crate::plan::volumes::remove(&session.world, &names, true).map_err(|e| session.name_openers(e))?;
+        let plan = plan::volumes::remove(&session.world, &names, true).map_err(|e| session.name_openers(e))?;
         if !options.yes && !options.dry_run && !env.ui.confirm(&format!("destroy group '{name}' with {}?", shown.join(", "))) {
             return Err(Error::in_use(format!("group '{name}' has volumes: {}", shown.join(", ")))
                 .on(name)

@@ -3,6 +3,7 @@
 //! Front ends (`cli`) build a [`Command`] and print an [`Outcome`]; neither knows of the other's words.
 
 mod groups;
+mod guard;
 pub mod monitor;
 mod run;
 mod scan;
@@ -85,6 +86,17 @@ pub enum Command {
         /// Which disk.
         media: Name,
     },
+    /// `group replace-disk`.
+    GroupReplaceDisk {
+        /// Which group.
+        name: Name,
+        /// The disk that goes.
+        media: Name,
+        /// The one that takes its place.
+        device: PathBuf,
+        /// Initialise a device that carries a signature.
+        force: bool,
+    },
     /// `group list`.
     GroupList,
     /// `group show`.
@@ -130,6 +142,8 @@ pub enum Command {
     StopAuto,
     /// `monitor`.
     Monitor,
+    /// `guard`, which only this program itself starts.
+    Guard(Name),
 }
 
 /// What a changing command did.

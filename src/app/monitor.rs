@@ -12,6 +12,7 @@ use crate::plan::world::DmDevice;
 use crate::report::text;
 use crate::sys::signal::Interrupts;
 use crate::sys::{Kernel, lock};
+use crate::table::status::Seen;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -47,9 +48,9 @@ fn mirrors(kernel: &dyn Kernel) -> Result<Vec<DmDevice>> {
     Ok(kernel.devices()?.into_iter().filter(|d| d.mirror.is_some()).collect())
 }
 
-/// What decides whether anything has to be looked at: letters, and whether mirrors are in sync.
-fn state_of(mirrors: &[DmDevice]) -> Vec<(String, String, bool)> {
-    let status = |d: &DmDevice| d.mirror.as_ref().map(|m| (d.uuid.to_string(), m.letters(), m.done == m.total));
+/// What decides whether anything has to be looked at.
+fn state_of(mirrors: &[DmDevice]) -> Vec<(String, Seen)> {
+    let status = |d: &DmDevice| d.mirror.as_ref().map(|m| (d.uuid.to_string(), Seen::of(m)));
     mirrors.iter().filter_map(status).collect()
 }
 

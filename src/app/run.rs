@@ -22,6 +22,7 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
         Command::GroupCreate { .. }
         | Command::GroupAdd { .. }
         | Command::GroupRemoveDisk { .. }
+        | Command::GroupReplaceDisk { .. }
         | Command::GroupList
         | Command::GroupShow(_)
         | Command::GroupDump(_)
@@ -39,6 +40,7 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
         Command::Recover { check } => super::status::recover(options, *check, env),
         Command::StartAuto => on_all_groups(options, &Request::Start(Selection::All), env),
         Command::StopAuto => on_all_groups(options, &Request::Stop(Selection::All), env),
+        Command::Guard(group) => super::guard::run(group, env).map(|()| Outcome::Done(Report::default())),
         Command::Monitor => monitor::run(env).map(|()| Outcome::Done(Report::default())),
     }
 }
@@ -223,11 +225,28 @@ fn observe_quietly<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<S
     }
 }
 
+/// Groups that are refused, and disks of ours that cannot be read. As long as another one has the configuration that is a warning; else nothing can be said of
+/// their groups, and nothing was done for them.
+pub fn tell_unreadable(scan: &Scan, report: &mut Report, env: Env<'_>) {
+    let failed = scan.unreadable();
+    if scan.groups().is_empty() {
+        report.failures.extend(failed);
+    } else {
+        failed.iter().for_each(|error| env.ui.warn(error.message()));
+    }
+    let refused = scan.refused().into_iter();
+    report
+        .failures
+        .extend(refused.map(|(reason, kind)| Error::new(kind, reason).hint("'breakoff group list' and 'breakoff disk list' show more")));
+}
+
 /// Everything on this machine, at boot or at shutdown. A group or volume that fails stops no other.
 fn on_all_groups(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome> {
     let here = env.machine.host_id()?;
     let mut all = Report::default();
-    for group in Scan::new(env.machine)?.readable_groups().into_iter().filter(|g| g.host == Some(here)) {
+    let scan = Scan::new(env.machine)?;
+    tell_unreadable(&scan, &mut all, env);
+    for group in scan.readable_groups().into_iter().filter(|g| g.host == Some(here)) {
         let options = Options { group: Some(group.name.clone()), ..options.clone() };
         match change(&options, request, env) {
             Ok(Outcome::Done(done)) => {

@@ -42,6 +42,15 @@ impl Scan {
         Ok(scan)
     }
 
+    /// The disks that look like ours and cannot be read.
+    pub fn unreadable(&self) -> Vec<Error> {
+        let told = |(candidate, error): &(Candidate, Error)| {
+            let shown = candidate.path.display();
+            Error::new(error.kind(), format!("disk '{shown}' cannot be read: {error}")).on(shown)
+        };
+        self.broken.iter().map(told).collect()
+    }
+
     /// The groups that the disks name.
     pub fn groups(&self) -> BTreeSet<GroupId> {
         meta::groups(&self.labels)

@@ -8,7 +8,7 @@ use crate::meta::{self, Archive, Member};
 use crate::model::{DiskId, DmUuid, Generation, Group, HostId, Name, Role, Volume, check};
 use crate::plan::finding;
 use crate::plan::request::Finding;
-use crate::plan::step::Plan;
+use crate::plan::step::{CommitPoint, Plan};
 use crate::plan::world::{PresentDisk, World};
 use crate::sys::media::Access;
 use crate::sys::signal::Interrupts;
@@ -19,6 +19,9 @@ use std::time::Duration;
 
 /// How often a command looks again for something to record or repair before it leaves the rest to the next one.
 const TEND_ROUNDS: usize = 16;
+
+/// The share of a metadata area (one of so many) that only changes of state may use.
+const RESERVED: u64 = 16;
 
 /// See the module.
 pub struct Session<'u> {
@@ -120,7 +123,10 @@ impl<'u> Session<'u> {
         let mut done = Vec::new();
         let mut last = None;
         for _ in 0..TEND_ROUNDS {
-            let Some(plan) = self.next_repair()? else { return Ok(done) };
+            let Some(plan) = self.next_repair()? else {
+                done.extend(self.add_logs()?);
+                return Ok(done);
+            };
             if last.as_ref() == Some(&plan) {
                 // It did not help the first time (somebody has an inner device open, say): trying for ever helps nobody.
                 return Ok(done);
@@ -132,11 +138,27 @@ impl<'u> Session<'u> {
         Ok(done)
     }
 
+    /// Mirrors that have lost their log get another one. That is good to have and no more: where it fails a warning is enough.
+    fn add_logs(&mut self) -> Result<Vec<Change>> {
+        let mut done = Vec::new();
+        for finding in finding::findings(&self.world).iter().filter(|f| matches!(f, Finding::LogMissing(_))) {
+            let plan = finding::plan(&self.world, finding)?;
+            match self.carry_out(&plan) {
+                Ok(report) => done.extend(report.changes),
+                Err(error) => self.env.ui.warn(&format!("a mirror goes on without a dirty region log: {error}")),
+            }
+        }
+        Ok(done)
+    }
+
     /// The next thing that should be done without being asked, the most urgent first; `None` when all is well.
     pub fn next_repair(&self) -> Result<Option<Plan>> {
-        let findings = finding::findings(&self.world);
+        let findings: Vec<Finding> = finding::findings(&self.world).into_iter().filter(|f| !matches!(f, Finding::LogMissing(_))).collect();
         if let Some(failed) = findings.iter().find(|f| matches!(f, Finding::Failed(..))) {
             return finding::plan(&self.world, failed).map(Some);
+        }
+        if let Some(held) = finding::unhold(&self.world) {
+            return Ok(Some(held));
         }
         let converge = finding::converge(&self.world)?;
         if converge.has_steps() {
@@ -148,6 +170,7 @@ impl<'u> Session<'u> {
     /// Commits a plan and carries it out. On an error the group is as it was before, in the kernel too as far as it can be had.
     pub fn carry_out(&mut self, plan: &Plan) -> Result<Report> {
         let _noted = Interrupts::catch();
+        let repair = plan.group == self.world.group;
         let executed = match self.commit_and_execute(plan) {
             Ok(executed) => executed,
             Err(error) => {
@@ -159,20 +182,25 @@ impl<'u> Session<'u> {
         let failures = plan.failures.iter().map(|error| self.name_openers(error.clone())).collect();
         let mut report = Report { changes: plan.changes.clone(), notes: plan.notes.clone(), failures };
         self.record_freeze(plan, executed.held, &mut report);
-        self.observe()?;
-        if executed.unfinished {
-            self.fall_back();
+        match self.observe() {
+            // A repair that did not help is not tried again at once.
+            Ok(()) if executed.unfinished && !repair => self.fall_back(),
+            Ok(()) => {}
+            // It is done all the same, and saying that it failed would be a lie.
+            Err(error) => self.env.ui.warn(&format!("it is done, but the kernel cannot be looked at any more: {error}")),
         }
         Ok(report)
     }
 
     fn commit_and_execute(&mut self, plan: &Plan) -> Result<Executed> {
+        let _guard = self.guard(plan);
         if plan.group == self.world.group {
             return exec::execute(self.on(), &self.world, plan, None);
         }
         if let Some(broken) = check::violations(&plan.group).first() {
             return Err(Error::failed(format!("refusing to write a configuration that breaks a rule: {broken}")));
         }
+        self.refuse_last_space(plan)?;
         let on = exec::On { machine: self.env.machine, kernel: self.kernel.as_ref() };
         let mut prepared = meta::prepare(&mut self.members, &plan.group, self.next)?;
         let done = exec::execute(on, &self.world, plan, Some(&mut prepared));
@@ -189,7 +217,58 @@ impl<'u> Session<'u> {
             self.outdated.clear();
             self.archive();
         }
-        done
+        match done {
+            Err(error) if outcome.unknown => Err(self.take_back(error)),
+            done => done,
+        }
+    }
+
+    /// A disk may have the new configuration, and cannot be asked. The kernel has what was before; so that nobody finds the other
+    /// one later and goes on with it, what was before is committed once more, under a newer generation.
+    fn take_back(&mut self, error: Error) -> Error {
+        let generation = self.next;
+        self.next = generation.next().unwrap_or(generation);
+        let again = meta::prepare(&mut self.members, &self.world.group, generation).map(|mut prepared| {
+            prepared.flip();
+            prepared.outcome().committed
+        });
+        if again.is_ok_and(|committed| committed) {
+            self.world.generation = generation;
+            return Error::new(error.kind(), format!("{error}; what was before is written again, nothing was changed"));
+        }
+        error.hint("the disks do not answer; when they do, 'breakoff recover' finds out and finishes or undoes it")
+    }
+
+    /// Somebody who resumes what the plan suspends, should we die in between.
+    fn guard(&self, plan: &Plan) -> Option<Box<dyn Any>> {
+        if plan.window.suspend.is_empty() {
+            return None;
+        }
+        let guard = self.env.machine.guard(&self.world.group.name);
+        guard.map_err(|error| self.env.ui.warn(&format!("{error}: should this command be killed, run 'breakoff recover'"))).ok()
+    }
+
+    /// The last of the metadata areas is for changes of state: a group that is full can still start, stop, fail and be cleaned up.
+    fn refuse_last_space(&self, plan: &Plan) -> Result<()> {
+        let things = |group: &Group| group.disks.len() + group.volumes.iter().map(|v| 1 + v.plexes.len()).sum::<usize>();
+        let Some(smallest) =
+            self.members.iter().map(|m| m.label.geometry().area()).min().filter(|_| things(&plan.group) > things(&self.world.group))
+        else {
+            return Ok(());
+        };
+        let fill = meta::fill(&plan.group, smallest)?;
+        if fill.used <= fill.capacity - fill.capacity / RESERVED {
+            return Ok(());
+        }
+        let group = &plan.group.name;
+        Err(Error::no_space(format!(
+            "the configuration of group '{group}' would need {} bytes, of {} that its disks' private areas hold, the last {} are kept for changes of state",
+            fill.used,
+            fill.capacity,
+            fill.capacity / RESERVED
+        ))
+        .on(group)
+        .hint("remove volumes or snapshots, or replace the disk by one that was initialised with a larger private area"))
     }
 
     /// A copy of the configuration for people; without it nothing is lost but convenience.
@@ -220,19 +299,29 @@ impl<'u> Session<'u> {
         }
     }
 
-    /// Brings the kernel to what is recorded; what still fails is told and left to the next command.
+    /// Brings the kernel to what is recorded (a leg that has failed is recorded first); what still fails is told and left to the
+    /// next command.
     fn fall_back(&mut self) {
-        let back = |session: &mut Session<'_>| -> Result<()> {
-            session.observe()?;
-            let plan = finding::converge(&session.world)?;
-            if plan.has_steps() {
-                let executed = exec::execute(session.on(), &session.world, &plan, None)?;
-                executed.warnings.iter().for_each(|warning| session.env.ui.warn(warning));
+        let mut last = None;
+        for _ in 0..TEND_ROUNDS {
+            let next = self.observe().and_then(|()| self.next_repair());
+            let done = next.and_then(|next| match next {
+                Some(plan) if (plan.has_steps() || plan.window.commit == CommitPoint::First) && last.as_ref() != Some(&plan) => {
+                    let executed = self.commit_and_execute(&plan)?;
+                    executed.warnings.iter().for_each(|warning| self.env.ui.warn(warning));
+                    last = Some(plan);
+                    Ok(true)
+                }
+                _ => Ok(false),
+            });
+            match done {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    let group = &self.world.group.name;
+                    return self.env.ui.warn(&format!("group '{group}' could not be tidied up: {error}; 'breakoff recover' tries again"));
+                }
             }
-            session.observe()
-        };
-        if let Err(error) = back(self) {
-            self.env.ui.warn(&format!("group '{}' could not be tidied up: {error}; 'breakoff recover' tries again", self.world.group.name));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::scan::Scan;
 use super::session::Session;
-use super::{Env, Options, Outcome, Report};
+use super::{Change, Env, Options, Outcome, Report};
 use crate::error::Result;
 use crate::model::{Name, PlexState, Volume};
 use crate::plan::render;
@@ -62,27 +62,52 @@ fn volume_findings(world: &World, volume: &Volume) -> Vec<String> {
     findings
 }
 
-/// Finishes or undoes what an interrupted command left; with `check` only says what there is.
+/// Finishes or undoes what an interrupted command left; with `check` only says what there is. Without a group all that this
+/// machine has; one that fails stops no other.
 pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> {
+    if check || options.dry_run {
+        let found: Result<Vec<Vec<String>>> = own(options, env.machine)?.iter().map(|name| to_be_done(name, env)).collect();
+        return found.map(|all| Outcome::Findings(all.concat()));
+    }
     let mut report = Report::default();
-    let mut findings = Vec::new();
-    for name in names(options, env.machine)? {
-        if check || options.dry_run {
-            let session = Session::look(&name, env)?;
-            if let Some(plan) = session.next_repair()? {
-                let view = render::view(&session.world, &plan);
-                let steps = view.prepare.iter().chain(&view.window).chain(&view.finish);
-                findings
-                    .extend(view.changes.iter().map(text::change).chain(steps.map(|s| format!("group '{name}': {} {}", s.verb, s.object))));
-            }
-        } else {
-            let mut session = Session::open(options, &name, env)?;
-            report.changes.extend(session.tend()?);
-            // Taking a cookie sweeps those that killed commands have left.
-            if session.kernel.take_cookie().is_ok() {
-                let _ = session.kernel.settle(Duration::from_secs(5));
-            }
+    if options.group.is_none() {
+        super::run::tell_unreadable(&Scan::new(env.machine)?, &mut report, env);
+    }
+    for name in own(options, env.machine)? {
+        match recover_group(options, &name, env) {
+            Ok(changes) => report.changes.extend(changes),
+            Err(error) if options.group.is_none() => report.failures.push(error),
+            Err(error) => return Err(error),
         }
     }
-    Ok(if check || options.dry_run { Outcome::Findings(findings) } else { Outcome::Done(report) })
+    Ok(Outcome::Done(report))
+}
+
+/// The group that was named, or all that this machine has imported.
+fn own(options: &Options, machine: &dyn Machine) -> Result<Vec<Name>> {
+    match &options.group {
+        Some(name) => Ok(vec![name.clone()]),
+        None => {
+            let here = machine.host_id()?;
+            Ok(Scan::new(machine)?.readable_groups().into_iter().filter(|g| g.host == Some(here)).map(|g| g.name).collect())
+        }
+    }
+}
+
+fn recover_group(options: &Options, name: &Name, env: Env<'_>) -> Result<Vec<Change>> {
+    let mut session = Session::open(options, name, env)?;
+    let changes = session.tend()?;
+    // Taking a cookie sweeps those that killed commands have left.
+    if session.kernel.take_cookie().is_ok() {
+        let _ = session.kernel.settle(Duration::from_secs(5));
+    }
+    Ok(changes)
+}
+
+fn to_be_done(name: &Name, env: Env<'_>) -> Result<Vec<String>> {
+    let session = Session::look(name, env)?;
+    let Some(plan) = session.next_repair()? else { return Ok(Vec::new()) };
+    let view = render::view(&session.world, &plan);
+    let steps = view.prepare.iter().chain(&view.window).chain(&view.finish);
+    Ok(view.changes.iter().map(text::change).chain(steps.map(|s| format!("group '{name}': {} {}", s.verb, s.object))).collect())
 }

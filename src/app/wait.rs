@@ -10,6 +10,7 @@ use crate::model::{DmUuid, Group, Name, Plex, PlexState, Role, Sectors, Volume, 
 use crate::plan::world::World;
 use crate::sys::machine::Events;
 use crate::sys::signal::Interrupts;
+use crate::table::status::Seen;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -245,9 +246,8 @@ fn watch(
 }
 
 /// What decides whether a full look is worth it: which mirrors there are, their legs' letters, and whether they are in sync.
-pub fn fingerprint(world: &World) -> Vec<(DmUuid, String, bool)> {
-    let mirrors = world.devices.values().filter_map(|d| d.mirror.as_ref().map(|m| (d, m)));
-    mirrors.map(|(d, m)| (d.uuid.clone(), m.letters(), m.done == m.total)).collect()
+pub fn fingerprint(world: &World) -> Vec<(DmUuid, Seen)> {
+    world.devices.values().filter_map(|d| d.mirror.as_ref().map(|m| (d.uuid.clone(), Seen::of(m)))).collect()
 }
 
 /// Where the copies of a group stand.

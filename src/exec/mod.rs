@@ -12,7 +12,7 @@ use crate::model::{DmUuid, Extent, Role, Sectors, VolumeId};
 use crate::plan::step::{CommitPoint, Finish, Plan, Prepare};
 use crate::plan::world::World;
 use crate::sys::machine::Machine;
-use crate::sys::{Kernel, SuspendMode, media, signal};
+use crate::sys::{Kernel, SuspendMode, failpoint, media, signal};
 use crate::table::{DevRef, Table, log};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -108,6 +108,7 @@ fn write_back(on: On<'_>, plan: &Plan) -> Result<()> {
 
 fn prepare(on: On<'_>, world: &World, step: &Prepare) -> Result<()> {
     let On { kernel, .. } = on;
+    failpoint::step();
     match step {
         Prepare::Wipe(extents) => wipe(on, world, extents),
         Prepare::WriteLog { extent, size, region, clean } => write_extent(on, world, extent, &log::image(*size, *region, *clean)),
@@ -121,6 +122,7 @@ fn prepare(on: On<'_>, world: &World, step: &Prepare) -> Result<()> {
 }
 
 fn finish(kernel: &dyn Kernel, step: &Finish) -> Result<()> {
+    failpoint::step();
     match step {
         Finish::Activate { uuid, links } => kernel.resume(uuid, *links),
         Finish::Remove(uuid) => kernel.remove(uuid),

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::meta::{Observed, Prepared};
 use crate::model::DmUuid;
 use crate::plan::step::{CommitPoint, Window};
-use crate::sys::{ArmedDevice, Errno, Kernel, Links, SuspendMode};
+use crate::sys::{ArmedDevice, Errno, Kernel, Links, MirrorHealth, SuspendMode, failpoint};
 use std::time::{Duration, Instant};
 
 /// A window that is ready to run.
@@ -15,6 +15,7 @@ pub struct Armed<'k> {
     kernel: &'k dyn Kernel,
     devices: Vec<(DmUuid, Box<dyn ArmedDevice>)>,
     suspend: Vec<(usize, SuspendMode)>,
+    alive: Vec<usize>,
     check: Vec<usize>,
     resume: Vec<usize>,
     commit: CommitPoint,
@@ -27,7 +28,9 @@ enum End {
     CannotSuspend(usize, Errno),
     CannotCheck(usize, Errno),
     NotInSync(usize),
+    NotAlive(usize),
     NotCommitted(Option<Errno>),
+    PerhapsCommitted(Option<Errno>),
 }
 
 /// What came of it.
@@ -44,8 +47,15 @@ pub struct Passed {
 impl<'k> Armed<'k> {
     /// Opens and allocates all that the window needs.
     pub fn new(kernel: &'k dyn Kernel, window: &Window) -> Result<Armed<'k>> {
-        let mut armed =
-            Armed { kernel, devices: Vec::new(), suspend: Vec::new(), check: Vec::new(), resume: Vec::new(), commit: window.commit };
+        let mut armed = Armed {
+            kernel,
+            devices: Vec::new(),
+            suspend: Vec::new(),
+            alive: Vec::new(),
+            check: Vec::new(),
+            resume: Vec::new(),
+            commit: window.commit,
+        };
         for (uuid, links) in &window.resume {
             let at = armed.device(uuid, *links)?;
             armed.resume.push(at);
@@ -53,6 +63,10 @@ impl<'k> Armed<'k> {
         for (uuid, mode) in &window.suspend {
             let at = armed.device(uuid, Links::Hidden)?;
             armed.suspend.push((at, *mode));
+        }
+        for uuid in &window.alive {
+            let at = armed.device(uuid, Links::Hidden)?;
+            armed.alive.push(at);
         }
         for uuid in &window.check {
             let at = armed.device(uuid, Links::Hidden)?;
@@ -73,9 +87,9 @@ impl<'k> Armed<'k> {
     pub fn run(mut self, mut commit: Option<&mut Prepared<'_>>) -> Result<Passed> {
         let mut errors = vec![None; self.devices.len()];
         if self.commit == CommitPoint::First
-            && let End::NotCommitted(errno) = flip(commit.as_deref_mut())
+            && let end @ (End::NotCommitted(_) | End::PerhapsCommitted(_)) = flip(commit.as_deref_mut())
         {
-            return Err(self.explain(End::NotCommitted(errno), &errors));
+            return Err(self.explain(end, &errors));
         }
         let critical = self.kernel.enter_window();
         let begun = Instant::now();
@@ -95,16 +109,24 @@ impl<'k> Armed<'k> {
 
     /// Suspends, checks and flips; how many of the suspends were done.
     fn down(&mut self, commit: Option<&mut Prepared<'_>>) -> (End, usize) {
+        for at in &self.alive {
+            match self.devices[*at].1.health() {
+                Ok(MirrorHealth::Failed) => return (End::NotAlive(*at), 0),
+                Ok(MirrorHealth::InSync | MirrorHealth::Copying) => {}
+                Err(errno) => return (End::CannotCheck(*at, errno), 0),
+            }
+        }
         for (count, (at, mode)) in self.suspend.iter().enumerate() {
+            failpoint::step();
             if let Err(errno) = self.devices[*at].1.suspend(*mode) {
                 return (End::CannotSuspend(*at, errno), count);
             }
         }
         let all = self.suspend.len();
         for at in &self.check {
-            match self.devices[*at].1.in_sync() {
-                Ok(true) => {}
-                Ok(false) => return (End::NotInSync(*at), all),
+            match self.devices[*at].1.health() {
+                Ok(MirrorHealth::InSync) => {}
+                Ok(MirrorHealth::Copying | MirrorHealth::Failed) => return (End::NotInSync(*at), all),
                 Err(errno) => return (End::CannotCheck(*at, errno), all),
             }
         }
@@ -117,6 +139,7 @@ impl<'k> Armed<'k> {
     /// Resumes with the new tables. One more try for each: what stays asleep keeps somebody's I/O waiting.
     fn up(&mut self, errors: &mut [Option<Errno>]) {
         for at in &self.resume {
+            failpoint::step();
             let device = &mut self.devices[*at].1;
             if device.resume().is_err()
                 && let Err(errno) = device.resume()
@@ -153,8 +176,16 @@ impl<'k> Armed<'k> {
                 Error::not_ready(format!("mirror {} was not in sync on every leg at the instant of the split", self.uuid(at)))
                     .hint("'breakoff print' shows the legs; wait with 'breakoff snapwait'")
             }
+            End::NotAlive(at) => {
+                Error::device(format!("a leg or the log of mirror {} has just failed; nothing was changed", self.uuid(at)))
+                    .hint("'breakoff recover' deals with it; then try again")
+            }
             End::NotCommitted(errno) => Error::device(format!(
                 "the configuration could not be written to any disk of the group{}",
+                errno.map_or_else(String::new, |e| format!(": {}", words(e)))
+            )),
+            End::PerhapsCommitted(errno) => Error::device(format!(
+                "whether the new configuration is on a disk of the group is not known{}",
                 errno.map_or_else(String::new, |e| format!(": {}", words(e)))
             )),
             End::Through => Error::failed("nothing went wrong"),
@@ -174,10 +205,14 @@ impl<'k> Armed<'k> {
 fn flip(commit: Option<&mut Prepared<'_>>) -> End {
     let Some(commit) = commit else { return End::Through };
     let result = commit.flip();
-    if result.committed() || commit.observe() == Observed::Committed {
+    if result.committed() {
         return End::Through;
     }
-    End::NotCommitted(result.errno)
+    match commit.observe() {
+        Observed::Committed => End::Through,
+        Observed::NotCommitted => End::NotCommitted(result.errno),
+        Observed::Unknown => End::PerhapsCommitted(result.errno),
+    }
 }
 
 fn words(errno: Errno) -> String {

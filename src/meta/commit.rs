@@ -9,7 +9,7 @@ use super::record;
 use super::store::{Copy, Label};
 use crate::error::{Error, Result};
 use crate::model::{DiskId, Generation, Group, GroupId};
-use crate::sys::{Errno, Media};
+use crate::sys::{Errno, Media, failpoint};
 use std::cell::OnceCell;
 use std::sync::Arc;
 
@@ -31,6 +31,8 @@ pub struct Prepared<'m> {
     generation: Generation,
     staged: Vec<Staged<'m>>,
     warnings: Vec<String>,
+    /// Whether the disks were asked after a flip that failed, and what they said.
+    observed: Option<Observed>,
     /// For reading a superblock back.
     read: Vec<u8>,
 }
@@ -87,6 +89,8 @@ pub enum Observed {
 pub struct CommitOutcome {
     /// Whether the new configuration is valid.
     pub committed: bool,
+    /// Whether that is not known: a disk may have it and cannot be asked.
+    pub unknown: bool,
     /// Disks that have it.
     pub written: Vec<DiskId>,
     /// What went wrong on which disk.
@@ -114,6 +118,7 @@ pub fn prepare<'m>(members: &'m mut [Member], group: &Group, generation: Generat
         generation,
         staged: Vec::with_capacity(members.len()),
         warnings: Vec::new(),
+        observed: None,
         read: vec![0; BLOCK as usize],
     };
     let content = Content::new(payload, group, generation);
@@ -184,6 +189,7 @@ impl<'m> Prepared<'m> {
         let (position, slot) = member.label.target();
         let offset = member.label.geometry().slot(slot).start;
         member.label.copies.retain(|copy| copy.slot != slot);
+        failpoint::step();
         if let Err(err) = member.media.write_at(offset, &content.padded).and_then(|()| member.media.flush()) {
             self.warnings.push(format!("{}: the configuration cannot be written: {err}", member.name));
             return;
@@ -236,17 +242,20 @@ impl<'m> Prepared<'m> {
         for staged in &mut self.staged {
             known &= staged.observe(&mut self.read);
         }
-        match (self.result().committed(), known) {
+        let observed = match (self.result().committed(), known) {
             (true, _) => Observed::Committed,
             (false, true) => Observed::NotCommitted,
             (false, false) => Observed::Unknown,
-        }
+        };
+        self.observed = Some(observed);
+        observed
     }
 
     /// Says which disks failed, and remembers in the members what they hold now.
     pub fn outcome(mut self) -> CommitOutcome {
         let committed = self.result().committed();
-        let mut outcome = CommitOutcome { committed, written: Vec::new(), warnings: std::mem::take(&mut self.warnings) };
+        let unknown = !committed && self.observed == Some(Observed::Unknown);
+        let mut outcome = CommitOutcome { committed, unknown, written: Vec::new(), warnings: std::mem::take(&mut self.warnings) };
         for staged in self.staged {
             match staged.state.failure() {
                 None if staged.state == Flip::Done => {
@@ -280,6 +289,7 @@ impl Flip {
 
 impl Staged<'_> {
     fn flip(&mut self) {
+        failpoint::step();
         if let Err(err) = self.member.media.write_at(self.superblock.position.offset(), &self.block) {
             self.state = Flip::NotWritten(errno(&err));
             return;

@@ -126,6 +126,11 @@ impl Volume {
         self.synced == self.size
     }
 
+    /// The log that its mirror uses.
+    pub fn live_log(&self) -> Option<&Log> {
+        self.log.as_ref().filter(|log| log.live)
+    }
+
     /// All the space that it occupies.
     pub fn extents(&self) -> impl Iterator<Item = &Extent> {
         self.plexes.iter().flat_map(|p| &p.subdisks).chain(self.log.as_ref().map(|l| &l.extent))

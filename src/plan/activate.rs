@@ -58,7 +58,9 @@ fn start_one(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
         (true, true) => next.synced,
         (true, false) => Sectors::ZERO,
     };
-    next.log = draft.optional_log(&next);
+    if lost_log {
+        next.log = draft.optional_log(&next);
+    }
     next.running = Some(world.boot);
     report_start(draft, volume, &next, clean, &path);
     *draft.touch(volume.id)? = next;
@@ -109,7 +111,7 @@ fn report_start(draft: &mut Draft<'_>, before: &Volume, after: &Volume, clean: b
     }
     draft.say(Change::new(path, "started").text("after", if clean { "clean stop" } else { "crash" }));
     if after.complete().len() > 1 && !after.is_synced() {
-        let how = if after.log.as_ref().is_some_and(|l| l.live) { "the regions that were being written" } else { "everything" };
+        let how = if after.live_log().is_some() { "the regions that were being written" } else { "everything" };
         draft.note(format!("'{path}' was not stopped cleanly: the kernel makes its plexes equal again ({how}); it can be used meanwhile"));
     }
 }

@@ -226,10 +226,21 @@ impl<'w> Draft<'w> {
 
     /// Space for a dirty region log: best beside the first plex, so that it is lost only when that is.
     pub fn allocate_log(&mut self, volume: &Volume, placement: &Placement) -> Result<Log> {
+        let first: Vec<DiskId> = volume.plexes.iter().take(1).flat_map(|p| &p.subdisks).map(|s| s.disk).collect();
+        self.allocate_log_near(volume, placement, &first)
+    }
+
+    /// The same for a log that was lost: where it was, it was no good, and that was most likely beside the first plex.
+    pub fn allocate_log_elsewhere(&mut self, volume: &Volume) -> Result<Log> {
+        let first: BTreeSet<DiskId> = volume.plexes.iter().take(1).flat_map(|p| &p.subdisks).map(|s| s.disk).collect();
+        let others: Vec<DiskId> = self.world.group.disks.iter().map(|d| d.id).filter(|id| !first.contains(id)).collect();
+        self.allocate_log_near(volume, &Placement::default(), &others)
+    }
+
+    fn allocate_log_near(&mut self, volume: &Volume, placement: &Placement, near: &[DiskId]) -> Result<Log> {
         let region = log::region(volume.size);
         let length = log::space(volume.size, region);
-        let first: Vec<DiskId> = volume.plexes.iter().take(1).flat_map(|p| &p.subdisks).map(|s| s.disk).collect();
-        let mut wish = Wish { length, on: first, ..Wish::default() };
+        let mut wish = Wish { length, on: near.to_vec(), ..Wish::default() };
         let space = self.free.take(&wish).filter(|e| e.len() == 1).or_else(|| {
             wish.on.clear();
             self.free.take(&wish).filter(|e| e.len() == 1)
@@ -244,7 +255,7 @@ impl<'w> Draft<'w> {
 
     /// A log for a mirror that should have one and has none; without space it goes on without, which is said.
     pub fn optional_log(&mut self, volume: &Volume) -> Option<Log> {
-        if volume.log.is_some() || !volume.log_wanted || volume.complete().len() < 2 {
+        if volume.log.is_some() || !volume.log_wanted || volume.in_state(PlexState::Active).count() < 2 {
             return volume.log.clone();
         }
         let log = self.allocate_log(volume, &Placement::default());

@@ -3,24 +3,25 @@
 use super::activate::apply;
 use super::change::Change;
 use super::draft::Draft;
-use super::request::Finding;
+use super::request::{Finding, Lost};
 use super::step::{CommitPoint, Plan, Prepare};
 use super::transition;
-use super::world::World;
+use super::world::{DmDevice, World};
 use crate::error::{Error, Result};
-use crate::model::{DmUuid, PlexEvent, PlexState, Role, Volume, VolumeId};
+use crate::model::{DevNo, DmUuid, PlexEvent, PlexState, Role, Volume, VolumeId};
 use crate::sys::SuspendMode;
 use crate::table::stack::{LegOf, mirror_roles};
 use crate::table::status::MirrorStatus;
-use crate::table::without_legs;
+use crate::table::{Without, without};
 
 /// Everything that is to be recorded or repaired, failures first: only they keep somebody waiting.
 pub fn findings(world: &World) -> Vec<Finding> {
     let live = || world.group.volumes.iter().filter(|v| v.running == Some(world.boot));
-    let failed = live().filter_map(|v| failed_plexes(world, v).map(|plexes| Finding::Failed(v.id, plexes)));
+    let failed = live().filter_map(|v| lost(world, v).map(|lost| Finding::Failed(v.id, lost)));
     let resynced = live().filter(|v| !v.is_synced() && base_in_sync(world, v)).map(|v| Finding::Resynced(v.id));
     let attached = live().filter(|v| attached(world, v)).map(|v| Finding::Attached(v.id));
-    failed.chain(resynced).chain(attached).collect()
+    let unlogged = live().filter(|v| log_missing(world, v)).map(|v| Finding::LogMissing(v.id));
+    failed.chain(resynced).chain(attached).chain(unlogged).collect()
 }
 
 /// The plan that a finding asks for.
@@ -28,8 +29,43 @@ pub fn plan(world: &World, finding: &Finding) -> Result<Plan> {
     match finding {
         Finding::Attached(id) => record_attached(world, *id),
         Finding::Resynced(id) => record_resynced(world, *id),
-        Finding::Failed(id, plexes) => give_up(world, *id, plexes),
+        Finding::Failed(id, lost) => give_up(world, *id, lost),
+        Finding::LogMissing(id) => add_log(world, *id),
     }
+}
+
+/// A mirror that holds writes for a leg or a log whose failure is recorded already: somebody died between recording it and acting
+/// on it. Nothing above such a mirror can be suspended, so it is reloaded alone, from its own live table; what it has to be in
+/// the end is for [`converge`], when nothing is held any more.
+pub fn unhold(world: &World) -> Option<Plan> {
+    let mut plan = Plan::nothing(world.group.clone());
+    plan.window.commit = CommitPoint::First;
+    for device in world.devices.values() {
+        let holds = |status: &&MirrorStatus| status.log_failed || !status.failed_legs().is_empty();
+        let Some(status) = device.mirror.as_ref().filter(holds) else { continue };
+        let Some(volume) = device.uuid.volume().and_then(|id| world.group.volume(id)) else { continue };
+        let role = device.uuid.role().unwrap_or(Role::Volume);
+        let is = |dev: DevNo, wanted: &dyn Fn(u16) -> bool| {
+            let leg = world.devices.values().find(|d| d.dev == dev).and_then(|d| d.uuid.role());
+            matches!(leg, Some(Role::Plex(number)) if wanted(number))
+        };
+        let attaching = |number| volume.attaching().iter().any(|p| p.number == number);
+        let out = |number| !attaching(number) && !volume.complete().iter().any(|p| p.number == number);
+        let gone: Vec<usize> = (0..status.legs.len()).filter(|at| is(status.legs[*at].0, &out)).collect();
+        let log = volume.live_log().is_none() && device.table.iter().any(|line| line.params.starts_with("disk "));
+        if gone.is_empty() && !log {
+            continue;
+        }
+        let equal = volume.is_synced() && !status.legs.iter().any(|(dev, _)| is(*dev, &attaching));
+        let Some(lines) = without(&device.table, Without { legs: &gone, log }, equal) else { continue };
+        plan.prepare.push(Prepare::LoadRaw { uuid: device.uuid.clone(), lines });
+        plan.window.suspend.push((device.uuid.clone(), SuspendMode::NoFlush));
+        plan.window.resume.push((device.uuid.clone(), transition::links(volume, &role)));
+    }
+    // From the bottom up, as for a failure that is seen now.
+    plan.window.suspend.sort_by_key(|(uuid, _)| std::cmp::Reverse(transition::rank(uuid)));
+    plan.window.resume.sort_by_key(|(uuid, _)| std::cmp::Reverse(transition::rank(uuid)));
+    plan.has_steps().then_some(plan)
 }
 
 /// Brings the kernel to what is recorded, for every volume: after an interrupted command, a failed step, or a failed leg.
@@ -59,11 +95,14 @@ fn status<'w>(world: &'w World, volume: &Volume, role: &Role, legs: &[LegOf]) ->
 
 /// The plexes whose leg shows any letter but `A`. A mirror whose first leg fails while others are being filled from it cannot
 /// fill them, and writes to regions that are not in sync went to the first leg alone: then it is the others that are given up.
-/// The last complete data plex is never given up.
-fn failed_plexes(world: &World, volume: &Volume) -> Option<Vec<u16>> {
+/// When no data plex would be left a complete snapshot leg takes its place: it holds all that was acknowledged. Without one the
+/// last complete data plex stays, whatever it is worth.
+fn lost(world: &World, volume: &Volume) -> Option<Lost> {
     let mut failed = Vec::new();
+    let mut log = false;
     for (role, legs, attaching) in mirror_roles(volume).ok()? {
         let Some(status) = status(world, volume, &role, &legs) else { continue };
+        log |= status.log_failed;
         for (at, _) in status.failed_legs() {
             match &legs[at] {
                 LegOf::Plex(_) | LegOf::Below(_) if at == 0 && (attaching || !volume.is_synced()) => {
@@ -76,12 +115,45 @@ fn failed_plexes(world: &World, volume: &Volume) -> Option<Vec<u16>> {
     }
     failed.sort_unstable();
     failed.dedup();
-    let survives = |v: &&crate::model::Plex| v.state == PlexState::Active && !failed.contains(&v.number);
-    if !volume.plexes.iter().any(|p| survives(&p)) {
+    let survives = |state: PlexState| volume.in_state(state).any(|p| !failed.contains(&p.number));
+    if !(survives(PlexState::Active) || (volume.is_synced() && survives(PlexState::SnapDone))) {
         let keep = volume.complete().first().map(|p| p.number);
         failed.retain(|number| Some(*number) != keep);
     }
-    (!failed.is_empty()).then_some(failed)
+    // The log goes with its disk: read anew from a dead one it would say that nothing is in sync, and the plexes that are left
+    // would part without anybody knowing.
+    log |= volume.log.as_ref().is_some_and(|l| {
+        let on_it = |number: &u16| volume.plex(*number).is_some_and(|p| p.subdisks.iter().any(|s| s.disk == l.extent.disk));
+        failed.iter().any(on_it)
+    });
+    (log || !failed.is_empty()).then_some(Lost { plexes: failed, log })
+}
+
+/// Whether a mirror that should have a log has none, or does not use it. A log that has just been lost is allocated elsewhere once
+/// writes flow again.
+fn log_missing(world: &World, volume: &Volume) -> bool {
+    if volume.live_log().is_some() || !volume.attaching().is_empty() || !volume.is_synced() {
+        return false;
+    }
+    match &volume.log {
+        Some(_) => volume.complete().len() > 1,
+        None => {
+            let mirrored = volume.in_state(PlexState::Active).count() > 1 && volume.log_wanted;
+            mirrored && Draft::new(world).allocate_log_elsewhere(volume).is_ok()
+        }
+    }
+}
+
+fn add_log(world: &World, id: VolumeId) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    let volume = observed(world, id)?;
+    // One that is there and out of use comes into use again; it is written anew either way.
+    draft.touch(id)?;
+    if volume.log.is_none() {
+        draft.touch(id)?.log = Some(draft.allocate_log_elsewhere(volume)?);
+        draft.say(Change::new(draft.path(&volume.name), "log-added"));
+    }
+    draft.finish()
 }
 
 fn plex_numbers(legs: &[LegOf]) -> Vec<u16> {
@@ -143,16 +215,18 @@ fn record_resynced(world: &World, id: VolumeId) -> Result<Plan> {
 
 /// Records the failure first, then lets the I/O flow: the mirrors that hold it go on without the failed legs (`noflush`, no
 /// freeze: K2). What remains to be tidied up is left to [`converge`], when nothing is held any more.
-fn give_up(world: &World, id: VolumeId, plexes: &[u16]) -> Result<Plan> {
+fn give_up(world: &World, id: VolumeId, lost: &Lost) -> Result<Plan> {
+    let Lost { plexes, log } = lost;
     let volume = observed(world, id)?;
     let path = world.group.path(&volume.name);
     let mut plan = Plan::nothing(world.group.clone());
     plan.window.commit = CommitPoint::First;
     for (role, legs, _) in mirror_roles(volume)?.into_iter().rev() {
-        let lost: Vec<usize> = (0..legs.len()).filter(|at| matches!(&legs[*at], LegOf::Plex(n) if plexes.contains(n))).collect();
+        let gone: Vec<usize> = (0..legs.len()).filter(|at| matches!(&legs[*at], LegOf::Plex(n) if plexes.contains(n))).collect();
         let uuid = DmUuid::new(world.group.id, id, &role);
-        let Some(live) = world.devices.get(&uuid).filter(|_| !lost.is_empty()) else { continue };
-        let Some(lines) = without_legs(&live.table, &lost, volume.is_synced()) else { continue };
+        let logged = |live: &DmDevice| *log && live.table.iter().any(|line| line.params.starts_with("disk "));
+        let Some(live) = world.devices.get(&uuid).filter(|live| !gone.is_empty() || logged(live)) else { continue };
+        let Some(lines) = without(&live.table, Without { legs: &gone, log: true }, volume.is_synced()) else { continue };
         plan.prepare.push(Prepare::LoadRaw { uuid: uuid.clone(), lines });
         plan.window.suspend.push((uuid.clone(), SuspendMode::NoFlush));
         plan.window.resume.push((uuid, transition::links(volume, &role)));
@@ -160,6 +234,15 @@ fn give_up(world: &World, id: VolumeId, plexes: &[u16]) -> Result<Plan> {
     // What is held in a lower mirror keeps the one above from being suspended: from the bottom up here.
     plan.window.suspend.reverse();
     plan.window.resume.reverse();
+    // On the disk the log says that the region of the write that failed is not equal; the survivors are, or will be as soon as what
+    // is held is written to them. So the log is out of use until it can be written anew.
+    if let Some(changed) = plan.group.volume_mut(id) {
+        changed.log.iter_mut().for_each(|log| log.live = false);
+        if *log {
+            changed.log = None;
+            plan.changes.push(Change::new(&path, "log-failed"));
+        }
+    }
     let failing = volume.plexes.iter().filter(|p| plexes.contains(&p.number));
     for plex in failing {
         if let Some(changed) = plan.group.volume_mut(id) {
@@ -168,6 +251,14 @@ fn give_up(world: &World, id: VolumeId, plexes: &[u16]) -> Result<Plan> {
         let state = plan.group.volume(id).and_then(|v| v.plex(plex.number)).map(|p| p.state);
         let what = Change::new(&path, "plex-failed").text("plex", &plex.name).text("was", plex.state);
         plan.changes.push(what.text("state", state.map_or("removed", PlexState::word)));
+    }
+    let left = plan.group.volume(id).filter(|v| v.in_state(PlexState::Active).next().is_none());
+    let heir = left.and_then(|v| v.in_state(PlexState::SnapDone).next()).cloned();
+    if let Some((leg, changed)) = heir.zip(plan.group.volume_mut(id)) {
+        apply(changed, &leg, PlexEvent::ToActive);
+        let what = Change::new(&path, "plex-state").text("plex", &leg.name).text("was", leg.state);
+        plan.changes.push(what.text("state", PlexState::Active));
+        plan.notes.push(format!("'{path}' has lost its last data plex; its complete snapshot leg '{}' takes its place", leg.name));
     }
     Ok(plan)
 }

@@ -5,6 +5,7 @@
 pub mod activate;
 pub mod attach;
 pub mod change;
+pub mod disks;
 pub mod draft;
 pub mod finding;
 pub mod plexes;

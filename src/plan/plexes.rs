@@ -31,6 +31,8 @@ pub fn convert(world: &World, name: &Name, to: Convert) -> Result<Plan> {
         }
     }
     apply(draft.touch(volume.id)?, plex, event);
+    let converted = draft.touch(volume.id)?.clone();
+    draft.touch(volume.id)?.log = draft.optional_log(&converted);
     draft.say(Change::new(path, "plex-state").text("plex", name).text("was", plex.state).text("state", target));
     draft.finish()
 }

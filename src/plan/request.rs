@@ -155,6 +155,15 @@ pub enum Convert {
     Active,
 }
 
+/// What of a volume has failed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// These plexes, by number.
+    pub plexes: Vec<u16>,
+    /// Its dirty region log.
+    pub log: bool,
+}
+
 /// What was seen in the kernel and has to be recorded or acted on; made by `recover`, never by a command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
@@ -163,5 +172,7 @@ pub enum Finding {
     /// The mirror of complete plexes is in sync again.
     Resynced(VolumeId),
     /// These plexes (by number) failed.
-    Failed(VolumeId, Vec<u16>),
+    Failed(VolumeId, Lost),
+    /// A mirror has no dirty region log and should have one, for which there is space by now.
+    LogMissing(VolumeId),
 }

@@ -94,6 +94,9 @@ pub enum CommitPoint {
 pub struct Window {
     /// Suspended in this order (from the top down).
     pub suspend: Vec<(DmUuid, SuspendMode)>,
+    /// Mirrors that nothing may have failed in when the window begins: what a mirror holds because of a failed leg keeps a
+    /// suspend above it waiting, and comes back as errors from a freeze.
+    pub alive: Vec<DmUuid>,
     /// Mirrors that must be in sync with every leg alive, or the whole plan is off.
     pub check: Vec<DmUuid>,
     /// When the flip happens.

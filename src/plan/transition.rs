@@ -30,8 +30,12 @@ pub fn steps(world: &World, plan: &mut Plan, volumes: &[VolumeId], terms: &Terms
         let before = suspend.len();
         diff.window(&mut suspend, plan);
         diff.finish(plan);
-        if suspend.len() > before && plan.group != world.group {
-            checks(world, plan, *id, terms)?;
+        if suspend.len() > before {
+            let mirrors = world.devices.values().filter(|d| d.uuid.volume() == Some(*id) && d.mirror.is_some());
+            plan.window.alive.extend(mirrors.map(|d| d.uuid.clone()));
+            if plan.group != world.group {
+                checks(world, plan, *id, terms)?;
+            }
         }
     }
     // All volumes are down before the first comes up again.
@@ -234,7 +238,7 @@ fn missing(group: &Group, volume: &Volume, disks: &[crate::model::DiskId]) -> Er
 }
 
 /// From the top down: the volume, the layers from the highest, then what is under them.
-fn rank(uuid: &DmUuid) -> (u8, u8) {
+pub(super) fn rank(uuid: &DmUuid) -> (u8, u8) {
     match uuid.role() {
         Some(Role::Volume) => (0, 0),
         Some(Role::Layer(level)) => (1, u8::MAX - level),

@@ -13,6 +13,7 @@ use super::{ArmedDevice, Errno, Kernel, Links, SuspendMode, nodes, openers, tool
 use crate::error::{Error, Kind, Result};
 use crate::model::{DevNo, DmName, DmUuid};
 use crate::plan::world::{DmDevice, TargetLine};
+use crate::table::Without;
 use crate::table::status::MirrorStatus;
 use devicemapper::{DM, DevId, DmError, DmOptions, errors};
 use std::collections::BTreeSet;
@@ -314,7 +315,7 @@ impl Dm {
 /// inactive slot a measurement of its own. If we die before it is cleared and somebody resumes the device, the table is the
 /// same, and a mirror trusts nothing: `nosync` is left out.
 fn shield(live: Vec<TargetLine>) -> Vec<TargetLine> {
-    if is_mirror(&live) { crate::table::without_legs(&live, &[], false).unwrap_or(live) } else { live }
+    if is_mirror(&live) { crate::table::without(&live, Without { legs: &[], log: false }, false).unwrap_or(live) } else { live }
 }
 
 /// Whether a live table is a mirror and nothing else, so that its status may be asked at any time (K7, K18).

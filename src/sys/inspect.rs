@@ -48,6 +48,11 @@ pub struct Inspection {
 }
 
 impl Inspection {
+    /// A device that nobody uses and that holds nothing.
+    pub fn unused(path: PathBuf, dev: DevNo, size: Sectors, logical_block: u32) -> Inspection {
+        Inspection { path, dev, size, logical_block, found: Vec::new() }
+    }
+
     /// Everything that speaks against using it, when at least so much space is needed.
     pub fn objections(&self, least: Sectors) -> Vec<Objection> {
         let mut objections = self.found.clone();

@@ -6,8 +6,8 @@
 
 use super::cookie::{Cookies, EventFlags};
 use super::critical::Held;
-use super::wire::{self, InSync};
-use super::{ArmedDevice, Errno, SuspendMode};
+use super::wire;
+use super::{ArmedDevice, Errno, MirrorHealth, SuspendMode};
 use crate::error::{Error, Result};
 use crate::model::DevNo;
 use devicemapper_sys as dmi;
@@ -395,17 +395,12 @@ impl ArmedDevice for ArmedDm {
         self.small.call(&self.control, Verb::Suspend, &self.header.with_flags(suspend_flags(mode)))
     }
 
-    fn in_sync(&mut self) -> std::result::Result<bool, Errno> {
+    fn health(&mut self) -> std::result::Result<MirrorHealth, Errno> {
         self.status.call(&self.control, Verb::Status, &self.header.with_flags(dmi::DM_NOFLUSH_FLAG))?;
         if self.status.flags() & dmi::DM_BUFFER_FULL_FLAG != 0 {
             return Err(Errno(libc::EMSGSIZE));
         }
-        match wire::sync_state(self.status.data(), self.status.header().target_count) {
-            InSync::Yes => Ok(true),
-            InSync::No => Ok(false),
-            InSync::NotAMirror => Err(Errno(libc::EINVAL)),
-            InSync::Malformed => Err(Errno(libc::EBADMSG)),
-        }
+        wire::health(self.status.data(), self.status.header().target_count)
     }
 
     fn clear(&mut self) -> std::result::Result<(), Errno> {

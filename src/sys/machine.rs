@@ -9,7 +9,7 @@ use super::media::{Access, BlockMedia};
 use super::probe::{self, Candidate};
 use super::{Kernel, Media, detached, drain, host, openers};
 use crate::error::{Error, Result};
-use crate::model::{BootId, DevNo, HostId, Timestamp};
+use crate::model::{BootId, DevNo, HostId, Name, Timestamp};
 use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,6 +44,8 @@ pub trait Machine {
     fn lock(&self, key: &str, timeout: Option<Duration>, on_wait: &dyn Fn(&Holder)) -> Result<Box<dyn Any>>;
     /// Starts this program in the background.
     fn start_detached(&self, words: &[&str], environment: &[(&str, &str)]) -> Result<()>;
+    /// Starts the guard of a window (see `app::guard`); it is told that all is well when what is returned is dropped.
+    fn guard(&self, group: &Name) -> Result<Box<dyn Any>>;
     /// This boot.
     fn boot_id(&self) -> Result<BootId>;
     /// This machine's identity.
@@ -97,6 +99,11 @@ impl Machine for Here {
 
     fn start_detached(&self, words: &[&str], environment: &[(&str, &str)]) -> Result<()> {
         detached::spawn_detached(words, environment).map_err(|err| Error::io("cannot start a program", &err))
+    }
+
+    fn guard(&self, group: &Name) -> Result<Box<dyn Any>> {
+        let guard = detached::Guard::start(&["guard", group.as_str()]);
+        Ok(Box::new(guard.map_err(|err| Error::io("cannot start the guard", &err))?))
     }
 
     fn boot_id(&self) -> Result<BootId> {

@@ -10,7 +10,7 @@
 //! events    waiting for dm events        host      which machine, which boot, what time
 //! drain     writing back beforehand
 //! wire      what the kernel answers      machine   all of it as one object
-//! signal, detached, tools   processes
+//! signal, detached, tools   processes         failpoint where tests kill us
 //! ```
 
 pub mod cookie;
@@ -19,6 +19,7 @@ pub mod detached;
 pub mod dm;
 pub mod drain;
 pub mod events;
+pub mod failpoint;
 pub mod host;
 pub mod inspect;
 pub mod ioctl;
@@ -106,12 +107,23 @@ pub trait Kernel {
     }
 }
 
+/// How a mirror is, all its segments together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MirrorHealth {
+    /// Every region is in sync, every leg and the log `A`.
+    InSync,
+    /// Every leg and the log are `A`; regions are still to be copied.
+    Copying,
+    /// A leg or the log has failed.
+    Failed,
+}
+
 /// A device within a window. **Nothing here allocates, logs, opens, spawns or waits for another process.**
 pub trait ArmedDevice {
     /// Suspends it; waits for I/O in flight. `Ok` when it is suspended already.
     fn suspend(&mut self, mode: SuspendMode) -> std::result::Result<(), Errno>;
-    /// Whether every mirror segment of its live table is in sync with every leg `A` (K15); only for mirrors.
-    fn in_sync(&mut self) -> std::result::Result<bool, Errno>;
+    /// How the mirror is that its live table is (K15).
+    fn health(&mut self) -> std::result::Result<MirrorHealth, Errno>;
     /// Forgets its inactive table, so that a resume keeps the live one.
     fn clear(&mut self) -> std::result::Result<(), Errno>;
     /// Resumes it.

@@ -2,6 +2,7 @@
 //!
 //! A name, a target type or a status comes from the kernel, but through it from whoever made the device; nothing here trusts it.
 
+use super::{Errno, MirrorHealth};
 use crate::model::Sectors;
 use crate::plan::world::TargetLine;
 
@@ -81,40 +82,29 @@ pub(super) fn target_lines(data: &[u8], count: u32) -> Option<Vec<TargetLine>> {
         .collect()
 }
 
-/// What a status reply says about the question "is every leg of this mirror equal and alive?".
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum InSync {
-    /// Every region of every segment is in sync, every leg and log `A` (K15).
-    Yes,
-    /// It is a mirror, and not in sync or not alive.
-    No,
-    /// Something else than mirrors is there, or nothing at all.
-    NotAMirror,
-    /// The reply cannot be read.
-    Malformed,
-}
-
-/// Reads a status reply without allocating: it is asked while I/O is held.
-pub(super) fn sync_state(data: &[u8], count: u32) -> InSync {
-    let mut answer = InSync::NotAMirror;
+/// Reads how a mirror is from a status reply, without allocating: it is asked while I/O is held. Fails with `EINVAL` when something
+/// else than mirrors is there, or nothing at all, and with `EBADMSG` when the reply cannot be read.
+pub(super) fn health(data: &[u8], count: u32) -> Result<MirrorHealth, Errno> {
+    let mut all = None;
     for spec in specs(data, count) {
-        let Some(spec) = spec else { return InSync::Malformed };
+        let spec = spec.ok_or(Errno(libc::EBADMSG))?;
         if spec.target != b"mirror" {
-            return InSync::NotAMirror;
+            return Err(Errno(libc::EINVAL));
         }
-        match (mirror_in_sync(spec.params), answer) {
-            (None, _) => return InSync::Malformed,
-            (Some(true), InSync::NotAMirror | InSync::Yes) => answer = InSync::Yes,
-            (Some(_), _) => answer = InSync::No,
-        }
+        let one = mirror_health(spec.params).ok_or(Errno(libc::EBADMSG))?;
+        all = match (one, all) {
+            (MirrorHealth::Failed, _) | (_, Some(MirrorHealth::Failed)) => Some(MirrorHealth::Failed),
+            (MirrorHealth::Copying, _) | (_, Some(MirrorHealth::Copying)) => Some(MirrorHealth::Copying),
+            (MirrorHealth::InSync, _) => Some(MirrorHealth::InSync),
+        };
     }
-    answer
+    all.ok_or(Errno(libc::EINVAL))
 }
 
 /// One status line of a mirror: `<legs> <dev>… <done>/<total> 1 <letters> <n> <log type> [<log dev> <letter>]`.
 ///
 /// `None` unless it is exactly of that form.
-fn mirror_in_sync(params: &[u8]) -> Option<bool> {
+fn mirror_health(params: &[u8]) -> Option<MirrorHealth> {
     let mut words = params.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
     let legs = usize::try_from(number(words.next()?)?).ok().filter(|legs| (2..=crate::table::status::MAX_LEGS).contains(legs))?;
     for _ in 0..legs {
@@ -136,7 +126,11 @@ fn mirror_in_sync(params: &[u8]) -> Option<bool> {
     if words.next().is_some() {
         return None;
     }
-    Some(done == total && log && letters.iter().all(|letter| *letter == b'A'))
+    Some(match log && letters.iter().all(|letter| *letter == b'A') {
+        true if done == total => MirrorHealth::InSync,
+        true => MirrorHealth::Copying,
+        false => MirrorHealth::Failed,
+    })
 }
 
 /// Two numbers with this byte between them.
@@ -241,9 +235,12 @@ mod tests {
         data
     }
 
-    fn sync(params: &[&str]) -> InSync {
+    const MALFORMED: Result<MirrorHealth, Errno> = Err(Errno(libc::EBADMSG));
+    const NO_MIRROR: Result<MirrorHealth, Errno> = Err(Errno(libc::EINVAL));
+
+    fn sync(params: &[&str]) -> Result<MirrorHealth, Errno> {
         let lines: Vec<_> = params.iter().map(|params| ("mirror", *params)).collect();
-        sync_state(&reply(&lines), u32::try_from(lines.len()).unwrap())
+        health(&reply(&lines), u32::try_from(lines.len()).unwrap())
     }
 
     #[test]
@@ -254,12 +251,17 @@ mod tests {
             "3 253:3 253:4 8:16 1/1 1 AAA 1 core",
             "9 1:1 1:2 1:3 1:4 1:5 1:6 1:7 1:8 1:9 5/5 1 AAAAAAAAA 1 core ",
         ] {
-            assert_eq!(sync(&[good]), InSync::Yes, "{good}");
-            assert_eq!(sync(&[good, good, good]), InSync::Yes, "{good}");
+            assert_eq!(sync(&[good]), Ok(MirrorHealth::InSync), "{good}");
+            assert_eq!(sync(&[good, good, good]), Ok(MirrorHealth::InSync), "{good}");
+        }
+        let good = "2 253:3 253:4 64/64 1 AA 1 core";
+        for copying in ["2 253:3 253:4 63/64 1 AA 1 core", "2 253:3 253:4 0/64 1 AA 1 core"] {
+            assert_eq!(sync(&[copying]), Ok(MirrorHealth::Copying), "{copying}");
+            assert_eq!(sync(&[good, copying]), Ok(MirrorHealth::Copying), "{copying}");
+            assert_eq!(sync(&["2 253:3 253:4 64/64 1 AD 1 core", copying]), Ok(MirrorHealth::Failed), "{copying}");
         }
         for bad in [
-            "2 253:3 253:4 63/64 1 AA 1 core",
-            "2 253:3 253:4 0/64 1 AA 1 core",
+            "2 253:3 253:4 1/64 1 AD 1 core",
             "2 253:3 253:4 64/64 1 AD 1 core",
             "2 253:3 253:4 64/64 1 RA 1 core",
             "2 253:3 253:4 64/64 1 AS 1 core",
@@ -268,10 +270,9 @@ mod tests {
             "2 253:3 253:4 128/128 1 AA 3 disk 253:5 D",
             "2 253:3 253:4 128/128 1 AA 3 disk 253:5 F",
         ] {
-            assert_eq!(sync(&[bad]), InSync::No, "{bad}");
-            let good = "2 253:3 253:4 64/64 1 AA 1 core";
-            assert_eq!(sync(&[good, bad]), InSync::No, "{bad}");
-            assert_eq!(sync(&[bad, good]), InSync::No, "{bad}");
+            assert_eq!(sync(&[bad]), Ok(MirrorHealth::Failed), "{bad}");
+            assert_eq!(sync(&[good, bad]), Ok(MirrorHealth::Failed), "{bad}");
+            assert_eq!(sync(&[bad, good]), Ok(MirrorHealth::Failed), "{bad}");
         }
     }
 
@@ -310,34 +311,34 @@ mod tests {
             "2 253:3 253:4 64/64 1 AA 3 userspace 253:5 A",
             "2\t253:3 253:4 64/64 1 AA 1 core",
         ] {
-            assert_eq!(sync(&[bad]), InSync::Malformed, "{bad:?}");
+            assert_eq!(sync(&[bad]), MALFORMED, "{bad:?}");
             let good = "2 253:3 253:4 64/64 1 AA 1 core";
-            assert_eq!(sync(&[good, bad]), InSync::Malformed, "{bad:?}");
+            assert_eq!(sync(&[good, bad]), MALFORMED, "{bad:?}");
         }
     }
 
     #[test]
     fn something_else_is_no_mirror() {
-        assert_eq!(sync_state(&[], 0), InSync::NotAMirror);
-        assert_eq!(sync_state(&reply(&[("linear", "")]), 1), InSync::NotAMirror);
+        assert_eq!(health(&[], 0), NO_MIRROR);
+        assert_eq!(health(&reply(&[("linear", "")]), 1), NO_MIRROR);
         let mixed = reply(&[("mirror", "2 253:3 253:4 64/64 1 AA 1 core"), ("linear", "")]);
-        assert_eq!(sync_state(&mixed, 2), InSync::NotAMirror);
+        assert_eq!(health(&mixed, 2), NO_MIRROR);
     }
 
     /// Cut anywhere, with any offset: an answer, never a panic, and never "in sync" for less than the whole.
     #[test]
     fn broken_replies_are_refused() {
         let good = reply(&[("mirror", "2 253:3 253:4 64/64 1 AA 1 core"), ("mirror", "2 253:3 253:4 64/64 1 AA 1 core")]);
-        assert_eq!(sync_state(&good, 2), InSync::Yes);
+        assert_eq!(health(&good, 2), Ok(MirrorHealth::InSync));
         let text_end = good.len() - 1;
         for cut in 0..text_end - 8 {
-            assert_ne!(sync_state(&good[..cut], 2), InSync::Yes, "{cut}");
+            assert_ne!(health(&good[..cut], 2), Ok(MirrorHealth::InSync), "{cut}");
         }
-        assert_eq!(sync_state(&good, 3), InSync::Malformed);
+        assert_eq!(health(&good, 3), MALFORMED);
         for next in [0u32, 1, 8, 39, 40, 41, u32::MAX, u32::MAX - 7] {
             let mut bent = good.clone();
             bent[SPEC_NEXT..SPEC_NEXT + 4].copy_from_slice(&next.to_ne_bytes());
-            assert_ne!(sync_state(&bent, 2), InSync::Yes, "{next}");
+            assert_ne!(health(&bent, 2), Ok(MirrorHealth::InSync), "{next}");
         }
     }
 

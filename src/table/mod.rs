@@ -125,28 +125,38 @@ fn without_sync_word(line: &TargetLine) -> Vec<String> {
     words
 }
 
-/// The table that is left of a live one when the legs at these positions are taken out: the survivors go on as they are.
-///
-/// `None` when it is not a mirror or nothing would be left. `equal` says that the surviving legs are known to be equal.
-pub fn without_legs(live: &[TargetLine], failed: &[usize], equal: bool) -> Option<Vec<TargetLine>> {
-    live.iter().map(|line| line_without_legs(line, failed, equal)).collect()
+/// What is taken out of a live mirror.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Without<'a> {
+    /// The legs at these positions.
+    pub legs: &'a [usize],
+    /// Its dirty region log, if it has one.
+    pub log: bool,
 }
 
-fn line_without_legs(line: &TargetLine, failed: &[usize], equal: bool) -> Option<TargetLine> {
+/// The table that is left of a live one when something is taken out of it: the survivors go on as they are.
+///
+/// `None` when it is not a mirror or no leg would be left. `equal` says that the surviving legs are known to be equal.
+pub fn without(live: &[TargetLine], gone: Without<'_>, equal: bool) -> Option<Vec<TargetLine>> {
+    live.iter().map(|line| line_without(line, gone, equal)).collect()
+}
+
+fn line_without(line: &TargetLine, gone: Without<'_>, equal: bool) -> Option<TargetLine> {
     let words: Vec<&str> = line.params.split_ascii_whitespace().collect();
     let log_words: usize = words.get(1).filter(|_| line.target == "mirror")?.parse().ok()?;
     let legs_at = log_words.checked_add(2)?;
     let count: usize = words.get(legs_at)?.parse().ok()?;
     let legs = words.get(legs_at + 1..)?.chunks_exact(2).take(count);
-    let survivors: Vec<String> = legs.enumerate().filter(|(n, _)| !failed.contains(n)).map(|(_, leg)| leg.join(" ")).collect();
+    let survivors: Vec<String> = legs.enumerate().filter(|(n, _)| !gone.legs.contains(n)).map(|(_, leg)| leg.join(" ")).collect();
     let (target, params) = match survivors.as_slice() {
         [] => return None,
         [only] => ("linear", only.clone()),
         many => {
-            let log = match (words[0], equal) {
-                ("core", true) => format!("core 2 {} nosync", words.get(2)?),
-                ("core", false) => format!("core 1 {}", words.get(2)?),
-                _ => words.get(..legs_at)?.join(" "),
+            let region = if words[0] == "disk" { words.get(3)? } else { words.get(2)? };
+            let log = match (words[0], gone.log, equal) {
+                ("disk", false, _) => words.get(..legs_at)?.join(" "),
+                (_, _, true) => format!("core 2 {region} nosync"),
+                (_, _, false) => format!("core 1 {region}"),
             };
             ("mirror", format!("{log} {} {} 1 handle_errors", many.len(), many.join(" ")))
         }
@@ -184,16 +194,23 @@ mod tests {
         assert!(!same_mapping(&[], &[line("linear", "8:0 0")]));
     }
 
+    fn legs(legs: &[usize]) -> Without<'_> {
+        Without { legs, log: false }
+    }
+
     #[test]
     fn failed_legs_leave_the_survivors() {
         let three = line("mirror", "disk 2 253:9 4096 3 253:1 0 253:2 0 253:3 8 1 handle_errors");
-        let two = without_legs(std::slice::from_ref(&three), &[1], true).unwrap();
+        let two = without(std::slice::from_ref(&three), legs(&[1]), true).unwrap();
         assert_eq!(two[0].params, "disk 2 253:9 4096 2 253:1 0 253:3 8 1 handle_errors");
-        let one = without_legs(&[three], &[0, 1], true).unwrap();
+        let one = without(std::slice::from_ref(&three), legs(&[0, 1]), true).unwrap();
         assert_eq!((one[0].target.as_str(), one[0].params.as_str()), ("linear", "253:3 8"));
+        let no_log = |legs, equal| without(std::slice::from_ref(&three), Without { legs, log: true }, equal).unwrap()[0].params.clone();
+        assert_eq!(no_log(&[], true), "core 2 4096 nosync 3 253:1 0 253:2 0 253:3 8 1 handle_errors");
+        assert_eq!(no_log(&[0], false), "core 1 4096 2 253:2 0 253:3 8 1 handle_errors");
         let core = line("mirror", "core 2 4096 nosync 3 253:1 0 253:2 0 253:3 0 1 handle_errors");
-        assert_eq!(without_legs(&[core], &[2], false).unwrap()[0].params, "core 1 4096 2 253:1 0 253:2 0 1 handle_errors");
-        assert_eq!(without_legs(&[line("linear", "8:0 0")], &[0], true), None);
+        assert_eq!(without(&[core], legs(&[2]), false).unwrap()[0].params, "core 1 4096 2 253:1 0 253:2 0 1 handle_errors");
+        assert_eq!(without(&[line("linear", "8:0 0")], legs(&[0]), true), None);
     }
 
     #[test]

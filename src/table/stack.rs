@@ -69,7 +69,7 @@ pub fn stack(group: &Group, volume: &Volume) -> Result<Stack> {
     for plex in levels.iter().flat_map(|level| &level.legs) {
         stack.push(device(group, volume, Role::Plex(plex.number), Some(&plex.name), linear(group, &plex.subdisks)?)?);
     }
-    if let Some(log) = volume.log.as_ref().filter(|_| volume.complete().len() > 1) {
+    if let Some(log) = volume.live_log().filter(|_| volume.complete().len() > 1) {
         stack.push(device(group, volume, Role::Log, None, linear(group, &[log.extent])?)?);
     }
     stack.extend(mirrors(group, volume, &levels)?);
@@ -131,7 +131,7 @@ fn mirror_table(volume: &Volume, level: &Level<'_>, lowest: bool, legs: &[DevRef
     if level.attaching {
         return Table(lanes(volume.size, SYNC_LANES).into_iter().map(|(s, l)| core_line(s, l, Initial::Unknown, legs)).collect());
     }
-    if let Some(log) = volume.log.as_ref().filter(|_| lowest) {
+    if let Some(log) = volume.live_log().filter(|_| lowest) {
         let kind = LogKind::Disk(Role::Log);
         return Table(vec![mirror_line(Sectors::ZERO, volume.size, kind, region_for(volume.size, log.region), legs)]);
     }

@@ -118,6 +118,21 @@ impl MirrorStatus {
     }
 }
 
+/// What of a status is news: not how far a copy is, but whether it is through and what has failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    letters: String,
+    equal: bool,
+    log_failed: bool,
+}
+
+impl Seen {
+    /// The news in a status.
+    pub fn of(status: &MirrorStatus) -> Seen {
+        Seen { letters: status.letters(), equal: status.done == status.total, log_failed: status.log_failed }
+    }
+}
+
 /// At most as many legs as dm-raid1 takes in one mirror (the original and kcopyd's eight destinations).
 pub const MAX_LEGS: usize = 9;
 

@@ -4,8 +4,9 @@ use super::words;
 use crate::app::{Command, NamedDevice};
 use crate::model::{Name, Sectors};
 use clap::{Args, Subcommand};
+use std::path::PathBuf;
 
-/// Disk groups: create, list, show, dump, destroy, import, deport, add, remove-disk
+/// Disk groups: create, list, show, dump, destroy, import, deport, add, remove-disk, replace-disk
 ///
 /// A group is a set of disks that share one configuration; each of its disks holds all of it.
 #[derive(Subcommand)]
@@ -19,6 +20,7 @@ pub(super) enum Group {
     Deport(Deport),
     Add(Add),
     RemoveDisk(RemoveDisk),
+    ReplaceDisk(ReplaceDisk),
 }
 
 /// Create a group from one or more disks
@@ -114,12 +116,41 @@ pub(super) struct RemoveDisk {
     media: Name,
 }
 
+/// Put a new disk in the place of one that is lost, or is to go
+///
+/// It gets the same media name, and everything at the same place. Data plexes are filled from the other plexes of their volumes;
+/// snapshot legs on the old disk are given up. Returns when all copies are complete.
+#[derive(Args)]
+pub(super) struct ReplaceDisk {
+    /// The group
+    #[arg(value_parser = Name::parse)]
+    name: Name,
+    /// The disk that goes, by its media name
+    #[arg(value_parser = Name::parse)]
+    media: Name,
+    /// The new disk
+    #[arg(value_name = "DEV")]
+    device: PathBuf,
+    /// Take it although it carries a signature, which is wiped
+    #[arg(long)]
+    force: bool,
+    /// Return at once; the kernel goes on copying
+    #[arg(short)]
+    background: bool,
+}
+
 impl Group {
+    /// `-b`
+    pub(super) fn background(&self) -> bool {
+        matches!(self, Group::ReplaceDisk(ReplaceDisk { background: true, .. }))
+    }
+
     pub(super) fn command(self) -> Command {
         match self {
             Group::Create(Create { name, disks: Disks { disks, force }, area }) => Command::GroupCreate { name, disks, force, area },
             Group::Add(Add { name, disks: Disks { disks, force } }) => Command::GroupAdd { name, disks, force },
             Group::RemoveDisk(RemoveDisk { name, media }) => Command::GroupRemoveDisk { name, media },
+            Group::ReplaceDisk(ReplaceDisk { name, media, device, force, .. }) => Command::GroupReplaceDisk { name, media, device, force },
             Group::Import(Import { name, force }) => Command::GroupImport { name, force },
             Group::List(List {}) => Command::GroupList,
             Group::Show(Show { name }) => Command::GroupShow(name),
@@ -135,6 +166,7 @@ impl Group {
             Group::Create(Create { name, .. })
             | Group::Add(Add { name, .. })
             | Group::RemoveDisk(RemoveDisk { name, .. })
+            | Group::ReplaceDisk(ReplaceDisk { name, .. })
             | Group::Show(Show { name })
             | Group::Dump(Dump { name })
             | Group::Destroy(Destroy { name })

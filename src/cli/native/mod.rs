@@ -5,6 +5,7 @@
 mod disk;
 mod group;
 mod grow;
+mod guard;
 mod make;
 mod mirror;
 mod monitor;
@@ -100,6 +101,8 @@ enum Verb {
     Monitor(monitor::Monitor),
     Status(status::Status),
     #[command(hide = true)]
+    Guard(guard::Guard),
+    #[command(hide = true)]
     UdevProbe(udev::UdevProbe),
     #[command(hide = true)]
     UdevName(udev::UdevName),
@@ -128,6 +131,7 @@ impl Verb {
             Verb::Recover(verb) => verb.command(),
             Verb::Monitor(verb) => verb.command(),
             Verb::Status(verb) => verb.command(),
+            Verb::Guard(verb) => verb.command(),
             Verb::UdevProbe(verb) => return Ok(verb.action()),
             Verb::UdevName(verb) => return Ok(verb.action()),
         }))
@@ -139,6 +143,7 @@ impl Verb {
             Verb::Snapstart(verb) => verb.background,
             Verb::Mirror(verb) => verb.background,
             Verb::Plex(verb) => verb.background(),
+            Verb::Group(verb) => verb.background(),
             _ => false,
         }
     }

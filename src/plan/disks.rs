@@ -1,0 +1,93 @@
+//! `group replace-disk`: a new disk takes the place of one that is lost, or is to go.
+
+use super::activate::apply;
+use super::change::Change;
+use super::draft::Draft;
+use super::step::Plan;
+use super::world::World;
+use crate::error::{Error, Result};
+use crate::model::{Disk, Name, Plex, PlexEvent, PlexState, Sectors, Volume};
+
+/// Puts `new` where the disk with this media name was: under that name, with everything at the same place. The plexes that lay on it
+/// are filled again from the others; snapshot legs, which are not worth that, go. All in one commit.
+///
+/// A volume whose only complete plex lies on a disk that is still here is refused: nothing else has its data. On a lost disk it is
+/// lost, which is said.
+pub fn replace(world: &World, media: &Name, new: &Disk) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    let old = world.group.disk_named(media)?.clone();
+    let path = format!("{}/{media}", world.group.name);
+    refuse_small(world, &old, new, &path)?;
+    for volume in world.group.volumes.iter().filter(|v| v.extents().any(|e| e.disk == old.id)) {
+        move_volume(&mut draft, volume, &old, new)?;
+    }
+    draft.say(Change::new(path, "disk-replaced").text("media", media).text("uuid", new.id).size("size", new.size));
+    draft.plan.group.disks.iter_mut().filter(|d| d.id == old.id).for_each(|d| *d = Disk { media: media.clone(), ..new.clone() });
+    draft.finish()
+}
+
+fn refuse_small(world: &World, old: &Disk, new: &Disk, path: &str) -> Result<()> {
+    let ends = world.group.extents().filter(|e| e.disk == old.id).map(crate::model::Extent::end);
+    let needed = ends.max().unwrap_or(Sectors::ZERO);
+    if needed <= new.size {
+        return Ok(());
+    }
+    Err(Error::no_space(format!("the new disk has {} for volumes, what lies on '{}' reaches to {needed}", new.size, old.media))
+        .on(path)
+        .hint("take a disk that is at least as large"))
+}
+
+fn move_volume(draft: &mut Draft<'_>, volume: &Volume, old: &Disk, new: &Disk) -> Result<()> {
+    let world = draft.world;
+    let path = draft.path(&volume.name);
+    let on_it = |plex: &Plex| plex.subdisks.iter().any(|s| s.disk == old.id);
+    let elsewhere = volume.in_state(PlexState::Active).any(|p| !on_it(p));
+    let first_is_there = volume.complete().first().is_some_and(|p| !on_it(p));
+    let survives = elsewhere && (volume.is_synced() || first_is_there);
+    if !survives && world.disks.contains_key(&old.id) && volume.plexes.iter().any(|p| p.state == PlexState::Active && on_it(p)) {
+        return Err(Error::in_use(format!("'{path}' has no complete data plex elsewhere than on '{}'", old.media))
+            .on(path)
+            .hint(format!("add one first: 'breakoff -g {} mirror {} --avoid {}'", world.group.name, volume.name, old.media)));
+    }
+    if !survives && draft.is_live(volume) {
+        return Err(Error::not_ready(format!("'{path}' has no complete data plex elsewhere than on '{}', and is started", old.media))
+            .on(&path)
+            .hint(format!("stop it first: 'breakoff -g {} stop {}'", world.group.name, volume.name)));
+    }
+    for plex in volume.plexes.iter().filter(|p| on_it(p)) {
+        move_plex(draft, volume, plex, survives, &path)?;
+    }
+    let moved = draft.touch(volume.id)?;
+    // A log is written anew, wherever there is space, when the plexes are equal.
+    moved.log = moved.log.take().filter(|log| log.extent.disk != old.id);
+    for extent in moved.plexes.iter_mut().flat_map(|p| &mut p.subdisks).filter(|s| s.disk == old.id) {
+        extent.disk = new.id;
+    }
+    if !survives && volume.complete().into_iter().any(on_it) {
+        draft.note(format!("'{path}' has lost its only complete plex: restore it from a backup ('breakoff remove' it first)"));
+    }
+    Ok(())
+}
+
+/// What lies on the new disk is nothing yet.
+fn move_plex(draft: &mut Draft<'_>, volume: &Volume, plex: &Plex, survives: bool, path: &str) -> Result<()> {
+    let running = draft.is_live(volume);
+    apply(draft.touch(volume.id)?, plex, PlexEvent::Failed);
+    let failed = draft.touch(volume.id)?.plex(plex.number).cloned();
+    let Some(failed) = failed else {
+        draft.say(Change::new(path, "plex-removed").text("plex", &plex.name).text("was", plex.state));
+        return Ok(());
+    };
+    if running && survives {
+        apply(draft.touch(volume.id)?, &failed, PlexEvent::Reattached);
+        let change = Change::new(path, "attaching").text("plex", &plex.name).text("state", PlexState::Reviving);
+        draft.say(change.size("size", volume.size));
+        return Ok(());
+    }
+    draft.say(Change::new(path, "plex-failed").text("plex", &plex.name).text("was", plex.state).text("state", failed.state));
+    if survives {
+        let group = &draft.world.group.name;
+        draft.note(format!("fill '{0}' when '{path}' is started: 'breakoff -g {group} plex attach {0}'", plex.name));
+    }
+    Ok(())
+}

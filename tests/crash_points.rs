@@ -1,0 +1,199 @@
+//! Every crash point of every command, on a machine in memory: killed or the power cut before each change, and each call failing.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod fake;
+
+use fake::script::{Count, World};
+
+const GROUP4: &str = "group create g /dev/fake1 /dev/fake2 /dev/fake3 /dev/fake4";
+
+#[track_caller]
+fn crash_all(world: &World, commands: &[&str]) {
+    let mut all = Count::default();
+    for command in commands {
+        let watches = ["recover", "snapwait", "snapstart v"].iter().any(|verb| command.starts_with(verb)) || world.name == "equal";
+        all += if watches { world.crash_watching(command) } else { world.crash(command) };
+    }
+    println!(
+        "world '{}': {} commands, {} kills, {} power cuts, {} failing calls, {} dying disks: before or after, never between",
+        world.name, all.commands, all.kills, all.cuts, all.errors, all.deaths
+    );
+    println!("  of the dying disks {} died within a freeze and {} within the suspend of a layer above", all.in_freeze, all.stuck);
+}
+
+#[test]
+fn a_plain_volume() {
+    let world = World::new("plain", 4, &[GROUP4, "make v 8m"]);
+    crash_all(
+        &world,
+        &[
+            "make w 8m",
+            "make w 8m --mirrors 2",
+            "remove v",
+            "rename v w",
+            "grow v +8m",
+            "mirror -b v",
+            "snapstart -b v",
+            "snapstart -b --mirrors 2 v",
+            "stop v",
+            "start v",
+        ],
+    );
+}
+
+#[test]
+fn a_mirrored_volume() {
+    let world = World::new("mirrored", 4, &[GROUP4, "make v 8m --mirrors 2", "sync"]);
+    crash_all(
+        &world,
+        &[
+            "remove v",
+            "rename v w",
+            "grow v +8m",
+            "mirror -b v",
+            "snapstart -b v",
+            "stop v",
+            "plex detach v-02",
+            "plex remove v-02",
+            "plex convert --to snapdone v-02",
+        ],
+    );
+}
+
+#[test]
+fn a_leg_on_its_way() {
+    let world = World::new("attaching", 4, &[GROUP4, "make v 8m", "snapstart -b v", "region"]);
+    crash_all(&world, &["snapabort v", "snapstart -b v", "remove --recursive v", "stop v", "rename v w", "make w 4m", "mirror -b v"]);
+}
+
+#[test]
+fn a_complete_leg() {
+    let world = World::new("snapdone", 4, &[GROUP4, "make v 8m", "snapstart -b v", "sync"]);
+    crash_all(
+        &world,
+        &[
+            "snapshot v",
+            "snapshot v --name s",
+            "snapabort v",
+            "snapstart -b v",
+            "plex convert --to active v-02",
+            "stop v",
+            "rename v w",
+            "snapwait v",
+            "grow v +4m",
+        ],
+    );
+}
+
+#[test]
+fn legs_to_be_recorded() {
+    let world = World::new("equal", 4, &[GROUP4, "make v 8m", "snapstart -b v"]);
+    // The kernel is through with it, and nobody has looked yet.
+    while world.fake.0.borrow_mut().tick() {}
+    crash_all(&world, &["recover", "snapshot v", "snapwait v", "snapstart v"]);
+}
+
+#[test]
+fn a_second_leg_above_a_complete_one() {
+    let world = World::new(
+        "layered",
+        5,
+        &[&format!("{GROUP4} /dev/fake5"), "make v 8m --mirrors 2", "sync", "snapstart -b v", "sync", "snapstart -b v", "region"],
+    );
+    crash_all(
+        &world,
+        &[
+            "snapshot v",
+            "snapabort v",
+            "snapabort --all-plexes v",
+            "snapstart -b v",
+            "plex detach v-02",
+            "stop v",
+            "snapwait --mirrors 2 v",
+        ],
+    );
+}
+
+#[test]
+fn two_complete_legs() {
+    let world = World::new("two-legs", 4, &[GROUP4, "make v 8m", "snapstart -b --mirrors 2 v", "sync"]);
+    crash_all(&world, &["snapshot v", "snapshot --mirrors 2 v", "snapabort v", "snapabort --all-plexes v"]);
+}
+
+#[test]
+fn snapshots_out() {
+    let script = [GROUP4, "make v 8m", "snapstart -b v", "sync", "snapshot v --name s", "snapstart -b v", "sync", "snapshot v --name t"];
+    let world = World::new("snapshots", 4, &script);
+    crash_all(
+        &world,
+        &[
+            "snapclear s",
+            "snapclear v",
+            "remove s",
+            "remove --recursive v",
+            "rename s u",
+            "rename v u",
+            "snapstart -b v",
+            "stop s",
+            "snapstart -b s",
+        ],
+    );
+}
+
+#[test]
+fn several_volumes_in_one_command() {
+    let script = [GROUP4, "make v 8m", "make w 4m --mirrors 2", "sync", "snapstart -b v w", "sync"];
+    let world = World::new("several", 4, &script);
+    crash_all(&world, &["snapshot v w", "snapshot --all", "remove --recursive v w", "stop --all", "snapstart -b v w"]);
+}
+
+#[test]
+fn stopped_volumes() {
+    let script = [GROUP4, "make v 8m --mirrors 2", "make w 8m", "sync", "snapstart -b v w", "sync", "stop --all"];
+    let world = World::new("stopped", 4, &script);
+    crash_all(
+        &world,
+        &["start v", "start --all", "start --auto", "remove --recursive v", "rename v u", "plex remove v-02", "group deport g"],
+    );
+}
+
+#[test]
+fn after_a_power_cut() {
+    let script = [GROUP4, "make v 8m --mirrors 2", "make w 8m", "sync", "snapstart -b v w", "sync", "cut"];
+    let world = World::new("resynchronising", 4, &script);
+    crash_all(&world, &["stop v", "snapabort v", "remove --recursive v", "recover", "snapwait v"]);
+}
+
+#[test]
+fn a_disk_that_is_replaced() {
+    let script = [GROUP4, "make v 8m --mirrors 2", "make w 8m --mirrors 2", "sync", "snapstart -b v", "sync", "stop w"];
+    let world = World::new("replacing", 5, &script);
+    crash_all(
+        &world,
+        &[
+            "group replace-disk -b g disk01 /dev/fake5",
+            "group replace-disk -b g disk02 /dev/fake5",
+            "group replace-disk -b g disk04 /dev/fake5",
+        ],
+    );
+}
+
+/// The disk of a leg has died, writes are held, and what takes the leg out is killed anywhere.
+#[test]
+fn repairs_that_are_killed() {
+    let mut all = Count::default();
+    let mut repair = |name, disk, script: &[&str]| {
+        let script = [&[GROUP4], script, &[["die1", "die2", "die3"][disk]]].concat();
+        all += World::new(name, 4, &script).crash_repair("recover", disk);
+    };
+    for disk in 0..2 {
+        repair("dead plex", disk, &["make v 8m --mirrors 2", "sync"]);
+        repair("dead plex beneath a layer", disk, &["make v 8m --mirrors 2", "sync", "snapstart -b v", "region"]);
+        repair("dead leg", disk, &["make v 8m", "snapstart -b v", "sync"]);
+    }
+    repair("dead leg on its way", 1, &["make v 8m", "snapstart -b v", "region"]);
+    repair("dead second leg", 2, &["make v 8m", "snapstart -b v", "sync", "snapstart -b v", "region"]);
+    repair("dead original beneath a layer", 0, &["make v 8m", "snapstart -b v", "sync", "snapstart -b v", "region"]);
+    println!("{} repairs, {} kills: no write lost, none stuck", all.commands, all.kills);
+}

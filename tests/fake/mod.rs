@@ -1,0 +1,356 @@
+//! A machine in memory that can be crashed at every call: disks with a volatile write cache, a device-mapper with linear and
+//! mirror targets, and a writer that knows what has to be on each volume.
+//!
+//! It is never the proof: what it does must be what the kernel does, and `conformance` runs the same script on both.
+
+#![allow(dead_code)] // each test program uses its own part of it
+
+pub mod data;
+pub mod disk;
+pub mod dm;
+pub mod script;
+
+use breakoff::app::{self, Command, Env, Options, Outcome, Progress, Ui};
+use breakoff::cli::Action;
+use breakoff::error::{Error, Result};
+use breakoff::meta;
+use breakoff::model::{BootId, DevNo, DiskId, Generation, Group, HostId, Name, Timestamp};
+use breakoff::sys::inspect::Inspection;
+use breakoff::sys::lock::Holder;
+use breakoff::sys::machine::{Events, Machine};
+use breakoff::sys::media::Access;
+use breakoff::sys::probe::Candidate;
+use breakoff::sys::{Errno, Kernel, Media};
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What a process that was killed at a call panics with.
+pub struct Killed;
+
+/// What a process panics with that waits in the kernel for something that never happens.
+pub struct Stuck;
+
+/// Where something goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trap {
+    /// Nowhere.
+    None,
+    /// The process is killed just before its n-th change.
+    Kill(u64),
+    /// Its n-th call fails, reads included.
+    Fail(u64),
+    /// All its calls fail from the n-th on.
+    FailFrom(u64),
+    /// A disk dies just before its n-th change.
+    Die(u64, usize),
+}
+
+/// What a command is said to have ended with that is stuck.
+pub const STUCK: &str = "a suspend above a mirror that holds writes never ends";
+
+/// All of the machine.
+#[derive(Clone)]
+pub struct State {
+    pub disks: Vec<disk::Disk>,
+    pub dm: dm::Devices,
+    pub data: data::Oracle,
+    pub trap: Trap,
+    /// Changes so far: what a crash can come before.
+    pub changes: u64,
+    /// Calls that can fail so far, changes included.
+    pub calls: u64,
+    /// The changes in words, when somebody wants to know.
+    pub trace: Option<Vec<String>>,
+    /// Which disk carries which label, as it was read last.
+    pub labels: Vec<(DiskId, usize)>,
+    boot: u8,
+    clock: u64,
+    locks: BTreeSet<String>,
+}
+
+/// The machine; clones are the same machine.
+#[derive(Clone)]
+pub struct Fake(pub Rc<RefCell<State>>);
+
+/// A command as often as it is wanted.
+#[derive(Debug, Clone)]
+pub struct Words {
+    pub text: String,
+    options: Options,
+    command: Command,
+}
+
+impl Words {
+    /// Understands the words of a command line; `-y` is meant.
+    #[track_caller]
+    pub fn parse(text: &str) -> Words {
+        let args: Vec<OsString> = ["breakoff", "-y"].into_iter().chain(text.split_whitespace()).map(OsString::from).collect();
+        match breakoff::cli::native::parse(&args).map(|invocation| (invocation.options, invocation.action)) {
+            Ok((options, Action::App(command))) => Words { text: text.to_owned(), options, command },
+            other => panic!("'{text}' is no command: {other:?}"),
+        }
+    }
+}
+
+impl Fake {
+    /// A machine with so many empty disks of so many MiB, `/dev/fake1` and so on.
+    pub fn new(disks: &[u32]) -> Fake {
+        let disks = disks.iter().enumerate().map(|(at, mib)| disk::Disk::new(at, *mib)).collect();
+        Fake(Rc::new(RefCell::new(State {
+            disks,
+            dm: dm::Devices::default(),
+            data: data::Oracle::default(),
+            trap: Trap::None,
+            changes: 0,
+            calls: 0,
+            trace: None,
+            labels: Vec::new(),
+            boot: 1,
+            clock: 1_700_000_000_000,
+            locks: BTreeSet::new(),
+        })))
+    }
+
+    /// Another machine in the same state.
+    pub fn copy(&self) -> Fake {
+        Fake(Rc::new(RefCell::new(self.0.borrow().clone())))
+    }
+
+    /// Runs a command to its end, or to where it is killed (`None`).
+    pub fn run(&self, words: &Words) -> Option<Result<Outcome>> {
+        let env = Env { machine: self, ui: &Silent };
+        let ended = catch_unwind(AssertUnwindSafe(|| app::run(&words.options, &words.command, env)));
+        // The kernel lets go of a dead process's locks.
+        self.0.borrow_mut().locks.clear();
+        match ended {
+            Ok(outcome) => Some(outcome),
+            Err(payload) if payload.is::<Killed>() => None,
+            Err(payload) if payload.is::<Stuck>() => Some(Err(Error::timed_out(STUCK))),
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+
+    /// Runs a command that has to work.
+    #[track_caller]
+    pub fn ok(&self, text: &str) -> Outcome {
+        match self.run(&Words::parse(text)) {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(error)) => panic!("'{text}' fails: {error} ({:?})", error.hint_text()),
+            None => panic!("'{text}' was killed"),
+        }
+    }
+
+    /// The group as the disks have it, by the rules that every command reads it by.
+    #[track_caller]
+    pub fn group(&self) -> Option<(Group, Generation)> {
+        let disks = self.0.borrow().disks.len();
+        let read = |at: usize| meta::read_disk(&disk::FakeMedia(self.clone(), at)).ok().flatten();
+        let labels: Vec<(usize, meta::Label)> = (0..disks).filter_map(|at| Some((at, read(at)?))).collect();
+        let known: Vec<(DiskId, usize)> = labels.iter().map(|(at, label)| (label.disk(), *at)).collect();
+        // A disk that cannot be read now keeps its name.
+        self.0.borrow_mut().labels.retain(|(_, at)| !known.iter().any(|(_, read)| read == at));
+        self.0.borrow_mut().labels.extend(known);
+        let named: Vec<(String, meta::Label)> = labels.into_iter().map(|(at, label)| (format!("/dev/fake{}", at + 1), label)).collect();
+        let id = meta::groups(&named).into_iter().next()?;
+        let chosen = meta::choose(id, &named).unwrap_or_else(|error| panic!("the group cannot be read: {error}"));
+        Some((chosen.group, chosen.generation))
+    }
+
+    /// With `CRASH_TRACE=1` the changes of what ran since the trap was set are printed by number.
+    pub fn print_trace(&self, title: &str) {
+        let state = self.0.borrow();
+        for (at, what) in state.trace.iter().flatten().enumerate() {
+            println!("{title}: change {} {what}", at + 1);
+        }
+    }
+
+    /// From here on something goes wrong, or nothing any more. The counters begin again.
+    pub fn set_trap(&self, trap: Trap) {
+        let mut state = self.0.borrow_mut();
+        (state.trap, state.changes, state.calls) = (trap, 0, 0);
+        state.trace = std::env::var_os("CRASH_TRACE").is_some().then(Vec::new);
+    }
+
+    /// Something is about to be changed: the writer gets its turn, and this is where a crash or an error may come.
+    fn change(&self, what: impl FnOnce() -> String) -> std::result::Result<(), Errno> {
+        let tracing = self.0.borrow().trace.is_some();
+        let words = tracing.then(what);
+        let (killed, failed) = {
+            let state = &mut *self.0.borrow_mut();
+            state.changes += 1;
+            state.calls += 1;
+            if let Some(trace) = &mut state.trace {
+                trace.extend(words);
+            }
+            if let Trap::Die(at, disk) = state.trap
+                && at == state.changes
+            {
+                state.disks[disk].dead = true;
+            }
+            let killed = state.trap == Trap::Kill(state.changes);
+            if !killed {
+                state.writers_write();
+            }
+            (killed, state.fails())
+        };
+        if killed {
+            // Without the hook: nobody wants to read of it.
+            resume_unwind(Box::new(Killed));
+        }
+        if failed { Err(Errno(libc::EIO)) } else { Ok(()) }
+    }
+
+    /// Something is about to be read: an error may come, a crash would change nothing.
+    fn look(&self) -> std::result::Result<(), Errno> {
+        let state = &mut *self.0.borrow_mut();
+        state.calls += 1;
+        if state.fails() { Err(Errno(libc::EIO)) } else { Ok(()) }
+    }
+
+    /// The power goes: the kernel's state is gone, and of what was not flushed only what `kept` says is on the disks.
+    pub fn power_cut(&self, kept: &mut dyn FnMut(disk::Unsynced) -> usize) {
+        let state = &mut *self.0.borrow_mut();
+        state.writes_in_flight();
+        state.dm = dm::Devices::default();
+        state.data.forget_queued();
+        state.locks.clear();
+        state.boot += 1;
+        for (at, disk) in state.disks.iter_mut().enumerate() {
+            disk.lose_power(at, kept);
+        }
+    }
+}
+
+impl State {
+    fn fails(&self) -> bool {
+        match self.trap {
+            Trap::Fail(at) => self.calls == at,
+            Trap::FailFrom(at) => self.calls >= at,
+            Trap::None | Trap::Kill(_) | Trap::Die(..) => false,
+        }
+    }
+}
+
+pub fn io(errno: Errno) -> std::io::Error {
+    std::io::Error::from_raw_os_error(errno.0)
+}
+
+/// Held as long as a command wants.
+struct Lock(Fake, String);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Ok(mut state) = self.0.0.try_borrow_mut() {
+            state.locks.remove(&self.1);
+        }
+    }
+}
+
+impl Machine for Fake {
+    fn kernel(&self) -> Result<Box<dyn Kernel>> {
+        Ok(Box::new(dm::FakeKernel(self.clone())))
+    }
+
+    fn events(&self) -> Result<Box<dyn Events>> {
+        Ok(Box::new(FakeEvents(self.clone())))
+    }
+
+    fn members(&self, _is_ours: &dyn Fn(&Path) -> bool) -> Result<Vec<Candidate>> {
+        // As udev would: it knows them without reading them again.
+        Ok(self.0.borrow().disks.iter().filter(|d| !d.unplugged).map(disk::Disk::candidate).collect())
+    }
+
+    fn inspect(&self, device: &Path) -> Result<Inspection> {
+        let state = self.0.borrow();
+        let disk = state.disks.iter().find(|d| d.path == device && !d.unplugged);
+        let disk = disk.ok_or_else(|| Error::not_found(format!("there is no device '{}'", device.display())))?;
+        Ok(Inspection::unused(disk.path.clone(), disk.dev, disk.size(), 512))
+    }
+
+    fn media(&self, path: &Path, _access: Access) -> Result<Box<dyn Media>> {
+        let at = self.0.borrow().disks.iter().position(|d| d.path == path && !d.unplugged);
+        let at = at.ok_or_else(|| Error::not_found(format!("there is no device '{}'", path.display())))?;
+        self.look().map_err(|errno| Error::io("cannot open a disk", &io(errno)))?;
+        Ok(Box::new(disk::FakeMedia(self.clone(), at)))
+    }
+
+    fn announce(&self, _disks: &[PathBuf]) -> Option<String> {
+        None
+    }
+
+    fn openers(&self, _dev: DevNo) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn write_back(&self, dev: DevNo, _deadline: Duration) -> Result<()> {
+        if self.0.borrow().has_queued(dev.minor) {
+            return Err(Error::timed_out("what was written does not reach the disks"));
+        }
+        Ok(())
+    }
+
+    fn lock(&self, key: &str, _timeout: Option<Duration>, _on_wait: &dyn Fn(&Holder)) -> Result<Box<dyn Any>> {
+        if !self.0.borrow_mut().locks.insert(key.to_owned()) {
+            return Err(Error::timed_out(format!("{key} is locked")));
+        }
+        Ok(Box::new(Lock(self.clone(), key.to_owned())))
+    }
+
+    fn start_detached(&self, _words: &[&str], _environment: &[(&str, &str)]) -> Result<()> {
+        Ok(())
+    }
+
+    fn guard(&self, _group: &Name) -> Result<Box<dyn Any>> {
+        Ok(Box::new(()))
+    }
+
+    fn boot_id(&self) -> Result<BootId> {
+        Ok(BootId::from_bytes([self.0.borrow().boot; 16]))
+    }
+
+    fn host_id(&self) -> Result<HostId> {
+        Ok(HostId::from_bytes([0x40; 16]))
+    }
+
+    fn now(&self) -> Timestamp {
+        let mut state = self.0.borrow_mut();
+        state.clock += 1;
+        Timestamp::from_millis(state.clock)
+    }
+
+    fn state_dir(&self) -> Option<PathBuf> {
+        None
+    }
+}
+
+/// While somebody waits the kernel copies.
+struct FakeEvents(Fake);
+
+impl Events for FakeEvents {
+    fn arm(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn wait(&mut self, _timeout: Duration) -> Result<bool> {
+        Ok(self.0.0.borrow_mut().tick())
+    }
+}
+
+/// Nobody reads along.
+pub struct Silent;
+
+impl Ui for Silent {
+    fn note(&self, _text: &str) {}
+    fn warn(&self, _text: &str) {}
+    fn progress(&self, _copies: &[Progress]) {}
+    fn progress_end(&self) {}
+    fn confirm(&self, _question: &str) -> bool {
+        false
+    }
+}

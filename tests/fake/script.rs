@@ -1,0 +1,475 @@
+//! Every crash point of a command: killed, or the power cut, before each of its changes; recovered; looked at; recovered again.
+
+use super::disk::Unsynced;
+use super::{Fake, Trap, Words};
+use breakoff::app::Outcome;
+use breakoff::model::{Group, Name, Plex, PlexState, Volume, check};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+/// What was enumerated.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Count {
+    pub commands: u64,
+    pub kills: u64,
+    pub cuts: u64,
+    pub errors: u64,
+    pub deaths: u64,
+    /// Deaths of a leg in the middle of a freeze, with a write on its way.
+    pub in_freeze: u64,
+    /// Deaths of a leg beneath a layer at the very moment in which the layer is suspended.
+    pub stuck: u64,
+}
+
+impl std::ops::AddAssign for Count {
+    fn add_assign(&mut self, other: Count) {
+        self.commands += other.commands;
+        self.kills += other.kills;
+        self.cuts += other.cuts;
+        self.errors += other.errors;
+        self.deaths += other.deaths;
+        self.in_freeze += other.in_freeze;
+        self.stuck += other.stuck;
+    }
+}
+
+/// A configuration without what differs from run to run: identities, times, the boot.
+pub fn essence(group: Option<&Group>) -> String {
+    let Some(group) = group else { return "no group".into() };
+    let mut text = format!("group {} host {}\n", group.name, group.host.is_some());
+    let media = |id| group.disk(id).map_or("?", |d| d.media.as_str());
+    let place = |e: &breakoff::model::Extent| format!("{}+{}:{}", media(e.disk), e.start.get(), e.length.get());
+    for disk in &group.disks {
+        let _ = writeln!(text, "disk {}", disk.media);
+    }
+    let mut volumes: Vec<_> = group.volumes.iter().collect();
+    volumes.sort_by_key(|v| v.name.as_str());
+    for v in volumes {
+        let origin = v.origin.as_ref().map(|o| group.volume(o.original).map_or("?", |v| v.name.as_str()));
+        let log = v.log.as_ref().map(|l| format!("{} live {}", place(&l.extent), l.live));
+        let _ = writeln!(
+            text,
+            "volume {} {} running {} synced {} of {origin:?} copied {} log {log:?}",
+            v.name,
+            v.size.get(),
+            v.running.is_some(),
+            v.is_synced(),
+            v.copied
+        );
+        for p in &v.plexes {
+            let space: Vec<String> = p.subdisks.iter().map(place).collect();
+            let _ = writeln!(text, "  {} {} {} {}", p.number, p.name, p.state, space.join(" "));
+        }
+    }
+    text
+}
+
+/// The same without where things lie: a disk that could not be read for a moment may have been avoided.
+fn outline(essence: &str) -> String {
+    let plex = |line: &str| line.split(' ').take(5).collect::<Vec<_>>().join(" ");
+    let line = |line: &str| if line.starts_with("  ") { plex(line) } else { line.split(" log ").next().unwrap_or_default().to_owned() };
+    essence.lines().map(|text| line(text) + "\n").collect()
+}
+
+/// A machine in a state from which commands are tried.
+pub struct World {
+    pub name: &'static str,
+    pub fake: Fake,
+}
+
+impl World {
+    /// Disks of 64 MiB and what these commands make of them. `sync` lets the kernel finish its copies; `region` only one region.
+    #[track_caller]
+    pub fn new(name: &'static str, disks: usize, script: &[&str]) -> World {
+        let fake = Fake::new(&vec![64; disks]);
+        for line in script {
+            match *line {
+                "sync" => sync(&fake),
+                "region" => drop(fake.0.borrow_mut().tick()),
+                // A disk dies under its writers, and nobody has looked yet.
+                "die1" | "die2" | "die3" => {
+                    let disk: usize = line[3..].parse().unwrap_or(1);
+                    fake.0.borrow_mut().disks[disk - 1].dead = true;
+                    (0..8).for_each(|_| fake.0.borrow_mut().writers_write());
+                    continue;
+                }
+                "cut" => {
+                    fake.power_cut(&mut |sector| sector.versions);
+                    fake.ok("start --auto");
+                }
+                line => drop(fake.ok(line)),
+            }
+            settle_writers(&fake);
+        }
+        World { name, fake }
+    }
+
+    /// Crashes the command everywhere.
+    #[track_caller]
+    pub fn crash(&self, command: &str) -> Count {
+        let words = Words::parse(command);
+        let before = self.outcomes(&self.fake);
+        let mut case =
+            Case { world: self, words, before, after: String::new(), after_cut: String::new(), watches: false, safe_after: Vec::new() };
+        case.enumerate()
+    }
+
+    /// The same for a repair with a dead disk: killed anywhere, the next one finishes it, and no write is lost or stuck.
+    #[track_caller]
+    pub fn crash_repair(&self, command: &str, disk: usize) -> Count {
+        let words = Words::parse(command);
+        let before = (String::new(), String::new());
+        let whole = self.fake.copy();
+        whole.set_trap(Trap::None);
+        whole.run(&words);
+        whole.print_trace(&words.text);
+        let changes = whole.0.borrow().changes;
+        let safe_after = vec![safe_volumes(&whole, disk); disk + 1];
+        let case = Case { world: self, words, before, after: String::new(), after_cut: String::new(), watches: true, safe_after };
+        let mut count = Count { commands: 1, ..Count::default() };
+        for at in 1..=changes {
+            let fake = case.fresh(Trap::Kill(at));
+            fake.run(&case.words);
+            fake.set_trap(Trap::None);
+            let what = format!("with disk {} dead, killed before change {at}", disk + 1);
+            case.survives(&fake, disk, &what, &case.safe_after[disk], &mut count);
+            count.kills += 1;
+        }
+        count
+    }
+
+    /// The same for a command that waits, or records what the kernel does: each thing that it records is one of its own, so that
+    /// it is judged by what it comes to in the end.
+    #[track_caller]
+    pub fn crash_watching(&self, command: &str) -> Count {
+        let words = Words::parse(command);
+        let before = self.outcomes(&self.fake);
+        let mut case =
+            Case { world: self, words, before, after: String::new(), after_cut: String::new(), watches: true, safe_after: Vec::new() };
+        case.enumerate()
+    }
+
+    /// What the configuration is as it stands, and what it is after the power was cut and the volumes were started.
+    fn outcomes(&self, fake: &Fake) -> (String, String) {
+        let now = essence(fake.group().map(|(g, _)| g).as_ref());
+        let cut = fake.copy();
+        cut.set_trap(Trap::None);
+        cut.power_cut(&mut |sector| sector.versions);
+        cut.ok("start --auto");
+        sync(&cut);
+        (now, essence(cut.group().map(|(g, _)| g).as_ref()))
+    }
+}
+
+/// The kernel finishes its copies and somebody records it.
+#[track_caller]
+pub fn sync(fake: &Fake) {
+    for _ in 0..64 {
+        while fake.0.borrow_mut().tick() {}
+        if fake.group().is_none() || nothing_changes(&fake.ok("recover")) {
+            return;
+        }
+    }
+    panic!("it does not come to an end");
+}
+
+fn nothing_changes(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Done(report) if report.changes.is_empty())
+}
+
+/// Volumes that are new are written to from now on.
+fn settle_writers(fake: &Fake) {
+    if let Some((group, _)) = fake.group() {
+        fake.0.borrow_mut().know_volumes(&group);
+    }
+}
+
+struct Case<'w> {
+    world: &'w World,
+    words: Words,
+    before: (String, String),
+    after: String,
+    after_cut: String,
+    watches: bool,
+    /// By disk that dies: the volumes that survive it also after the command.
+    safe_after: Vec<Vec<Name>>,
+}
+
+impl Case<'_> {
+    #[track_caller]
+    fn enumerate(&mut self) -> Count {
+        let whole = self.fresh(Trap::None);
+        let came = whole.run(&self.words);
+        whole.print_trace(&self.words.text);
+        assert!(matches!(came, Some(Ok(_))), "{} '{}': {came:?}", self.world.name, self.words.text);
+        let (changes, calls) = (whole.0.borrow().changes, whole.0.borrow().calls);
+        (self.after, self.after_cut) = self.world.outcomes(&whole);
+        self.check(&whole, "after the command", &[&self.after]);
+        if self.watches {
+            sync(&whole);
+            self.after = self.world.outcomes(&whole).0;
+            let unchanged = self.fresh(Trap::None);
+            sync(&unchanged);
+            self.before.0 = self.world.outcomes(&unchanged).0;
+        }
+        let mut count = Count { commands: 1, ..Count::default() };
+        // What was reported as done is done, whatever the disks' caches lose now.
+        self.cut(&whole, "power cut after the command", &[&self.after_cut], &mut count);
+        for at in 1..=changes {
+            self.killed(at, &mut count);
+        }
+        let disks = self.world.fake.0.borrow().disks.len();
+        self.safe_after = (0..disks).map(|disk| safe_volumes(&whole, disk)).collect();
+        for at in 1..=changes {
+            for disk in 0..disks {
+                self.dying(at, disk, &mut count);
+            }
+        }
+        for at in 1..=calls {
+            self.failing(Trap::Fail(at), &mut count);
+            self.failing(Trap::FailFrom(at), &mut count);
+        }
+        count
+    }
+
+    fn fresh(&self, trap: Trap) -> Fake {
+        let fake = self.world.fake.copy();
+        fake.set_trap(trap);
+        fake
+    }
+
+    fn place(&self, what: &str) -> String {
+        format!("world '{}', command '{}', {what}", self.world.name, self.words.text)
+    }
+
+    /// Killed before a change; and the power cut at that instant, with every way in which the disks' caches may come out of it.
+    #[track_caller]
+    fn killed(&self, at: u64, count: &mut Count) {
+        let dead = self.fresh(Trap::Kill(at));
+        assert!(dead.run(&self.words).is_none(), "{}", self.place(&format!("was not killed before change {at}")));
+        dead.set_trap(Trap::None);
+
+        let killed = dead.copy();
+        self.recover(&killed, "recover", &format!("killed before change {at}"), &[&self.before.0, &self.after]);
+        count.kills += 1;
+
+        self.cut(&dead, &format!("power cut before change {at}"), &[&self.before.1, &self.after_cut], count);
+    }
+
+    #[track_caller]
+    fn cut(&self, alive: &Fake, what: &str, allowed: &[&str], count: &mut Count) {
+        let mut seen = BTreeSet::new();
+        for kept in ways(alive) {
+            let cut = alive.copy();
+            let mut nth = 0;
+            cut.power_cut(&mut |sector| {
+                nth += 1;
+                kept(nth - 1, sector)
+            });
+            // What the labels say decides everything that follows; equal ones are looked at once.
+            count.cuts += 1;
+            if seen.insert(cut.fingerprint()) {
+                cut.ok("start --auto");
+                self.check_data(&cut, what);
+                // A mirror may be equal at once, or have a region to copy.
+                sync(&cut);
+                self.recover(&cut, "recover", what, allowed);
+            }
+        }
+    }
+
+    /// A disk dies before a change: no write is lost or held for ever, and what counts as complete is.
+    #[track_caller]
+    fn dying(&self, at: u64, disk: usize, count: &mut Count) {
+        count.deaths += 1;
+        let what = format!("disk {} dies before change {at}", disk + 1);
+        let place = self.place(&what);
+        let fake = self.fresh(Trap::Die(at, disk));
+        let mirrored: Vec<Name> = safe_volumes(&self.world.fake, disk).into_iter().filter(|v| self.safe_after[disk].contains(v)).collect();
+        let came = fake.run(&self.words);
+        assert!(came.is_some(), "{place}");
+        if matches!(&came, Some(Err(error)) if error.message() == super::STUCK) {
+            count.stuck += 1;
+            return;
+        }
+        fake.set_trap(Trap::None);
+        fake.0.borrow_mut().disks[disk].dead = true;
+        self.survives(&fake, disk, &what, &mirrored, count);
+    }
+
+    /// With a dead disk somebody looks until nothing is left to be done.
+    #[track_caller]
+    fn survives(&self, fake: &Fake, _disk: usize, what: &str, safe: &[Name], count: &mut Count) {
+        let place = self.place(what);
+        for _ in 0..3 {
+            // The monitor, which looks until nothing is left to be done.
+            let looked = fake.run(&Words::parse("recover"));
+            assert!(matches!(looked, Some(Ok(_))), "{place}: {looked:?}");
+            fake.0.borrow_mut().writers_write();
+        }
+        let again = fake.ok("recover");
+        assert!(nothing_changes(&again), "{place}: it does not come to rest: {again:?}");
+        let Some((mut group, _)) = fake.group() else { return };
+        assert_eq!(check::violations(&group), Vec::<String>::new(), "{place}");
+        let mut state = fake.0.borrow_mut();
+        count.in_freeze += u64::from(state.data.in_freeze > 0);
+        let dirty: Vec<&str> = state.dm.all().filter(|d| !d.is_clean()).map(|d| d.name.as_str()).collect();
+        assert!(dirty.is_empty(), "{place}: left suspended or half loaded: {dirty:?}");
+        assert!(state.data.nothing_queued(), "{place}: a write is held for ever");
+        state.know_volumes(&group);
+        let dead = state.labels_of_dead();
+        group.volumes.retain(|v| {
+            v.is_synced() || !v.complete().first().is_some_and(|p| dead.iter().any(|d| p.subdisks.iter().any(|s| s.disk == *d)))
+        });
+        let group = group;
+        let on_it = |p: &Plex| p.subdisks.iter().any(|s| !group.disks.iter().any(|d| d.id == s.disk) || dead.contains(&s.disk));
+        for volume in &group.volumes {
+            let safe = safe.contains(&volume.name);
+            assert!(!safe || !state.data.errors.contains_key(&volume.id), "{place}: a write to '{}' was lost", volume.name);
+            assert!(!safe || volume.complete().iter().any(|p| !on_it(p)), "{place}: '{}' has nothing left", volume.name);
+        }
+        let wrong: Vec<String> = state.wrong_data_beside(&group, &on_it);
+        assert!(wrong.is_empty(), "{place}: {wrong:#?}\n{}", essence(Some(&group)));
+    }
+
+    /// A call fails, once or from then on: the command tells the truth, and `recover` mends what it could not.
+    #[track_caller]
+    fn failing(&self, trap: Trap, count: &mut Count) {
+        count.errors += 1;
+        let fake = self.fresh(trap);
+        let came = fake.run(&self.words);
+        fake.set_trap(Trap::None);
+        let what = format!("with {trap:?}");
+        let told = match &came {
+            Some(Ok(_)) => &self.after,
+            Some(Err(_)) => &self.before.0,
+            None => panic!("{}", self.place("nobody killed it")),
+        };
+        let what = format!("{what}, which ended with {:?}", came.as_ref().and_then(|came| came.as_ref().err()));
+        let found = essence(fake.group().map(|(g, _)| g).as_ref());
+        if self.watches {
+            self.recover(&fake, "recover", &what, &[]);
+            return;
+        }
+        if came.as_ref().is_some_and(|came| came.as_ref().is_err_and(|error| error.message().contains("is not known"))) {
+            // All disks are silent: what they hold shows when they answer again, and is carried through.
+            self.recover(&fake, "recover", &what, &[&self.before.0, &self.after]);
+            return;
+        }
+        // What it said holds at once; after the repair it still does.
+        if matches!(&came, Some(Ok(Outcome::Done(report))) if !report.failures.is_empty()) {
+            // It said itself that a part was not done.
+            self.recover(&fake, "recover", &what, &[&found]);
+            return;
+        }
+        // Without a disk that could not be read a volume may have been started on the others.
+        let degraded = self.words.text.starts_with("start") || found.contains("FAILED");
+        let shape = |text: &str| outline(text).lines().filter(|line| !(degraded && line.starts_with("  "))).collect::<Vec<_>>().join("\n");
+        assert_eq!(shape(&found), shape(told), "{}", self.place(&what));
+        self.recover(&fake, "recover", &what, &[&found]);
+    }
+
+    #[track_caller]
+    fn recover(&self, fake: &Fake, how: &str, what: &str, allowed: &[&str]) {
+        let place = self.place(what);
+        if fake.group().is_some() {
+            match fake.run(&Words::parse(how)) {
+                Some(Ok(_)) => {}
+                other => panic!("{place}: '{how}' fails: {other:?}"),
+            }
+        }
+        if self.watches {
+            self.check_data(fake, what);
+            sync(fake);
+            self.check(fake, what, &[&self.before.0, &self.after, &self.before.1, &self.after_cut]);
+        } else {
+            self.check(fake, what, allowed);
+        }
+        fake.set_trap(Trap::None);
+        if fake.group().is_some() {
+            let again = fake.ok("recover");
+            assert!(nothing_changes(&again), "{place}: a second 'recover' does something: {again:?}");
+            assert_eq!(fake.0.borrow().changes, 0, "{place}: a second 'recover' changes something");
+        }
+        // Life goes on: the copies end, and all that counts as equal is.
+        sync(fake);
+        self.check_data(fake, &format!("{what}, later"));
+    }
+
+    #[track_caller]
+    fn check(&self, fake: &Fake, what: &str, allowed: &[&str]) {
+        let place = self.place(what);
+        let group = fake.group().map(|(g, _)| g);
+        let now = essence(group.as_ref());
+        let is_one = allowed.contains(&now.as_str()) || (self.watches && allowed.iter().any(|text| outline(text) == outline(&now)));
+        assert!(is_one, "{place}: it is\n{now}\nallowed is\n{}", allowed.join("\nor\n"));
+        if let Some(group) = &group {
+            assert_eq!(check::violations(group), Vec::<String>::new(), "{place}");
+        }
+        let state = fake.0.borrow();
+        let dirty: Vec<&str> = state.dm.all().filter(|d| !d.is_clean()).map(|d| d.name.as_str()).collect();
+        assert!(dirty.is_empty(), "{place}: left suspended or half loaded: {dirty:?}");
+        assert!(state.data.nothing_queued(), "{place}: a write is still held");
+        let errors: Vec<_> = group.iter().flat_map(|g| &g.volumes).filter(|v| state.data.errors.contains_key(&v.id)).collect();
+        assert!(errors.is_empty(), "{place}: a write came back as an error: {errors:?}");
+        drop(state);
+        self.check_data(fake, what);
+    }
+
+    #[track_caller]
+    fn check_data(&self, fake: &Fake, what: &str) {
+        let Some((group, _)) = fake.group() else { return };
+        fake.0.borrow_mut().know_volumes(&group);
+        let wrong = fake.0.borrow().wrong_data(&group);
+        assert!(wrong.is_empty(), "{}: {wrong:#?}\n{}", self.place(what), essence(Some(&group)));
+    }
+}
+
+/// The volumes that have a complete plex elsewhere than on this disk, and so survive it.
+fn safe_volumes(fake: &Fake, disk: usize) -> Vec<Name> {
+    let Some((group, _)) = fake.group() else { return Vec::new() };
+    let id = fake.0.borrow().labels.iter().find(|(_, at)| *at == disk).map(|(id, _)| *id);
+    let elsewhere = |p: &&Plex| p.subdisks.iter().all(|s| Some(s.disk) != id);
+    let safe = |v: &&Volume| v.is_synced() && v.complete().iter().any(elsewhere);
+    group.volumes.iter().filter(safe).map(|v| v.name.clone()).collect()
+}
+
+type Way = Box<dyn Fn(usize, Unsynced) -> usize>;
+
+/// The ways in which unsynced sectors may come out of a power cut: up to ten of them in every combination, of more the ends
+/// and each prefix, which is how far a disk came.
+fn ways(fake: &Fake) -> Vec<Way> {
+    let state = fake.0.borrow();
+    let unsynced: Vec<Unsynced> = state.disks.iter().enumerate().flat_map(|(at, disk)| disk.unsynced(at)).collect();
+    let count = unsynced.len();
+    if count <= 10 {
+        return (0..1usize << count)
+            .map(|set| Box::new(move |n: usize, s: Unsynced| if set >> n & 1 == 1 { s.versions } else { 0 }) as Way)
+            .collect();
+    }
+    (0..=count).map(|until| Box::new(move |n, s: Unsynced| if n < until { s.versions } else { 0 }) as Way).collect()
+}
+
+impl Fake {
+    /// What the labels of all disks say, in short.
+    fn fingerprint(&self) -> String {
+        let disks = self.0.borrow().disks.len();
+        let read = |at| breakoff::meta::read_disk(&super::disk::FakeMedia(self.clone(), at));
+        let said: Vec<String> = (0..disks)
+            .map(|at| match read(at) {
+                Ok(Some(label)) => {
+                    let copies: Vec<String> = label.copies().iter().map(|c| c.generation().to_string()).collect();
+                    format!("{:?} {} [{}] {:?}", label.group(), label.highest(), copies.join(" "), label.warnings())
+                }
+                Ok(None) => "none".into(),
+                Err(error) => error.to_string(),
+            })
+            .collect();
+        said.join("\n")
+    }
+}
+
+/// Whether a leg is complete, for worlds that depend on it.
+pub fn has_leg(fake: &Fake, volume: &str, state: PlexState) -> bool {
+    fake.group().is_some_and(|(g, _)| g.volumes.iter().any(|v| v.name.as_str() == volume && v.plexes.iter().any(|p| p.state == state)))
+}

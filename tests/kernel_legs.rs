@@ -1,0 +1,187 @@
+//! A leg dies, whichever it is: the volume goes on by itself while the monitor runs, and nothing that was acknowledged is lost.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod support;
+
+use std::ops::Range;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+use support::MIB;
+use support::block;
+use support::disk::Fault;
+use support::lab::{Lab, until};
+use support::plexes;
+use support::writer::{Style, Writer};
+
+const LONG: Duration = Duration::from_secs(120);
+
+/// The states by plex number.
+fn states(lab: &Lab) -> Vec<String> {
+    let group = lab.print("g");
+    let mut plexes: Vec<_> = group.volume("v").plexes.iter().map(|p| (p.name.clone(), p.state.clone())).collect();
+    plexes.sort();
+    plexes.into_iter().map(|(_, state)| state).collect()
+}
+
+/// A group on all disks and a volume on the first ones, busy.
+fn busy(lab: &Lab, mirrors: usize) -> Writer {
+    lab.fill_with_noise();
+    lab.create_group("g");
+    lab.cli(&format!("-g g make v 16m --mirrors {mirrors} --on {}", ["disk01", "disk01,disk02"][mirrors - 1])).ok();
+    if mirrors > 1 {
+        lab.wait_synced("g", "v");
+    }
+    Writer::start_filled(lab.device("g", "v"), 0, 256, Style::default())
+}
+
+/// Where on the first disk a device of the program lies.
+fn place(lab: &Lab, device: &str) -> Range<u64> {
+    let line = lab.dm.table(device).unwrap().remove(0);
+    let offset: u64 = line.words()[1].parse().unwrap();
+    offset * 512..(offset + line.length) * 512
+}
+
+#[test]
+fn the_first_plex_of_a_mirror_dies() {
+    let mut lab = lab!(["mirror", "error"], [32, 32, 32]);
+    let load = busy(&lab, 2);
+    lab.fault(0, Fault::Fail);
+    load.goes_on(100);
+    until("it is recorded", || states(&lab) == ["FAILED", "ACTIVE"]);
+    load.goes_on(30);
+    let written = load.stop();
+    written.verify(lab.device("g", "v"));
+    lab.heal(0);
+    lab.cli("-g g plex attach v-01").ok();
+    assert_eq!(states(&lab), ["ACTIVE", "ACTIVE"]);
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
+#[test]
+fn the_original_dies_and_its_complete_leg_takes_its_place() {
+    let mut lab = lab!(["mirror", "error"], [32, 32, 32]);
+    let load = busy(&lab, 1);
+    lab.cli("-g g snapstart v --on disk02").ok();
+    lab.fault(0, Fault::Fail);
+    load.goes_on(100);
+    until("it is recorded", || states(&lab) == ["FAILED", "ACTIVE"]);
+    load.goes_on(30);
+    load.stop().verify(lab.device("g", "v"));
+    lab.cli("-g g stop v").ok();
+    lab.cli("-g g start v").ok();
+    lab.finish();
+}
+
+/// A mirror of three, of which the middle one dies: the two that are left are equal at once.
+#[test]
+fn a_snapshot_leg_stays_exact_when_a_plex_dies() {
+    let mut lab = lab!(["mirror", "error"], [32, 32, 32, 32]);
+    let load = busy(&lab, 2);
+    lab.cli("-g g snapstart v --on disk03").ok();
+    lab.fault(1, Fault::Fail);
+    load.goes_on(100);
+    until("it is recorded", || states(&lab) == ["ACTIVE", "FAILED", "SNAPDONE"]);
+    let expected = load.fork_during(|| drop(lab.cli("-g g snapshot v --name s").ok()));
+    load.goes_on(30);
+    expected.verify(lab.device("g", "s"));
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+#[test]
+fn one_sector_of_the_original_cannot_be_read_while_its_leg_is_complete() {
+    let mut lab = lab!(["mirror", "error"], [32, 32, 32]);
+    let load = busy(&lab, 1);
+    lab.cli("-g g snapstart v --on disk02").ok();
+    let bad = place(&lab, "g-v_v--01").start + 9 * MIB;
+    let whole = block::read_direct(lab.device("g", "v"), 8 * MIB, 2 * MIB).unwrap();
+    lab.fault_in(0, bad..bad + 4096, Fault::Fail);
+    assert!(block::read_direct(lab.device("g", "v"), 8 * MIB, 2 * MIB).unwrap() == whole, "the leg serves what the original cannot");
+    load.goes_on(50);
+    until("it is recorded", || states(&lab) == ["FAILED", "ACTIVE"]);
+    assert!(block::read_direct(lab.device("g", "v"), 8 * MIB, 2 * MIB).unwrap() == whole);
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+#[test]
+fn the_log_dies_and_another_one_takes_its_place() {
+    let mut lab = lab!(["mirror", "error"], [32, 32, 32]);
+    let load = busy(&lab, 2);
+    let log = place(&lab, "g-v_log");
+    lab.fault_in(0, log, Fault::Fail);
+    load.goes_on(100);
+    until("there is another one", || lab.dm.table("g-v").unwrap()[0].words().contains(&"disk") && lab.dm.mirrors("g-v")[0].in_sync());
+    assert_eq!(states(&lab), ["ACTIVE", "ACTIVE"]);
+    load.goes_on(50);
+    load.stop().verify(lab.device("g", "v"));
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
+#[test]
+fn both_plexes_die_and_the_writer_is_told() {
+    let mut lab = lab!(["mirror", "error"], [32, 32, 32]);
+    let load = busy(&lab, 2);
+    let written = load.stop();
+    lab.fault(0, Fault::Fail);
+    lab.fault(1, Fault::Fail);
+    let (tell, told) = channel();
+    let device = lab.device("g", "v");
+    std::thread::spawn(move || tell.send(block::write_direct(device, 12 * MIB, &[0x55; 4096]).is_err()));
+    assert!(told.recv_timeout(LONG).expect("the write hangs"), "a write to nowhere was acknowledged");
+    lab.cli("-g g status").ok().says("g/v");
+    lab.heal(0);
+    lab.heal(1);
+    until("all that was acknowledged is there", || states(&lab).contains(&"ACTIVE".to_owned()));
+    written.verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+#[test]
+fn a_leg_that_hangs_and_comes_back_costs_nothing_but_time() {
+    let mut lab = lab!(["mirror", "delay"], [32, 32, 32]);
+    let load = busy(&lab, 2);
+    lab.cli("-g g snapstart v --on disk03").ok();
+    let leg = place(&lab, "g-v_v--03");
+    lab.fault_in(2, leg, Fault::Paused);
+    load.wait_until_held();
+    std::thread::sleep(Duration::from_secs(10));
+    lab.heal(2);
+    load.goes_on(50);
+    assert_eq!(states(&lab), ["ACTIVE", "ACTIVE", "SNAPDONE"]);
+    load.stop().verify(lab.device("g", "v"));
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
+#[test]
+fn a_lost_disk_is_replaced_and_everything_on_it_is_filled_again() {
+    let mut lab = lab!(["mirror", "error"], [32, 32, 32, 32]);
+    lab.fill_with_noise();
+    lab.create_group_of("g", 0..3);
+    lab.cli("-g g make v 16m --mirrors 2 --on disk01,disk02").ok();
+    lab.cli("-g g make lonely 4m --on disk02").ok();
+    lab.wait_synced("g", "v");
+    let load = Writer::start_filled(lab.device("g", "v"), 0, 256, Style::default());
+    lab.cli(&format!("group replace-disk g disk02 {}", lab.disks[3].word())).exits(4).says("lonely");
+
+    lab.fault(1, Fault::Fail);
+    load.goes_on(50);
+    until("it is recorded", || states(&lab) == ["ACTIVE", "FAILED"]);
+    lab.cli(&format!("group replace-disk g disk02 {}", lab.disks[3].word())).exits(5).says("lonely").says("stop");
+    lab.cli("-g g stop lonely").ok();
+    lab.cli(&format!("group replace-disk g disk02 {}", lab.disks[3].word())).ok();
+    assert_eq!(states(&lab), ["ACTIVE", "ACTIVE"]);
+    assert_eq!(lab.print("g").volume("v").plexes[1].media(), ["disk02"]);
+    load.goes_on(30);
+    load.stop().verify(lab.device("g", "v"));
+    plexes::assert_equal(&lab, "g", "v");
+    // The old one comes back, and is nobody's.
+    lab.heal(1);
+    assert_eq!(lab.print("g").disks.iter().filter(|d| d.state == "online").count(), 3);
+    lab.cli("-y -g g remove lonely").ok();
+    lab.finish();
+}
