@@ -197,3 +197,11 @@ fn repairs_that_are_killed() {
     repair("dead original beneath a layer", 0, &["make v 8m", "snapstart -b v", "sync", "snapstart -b v", "region"]);
     println!("{} repairs, {} kills: no write lost, none stuck", all.commands, all.kills);
 }
+
+#[test]
+fn groups_and_their_disks() {
+    let world = World::new("group", 5, &[GROUP4, "make v 8m --mirrors 2", "sync"]);
+    crash_all(&world, &["group add g /dev/fake5", "group remove-disk g disk04", "group destroy g"]);
+    let world = World::new("no-group", 2, &[]);
+    crash_all(&world, &["group create g /dev/fake1 /dev/fake2", "disk init /dev/fake1"]);
+}

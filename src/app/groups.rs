@@ -312,28 +312,32 @@ fn replace_disk(options: &Options, name: &Name, media: &Name, device: &Path, for
 fn destroy(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
     let mut session = open(options, name, env)?;
     let group = session.world.group.clone();
-    let mut report = Report::default();
+    let mut plan = Plan::nothing(group.clone());
     if !group.volumes.is_empty() {
         let names: Vec<Name> = group.volumes.iter().map(|v| v.name.clone()).collect();
         let shown: Vec<&str> = names.iter().map(Name::as_str).collect();
-        let plan = plan::volumes::remove(&session.world, &names, true).map_err(|e| session.name_openers(e))?;
+        plan = plan::volumes::remove(&session.world, &names, true).map_err(|e| session.name_openers(e))?;
         if !options.yes && !options.dry_run && !env.ui.confirm(&format!("destroy group '{name}' with {}?", shown.join(", "))) {
             return Err(Error::in_use(format!("group '{name}' has volumes: {}", shown.join(", ")))
                 .on(name)
                 .hint("remove them first, or repeat with -y to destroy them with the group"));
         }
-        report.changes.extend(plan.changes.clone());
-        if !options.dry_run {
-            session.carry_out(&plan)?;
-        }
     }
-    report.changes.push(Change::new(name.as_str(), "destroyed"));
+    plan.group.destroyed = true;
+    for disk in group.disks.iter().filter(|d| !session.world.disks.contains_key(&d.id)) {
+        plan.notes.push(format!("disk '{}' is missing; should it come back it still says that it is of '{name}'", disk.media));
+    }
+    plan.changes.push(Change::new(name.as_str(), "destroyed"));
     if options.dry_run {
-        return Ok(report);
+        return Ok(Report { changes: plan.changes, notes: plan.notes, ..Report::default() });
     }
     let devices: Vec<PathBuf> = session.world.disks.values().map(|p| p.path.clone()).collect();
+    let report = session.carry_out(&plan)?;
+    // The group is gone, whatever becomes of the labels: what is left of them is erased by the next 'recover'.
     for member in session.into_members() {
-        meta::wipe_disk(member.media.as_ref()).map_err(|e| e.context(format!("disk {}", member.name)))?;
+        if let Err(error) = meta::wipe_disk(member.media.as_ref()) {
+            env.ui.warn(&format!("the label of {} could not be erased: {error}; 'breakoff recover' tries again", member.name));
+        }
     }
     announce(&devices, env);
     Ok(report)

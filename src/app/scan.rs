@@ -53,7 +53,17 @@ impl Scan {
 
     /// The groups that the disks name.
     pub fn groups(&self) -> BTreeSet<GroupId> {
-        meta::groups(&self.labels)
+        meta::groups(&self.labels).into_iter().filter(|id| !self.is_destroyed(*id)).collect()
+    }
+
+    fn is_destroyed(&self, id: GroupId) -> bool {
+        self.choose(id).is_ok_and(|chosen| chosen.group.destroyed)
+    }
+
+    /// The disks whose labels are left over from a group that is gone.
+    pub fn leftovers(&self) -> Vec<&Path> {
+        let gone = |label: &Label| label.group().is_some_and(|id| self.is_destroyed(id));
+        self.labels.iter().filter(|(_, label)| gone(label)).map(|(path, _)| Path::new(path.as_str())).collect()
     }
 
     /// The configuration of a group.
@@ -161,6 +171,7 @@ impl Scan {
         let config = group.and_then(|id| chosen.get(&id)).and_then(|c| c.as_ref().ok());
         let disk = config.and_then(|c| c.group.disk(label.disk()));
         let twice = self.labels.iter().filter(|(_, other)| other.disk() == label.disk()).count() > 1;
+        let gone = group.is_some_and(|id| self.is_destroyed(id));
         let stranger = group.is_some() && config.is_some() && disk.is_none();
         DiskLine {
             device: Some(path.into()),
@@ -169,11 +180,18 @@ impl Scan {
             group: group.map(|id| self.name_of(id).map_or_else(|| id.to_string(), |n| n.to_string())),
             state: match (twice, group) {
                 (true, _) => "duplicate",
+                (false, _) if gone => "free",
                 (false, None) => "free",
                 (false, Some(_)) => "online",
             },
             size: Some(label.geometry().data_size()),
-            remark: if stranger { Some("removed from its group while it was away".to_owned()) } else { label.warnings().first().cloned() },
+            remark: if gone {
+                Some("its group was destroyed; 'breakoff recover' erases what is left of it".to_owned())
+            } else if stranger {
+                Some("removed from its group while it was away".to_owned())
+            } else {
+                label.warnings().first().cloned()
+            },
         }
     }
 }

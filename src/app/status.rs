@@ -4,11 +4,13 @@ use super::scan::Scan;
 use super::session::Session;
 use super::{Change, Env, Options, Outcome, Report};
 use crate::error::Result;
+use crate::meta;
 use crate::model::{Name, PlexState, Volume};
 use crate::plan::render;
 use crate::plan::world::World;
 use crate::report::text;
 use crate::sys::machine::Machine;
+use crate::sys::media::Access;
 use std::time::Duration;
 
 fn names(options: &Options, machine: &dyn Machine) -> Result<Vec<Name>> {
@@ -71,7 +73,9 @@ pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> 
     }
     let mut report = Report::default();
     if options.group.is_none() {
-        super::run::tell_unreadable(&Scan::new(env.machine)?, &mut report, env);
+        let scan = Scan::new(env.machine)?;
+        super::run::tell_unreadable(&scan, &mut report, env);
+        erase_leftovers(&scan, &mut report, env);
     }
     for name in own(options, env.machine)? {
         match recover_group(options, &name, env) {
@@ -81,6 +85,18 @@ pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> 
         }
     }
     Ok(Outcome::Done(report))
+}
+
+/// A group that was destroyed by a command that did not get to all of its disks.
+fn erase_leftovers(scan: &Scan, report: &mut Report, env: Env<'_>) {
+    for path in scan.leftovers() {
+        let shown = path.display();
+        match env.machine.media(path, Access::ReadWrite).and_then(|media| meta::wipe_disk(media.as_ref())) {
+            Ok(()) => report.changes.push(Change::new(shown.to_string(), "label-erased")),
+            Err(error) => report.failures.push(error.context(format!("the label of '{shown}' cannot be erased"))),
+        }
+        env.machine.announce(&[path.to_owned()]).into_iter().for_each(|warning| env.ui.warn(&warning));
+    }
 }
 
 /// The group that was named, or all that this machine has imported.

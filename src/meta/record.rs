@@ -33,6 +33,8 @@ pub(super) struct GroupRecord {
     group: String,
     uuid: String,
     host: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    destroyed: bool,
     disks: Vec<DiskRecord>,
     volumes: Vec<VolumeRecord>,
 }
@@ -203,6 +205,7 @@ impl GroupRecord {
             group: group.name.to_string(),
             uuid: group.id.simple(),
             host: group.host.map(HostId::simple),
+            destroyed: group.destroyed,
             disks: group.disks.iter().map(DiskRecord::of).collect(),
             volumes: group.volumes.iter().map(|v| VolumeRecord::of(v, &index)).collect::<Result<_>>()?,
         })
@@ -217,7 +220,10 @@ impl GroupRecord {
         let disks = self.disks.into_iter().map(DiskRecord::into_model).collect::<Result<Vec<Disk>>>()?;
         let volumes = self.volumes.into_iter().map(|v| v.into_model(&disks)).collect::<Result<_>>()?;
         let host = self.host.map(|host| id(&host, HostId::parse)).transpose()?;
-        Ok((Group { id: id(&self.uuid, GroupId::parse)?, name: name(&self.group)?, host, disks, volumes }, generation))
+        Ok((
+            Group { id: id(&self.uuid, GroupId::parse)?, name: name(&self.group)?, host, destroyed: self.destroyed, disks, volumes },
+            generation,
+        ))
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Group {
     pub name: Name,
     /// The machine that uses it; `None` when it is deported.
     pub host: Option<HostId>,
+    /// It is gone: what its disks still say of it is only to be erased.
+    pub destroyed: bool,
     /// Its disks.
     pub disks: Vec<Disk>,
     /// Its volumes and snapshot volumes.
@@ -24,7 +26,7 @@ pub struct Group {
 impl Group {
     /// A group without anything in it.
     pub fn new(name: Name, host: HostId) -> Group {
-        Group { id: GroupId::random(), name, host: Some(host), disks: Vec::new(), volumes: Vec::new() }
+        Group { id: GroupId::random(), name, host: Some(host), destroyed: false, disks: Vec::new(), volumes: Vec::new() }
     }
 
     /// `group/volume`, as messages name an object.

@@ -52,6 +52,7 @@ pub fn empty() -> World {
         id: GroupId::from_bytes([0x99; 16]),
         name: name("pay"),
         host: Some(HostId::from_bytes([0x77; 16])),
+        destroyed: false,
         disks: (1..=4).map(disk).collect(),
         volumes: Vec::new(),
     };

@@ -159,7 +159,7 @@ impl Fake {
         let named: Vec<(String, meta::Label)> = labels.into_iter().map(|(at, label)| (format!("/dev/fake{}", at + 1), label)).collect();
         let id = meta::groups(&named).into_iter().next()?;
         let chosen = meta::choose(id, &named).unwrap_or_else(|error| panic!("the group cannot be read: {error}"));
-        Some((chosen.group, chosen.generation))
+        (!chosen.group.destroyed).then_some((chosen.group, chosen.generation))
     }
 
     /// With `CRASH_TRACE=1` the changes of what ran since the trap was set are printed by number.

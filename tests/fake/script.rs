@@ -362,6 +362,11 @@ impl Case<'_> {
             self.recover(&fake, "recover", &what, &[&found]);
             return;
         }
+        // A disk that could not be read while its group was destroyed knows nothing of that, and says so when it is back.
+        if self.words.text.starts_with("group destroy") && matches!(came, Some(Ok(_))) {
+            self.recover(&fake, "recover", &what, &[&found]);
+            return;
+        }
         // Without a disk that could not be read a volume may have been started on the others.
         let degraded = self.words.text.starts_with("start") || found.contains("FAILED");
         let shape = |text: &str| outline(text).lines().filter(|line| !(degraded && line.starts_with("  "))).collect::<Vec<_>>().join("\n");
