@@ -163,6 +163,12 @@ fn findings_and_dumps() {
     assert_eq!(text::outcome(&Outcome::Findings(vec!["a".into(), "b".into()]), false), "a\nb\n");
     let document = |outcome| json::success(Some("x"), &outcome).unwrap();
     assert!(document(Outcome::Findings(Vec::new())).contains(r#""result":{"findings":[]}"#));
+    let found = json::to_be_repaired(Some("recover"), &["a".into()], &Error::not_ready("b")).unwrap();
+    assert_eq!(
+        found,
+        "{\"breakoff\":1,\"command\":\"recover\",\"ok\":false,\"result\":{\"findings\":[\"a\"]},\
+         \"error\":{\"kind\":\"not-ready\",\"message\":\"b\",\"object\":null,\"hint\":null}}\n"
+    );
     assert!(document(Outcome::Dump(r#"{"a": 1}"#.into())).contains(r#""result":{"configuration":{"a":1}}"#));
     assert_eq!(text::outcome(&Outcome::Dump("{\"a\": 1}".into()), false), "{\"a\": 1}\n");
 }

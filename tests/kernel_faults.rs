@@ -220,6 +220,7 @@ fn a_snapshot_is_refused_when_its_leg_has_failed() {
     load.wait_until_held();
     assert_eq!(lab.dm.mirrors("g-v")[0].letters, "AD");
 
+    lab.cli("-g g recover --check").exits(5).says("v-02");
     lab.cli("-g g snapshot v").exits(5);
     lab.cli("-g g recover"); // the write was held until somebody looked
     load.goes_on(30);

@@ -4,7 +4,10 @@
 
 mod support;
 
+use std::fs;
 use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 use support::MIB;
@@ -56,6 +59,38 @@ fn the_first_plex_of_a_mirror_dies() {
     lab.cli("-g g plex attach v-01").ok();
     assert_eq!(states(&lab), ["ACTIVE", "ACTIVE"]);
     plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
+/// The journal's socket and the hook of /etc/breakoff.conf are told which plex on which disk it was.
+#[test]
+fn a_failure_is_told_to_the_journal_and_to_the_hook() {
+    let mut lab = lab!(["mirror", "error"], [32, 32, 32]);
+    let load = busy(&lab, 2);
+    let directory = tempfile::tempdir().unwrap();
+    let (hook, told) = (directory.path().join("hook"), directory.path().join("told"));
+    fs::write(&hook, format!("#!/bin/bash\nwhile read -r line; do echo \"$line\"; done < <(export) >{}\n", told.display())).unwrap();
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write("/etc/breakoff.conf", format!("# for this test\nhook = {}\n", hook.display())).unwrap();
+    fs::create_dir_all("/run/systemd/journal").unwrap();
+    let journal = UnixDatagram::bind("/run/systemd/journal/socket").unwrap();
+    journal.set_read_timeout(Some(LONG)).unwrap();
+
+    lab.fault(1, Fault::Fail);
+    load.goes_on(50);
+    let mut message = [0; 4096];
+    let length = journal.recv(&mut message).unwrap();
+    fs::remove_file("/run/systemd/journal/socket").unwrap();
+    fs::remove_file("/etc/breakoff.conf").unwrap();
+    let message = String::from_utf8_lossy(&message[..length]).into_owned();
+    for field in ["BREAKOFF_EVENT=plex-failed", "BREAKOFF_GROUP=g", "BREAKOFF_VOLUME=v", "BREAKOFF_PLEX=v-02", "BREAKOFF_DISK=disk02"] {
+        assert!(message.lines().any(|line| line == field), "{field} is not in\n{message}");
+    }
+    // All of the disk is dead, its label too: what is left of it is its number.
+    let number = support::dm::number(block::number(lab.disks[1].path()).unwrap());
+    assert!(message.contains(&format!("BREAKOFF_DEVICE={number}\n")), "{message}");
+    until("the hook has run", || fs::read_to_string(&told).is_ok_and(|text| text.contains("BREAKOFF_PLEX=\"v-02\"")));
+    load.stop().verify(lab.device("g", "v"));
     lab.finish();
 }
 

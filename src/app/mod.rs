@@ -238,6 +238,8 @@ pub enum Outcome {
     Dump(String),
     /// `status` and `recover --check`: findings; none is good.
     Findings(Vec<String>),
+    /// `recover --check` with something to be done, which has an exit status of its own.
+    ToBeRepaired(Vec<String>),
 }
 
 /// How a long copy stands, for a progress display.

@@ -13,6 +13,7 @@ use crate::report::text;
 use crate::sys::signal::Interrupts;
 use crate::sys::{Kernel, lock};
 use crate::table::status::Seen;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ pub fn run(env: Env<'_>) -> Result<()> {
     let mut events = env.machine.events()?;
     let mut seen = None;
     while !interrupts.arrived() {
+        reap_hooks();
         events.arm()?;
         let now = mirrors(kernel.as_ref())?;
         if until_idle && now.is_empty() {
@@ -42,6 +44,15 @@ pub fn run(env: Env<'_>) -> Result<()> {
         events.wait(if patrolled { PATROL } else { Duration::from_millis(300) })?;
     }
     Ok(())
+}
+
+/// Hooks that have ended; nobody else here has children for longer than a call.
+fn reap_hooks() {
+    while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+        if status == WaitStatus::StillAlive {
+            return;
+        }
+    }
 }
 
 fn mirrors(kernel: &dyn Kernel) -> Result<Vec<DmDevice>> {

@@ -5,11 +5,12 @@ use super::{Command, Env, Fill, Options, Outcome, Report, groups, monitor, scan:
 use crate::error::{Error, Kind, Result};
 use crate::model::{DmUuid, Name, Role};
 use crate::plan::request::{Request, Selection, Splits};
-use crate::plan::world::World;
+use crate::plan::step::Plan;
+use crate::plan::world::{DmDevice, World};
 use crate::plan::{self, render};
 use crate::sys::machine::Machine;
 use crate::sys::signal::Interrupts;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Does what was asked.
 pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome> {
@@ -45,6 +46,8 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
     }
 }
 
+/// How long an opener may take to go.
+const OPENERS_GO: Duration = Duration::from_secs(1);
 /// How long a snapshot waits for what is in memory to reach the disks before it looks whether a leg has failed, and how often.
 const WRITE_BACK_ROUND: Duration = Duration::from_secs(10);
 const WRITE_BACK_ROUNDS: usize = 60;
@@ -65,7 +68,7 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
     require_targets(&session, request)?;
     // From here on Ctrl-C ends the command between two steps: nothing is changed, or the copy goes on.
     let _noted = Interrupts::catch();
-    let plan = plan::plan(&session.world, request).map_err(|e| session.name_openers(e))?;
+    let plan = plan_patiently(&mut session, request).map_err(|e| session.name_openers(e))?;
     let new_legs = wait::new_legs(&session.world, &plan.group);
     let mut report = session.carry_out(&plan)?;
     let left_behind = has_mirror(&session.world);
@@ -77,6 +80,24 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
         report.changes.extend(wait::for_legs(options, &name, &new_legs, env)?);
     }
     Ok(Outcome::Done(report))
+}
+
+/// Plans, and does not take somebody for an opener who is just going: udev looks at a device whenever a writer has closed it.
+fn plan_patiently(session: &mut Session<'_>, request: &Request) -> Result<Plan> {
+    let until = Instant::now() + OPENERS_GO;
+    loop {
+        let planned = plan::plan(&session.world, request);
+        let open = match &planned {
+            Err(error) => error.kind() == Kind::InUse,
+            Ok(plan) => plan.failures.iter().any(|error| error.kind() == Kind::InUse),
+        };
+        let opened = |d: &DmDevice| d.uuid.is_volume() && d.open_count > 0;
+        if !open || !session.world.devices.values().any(opened) || Instant::now() >= until {
+            return planned;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        session.observe()?;
+    }
 }
 
 /// Writes back what a snapshot is going to freeze, before and without a lock, so that little is left to do with one. Now and then

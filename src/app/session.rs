@@ -1,7 +1,7 @@
 //! A group in the hands of one command: locked, read, observed, and changed only through [`Session::carry_out`].
 
 use super::scan::Scan;
-use super::{Change, Env, Fill, Options, Report};
+use super::{Change, Detail, Env, Fill, Options, Report};
 use crate::error::{Error, Kind, Result};
 use crate::exec::{self, Executed};
 use crate::meta::{self, Archive, Member};
@@ -11,6 +11,7 @@ use crate::plan::request::Finding;
 use crate::plan::step::{CommitPoint, Plan};
 use crate::plan::world::{PresentDisk, World};
 use crate::sys::media::Access;
+use crate::sys::notice::Notice;
 use crate::sys::signal::Interrupts;
 use crate::sys::{Kernel, lock};
 use std::any::Any;
@@ -179,6 +180,7 @@ impl<'u> Session<'u> {
             }
         };
         executed.warnings.iter().for_each(|warning| self.env.ui.warn(warning));
+        self.tell_failures(plan);
         let failures = plan.failures.iter().map(|error| self.name_openers(error.clone())).collect();
         let mut report = Report { changes: plan.changes.clone(), notes: plan.notes.clone(), failures };
         self.record_freeze(plan, executed.held, &mut report);
@@ -239,6 +241,28 @@ impl<'u> Session<'u> {
         error.hint("the disks do not answer; when they do, 'breakoff recover' finds out and finishes or undoes it")
     }
 
+    /// The journal and the administrator's hook hear of everything that has failed.
+    fn tell_failures(&self, plan: &Plan) {
+        let text = |change: &Change, name: &str| {
+            change.details.iter().find(|(known, _)| *known == name).and_then(|(_, detail)| match detail {
+                Detail::Text(text) => Some(text.clone()),
+                Detail::Size(_) | Detail::Number(_) => None,
+            })
+        };
+        let failed = |change: &&Change| {
+            ["plex-failed", "log-failed"].contains(&change.action) || text(change, "state").is_some_and(|state| state == "FAILED")
+        };
+        for change in plan.changes.iter().filter(failed) {
+            let (group, volume) = change.object.split_once('/').unwrap_or((change.object.as_str(), ""));
+            let mut about = vec![("GROUP", group.to_owned()), ("VOLUME", volume.to_owned())];
+            for (field, detail) in [("PLEX", "plex"), ("STATE", "state"), ("DISK", "disks"), ("DEVICE", "devices")] {
+                about.extend(text(change, detail).map(|value| (field, value)));
+            }
+            let notice = Notice { event: change.action, message: crate::report::text::change(change), about };
+            self.env.machine.notice(&notice).iter().for_each(|wrong| self.env.ui.warn(wrong));
+        }
+    }
+
     /// Somebody who resumes what the plan suspends, should we die in between.
     fn guard(&self, plan: &Plan) -> Option<Box<dyn Any>> {
         if plan.window.suspend.is_empty() {
@@ -291,7 +315,7 @@ impl<'u> Session<'u> {
             origin.freeze_us = micros;
         }
         for change in report.changes.iter_mut().filter(|c| c.action == "split") {
-            change.details.push(("freeze_us", super::Detail::Number(micros)));
+            change.details.push(("freeze_us", Detail::Number(micros)));
         }
         report.notes.push(format!("I/O was held for {}.{:03} ms", micros / 1000, micros % 1000));
         if let Err(error) = self.commit_and_execute(&record) {

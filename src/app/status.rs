@@ -69,7 +69,10 @@ fn volume_findings(world: &World, volume: &Volume) -> Vec<String> {
 pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> {
     if check || options.dry_run {
         let found: Result<Vec<Vec<String>>> = own(options, env.machine)?.iter().map(|name| to_be_done(name, env)).collect();
-        return found.map(|all| Outcome::Findings(all.concat()));
+        return found.map(|all| match all.concat() {
+            none if none.is_empty() => Outcome::Findings(none),
+            some => Outcome::ToBeRepaired(some),
+        });
     }
     let mut report = Report::default();
     if options.group.is_none() {

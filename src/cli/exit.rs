@@ -10,6 +10,7 @@ use crate::report;
 pub(super) fn outcome(style: &Style, came: Result<Outcome>, ui: &dyn Ui) -> u8 {
     match came {
         Ok(Outcome::Done(report)) if !report.failures.is_empty() => partial(style, &report, ui),
+        Ok(Outcome::ToBeRepaired(findings)) => to_be_repaired(style, &findings),
         Ok(outcome) => status(style, success(style, &outcome, ui)),
         Err(err) => failure(style, &err),
     }
@@ -40,6 +41,19 @@ fn success(style: &Style, outcome: &Outcome, ui: &dyn Ui) -> Result<()> {
         Outcome::Done(report) => done(style, outcome, &report.notes, ui),
         _ => output::result(&report::text::outcome(outcome, style.verbose)),
     }
+}
+
+/// A check that found something fails, so that a script sees it.
+fn to_be_repaired(style: &Style, findings: &[String]) -> u8 {
+    let err = Error::not_ready("something is to be recorded or repaired").hint("'breakoff recover' does it");
+    let printed = if style.json {
+        report::json::to_be_repaired(style.verb.as_deref(), findings, &err).and_then(|text| output::result(&text))
+    } else {
+        output::message(&report::text::failure(&style.program, &err));
+        output::result(&report::text::outcome(&Outcome::ToBeRepaired(findings.to_vec()), style.verbose))
+    };
+    drop(printed);
+    err.kind().exit_status()
 }
 
 /// Some of many things were done and others not: what was done is told as ever, and then each failure.

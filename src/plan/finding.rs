@@ -6,9 +6,10 @@ use super::draft::Draft;
 use super::request::{Finding, Lost};
 use super::step::{CommitPoint, Plan, Prepare};
 use super::transition;
-use super::world::{DmDevice, World};
+use super::volumes::disks_of;
+use super::world::{DmDevice, TargetLine, World};
 use crate::error::{Error, Result};
-use crate::model::{DevNo, DmUuid, PlexEvent, PlexState, Role, Volume, VolumeId};
+use crate::model::{DevNo, DmUuid, Plex, PlexEvent, PlexState, Role, Volume, VolumeId};
 use crate::sys::SuspendMode;
 use crate::table::stack::{LegOf, mirror_roles};
 use crate::table::status::MirrorStatus;
@@ -250,7 +251,9 @@ fn give_up(world: &World, id: VolumeId, lost: &Lost) -> Result<Plan> {
         }
         let state = plan.group.volume(id).and_then(|v| v.plex(plex.number)).map(|p| p.state);
         let what = Change::new(&path, "plex-failed").text("plex", &plex.name).text("was", plex.state);
-        plan.changes.push(what.text("state", state.map_or("removed", PlexState::word)));
+        let what = what.text("state", state.map_or("removed", PlexState::word));
+        let only = Volume { plexes: vec![plex.clone()], ..volume.clone() };
+        plan.changes.push(what.text("disks", disks_of(world, &only)).text("devices", devices_of(world, id, plex)));
     }
     let left = plan.group.volume(id).filter(|v| v.in_state(PlexState::Active).next().is_none());
     let heir = left.and_then(|v| v.in_state(PlexState::SnapDone).next()).cloned();
@@ -261,6 +264,20 @@ fn give_up(world: &World, id: VolumeId, lost: &Lost) -> Result<Plan> {
         plan.notes.push(format!("'{path}' has lost its last data plex; its complete snapshot leg '{}' takes its place", leg.name));
     }
     Ok(plan)
+}
+
+/// Where a plex lies: by path, or by number when its disk cannot be read any more.
+fn devices_of(world: &World, id: VolumeId, plex: &Plex) -> String {
+    let path = |disk| world.disks.get(&disk).map(|d| d.path.display().to_string());
+    let paths: Option<Vec<String>> = plex.subdisks.iter().map(|s| path(s.disk)).collect();
+    let numbers = || {
+        let leg = world.devices.get(&DmUuid::new(world.group.id, id, &Role::Plex(plex.number)));
+        let on = |line: &TargetLine| line.params.split(' ').next().map(str::to_owned);
+        leg.map(|d| d.table.iter().filter_map(on).collect::<Vec<_>>()).unwrap_or_default()
+    };
+    let mut devices = paths.unwrap_or_else(numbers);
+    devices.dedup();
+    devices.join(",")
 }
 
 fn observed(world: &World, id: VolumeId) -> Result<&Volume> {

@@ -71,7 +71,7 @@ pub fn success(command: Option<&str>, outcome: &Outcome) -> Result<String> {
         Outcome::Groups(lines) => ok(command, Named::Groups(lines.iter().map(lists::GroupView::new).collect::<Vec<_>>())),
         Outcome::Disks(lines) => ok(command, Named::Disks(lines.iter().map(lists::DiskView::new).collect::<Vec<_>>())),
         Outcome::Dump(text) => ok(command, Named::Configuration(configuration(text))),
-        Outcome::Findings(findings) => ok(command, Named::Findings(findings)),
+        Outcome::Findings(findings) | Outcome::ToBeRepaired(findings) => ok(command, Named::Findings(findings)),
     }
 }
 
@@ -88,6 +88,11 @@ pub fn help(command: Option<&str>, text: &str) -> Result<String> {
 /// The document of a command that failed.
 pub fn failure(command: Option<&str>, err: &Error) -> Result<String> {
     document(&Envelope::<()> { breakoff: VERSION, command, ok: false, result: None, error: Some(ErrorView::new(err)) })
+}
+
+/// The document of a check that found something: both what it found and an error.
+pub fn to_be_repaired(command: Option<&str>, findings: &[String], err: &Error) -> Result<String> {
+    document(&Envelope { breakoff: VERSION, command, ok: false, result: Some(Named::Findings(findings)), error: Some(ErrorView::new(err)) })
 }
 
 /// The document of a command that did some of many things and failed at others: both a result and an error.

@@ -18,7 +18,7 @@ pub fn outcome(outcome: &Outcome, verbose: bool) -> String {
         Outcome::Groups(lines) => lists::groups_text(lines),
         Outcome::Disks(lines) => lists::disks_text(lines),
         Outcome::Dump(text) => with_newline(text),
-        Outcome::Findings(findings) => findings_text(findings),
+        Outcome::Findings(findings) | Outcome::ToBeRepaired(findings) => findings_text(findings),
     }
 }
 

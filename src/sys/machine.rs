@@ -6,6 +6,7 @@ use super::events::EventWait;
 use super::inspect::{Inspection, inspect};
 use super::lock::{GroupLock, Holder};
 use super::media::{Access, BlockMedia};
+use super::notice::{self, Notice};
 use super::probe::{self, Candidate};
 use super::{Kernel, Media, detached, drain, host, openers};
 use crate::error::{Error, Result};
@@ -46,6 +47,8 @@ pub trait Machine {
     fn start_detached(&self, words: &[&str], environment: &[(&str, &str)]) -> Result<()>;
     /// Starts the guard of a window (see `app::guard`); it is told that all is well when what is returned is dropped.
     fn guard(&self, group: &Name) -> Result<Box<dyn Any>>;
+    /// Tells of a failure (see `notice`); what went wrong with that.
+    fn notice(&self, notice: &Notice) -> Vec<String>;
     /// This boot.
     fn boot_id(&self) -> Result<BootId>;
     /// This machine's identity.
@@ -104,6 +107,10 @@ impl Machine for Here {
     fn guard(&self, group: &Name) -> Result<Box<dyn Any>> {
         let guard = detached::Guard::start(&["guard", group.as_str()]);
         Ok(Box::new(guard.map_err(|err| Error::io("cannot start the guard", &err))?))
+    }
+
+    fn notice(&self, notice: &Notice) -> Vec<String> {
+        notice::tell(notice)
     }
 
     fn boot_id(&self) -> Result<BootId> {

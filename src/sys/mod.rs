@@ -8,7 +8,7 @@
 //! cookie    what udev has worked off     media     bytes of disks
 //! nodes     /dev/mapper without udev     probe     what disks are there; inspect, openers, sysfs beneath it
 //! events    waiting for dm events        host      which machine, which boot, what time
-//! drain     writing back beforehand
+//! drain     writing back beforehand      notice    telling that something has failed
 //! wire      what the kernel answers      machine   all of it as one object
 //! signal, detached, tools   processes         failpoint where tests kill us
 //! ```
@@ -27,6 +27,7 @@ pub mod lock;
 pub mod machine;
 pub mod media;
 pub mod nodes;
+pub mod notice;
 pub mod openers;
 pub mod probe;
 pub mod signal;

@@ -19,6 +19,7 @@ use breakoff::sys::inspect::Inspection;
 use breakoff::sys::lock::Holder;
 use breakoff::sys::machine::{Events, Machine};
 use breakoff::sys::media::Access;
+use breakoff::sys::notice::Notice;
 use breakoff::sys::probe::Candidate;
 use breakoff::sys::{Errno, Kernel, Media};
 use std::any::Any;
@@ -304,6 +305,10 @@ impl Machine for Fake {
 
     fn start_detached(&self, _words: &[&str], _environment: &[(&str, &str)]) -> Result<()> {
         Ok(())
+    }
+
+    fn notice(&self, _notice: &Notice) -> Vec<String> {
+        Vec::new()
     }
 
     fn guard(&self, _group: &Name) -> Result<Box<dyn Any>> {

@@ -8,7 +8,7 @@ use clap::Args;
 /// Every command does this by itself for the group that it works on.
 #[derive(Args)]
 pub(super) struct Recover {
-    /// Only say what would have to be done
+    /// Only say what would have to be done; exit status 5 if that is anything
     #[arg(long)]
     check: bool,
 }
