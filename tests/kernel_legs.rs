@@ -8,7 +8,6 @@ use std::fs;
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
-use std::sync::mpsc::channel;
 use std::time::Duration;
 use support::MIB;
 use support::block;
@@ -153,25 +152,6 @@ fn the_log_dies_and_another_one_takes_its_place() {
     load.goes_on(50);
     load.stop().verify(lab.device("g", "v"));
     plexes::assert_equal(&lab, "g", "v");
-    lab.finish();
-}
-
-#[test]
-fn both_plexes_die_and_the_writer_is_told() {
-    let mut lab = lab!(["mirror", "error"], [32, 32, 32]);
-    let load = busy(&lab, 2);
-    let written = load.stop();
-    lab.fault(0, Fault::Fail);
-    lab.fault(1, Fault::Fail);
-    let (tell, told) = channel();
-    let device = lab.device("g", "v");
-    std::thread::spawn(move || tell.send(block::write_direct(device, 12 * MIB, &[0x55; 4096]).is_err()));
-    assert!(told.recv_timeout(LONG).expect("the write hangs"), "a write to nowhere was acknowledged");
-    lab.cli("-g g status").ok().says("g/v");
-    lab.heal(0);
-    lab.heal(1);
-    until("all that was acknowledged is there", || states(&lab).contains(&"ACTIVE".to_owned()));
-    written.verify(lab.device("g", "v"));
     lab.finish();
 }
 
