@@ -199,6 +199,25 @@ fn repairs_that_are_killed() {
 }
 
 #[test]
+fn a_degraded_volume() {
+    let script = [GROUP4, "make v 8m --mirrors 2", "sync", "snapstart -b --on disk03 v", "sync", "die2", "recover", "unplug2"];
+    let world = World::new("degraded", 5, &script);
+    crash_all(
+        &world,
+        &[
+            "snapshot v",
+            "snapabort v",
+            "snapstart -b v",
+            "plex remove v-02",
+            "stop v",
+            "rename v w",
+            "group replace-disk -b g disk02 /dev/fake5",
+            "remove --recursive v",
+        ],
+    );
+}
+
+#[test]
 fn groups_and_their_disks() {
     let world = World::new("group", 5, &[GROUP4, "make v 8m --mirrors 2", "sync"]);
     crash_all(&world, &["group add g /dev/fake5", "group remove-disk g disk04", "group destroy g"]);

@@ -1,5 +1,5 @@
-//! Long random histories on the machine in memory: commands, copies, kills, power cuts and dying disks in any order, from a seed that
-//! is printed. After each step the configuration is sound, nothing is suspended or held, and the data is what was acknowledged.
+//! Long random histories on the machine in memory: commands, copies, kills, power cuts and failing calls in any order, from a seed
+//! that is printed. After each step the configuration is sound, nothing is suspended or held, and the data is what was acknowledged.
 //!
 //! `BREAKOFF_SEED=N` begins with another seed than 1; `BREAKOFF_HISTORIES=N` runs so many (200 by default, 1 with a seed).
 

@@ -283,20 +283,26 @@ fn replace_disk(options: &Options, name: &Name, media: &Name, device: &Path, for
     let mut session = open(options, name, env)?;
     let old = session.world.group.disk_named(media)?.id;
     let named = [NamedDevice { media: None, device: device.to_owned() }];
+    // What is refused is refused before the new disk is written to.
+    let tried = try_replacement(&session, media, device, env.machine)?;
     if options.dry_run {
-        return Ok(Report { changes: planned(env.machine, &session.world.group, &named, force)?, ..Report::default() });
+        refuse_unfit(env.machine, device, force)?;
+        return Ok(Report { changes: tried.changes, notes: tried.notes, ..Report::default() });
     }
     let (disks, members, present) = make_ready(env.machine, &session.world.group, &named, force, session.area())?;
     let new = disks.into_iter().next().ok_or_else(|| Error::failed("the new disk was not initialised"))?;
-    let devices: Vec<PathBuf> = present.values().map(|p| p.path.clone()).collect();
+    let mut devices: Vec<PathBuf> = present.values().map(|p| p.path.clone()).collect();
     session.add_members(members, present);
     let plan = plan::disks::replace(&session.world, media, &new)?;
     let legs = wait::new_legs(&session.world, &plan.group);
+    let was = session.world.disks.get(&old).map(|disk| disk.path.clone());
     let gone = session.drop_member(old);
     let mut report = session.carry_out(&plan)?;
     // Should the old disk be here it is nobody's from now on.
-    if let Some(Err(error)) = gone.map(|member| meta::wipe_disk(member.media.as_ref())) {
-        env.ui.warn(&format!("the label of the old '{media}' could not be erased: {error}"));
+    match gone.map(|member| meta::wipe_disk(member.media.as_ref())) {
+        Some(Err(error)) => env.ui.warn(&format!("the label of the old '{media}' could not be erased: {error}")),
+        Some(Ok(())) => devices.extend(was),
+        None => {}
     }
     drop(session);
     announce(&devices, env);
@@ -307,6 +313,17 @@ fn replace_disk(options: &Options, name: &Name, media: &Name, device: &Path, for
         }
     }
     Ok(report)
+}
+
+/// The plan with the label that the device would get.
+fn try_replacement(session: &Session<'_>, media: &Name, device: &Path, machine: &dyn Machine) -> Result<Plan> {
+    let found = present_disk(machine, device)?;
+    let geometry = meta::Geometry::divide(session.area().unwrap_or(meta::AREA_DEFAULT), found.size.bytes())?;
+    let id = DiskId::random();
+    let new = Disk { id, media: media.clone(), data_start: geometry.data_start(), size: geometry.data_size() };
+    let mut world = session.world.clone();
+    world.disks.insert(id, found);
+    plan::disks::replace(&world, media, &new)
 }
 
 fn destroy(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {

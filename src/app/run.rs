@@ -214,8 +214,7 @@ fn layouts(options: &Options, objects: &[Name], env: Env<'_>) -> Result<Vec<(Wor
         None => {
             let scan = Scan::new(env.machine)?;
             scan.refused().iter().for_each(|(reason, _)| env.ui.warn(reason));
-            let here = env.machine.host_id()?;
-            scan.readable_groups().into_iter().filter(|g| g.host == Some(here)).map(|g| g.name).collect()
+            scan.own_groups(env.machine)?.into_iter().map(|g| g.name).collect()
         }
     };
     let mut shown = Vec::new();
@@ -263,11 +262,10 @@ pub fn tell_unreadable(scan: &Scan, report: &mut Report, env: Env<'_>) {
 
 /// Everything on this machine, at boot or at shutdown. A group or volume that fails stops no other.
 fn on_all_groups(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome> {
-    let here = env.machine.host_id()?;
     let mut all = Report::default();
     let scan = Scan::new(env.machine)?;
     tell_unreadable(&scan, &mut all, env);
-    for group in scan.readable_groups().into_iter().filter(|g| g.host == Some(here)) {
+    for group in scan.own_groups(env.machine)? {
         let options = Options { group: Some(group.name.clone()), ..options.clone() };
         match change(&options, request, env) {
             Ok(Outcome::Done(done)) => {

@@ -103,6 +103,12 @@ impl Scan {
         self.groups().into_iter().filter_map(|id| self.choose(id).ok()).map(|chosen| chosen.group).collect()
     }
 
+    /// Those of them that this machine has imported.
+    pub fn own_groups(&self, machine: &dyn Machine) -> Result<Vec<Group>> {
+        let here = machine.host_id()?;
+        Ok(self.readable_groups().into_iter().filter(|group| group.host == Some(here)).collect())
+    }
+
     /// The groups that are refused, each with the reason in words and its kind.
     pub fn refused(&self) -> Vec<(String, Kind)> {
         let refusal = |id: GroupId| {

@@ -125,7 +125,7 @@ impl<'u> Session<'u> {
         let mut last = None;
         for _ in 0..TEND_ROUNDS {
             let Some(plan) = self.next_repair()? else {
-                done.extend(self.add_logs()?);
+                done.extend(self.add_logs());
                 return Ok(done);
             };
             if last.as_ref() == Some(&plan) {
@@ -134,27 +134,29 @@ impl<'u> Session<'u> {
             }
             let report = self.carry_out(&plan)?;
             done.extend(report.changes);
+            // Nobody has asked for it, so that what there is to know of it is a warning.
+            report.notes.iter().for_each(|note| self.env.ui.warn(note));
             last = Some(plan);
         }
         Ok(done)
     }
 
     /// Mirrors that have lost their log get another one. That is good to have and no more: where it fails a warning is enough.
-    fn add_logs(&mut self) -> Result<Vec<Change>> {
+    fn add_logs(&mut self) -> Vec<Change> {
         let mut done = Vec::new();
-        for finding in finding::findings(&self.world).iter().filter(|f| matches!(f, Finding::LogMissing(_))) {
-            let plan = finding::plan(&self.world, finding)?;
-            match self.carry_out(&plan) {
+        for volume in finding::unlogged(&self.world) {
+            let added = finding::add_log(&self.world, volume).and_then(|plan| self.carry_out(&plan));
+            match added {
                 Ok(report) => done.extend(report.changes),
                 Err(error) => self.env.ui.warn(&format!("a mirror goes on without a dirty region log: {error}")),
             }
         }
-        Ok(done)
+        done
     }
 
     /// The next thing that should be done without being asked, the most urgent first; `None` when all is well.
     pub fn next_repair(&self) -> Result<Option<Plan>> {
-        let findings: Vec<Finding> = finding::findings(&self.world).into_iter().filter(|f| !matches!(f, Finding::LogMissing(_))).collect();
+        let findings = finding::findings(&self.world);
         if let Some(failed) = findings.iter().find(|f| matches!(f, Finding::Failed(..))) {
             return finding::plan(&self.world, failed).map(Some);
         }
@@ -180,7 +182,6 @@ impl<'u> Session<'u> {
             }
         };
         executed.warnings.iter().for_each(|warning| self.env.ui.warn(warning));
-        self.tell_failures(plan);
         let failures = plan.failures.iter().map(|error| self.name_openers(error.clone())).collect();
         let mut report = Report { changes: plan.changes.clone(), notes: plan.notes.clone(), failures };
         self.record_freeze(plan, executed.held, &mut report);
@@ -218,6 +219,8 @@ impl<'u> Session<'u> {
             self.world.generation = generation;
             self.outdated.clear();
             self.archive();
+            // After I/O flows again, or as soon as it has been tried.
+            self.tell_failures(plan);
         }
         match done {
             Err(error) if outcome.unknown => Err(self.take_back(error)),

@@ -106,10 +106,7 @@ fn erase_leftovers(scan: &Scan, report: &mut Report, env: Env<'_>) {
 fn own(options: &Options, machine: &dyn Machine) -> Result<Vec<Name>> {
     match &options.group {
         Some(name) => Ok(vec![name.clone()]),
-        None => {
-            let here = machine.host_id()?;
-            Ok(Scan::new(machine)?.readable_groups().into_iter().filter(|g| g.host == Some(here)).map(|g| g.name).collect())
-        }
+        None => Ok(Scan::new(machine)?.own_groups(machine)?.into_iter().map(|g| g.name).collect()),
     }
 }
 

@@ -136,7 +136,7 @@ fn load(kernel: &dyn Kernel, world: &World, uuid: &DmUuid, volume: VolumeId, tab
     let device = |role: &Role| kernel.device(&DmUuid::new(world.group.id, volume, role)).ok().flatten().map(|d| d.dev);
     let number = |what: &DevRef| {
         let dev = match what {
-            DevRef::Disk(id) => world.disks.get(id).map(|d| d.dev),
+            DevRef::Disk(id) => world.number(*id),
             DevRef::Device(role) => device(role),
         };
         dev.map(|dev| dev.to_string())

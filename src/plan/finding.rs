@@ -21,8 +21,7 @@ pub fn findings(world: &World) -> Vec<Finding> {
     let failed = live().filter_map(|v| lost(world, v).map(|lost| Finding::Failed(v.id, lost)));
     let resynced = live().filter(|v| !v.is_synced() && base_in_sync(world, v)).map(|v| Finding::Resynced(v.id));
     let attached = live().filter(|v| attached(world, v)).map(|v| Finding::Attached(v.id));
-    let unlogged = live().filter(|v| log_missing(world, v)).map(|v| Finding::LogMissing(v.id));
-    failed.chain(resynced).chain(attached).chain(unlogged).collect()
+    failed.chain(resynced).chain(attached).collect()
 }
 
 /// The plan that a finding asks for.
@@ -31,7 +30,6 @@ pub fn plan(world: &World, finding: &Finding) -> Result<Plan> {
         Finding::Attached(id) => record_attached(world, *id),
         Finding::Resynced(id) => record_resynced(world, *id),
         Finding::Failed(id, lost) => give_up(world, *id, lost),
-        Finding::LogMissing(id) => add_log(world, *id),
     }
 }
 
@@ -53,7 +51,7 @@ pub fn unhold(world: &World) -> Option<Plan> {
         let attaching = |number| volume.attaching().iter().any(|p| p.number == number);
         let out = |number| !attaching(number) && !volume.complete().iter().any(|p| p.number == number);
         let gone: Vec<usize> = (0..status.legs.len()).filter(|at| is(status.legs[*at].0, &out)).collect();
-        let log = volume.live_log().is_none() && device.table.iter().any(|line| line.params.starts_with("disk "));
+        let log = volume.live_log().is_none() && uses_log(device);
         if gone.is_empty() && !log {
             continue;
         }
@@ -130,6 +128,12 @@ fn lost(world: &World, volume: &Volume) -> Option<Lost> {
     (log || !failed.is_empty()).then_some(Lost { plexes: failed, log })
 }
 
+/// The volumes whose mirror goes on without the log that it should have. Good to have, and no repair: nobody waits for it.
+pub fn unlogged(world: &World) -> Vec<VolumeId> {
+    let live = world.group.volumes.iter().filter(|v| v.running == Some(world.boot));
+    live.filter(|v| log_missing(world, v)).map(|v| v.id).collect()
+}
+
 /// Whether a mirror that should have a log has none, or does not use it. A log that has just been lost is allocated elsewhere once
 /// writes flow again.
 fn log_missing(world: &World, volume: &Volume) -> bool {
@@ -145,7 +149,8 @@ fn log_missing(world: &World, volume: &Volume) -> bool {
     }
 }
 
-fn add_log(world: &World, id: VolumeId) -> Result<Plan> {
+/// Gives such a volume its log.
+pub fn add_log(world: &World, id: VolumeId) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = observed(world, id)?;
     // One that is there and out of use comes into use again; it is written anew either way.
@@ -222,12 +227,13 @@ fn give_up(world: &World, id: VolumeId, lost: &Lost) -> Result<Plan> {
     let path = world.group.path(&volume.name);
     let mut plan = Plan::nothing(world.group.clone());
     plan.window.commit = CommitPoint::First;
+    let mut unlogged = false;
     for (role, legs, _) in mirror_roles(volume)?.into_iter().rev() {
         let gone: Vec<usize> = (0..legs.len()).filter(|at| matches!(&legs[*at], LegOf::Plex(n) if plexes.contains(n))).collect();
         let uuid = DmUuid::new(world.group.id, id, &role);
-        let logged = |live: &DmDevice| *log && live.table.iter().any(|line| line.params.starts_with("disk "));
-        let Some(live) = world.devices.get(&uuid).filter(|live| !gone.is_empty() || logged(live)) else { continue };
+        let Some(live) = world.devices.get(&uuid).filter(|live| !gone.is_empty() || (*log && uses_log(live))) else { continue };
         let Some(lines) = without(&live.table, Without { legs: &gone, log: true }, volume.is_synced()) else { continue };
+        unlogged |= uses_log(live);
         plan.prepare.push(Prepare::LoadRaw { uuid: uuid.clone(), lines });
         plan.window.suspend.push((uuid.clone(), SuspendMode::NoFlush));
         plan.window.resume.push((uuid, transition::links(volume, &role)));
@@ -238,7 +244,7 @@ fn give_up(world: &World, id: VolumeId, lost: &Lost) -> Result<Plan> {
     // On the disk the log says that the region of the write that failed is not equal; the survivors are, or will be as soon as what
     // is held is written to them. So the log is out of use until it can be written anew.
     if let Some(changed) = plan.group.volume_mut(id) {
-        changed.log.iter_mut().for_each(|log| log.live = false);
+        changed.log.iter_mut().for_each(|log| log.live &= !unlogged);
         if *log {
             changed.log = None;
             plan.changes.push(Change::new(&path, "log-failed"));
@@ -264,6 +270,11 @@ fn give_up(world: &World, id: VolumeId, lost: &Lost) -> Result<Plan> {
         plan.notes.push(format!("'{path}' has lost its last data plex; its complete snapshot leg '{}' takes its place", leg.name));
     }
     Ok(plan)
+}
+
+/// Whether the live table of a mirror has a dirty region log on disk.
+fn uses_log(mirror: &DmDevice) -> bool {
+    mirror.table.iter().any(|line| line.params.starts_with("disk "))
 }
 
 /// Where a plex lies: by path, or by number when its disk cannot be read any more.

@@ -173,6 +173,4 @@ pub enum Finding {
     Resynced(VolumeId),
     /// These plexes (by number) failed.
     Failed(VolumeId, Lost),
-    /// A mirror has no dirty region log and should have one, for which there is space by now.
-    LogMissing(VolumeId),
 }

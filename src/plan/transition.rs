@@ -208,15 +208,15 @@ fn wanted(world: &World, group: &Group, volume: &Volume, device: Device) -> Resu
         Some(lines) => !same_mapping(lines, live),
         // It refers to something that does not exist yet, or to a disk that cannot be found any more.
         None if missing_disks(world, &device).is_empty() => true,
-        None if live.is_empty() => return Err(missing(group, volume, &missing_disks(world, &device))),
-        None => false,
+        // Where its table cannot be told from the one that is wanted nothing may be taken for granted.
+        None => return Err(missing(group, volume, &missing_disks(world, &device))),
     };
     Ok(Wanted { links: links(volume, &device.role), exists: now.is_some(), now, changed, device })
 }
 
 fn number(world: &World, group: &Group, volume: &Volume, what: &DevRef) -> Option<String> {
     let dev = match what {
-        DevRef::Disk(id) => world.disks.get(id)?.dev,
+        DevRef::Disk(id) => world.number(*id)?,
         DevRef::Device(role) => world.devices.get(&DmUuid::new(group.id, volume.id, role))?.dev,
     };
     Some(dev.to_string())
@@ -227,7 +227,7 @@ fn missing_disks(world: &World, device: &Device) -> Vec<crate::model::DiskId> {
         crate::table::Target::Linear { on: DevRef::Disk(id), .. } => Some(*id),
         _ => None,
     };
-    device.table.0.iter().filter_map(on).filter(|id| !world.disks.contains_key(id)).collect()
+    device.table.0.iter().filter_map(on).filter(|id| world.number(*id).is_none()).collect()
 }
 
 fn missing(group: &Group, volume: &Volume, disks: &[crate::model::DiskId]) -> Error {

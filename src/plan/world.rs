@@ -1,7 +1,7 @@
 //! Everything that a plan may look at: the group's configuration and what was observed of kernel and disks, taken once.
 
-use crate::model::{BootId, DevNo, DiskId, DmName, DmUuid, Generation, Group, Sectors, Timestamp};
-use crate::table::status::MirrorStatus;
+use crate::model::{BootId, DevNo, DiskId, DmName, DmUuid, Generation, Group, Role, Sectors, Timestamp};
+use crate::table::status::{MirrorStatus, parse_devno};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -22,6 +22,32 @@ pub struct World {
     pub boot: BootId,
     /// Now.
     pub now: Timestamp,
+}
+
+impl World {
+    /// The number of a disk: as it was found or, when its label cannot be read any more, as the live tables have it. What lies on
+    /// a disk that has lost its label can be mapped elsewhere all the same.
+    pub fn number(&self, disk: DiskId) -> Option<DevNo> {
+        self.disks.get(&disk).map(|found| found.dev).or_else(|| self.mapped_number(disk))
+    }
+
+    fn mapped_number(&self, id: DiskId) -> Option<DevNo> {
+        let disk = self.group.disk(id)?;
+        self.group.volumes.iter().find_map(|volume| {
+            let log = volume.log.iter().map(|log| (Role::Log, Sectors::ZERO, &log.extent));
+            let plexes = volume.plexes.iter().flat_map(|plex| {
+                let roles = [Role::Plex(plex.number), Role::Volume].into_iter();
+                roles.flat_map(|role| plex.layout().map(move |(start, extent)| (role.clone(), start, extent)))
+            });
+            plexes.chain(log).filter(|(.., extent)| extent.disk == id).find_map(|(role, start, extent)| {
+                let offset = disk.data_start.saturating_add(extent.start).get().to_string();
+                let lies_there = |line: &&TargetLine| line.target == "linear" && (line.start, line.length) == (start, extent.length);
+                let table = &self.devices.get(&DmUuid::new(self.group.id, volume.id, &role))?.table;
+                let (dev, at) = table.iter().find(lies_there)?.params.split_once(' ')?;
+                parse_devno(dev).filter(|_| at == offset)
+            })
+        })
+    }
 }
 
 /// A device of ours as the kernel shows it.

@@ -3,7 +3,7 @@
 use super::data::{CELL, Written};
 use super::{Fake, State};
 use breakoff::error::{Error, Kind, Result};
-use breakoff::model::{DevNo, DmName, DmUuid, Sectors};
+use breakoff::model::{DevNo, DmName, DmUuid};
 use breakoff::plan::world::{DmDevice, TargetLine};
 use breakoff::sys::critical::Critical;
 use breakoff::sys::{ArmedDevice, Errno, Kernel, Links, MirrorHealth, SuspendMode};
@@ -32,8 +32,6 @@ pub struct Device {
     live: Option<Table>,
     inactive: Option<Table>,
     suspended: bool,
-    /// Somebody beside other devices has it open.
-    pub users: u32,
 }
 
 #[derive(Clone)]
@@ -222,11 +220,6 @@ impl Devices {
         self.0.get(&minor).map_or_else(|| minor.to_string(), |d| d.name.to_string())
     }
 
-    /// Somebody opens a device, or closes it again.
-    pub fn use_volume(&mut self, name: &str, users: u32) {
-        self.0.values_mut().filter(|d| d.name.as_str() == name).for_each(|d| d.users = users);
-    }
-
     /// The start and the target of the line for a sector.
     pub fn segment(&self, minor: u32, sector: u64) -> Option<(u64, Seg)> {
         let table = self.0.get(&minor)?.live.as_ref()?;
@@ -252,7 +245,7 @@ impl Devices {
     fn open_count(&self, minor: u32) -> u32 {
         let tables = self.0.values().flat_map(|d| d.live.iter().chain(&d.inactive));
         let opens = tables.flat_map(Table::opens).filter(|(dev, _)| *dev == DevNo { major: DM_MAJOR, minor }).count();
-        opens as u32 + self.0.get(&minor).map_or(0, |d| d.users)
+        opens as u32
     }
 
     fn seen(&self, device: &Device) -> DmDevice {
@@ -506,7 +499,7 @@ impl Kernel for FakeKernel {
             }
             let minor = (0..).find(|minor| !state.dm.0.contains_key(minor)).unwrap_or_default();
             let (name, uuid) = (name.clone(), uuid.clone());
-            state.dm.0.insert(minor, Device { name, uuid, minor, live: None, inactive: None, suspended: false, users: 0 });
+            state.dm.0.insert(minor, Device { name, uuid, minor, live: None, inactive: None, suspended: false });
             Ok(())
         })?;
         let minor = self.0.0.borrow().dm.minor_of(uuid).unwrap_or_default();
@@ -604,9 +597,4 @@ impl ArmedDevice for Armed {
     fn resume(&mut self) -> Done {
         self.changed("resume", |state| state.resume(&self.uuid))
     }
-}
-
-/// So that a size reads as one.
-pub fn mib(count: u64) -> Sectors {
-    Sectors::new(count * 2048).unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 use super::disk::Unsynced;
 use super::{Fake, Trap, Words};
 use breakoff::app::Outcome;
-use breakoff::model::{Group, Name, Plex, PlexState, Volume, check};
+use breakoff::model::{Group, Name, Plex, Volume, check};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -93,6 +93,11 @@ impl World {
                     (0..8).for_each(|_| fake.0.borrow_mut().writers_write());
                     continue;
                 }
+                // A disk is gone, and nobody finds it any more.
+                "unplug2" => {
+                    fake.0.borrow_mut().disks[1].unplugged = true;
+                    continue;
+                }
                 "cut" => {
                     fake.power_cut(&mut |sector| sector.versions);
                     fake.ok("start --auto");
@@ -132,7 +137,7 @@ impl World {
             fake.run(&case.words);
             fake.set_trap(Trap::None);
             let what = format!("with disk {} dead, killed before change {at}", disk + 1);
-            case.survives(&fake, disk, &what, &case.safe_after[disk], &mut count);
+            case.survives(&fake, &what, &case.safe_after[disk], &mut count);
             count.kills += 1;
         }
         count
@@ -294,12 +299,12 @@ impl Case<'_> {
         }
         fake.set_trap(Trap::None);
         fake.0.borrow_mut().disks[disk].dead = true;
-        self.survives(&fake, disk, &what, &mirrored, count);
+        self.survives(&fake, &what, &mirrored, count);
     }
 
     /// With a dead disk somebody looks until nothing is left to be done.
     #[track_caller]
-    fn survives(&self, fake: &Fake, _disk: usize, what: &str, safe: &[Name], count: &mut Count) {
+    fn survives(&self, fake: &Fake, what: &str, safe: &[Name], count: &mut Count) {
         let place = self.place(what);
         for _ in 0..3 {
             // The monitor, which looks until nothing is left to be done.
@@ -472,9 +477,4 @@ impl Fake {
             .collect();
         said.join("\n")
     }
-}
-
-/// Whether a leg is complete, for worlds that depend on it.
-pub fn has_leg(fake: &Fake, volume: &str, state: PlexState) -> bool {
-    fake.group().is_some_and(|(g, _)| g.volumes.iter().any(|v| v.name.as_str() == volume && v.plexes.iter().any(|p| p.state == state)))
 }
