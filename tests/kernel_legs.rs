@@ -68,7 +68,7 @@ fn a_failure_is_told_to_the_journal_and_to_the_hook() {
     let load = busy(&lab, 2);
     let directory = tempfile::tempdir().unwrap();
     let (hook, told) = (directory.path().join("hook"), directory.path().join("told"));
-    fs::write(&hook, format!("#!/bin/bash\nwhile read -r line; do echo \"$line\"; done < <(export) >{}\n", told.display())).unwrap();
+    fs::write(&hook, format!("#!/bin/bash\nwhile read -r line; do echo \"$line\"; done < <(export) >>{}\n", told.display())).unwrap();
     fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
     fs::write("/etc/breakoff.conf", format!("# for this test\nhook = {}\n", hook.display())).unwrap();
     fs::create_dir_all("/run/systemd/journal").unwrap();
@@ -146,6 +146,48 @@ fn one_sector_of_the_original_cannot_be_read_while_its_leg_is_complete() {
     until("it is recorded", || states(&lab) == ["FAILED", "ACTIVE"]);
     assert!(block::read_direct(lab.device("g", "v"), 8 * MIB, 2 * MIB).unwrap() == whole);
     load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+/// Both plexes die: the writer is told, and nothing hangs. When the disks are back the volume holds all that was acknowledged.
+#[track_caller]
+fn both_plexes_die(lab: &mut Lab, recorded: bool) {
+    let mut load = busy(lab, 2);
+    lab.fault(0, Fault::Fail);
+    lab.fault(1, Fault::Fail);
+    until("the writer is told", || load.error().is_some());
+    println!("{:?}", load.error());
+    let written = load.halt();
+    let device = lab.device("g", "v");
+    assert!(block::read_direct(&device, 0, MIB).is_err());
+    if recorded {
+        until("it is recorded", || states(lab).contains(&"FAILED".to_owned()));
+    }
+    lab.heal(0);
+    lab.heal(1);
+    lab.cli("recover").ok();
+    until("it can be written again", || {
+        let bytes = block::read_direct(&device, 12 * MIB, 4096).unwrap();
+        block::write_direct(&device, 12 * MIB, &bytes).is_ok()
+    });
+    written.verify(&device);
+    let after = Writer::start_filled(&device, 0, 256, Style::default());
+    after.goes_on(50);
+    after.stop().verify(&device);
+}
+
+#[test]
+fn both_plexes_die_and_the_writer_is_told() {
+    let mut lab = lab!(["mirror", "error"], [32, 32, 32]);
+    both_plexes_die(&mut lab, true);
+    lab.finish();
+}
+
+/// The only disks of the group, so that nobody can record anything.
+#[test]
+fn all_disks_of_a_group_die_and_the_writer_is_told() {
+    let mut lab = lab!(["mirror", "error"], [32, 32]);
+    both_plexes_die(&mut lab, false);
     lab.finish();
 }
 

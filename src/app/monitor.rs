@@ -7,43 +7,114 @@ use super::scan::Scan;
 use super::session::{Session, lock_group};
 use super::{Env, Options, Ui};
 use crate::error::{Kind, Result};
-use crate::model::{GroupId, Name};
+use crate::exec;
+use crate::model::{Group, GroupId, Name};
 use crate::plan::world::DmDevice;
 use crate::report::text;
+use crate::sys::service::{self, Service};
 use crate::sys::signal::Interrupts;
 use crate::sys::{Kernel, lock};
-use crate::table::status::Seen;
+use crate::table::status::{MirrorStatus, Seen};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use std::collections::BTreeSet;
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Also without an event everything is looked at this often.
 const PATROL: Duration = Duration::from_secs(10);
+/// How soon a group is looked at again that a command has locked.
+const SOON: Duration = Duration::from_millis(300);
+/// How soon what did not work is tried again, and twice as late each time: as long as no disk takes the record of a failure a write
+/// waits for this.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long a service waits for another one to end before it says that it is still there.
+const ANOTHER: Duration = Duration::from_secs(2);
+/// Where what a monitor keeps goes: what must survive a reboot may lie on a volume that it guards.
+const STATE_DIR: (&str, &str) = ("BREAKOFF_STATE_DIR", "/run/breakoff/state");
 /// Set for a monitor that a command has started: it ends when there is no mirror left to guard.
 const UNTIL_IDLE: &str = "BREAKOFF_MONITOR_UNTIL_IDLE";
 
 /// Runs until a signal arrives (or, started by a command, until no mirror is left).
 pub fn run(env: Env<'_>) -> Result<()> {
-    let _only_one = lock_group(lock::MONITOR, Some(Duration::ZERO), env)?;
     let interrupts = Interrupts::catch();
+    let service = Service::from_environment();
+    let Some(_only_one) = only_one(&service, &interrupts, env)? else { return Ok(()) };
+    for wrong in service::stay_resident() {
+        env.ui.warn(&format!("{wrong}: a monitor that has to wait for a disk may wait for itself"));
+    }
     let until_idle = std::env::var_os(UNTIL_IDLE).is_some();
     let kernel = env.machine.kernel()?;
     let mut events = env.machine.events()?;
-    let mut seen = None;
+    let mut watch = Watch { seen: None, known: BTreeMap::new(), told: BTreeSet::new(), again: AGAIN };
+    service.ready("watching");
     while !interrupts.arrived() {
         reap_hooks();
+        service.alive();
         events.arm()?;
         let now = mirrors(kernel.as_ref())?;
         if until_idle && now.is_empty() {
             return Ok(());
         }
-        let state = state_of(&now);
-        let patrolled = if seen.as_ref() == Some(&state) { true } else { tend(&now, env) };
-        // What could not be looked after (its group is locked by a command) is looked at again soon.
-        seen = patrolled.then_some(state);
-        events.wait(if patrolled { PATROL } else { Duration::from_millis(300) })?;
+        let next = watch.look(kernel.as_ref(), &now, env);
+        events.wait(service.at_most(next))?;
     }
     Ok(())
+}
+
+/// What the monitor remembers from one look to the next.
+struct Watch {
+    /// What was looked after, all of it.
+    seen: Option<Vec<(String, Seen)>>,
+    /// The groups as they were read last: when no disk answers any more nobody can say what they are.
+    known: BTreeMap<GroupId, Group>,
+    /// The warnings of the last look: one that stays the same is said once.
+    told: BTreeSet<String>,
+    /// How long what did not work is left alone.
+    again: Duration,
+}
+
+impl Watch {
+    /// Looks after everything if there is news; how long it may take until the next look.
+    fn look(&mut self, kernel: &dyn Kernel, mirrors: &[DmDevice], env: Env<'_>) -> Duration {
+        let state = state_of(mirrors);
+        if self.seen.as_ref() == Some(&state) {
+            return PATROL;
+        }
+        let once = Once { inner: env.ui, told: &self.told, now: RefCell::default() };
+        let done = tend(kernel, mirrors, &mut self.known, Env { ui: &once, ..env });
+        self.told = once.now.into_inner();
+        // What could not be looked after is looked at again soon.
+        self.seen = (done == Tended::Well).then_some(state);
+        match done {
+            Tended::Well => {
+                self.again = AGAIN;
+                PATROL
+            }
+            Tended::Locked => SOON,
+            Tended::Badly => {
+                let twice = PATROL.min(self.again * 2);
+                std::mem::replace(&mut self.again, twice)
+            }
+        }
+    }
+}
+
+/// Makes sure that there is no other one. A service takes over when that one ends; anybody else is told who it is. `None` when a
+/// signal arrived meanwhile.
+fn only_one(service: &Service, interrupts: &Interrupts, env: Env<'_>) -> Result<Option<Box<dyn Any>>> {
+    let quiet = Env { ui: &Quiet(env.ui), ..env };
+    if !service.is_supervised() {
+        return lock_group(lock::MONITOR, Some(Duration::ZERO), env).map(Some);
+    }
+    while !interrupts.arrived() {
+        match lock_group(lock::MONITOR, Some(service.at_most(ANOTHER)), quiet) {
+            Err(error) if error.kind() == Kind::TimedOut => service.ready("another monitor is watching; this one takes over"),
+            taken => return taken.map(Some),
+        }
+        service.alive();
+    }
+    Ok(None)
 }
 
 /// Hooks that have ended; nobody else here has children for longer than a call.
@@ -65,37 +136,76 @@ fn state_of(mirrors: &[DmDevice]) -> Vec<(String, Seen)> {
     mirrors.iter().filter_map(status).collect()
 }
 
-/// Looks after every group that has a mirror; whether all could be.
-fn tend(mirrors: &[DmDevice], env: Env<'_>) -> bool {
-    let ids: BTreeSet<GroupId> = mirrors.iter().filter_map(|d| d.uuid.group()).collect();
-    let groups = match Scan::new(env.machine) {
-        Ok(scan) => scan.readable_groups(),
-        Err(error) => {
-            env.ui.warn(&format!("the disks cannot be read: {error}"));
-            return false;
-        }
-    };
-    let here = env.machine.host_id().ok();
-    let ours = groups.into_iter().filter(|g| ids.contains(&g.id) && g.host.is_some() && g.host == here);
-    let left: Vec<_> = ours.filter(|group| !tend_group(&group.name, env)).collect();
-    left.is_empty()
+/// What came of looking after the groups; the least of all counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Tended {
+    Well,
+    /// A command has the lock.
+    Locked,
+    /// Something is left that could not be done.
+    Badly,
 }
 
-fn tend_group(name: &Name, env: Env<'_>) -> bool {
+/// Looks after every group that has a mirror.
+fn tend(kernel: &dyn Kernel, mirrors: &[DmDevice], known: &mut BTreeMap<GroupId, Group>, env: Env<'_>) -> Tended {
+    let ids: BTreeSet<GroupId> = mirrors.iter().filter_map(|d| d.uuid.group()).collect();
+    let here = env.machine.host_id().ok();
+    let groups = Scan::new(env.machine).map(|scan| scan.readable_groups()).unwrap_or_else(|error| {
+        env.ui.warn(&format!("the disks cannot be read: {error}"));
+        Vec::new()
+    });
+    known.retain(|id, _| ids.contains(id));
+    let mut worst = Tended::Well;
+    for group in groups.iter().filter(|g| ids.contains(&g.id) && g.host.is_some() && g.host == here) {
+        worst = worst.max(tend_group(&group.name, env));
+        known.insert(group.id, group.clone());
+    }
+    let failed =
+        |id: &GroupId| mirrors.iter().any(|d| d.uuid.group() == Some(*id) && d.mirror.as_ref().is_some_and(MirrorStatus::has_failed));
+    for lost in ids.into_iter().filter(|id| !groups.iter().any(|g| g.id == *id)).filter(failed) {
+        exec::fail_held(kernel, lost, known.get(&lost)).iter().for_each(|told| env.ui.warn(told));
+        worst = Tended::Badly;
+    }
+    worst
+}
+
+fn tend_group(name: &Name, env: Env<'_>) -> Tended {
     let at_once = Options { timeout: Some(Duration::from_secs(2)), ..Options::default() };
-    let done = Session::open(&at_once, name, Env { ui: &Quiet(env.ui), ..env }).and_then(|mut session| session.tend());
-    match done {
+    match Session::open(&at_once, name, Env { ui: &Quiet(env.ui), ..env }).and_then(|mut session| session.tend()) {
         Ok(changes) => {
             for change in changes {
                 env.ui.note(&text::change(&change));
             }
-            true
+            Tended::Well
         }
-        Err(error) if error.kind() == Kind::TimedOut => false,
+        Err(error) if error.kind() == Kind::TimedOut => Tended::Locked,
         Err(error) => {
             env.ui.warn(&format!("group '{name}': {error}"));
-            true
+            Tended::Badly
         }
+    }
+}
+
+/// Says a warning once as long as it stays.
+struct Once<'u> {
+    inner: &'u dyn Ui,
+    told: &'u BTreeSet<String>,
+    now: RefCell<BTreeSet<String>>,
+}
+
+impl Ui for Once<'_> {
+    fn note(&self, text: &str) {
+        self.inner.note(text);
+    }
+    fn warn(&self, text: &str) {
+        if self.now.borrow_mut().insert(text.to_owned()) && !self.told.contains(text) {
+            self.inner.warn(text);
+        }
+    }
+    fn progress(&self, _copies: &[super::Progress]) {}
+    fn progress_end(&self) {}
+    fn confirm(&self, _question: &str) -> bool {
+        false
     }
 }
 
@@ -121,7 +231,7 @@ pub fn ensure(env: Env<'_>) {
         Err(error) if error.kind() == Kind::TimedOut => return,
         Err(error) => return env.ui.warn(&format!("whether 'breakoff monitor' runs is not known: {error}")),
     }
-    match env.machine.start_detached(&["monitor"], &[(UNTIL_IDLE, "1")]) {
+    match env.machine.start_detached(&["monitor"], &[(UNTIL_IDLE, "1"), STATE_DIR]) {
         Ok(()) => env.ui.note("started 'breakoff monitor', which looks after the mirrors as long as there are any"),
         Err(error) => {
             env.ui.warn(&format!("'breakoff monitor' could not be started ({error}): until it runs, writes wait when a leg fails"))

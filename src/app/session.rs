@@ -35,7 +35,16 @@ pub struct Session<'u> {
     members: Vec<Member>,
     next: Generation,
     outdated: Vec<DiskId>,
-    _lock: Option<Box<dyn Any>>,
+    later: Later,
+    lock: Option<Box<dyn Any>>,
+}
+
+/// What is done when the lock is given back. It touches files that may lie on a volume whose writes are held right now; with the
+/// lock nobody could repair that volume.
+#[derive(Default)]
+struct Later {
+    archive: Vec<(Group, Generation)>,
+    notices: Vec<Notice>,
 }
 
 /// Takes the lock of a group, and says who is in the way when that takes a while.
@@ -48,7 +57,7 @@ impl<'u> Session<'u> {
     pub fn open(options: &Options, name: &Name, env: Env<'u>) -> Result<Session<'u>> {
         let lock = lock_group(name.as_str(), options.timeout, env)?;
         let mut session = Session::read(name, env, Access::ReadWrite)?;
-        session._lock = Some(lock);
+        session.lock = Some(lock);
         session.refuse_foreign()?;
         Ok(session)
     }
@@ -77,7 +86,8 @@ impl<'u> Session<'u> {
             boot: env.machine.boot_id()?,
             now: env.machine.now(),
         };
-        let mut session = Session { env, kernel, world, members, next: chosen.next, outdated: chosen.outdated, _lock: None };
+        let (next, outdated) = (chosen.next, chosen.outdated);
+        let mut session = Session { env, kernel, world, members, next, outdated, later: Later::default(), lock: None };
         session.observe()?;
         Ok(session)
     }
@@ -94,8 +104,8 @@ impl<'u> Session<'u> {
             boot: env.machine.boot_id()?,
             now: env.machine.now(),
         };
-        let next = Generation::new(1);
-        Ok(Session { env, kernel: env.machine.kernel()?, world, members, next, outdated: Vec::new(), _lock: None })
+        let (kernel, next, outdated) = (env.machine.kernel()?, Generation::new(1), Vec::new());
+        Ok(Session { env, kernel, world, members, next, outdated, later: Later::default(), lock: None })
     }
 
     /// What plans are carried out on.
@@ -205,7 +215,10 @@ impl<'u> Session<'u> {
         }
         self.refuse_last_space(plan)?;
         let on = exec::On { machine: self.env.machine, kernel: self.kernel.as_ref() };
-        let mut prepared = meta::prepare(&mut self.members, &plan.group, self.next)?;
+        let mut prepared = match meta::prepare(&mut self.members, &plan.group, self.next) {
+            Ok(prepared) => prepared,
+            Err(error) => return Err(self.not_recorded(plan, error)),
+        };
         let done = exec::execute(on, &self.world, plan, Some(&mut prepared));
         let outcome = prepared.outcome();
         outcome.warnings.iter().for_each(|warning| self.env.ui.warn(warning));
@@ -218,14 +231,28 @@ impl<'u> Session<'u> {
             self.world.group = plan.group.clone();
             self.world.generation = generation;
             self.outdated.clear();
-            self.archive();
-            // After I/O flows again, or as soon as it has been tried.
-            self.tell_failures(plan);
+            self.later.archive.push((plan.group.clone(), generation));
+            self.note_failures(plan);
         }
         match done {
-            Err(error) if outcome.unknown => Err(self.take_back(error)),
+            Err(error) if outcome.unknown => {
+                let error = self.take_back(error);
+                Err(self.not_recorded(plan, error))
+            }
+            Err(error) if !outcome.committed => Err(self.not_recorded(plan, error)),
             done => done,
         }
+    }
+
+    /// A failure that no disk of the group takes the record of is not acted upon: a leg that is left out without a record would
+    /// count as equal later. What the mirrors hold comes back to the writers as errors, so that nobody waits for ever, and the
+    /// mirrors know what is not equal until somebody can record it.
+    fn not_recorded(&self, plan: &Plan, error: Error) -> Error {
+        if plan.window.commit == CommitPoint::First {
+            let group = &self.world.group;
+            exec::fail_held(self.kernel.as_ref(), group.id, Some(group)).iter().for_each(|told| self.env.ui.warn(told));
+        }
+        error
     }
 
     /// A disk may have the new configuration, and cannot be asked. The kernel has what was before; so that nobody finds the other
@@ -244,8 +271,8 @@ impl<'u> Session<'u> {
         error.hint("the disks do not answer; when they do, 'breakoff recover' finds out and finishes or undoes it")
     }
 
-    /// The journal and the administrator's hook hear of everything that has failed.
-    fn tell_failures(&self, plan: &Plan) {
+    /// The journal and the administrator's hook are going to hear of everything that has failed.
+    fn note_failures(&mut self, plan: &Plan) {
         let text = |change: &Change, name: &str| {
             change.details.iter().find(|(known, _)| *known == name).and_then(|(_, detail)| match detail {
                 Detail::Text(text) => Some(text.clone()),
@@ -261,8 +288,7 @@ impl<'u> Session<'u> {
             for (field, detail) in [("PLEX", "plex"), ("STATE", "state"), ("DISK", "disks"), ("DEVICE", "devices")] {
                 about.extend(text(change, detail).map(|value| (field, value)));
             }
-            let notice = Notice { event: change.action, message: crate::report::text::change(change), about };
-            self.env.machine.notice(&notice).iter().for_each(|wrong| self.env.ui.warn(wrong));
+            self.later.notices.push(Notice { event: change.action, message: crate::report::text::change(change), about });
         }
     }
 
@@ -296,15 +322,6 @@ impl<'u> Session<'u> {
         ))
         .on(group)
         .hint("remove volumes or snapshots, or replace the disk by one that was initialised with a larger private area"))
-    }
-
-    /// A copy of the configuration for people; without it nothing is lost but convenience.
-    fn archive(&self) {
-        let command: Vec<String> = std::env::args().collect();
-        let Some(state) = self.env.machine.state_dir() else { return };
-        if let Some(warning) = Archive::below(&state).keep(&self.world.group, self.world.generation, &command.join(" ")) {
-            self.env.ui.warn(&warning);
-        }
     }
 
     /// How long the split kept the originals waiting is known only afterwards; it is recorded with the snapshots.
@@ -377,7 +394,19 @@ impl<'u> Session<'u> {
 
     /// Lets other commands at the group. What is seen from here on may be out of date, and nothing may be changed any more.
     pub fn release(&mut self) {
-        self._lock = None;
+        self.lock = None;
+        let later = std::mem::take(&mut self.later);
+        for notice in &later.notices {
+            self.env.machine.notice(notice).iter().for_each(|wrong| self.env.ui.warn(wrong));
+        }
+        let Some(state) = self.env.machine.state_dir() else { return };
+        let command: Vec<String> = std::env::args().collect();
+        for (group, generation) in &later.archive {
+            // A copy for people; without it nothing is lost but convenience.
+            if let Some(warning) = Archive::below(&state).keep(group, *generation, &command.join(" ")) {
+                self.env.ui.warn(&warning);
+            }
+        }
     }
 
     /// The size of the private areas of the group's disks, for further disks.
@@ -404,13 +433,19 @@ impl<'u> Session<'u> {
     }
 
     /// All disks, for when the group is destroyed.
-    pub fn into_members(self) -> Vec<Member> {
-        self.members
+    pub fn into_members(mut self) -> Vec<Member> {
+        std::mem::take(&mut self.members)
     }
 
     /// Disks whose copy of the configuration is older than the one in force.
     pub fn outdated(&self) -> &[DiskId] {
         &self.outdated
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        self.release();
     }
 }
 

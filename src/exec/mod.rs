@@ -8,12 +8,15 @@ mod window;
 
 use crate::error::{Error, Result};
 use crate::meta::Prepared;
-use crate::model::{DmUuid, Extent, Role, Sectors, VolumeId};
+use crate::model::{DmUuid, Extent, Group, GroupId, Role, Sectors, VolumeId};
 use crate::plan::step::{CommitPoint, Finish, Plan, Prepare};
+use crate::plan::transition;
 use crate::plan::world::World;
 use crate::sys::machine::Machine;
-use crate::sys::{Kernel, SuspendMode, failpoint, media, signal};
+use crate::sys::{Kernel, Links, SuspendMode, failpoint, media, signal};
+use crate::table::status::MirrorStatus;
 use crate::table::{DevRef, Table, log};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -115,7 +118,7 @@ fn prepare(on: On<'_>, world: &World, step: &Prepare) -> Result<()> {
         Prepare::Create { name, uuid } => kernel.create(name, uuid).map(drop),
         Prepare::Load { uuid, volume, table } => load(kernel, world, uuid, *volume, table),
         Prepare::LoadRaw { uuid, lines } => kernel.load(uuid, lines),
-        Prepare::Activate(uuid) => kernel.resume(uuid, crate::sys::Links::Hidden),
+        Prepare::Activate(uuid) => kernel.resume(uuid, Links::Hidden),
         Prepare::Clear(uuid) => kernel.clear(uuid),
         Prepare::Remove(uuid) => kernel.remove(uuid),
     }
@@ -129,6 +132,37 @@ fn finish(kernel: &dyn Kernel, step: &Finish) -> Result<()> {
         Finish::Rename { uuid, to } => kernel.rename(uuid, to),
         Finish::Clear(uuid) => kernel.clear(uuid),
     }
+}
+
+/// Gives what the mirrors of a group hold back to the writers as errors: a suspend that flushes does that (K2). From the bottom up,
+/// since for the mirror above it is a leg that has failed then. `known` is the configuration, as far as it was read last. What
+/// was done or went wrong, in words.
+pub fn fail_held(kernel: &dyn Kernel, id: GroupId, known: Option<&Group>) -> Vec<String> {
+    let (mut told, mut seen) = (Vec::new(), BTreeSet::new());
+    loop {
+        let devices = match kernel.devices() {
+            Ok(devices) => devices,
+            Err(error) => return vec![error.to_string()],
+        };
+        let ours = devices.iter().filter(|d| d.uuid.group() == Some(id) && !seen.contains(&d.uuid));
+        let failed = ours.filter(|d| d.mirror.as_ref().is_some_and(MirrorStatus::has_failed));
+        let Some(lowest) = failed.max_by_key(|d| transition::rank(&d.uuid)) else { return told };
+        told.push(match give_back(kernel, known, &lowest.uuid) {
+            Ok(()) => format!("no disk takes the record of what failed beneath '{}': writes to it end with an error", lowest.name),
+            Err(error) => format!("what '{}' holds cannot be given back as errors: {error}", lowest.name),
+        });
+        seen.insert(lowest.uuid.clone());
+    }
+}
+
+fn give_back(kernel: &dyn Kernel, known: Option<&Group>, uuid: &DmUuid) -> Result<()> {
+    let volume = known.zip(uuid.volume()).and_then(|(group, id)| group.volume(id));
+    let role = uuid.role().unwrap_or(Role::Volume);
+    let unknown = if uuid.is_volume() { Links::NoContent } else { Links::Hidden };
+    // The resume would make a table live that is loaded.
+    kernel.clear(uuid)?;
+    let given = kernel.suspend(uuid, SuspendMode::Flush);
+    kernel.resume(uuid, volume.map_or(unknown, |volume| transition::links(volume, &role))).and(given)
 }
 
 /// Loads a table with the numbers that its devices have now.

@@ -39,7 +39,7 @@ impl Archive {
 
     /// Keeps a configuration that was committed, with the command that made it. What went wrong comes back as a warning.
     pub fn keep(&self, group: &Group, generation: Generation, command: &str) -> Option<String> {
-        let kept = self.write(group, generation, command).and_then(|newest| self.prune(&newest));
+        let kept = self.write(group, generation, command).and_then(|newest| self.prune(&newest).and_then(|()| self.sweep(&newest)));
         kept.err().map(|err| format!("archiving the configuration in '{}' failed: {}", self.dir.display(), err.message()))
     }
 
@@ -49,8 +49,7 @@ impl Archive {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).map_err(|err| Error::io("creating it", &err))?;
         let kept = Kept::new(group, generation);
         let name = kept.file_name();
-        // One name for each group, whose lock is held: what a crash leaves is overwritten by the next commit.
-        let temporary = self.dir.join(format!(".{}.tmp", kept.uuid));
+        let temporary = self.dir.join(kept.temporary());
         let written = File::create(&temporary)
             .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_data()))
             .and_then(|()| fs::rename(&temporary, self.dir.join(&name)));
@@ -80,6 +79,18 @@ impl Archive {
                     room = 0;
                     self.remove(file)?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a crash has left of a group's earlier writes.
+    fn sweep(&self, newest: &Kept) -> Result<()> {
+        let entries = fs::read_dir(&self.dir).map_err(|err| Error::io("reading it", &err))?;
+        for name in entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
+            let unfinished = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")).and_then(Kept::parse);
+            if unfinished.is_some_and(|kept| kept.uuid == newest.uuid && kept.generation < newest.generation) {
+                drop(fs::remove_file(self.dir.join(name)));
             }
         }
         Ok(())
@@ -135,6 +146,10 @@ impl Kept {
 
     fn file_name(&self) -> String {
         format!("{}_{}_{}.json", self.group, self.generation, self.uuid)
+    }
+
+    fn temporary(&self) -> String {
+        format!(".{}.tmp", self.file_name())
     }
 
     /// From the right: a group's name may hold `_` and `.` itself.

@@ -40,8 +40,7 @@ pub fn unhold(world: &World) -> Option<Plan> {
     let mut plan = Plan::nothing(world.group.clone());
     plan.window.commit = CommitPoint::First;
     for device in world.devices.values() {
-        let holds = |status: &&MirrorStatus| status.log_failed || !status.failed_legs().is_empty();
-        let Some(status) = device.mirror.as_ref().filter(holds) else { continue };
+        let Some(status) = device.mirror.as_ref().filter(|status| status.has_failed()) else { continue };
         let Some(volume) = device.uuid.volume().and_then(|id| world.group.volume(id)) else { continue };
         let role = device.uuid.role().unwrap_or(Role::Volume);
         let is = |dev: DevNo, wanted: &dyn Fn(u16) -> bool| {

@@ -238,7 +238,7 @@ fn missing(group: &Group, volume: &Volume, disks: &[crate::model::DiskId]) -> Er
 }
 
 /// From the top down: the volume, the layers from the highest, then what is under them.
-pub(super) fn rank(uuid: &DmUuid) -> (u8, u8) {
+pub fn rank(uuid: &DmUuid) -> (u8, u8) {
     match uuid.role() {
         Some(Role::Volume) => (0, 0),
         Some(Role::Layer(level)) => (1, u8::MAX - level),

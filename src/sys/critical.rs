@@ -12,15 +12,33 @@
 use nix::sys::mman::{MlockAllFlags, mlockall, munlockall};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// As LVM does: above everything ordinary, below what the kernel itself needs.
 const NICE: libc::c_int = -18;
 /// How much stack a window may need; more than ten times what it was seen to use.
 const STACK: usize = 256 << 10;
-/// How likely the kernel is to kill us when memory runs out; -1000 is never.
+/// How likely the kernel is to kill us when memory runs out.
 const OOM: &str = "/proc/self/oom_score_adj";
+const NEVER: &str = "-1000";
 /// Signals that report a fault of our own; held back they would still kill, and say less.
 const FAULTS: [Signal; 6] = [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGTRAP, Signal::SIGSYS];
+
+/// Whether memory stays locked after a window, too.
+static FOR_GOOD: AtomicBool = AtomicBool::new(false);
+
+/// Locks the memory of this process until it ends; why not, if it cannot be.
+pub(super) fn lock_memory_for_good() -> Option<String> {
+    FOR_GOOD.store(true, Ordering::Relaxed);
+    let error = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE).err()?;
+    Some(format!("memory cannot be locked ({error})"))
+}
+
+/// The kernel does not choose this process when memory runs out; why it may, if that cannot be had.
+pub(super) fn never_killed_for_memory() -> Option<String> {
+    let error = fs::write(OOM, NEVER).err()?;
+    Some(format!("'{OOM}' cannot be written ({error}): the kernel may kill this process when memory runs out"))
+}
 
 /// The process is prepared for a window until this is dropped; what was before is restored then.
 ///
@@ -52,7 +70,7 @@ impl Critical {
         if nice.is_none() {
             warnings.push("the priority cannot be raised: I/O may be held a little longer".to_owned());
         }
-        let oom = fs::read_to_string(OOM).ok().filter(|_| fs::write(OOM, "-1000").is_ok());
+        let oom = fs::read_to_string(OOM).ok().filter(|_| fs::write(OOM, NEVER).is_ok());
         Critical { warnings, locked, nice, oom, _held: held }
     }
 
@@ -73,7 +91,7 @@ impl Drop for Critical {
         if let Some(nice) = self.nice {
             set_nice(nice);
         }
-        if self.locked {
+        if self.locked && !FOR_GOOD.load(Ordering::Relaxed) {
             let _ = munlockall();
         }
         if let Some(oom) = &self.oom {

@@ -10,7 +10,8 @@
 //! events    waiting for dm events        host      which machine, which boot, what time
 //! drain     writing back beforehand      notice    telling that something has failed
 //! wire      what the kernel answers      machine   all of it as one object
-//! signal, detached, tools   processes         failpoint where tests kill us
+//! signal, detached, tools   processes         service   what a service owes the machine
+//!                                              failpoint where tests kill us
 //! ```
 
 pub mod cookie;
@@ -30,6 +31,7 @@ pub mod nodes;
 pub mod notice;
 pub mod openers;
 pub mod probe;
+pub mod service;
 pub mod signal;
 pub mod sysfs;
 pub mod tools;

@@ -54,7 +54,7 @@ pub fn tell(notice: &Notice) -> Vec<String> {
     let mut wrong = Vec::new();
     // Without systemd there is no journal, and nothing is wrong with that.
     if Path::new(JOURNAL).exists()
-        && let Err(err) = UnixDatagram::unbound().and_then(|socket| socket.send_to(&notice.datagram(), JOURNAL))
+        && let Err(err) = send(&notice.datagram())
     {
         wrong.push(format!("the journal cannot be told: {err}"));
     }
@@ -68,6 +68,13 @@ pub fn tell(notice: &Notice) -> Vec<String> {
         Err(why) => wrong.push(why),
     }
     wrong
+}
+
+/// A journal that does not take it at once, perhaps because its disk hangs, is not waited for.
+fn send(datagram: &[u8]) -> io::Result<()> {
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.send_to(datagram, JOURNAL).map(drop)
 }
 
 /// The program that a configuration file names: `hook = /path/to/program`.

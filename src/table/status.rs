@@ -112,6 +112,11 @@ impl MirrorStatus {
         self.legs.iter().enumerate().filter(|(_, (_, h))| *h != LegHealth::Alive).map(|(at, (_, h))| (at, *h)).collect()
     }
 
+    /// Whether a leg or the log has failed: then writes are held, or are going to be (K2).
+    pub fn has_failed(&self) -> bool {
+        self.log_failed || self.legs.iter().any(|(_, health)| *health != LegHealth::Alive)
+    }
+
     /// The letters as the kernel prints them.
     pub fn letters(&self) -> String {
         self.legs.iter().map(|(_, health)| health.letter()).collect()
