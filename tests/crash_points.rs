@@ -19,7 +19,6 @@ fn crash_all(world: &World, commands: &[&str]) {
         "world '{}': {} commands, {} kills, {} power cuts, {} failing calls, {} dying disks: before or after, never between",
         world.name, all.commands, all.kills, all.cuts, all.errors, all.deaths
     );
-    println!("  of the dying disks {} died within a freeze and {} within the suspend of a layer above", all.in_freeze, all.stuck);
 }
 
 #[test]

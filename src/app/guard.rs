@@ -1,31 +1,84 @@
-//! The guard of a window: a process of its own that waits until the command is through, and resumes what it has suspended when it
-//! has died (kill -9) before.
+//! The helper of a window (see `sys::helper`): a process of its own that freezes and suspends for a command, and that clears up
+//! when the command has died (kill -9) before it was through.
 //!
-//! A suspended volume holds everybody's I/O until somebody resumes it, and the next command may be hours away. The guard does what
+//! A suspended volume holds everybody's I/O until somebody resumes it, and the next command may be hours away. The helper does what
 //! `recover` does: it finds out whether the command was committed, and finishes or undoes it.
 
 use super::{Env, Options, status};
 use crate::error::Result;
-use crate::model::Name;
+use crate::model::{DmUuid, Name};
 use crate::sys::critical::Critical;
-use std::io::{ErrorKind, Read};
+use crate::sys::freeze::{Content, Frozen};
+use crate::sys::helper::{Act, Requests};
+use crate::sys::{ArmedDevice, Errno, Links, SuspendMode};
 use std::time::Duration;
 
 /// How long somebody else may hold the group's lock: whoever has it resumes what is suspended, too.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits for a byte on stdin, which says that all is well; the end of stdin says that the command is dead.
-pub fn run(group: &Name, env: Env<'_>) -> Result<()> {
+/// A device that it may be asked to suspend.
+struct Entry {
+    device: Box<dyn ArmedDevice>,
+    mode: SuspendMode,
+    content: Option<Content>,
+    frozen: bool,
+}
+
+/// Answers requests on stdin until one says that it is not needed any more; the end of stdin says that the command is dead.
+pub fn run(group: &Name, suspend: &[(DmUuid, SuspendMode)], env: Env<'_>) -> Result<()> {
+    let kernel = env.machine.kernel()?;
+    let mut entries = Vec::new();
+    for (uuid, mode) in suspend {
+        let dev = kernel.device(uuid)?.map(|device| device.dev).filter(|_| *mode == SuspendMode::Freeze);
+        entries.push(Entry { device: kernel.arm(uuid, Links::Hidden)?, mode: *mode, content: dev.map(Content::open), frozen: false });
+    }
     // Once something is suspended nothing may have to be read from it.
     let _critical = Critical::enter();
-    let mut word = [0];
-    loop {
-        match std::io::stdin().read(&mut word) {
-            Ok(0) => break,
-            Err(err) if err.kind() == ErrorKind::Interrupted => {}
-            _ => return Ok(()),
+    let mut requests = Requests(std::io::stdin(), std::io::stdout());
+    requests.answer(Ok(()));
+    while let Some(act) = requests.read() {
+        if act == Act::Done {
+            return Ok(());
         }
+        requests.answer(carry_out(act, &mut entries));
     }
     let options = Options { group: Some(group.clone()), timeout: Some(PATIENCE), ..Options::default() };
-    status::recover(&options, false, env).map(drop)
+    let recovered = status::recover(&options, false, env).map(drop);
+    thaw(&mut entries).ok();
+    recovered
+}
+
+fn entry(entries: &mut [Entry], at: u8) -> std::result::Result<&mut Entry, Errno> {
+    entries.get_mut(usize::from(at)).ok_or(Errno(libc::EINVAL))
+}
+
+fn carry_out(act: Act, entries: &mut [Entry]) -> std::result::Result<(), Errno> {
+    match act {
+        Act::WriteBack(at) => {
+            entry(entries, at)?.content.iter().for_each(Content::write_back);
+            Ok(())
+        }
+        Act::Freeze(at) => {
+            let entry = entry(entries, at)?;
+            if let Some(content) = &mut entry.content {
+                entry.frozen = content.freeze()? == Frozen::Yes;
+            }
+            Ok(())
+        }
+        Act::Suspend(at) => {
+            let entry = entry(entries, at)?;
+            entry.device.suspend(if entry.frozen { SuspendMode::NoFlush } else { entry.mode })
+        }
+        Act::Thaw => thaw(entries),
+        Act::Done => Ok(()),
+    }
+}
+
+/// All of them, whatever becomes of one.
+fn thaw(entries: &mut [Entry]) -> std::result::Result<(), Errno> {
+    let mut all = Ok(());
+    for content in entries.iter_mut().filter_map(|entry| entry.content.as_mut()) {
+        all = all.and(content.thaw());
+    }
+    all
 }

@@ -15,10 +15,11 @@ pub use run::run;
 pub use scan::udev_probe;
 
 use crate::error::{Error, Kind};
-use crate::model::{Name, Sectors};
+use crate::model::{DmUuid, Name, Sectors};
 pub use crate::plan::change::{Change, Detail};
 use crate::plan::request::Request;
 use crate::plan::world::World;
+use crate::sys::SuspendMode;
 use crate::sys::machine::Machine;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -143,7 +144,7 @@ pub enum Command {
     /// `monitor`.
     Monitor,
     /// `guard`, which only this program itself starts.
-    Guard(Name),
+    Guard(Name, Vec<(DmUuid, SuspendMode)>),
 }
 
 /// What a changing command did.

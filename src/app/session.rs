@@ -10,16 +10,20 @@ use crate::plan::finding;
 use crate::plan::request::Finding;
 use crate::plan::step::{CommitPoint, Plan};
 use crate::plan::world::{PresentDisk, World};
+use crate::sys::helper::{self, Act, Helper};
 use crate::sys::media::Access;
 use crate::sys::notice::Notice;
 use crate::sys::signal::Interrupts;
-use crate::sys::{Kernel, lock};
+use crate::sys::{Errno, Kernel, lock};
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How often a command looks again for something to record or repair before it leaves the rest to the next one.
 const TEND_ROUNDS: usize = 16;
+
+/// How long a helper's suspend may take when nothing is known any more that keeps it waiting.
+const COMES_BACK: Duration = Duration::from_secs(10);
 
 /// The share of a metadata area (one of so many) that only changes of state may use.
 const RESERVED: u64 = 16;
@@ -184,20 +188,27 @@ impl<'u> Session<'u> {
     pub fn carry_out(&mut self, plan: &Plan) -> Result<Report> {
         let _noted = Interrupts::catch();
         let repair = plan.group == self.world.group;
-        let executed = match self.commit_and_execute(plan) {
+        let mut helper = self.helper(plan);
+        let executed = match self.commit_and_execute(plan, as_aid(&mut helper)) {
             Ok(executed) => executed,
             Err(error) => {
-                self.fall_back();
+                self.fall_back(helper);
                 return Err(self.name_openers(error));
             }
         };
         executed.warnings.iter().for_each(|warning| self.env.ui.warn(warning));
         let failures = plan.failures.iter().map(|error| self.name_openers(error.clone())).collect();
         let mut report = Report { changes: plan.changes.clone(), notes: plan.notes.clone(), failures };
+        if helper.as_ref().is_some_and(|helper| helper.is_busy()) {
+            // A leg has died while the filesystem was thawed: it is taken out, and the helper comes to an end.
+            self.fall_back(helper);
+        } else {
+            drop(helper);
+        }
         self.record_freeze(plan, executed.held, &mut report);
         match self.observe() {
             // A repair that did not help is not tried again at once.
-            Ok(()) if executed.unfinished && !repair => self.fall_back(),
+            Ok(()) if executed.unfinished && !repair => self.fall_back(None),
             Ok(()) => {}
             // It is done all the same, and saying that it failed would be a lie.
             Err(error) => self.env.ui.warn(&format!("it is done, but the kernel cannot be looked at any more: {error}")),
@@ -205,21 +216,20 @@ impl<'u> Session<'u> {
         Ok(report)
     }
 
-    fn commit_and_execute(&mut self, plan: &Plan) -> Result<Executed> {
-        let _guard = self.guard(plan);
+    fn commit_and_execute(&mut self, plan: &Plan, aid: exec::Aid<'_>) -> Result<Executed> {
         if plan.group == self.world.group {
-            return exec::execute(self.on(), &self.world, plan, None);
+            return exec::execute(self.on(), &self.world, plan, None, aid);
         }
         if let Some(broken) = check::violations(&plan.group).first() {
             return Err(Error::failed(format!("refusing to write a configuration that breaks a rule: {broken}")));
         }
         self.refuse_last_space(plan)?;
         let on = exec::On { machine: self.env.machine, kernel: self.kernel.as_ref() };
-        let mut prepared = match meta::prepare(&mut self.members, &plan.group, self.next) {
+        let mut prepared = match meta::prepare(members_of(&mut self.members, &plan.group), &plan.group, self.next) {
             Ok(prepared) => prepared,
             Err(error) => return Err(self.not_recorded(plan, error)),
         };
-        let done = exec::execute(on, &self.world, plan, Some(&mut prepared));
+        let done = exec::execute(on, &self.world, plan, Some(&mut prepared), aid);
         let outcome = prepared.outcome();
         outcome.warnings.iter().for_each(|warning| self.env.ui.warn(warning));
         // A generation is never used twice, not even one whose commit failed: a disk may have it all the same.
@@ -260,7 +270,7 @@ impl<'u> Session<'u> {
     fn take_back(&mut self, error: Error) -> Error {
         let generation = self.next;
         self.next = generation.next().unwrap_or(generation);
-        let again = meta::prepare(&mut self.members, &self.world.group, generation).map(|mut prepared| {
+        let again = meta::prepare(members_of(&mut self.members, &self.world.group), &self.world.group, generation).map(|mut prepared| {
             prepared.flip();
             prepared.outcome().committed
         });
@@ -292,13 +302,26 @@ impl<'u> Session<'u> {
         }
     }
 
-    /// Somebody who resumes what the plan suspends, should we die in between.
-    fn guard(&self, plan: &Plan) -> Option<Box<dyn Any>> {
-        if plan.window.suspend.is_empty() {
+    /// Somebody who waits in our place for what is frozen and suspended, and resumes it should we die in between. A repair goes
+    /// without: it waits for nothing, and starting a program may need the very disks that wait for it.
+    fn helper(&self, plan: &Plan) -> Option<Box<dyn Helper>> {
+        let suspend = &plan.window.suspend;
+        if suspend.is_empty() || suspend.len() > helper::MOST || plan.window.commit == CommitPoint::First {
             return None;
         }
-        let guard = self.env.machine.guard(&self.world.group.name);
-        guard.map_err(|error| self.env.ui.warn(&format!("{error}: should this command be killed, run 'breakoff recover'"))).ok()
+        let started = self.env.machine.helper(&self.world.group.name, suspend);
+        started.map_err(|error| self.env.ui.warn(&format!("{error}: should this command be killed, run 'breakoff recover'"))).ok()
+    }
+
+    /// Waits for what a helper is still about after its window was given up. What hangs is left to it.
+    fn come_back(&self, mut helper: Box<dyn Helper>) {
+        if helper.wait(COMES_BACK).is_none() {
+            return self.env.ui.warn("a suspend still waits for a disk; when it answers, that is undone");
+        }
+        let thawed = helper.begin(Act::Thaw).and_then(|()| helper.wait(COMES_BACK).unwrap_or(Err(Errno(libc::ETIMEDOUT))));
+        if thawed.is_err() {
+            self.env.ui.warn("a filesystem may still be frozen; 'breakoff recover' thaws it");
+        }
     }
 
     /// The last of the metadata areas is for changes of state: a group that is full can still start, stop, fail and be cleaned up.
@@ -338,35 +361,52 @@ impl<'u> Session<'u> {
             change.details.push(("freeze_us", Detail::Number(micros)));
         }
         report.notes.push(format!("I/O was held for {}.{:03} ms", micros / 1000, micros % 1000));
-        if let Err(error) = self.commit_and_execute(&record) {
+        if let Err(error) = self.commit_and_execute(&record, None) {
             self.env.ui.warn(&format!("the freeze time could not be recorded: {error}"));
         }
     }
 
     /// Brings the kernel to what is recorded (a leg that has failed is recorded first); what still fails is told and left to the
-    /// next command.
-    fn fall_back(&mut self) {
+    /// next command. What a helper is still about is waited for as soon as nothing keeps it waiting any more, and undone.
+    fn fall_back(&mut self, helper: Option<Box<dyn Helper>>) {
+        let mut busy: Vec<Box<dyn Helper>> = helper.into_iter().filter(|helper| helper.is_busy()).collect();
         let mut last = None;
         for _ in 0..TEND_ROUNDS {
-            let next = self.observe().and_then(|()| self.next_repair());
-            let done = next.and_then(|next| match next {
-                Some(plan) if (plan.has_steps() || plan.window.commit == CommitPoint::First) && last.as_ref() != Some(&plan) => {
-                    let executed = self.commit_and_execute(&plan)?;
-                    executed.warnings.iter().for_each(|warning| self.env.ui.warn(warning));
-                    last = Some(plan);
-                    Ok(true)
-                }
-                _ => Ok(false),
-            });
-            match done {
+            match self.fall_back_once(&mut last, &mut busy) {
                 Ok(true) => {}
-                Ok(false) => return,
+                Ok(false) if !busy.is_empty() => {
+                    busy.drain(..).for_each(|helper| self.come_back(helper));
+                    last = None;
+                }
+                Ok(false) => break,
                 Err(error) => {
                     let group = &self.world.group.name;
-                    return self.env.ui.warn(&format!("group '{group}' could not be tidied up: {error}; 'breakoff recover' tries again"));
+                    self.env.ui.warn(&format!("group '{group}' could not be tidied up: {error}; 'breakoff recover' tries again"));
+                    break;
                 }
             }
         }
+        busy.drain(..).for_each(|helper| self.come_back(helper));
+        self.env.machine.thaw_left_behind().iter().for_each(|told| self.env.ui.warn(told));
+    }
+
+    /// Whether there was anything to do.
+    fn fall_back_once(&mut self, last: &mut Option<Plan>, busy: &mut Vec<Box<dyn Helper>>) -> Result<bool> {
+        self.observe()?;
+        let Some(plan) = self.next_repair()? else { return Ok(false) };
+        if !(plan.has_steps() || plan.window.commit == CommitPoint::First) || last.as_ref() == Some(&plan) {
+            return Ok(false);
+        }
+        let mut helper = self.helper(&plan);
+        let done = self.commit_and_execute(&plan, as_aid(&mut helper));
+        if let Some(helper) = helper.filter(|helper| helper.is_busy()) {
+            // A leg has died in that very moment: it is taken out in the next round.
+            busy.push(helper);
+            return Ok(true);
+        }
+        done?.warnings.iter().for_each(|warning| self.env.ui.warn(warning));
+        *last = Some(plan);
+        Ok(true)
     }
 
     /// Adds who has a device open to an error that says that it is.
@@ -447,6 +487,17 @@ impl Drop for Session<'_> {
     fn drop(&mut self) {
         self.release();
     }
+}
+
+/// Those of the disks that are in a configuration: one that was to be added by a command that failed is not.
+fn members_of<'m>(members: &'m mut [Member], group: &Group) -> &'m mut [Member] {
+    members.sort_by_key(|member| group.disk(member.disk).is_none());
+    let count = members.partition_point(|member| group.disk(member.disk).is_some());
+    &mut members[..count]
+}
+
+fn as_aid<'h>(helper: &'h mut Option<Box<dyn Helper>>) -> exec::Aid<'h> {
+    helper.as_mut().map(|helper| &mut **helper as &mut dyn Helper)
 }
 
 /// Refuses a group that another machine has, or nobody.

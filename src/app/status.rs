@@ -74,7 +74,7 @@ pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> 
             some => Outcome::ToBeRepaired(some),
         });
     }
-    let mut report = Report::default();
+    let mut report = Report { notes: env.machine.thaw_left_behind(), ..Report::default() };
     if options.group.is_none() {
         let scan = Scan::new(env.machine)?;
         super::run::tell_unreadable(&scan, &mut report, env);

@@ -12,6 +12,7 @@ use crate::model::{DmUuid, Extent, Group, GroupId, Role, Sectors, VolumeId};
 use crate::plan::step::{CommitPoint, Finish, Plan, Prepare};
 use crate::plan::transition;
 use crate::plan::world::World;
+use crate::sys::helper::Helper;
 use crate::sys::machine::Machine;
 use crate::sys::{Kernel, Links, SuspendMode, failpoint, media, signal};
 use crate::table::status::MirrorStatus;
@@ -46,13 +47,16 @@ pub struct Executed {
     pub unfinished: bool,
 }
 
+/// Beside a window, if there is anybody.
+pub type Aid<'h> = Option<&'h mut dyn Helper>;
+
 /// Carries a plan out. `commit` is the configuration on the disks that becomes valid; `None` when it does not change.
-pub fn execute(on: On<'_>, world: &World, plan: &Plan, commit: Option<&mut Prepared<'_>>) -> Result<Executed> {
+pub fn execute(on: On<'_>, world: &World, plan: &Plan, commit: Option<&mut Prepared<'_>>, aid: Aid<'_>) -> Result<Executed> {
     let On { kernel, .. } = on;
     if plan.has_steps() {
         take_cookie(kernel, plan)?;
     }
-    let done = steps(on, world, plan, commit);
+    let done = steps(on, world, plan, commit, aid);
     let late = kernel.settle(SETTLE);
     let mut executed = done?;
     executed.warnings.extend(late);
@@ -67,7 +71,7 @@ fn take_cookie(kernel: &dyn Kernel, plan: &Plan) -> Result<()> {
     }
 }
 
-fn steps(on: On<'_>, world: &World, plan: &Plan, commit: Option<&mut Prepared<'_>>) -> Result<Executed> {
+fn steps(on: On<'_>, world: &World, plan: &Plan, commit: Option<&mut Prepared<'_>>, aid: Aid<'_>) -> Result<Executed> {
     let On { kernel, .. } = on;
     // A repair is carried out in any case, and what has no steps is over before anybody could change his mind.
     let may_stop = commit.is_some() && plan.has_steps() && plan.window.commit != CommitPoint::First;
@@ -75,9 +79,11 @@ fn steps(on: On<'_>, world: &World, plan: &Plan, commit: Option<&mut Prepared<'_
         heed_interrupt(may_stop)?;
         prepare(on, world, step)?;
     }
-    write_back(on, plan)?;
+    if aid.is_none() {
+        write_back(on, plan)?;
+    }
     heed_interrupt(may_stop)?;
-    let passed = window::Armed::new(kernel, &plan.window)?.run(commit)?;
+    let passed = window::Armed::new(kernel, &plan.window)?.run(commit, aid)?;
     let mut executed = Executed { held: passed.held, unfinished: !passed.asleep.is_empty(), warnings: passed.warnings };
     executed.warnings.extend(passed.asleep);
     for step in &plan.finish {
@@ -97,8 +103,8 @@ fn heed_interrupt(may_stop: bool) -> Result<()> {
     Ok(())
 }
 
-/// What is to be frozen is written back beforehand, while nobody has to wait: the window is shorter then, and a disk that hangs
-/// is found out before anything waits for it that cannot be given up.
+/// Without a helper what is to be frozen is written back here: the window is shorter then, and a disk that hangs is found out before
+/// anything waits for it that cannot be given up.
 fn write_back(on: On<'_>, plan: &Plan) -> Result<()> {
     let frozen = plan.window.suspend.iter().filter(|(_, mode)| *mode == SuspendMode::Freeze);
     for (uuid, _) in frozen {

@@ -1,12 +1,16 @@
 //! The window: suspend, check, flip, resume. Everything that it needs is opened, allocated and encoded beforehand.
 //!
-//! While a volume is suspended nothing in here allocates, logs, opens a file or waits for another process: memory pressure or a
-//! log file on a frozen filesystem would otherwise hang the machine. What happened is kept as numbers and told afterwards.
+//! While a volume is suspended nothing in here allocates, logs or opens a file: memory pressure or a log file on a frozen filesystem
+//! would otherwise hang the machine. What happened is kept as numbers and told afterwards.
+//!
+//! What may wait for a disk is done by the window's helper (see `sys::helper`), whose memory is locked as ours is. While it waits
+//! the mirrors beneath are looked at: a leg that dies in that moment ends the window, so that it can be taken out.
 
 use crate::error::{Error, Result};
 use crate::meta::{Observed, Prepared};
 use crate::model::DmUuid;
 use crate::plan::step::{CommitPoint, Window};
+use crate::sys::helper::{Act, Helper};
 use crate::sys::{ArmedDevice, Errno, Kernel, Links, MirrorHealth, SuspendMode, failpoint};
 use std::time::{Duration, Instant};
 
@@ -29,6 +33,7 @@ enum End {
     CannotCheck(usize, Errno),
     NotInSync(usize),
     NotAlive(usize),
+    NoAnswer(usize),
     NotCommitted(Option<Errno>),
     PerhapsCommitted(Option<Errno>),
 }
@@ -84,23 +89,31 @@ impl<'k> Armed<'k> {
     }
 
     /// Runs it. An error means that the old configuration is in force and everything was resumed as it was.
-    pub fn run(mut self, mut commit: Option<&mut Prepared<'_>>) -> Result<Passed> {
+    ///
+    /// The helper may then still be about something: what it comes to has to be waited for and undone by the caller.
+    pub fn run(mut self, mut commit: Option<&mut Prepared<'_>>, mut aid: super::Aid<'_>) -> Result<Passed> {
         let mut errors = vec![None; self.devices.len()];
         if self.commit == CommitPoint::First
             && let end @ (End::NotCommitted(_) | End::PerhapsCommitted(_)) = flip(commit.as_deref_mut())
         {
             return Err(self.explain(end, &errors));
         }
+        if let Err(end) = self.write_back(&mut aid) {
+            return Err(self.explain(end, &errors));
+        }
         let critical = self.kernel.enter_window();
         let begun = Instant::now();
-        let (end, suspended) = self.down(commit);
+        let (end, suspended) = self.down(commit, &mut aid);
         match end {
             End::Through => self.up(&mut errors),
             _ => self.back(suspended, &mut errors),
         }
+        let thawed = self.thaw(&mut aid);
         let held = begun.elapsed();
-        let warnings = critical.warnings().to_vec();
+        let mut warnings = critical.warnings().to_vec();
         drop(critical);
+        warnings
+            .extend(thawed.err().map(|errno| format!("a filesystem may still be frozen: {}; 'breakoff recover' thaws it", words(errno))));
         match end {
             End::Through => Ok(Passed { held, asleep: self.asleep(&errors), warnings }),
             _ => Err(self.explain(end, &errors)),
@@ -108,7 +121,7 @@ impl<'k> Armed<'k> {
     }
 
     /// Suspends, checks and flips; how many of the suspends were done.
-    fn down(&mut self, commit: Option<&mut Prepared<'_>>) -> (End, usize) {
+    fn down(&mut self, commit: Option<&mut Prepared<'_>>, aid: &mut super::Aid<'_>) -> (End, usize) {
         for at in &self.alive {
             match self.devices[*at].1.health() {
                 Ok(MirrorHealth::Failed) => return (End::NotAlive(*at), 0),
@@ -116,10 +129,15 @@ impl<'k> Armed<'k> {
                 Err(errno) => return (End::CannotCheck(*at, errno), 0),
             }
         }
-        for (count, (at, mode)) in self.suspend.iter().enumerate() {
-            failpoint::step();
-            if let Err(errno) = self.devices[*at].1.suspend(*mode) {
-                return (End::CannotSuspend(*at, errno), count);
+        // Every filesystem rests before the first volume does.
+        for count in 0..self.suspend.len() {
+            if let Err(end) = self.freeze(count, aid) {
+                return (end, 0);
+            }
+        }
+        for count in 0..self.suspend.len() {
+            if let Err(end) = self.suspend(count, aid) {
+                return (end, count);
             }
         }
         let all = self.suspend.len();
@@ -134,6 +152,72 @@ impl<'k> Armed<'k> {
             CommitPoint::Suspended => (flip(commit), all),
             CommitPoint::First => (End::Through, all),
         }
+    }
+
+    /// Writes back what is to be frozen, while nobody has to wait.
+    fn write_back(&mut self, aid: &mut super::Aid<'_>) -> std::result::Result<(), End> {
+        let Some(helper) = aid.as_deref_mut() else { return Ok(()) };
+        for count in 0..self.suspend.len() {
+            let (at, mode) = self.suspend[count];
+            if mode == SuspendMode::Freeze {
+                self.ask(helper, Act::WriteBack(entry(count)), at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Without a helper the suspend freezes, too.
+    fn freeze(&mut self, count: usize, aid: &mut super::Aid<'_>) -> std::result::Result<(), End> {
+        let (at, mode) = self.suspend[count];
+        let Some(helper) = aid.as_deref_mut().filter(|_| mode == SuspendMode::Freeze) else { return Ok(()) };
+        failpoint::step();
+        self.ask(helper, Act::Freeze(entry(count)), at)
+    }
+
+    fn suspend(&mut self, count: usize, aid: &mut super::Aid<'_>) -> std::result::Result<(), End> {
+        let (at, mode) = self.suspend[count];
+        failpoint::step();
+        match aid.as_deref_mut() {
+            Some(helper) => self.ask(helper, Act::Suspend(entry(count)), at),
+            None => self.devices[at].1.suspend(mode).map_err(|errno| End::CannotSuspend(at, errno)),
+        }
+    }
+
+    /// Has the helper do something to the device at `at`, and looks after the legs meanwhile.
+    fn ask(&mut self, helper: &mut dyn Helper, act: Act, at: usize) -> std::result::Result<(), End> {
+        let failed = |errno| End::CannotSuspend(at, errno);
+        helper.begin(act).map_err(failed)?;
+        let begun = Instant::now();
+        loop {
+            if let Some(done) = helper.wait(LOOK) {
+                return done.map_err(failed);
+            }
+            if let Some(mirror) = self.failed() {
+                return Err(End::NotAlive(mirror));
+            }
+            if begun.elapsed() > PATIENCE {
+                return Err(End::NoAnswer(at));
+            }
+        }
+    }
+
+    /// A mirror in which a leg or the log has failed.
+    fn failed(&mut self) -> Option<usize> {
+        self.devices.iter_mut().position(|(_, device)| device.health() == Ok(MirrorHealth::Failed))
+    }
+
+    /// Has everything thawed again that the helper has frozen. That writes to the disks, too: should a leg fail just now the caller
+    /// takes it out, and the helper is through after that. So is one that is still about something else.
+    fn thaw(&mut self, aid: &mut super::Aid<'_>) -> std::result::Result<(), Errno> {
+        let Some(helper) = aid.as_deref_mut().filter(|helper| !helper.is_busy()) else { return Ok(()) };
+        helper.begin(Act::Thaw)?;
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE && self.failed().is_none() {
+            if let Some(thawed) = helper.wait(LOOK) {
+                return thawed;
+            }
+        }
+        Ok(())
     }
 
     /// Resumes with the new tables. One more try for each: what stays asleep keeps somebody's I/O waiting.
@@ -180,6 +264,11 @@ impl<'k> Armed<'k> {
                 Error::device(format!("a leg or the log of mirror {} has just failed; nothing was changed", self.uuid(at)))
                     .hint("'breakoff recover' deals with it; then try again")
             }
+            End::NoAnswer(at) => Error::timed_out(format!(
+                "device {} could not be suspended within {PATIENCE:?}: a disk beneath it does not answer",
+                self.uuid(at)
+            ))
+            .hint("see the kernel's log; what is left of it is undone when the disk answers"),
             End::NotCommitted(errno) => Error::device(format!(
                 "the configuration could not be written to any disk of the group{}",
                 errno.map_or_else(String::new, |e| format!(": {}", words(e)))
@@ -199,6 +288,15 @@ impl<'k> Armed<'k> {
     fn uuid(&self, at: usize) -> &DmUuid {
         &self.devices[at].0
     }
+}
+
+/// How often the legs are looked at while the helper waits.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long a freeze or a suspend may take. What has been written was written back before; with everybody waiting this is long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn entry(count: usize) -> u8 {
+    u8::try_from(count).unwrap_or(u8::MAX)
 }
 
 /// Makes the configuration valid; where all disks refused, what they really hold decides.

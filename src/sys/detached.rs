@@ -1,7 +1,7 @@
 //! Starts this program once more, on its own: it outlives the command that started it and its terminal.
 
 use nix::unistd::setsid;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
@@ -18,24 +18,8 @@ fn detached(words: &[&str]) -> io::Result<Command> {
     Ok(command)
 }
 
-/// A process that waits for us on a pipe: it reads a byte when this is dropped, and the end of the pipe when we die before.
-#[derive(Debug)]
-pub struct Guard(Child);
-
-impl Guard {
-    /// Starts it.
-    pub fn start(words: &[&str]) -> io::Result<Guard> {
-        // A test that kills us must not kill the guard at the same step.
-        detached(words)?.env_remove("BREAKOFF_KILL_AT").stdin(Stdio::piped()).spawn().map(Guard)
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let told = self.0.stdin.take().map(|mut pipe| pipe.write_all(b"."));
-        if told.is_none_or(|told| told.is_err()) {
-            let _ = self.0.kill();
-        }
-        let _ = self.0.wait();
-    }
+/// Runs this very program beside us, with pipes to it.
+pub fn spawn_beside(words: &[&str]) -> io::Result<Child> {
+    // A test that kills us must not kill it at the same step.
+    detached(words)?.env_remove("BREAKOFF_KILL_AT").env_remove("BREAKOFF_STOP_AT").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
 }

@@ -3,17 +3,21 @@
 
 use super::dm::Dm;
 use super::events::EventWait;
+use super::helper::{Beside, Helper};
 use super::inspect::{Inspection, inspect};
 use super::lock::{GroupLock, Holder};
 use super::media::{Access, BlockMedia};
 use super::notice::{self, Notice};
 use super::probe::{self, Candidate};
-use super::{Kernel, Media, detached, drain, host, openers};
+use super::{Kernel, Media, SuspendMode, detached, drain, freeze, helper, host, openers};
 use crate::error::{Error, Result};
-use crate::model::{BootId, DevNo, HostId, Name, Timestamp};
+use crate::model::{BootId, DevNo, DmUuid, HostId, Name, Timestamp};
 use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// How long a helper may take to be ready.
+const HELPER_STARTS: Duration = Duration::from_secs(20);
 
 /// Waiting for something to happen to any dm device.
 pub trait Events {
@@ -45,8 +49,10 @@ pub trait Machine {
     fn lock(&self, key: &str, timeout: Option<Duration>, on_wait: &dyn Fn(&Holder)) -> Result<Box<dyn Any>>;
     /// Starts this program in the background.
     fn start_detached(&self, words: &[&str], environment: &[(&str, &str)]) -> Result<()>;
-    /// Starts the guard of a window (see `app::guard`); it is told that all is well when what is returned is dropped.
-    fn guard(&self, group: &Name) -> Result<Box<dyn Any>>;
+    /// Starts the helper of a window that suspends these devices (see `app::guard`).
+    fn helper(&self, group: &Name, suspend: &[(DmUuid, SuspendMode)]) -> Result<Box<dyn Helper>>;
+    /// Thaws what somebody has frozen and not lived to thaw; each in words.
+    fn thaw_left_behind(&self) -> Vec<String>;
     /// Tells of a failure (see `notice`); what went wrong with that.
     fn notice(&self, notice: &Notice) -> Vec<String>;
     /// This boot.
@@ -104,9 +110,15 @@ impl Machine for Here {
         detached::spawn_detached(words, environment).map_err(|err| Error::io("cannot start a program", &err))
     }
 
-    fn guard(&self, group: &Name) -> Result<Box<dyn Any>> {
-        let guard = detached::Guard::start(&["guard", group.as_str()]);
-        Ok(Box::new(guard.map_err(|err| Error::io("cannot start the guard", &err))?))
+    fn helper(&self, group: &Name, suspend: &[(DmUuid, SuspendMode)]) -> Result<Box<dyn Helper>> {
+        let devices: Vec<String> = suspend.iter().map(|(uuid, mode)| helper::word(uuid, *mode)).collect();
+        let words: Vec<&str> = ["guard", group.as_str()].into_iter().chain(devices.iter().map(String::as_str)).collect();
+        let beside = detached::spawn_beside(&words).and_then(|process| Beside::new(process, HELPER_STARTS));
+        Ok(Box::new(beside.map_err(|err| Error::io("cannot start the helper of a window", &err))?))
+    }
+
+    fn thaw_left_behind(&self) -> Vec<String> {
+        freeze::thaw_left_behind()
     }
 
     fn notice(&self, notice: &Notice) -> Vec<String> {

@@ -8,7 +8,8 @@
 //! cookie    what udev has worked off     media     bytes of disks
 //! nodes     /dev/mapper without udev     probe     what disks are there; inspect, openers, sysfs beneath it
 //! events    waiting for dm events        host      which machine, which boot, what time
-//! drain     writing back beforehand      notice    telling that something has failed
+//! drain     writing back beforehand      freeze    freezing filesystems
+//! helper    who waits for disks          notice    telling that something has failed
 //! wire      what the kernel answers      machine   all of it as one object
 //! signal, detached, tools   processes         service   what a service owes the machine
 //!                                              failpoint where tests kill us
@@ -21,6 +22,8 @@ pub mod dm;
 pub mod drain;
 pub mod events;
 pub mod failpoint;
+pub mod freeze;
+pub mod helper;
 pub mod host;
 pub mod inspect;
 pub mod ioctl;

@@ -32,12 +32,15 @@ pub struct Oracle {
     pub errors: BTreeMap<VolumeId, u64>,
     /// Writes that a freeze met while a mirror held them: the kernel ends them as errors, and so does every tool that freezes.
     pub in_freeze: u64,
+    /// Filesystems that nobody can write to for now.
+    pub frozen_filesystems: BTreeSet<DmUuid>,
     /// Nobody writes.
     pub quiet: bool,
 }
 
 impl Oracle {
     pub fn forget_queued(&mut self) {
+        self.frozen_filesystems.clear();
         for (uuid, cell, stamp) in std::mem::take(&mut self.queued) {
             self.maybe(&uuid, cell, stamp);
         }
@@ -117,7 +120,7 @@ impl State {
         let busy: Vec<(DmUuid, u64)> =
             self.dm.all().filter(|d| d.uuid.is_volume() && d.size() > 0).map(|d| (d.uuid.clone(), d.size())).collect();
         for (uuid, size) in busy {
-            if uuid.volume().is_some_and(|id| self.data.acked.contains_key(&id)) {
+            if uuid.volume().is_some_and(|id| self.data.acked.contains_key(&id)) && !self.data.frozen_filesystems.contains(&uuid) {
                 self.data.last += 1;
                 let (stamp, cell) = (self.data.last, self.data.last.wrapping_mul(0x9e37_79b9) / 7 % (size / CELL));
                 self.write(&uuid, cell, stamp);
@@ -154,8 +157,7 @@ impl State {
     /// A device is about to be suspended: what a mirror at or beneath it holds decides whether that comes to an end (K2).
     pub fn before_suspend(&mut self, minor: u32, flush: bool) {
         for (uuid, cell, stamp) in std::mem::take(&mut self.data.queued) {
-            let top = self.dm.minor_of(&uuid).map(|minor| DevNo { major: 253, minor });
-            let path = top.map(|top| self.path_to_holder(top, cell * CELL)).unwrap_or_default();
+            let path = self.held_path(&uuid, cell);
             match path.iter().position(|at| *at == minor) {
                 Some(at) if at + 1 == path.len() && flush => {
                     self.data.in_freeze += 1;
@@ -165,6 +167,25 @@ impl State {
                 _ => self.data.queued.push((uuid, cell, stamp)),
             }
         }
+    }
+
+    /// Whether a write to a volume is held for a failed leg, so that a freeze of its filesystem does not come to an end.
+    pub fn is_held(&self, volume: &DmUuid) -> bool {
+        self.data.queued.iter().any(|(uuid, cell, _)| uuid == volume && !self.held_path(uuid, *cell).is_empty())
+    }
+
+    /// Whether a write waits in a mirror beneath a device, so that its suspend does not come to an end.
+    pub fn waits_beneath(&self, device: &DmUuid) -> bool {
+        let Some(minor) = self.dm.minor_of(device) else { return false };
+        self.data.queued.iter().any(|(uuid, cell, _)| {
+            let path = self.held_path(uuid, *cell);
+            path.iter().position(|at| *at == minor).is_some_and(|at| at + 1 < path.len())
+        })
+    }
+
+    fn held_path(&self, uuid: &DmUuid, cell: u64) -> Vec<u32> {
+        let top = self.dm.minor_of(uuid).map(|minor| DevNo { major: 253, minor });
+        top.map(|top| self.path_to_holder(top, cell * CELL)).unwrap_or_default()
     }
 
     /// The devices that a write is in flight in, down to the mirror that holds it; none when it has not got past a suspended one.

@@ -295,7 +295,7 @@ impl State {
     }
 
     /// All I/O of the device has an end; a log is clean then, but for what is not in sync (K17).
-    fn suspend(&mut self, uuid: &DmUuid, mode: SuspendMode) -> Done {
+    pub fn suspend(&mut self, uuid: &DmUuid, mode: SuspendMode) -> Done {
         let device = self.device_mut(uuid)?;
         if device.suspended {
             return Ok(());

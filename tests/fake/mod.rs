@@ -8,20 +8,22 @@
 pub mod data;
 pub mod disk;
 pub mod dm;
+pub mod helper;
 pub mod script;
 
 use breakoff::app::{self, Command, Env, Options, Outcome, Progress, Ui};
 use breakoff::cli::Action;
 use breakoff::error::{Error, Result};
 use breakoff::meta;
-use breakoff::model::{BootId, DevNo, DiskId, Generation, Group, HostId, Name, Timestamp};
+use breakoff::model::{BootId, DevNo, DiskId, DmUuid, Generation, Group, HostId, Name, Timestamp};
+use breakoff::sys::helper::Helper;
 use breakoff::sys::inspect::Inspection;
 use breakoff::sys::lock::Holder;
 use breakoff::sys::machine::{Events, Machine};
 use breakoff::sys::media::Access;
 use breakoff::sys::notice::Notice;
 use breakoff::sys::probe::Candidate;
-use breakoff::sys::{Errno, Kernel, Media};
+use breakoff::sys::{Errno, Kernel, Media, SuspendMode};
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -131,7 +133,11 @@ impl Fake {
         self.0.borrow_mut().locks.clear();
         match ended {
             Ok(outcome) => Some(outcome),
-            Err(payload) if payload.is::<Killed>() => None,
+            Err(payload) if payload.is::<Killed>() => {
+                // The helper sees that its command is dead.
+                self.0.borrow_mut().data.frozen_filesystems.clear();
+                None
+            }
             Err(payload) if payload.is::<Stuck>() => Some(Err(Error::timed_out(STUCK))),
             Err(payload) => resume_unwind(payload),
         }
@@ -311,8 +317,13 @@ impl Machine for Fake {
         Vec::new()
     }
 
-    fn guard(&self, _group: &Name) -> Result<Box<dyn Any>> {
-        Ok(Box::new(()))
+    fn helper(&self, _group: &Name, suspend: &[(DmUuid, SuspendMode)]) -> Result<Box<dyn Helper>> {
+        self.look().map_err(|errno| Error::io("cannot start the helper of a window", &io(errno)))?;
+        Ok(Box::new(helper::FakeHelper::new(self, suspend)))
+    }
+
+    fn thaw_left_behind(&self) -> Vec<String> {
+        Vec::new()
     }
 
     fn boot_id(&self) -> Result<BootId> {

@@ -131,6 +131,20 @@ impl Running {
         }
     }
 
+    /// Waits until it has stopped (SIGSTOP); `false` when it is over instead.
+    #[track_caller]
+    pub fn stops(&mut self) -> bool {
+        let end = Instant::now() + DEADLINE;
+        while self.runs() {
+            assert!(Instant::now() < end, "'{}' neither stops nor ends", self.command);
+            if self.state() == Some('T') {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+
     /// The letter that `ps` shows.
     fn state(&self) -> Option<char> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).ok()?;

@@ -1,19 +1,24 @@
 //! `guard`: for breakoff itself, see `app::guard`.
 
 use crate::app::Command;
-use crate::model::Name;
+use crate::model::{DmUuid, Name};
+use crate::sys::SuspendMode;
+use crate::sys::helper::parse_word;
 use clap::Args;
 
-/// Resume what a command has suspended if it dies; started by breakoff itself
+/// Freeze and suspend for a command; started by breakoff itself
 #[derive(Args)]
 pub(super) struct Guard {
     /// The group
     #[arg(value_name = "NAME", value_parser = Name::parse)]
     name: Name,
+    /// What it may be asked to suspend, each as MODE:UUID
+    #[arg(value_name = "DEVICE", value_parser = parse_word)]
+    devices: Vec<(DmUuid, SuspendMode)>,
 }
 
 impl Guard {
     pub(super) fn command(self) -> Command {
-        Command::Guard(self.name)
+        Command::Guard(self.name, self.devices)
     }
 }

@@ -1,0 +1,232 @@
+//! The calls of a window that may wait for a disk, made by a process of its own.
+//!
+//! A freeze writes to the disks, and a suspend waits for all I/O in flight. A leg that dies in that moment lets them wait until it is
+//! taken out, in the kernel, unkillably; who waits there cannot take it out. So the helper (`app::guard`) waits, and the command
+//! looks after the legs meanwhile. Should the command die, the helper sees the end of its pipe and undoes or finishes the window.
+//!
+//! A request is two bytes (what, which entry), an answer is four (an error number or 0). Nothing is allocated for either.
+
+use super::{Errno, SuspendMode};
+use crate::model::DmUuid;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
+use std::process::{Child, ChildStdout};
+use std::time::Duration;
+
+/// What a helper is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// Writes back what is in memory of the n-th device and the filesystem on it, so that a freeze finds little to do.
+    WriteBack(u8),
+    /// Freezes the filesystem on the n-th device, or writes back what is in memory of it where there is none.
+    Freeze(u8),
+    /// Suspends the n-th device.
+    Suspend(u8),
+    /// Thaws whatever it has frozen.
+    Thaw,
+    /// It is not needed any more, and leaves everything as it is.
+    Done,
+}
+
+impl Act {
+    fn to_bytes(self) -> [u8; 2] {
+        match self {
+            Act::WriteBack(entry) => [b'w', entry],
+            Act::Freeze(entry) => [b'f', entry],
+            Act::Suspend(entry) => [b's', entry],
+            Act::Thaw => [b't', 0],
+            Act::Done => [b'.', 0],
+        }
+    }
+
+    fn from_bytes(bytes: [u8; 2]) -> Option<Act> {
+        match bytes {
+            [b'w', entry] => Some(Act::WriteBack(entry)),
+            [b'f', entry] => Some(Act::Freeze(entry)),
+            [b's', entry] => Some(Act::Suspend(entry)),
+            [b't', _] => Some(Act::Thaw),
+            [b'.', _] => Some(Act::Done),
+            _ => None,
+        }
+    }
+}
+
+/// Beside a window. One act at a time; **`begin` and `wait` allocate nothing and never wait longer than they are told.**
+pub trait Helper {
+    /// Asks for an act.
+    fn begin(&mut self, act: Act) -> Result<(), Errno>;
+    /// Waits for what has begun; `None`: it still waits itself.
+    fn wait(&mut self, patience: Duration) -> Option<Result<(), Errno>>;
+    /// Whether something has begun and is not through.
+    fn is_busy(&self) -> bool;
+}
+
+/// The most devices that one helper takes: its requests count them in a byte.
+pub const MOST: usize = 255;
+
+/// The words on a helper's command line for what it may be asked to suspend.
+pub fn word(uuid: &DmUuid, mode: SuspendMode) -> String {
+    let letter = match mode {
+        SuspendMode::Freeze => 'z',
+        SuspendMode::Flush => 'f',
+        SuspendMode::NoFlush => 'n',
+    };
+    format!("{letter}:{uuid}")
+}
+
+/// Reads such a word.
+pub fn parse_word(word: &str) -> Result<(DmUuid, SuspendMode), String> {
+    let (letter, uuid) = word.split_once(':').ok_or("it has no ':'")?;
+    let mode = match letter {
+        "z" => SuspendMode::Freeze,
+        "f" => SuspendMode::Flush,
+        "n" => SuspendMode::NoFlush,
+        _ => return Err(format!("'{letter}' is no mode")),
+    };
+    Ok((DmUuid::from_kernel(uuid).ok_or("that is no device of ours")?, mode))
+}
+
+/// The command's end.
+#[derive(Debug)]
+pub struct Beside {
+    process: Child,
+    answers: ChildStdout,
+    busy: bool,
+}
+
+impl Beside {
+    /// Takes over a process with pipes, and waits until it is ready.
+    pub fn new(mut process: Child, deadline: Duration) -> io::Result<Beside> {
+        let answers = process.stdout.take().ok_or_else(|| io::Error::from(ErrorKind::BrokenPipe))?;
+        let mut beside = Beside { process, answers, busy: true };
+        match beside.wait(deadline) {
+            Some(Ok(())) => Ok(beside),
+            Some(Err(Errno(errno))) => Err(io::Error::from_raw_os_error(errno)),
+            None => {
+                let _ = beside.process.kill();
+                Err(ErrorKind::TimedOut.into())
+            }
+        }
+    }
+}
+
+impl Helper for Beside {
+    fn begin(&mut self, act: Act) -> Result<(), Errno> {
+        let pipe = self.process.stdin.as_mut().ok_or(Errno(libc::EPIPE))?;
+        pipe.write_all(&act.to_bytes()).map_err(|err| errno(&err))?;
+        self.busy = true;
+        Ok(())
+    }
+
+    fn wait(&mut self, patience: Duration) -> Option<Result<(), Errno>> {
+        let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+        let mut ready = [PollFd::new(self.answers.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut ready, timeout) {
+            Ok(0) | Err(nix::errno::Errno::EINTR) => return None,
+            Ok(_) => {}
+            Err(err) => return Some(Err(Errno(err as i32))),
+        }
+        self.busy = false;
+        let mut answer = [0; 4];
+        Some(match self.answers.read_exact(&mut answer).map(|()| i32::from_le_bytes(answer)) {
+            Ok(0) => Ok(()),
+            Ok(number) => Err(Errno(number)),
+            // It is dead.
+            Err(_) => Err(Errno(libc::EPIPE)),
+        })
+    }
+
+    fn is_busy(&self) -> bool {
+        self.busy
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // One that still waits finds the end of the pipe when it is through, and clears up by itself.
+        if !self.busy && self.begin(Act::Done).is_ok() {
+            let _ = self.process.wait();
+        }
+    }
+}
+
+fn errno(error: &io::Error) -> Errno {
+    Errno(error.raw_os_error().unwrap_or(libc::EIO))
+}
+
+/// The helper's end.
+#[derive(Debug)]
+pub struct Requests<R, W>(pub R, pub W);
+
+impl<R: Read, W: Write> Requests<R, W> {
+    /// The next request; `None` at the end of the pipe: the command is dead.
+    pub fn read(&mut self) -> Option<Act> {
+        let mut bytes = [0; 2];
+        self.0.read_exact(&mut bytes).ok()?;
+        Act::from_bytes(bytes)
+    }
+
+    /// Answers it. Whether anybody hears that shows at the next request.
+    pub fn answer(&mut self, came: Result<(), Errno>) {
+        let number = came.err().map_or(0, |Errno(number)| number);
+        let _ = self.1.write_all(&number.to_le_bytes()).and_then(|()| self.1.flush());
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    fn shell(script: &str) -> io::Result<Beside> {
+        let process = Command::new("/bin/sh").args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        Beside::new(process, Duration::from_secs(60))
+    }
+
+    #[test]
+    fn acts_are_two_bytes_each_way() {
+        for act in [Act::WriteBack(1), Act::Freeze(0), Act::Freeze(255), Act::Suspend(7), Act::Thaw, Act::Done] {
+            assert_eq!(Act::from_bytes(act.to_bytes()), Some(act));
+        }
+        let asked: Vec<u8> = [Act::Suspend(3), Act::Done].iter().flat_map(|act| act.to_bytes()).collect();
+        let mut requests = Requests(&asked[..], Vec::new());
+        assert_eq!(requests.read(), Some(Act::Suspend(3)));
+        requests.answer(Err(Errno(5)));
+        requests.answer(Ok(()));
+        assert_eq!(requests.read(), Some(Act::Done));
+        assert_eq!(requests.read(), None);
+        assert_eq!(requests.1, [5, 0, 0, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn one_that_waits_keeps_nobody_waiting() {
+        let mut beside = shell("printf '\\0\\0\\0\\0'; head -c 2 >/dev/null; sleep 0.3; printf '\\5\\0\\0\\0'; cat >/dev/null").unwrap();
+        assert!(!beside.is_busy());
+        beside.begin(Act::Suspend(0)).unwrap();
+        assert_eq!(beside.wait(Duration::from_millis(1)), None);
+        assert!(beside.is_busy());
+        assert_eq!(beside.wait(Duration::from_secs(60)), Some(Err(Errno(5))));
+        assert!(!beside.is_busy());
+    }
+
+    #[test]
+    fn one_that_dies_is_noticed() {
+        assert_eq!(shell("exit 1").unwrap_err().raw_os_error(), Some(libc::EPIPE));
+        let mut beside = shell("printf '\\0\\0\\0\\0'").unwrap();
+        let asked = beside.begin(Act::Thaw);
+        assert!(asked.is_err() || beside.wait(Duration::from_secs(60)) == Some(Err(Errno(libc::EPIPE))));
+    }
+
+    #[test]
+    fn words_name_a_device_and_a_mode() {
+        let uuid = DmUuid::new(crate::model::GroupId::random(), crate::model::VolumeId::random(), &crate::model::Role::Volume);
+        for mode in [SuspendMode::Freeze, SuspendMode::Flush, SuspendMode::NoFlush] {
+            assert_eq!(parse_word(&word(&uuid, mode)), Ok((uuid.clone(), mode)));
+        }
+        for bad in ["", "z", "z:", "x:y", "q:BREAKOFF-1"] {
+            assert!(parse_word(bad).is_err(), "{bad}");
+        }
+    }
+}

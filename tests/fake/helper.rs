@@ -1,0 +1,73 @@
+//! The helper of a window: it waits where the kernel would, and nobody else does.
+
+use super::Fake;
+use breakoff::model::DmUuid;
+use breakoff::sys::helper::{Act, Helper};
+use breakoff::sys::{Errno, SuspendMode};
+use std::time::Duration;
+
+pub struct FakeHelper {
+    fake: Fake,
+    entries: Vec<(DmUuid, SuspendMode)>,
+    asked: Option<Act>,
+}
+
+impl FakeHelper {
+    pub fn new(fake: &Fake, entries: &[(DmUuid, SuspendMode)]) -> FakeHelper {
+        FakeHelper { fake: fake.clone(), entries: entries.to_vec(), asked: None }
+    }
+
+    /// `None`: something held keeps it from coming to an end.
+    fn try_it(&self, act: Act) -> Option<Result<(), Errno>> {
+        let state = &mut *self.fake.0.borrow_mut();
+        match act {
+            Act::WriteBack(at) => (!state.is_held(&self.entries[usize::from(at)].0)).then_some(Ok(())),
+            Act::Freeze(at) => {
+                let (uuid, _) = &self.entries[usize::from(at)];
+                if state.is_held(uuid) {
+                    return None;
+                }
+                state.frozen_now(uuid);
+                state.data.frozen_filesystems.insert(uuid.clone());
+                Some(Ok(()))
+            }
+            Act::Suspend(at) => {
+                let (uuid, mode) = &self.entries[usize::from(at)];
+                if state.waits_beneath(uuid) {
+                    return None;
+                }
+                let frozen = state.data.frozen_filesystems.contains(uuid);
+                Some(state.suspend(uuid, if frozen { SuspendMode::NoFlush } else { *mode }))
+            }
+            Act::Thaw => {
+                state.data.frozen_filesystems.retain(|frozen| !self.entries.iter().any(|(uuid, _)| uuid == frozen));
+                Some(Ok(()))
+            }
+            Act::Done => Some(Ok(())),
+        }
+    }
+}
+
+impl Helper for FakeHelper {
+    fn begin(&mut self, act: Act) -> Result<(), Errno> {
+        let words = || match act {
+            Act::WriteBack(at) => format!("write back {}", self.entries[usize::from(at)].0),
+            Act::Freeze(at) => format!("freeze {}", self.entries[usize::from(at)].0),
+            Act::Suspend(at) => format!("suspend {} (window)", self.entries[usize::from(at)].0),
+            Act::Thaw | Act::Done => format!("{act:?}"),
+        };
+        self.fake.change(words)?;
+        self.asked = Some(act);
+        Ok(())
+    }
+
+    fn wait(&mut self, _patience: Duration) -> Option<Result<(), Errno>> {
+        let came = self.try_it(self.asked?)?;
+        self.asked = None;
+        Some(came)
+    }
+
+    fn is_busy(&self) -> bool {
+        self.asked.is_some()
+    }
+}
