@@ -372,3 +372,15 @@ fn a_power_cut_while_a_disk_is_initialised_leaves_the_old_label_the_new_one_or_n
         }
     }
 }
+
+/// A group at the last generation has no next one and is refused when it is read: a commit must not take it there.
+#[test]
+fn a_commit_leaves_a_generation_for_the_next() {
+    let (disks, group) = two_disks();
+    let last = meta::layout::GENERATION_MAX.get() - 1;
+    commit(&disks, &group, last);
+    let chosen = choose(group.id, &disks).unwrap();
+    assert_eq!((chosen.generation.get(), chosen.next), (last, meta::layout::GENERATION_MAX));
+    assert!(prepare(&mut members(&disks), &chosen.group, chosen.next).is_err());
+    assert_eq!(choose(group.id, &disks).unwrap().generation.get(), last);
+}

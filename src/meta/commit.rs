@@ -105,7 +105,8 @@ pub struct CommitOutcome {
 /// Errors, with nothing changed: `NoSpace` when it does not fit a disk's private area, `Unsafe` when a disk belongs elsewhere or is ahead,
 /// `Device` when no disk could be written.
 pub fn prepare<'m>(members: &'m mut [Member], group: &Group, generation: Generation) -> Result<Prepared<'m>> {
-    if generation == Generation::ZERO || generation > GENERATION_MAX {
+    // At the very last generation there is no next one, and a group without a next one is not read.
+    if generation == Generation::ZERO || generation >= GENERATION_MAX {
         return Err(Error::failed(format!("group '{}' cannot be at generation {generation}", group.name)));
     }
     let payload: Arc<[u8]> = record::encode(group, generation)?.into();

@@ -124,7 +124,9 @@ impl DmName {
             return None;
         }
         let plain = |s: &str| Name::parse(&s.replace('\0', "-")).ok();
-        Some((plain(group)?, plain(volume)?))
+        let pair = (plain(group)?, plain(volume)?);
+        // Not what only looks alike: a NUL of its own, or more than fits.
+        (DmName::volume(&pair.0, &pair.1).as_ref() == Ok(self)).then_some(pair)
     }
 }
 
@@ -159,6 +161,10 @@ impl DmUuid {
     /// The group, the volume and the suffix (empty for the volume itself).
     fn parts(&self) -> Option<(GroupId, VolumeId, &str)> {
         let rest = self.0.strip_prefix(UUID_PREFIX)?;
+        // Capitals would be the same identity under another UUID.
+        if rest.get(..64)?.bytes().any(|b| b.is_ascii_uppercase()) {
+            return None;
+        }
         let group = GroupId::parse(rest.get(..32)?)?;
         let volume = VolumeId::parse(rest.get(32..64)?)?;
         match rest.get(64..)? {
@@ -180,15 +186,15 @@ impl DmUuid {
     /// What the device is in its stack; `None` for a role that this program does not know.
     pub fn role(&self) -> Option<Role> {
         let (_, _, suffix) = self.parts()?;
-        match suffix {
-            "" => Some(Role::Volume),
-            "log" => Some(Role::Log),
-            other => match (other.strip_prefix("plex"), other.strip_prefix("layer")) {
-                (Some(number), _) => number.parse().ok().map(Role::Plex),
-                (_, Some(level)) => level.parse().ok().map(Role::Layer),
-                _ => None,
-            },
-        }
+        let role = match (suffix, suffix.strip_prefix("plex"), suffix.strip_prefix("layer")) {
+            ("", ..) => Role::Volume,
+            ("log", ..) => Role::Log,
+            (_, Some(number), _) => Role::Plex(number.parse().ok()?),
+            (_, _, Some(level)) => Role::Layer(level.parse().ok()?),
+            _ => return None,
+        };
+        // `plex1` and `plex+01` are not `plex01`: two devices must not have one role.
+        (role == Role::Volume || role.to_string() == suffix).then_some(role)
     }
 
     /// Whether it is a volume's own device and not an inner one.
@@ -241,7 +247,9 @@ mod tests {
             let dm = DmName::volume(&name(g), &name(v)).unwrap();
             assert_eq!(dm.split(), Some((name(g), name(v))), "{dm}");
         }
-        assert_eq!(DmName::from_kernel("plain").split(), None);
+        for other in ["plain", "a\0b-c", &format!("a{}-bc", "-".repeat(124))] {
+            assert_eq!(DmName::from_kernel(other).split(), None, "{other:?}");
+        }
     }
 
     #[test]
@@ -272,6 +280,19 @@ mod tests {
             ["", "LVM-abc", "BREAKOFF-", "BREAKOFF-zz", &format!("BREAKOFF-{}-", "0".repeat(64)), &format!("BREAKOFF-{}x", "0".repeat(64))]
         {
             assert_eq!(DmUuid::from_kernel(other), None, "{other}");
+        }
+        assert_eq!(DmUuid::from_kernel(&format!("BREAKOFF-{}", "aB".repeat(32))), None);
+    }
+
+    #[test]
+    fn a_role_is_written_in_one_way() {
+        let role = |suffix: &str| DmUuid::from_kernel(&format!("BREAKOFF-{}-{suffix}", "ab".repeat(32))).unwrap().role();
+        for (suffix, expected) in [("log", Role::Log), ("plex01", Role::Plex(1)), ("plex123", Role::Plex(123)), ("layer2", Role::Layer(2))]
+        {
+            assert_eq!(role(suffix), Some(expected));
+        }
+        for other in ["volume", "plex1", "plex+1", "plex001", "plex", "plex65536", "layer02", "layer256", "logs"] {
+            assert_eq!(role(other), None, "{other}");
         }
     }
 }

@@ -77,19 +77,26 @@ fn send(datagram: &[u8]) -> io::Result<()> {
     socket.send_to(datagram, JOURNAL).map(drop)
 }
 
-/// The program that a configuration file names: `hook = /path/to/program`.
+/// The program that a configuration file names.
 fn hook(config: &Path) -> Result<Option<PathBuf>, String> {
     let shown = config.display();
-    let text = match fs::read_to_string(config) {
-        Ok(text) => text,
-        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(err) => return Err(format!("'{shown}' cannot be read: {err}")),
-    };
+    match fs::read_to_string(config) {
+        Ok(text) => hook_in(&text).map_err(|line| format!("'{shown}' has a line that is not understood: '{line}'")),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(err) => Err(format!("'{shown}' cannot be read: {err}")),
+    }
+}
+
+/// The program in the text of a configuration file: `hook = /path/to/program`, the last one counts. Fails with the first line that
+/// is not understood, safe to show.
+pub fn hook_in(text: &str) -> Result<Option<PathBuf>, String> {
     let mut found = None;
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         match line.split_once('=').map(|(key, value)| (key.trim(), value.trim())) {
-            Some(("hook", program)) if program.starts_with('/') => found = Some(PathBuf::from(program)),
-            _ => return Err(format!("'{shown}' has a line that is not understood: '{}'", printable(line))),
+            Some(("hook", program)) if program.starts_with('/') && !program.contains(char::is_control) => {
+                found = Some(PathBuf::from(program));
+            }
+            _ => return Err(printable(line)),
         }
     }
     Ok(found)
@@ -121,7 +128,7 @@ mod tests {
         assert_eq!(named("# nothing\n\n"), Ok(None));
         assert_eq!(named("hook = /usr/local/sbin/told\n"), Ok(Some("/usr/local/sbin/told".into())));
         assert_eq!(named(" hook=/a b \n#x"), Ok(Some("/a b".into())));
-        for bad in ["hook = told", "hook", "mail = root", "hook =\u{1b}[2J/x"] {
+        for bad in ["hook = told", "hook", "mail = root", "hook =\u{1b}[2J/x", "hook = /x\u{1b}[2J"] {
             assert!(named(bad).unwrap_err().contains("not understood"), "{bad}");
         }
         assert_eq!(hook(Path::new("/does/not/exist")), Ok(None));

@@ -68,7 +68,7 @@ impl<'a> Iterator for Specs<'a> {
 }
 
 /// The lines as the rest of the program knows them; `None` when the reply makes no sense.
-pub(super) fn target_lines(data: &[u8], count: u32) -> Option<Vec<TargetLine>> {
+pub fn target_lines(data: &[u8], count: u32) -> Option<Vec<TargetLine>> {
     specs(data, count)
         .map(|spec| {
             let spec = spec?;
@@ -84,7 +84,7 @@ pub(super) fn target_lines(data: &[u8], count: u32) -> Option<Vec<TargetLine>> {
 
 /// Reads how a mirror is from a status reply, without allocating: it is asked while I/O is held. Fails with `EINVAL` when something
 /// else than mirrors is there, or nothing at all, and with `EBADMSG` when the reply cannot be read.
-pub(super) fn health(data: &[u8], count: u32) -> Result<MirrorHealth, Errno> {
+pub fn health(data: &[u8], count: u32) -> Result<MirrorHealth, Errno> {
     let mut all = None;
     for spec in specs(data, count) {
         let spec = spec.ok_or(Errno(libc::EBADMSG))?;
@@ -108,7 +108,7 @@ fn mirror_health(params: &[u8]) -> Option<MirrorHealth> {
     let mut words = params.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
     let legs = usize::try_from(number(words.next()?)?).ok().filter(|legs| (2..=crate::table::status::MAX_LEGS).contains(legs))?;
     for _ in 0..legs {
-        pair(words.next()?, b':')?;
+        device(words.next()?)?;
     }
     let (done, total) = pair(words.next()?, b'/')?;
     if done > total || total == 0 || words.next()? != b"1" {
@@ -118,7 +118,7 @@ fn mirror_health(params: &[u8]) -> Option<MirrorHealth> {
     let log = match (words.next()?, words.next()?) {
         (b"1", b"core") => true,
         (b"3", b"disk") => {
-            pair(words.next()?, b':')?;
+            device(words.next()?)?;
             words.next()? == b"A"
         }
         _ => return None,
@@ -131,6 +131,12 @@ fn mirror_health(params: &[u8]) -> Option<MirrorHealth> {
         true => MirrorHealth::Copying,
         false => MirrorHealth::Failed,
     })
+}
+
+/// A device number, as large as one can be.
+fn device(word: &[u8]) -> Option<()> {
+    let (major, minor) = pair(word, b':')?;
+    u32::try_from(major).and(u32::try_from(minor)).ok().map(drop)
 }
 
 /// Two numbers with this byte between them.
@@ -152,7 +158,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 
 /// A device in the kernel's list (`struct dm_name_list`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Listed {
+pub struct Listed {
     /// Its number as the kernel encodes it.
     pub dev: u64,
     /// Its name, with anything that is not text replaced.
@@ -166,7 +172,7 @@ const LIST_NEXT: usize = 8;
 const LIST_NAME: usize = 12;
 
 /// The devices in a list reply; `None` when it makes no sense.
-pub(super) fn listed(data: &[u8]) -> Option<Vec<Listed>> {
+pub fn listed(data: &[u8]) -> Option<Vec<Listed>> {
     let (mut devices, mut at) = (Vec::new(), 0usize);
     // Without any device the kernel sends one record of zeros, or no data at all.
     if data.len() < 8 || u64_at(data, 0)? == 0 {
@@ -180,6 +186,10 @@ pub(super) fn listed(data: &[u8]) -> Option<Vec<Listed>> {
         devices.push(Listed { dev: u64_at(record, 0)?, name: String::from_utf8_lossy(name).into_owned(), uuid });
         if next == 0 {
             return Some(devices);
+        }
+        // Records that overlap would add up to far more than there is.
+        if next <= LIST_NAME + name.len() {
+            return None;
         }
         at = at.checked_add(next)?;
     }
@@ -289,6 +299,8 @@ mod tests {
             "2 253:3 253:4 253:5 64/64 1 AA 1 core",
             "2 253:3 2534 64/64 1 AA 1 core",
             "2 253:3 253: 64/64 1 AA 1 core",
+            "2 253:3 4294967296:4 64/64 1 AA 1 core",
+            "2 253:3 253:4 64/64 1 AA 3 disk 253:4294967296 A",
             "2 253:3 253:4 64 1 AA 1 core",
             "2 253:3 253:4 /64 1 AA 1 core",
             "2 253:3 253:4 0/0 1 AA 1 core",
@@ -374,6 +386,8 @@ mod tests {
         assert_eq!(listed(&old).unwrap()[0].uuid, None);
         assert_eq!(listed(&[]), Some(vec![]));
         assert_eq!(listed(&[0; 40]), Some(vec![]));
+        let overlapping = record(0xfd00, 8, b"a-long-name", 1, b"");
+        assert_eq!(listed(&[overlapping.clone(), overlapping].concat()), None);
         for cut in 8..16 {
             assert_eq!(listed(&data[..cut]), None, "{cut}");
         }

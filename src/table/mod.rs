@@ -145,23 +145,36 @@ fn line_without(line: &TargetLine, gone: Without<'_>, equal: bool) -> Option<Tar
     let words: Vec<&str> = line.params.split_ascii_whitespace().collect();
     let log_words: usize = words.get(1).filter(|_| line.target == "mirror")?.parse().ok()?;
     let legs_at = log_words.checked_add(2)?;
-    let count: usize = words.get(legs_at)?.parse().ok()?;
-    let legs = words.get(legs_at + 1..)?.chunks_exact(2).take(count);
-    let survivors: Vec<String> = legs.enumerate().filter(|(n, _)| !gone.legs.contains(n)).map(|(_, leg)| leg.join(" ")).collect();
+    let region = *words.get(2..legs_at)?.get(usize::from(words[0] == "disk"))?;
+    region.parse::<u64>().ok()?;
+    let legs = legs(words.get(legs_at..)?)?;
+    let survivors: Vec<String> =
+        legs.into_iter().enumerate().filter(|(n, _)| !gone.legs.contains(n)).map(|(_, leg)| leg.join(" ")).collect();
     let (target, params) = match survivors.as_slice() {
         [] => return None,
         [only] => ("linear", only.clone()),
         many => {
-            let region = if words[0] == "disk" { words.get(3)? } else { words.get(2)? };
             let log = match (words[0], gone.log, equal) {
                 ("disk", false, _) => words.get(..legs_at)?.join(" "),
-                (_, _, true) => format!("core 2 {region} nosync"),
-                (_, _, false) => format!("core 1 {region}"),
+                ("disk" | "core", _, true) => format!("core 2 {region} nosync"),
+                ("disk" | "core", _, false) => format!("core 1 {region}"),
+                _ => return None,
             };
             ("mirror", format!("{log} {} {} 1 handle_errors", many.len(), many.join(" ")))
         }
     };
     Some(TargetLine { target: target.to_owned(), params, ..line.clone() })
+}
+
+/// The legs from their count on, each a device and an offset; `None` when they are not all there.
+fn legs<'w>(words: &[&'w str]) -> Option<Vec<[&'w str; 2]>> {
+    let (count, words) = words.split_first()?;
+    let words = words.get(..count.parse::<usize>().ok()?.checked_mul(2)?)?;
+    let leg = |leg: &[&'w str]| match leg {
+        [dev, offset] => (status::parse_devno(dev).is_some() && offset.parse::<u64>().is_ok()).then_some([*dev, *offset]),
+        _ => None,
+    };
+    words.chunks(2).map(leg).collect()
 }
 
 /// The most that one region covers while legs are being filled: K4 asks for at least 2 MiB, K10 for not much more.
@@ -194,23 +207,41 @@ mod tests {
         assert!(!same_mapping(&[], &[line("linear", "8:0 0")]));
     }
 
-    fn legs(legs: &[usize]) -> Without<'_> {
+    fn out(legs: &[usize]) -> Without<'_> {
         Without { legs, log: false }
     }
 
     #[test]
     fn failed_legs_leave_the_survivors() {
         let three = line("mirror", "disk 2 253:9 4096 3 253:1 0 253:2 0 253:3 8 1 handle_errors");
-        let two = without(std::slice::from_ref(&three), legs(&[1]), true).unwrap();
+        let two = without(std::slice::from_ref(&three), out(&[1]), true).unwrap();
         assert_eq!(two[0].params, "disk 2 253:9 4096 2 253:1 0 253:3 8 1 handle_errors");
-        let one = without(std::slice::from_ref(&three), legs(&[0, 1]), true).unwrap();
+        let one = without(std::slice::from_ref(&three), out(&[0, 1]), true).unwrap();
         assert_eq!((one[0].target.as_str(), one[0].params.as_str()), ("linear", "253:3 8"));
         let no_log = |legs, equal| without(std::slice::from_ref(&three), Without { legs, log: true }, equal).unwrap()[0].params.clone();
         assert_eq!(no_log(&[], true), "core 2 4096 nosync 3 253:1 0 253:2 0 253:3 8 1 handle_errors");
         assert_eq!(no_log(&[0], false), "core 1 4096 2 253:2 0 253:3 8 1 handle_errors");
         let core = line("mirror", "core 2 4096 nosync 3 253:1 0 253:2 0 253:3 0 1 handle_errors");
-        assert_eq!(without(&[core], legs(&[2]), false).unwrap()[0].params, "core 1 4096 2 253:1 0 253:2 0 1 handle_errors");
-        assert_eq!(without(&[line("linear", "8:0 0")], legs(&[0]), true), None);
+        assert_eq!(without(&[core], out(&[2]), false).unwrap()[0].params, "core 1 4096 2 253:1 0 253:2 0 1 handle_errors");
+        assert_eq!(without(&[line("linear", "8:0 0")], out(&[0]), true), None);
+    }
+
+    #[test]
+    fn a_mirror_that_is_not_understood_is_left_alone() {
+        for params in [
+            "core 1 4096 3 253:1 0 253:2 0 1 handle_errors",
+            "core 1 4096 2 253:1 0 253:2",
+            "core 1 4096 2 253:1 0 sda 0 1 handle_errors",
+            "core 1 4096 2 253:1 0 253:2 x 1 handle_errors",
+            "core 0 2 253:1 0 253:2 0 1 handle_errors",
+            "core 1 big 2 253:1 0 253:2 0 1 handle_errors",
+            "disk 1 253:9 2 253:1 0 253:2 0 1 handle_errors",
+            "clustered-core 1 4096 2 253:1 0 253:2 0 1 handle_errors",
+            "core 18446744073709551615 4096 2 253:1 0 253:2 0",
+            "core 1 4096 18446744073709551615 253:1 0 253:2 0",
+        ] {
+            assert_eq!(without(&[line("mirror", params)], out(&[]), false), None, "{params}");
+        }
     }
 
     #[test]
