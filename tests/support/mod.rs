@@ -8,6 +8,7 @@
 
 pub mod block;
 pub mod child;
+pub mod dice;
 pub mod disk;
 pub mod dm;
 pub mod fs;
