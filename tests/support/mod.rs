@@ -20,6 +20,7 @@ pub mod monitor;
 pub mod ordered;
 pub mod plexes;
 pub mod pty;
+pub mod recorder;
 pub mod stamp;
 pub mod udev;
 pub mod view;
