@@ -10,7 +10,7 @@ use crate::support::lab::{Lab, until};
 use crate::support::machine::{cut_the_power, maybe_noted, note, noted};
 use crate::support::plexes;
 use crate::support::stamp::newest;
-use crate::support::view::{Group, Volume};
+use crate::support::view::{Group, Plex, Volume};
 use crate::support::writer::{Style, Writer};
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,18 +21,16 @@ use std::time::Duration;
 
 /// The disks of the machine.
 pub const DISKS: [&str; 4] = ["/dev/vda", "/dev/vdb", "/dev/vdc", "/dev/vdd"];
-/// From when writers run to the cut, in milliseconds.
-const TO_THE_CUT: std::ops::Range<u64> = 2000..14000;
+/// What there is at first, and again when it has been removed.
+const ORIGINALS: [(&str, &str); 2] = [("a", "make a 8m --mirrors 2"), ("b", "make b 8m")];
 const DURABLE: Style = Style { dsync: true, pause: Duration::from_millis(2) };
 const KILLED: i32 = 128 + libc::SIGKILL;
 /// Few commands have more changes.
 const CHANGES: u64 = 20;
 
-const VOLUMES: [&str; 6] = ["a", "b", "a", "b", "SNAP-a", "SNAP-b"];
-/// Those that come more than once lead somewhere; the others would be refused most of the time.
-const COMMANDS: [&str; 29] = [
+/// V stands for a volume, and P for a plex, of those that there are.
+const COMMANDS: [&str; 25] = [
     "snapstart -b V",
-    "snapstart V",
     "snapstart V",
     "snapstart a b",
     "snapstart a",
@@ -45,21 +43,18 @@ const COMMANDS: [&str; 29] = [
     "snapshot --all",
     "snapabort V",
     "snapclear V",
-    "remove SNAP-a",
-    "remove SNAP-b",
+    "remove V",
     "remove --recursive V",
-    "make b 8m",
-    "make a 8m --mirrors 2",
     "mirror -b V",
-    "mirror b",
+    "mirror V",
     "grow V +1m",
-    "plex detach V-02",
-    "plex attach V-01",
-    "plex attach -b V-02",
-    "plex convert --to snapdone V-02",
+    "plex detach P",
+    "plex attach P",
+    "plex attach -b P",
+    "plex convert --to snapdone P",
+    "plex convert --to active P",
     "stop V",
     "start --all",
-    "recover",
 ];
 
 /// What the thread that cuts the power sees, too.
@@ -95,6 +90,8 @@ impl Shared {
 struct Load {
     lab: Lab,
     dice: Dice,
+    /// As it was when a command had changed it last.
+    group: Group,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -106,15 +103,15 @@ pub fn run() {
     if book.is_none() {
         lab.fill_with_noise();
         lab.create_group("g");
-        lab.cli("-g g make a 8m --mirrors 2").ok();
-        lab.cli("-g g make b 8m").ok();
     }
     lab.wait_for_nodes();
     let shared = Shared { book: book.unwrap_or_default(), live: BTreeMap::new() };
-    let mut load = Load { lab, dice: Dice::new(block::mix(seed) ^ block::mix(boot << 32)), shared: Arc::new(Mutex::new(shared)) };
+    let dice = Dice::new(block::mix(seed) ^ block::mix(boot << 32));
+    let mut load = Load { group: lab.print("g"), lab, dice, shared: Arc::new(Mutex::new(shared)) };
     load.check();
+    load.make_originals();
     load.start_writers();
-    load.wind_up_the_clock();
+    load.wind_up_the_clock(noted("longest"));
     loop {
         load.step();
     }
@@ -146,6 +143,16 @@ impl Load {
         self.shared().tell();
     }
 
+    fn make_originals(&mut self) {
+        self.look_again();
+        for (name, words) in ORIGINALS {
+            if !self.group.names().contains(&name) {
+                self.lab.cli(&format!("-g g {words}"));
+                self.look_again();
+            }
+        }
+    }
+
     fn check_plexes(&self, group: &Group, volume: &Volume) {
         let mut entry = self.entry(volume);
         let complete = volume.plexes.iter().filter(|p| p.state == "ACTIVE" || p.state == "SNAPDONE");
@@ -168,6 +175,11 @@ impl Load {
         self.shared().book.volumes[&volume.uuid]
     }
 
+    fn look_again(&mut self) {
+        self.group = self.lab.print("g");
+        self.know(&self.group);
+    }
+
     /// Takes note of what the commands have made and removed.
     fn know(&self, group: &Group) {
         let mut shared = self.shared();
@@ -188,18 +200,18 @@ impl Load {
 
     /// On originals, and on some snapshots.
     fn start_writers(&mut self) {
-        for volume in self.lab.print("g").volumes {
+        for volume in &self.group.volumes {
             if volume.snapshot_of.is_none() || self.dice.roll(2) == 0 {
-                let entry = self.entry(&volume);
+                let entry = self.entry(volume);
                 let writer = Writer::go_on_after(self.lab.device("g", &volume.name), entry.area(), entry.acked, DURABLE);
-                self.shared().live.insert(volume.uuid, writer);
+                self.shared().live.insert(volume.uuid.clone(), writer);
             }
         }
     }
 
-    /// The power goes at some moment from now on.
-    fn wind_up_the_clock(&mut self) {
-        let after = Duration::from_millis(TO_THE_CUT.start + self.dice.roll(TO_THE_CUT.end - TO_THE_CUT.start));
+    /// The power goes at some moment within so many seconds and two.
+    fn wind_up_the_clock(&mut self, seconds: u64) {
+        let after = Duration::from_millis(2000 + self.dice.roll(1000 * seconds));
         let shared = Arc::clone(&self.shared);
         thread::spawn(move || {
             thread::sleep(after);
@@ -224,8 +236,7 @@ impl Load {
 
     /// A random command, which may kill itself before one of its changes.
     fn command(&mut self, kill_at: Option<u64>) {
-        let volume = self.dice.one(&VOLUMES);
-        let words = self.dice.one(&COMMANDS).replace('V', volume);
+        let words = self.words();
         if words.starts_with("stop") || words.starts_with("remove") {
             self.stop_writer(words.split(' ').next_back().unwrap_or_default());
         }
@@ -244,9 +255,26 @@ impl Load {
         if killed {
             self.lab.cli("-g g recover").ok();
         }
-        if killed || output.status == 0 {
-            let group = self.lab.print("g");
-            self.know(&group);
+        // One that fails in the middle may have done it nevertheless.
+        if killed || [0, 1, 7, 8].contains(&output.status) {
+            self.look_again();
+        }
+    }
+
+    fn words(&mut self) -> String {
+        if self.group.volumes.is_empty() {
+            return ORIGINALS[0].1.to_owned();
+        }
+        // Some of those that will be refused are tried, too.
+        let mut tries = 4;
+        loop {
+            let words = self.dice.one(&COMMANDS);
+            let volume = &self.group.volumes[self.dice.roll(self.group.volumes.len() as u64) as usize];
+            let plex = &volume.plexes[self.dice.roll(volume.plexes.len() as u64) as usize];
+            tries -= 1;
+            if tries == 0 || is_promising(words, volume, plex) {
+                return words.replace('V', &volume.name).replace(" P", &format!(" {}", plex.name));
+            }
         }
     }
 
@@ -259,7 +287,7 @@ impl Load {
     }
 
     fn stop_writer(&self, volume: &str) {
-        let Some(uuid) = self.lab.print("g").volumes.iter().find(|v| v.name == volume).map(|v| v.uuid.clone()) else { return };
+        let Some(uuid) = self.group.volumes.iter().find(|v| v.name == volume).map(|v| v.uuid.clone()) else { return };
         let writer = {
             let mut shared = self.shared();
             shared.look();
@@ -343,6 +371,20 @@ impl Load {
 fn is_settled(volume: &Volume) -> bool {
     let copied = |state: &str| !["SNAPATT", "ATTACHING", "REVIVING"].contains(&state);
     volume.state != "SYNC" && volume.resync.is_none() && volume.plexes.iter().all(|p| copied(&p.state))
+}
+
+/// Whether a command for this volume or plex has a chance.
+fn is_promising(words: &str, volume: &Volume, plex: &Plex) -> bool {
+    let has = |state: &str| !volume.in_state(state).is_empty();
+    match words {
+        "snapshot V" => has("SNAPDONE"),
+        "snapwait V" | "snapabort V" => has("SNAPDONE") || has("SNAPATT"),
+        "snapclear V" => volume.snapshot_of.is_some(),
+        "plex attach P" | "plex attach -b P" => ["FAILED", "STALE"].contains(&plex.state.as_str()),
+        "plex convert --to active P" => plex.state == "SNAPDONE",
+        "plex detach P" | "plex convert --to snapdone P" => plex.state == "ACTIVE" && volume.in_state("ACTIVE").len() > 1,
+        _ => true,
+    }
 }
 
 /// Whether a volume has a complete plex that is not on this disk.
