@@ -5,28 +5,14 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "support/dice.rs"]
+mod dice;
 mod fake;
 
 use breakoff::model::check;
+use dice::Dice;
 use fake::script::sync;
 use fake::{Fake, STUCK, Trap, Words};
-
-/// Numbers that look random (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
-    }
-
-    fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
-        of[self.roll(of.len() as u64) as usize]
-    }
-}
 
 struct History {
     fake: Fake,
@@ -78,7 +64,7 @@ impl History {
     fn new(seed: u64) -> History {
         let fake = Fake::new(&[64; 5]);
         fake.ok("group create g /dev/fake1 /dev/fake2 /dev/fake3 /dev/fake4 /dev/fake5");
-        History { fake, dice: Dice(seed), seed, steps: Vec::new(), done: Done::default() }
+        History { fake, dice: Dice::new(seed), seed, steps: Vec::new(), done: Done::default() }
     }
 
     fn command(&mut self) -> Words {

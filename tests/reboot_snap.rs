@@ -95,7 +95,7 @@ fn after_the_snapstart() {
     let lab = lab(2);
     lab.cli("start --auto").ok();
     assert_eq!(states(&lab), ["ACTIVE"]);
-    assert_eq!(lab.print("g").free(), noted("free"));
+    assert_eq!(lab.print("g").free(), noted::<u64>("free"));
     at_least("acked").verify(lab.device("g", "v"));
     lab.cli("start --auto").ok();
     lab.finish();

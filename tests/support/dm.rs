@@ -19,6 +19,7 @@ const LOAD: u8 = 9;
 const CLEAR: u8 = 10;
 const DEPS: u8 = 11;
 const TABLE: u8 = 12;
+const MESSAGE: u8 = 14;
 const TARGET_VERSION: u8 = 17;
 
 const F_SUSPEND: u32 = 1 << 1;
@@ -170,6 +171,14 @@ impl Dm {
         let mut payload = to.as_bytes().to_vec();
         payload.push(0);
         self.call(RENAME, name, 0, &payload).map(drop)
+    }
+
+    /// Says something to the first target of a device.
+    pub fn message(&self, name: &str, text: &str) -> io::Result<()> {
+        let mut payload = 0u64.to_ne_bytes().to_vec();
+        payload.extend(text.bytes());
+        payload.push(0);
+        self.call(MESSAGE, name, 0, &payload).map(drop)
     }
 
     pub fn info(&self, name: &str) -> io::Result<Info> {

@@ -38,11 +38,7 @@ impl Lab {
     /// The same over disks of the machine, which have the same names after a reboot.
     pub fn over(name: &str, targets: &[&str], devices: &[&str]) -> Option<Lab> {
         let mut lab = Lab::bare(name, targets)?;
-        for device in devices {
-            let name = lab.next_disk();
-            let disk = Disk::over(&lab.dm, &name, Path::new(device));
-            lab.disks.push(disk.unwrap_or_else(|err| panic!("no disk over {device}: {err}")));
-        }
+        devices.iter().for_each(|device| lab.add_disk_over(Path::new(device)));
         lab.wait_for_nodes();
         Some(lab)
     }
@@ -75,6 +71,13 @@ impl Lab {
         let disk = Disk::new(&self.dm, &name, size, sector).unwrap_or_else(|err| panic!("the disk {name} cannot be made: {err}"));
         self.disks.push(disk);
         self.disks.len() - 1
+    }
+
+    /// One more disk, over another device.
+    #[track_caller]
+    pub fn add_disk_over(&mut self, device: &Path) {
+        let disk = Disk::over(&self.dm, &self.next_disk(), device);
+        self.disks.push(disk.unwrap_or_else(|err| panic!("no disk over {}: {err}", device.display())));
     }
 
     /// Waits until udev has made the disks' links.

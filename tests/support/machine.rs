@@ -1,8 +1,11 @@
 //! A machine that is booted again and again on the same disks, for tests that run outside of it: `scripts/vm`, with this
 //! very test program inside as its guest side.
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::Path;
 use std::process::Command;
+use std::str::FromStr;
 use tempfile::TempDir;
 
 /// Names the part of the guest side that a boot runs.
@@ -18,7 +21,7 @@ const NOTE: &str = "note ";
 pub struct Machine {
     dir: TempDir,
     disks: usize,
-    notes: Vec<(String, String)>,
+    notes: BTreeMap<String, String>,
 }
 
 impl Machine {
@@ -29,7 +32,7 @@ impl Machine {
             return None;
         }
         let dir = TempDir::new().unwrap_or_else(|err| panic!("no temporary directory: {err}"));
-        Some(Machine { dir, disks, notes: Vec::new() })
+        Some(Machine { dir, disks, notes: BTreeMap::new() })
     }
 
     /// Boots, runs a part of the guest side, and shuts down in order.
@@ -44,15 +47,34 @@ impl Machine {
         self.run(phase, &["--power-cut-on", CUT]);
     }
 
+    /// The same; why the boot failed, if it did, is left to the caller.
+    pub fn try_until_power_cut(&mut self, phase: &str) -> Result<(), String> {
+        self.try_run(phase, &["--power-cut-on", CUT])
+    }
+
+    /// Notes something for the boots to come.
+    pub fn tell(&mut self, name: &str, value: impl Display) {
+        self.notes.insert(name.into(), value.to_string());
+    }
+
+    /// What the boots so far have noted last.
+    pub fn noted(&self, name: &str) -> Option<&str> {
+        self.notes.get(name).map(String::as_str)
+    }
+
     #[track_caller]
     fn run(&mut self, phase: &str, options: &[&str]) {
+        self.try_run(phase, options).unwrap_or_else(|why| panic!("{why}"));
+    }
+
+    fn try_run(&mut self, phase: &str, options: &[&str]) -> Result<(), String> {
         println!("---- boot: {phase}");
-        let output = self.command(phase, options).output().unwrap_or_else(|err| panic!("scripts/vm: {err}"));
+        let output = self.command(phase, options).output().map_err(|err| format!("scripts/vm: {err}"))?;
         let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         println!("{stdout}{stderr}");
-        assert!(output.status.success(), "boot '{phase}' fails: {}", output.status);
         let notes = stdout.lines().filter_map(|line| line.trim_end().strip_prefix(NOTE)?.split_once('='));
         self.notes.extend(notes.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        if output.status.success() { Ok(()) } else { Err(format!("boot '{phase}' fails: {}", output.status)) }
     }
 
     fn command(&self, phase: &str, options: &[&str]) -> Command {
@@ -83,19 +105,25 @@ pub fn phase() -> Option<String> {
     Some(phase)
 }
 
-/// Leaves word for the next boots.
-pub fn note(name: &str, value: u64) {
+/// Leaves word for the next boots: it is outside when this returns, so that no power cut loses it.
+pub fn note(name: &str, value: impl Display) {
     println!("\n{NOTE}{name}={value}");
 }
 
-/// What an earlier boot has noted.
+/// What an earlier boot has noted; of several the last.
 #[track_caller]
-pub fn noted(name: &str) -> u64 {
-    let value = std::env::var(format!("NOTE_{name}")).unwrap_or_else(|_| panic!("no boot has noted '{name}'"));
-    value.parse().unwrap_or_else(|err| panic!("{name}={value}: {err}"))
+pub fn noted<T: FromStr<Err: Display>>(name: &str) -> T {
+    maybe_noted(name).unwrap_or_else(|| panic!("no boot has noted '{name}'"))
 }
 
-/// Says that the power may be cut, and waits for it.
+/// The same, where there may be nothing yet.
+#[track_caller]
+pub fn maybe_noted<T: FromStr<Err: Display>>(name: &str) -> Option<T> {
+    let value = std::env::var(format!("NOTE_{name}")).ok()?;
+    Some(value.parse().unwrap_or_else(|err| panic!("{name}={value}: {err}")))
+}
+
+/// Says that the power may be cut, and waits for it, while other threads go on.
 pub fn cut_the_power() -> ! {
     println!("\n{CUT}");
     loop {

@@ -8,6 +8,7 @@
 
 pub mod block;
 pub mod child;
+pub mod dice;
 pub mod disk;
 pub mod dm;
 pub mod fs;
@@ -19,6 +20,7 @@ pub mod monitor;
 pub mod ordered;
 pub mod plexes;
 pub mod pty;
+pub mod recorder;
 pub mod stamp;
 pub mod udev;
 pub mod view;

@@ -46,6 +46,12 @@ impl Area {
         block[12..16].copy_from_slice(&crc.to_le_bytes());
     }
 
+    /// What the area's blocks say in the bytes of a device from its start.
+    pub fn found_in(&self, bytes: &[u8]) -> Vec<Found> {
+        let blocks = (0..).zip(bytes.chunks(BLOCK)).skip(self.first as usize).take(self.blocks as usize);
+        blocks.map(|(index, block)| read_stamp(self, index, block)).collect()
+    }
+
     /// The last write to each block among the first `upto` ones.
     fn history(&self, upto: u64) -> HashMap<u64, u64> {
         (1..=upto).map(|seq| (self.block(seq), seq)).collect()
@@ -108,10 +114,15 @@ impl fmt::Display for Mismatch {
     }
 }
 
+/// The newest write among these; 0 when there is none.
+pub fn newest(found: &[Found]) -> u64 {
+    found.iter().map(|f| if let Found::Seq(seq) = f { *seq } else { 0 }).max().unwrap_or_default()
+}
+
 impl Expectation {
     /// Compares what blocks say (in order from the area's first) with what they have to say.
     pub fn compare(&self, found: &[Found]) -> Vec<Mismatch> {
-        let newest = found.iter().map(|f| if let Found::Seq(seq) = f { *seq } else { 0 }).max().unwrap_or_default();
+        let newest = newest(found);
         if newest > self.issued {
             return vec![Mismatch::Future { newest, issued: self.issued }];
         }
@@ -142,6 +153,12 @@ impl Expectation {
         let wrong = self.check(device).unwrap_or_else(|err| panic!("reading {}: {err}", device.display()));
         let shown: Vec<String> = wrong.iter().take(10).map(Mismatch::to_string).collect();
         assert!(wrong.is_empty(), "{} of {self:?} on {} are wrong:\n{}", wrong.len(), device.display(), shown.join("\n"));
+    }
+
+    /// The newest write on a device.
+    #[track_caller]
+    pub fn newest(&self, device: impl AsRef<Path>) -> u64 {
+        newest(&self.read(device).unwrap_or_else(|err| panic!("reading the volume: {err}")))
     }
 
     fn read(&self, device: impl AsRef<Path>) -> io::Result<Vec<Found>> {

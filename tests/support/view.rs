@@ -41,6 +41,7 @@ pub struct Volume {
     pub state: String,
     pub kstate: String,
     pub snapshot_of: Option<String>,
+    pub resync: Option<Sync>,
     pub plexes: Vec<Plex>,
 }
 

@@ -50,11 +50,17 @@ impl Writer {
     #[track_caller]
     pub fn start(device: impl AsRef<Path>, first: u64, blocks: u64, style: Style) -> Writer {
         let area = Area { writer: NEXT_WRITER.fetch_add(1, SeqCst), first, blocks };
+        Writer::go_on_after(device, area, 0, style)
+    }
+
+    /// Goes on where a writer of this area has stopped: behind its last write, which the device holds.
+    #[track_caller]
+    pub fn go_on_after(device: impl AsRef<Path>, area: Area, last: u64, style: Style) -> Writer {
         let device = device.as_ref();
         let file = block::open_direct(device, style.dsync).unwrap_or_else(|err| panic!("opening {}: {err}", device.display()));
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared { issued: last.into(), acked: last.into(), ..Shared::default() });
         let inside = Arc::clone(&shared);
-        let thread = thread::spawn(move || write_until_stopped(&file, &area, style, &inside));
+        let thread = thread::spawn(move || write_until_stopped(&file, &area, last, style, &inside));
         Writer { area, shared, thread: Some(thread) }
     }
 
@@ -119,6 +125,11 @@ impl Writer {
         self.fork_during(|| ())
     }
 
+    /// Begins anew with [`Writer::longest_stall`].
+    pub fn forget_stalls(&self) {
+        self.shared.stall_us.store(0, SeqCst);
+    }
+
     /// The longest time between two acknowledgements so far.
     pub fn longest_stall(&self) -> Duration {
         Duration::from_micros(self.shared.stall_us.load(SeqCst))
@@ -171,10 +182,10 @@ impl Drop for Writer {
     }
 }
 
-fn write_until_stopped(file: &std::fs::File, area: &Area, style: Style, shared: &Shared) {
+fn write_until_stopped(file: &std::fs::File, area: &Area, before: u64, style: Style, shared: &Shared) {
     let mut buffer = Aligned::new(BLOCK);
     let mut last = Instant::now();
-    for seq in 1.. {
+    for seq in before + 1.. {
         if shared.stop.load(SeqCst) {
             return;
         }
