@@ -39,7 +39,7 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
         }
         Command::Status => super::status::status(options, env),
         Command::Recover { check } => super::status::recover(options, *check, env),
-        Command::StartAuto => on_all_groups(options, &Request::Start(Selection::All), env),
+        Command::StartAuto => on_all_groups(options, &Request::Start { volumes: Selection::All, force: false }, env),
         Command::StopAuto => on_all_groups(options, &Request::Stop(Selection::All), env),
         Command::Guard(group) => super::guard::run(group, env).map(|()| Outcome::Done(Report::default())),
         Command::Monitor => monitor::run(env).map(|()| Outcome::Done(Report::default())),
@@ -161,14 +161,14 @@ fn named(request: &Request) -> Vec<Name> {
         | Request::Mirror { volume, .. }
         | Request::SnapAbort { volume, .. }
         | Request::SnapClear { volume, .. } => vec![volume.clone()],
-        Request::Start(Selection::Named(names)) | Request::Stop(Selection::Named(names)) => names.clone(),
+        Request::Start { volumes: Selection::Named(names), .. } | Request::Stop(Selection::Named(names)) => names.clone(),
         Request::Snapshot { splits: Splits::These(list), .. } => list.iter().map(|s| s.volume.clone()).collect(),
         Request::Snapshot { splits: Splits::PairOrTwo(first, _), .. } => vec![first.clone()],
         Request::PlexConvert { plex, .. } | Request::PlexDetach(plex) | Request::PlexAttach(plex) | Request::PlexRemove(plex) => {
             vec![plex.clone()]
         }
         Request::Make { .. }
-        | Request::Start(Selection::All)
+        | Request::Start { volumes: Selection::All, .. }
         | Request::Stop(Selection::All)
         | Request::Snapshot { splits: Splits::All, .. } => Vec::new(),
     }

@@ -9,6 +9,7 @@ pub mod disks;
 pub mod draft;
 pub mod finding;
 pub mod plexes;
+pub mod quorum;
 pub mod render;
 pub mod request;
 pub mod snapshot;
@@ -33,7 +34,7 @@ pub fn plan(world: &World, request: &Request) -> Result<Plan> {
         Request::Rename { volume, to } => volumes::rename(world, volume, to),
         Request::Grow { volume, to, placement } => volumes::grow(world, volume, *to, placement),
         Request::Mirror { volume, placement } => attach::mirror(world, volume, placement),
-        Request::Start(which) => activate::start(world, which),
+        Request::Start { volumes, force } => activate::start(world, volumes, *force),
         Request::Stop(which) => activate::stop(world, which),
         Request::SnapStart { volumes, mirrors, placement } => attach::snapstart(world, volumes, *mirrors, placement),
         Request::Snapshot { splits, mirrors, pattern } => snapshot::snapshot(world, splits, *mirrors, pattern.as_deref()),
