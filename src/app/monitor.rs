@@ -68,16 +68,16 @@ fn state_of(mirrors: &[DmDevice]) -> Vec<(String, Seen)> {
 /// Looks after every group that has a mirror; whether all could be.
 fn tend(mirrors: &[DmDevice], env: Env<'_>) -> bool {
     let ids: BTreeSet<GroupId> = mirrors.iter().filter_map(|d| d.uuid.group()).collect();
-    let groups = match Scan::new(env.machine) {
-        Ok(scan) => scan.readable_groups(),
+    let scan = match Scan::new(env.machine) {
+        Ok(scan) => scan,
         Err(error) => {
             env.ui.warn(&format!("the disks cannot be read: {error}"));
             return false;
         }
     };
     let here = env.machine.host_id().ok();
-    let ours = groups.into_iter().filter(|g| ids.contains(&g.id) && g.host.is_some() && g.host == here);
-    let left: Vec<_> = ours.filter(|group| !tend_group(&group.name, env)).collect();
+    let ours = scan.readable_groups().into_iter().filter(|g| ids.contains(&g.id) && g.host.is_some() && g.host == here);
+    let left: Vec<_> = ours.filter(|group| !tend_group(&scan.word(group), env)).collect();
     left.is_empty()
 }
 

@@ -3,7 +3,7 @@
 use super::session::{Session, refuse_foreign};
 use super::{Command, Env, Fill, Options, Outcome, Report, groups, monitor, scan::Scan, wait};
 use crate::error::{Error, Kind, Result};
-use crate::model::{DmUuid, Name, Role};
+use crate::model::{DmUuid, Group, Name, Role};
 use crate::plan::request::{Request, Selection, Splits};
 use crate::plan::step::Plan;
 use crate::plan::world::{DmDevice, World};
@@ -182,17 +182,20 @@ pub fn group_for(options: &Options, objects: &[Name], machine: &dyn Machine) -> 
     let scan = Scan::new(machine)?;
     let groups = scan.readable_groups();
     let refused = scan.refused().into_iter().next();
-    let holds = |group: &crate::model::Group| {
+    let holds = |group: &Group| {
         let known = |object: &Name| group.volumes.iter().any(|v| v.name == *object || v.plexes.iter().any(|p| p.name == *object));
         objects.iter().all(known)
     };
-    let holders: Vec<&crate::model::Group> = groups.iter().filter(|g| holds(g)).collect();
+    let all: Vec<&Group> = groups.iter().filter(|g| holds(g)).collect();
+    // What another machine has, or nobody, is not in the way of what this one has.
+    let own: Vec<&Group> = all.iter().filter(|g| g.host.is_some() && g.host == machine.host_id().ok()).copied().collect();
+    let holders = if own.is_empty() { all } else { own };
     match (holders.as_slice(), objects.first(), groups.len()) {
         ([], _, _) if refused.is_some() => {
             let (reason, kind) = refused.unwrap_or_else(|| (String::new(), Kind::Unsafe));
             Err(Error::new(kind, reason).hint("'breakoff group list' shows all groups; -g GROUP names another one"))
         }
-        ([only], _, _) => Ok(only.name.clone()),
+        ([only], _, _) => Ok(scan.word(only)),
         ([], _, 0) => {
             Err(Error::not_found("there is no disk group on this machine").hint("make one with 'breakoff group create NAME DEVICE…'"))
         }
@@ -200,8 +203,8 @@ pub fn group_for(options: &Options, objects: &[Name], machine: &dyn Machine) -> 
             Err(Error::not_found(format!("no group holds '{object}'")).on(object).hint("'breakoff print' shows what there is"))
         }
         (many, _, _) => {
-            let names: Vec<&str> = many.iter().map(|g| g.name.as_str()).collect();
-            Err(Error::usage(format!("which group is meant: {}?", names.join(", "))).hint("say it with -g GROUP"))
+            let words: Vec<String> = many.iter().map(|g| scan.word(g).to_string()).collect();
+            Err(Error::usage(format!("which group is meant: {}?", words.join(", "))).hint("say it with -g GROUP"))
         }
     }
 }
@@ -214,7 +217,7 @@ fn layouts(options: &Options, objects: &[Name], env: Env<'_>) -> Result<Vec<(Wor
         None => {
             let scan = Scan::new(env.machine)?;
             scan.refused().iter().for_each(|(reason, _)| env.ui.warn(reason));
-            scan.own_groups(env.machine)?.into_iter().map(|g| g.name).collect()
+            scan.own_words(env.machine)?
         }
     };
     let mut shown = Vec::new();
@@ -266,7 +269,7 @@ fn on_all_groups(options: &Options, request: &Request, env: Env<'_>) -> Result<O
     let scan = Scan::new(env.machine)?;
     tell_unreadable(&scan, &mut all, env);
     for group in scan.own_groups(env.machine)? {
-        let options = Options { group: Some(group.name.clone()), ..options.clone() };
+        let options = Options { group: Some(scan.word(&group)), ..options.clone() };
         match change(&options, request, env) {
             Ok(Outcome::Done(done)) => {
                 all.changes.extend(done.changes);

@@ -16,7 +16,10 @@ use std::time::Duration;
 fn names(options: &Options, machine: &dyn Machine) -> Result<Vec<Name>> {
     match &options.group {
         Some(name) => Ok(vec![name.clone()]),
-        None => Ok(Scan::new(machine)?.readable_groups().into_iter().map(|g| g.name).collect()),
+        None => {
+            let scan = Scan::new(machine)?;
+            Ok(scan.readable_groups().iter().map(|group| scan.word(group)).collect())
+        }
     }
 }
 
@@ -106,7 +109,7 @@ fn erase_leftovers(scan: &Scan, report: &mut Report, env: Env<'_>) {
 fn own(options: &Options, machine: &dyn Machine) -> Result<Vec<Name>> {
     match &options.group {
         Some(name) => Ok(vec![name.clone()]),
-        None => Ok(Scan::new(machine)?.own_groups(machine)?.into_iter().map(|g| g.name).collect()),
+        None => Scan::new(machine)?.own_words(machine),
     }
 }
 

@@ -10,7 +10,7 @@ use super::notice::{self, Notice};
 use super::probe::{self, Candidate};
 use super::{Kernel, Media, detached, drain, host, openers};
 use crate::error::{Error, Result};
-use crate::model::{BootId, DevNo, HostId, Name, Timestamp};
+use crate::model::{BootId, DevNo, GroupId, HostId, Timestamp};
 use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub trait Machine {
     /// Starts this program in the background.
     fn start_detached(&self, words: &[&str], environment: &[(&str, &str)]) -> Result<()>;
     /// Starts the guard of a window (see `app::guard`); it is told that all is well when what is returned is dropped.
-    fn guard(&self, group: &Name) -> Result<Box<dyn Any>>;
+    fn guard(&self, group: GroupId) -> Result<Box<dyn Any>>;
     /// Tells of a failure (see `notice`); what went wrong with that.
     fn notice(&self, notice: &Notice) -> Vec<String>;
     /// This boot.
@@ -104,8 +104,8 @@ impl Machine for Here {
         detached::spawn_detached(words, environment).map_err(|err| Error::io("cannot start a program", &err))
     }
 
-    fn guard(&self, group: &Name) -> Result<Box<dyn Any>> {
-        let guard = detached::Guard::start(&["guard", group.as_str()]);
+    fn guard(&self, group: GroupId) -> Result<Box<dyn Any>> {
+        let guard = detached::Guard::start(&["guard", &group.to_string()]);
         Ok(Box::new(guard.map_err(|err| Error::io("cannot start the guard", &err))?))
     }
 

@@ -14,7 +14,7 @@ use breakoff::app::{self, Command, Env, Options, Outcome, Progress, Ui};
 use breakoff::cli::Action;
 use breakoff::error::{Error, Result};
 use breakoff::meta;
-use breakoff::model::{BootId, DevNo, DiskId, Generation, Group, HostId, Name, Timestamp};
+use breakoff::model::{BootId, DevNo, DiskId, Generation, Group, GroupId, HostId, Timestamp};
 use breakoff::sys::inspect::Inspection;
 use breakoff::sys::lock::Holder;
 use breakoff::sys::machine::{Events, Machine};
@@ -311,7 +311,7 @@ impl Machine for Fake {
         Vec::new()
     }
 
-    fn guard(&self, _group: &Name) -> Result<Box<dyn Any>> {
+    fn guard(&self, _group: GroupId) -> Result<Box<dyn Any>> {
         Ok(Box::new(()))
     }
 
