@@ -282,7 +282,10 @@ fn half_of_the_disks_start_nothing_unless_forced() {
         assert!(reason.message().contains("'disk02' missing") && reason.message().contains("generation"), "{reason}");
         assert!(reason.hint_text().is_some_and(|hint| hint.contains("--force") && hint.contains("/dev/disk01")), "{reason}");
     }
-    done(&mut w, &Request::Start { volumes: Selection::All, force: true });
+    assert_eq!(refused(&w, &make("x", 8, 1)).kind(), Kind::Unsafe);
+    let forced = done(&mut w, &Request::Start { volumes: Selection::All, force: true });
+    assert!(forced.notes.iter().any(|note| note.contains("may have gone on without them")), "{:?}", forced.notes);
+    done(&mut w, &make("x", 8, 1));
     // It is recorded now that the other disk was lost: at the next boot nobody has to be asked.
     assert_eq!(w.group.volumes[0].plexes[1].state, PlexState::Failed);
     done(&mut w, &Request::Stop(Selection::All));

@@ -411,7 +411,7 @@ fn refuse_not_ready(session: &Session<'_>, here: HostId) -> Result<()> {
             .on(name)
             .hint("deport it there; if that machine is gone for good, repeat with --force"));
     }
-    quorum::refuse_minority(world)?;
+    quorum::refuse_minority(world).map_err(|e| e.hint("plug in the rest, or repeat with --force if it is lost for good"))?;
     let missing = world.group.disks.iter().filter(|d| !world.disks.contains_key(&d.id));
     let missing: Vec<String> = missing.map(|d| format!("'{}'", d.media)).collect();
     if missing.is_empty() {

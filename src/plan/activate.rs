@@ -24,10 +24,14 @@ fn selected<'w>(world: &'w World, which: &Selection) -> Result<Vec<&'w Volume>> 
 ///
 /// Refuses a group of which half or more may be elsewhere, unless that is forced.
 pub fn start(world: &World, which: &Selection, force: bool) -> Result<Plan> {
-    if !force {
-        quorum::refuse_minority(world)?;
-    }
-    each(world, which, &|draft, volume| if draft.is_live(volume) { Ok(()) } else { start_one(draft, volume) })
+    let doubt = match quorum::refuse_minority(world) {
+        Err(refusal) if !force => return Err(refusal),
+        Err(refusal) => Some(refusal.message().to_owned()),
+        Ok(()) => None,
+    };
+    let mut plan = each(world, which, &|draft, volume| if draft.is_live(volume) { Ok(()) } else { start_one(draft, volume) })?;
+    plan.notes.extend(doubt);
+    Ok(plan)
 }
 
 /// Does something with each volume that is meant. One that is named stops the command when it fails, one of all does not.

@@ -28,6 +28,8 @@ use world::World;
 pub fn plan(world: &World, request: &Request) -> Result<Plan> {
     match request {
         Request::Make { volume, size, mirrors, placement, log } => {
+            // It would be running then, and nothing would be refused any more.
+            quorum::refuse_minority(world)?;
             volumes::make(world, &volumes::Make { volume, size: *size, mirrors: *mirrors, placement, log: *log })
         }
         Request::Remove { volumes, recursive } => volumes::remove(world, volumes, *recursive),

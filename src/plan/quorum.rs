@@ -31,8 +31,11 @@ pub fn refuse_minority(world: &World) -> Result<()> {
         world.generation
     ))
     .on(&group.name)
+    // By its UUID: a group that is left over often has the name of another one.
     .hint(format!(
-        "connect the missing disks; if they are lost for good, repeat with --force; if the group is gone: 'breakoff disk init --force {}'",
+        "connect the missing disks; if they are lost for good: 'breakoff -g {} start --all --force'; if the group is gone: \
+         'breakoff disk init --force {}'",
+        group.id,
         devices.join(" ")
     )))
 }
