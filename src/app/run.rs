@@ -223,7 +223,7 @@ fn layouts(options: &Options, objects: &[Name], env: Env<'_>) -> Result<Vec<(Wor
     let mut shown = Vec::new();
     for name in &names {
         let session = observe_quietly(options, name, env)?;
-        refuse_foreign(&session.world.group, env.machine.host_id()?)?;
+        refuse_foreign(&session.world.group, name, env.machine.host_id()?)?;
         for object in objects {
             session.world.group.volume_named(object)?;
         }

@@ -59,7 +59,7 @@ impl<'u> Session<'u> {
         let lock = lock_group(locked.as_str(), options.timeout, env)?;
         let mut session = Session::read(name, env, Access::ReadWrite)?;
         session._lock = Some(lock);
-        session.refuse_foreign()?;
+        refuse_foreign(&session.world.group, name, env.machine.host_id()?)?;
         if session.world.group.name != locked {
             return Err(Error::not_ready(format!("group '{locked}' was renamed just now")).on(&locked).hint("try again"));
         }
@@ -117,12 +117,6 @@ impl<'u> Session<'u> {
     /// What plans are carried out on.
     fn on(&self) -> exec::On<'_> {
         exec::On { machine: self.env.machine, kernel: self.kernel.as_ref() }
-    }
-
-    /// Refuses a group that another machine has, or nobody.
-    fn refuse_foreign(&self) -> Result<()> {
-        let group = &self.world.group;
-        refuse_foreign(group, self.env.machine.host_id()?)
     }
 
     /// Looks at the kernel again.
@@ -430,14 +424,14 @@ impl<'u> Session<'u> {
     }
 }
 
-/// Refuses a group that another machine has, or nobody.
-pub fn refuse_foreign(group: &Group, here: HostId) -> Result<()> {
+/// Refuses a group that another machine has, or nobody; `word` is what it was called on the command line.
+pub fn refuse_foreign(group: &Group, word: &Name, here: HostId) -> Result<()> {
     let name = &group.name;
     match group.host {
         Some(host) if host == here => Ok(()),
         Some(other) => Err(Error::unsafe_(format!("group '{name}' is imported by another machine ({other})"))
             .on(name)
-            .hint(format!("deport it there; if that machine is gone for good: 'breakoff group import {name} --force'"))),
-        None => Err(Error::not_ready(format!("group '{name}' is deported")).on(name).hint(format!("'breakoff group import {name}'"))),
+            .hint(format!("deport it there; if that machine is gone for good: 'breakoff group import {word} --force'"))),
+        None => Err(Error::not_ready(format!("group '{name}' is deported")).on(name).hint(format!("'breakoff group import {word}'"))),
     }
 }
