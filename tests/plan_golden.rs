@@ -60,7 +60,7 @@ fn the_life_of_a_plain_volume() {
     verb(&mut w, "snapabort", &Request::SnapAbort { volume: name("v"), count: Some(1) });
     verb(&mut w, "rename", &Request::Rename { volume: name("v"), to: name("w") });
     verb(&mut w, "stop", &Request::Stop(one("w")));
-    verb(&mut w, "start", &Request::Start(one("w")));
+    verb(&mut w, "start", &Request::Start { volumes: one("w"), force: false });
     verb(&mut w, "remove", &Request::Remove { volumes: vec![name("w")], recursive: false });
 }
 
@@ -122,7 +122,7 @@ fn an_unclean_start_removes_the_leg_and_resynchronises() {
     w.devices.clear();
     w.taken_names.clear();
     w.boot = breakoff::model::BootId::from_bytes([0xb1; 16]);
-    verb(&mut w, "start-after-a-crash", &Request::Start(one("v")));
+    verb(&mut w, "start-after-a-crash", &Request::Start { volumes: one("v"), force: false });
     assert!(!w.group.volumes[0].is_synced());
     assert_eq!(w.group.volumes[0].plexes.len(), 3);
 }

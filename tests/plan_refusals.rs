@@ -7,12 +7,17 @@ use breakoff::model::{PlexState, Sectors};
 use breakoff::plan::finding;
 use breakoff::plan::plan;
 use breakoff::plan::request::{Convert, GrowTo, Placement, Request, Selection, Split, Splits};
+use breakoff::plan::world::World;
 use breakoff::table::status::LegHealth;
 use pure::{anywhere, done, make, name, on, refused, snapstart, sync, world};
 
 fn split_as(volume: &str, snapshot: Option<&str>) -> Request {
     let these = vec![Split { volume: name(volume), name: snapshot.map(name) }];
     Request::Snapshot { splits: Splits::These(these), mirrors: 1, pattern: None }
+}
+
+fn start(volumes: Selection) -> Request {
+    Request::Start { volumes, force: false }
 }
 
 #[test]
@@ -245,10 +250,96 @@ fn a_missing_disk_stops_only_what_needs_it() {
     done(&mut w, &Request::Stop(Selection::All));
     let lost = w.group.volume_named(&name("a")).expect("a").plexes[0].subdisks[0].disk;
     w.disks.remove(&lost);
-    assert_eq!(refused(&w, &Request::Start(Selection::Named(vec![name("a")]))).kind(), Kind::Device);
-    let planned = done(&mut w, &Request::Start(Selection::All));
+    assert_eq!(refused(&w, &start(Selection::Named(vec![name("a")]))).kind(), Kind::Device);
+    let planned = done(&mut w, &start(Selection::All));
     let failures: Vec<_> = planned.failures.iter().map(|e| (e.kind(), e.object().unwrap_or_default())).collect();
     assert_eq!(failures, [(Kind::Device, "g/a")]);
     assert!(w.group.volume_named(&name("b")).expect("b").running.is_some());
     assert!(w.group.volume_named(&name("m")).expect("m").running.is_some());
+}
+
+/// A group of two disks with a mirror on both that was stopped.
+fn stopped_mirror() -> World {
+    let mut w = world(2);
+    done(&mut w, &make("m", 20, 2));
+    sync(&mut w);
+    done(&mut w, &Request::Stop(Selection::All));
+    w
+}
+
+fn lose(w: &mut World, disk: usize) {
+    let id = w.group.disks[disk].id;
+    w.disks.remove(&id);
+}
+
+#[test]
+fn half_of_the_disks_start_nothing_unless_forced() {
+    let mut w = stopped_mirror();
+    lose(&mut w, 1);
+    for volumes in [Selection::All, Selection::Named(vec![name("m")])] {
+        let reason = refused(&w, &start(volumes));
+        assert_eq!(reason.kind(), Kind::Unsafe);
+        assert!(reason.message().contains("'disk02' missing") && reason.message().contains("generation"), "{reason}");
+        assert!(reason.hint_text().is_some_and(|hint| hint.contains("--force") && hint.contains("/dev/disk01")), "{reason}");
+    }
+    assert_eq!(refused(&w, &make("x", 8, 1)).kind(), Kind::Unsafe);
+    let forced = done(&mut w, &Request::Start { volumes: Selection::All, force: true });
+    assert!(forced.notes.iter().any(|note| note.contains("may have gone on without them")), "{:?}", forced.notes);
+    done(&mut w, &make("x", 8, 1));
+    // It is recorded now that the other disk was lost: at the next boot nobody has to be asked.
+    assert_eq!(w.group.volumes[0].plexes[1].state, PlexState::Failed);
+    done(&mut w, &Request::Stop(Selection::All));
+    done(&mut w, &start(Selection::All));
+    // The disk that was lost knows nothing of that, and cannot go on without the other one.
+    let mut back = stopped_mirror();
+    lose(&mut back, 0);
+    assert_eq!(refused(&back, &start(Selection::All)).kind(), Kind::Unsafe);
+}
+
+#[test]
+fn a_group_that_runs_can_be_repaired_with_any_number_of_disks() {
+    let mut w = world(3);
+    for volume in ["a", "b"] {
+        done(&mut w, &Request::Make { volume: name(volume), size: Sectors::mib(8), mirrors: 1, placement: on(&["disk01"]), log: true });
+    }
+    done(&mut w, &make("c", 60, 2));
+    done(&mut w, &Request::Stop(Selection::Named(vec![name("a")])));
+    lose(&mut w, 1);
+    lose(&mut w, 2);
+    let planned = plan(&w, &start(Selection::Named(vec![name("a")]))).expect("a plan");
+    assert!(planned.changes.iter().any(|c| c.object == "g/a" && c.action == "started"));
+}
+
+#[test]
+fn missing_disks_that_hold_nothing_do_not_count() {
+    let mut w = world(3);
+    done(&mut w, &Request::Make { volume: name("v"), size: Sectors::mib(8), mirrors: 1, placement: on(&["disk01"]), log: true });
+    done(&mut w, &Request::Stop(Selection::All));
+    lose(&mut w, 1);
+    lose(&mut w, 2);
+    done(&mut w, &start(Selection::All));
+    // A volume of its own on each: nobody knows what became of the others.
+    let mut w = world(2);
+    for disk in ["disk01", "disk02"] {
+        done(&mut w, &Request::Make { volume: name(disk), size: Sectors::mib(8), mirrors: 1, placement: on(&[disk]), log: true });
+    }
+    done(&mut w, &Request::Stop(Selection::All));
+    lose(&mut w, 1);
+    assert_eq!(refused(&w, &start(Selection::All)).kind(), Kind::Unsafe);
+}
+
+#[test]
+fn a_disk_with_a_failed_plex_counts_while_it_shares_another_volume() {
+    let mut w = world(2);
+    done(&mut w, &make("m", 20, 2));
+    done(&mut w, &make("n", 20, 2));
+    sync(&mut w);
+    done(&mut w, &Request::Stop(Selection::All));
+    let lost = w.group.disks[1].id;
+    let on_it = |p: &breakoff::model::Plex| p.subdisks.iter().any(|s| s.disk == lost);
+    w.disks.remove(&lost);
+    w.group.volumes[0].plexes.iter_mut().filter(|p| on_it(p)).for_each(|p| p.state = PlexState::Failed);
+    assert_eq!(refused(&w, &start(Selection::All)).kind(), Kind::Unsafe);
+    w.group.volumes[1].plexes.iter_mut().filter(|p| on_it(p)).for_each(|p| p.state = PlexState::Failed);
+    done(&mut w, &start(Selection::All));
 }

@@ -6,10 +6,10 @@ use super::wait;
 use super::{Change, Command, DiskLine, Env, GroupLine, NamedDevice, Options, Outcome, Report};
 use crate::error::{Error, Result};
 use crate::meta::{self, Member};
-use crate::model::{Disk, DiskId, Group, GroupId, Name, Sectors};
+use crate::model::{Disk, DiskId, Group, HostId, Name, Sectors};
 use crate::plan::view::PlanView;
-use crate::plan::world::PresentDisk;
-use crate::plan::{self, step::Plan};
+use crate::plan::world::{PresentDisk, World};
+use crate::plan::{self, quorum, step::Plan};
 use crate::sys::machine::Machine;
 use crate::sys::media::Access;
 use crate::sys::{lock, media};
@@ -29,7 +29,7 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
         Command::GroupRemoveDisk { name, media } => done(remove_disk(options, name, media, env)),
         Command::GroupReplaceDisk { name, media, device, force } => done(replace_disk(options, name, media, device, *force, env)),
         Command::GroupDestroy(name) => done(destroy(options, name, env)),
-        Command::GroupImport { name, force } => done(import(options, name, *force, env)),
+        Command::GroupImport { name, new_name, force } => done(import(options, name, new_name.as_ref(), *force, env)),
         Command::GroupDeport(name) => done(deport(options, name, env)),
         Command::DiskInit { devices, force, area } => done(init(options, devices.iter().map(|d| d.as_path()), *force, *area, env)),
         Command::GroupList => Ok(Outcome::Groups(list(env.machine)?)),
@@ -46,7 +46,7 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
 fn create(options: &Options, name: &Name, devices: &[NamedDevice], force: bool, area: Option<Sectors>, env: Env<'_>) -> Result<Report> {
     let _disks = lock_group(lock::DISKS, options.timeout, env)?;
     let _group = lock_group(name.as_str(), options.timeout, env)?;
-    if Scan::new(env.machine)?.group_named(name.as_str()).is_ok() {
+    if Scan::new(env.machine)?.knows(name) {
         return Err(Error::exists(format!("there is a group '{name}' already"))
             .on(name)
             .hint("choose another name; 'breakoff group list' shows them all"));
@@ -177,9 +177,10 @@ fn refuse_unfit(machine: &dyn Machine, device: &Path, force: bool) -> Result<()>
         Ok(Some(label)) => match label.group() {
             // Its own signature is reported by udev too; what it means is said better here.
             None => objections.retain(|(_, forcible)| !forcible),
-            Some(group) => {
+            Some(_) => {
                 objections.retain(|(_, forcible)| !forcible);
-                objections.push((format!("'{shown}' belongs to {}", group_words(machine, group)), true));
+                let belonging = Scan::new(machine)?.belonging(&label);
+                objections.extend(belonging.map(|belonging| (format!("'{shown}' {belonging}"), true)));
             }
         },
         Ok(None) => {}
@@ -192,11 +193,6 @@ fn refuse_unfit(machine: &dyn Machine, device: &Path, force: bool) -> Result<()>
     let error = Error::in_use(standing.join("; ")).on(&shown);
     let hard = objections.iter().any(|(_, forcible)| !forcible);
     Err(if hard { error.hint("take it out of use first") } else { error.hint("if nothing on it is needed any more, repeat with --force") })
-}
-
-fn group_words(machine: &dyn Machine, id: GroupId) -> String {
-    let name = Scan::new(machine).ok().and_then(|scan| scan.name_of(id));
-    name.map_or_else(|| format!("a disk group ({id})"), |name| format!("disk group '{name}'"))
 }
 
 /// Erases what the device held, so that nothing announces it any more.
@@ -360,53 +356,85 @@ fn destroy(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
     Ok(report)
 }
 
-fn import(options: &Options, name: &str, force: bool, env: Env<'_>) -> Result<Report> {
+/// Takes a group over; with a new name when its own is taken here, or not wanted. A group that this machine has already can be
+/// renamed by it, as long as nothing of it is started.
+fn import(options: &Options, word: &str, new_name: Option<&Name>, force: bool, env: Env<'_>) -> Result<Report> {
     let here = env.machine.host_id()?;
+    let _disks = lock_group(lock::DISKS, options.timeout, env)?;
     let scan = Scan::new(env.machine)?;
-    let id = scan.group_named(name)?;
-    let found = scan.choose(id)?;
-    let group_name = found.group.name.clone();
-    let _lock = lock_group(group_name.as_str(), options.timeout, env)?;
-    let mut session = Session::look_writable(&group_name, env)?;
+    let old = scan.choose(scan.group_named(word)?)?.group;
+    let name = new_name.unwrap_or(&old.name).clone();
+    let _old = lock_group(old.name.as_str(), options.timeout, env)?;
+    let _new = (name != old.name).then(|| lock_group(name.as_str(), options.timeout, env)).transpose()?;
+    let mut session = Session::look_writable(&Name::of_group(old.id), env)?;
     let group = session.world.group.clone();
-    match group.host {
-        Some(host) if host == here => return Ok(Report::default()),
-        Some(other) if !force => {
-            return Err(Error::unsafe_(format!(
-                "group '{group_name}' is imported by another machine ({other}), which may be writing to it"
-            ))
-            .on(&group_name)
-            .hint("deport it there; if that machine is gone for good, repeat with --force"));
-        }
-        _ => {}
+    if group.host == Some(here) && group.name == name {
+        return Ok(Report::default());
     }
-    let missing: Vec<String> =
-        group.disks.iter().filter(|d| !session.world.disks.contains_key(&d.id)).map(|d| format!("'{}'", d.media)).collect();
-    if !missing.is_empty() && !force {
-        return Err(Error::device(format!("group '{group_name}' lacks {}", missing.join(", ")))
-            .on(&group_name)
-            .hint("plug in the rest, or repeat with --force"));
+    if group.host == Some(here) {
+        refuse_started(&session.world)?;
+    }
+    refuse_taken(&scan, &group, &name, env.machine)?;
+    if !force {
+        refuse_not_ready(&session, here)?;
     }
     let mut plan = Plan::nothing(group);
     plan.group.host = Some(here);
-    plan.changes.push(Change::new(group_name.as_str(), "imported").number("disks", plan.group.disks.len() as u64));
-    plan.notes.push(format!("its volumes are not started: 'breakoff -g {group_name} start --all'"));
+    plan.group.name = name.clone();
+    let mut change = Change::new(name.as_str(), "imported").number("disks", plan.group.disks.len() as u64);
+    if name != old.name {
+        change = change.text("was", &old.name);
+    }
+    plan.changes.push(change);
+    plan.notes.push(format!("its volumes are not started: 'breakoff -g {name} start --all'"));
     if options.dry_run {
         return Ok(Report { changes: plan.changes, notes: plan.notes, ..Report::default() });
     }
     session.carry_out(&plan)
 }
 
+/// A name means one group of those that this machine has.
+fn refuse_taken(scan: &Scan, group: &Group, name: &Name, machine: &dyn Machine) -> Result<()> {
+    let own = scan.own_groups(machine)?;
+    let Some(other) = own.iter().find(|other| other.id != group.id && other.name == *name) else { return Ok(()) };
+    Err(Error::exists(format!("this machine has a group '{name}' already: {}", other.id))
+        .on(name)
+        .hint(format!("'breakoff group import {} --name NEW' imports the other one under a new name", group.id)))
+}
+
+/// Refuses a group that another machine has, or of which disks are missing.
+fn refuse_not_ready(session: &Session<'_>, here: HostId) -> Result<()> {
+    let world = &session.world;
+    let name = &world.group.name;
+    if let Some(other) = world.group.host.filter(|host| *host != here) {
+        return Err(Error::unsafe_(format!("group '{name}' is imported by another machine ({other}), which may be writing to it"))
+            .on(name)
+            .hint("deport it there; if that machine is gone for good, repeat with --force"));
+    }
+    quorum::refuse_minority(world).map_err(|e| e.hint("plug in the rest, or repeat with --force if it is lost for good"))?;
+    let missing = world.group.disks.iter().filter(|d| !world.disks.contains_key(&d.id));
+    let missing: Vec<String> = missing.map(|d| format!("'{}'", d.media)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::device(format!("group '{name}' lacks {}", missing.join(", "))).on(name).hint("plug in the rest, or repeat with --force"))
+}
+
+fn refuse_started(world: &World) -> Result<()> {
+    let name = &world.group.name;
+    let started: Vec<&str> = world.group.volumes.iter().filter(|v| v.running == Some(world.boot)).map(|v| v.name.as_str()).collect();
+    if started.is_empty() {
+        return Ok(());
+    }
+    Err(Error::in_use(format!("group '{name}' has started volumes: {}", started.join(", ")))
+        .on(name)
+        .hint(format!("'breakoff -g {name} stop --all'")))
+}
+
 fn deport(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
     let mut session = open(options, name, env)?;
-    let group = &session.world.group;
-    let started: Vec<&str> = group.volumes.iter().filter(|v| v.running == Some(session.world.boot)).map(|v| v.name.as_str()).collect();
-    if !started.is_empty() {
-        return Err(Error::in_use(format!("group '{name}' has started volumes: {}", started.join(", ")))
-            .on(name)
-            .hint(format!("'breakoff -g {name} stop --all'")));
-    }
-    let mut plan = Plan::nothing(group.clone());
+    refuse_started(&session.world)?;
+    let mut plan = Plan::nothing(session.world.group.clone());
     plan.group.host = None;
     plan.changes.push(Change::new(name.as_str(), "deported"));
     if options.dry_run {

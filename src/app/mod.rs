@@ -110,6 +110,8 @@ pub enum Command {
     GroupImport {
         /// Which, by name or UUID.
         name: String,
+        /// The name it gets, when not its own.
+        new_name: Option<Name>,
         /// Also when another host has it, or disks are missing.
         force: bool,
     },
@@ -182,7 +184,7 @@ pub struct DiskLine {
     pub media: Option<Name>,
     /// The group's name, or its UUID when the configuration cannot be read.
     pub group: Option<String>,
-    /// `online`, `free` (initialised, in no group), `missing`, `duplicate`, `error`.
+    /// `online`, `free` (initialised, in no group), `removed` (from its group, while it was away), `missing`, `duplicate`, `error`.
     pub state: &'static str,
     /// Space for volumes.
     pub size: Option<Sectors>,

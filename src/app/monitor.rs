@@ -150,19 +150,20 @@ enum Tended {
 fn tend(kernel: &dyn Kernel, mirrors: &[DmDevice], known: &mut BTreeMap<GroupId, Group>, env: Env<'_>) -> Tended {
     let ids: BTreeSet<GroupId> = mirrors.iter().filter_map(|d| d.uuid.group()).collect();
     let here = env.machine.host_id().ok();
-    let groups = Scan::new(env.machine).map(|scan| scan.readable_groups()).unwrap_or_else(|error| {
-        env.ui.warn(&format!("the disks cannot be read: {error}"));
-        Vec::new()
-    });
+    let scan = Scan::new(env.machine).map_err(|error| env.ui.warn(&format!("the disks cannot be read: {error}"))).ok();
+    let groups: Vec<(Name, Group)> =
+        scan.iter().flat_map(|scan| scan.readable_groups().into_iter().map(|group| (scan.word(&group), group))).collect();
     known.retain(|id, _| ids.contains(id));
     let mut worst = Tended::Well;
-    for group in groups.iter().filter(|g| ids.contains(&g.id) && g.host.is_some() && g.host == here) {
-        worst = worst.max(tend_group(&group.name, env));
+    for (word, group) in groups.iter().filter(|(_, g)| ids.contains(&g.id) && g.host.is_some() && g.host == here) {
+        worst = worst.max(tend_group(word, env));
         known.insert(group.id, group.clone());
     }
     let failed =
         |id: &GroupId| mirrors.iter().any(|d| d.uuid.group() == Some(*id) && d.mirror.as_ref().is_some_and(MirrorStatus::has_failed));
-    for lost in ids.into_iter().filter(|id| !groups.iter().any(|g| g.id == *id)).filter(failed) {
+    // A group that is refused, because of a duplicate perhaps, is waited for; of one that has no disk any more nobody ever hears.
+    let there = scan.as_ref().map(Scan::groups).unwrap_or_else(|| ids.clone());
+    for lost in ids.difference(&there).copied().filter(failed) {
         exec::fail_held(kernel, lost, known.get(&lost)).iter().for_each(|told| env.ui.warn(told));
         worst = Tended::Badly;
     }

@@ -3,7 +3,7 @@
 use super::session::{Session, refuse_foreign};
 use super::{Command, Env, Fill, Options, Outcome, Report, groups, monitor, scan::Scan, wait};
 use crate::error::{Error, Kind, Result};
-use crate::model::{DmUuid, Name, Role};
+use crate::model::{DmUuid, Group, Name, Role};
 use crate::plan::request::{Request, Selection, Splits};
 use crate::plan::step::Plan;
 use crate::plan::world::{DmDevice, World};
@@ -39,7 +39,7 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
         }
         Command::Status => super::status::status(options, env),
         Command::Recover { check } => super::status::recover(options, *check, env),
-        Command::StartAuto => on_all_groups(options, &Request::Start(Selection::All), env),
+        Command::StartAuto => on_all_groups(options, &Request::Start { volumes: Selection::All, force: false }, env),
         Command::StopAuto => on_all_groups(options, &Request::Stop(Selection::All), env),
         Command::Guard(group, suspend) => super::guard::run(group, suspend, env).map(|()| Outcome::Done(Report::default())),
         Command::Monitor => monitor::run(env).map(|()| Outcome::Done(Report::default())),
@@ -161,14 +161,14 @@ fn named(request: &Request) -> Vec<Name> {
         | Request::Mirror { volume, .. }
         | Request::SnapAbort { volume, .. }
         | Request::SnapClear { volume, .. } => vec![volume.clone()],
-        Request::Start(Selection::Named(names)) | Request::Stop(Selection::Named(names)) => names.clone(),
+        Request::Start { volumes: Selection::Named(names), .. } | Request::Stop(Selection::Named(names)) => names.clone(),
         Request::Snapshot { splits: Splits::These(list), .. } => list.iter().map(|s| s.volume.clone()).collect(),
         Request::Snapshot { splits: Splits::PairOrTwo(first, _), .. } => vec![first.clone()],
         Request::PlexConvert { plex, .. } | Request::PlexDetach(plex) | Request::PlexAttach(plex) | Request::PlexRemove(plex) => {
             vec![plex.clone()]
         }
         Request::Make { .. }
-        | Request::Start(Selection::All)
+        | Request::Start { volumes: Selection::All, .. }
         | Request::Stop(Selection::All)
         | Request::Snapshot { splits: Splits::All, .. } => Vec::new(),
     }
@@ -182,17 +182,20 @@ pub fn group_for(options: &Options, objects: &[Name], machine: &dyn Machine) -> 
     let scan = Scan::new(machine)?;
     let groups = scan.readable_groups();
     let refused = scan.refused().into_iter().next();
-    let holds = |group: &crate::model::Group| {
+    let holds = |group: &Group| {
         let known = |object: &Name| group.volumes.iter().any(|v| v.name == *object || v.plexes.iter().any(|p| p.name == *object));
         objects.iter().all(known)
     };
-    let holders: Vec<&crate::model::Group> = groups.iter().filter(|g| holds(g)).collect();
+    let all: Vec<&Group> = groups.iter().filter(|g| holds(g)).collect();
+    // What another machine has, or nobody, is not in the way of what this one has.
+    let own: Vec<&Group> = all.iter().filter(|g| g.host.is_some() && g.host == machine.host_id().ok()).copied().collect();
+    let holders = if own.is_empty() { all } else { own };
     match (holders.as_slice(), objects.first(), groups.len()) {
         ([], _, _) if refused.is_some() => {
             let (reason, kind) = refused.unwrap_or_else(|| (String::new(), Kind::Unsafe));
             Err(Error::new(kind, reason).hint("'breakoff group list' shows all groups; -g GROUP names another one"))
         }
-        ([only], _, _) => Ok(only.name.clone()),
+        ([only], _, _) => Ok(scan.word(only)),
         ([], _, 0) => {
             Err(Error::not_found("there is no disk group on this machine").hint("make one with 'breakoff group create NAME DEVICE…'"))
         }
@@ -200,8 +203,8 @@ pub fn group_for(options: &Options, objects: &[Name], machine: &dyn Machine) -> 
             Err(Error::not_found(format!("no group holds '{object}'")).on(object).hint("'breakoff print' shows what there is"))
         }
         (many, _, _) => {
-            let names: Vec<&str> = many.iter().map(|g| g.name.as_str()).collect();
-            Err(Error::usage(format!("which group is meant: {}?", names.join(", "))).hint("say it with -g GROUP"))
+            let words: Vec<String> = many.iter().map(|g| scan.word(g).to_string()).collect();
+            Err(Error::usage(format!("which group is meant: {}?", words.join(", "))).hint("say it with -g GROUP"))
         }
     }
 }
@@ -214,13 +217,13 @@ fn layouts(options: &Options, objects: &[Name], env: Env<'_>) -> Result<Vec<(Wor
         None => {
             let scan = Scan::new(env.machine)?;
             scan.refused().iter().for_each(|(reason, _)| env.ui.warn(reason));
-            scan.own_groups(env.machine)?.into_iter().map(|g| g.name).collect()
+            scan.own_words(env.machine)?
         }
     };
     let mut shown = Vec::new();
     for name in &names {
         let session = observe_quietly(options, name, env)?;
-        refuse_foreign(&session.world.group, env.machine.host_id()?)?;
+        refuse_foreign(&session.world.group, name, env.machine.host_id()?)?;
         for object in objects {
             session.world.group.volume_named(object)?;
         }
@@ -266,7 +269,7 @@ fn on_all_groups(options: &Options, request: &Request, env: Env<'_>) -> Result<O
     let scan = Scan::new(env.machine)?;
     tell_unreadable(&scan, &mut all, env);
     for group in scan.own_groups(env.machine)? {
-        let options = Options { group: Some(group.name.clone()), ..options.clone() };
+        let options = Options { group: Some(scan.word(&group)), ..options.clone() };
         match change(&options, request, env) {
             Ok(Outcome::Done(done)) => {
                 all.changes.extend(done.changes);

@@ -3,7 +3,7 @@
 use super::{DiskLine, Env};
 use crate::error::{Error, Kind, Result};
 use crate::meta::{self, Chosen, Label, Member};
-use crate::model::{DiskId, Group, GroupId, Name};
+use crate::model::{DiskId, Group, GroupId, HostId, Name};
 use crate::plan::world::PresentDisk;
 use crate::sys::machine::Machine;
 use crate::sys::media::Access;
@@ -16,6 +16,7 @@ pub struct Scan {
     candidates: Vec<Candidate>,
     labels: Vec<(String, Label)>,
     broken: Vec<(Candidate, Error)>,
+    here: Option<HostId>,
 }
 
 /// What the plan has to know of a disk that is here.
@@ -28,7 +29,7 @@ impl Scan {
     /// Finds the disks and reads their labels. Nothing is written.
     pub fn new(machine: &dyn Machine) -> Result<Scan> {
         let is_ours = |path: &Path| machine.media(path, Access::ReadOnly).is_ok_and(|media| meta::is_ours(media.as_ref()));
-        let mut scan = Scan { candidates: Vec::new(), labels: Vec::new(), broken: Vec::new() };
+        let mut scan = Scan { candidates: Vec::new(), labels: Vec::new(), broken: Vec::new(), here: machine.host_id().ok() };
         for candidate in machine.members(&is_ours)? {
             match read_label(machine, &candidate.path) {
                 Ok(Some(label)) => {
@@ -80,22 +81,74 @@ impl Scan {
         labels.flat_map(|(_, label)| label.copies()).find_map(|copy| copy.decode(id).ok()).map(|group| group.name)
     }
 
-    /// The group with this name or identity.
+    /// Whether any group, trusted or not, has this name.
+    pub fn knows(&self, name: &Name) -> bool {
+        self.groups().into_iter().any(|id| self.name_of(id).is_some_and(|known| known == *name))
+    }
+
+    /// The group with this name or identity. Of several groups with one name, the one that this machine has is meant (of several
+    /// of those the one that is not a leftover: more than half of its disks are here); the others are found by their identity.
     pub fn group_named(&self, name: &str) -> Result<GroupId> {
-        let is = |id: &GroupId| id.to_string() == name || id.simple() == name || self.name_of(*id).is_some_and(|n| n.as_str() == name);
-        let found: Vec<GroupId> = self.groups().into_iter().filter(is).collect();
-        match found.as_slice() {
+        let all = self.groups();
+        if let Some(id) = GroupId::parse(name).filter(|id| all.contains(id)) {
+            return Ok(id);
+        }
+        let called: Vec<GroupId> = all.into_iter().filter(|id| self.name_of(*id).is_some_and(|n| n.as_str() == name)).collect();
+        match called.as_slice() {
             [only] => Ok(*only),
             [] => Err(Error::not_found(format!("there is no disk group '{name}'"))
                 .on(name)
                 .hint("'breakoff group list' shows the groups on this machine")),
-            many => {
-                let ids: Vec<String> = many.iter().map(GroupId::to_string).collect();
-                Err(Error::unsafe_(format!("more than one group is called '{name}': {}", ids.join(", ")))
-                    .on(name)
-                    .hint("disconnect the disks of the one that is not meant"))
-            }
+            many => self.preferred(many).ok_or_else(|| self.ambiguous(name, many)),
         }
+    }
+
+    fn preferred(&self, called: &[GroupId]) -> Option<GroupId> {
+        let chosen = called.iter().filter_map(|id| self.choose(*id).ok());
+        let own: Vec<Chosen> = chosen.filter(|c| c.group.host.is_some() && c.group.host == self.here).collect();
+        let whole: Vec<GroupId> = own.iter().filter(|c| c.present.len() > c.missing.len()).map(|c| c.group.id).collect();
+        match (own.as_slice(), whole.as_slice()) {
+            ([only], _) => Some(only.group.id),
+            (_, [only]) => Some(*only),
+            _ => None,
+        }
+    }
+
+    fn ambiguous(&self, name: &str, called: &[GroupId]) -> Error {
+        let each: Vec<String> = called.iter().map(|id| self.described(*id)).collect();
+        Error::unsafe_(format!("more than one group is called '{name}': {}", each.join("; ")))
+            .on(name)
+            .hint("say the UUID of the one that is meant in the place of the name; 'breakoff group import UUID --name NEW' renames one")
+    }
+
+    /// A group with whose it is and the disks of it that are here.
+    fn described(&self, id: GroupId) -> String {
+        let labels = self.labels.iter().filter(|(_, label)| label.group() == Some(id));
+        let devices: Vec<&str> = labels.map(|(path, _)| path.as_str()).collect();
+        let devices = devices.join(", ");
+        match self.choose(id) {
+            Ok(Chosen { group, present, .. }) => {
+                let whose = match group.host {
+                    None => "deported".to_owned(),
+                    host if host == self.here => "imported here".to_owned(),
+                    Some(other) => format!("imported by machine {other}"),
+                };
+                format!("{id} ({whose}, {} of {} disks: {devices})", present.len(), group.disks.len())
+            }
+            Err(_) => format!("{id} (refused, on {devices})"),
+        }
+    }
+
+    /// The other groups with the same name, described.
+    pub fn namesakes(&self, group: &Group) -> Vec<String> {
+        let same = |id: &GroupId| *id != group.id && self.name_of(*id).is_some_and(|name| name == group.name);
+        self.groups().into_iter().filter(same).map(|id| self.described(id)).collect()
+    }
+
+    /// What commands find a group by: its name or, when that means another group, its identity.
+    pub fn word(&self, group: &Group) -> Name {
+        let found = self.group_named(group.name.as_str());
+        if found.is_ok_and(|id| id == group.id) { group.name.clone() } else { Name::of_group(group.id) }
     }
 
     /// The groups whose configuration can be read and trusted.
@@ -107,6 +160,24 @@ impl Scan {
     pub fn own_groups(&self, machine: &dyn Machine) -> Result<Vec<Group>> {
         let here = machine.host_id()?;
         Ok(self.readable_groups().into_iter().filter(|group| group.host == Some(here)).collect())
+    }
+
+    /// The words for those that this machine has imported.
+    pub fn own_words(&self, machine: &dyn Machine) -> Result<Vec<Name>> {
+        Ok(self.own_groups(machine)?.iter().map(|group| self.word(group)).collect())
+    }
+
+    /// What a disk is to the group that its label names, in words.
+    pub fn belonging(&self, label: &Label) -> Option<String> {
+        let id = label.group()?;
+        let name = self.name_of(id).map_or_else(|| format!("a disk group ({id})"), |name| format!("disk group '{name}'"));
+        let chosen = self.choose(id).ok();
+        let was_removed = chosen.as_ref().is_some_and(|c| c.group.disk(label.disk()).is_none());
+        Some(match chosen {
+            Some(chosen) if chosen.group.destroyed => format!("is left over from {name}, which was destroyed"),
+            _ if was_removed => format!("was removed from {name} while it was away"),
+            _ => format!("belongs to {name}"),
+        })
     }
 
     /// The groups that are refused, each with the reason in words and its kind.
@@ -188,13 +259,14 @@ impl Scan {
                 (true, _) => "duplicate",
                 (false, _) if gone => "free",
                 (false, None) => "free",
+                (false, Some(_)) if stranger => "removed",
                 (false, Some(_)) => "online",
             },
             size: Some(label.geometry().data_size()),
             remark: if gone {
                 Some("its group was destroyed; 'breakoff recover' erases what is left of it".to_owned())
             } else if stranger {
-                Some("removed from its group while it was away".to_owned())
+                Some(format!("removed from its group while it was away; 'breakoff disk init --force {path}' makes it free"))
             } else {
                 label.warnings().first().cloned()
             },

@@ -5,7 +5,7 @@ use super::{Change, Detail, Env, Fill, Options, Report};
 use crate::error::{Error, Kind, Result};
 use crate::exec::{self, Executed};
 use crate::meta::{self, Archive, Member};
-use crate::model::{DiskId, DmUuid, Generation, Group, HostId, Name, Role, Volume, check};
+use crate::model::{DiskId, DmUuid, Generation, Group, GroupId, HostId, Name, Role, Volume, check};
 use crate::plan::finding;
 use crate::plan::request::Finding;
 use crate::plan::step::{CommitPoint, Plan};
@@ -56,13 +56,26 @@ pub fn lock_group(name: &str, timeout: Option<Duration>, env: Env<'_>) -> Result
     env.machine.lock(name, timeout, &|holder: &lock::Holder| env.ui.note(&format!("waiting for the lock of '{name}', held by {holder}")))
 }
 
+/// The name of the group that a word of a command line means, which may be its identity: a lock is for a name.
+fn name_behind(word: &Name, env: Env<'_>) -> Result<Name> {
+    if GroupId::parse(word.as_str()).is_none() {
+        return Ok(word.clone());
+    }
+    let scan = Scan::new(env.machine)?;
+    Ok(scan.name_of(scan.group_named(word.as_str())?).unwrap_or_else(|| word.clone()))
+}
+
 impl<'u> Session<'u> {
     /// Opens a group for changes: locks it, reads it, observes, and repairs and records what is found.
     pub fn open(options: &Options, name: &Name, env: Env<'u>) -> Result<Session<'u>> {
-        let lock = lock_group(name.as_str(), options.timeout, env)?;
+        let locked = name_behind(name, env)?;
+        let lock = lock_group(locked.as_str(), options.timeout, env)?;
         let mut session = Session::read(name, env, Access::ReadWrite)?;
         session.lock = Some(lock);
-        session.refuse_foreign()?;
+        refuse_foreign(&session.world.group, name, env.machine.host_id()?)?;
+        if session.world.group.name != locked {
+            return Err(Error::not_ready(format!("group '{locked}' was renamed just now")).on(&locked).hint("try again"));
+        }
         Ok(session)
     }
 
@@ -77,7 +90,10 @@ impl<'u> Session<'u> {
         let chosen = scan.choose(id)?;
         chosen.warnings.iter().for_each(|warning| env.ui.warn(warning));
         for disk in chosen.missing.iter().filter_map(|id| chosen.group.disk(*id)) {
-            env.ui.warn(&format!("disk '{}' of group '{name}' is missing, or its label cannot be read", disk.media));
+            env.ui.warn(&format!("disk '{}' of group '{}' is missing, or its label cannot be read", disk.media, chosen.group.name));
+        }
+        for other in scan.namesakes(&chosen.group) {
+            env.ui.warn(&format!("another group is called '{}' too, which is not meant: {other}", chosen.group.name));
         }
         let (disks, members) = scan.into_members(&chosen, access, env)?;
         let kernel = env.machine.kernel()?;
@@ -115,12 +131,6 @@ impl<'u> Session<'u> {
     /// What plans are carried out on.
     fn on(&self) -> exec::On<'_> {
         exec::On { machine: self.env.machine, kernel: self.kernel.as_ref() }
-    }
-
-    /// Refuses a group that another machine has, or nobody.
-    fn refuse_foreign(&self) -> Result<()> {
-        let group = &self.world.group;
-        refuse_foreign(group, self.env.machine.host_id()?)
     }
 
     /// Looks at the kernel again.
@@ -309,7 +319,7 @@ impl<'u> Session<'u> {
         if suspend.is_empty() || suspend.len() > helper::MOST || plan.window.commit == CommitPoint::First {
             return None;
         }
-        let started = self.env.machine.helper(&self.world.group.name, suspend);
+        let started = self.env.machine.helper(self.world.group.id, suspend);
         started.map_err(|error| self.env.ui.warn(&format!("{error}: should this command be killed, run 'breakoff recover'"))).ok()
     }
 
@@ -500,14 +510,14 @@ fn as_aid<'h>(helper: &'h mut Option<Box<dyn Helper>>) -> exec::Aid<'h> {
     helper.as_mut().map(|helper| &mut **helper as &mut dyn Helper)
 }
 
-/// Refuses a group that another machine has, or nobody.
-pub fn refuse_foreign(group: &Group, here: HostId) -> Result<()> {
+/// Refuses a group that another machine has, or nobody; `word` is what it was called on the command line.
+pub fn refuse_foreign(group: &Group, word: &Name, here: HostId) -> Result<()> {
     let name = &group.name;
     match group.host {
         Some(host) if host == here => Ok(()),
         Some(other) => Err(Error::unsafe_(format!("group '{name}' is imported by another machine ({other})"))
             .on(name)
-            .hint(format!("deport it there; if that machine is gone for good: 'breakoff group import {name} --force'"))),
-        None => Err(Error::not_ready(format!("group '{name}' is deported")).on(name).hint(format!("'breakoff group import {name}'"))),
+            .hint(format!("deport it there; if that machine is gone for good: 'breakoff group import {word} --force'"))),
+        None => Err(Error::not_ready(format!("group '{name}' is deported")).on(name).hint(format!("'breakoff group import {word}'"))),
     }
 }

@@ -6,8 +6,8 @@ use super::{Change, Env, Options, Outcome, Report};
 use crate::error::Result;
 use crate::meta;
 use crate::model::{Name, PlexState, Volume};
-use crate::plan::render;
 use crate::plan::world::World;
+use crate::plan::{quorum, render};
 use crate::report::text;
 use crate::sys::machine::Machine;
 use crate::sys::media::Access;
@@ -16,7 +16,10 @@ use std::time::Duration;
 fn names(options: &Options, machine: &dyn Machine) -> Result<Vec<Name>> {
     match &options.group {
         Some(name) => Ok(vec![name.clone()]),
-        None => Ok(Scan::new(machine)?.readable_groups().into_iter().map(|g| g.name).collect()),
+        None => {
+            let scan = Scan::new(machine)?;
+            Ok(scan.readable_groups().iter().map(|group| scan.word(group)).collect())
+        }
     }
 }
 
@@ -43,6 +46,7 @@ fn group_findings(session: &Session<'_>) -> Vec<String> {
         format!("disk '{}' of group '{}' has an old copy of the configuration; the next change writes it again", media(*id), group.name)
     });
     findings.extend(outdated);
+    findings.extend(quorum::refuse_minority(world).err().map(|refusal| refusal.message().to_owned()));
     findings.extend(group.volumes.iter().flat_map(|v| volume_findings(world, v)));
     if let Ok(Some(plan)) = session.next_repair() {
         findings.push(format!("group '{}': something is to be recorded or repaired; 'breakoff recover' does it", group.name));
@@ -106,7 +110,7 @@ fn erase_leftovers(scan: &Scan, report: &mut Report, env: Env<'_>) {
 fn own(options: &Options, machine: &dyn Machine) -> Result<Vec<Name>> {
     match &options.group {
         Some(name) => Ok(vec![name.clone()]),
-        None => Ok(Scan::new(machine)?.own_groups(machine)?.into_iter().map(|g| g.name).collect()),
+        None => Scan::new(machine)?.own_words(machine),
     }
 }
 

@@ -85,7 +85,8 @@ fn refuse_duplicates(seen: &[Seen]) -> Result<()> {
             ))
             .on(disk.device)
             .hint(
-                "disconnect the copy, or erase its label with 'breakoff disk init --force DEVICE'; what it holds of volumes is lost then",
+                "a copy: disconnect it, or make it a disk of its own with 'breakoff disk init --force COPY', which gives up what it holds; \
+                 two paths: initialise neither, but let multipath make one device of them, or remove one",
             ));
         }
     }
@@ -214,7 +215,7 @@ impl Chosen {
         for seen in ours.iter().filter(|seen| self.group.disk(seen.label.disk()).is_none()) {
             self.strangers.push(seen.label.disk());
             self.warnings.push(format!(
-                "{}: the disk was removed from group '{}' while it was away; it is left alone",
+                "{0}: the disk was removed from group '{1}' while it was away; it is left alone ('breakoff disk init --force {0}' makes it free)",
                 seen.device, self.group.name
             ));
         }

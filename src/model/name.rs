@@ -37,6 +37,11 @@ impl Name {
         }
     }
 
+    /// The word for a group whose name does not tell which one is meant.
+    pub fn of_group(id: GroupId) -> Name {
+        Name(id.to_string())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -2,6 +2,7 @@
 
 use super::change::Change;
 use super::draft::Draft;
+use super::quorum;
 use super::request::Selection;
 use super::step::Plan;
 use super::world::World;
@@ -20,8 +21,17 @@ fn selected<'w>(world: &'w World, which: &Selection) -> Result<Vec<&'w Volume>> 
 /// resynchronised (by their log where there is one) before they count as equal. Never waits for that.
 ///
 /// With [`Selection::All`] a volume that cannot be started is a failure of its own and stops no other.
-pub fn start(world: &World, which: &Selection) -> Result<Plan> {
-    each(world, which, &|draft, volume| if draft.is_live(volume) { Ok(()) } else { start_one(draft, volume) })
+///
+/// Refuses a group of which half or more may be elsewhere, unless that is forced.
+pub fn start(world: &World, which: &Selection, force: bool) -> Result<Plan> {
+    let doubt = match quorum::refuse_minority(world) {
+        Err(refusal) if !force => return Err(refusal),
+        Err(refusal) => Some(refusal.message().to_owned()),
+        Ok(()) => None,
+    };
+    let mut plan = each(world, which, &|draft, volume| if draft.is_live(volume) { Ok(()) } else { start_one(draft, volume) })?;
+    plan.notes.extend(doubt);
+    Ok(plan)
 }
 
 /// Does something with each volume that is meant. One that is named stops the command when it fails, one of all does not.

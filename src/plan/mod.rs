@@ -9,6 +9,7 @@ pub mod disks;
 pub mod draft;
 pub mod finding;
 pub mod plexes;
+pub mod quorum;
 pub mod render;
 pub mod request;
 pub mod snapshot;
@@ -27,13 +28,15 @@ use world::World;
 pub fn plan(world: &World, request: &Request) -> Result<Plan> {
     match request {
         Request::Make { volume, size, mirrors, placement, log } => {
+            // It would be running then, and nothing would be refused any more.
+            quorum::refuse_minority(world)?;
             volumes::make(world, &volumes::Make { volume, size: *size, mirrors: *mirrors, placement, log: *log })
         }
         Request::Remove { volumes, recursive } => volumes::remove(world, volumes, *recursive),
         Request::Rename { volume, to } => volumes::rename(world, volume, to),
         Request::Grow { volume, to, placement } => volumes::grow(world, volume, *to, placement),
         Request::Mirror { volume, placement } => attach::mirror(world, volume, placement),
-        Request::Start(which) => activate::start(world, which),
+        Request::Start { volumes, force } => activate::start(world, volumes, *force),
         Request::Stop(which) => activate::stop(world, which),
         Request::SnapStart { volumes, mirrors, placement } => attach::snapstart(world, volumes, *mirrors, placement),
         Request::Snapshot { splits, mirrors, pattern } => snapshot::snapshot(world, splits, *mirrors, pattern.as_deref()),

@@ -85,7 +85,12 @@ pub enum Request {
         placement: Placement,
     },
     /// `start`.
-    Start(Selection),
+    Start {
+        /// Which.
+        volumes: Selection,
+        /// Also when half of the disks or more are missing.
+        force: bool,
+    },
     /// `stop`.
     Stop(Selection),
     /// `snapstart`.

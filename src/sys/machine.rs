@@ -11,7 +11,7 @@ use super::notice::{self, Notice};
 use super::probe::{self, Candidate};
 use super::{Kernel, Media, SuspendMode, detached, drain, freeze, helper, host, openers};
 use crate::error::{Error, Result};
-use crate::model::{BootId, DevNo, DmUuid, HostId, Name, Timestamp};
+use crate::model::{BootId, DevNo, DmUuid, GroupId, HostId, Timestamp};
 use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub trait Machine {
     /// Starts this program in the background.
     fn start_detached(&self, words: &[&str], environment: &[(&str, &str)]) -> Result<()>;
     /// Starts the helper of a window that suspends these devices (see `app::guard`).
-    fn helper(&self, group: &Name, suspend: &[(DmUuid, SuspendMode)]) -> Result<Box<dyn Helper>>;
+    fn helper(&self, group: GroupId, suspend: &[(DmUuid, SuspendMode)]) -> Result<Box<dyn Helper>>;
     /// Thaws what somebody has frozen and not lived to thaw; each in words.
     fn thaw_left_behind(&self) -> Vec<String>;
     /// Tells of a failure (see `notice`); what went wrong with that.
@@ -110,8 +110,9 @@ impl Machine for Here {
         detached::spawn_detached(words, environment).map_err(|err| Error::io("cannot start a program", &err))
     }
 
-    fn helper(&self, group: &Name, suspend: &[(DmUuid, SuspendMode)]) -> Result<Box<dyn Helper>> {
+    fn helper(&self, group: GroupId, suspend: &[(DmUuid, SuspendMode)]) -> Result<Box<dyn Helper>> {
         let devices: Vec<String> = suspend.iter().map(|(uuid, mode)| helper::word(uuid, *mode)).collect();
+        let group = group.to_string();
         let words: Vec<&str> = ["guard", group.as_str()].into_iter().chain(devices.iter().map(String::as_str)).collect();
         let beside = detached::spawn_beside(&words).and_then(|process| Beside::new(process, HELPER_STARTS));
         Ok(Box::new(beside.map_err(|err| Error::io("cannot start the helper of a window", &err))?))

@@ -39,11 +39,9 @@ impl FakeHelper {
                 let frozen = state.data.frozen_filesystems.contains(uuid);
                 Some(state.suspend(uuid, if frozen { SuspendMode::NoFlush } else { *mode }))
             }
-            Act::Thaw => {
-                state.data.frozen_filesystems.retain(|frozen| !self.entries.iter().any(|(uuid, _)| uuid == frozen));
-                Some(Ok(()))
-            }
-            Act::Done => Some(Ok(())),
+            // A thaw writes, and the writers go on.
+            Act::Thaw if self.entries.iter().any(|(uuid, _)| state.is_held(uuid)) => None,
+            Act::Thaw | Act::Done => Some(Ok(())),
         }
     }
 }
@@ -57,6 +55,11 @@ impl Helper for FakeHelper {
             Act::Thaw | Act::Done => format!("{act:?}"),
         };
         self.fake.change(words)?;
+        if act == Act::Thaw {
+            let state = &mut *self.fake.0.borrow_mut();
+            state.data.frozen_filesystems.retain(|frozen| !self.entries.iter().any(|(uuid, _)| uuid == frozen));
+            state.writers_write();
+        }
         self.asked = Some(act);
         Ok(())
     }

@@ -15,7 +15,7 @@ use breakoff::app::{self, Command, Env, Options, Outcome, Progress, Ui};
 use breakoff::cli::Action;
 use breakoff::error::{Error, Result};
 use breakoff::meta;
-use breakoff::model::{BootId, DevNo, DiskId, DmUuid, Generation, Group, HostId, Name, Timestamp};
+use breakoff::model::{BootId, DevNo, DiskId, DmUuid, Generation, Group, GroupId, HostId, Timestamp};
 use breakoff::sys::helper::Helper;
 use breakoff::sys::inspect::Inspection;
 use breakoff::sys::lock::Holder;
@@ -317,7 +317,7 @@ impl Machine for Fake {
         Vec::new()
     }
 
-    fn helper(&self, _group: &Name, suspend: &[(DmUuid, SuspendMode)]) -> Result<Box<dyn Helper>> {
+    fn helper(&self, _group: GroupId, suspend: &[(DmUuid, SuspendMode)]) -> Result<Box<dyn Helper>> {
         self.look().map_err(|errno| Error::io("cannot start the helper of a window", &io(errno)))?;
         Ok(Box::new(helper::FakeHelper::new(self, suspend)))
     }

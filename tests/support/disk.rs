@@ -33,6 +33,8 @@ pub enum Fault {
     /// Reads and writes (not flushes) wait until the disk is healed (then they are done) or gets another fault (then they fail). A sync that
     /// meets it cannot end, however slow the day is; but nothing else that has to wait for the region can, either.
     Paused,
+    /// The same for writes alone.
+    PausedWrites,
 }
 
 /// What a disk lies on.
@@ -77,10 +79,28 @@ impl Disk {
         let core = dm.create(&disk.core(), &format!("{UUID}{name}-core"))?;
         dm.load(&disk.core(), &disk.core_table()?)?;
         dm.resume(&disk.core())?;
-        dm.create(name, &format!("{UUID}{name}"))?;
-        dm.load(name, &[linear(0, size, core, MIB)])?;
-        dm.activate(name)?;
+        disk.appear(dm, core)?;
         Ok(disk)
+    }
+
+    fn appear(&self, dm: &Dm, core: u64) -> io::Result<()> {
+        dm.create(&self.name, &format!("{UUID}{}", self.name))?;
+        dm.load(&self.name, &[linear(0, self.size, core, MIB)])?;
+        dm.activate(&self.name)
+    }
+
+    /// Pulls it out; nobody may have it open.
+    pub fn unplug(&self, dm: &Dm) {
+        super::lab::until(&format!("{} is closed and goes", self.name), || dm.remove(&self.name).is_ok());
+        super::lab::until(&format!("udev takes {} away", self.word()), || !self.path().exists());
+    }
+
+    /// Puts it in again.
+    pub fn plug(&self, dm: &Dm) {
+        let core = dm.info(&self.core()).unwrap_or_else(|err| panic!("{}: {err}", self.core())).dev;
+        self.appear(dm, core).unwrap_or_else(|err| panic!("{} cannot be plugged in: {err}", self.name));
+        super::lab::until(&format!("udev makes {}", self.word()), || self.path().exists());
+        super::udev::settle();
     }
 
     /// Its path, such as `/dev/mapper/t1disk1`.
@@ -128,7 +148,7 @@ impl Disk {
     /// What is held goes through the gate when the core gets another table: on a disk that is healed it is done, on one that
     /// breaks it fails.
     fn try_apply(&mut self, dm: &Dm) -> io::Result<()> {
-        let paused = self.faults.iter().any(|(_, fault)| *fault == Fault::Paused);
+        let paused = self.faults.iter().any(|(_, fault)| matches!(fault, Fault::Paused | Fault::PausedWrites));
         match self.gate {
             Some(_) => self.open_gate(dm, paused || self.faults.is_empty())?,
             None if paused => {
@@ -167,9 +187,10 @@ impl Disk {
             Some(Fault::FailWrites) => ("flakey", format!("{here} 0 60 1 error_writes")),
             Some(Fault::Slow { read, write }) => ("delay", format!("{here} {read} {here} {write}")),
             // An hour for reads and writes, nothing for flushes: those are for the whole disk. A new table lets all of them go.
-            Some(Fault::Paused) => {
+            Some(fault @ (Fault::Paused | Fault::PausedWrites)) => {
                 let gate = at(self.gate.unwrap_or(below), start);
-                ("delay", format!("{gate} 3600000 {gate} 3600000 {gate} 0"))
+                let reads = if fault == Fault::Paused { 3_600_000 } else { 0 };
+                ("delay", format!("{gate} {reads} {gate} 3600000 {gate} 0"))
             }
         };
         Line::new(start / SECTOR, length / SECTOR, target, params)

@@ -92,6 +92,9 @@ pub(super) struct Destroy {
 pub(super) struct Import {
     /// The group, by name or UUID
     name: String,
+    /// Give it another name
+    #[arg(long = "name", value_name = "NEW", value_parser = Name::parse)]
+    new_name: Option<Name>,
     /// Although another machine has it, or disks are missing
     #[arg(long)]
     force: bool,
@@ -151,7 +154,7 @@ impl Group {
             Group::Add(Add { name, disks: Disks { disks, force } }) => Command::GroupAdd { name, disks, force },
             Group::RemoveDisk(RemoveDisk { name, media }) => Command::GroupRemoveDisk { name, media },
             Group::ReplaceDisk(ReplaceDisk { name, media, device, force, .. }) => Command::GroupReplaceDisk { name, media, device, force },
-            Group::Import(Import { name, force }) => Command::GroupImport { name, force },
+            Group::Import(Import { name, new_name, force }) => Command::GroupImport { name, new_name, force },
             Group::List(List {}) => Command::GroupList,
             Group::Show(Show { name }) => Command::GroupShow(name),
             Group::Dump(Dump { name }) => Command::GroupDump(name),

@@ -3,31 +3,35 @@
 use crate::app::Command;
 use crate::model::Name;
 use crate::plan::request::{Request, Selection};
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 /// Start volumes: create their devices
 ///
 /// A disk that is missing stops only the volumes that need it. Snapshot legs that were not complete are removed.
 #[derive(Args)]
-#[group(required = true, multiple = false)]
+#[group(skip)]
+#[command(group = ArgGroup::new("which").required(true))]
 pub(super) struct Start {
     /// The volumes
-    #[arg(value_name = "VOL", value_parser = Name::parse)]
+    #[arg(value_name = "VOL", value_parser = Name::parse, group = "which")]
     volumes: Vec<Name>,
     /// All volumes of the group
-    #[arg(long)]
+    #[arg(long, group = "which")]
     all: bool,
     /// All volumes of all groups of this machine, as at boot
-    #[arg(long)]
+    #[arg(long, group = "which")]
     auto: bool,
+    /// Although half of the group's disks or more are missing
+    #[arg(long, conflicts_with = "auto")]
+    force: bool,
 }
 
 impl Start {
     pub(super) fn command(self) -> Command {
         match self {
             Start { auto: true, .. } => Command::StartAuto,
-            Start { all: true, .. } => Command::Change(Request::Start(Selection::All)),
-            Start { volumes, .. } => Command::Change(Request::Start(Selection::Named(volumes))),
+            Start { all: true, force, .. } => Command::Change(Request::Start { volumes: Selection::All, force }),
+            Start { volumes, force, .. } => Command::Change(Request::Start { volumes: Selection::Named(volumes), force }),
         }
     }
 }
