@@ -87,6 +87,8 @@ fn guest_side() {
         LOAD => load::run(),
         "a plex fails, the power goes" => a_plex_fails(),
         "the plex is back with old contents" => the_plex_is_back(),
+        "only the stale disk is there" => only_the_stale_disk(),
+        "all disks are there again" => all_disks_again(),
         other => panic!("there is no '{other}'"),
     }
 }
@@ -155,5 +157,32 @@ fn the_plex_is_back() {
     load.stop().verify(lab.device("g", "v"));
     plexes::assert_equal(&lab, "g", "v");
     acked.verify(lab.device("g", "SNAP-v"));
+    lab.finish();
+}
+
+/// What the disk that failed knows is from before its failure: alone it must not be believed.
+#[test]
+fn the_disk_of_a_failed_leg_alone_starts_nothing() {
+    let Some(mut machine) = Machine::new("the_disk_of_a_failed_leg_alone_starts_nothing", 3) else { return };
+    machine.boot_until_power_cut("a plex fails, the power goes");
+    machine.without(&[1, 2]);
+    machine.boot("only the stale disk is there");
+    machine.without(&[]);
+    machine.boot("all disks are there again");
+}
+
+fn only_the_stale_disk() {
+    let lab = Lab::over("guest", &["mirror"], &["/dev/vda"]).unwrap();
+    lab.cli("start --auto");
+    assert!(!lab.device("g", "v").exists(), "{}", lab.dm.dump());
+    assert_ne!(lab.cli("-g g make w 1m").status, 0, "one of three disks takes a change");
+    std::mem::forget(lab); // its disk is for the next boot
+}
+
+fn all_disks_again() {
+    let lab = three_disks();
+    lab.cli("start --auto").ok();
+    assert_eq!(states(&lab), ["FAILED", "ACTIVE"]);
+    Expectation { area: AREA, acked: noted("acked"), issued: u64::MAX }.verify(lab.device("g", "v"));
     lab.finish();
 }

@@ -21,6 +21,7 @@ const NOTE: &str = "note ";
 pub struct Machine {
     dir: TempDir,
     disks: usize,
+    unplugged: Vec<usize>,
     notes: BTreeMap<String, String>,
 }
 
@@ -32,7 +33,7 @@ impl Machine {
             return None;
         }
         let dir = TempDir::new().unwrap_or_else(|err| panic!("no temporary directory: {err}"));
-        Some(Machine { dir, disks, notes: BTreeMap::new() })
+        Some(Machine { dir, disks, unplugged: Vec::new(), notes: BTreeMap::new() })
     }
 
     /// Boots, runs a part of the guest side, and shuts down in order.
@@ -50,6 +51,11 @@ impl Machine {
     /// The same; why the boot failed, if it did, is left to the caller.
     pub fn try_until_power_cut(&mut self, phase: &str) -> Result<(), String> {
         self.try_run(phase, &["--power-cut-on", CUT])
+    }
+
+    /// Pulls a disk (counted from 0) out, and those behind it move up; or plugs all of them in again.
+    pub fn without(&mut self, disks: &[usize]) {
+        self.unplugged = disks.to_vec();
     }
 
     /// Notes something for the boots to come.
@@ -82,8 +88,8 @@ impl Machine {
         let this = std::env::current_exe().unwrap_or_else(|err| panic!("where is this program: {err}"));
         let mut command = Command::new(repository.join("scripts/vm"));
         command.args(["--memory", "1024", "--timeout", "600"]).args(options);
-        for disk in 1..=self.disks {
-            command.arg("--disk").arg(format!("{}/disk{disk}.img:64M", self.dir.path().display()));
+        for disk in (0..self.disks).filter(|disk| !self.unplugged.contains(disk)) {
+            command.arg("--disk").arg(format!("{}/disk{}.img:64M", self.dir.path().display(), disk + 1));
         }
         command.arg("--file").arg(format!("{}:/root/guest", this.display()));
         command.arg("--file").arg(format!("{}:/usr/bin/breakoff", env!("CARGO_BIN_EXE_breakoff")));
