@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::time::Duration;
 use support::MIB;
 use support::block;
+use support::child;
 use support::disk::Fault;
 use support::lab::{Lab, until};
 use support::leaks;
@@ -315,6 +316,116 @@ fn without_semaphores_nothing_is_left_suspended() {
     assert_eq!(lab.print("g"), before);
     let expected = load.fork_during(|| drop(lab.cli("-g g snapshot v").ok()));
     expected.verify(lab.device("g", "SNAP-v"));
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+/// The processes of udev.
+fn udevd() -> Vec<nix::unistd::Pid> {
+    let processes = fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
+    let is_udev = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|c| c.contains("udevd"));
+    processes.filter(is_udev).map(nix::unistd::Pid::from_raw).collect()
+}
+
+fn tell_udev(signal: nix::sys::signal::Signal) {
+    let all = udevd();
+    assert!(!all.is_empty(), "udev does not run");
+    all.into_iter().for_each(|pid| nix::sys::signal::kill(pid, signal).unwrap_or_default());
+}
+
+/// A snapshot of a busy volume, whatever udev does, is made, is reachable by its name and exact; I/O flows while the command still waits.
+#[track_caller]
+fn snapshot_without_udev(lab: &Lab, load: &Writer) -> child::Output {
+    let mut running = None;
+    let expected = load.fork_during(|| {
+        running = Some(lab.spawn("-g g snapshot v --name s"));
+        until("it is split off", || lab.dm.table("g-s").is_ok_and(|live| !live.is_empty()) && lab.dm.list().iter().all(|i| !i.suspended));
+        load.goes_on(20);
+    });
+    let output = running.unwrap().wait(LONG).ok();
+    assert!(lab.dm.list().iter().all(|i| !i.suspended), "{}", lab.dm.dump());
+    load.goes_on(20);
+    expected.verify(lab.device("g", "s"));
+    output
+}
+
+#[test]
+fn a_udev_that_hangs_keeps_no_volume_suspended() {
+    let lab = lab!(["mirror"], [32, 32, 32]);
+    volume(&lab, 1);
+    lab.cli("-g g snapstart v --on disk02").ok();
+    let load = busy(&lab);
+    tell_udev(nix::sys::signal::Signal::SIGSTOP);
+    snapshot_without_udev(&lab, &load).says("udev");
+    tell_udev(nix::sys::signal::Signal::SIGCONT);
+    support::udev::settle();
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+/// It died, and its socket is still there: nobody answers, and nobody says so either.
+#[test]
+fn a_udev_that_is_dead_and_has_left_its_socket_keeps_no_volume_suspended() {
+    let lab = lab!(["mirror"], [32, 32, 32]);
+    volume(&lab, 1);
+    lab.cli("-g g snapstart v --on disk02").ok();
+    let load = busy(&lab);
+    support::udev::settle();
+    tell_udev(nix::sys::signal::Signal::SIGKILL);
+    until("udev is dead", || udevd().is_empty());
+    assert!(std::path::Path::new("/run/udev/control").exists(), "its socket is gone, too");
+    snapshot_without_udev(&lab, &load);
+    child::tool("/usr/lib/systemd/systemd-udevd", &["--daemon"]).ok();
+    child::tool("udevadm", &["trigger", "--action=change", "--subsystem-match=block"]).ok();
+    support::udev::settle();
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+/// Without the right to lock memory the window goes on, with a word about it.
+#[test]
+fn memory_that_cannot_be_locked_costs_a_warning() {
+    use std::os::unix::process::CommandExt;
+    const CAP_IPC_LOCK: libc::c_ulong = 14;
+    let lab = lab!(["mirror"], [32, 32, 32]);
+    volume(&lab, 1);
+    lab.cli("-g g snapstart v --on disk02").ok();
+    let load = busy(&lab);
+    let mut command = std::process::Command::new(child::program());
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: between fork and exec two system calls are made, with memory of this function.
+    unsafe {
+        command.pre_exec(move || {
+            let dropped = libc::prctl(libc::PR_CAPBSET_DROP, CAP_IPC_LOCK, 0, 0, 0) == 0;
+            let limited = libc::setrlimit(libc::RLIMIT_MEMLOCK, &none) == 0;
+            if dropped && limited { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+        });
+    }
+    let words = ["-g", "g", "snapshot", "v", "--name", "s"];
+    let expected = load.fork_during(|| drop(child::start(command, "breakoff", &words).wait(LONG).ok().says("memory cannot be locked")));
+    expected.verify(lab.device("g", "s"));
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+/// The disk has become too small for what lies on it: the kernel refuses the snapshot's table.
+#[test]
+fn a_table_that_the_kernel_refuses_leaves_everything_as_it_was() {
+    let lab = lab!(["mirror"], [32, 32, 32]);
+    volume(&lab, 1);
+    lab.cli("-g g snapstart v --on disk02").ok();
+    let load = busy(&lab);
+    let before = lab.print("g");
+    let (disk, table) = (&lab.disks[1].name, lab.dm.table(&lab.disks[1].name).unwrap());
+    let short = support::dm::Line::new(0, 12 * MIB / 512, "linear", table[0].words().join(" "));
+    lab.dm.swap(disk, &[short]).unwrap();
+    lab.cli("-g g snapshot v --name s").exits(8);
+    assert!(lab.dm.list().iter().all(|i| !i.suspended), "{}", lab.dm.dump());
+    load.goes_on(20);
+    lab.dm.swap(disk, &table).unwrap();
+    assert_eq!(lab.print("g"), before);
+    let expected = load.fork_during(|| drop(lab.cli("-g g snapshot v --name s").ok()));
+    expected.verify(lab.device("g", "s"));
     load.stop().verify(lab.device("g", "v"));
     lab.finish();
 }
