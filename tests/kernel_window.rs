@@ -140,3 +140,46 @@ fn a_plex_that_dies_beneath_a_layer_before_any_step_of_a_snapshot() {
     load.stop().verify(lab.device("g", "v"));
     lab.finish();
 }
+
+/// Nobody is left who could resume or thaw what they have suspended and frozen, and `recover` does.
+#[test]
+fn a_command_and_its_helper_that_are_killed_together_leave_nothing_frozen() {
+    let lab = lab!(["mirror"], [48, 48, 48]);
+    lab.fill_with_noise();
+    lab.create_group("g");
+    lab.cli("-g g make v 16m --on disk01").ok();
+    mkfs_ext4(&lab.device("g", "v"));
+    let mounted = Mounted::ext4(&lab.device("g", "v"));
+    let load = FileLoad::start(&mounted.at);
+    let (mut done, mut thawed) = (0, 0);
+    for n in 1.. {
+        lab.cli("-g g snapstart v --on disk03").ok();
+        let mut command = Command::new(program());
+        command.env("BREAKOFF_STOP_AT", n.to_string());
+        let mut running = start(command, "breakoff", &["-g", "g", "snapshot", "v", "--name", "s"]);
+        if !running.stops() {
+            break;
+        }
+        // The helper first: it would clear up.
+        for helper in running.children() {
+            // SAFETY: plain system call.
+            unsafe { libc::kill(helper, libc::SIGKILL) };
+        }
+        running.signal(libc::SIGKILL);
+        running.wait(DEADLINE);
+        let recovered = lab.cli("-g g recover").ok();
+        thawed += usize::from(recovered.stderr.contains("left frozen and flows again"));
+        load.goes_on(5);
+        lab.cli("-g g recover --check").ok();
+        let split = lab.print("g").names().contains(&"s");
+        lab.cli(if split { "-y -g g remove s" } else { "-g g snapabort v" }).ok();
+        done += usize::from(split);
+        if done == DONE {
+            break;
+        }
+    }
+    assert!(thawed > 0, "nothing was ever frozen");
+    load.stop();
+    mounted.unmount();
+    lab.finish();
+}

@@ -49,6 +49,8 @@ pub struct Session<'u> {
 struct Later {
     archive: Vec<(Group, Generation)>,
     notices: Vec<Notice>,
+    /// Whether a helper may have died and left something frozen.
+    thaw: bool,
 }
 
 /// Takes the lock of a group, and says who is in the way when that takes a while.
@@ -397,7 +399,7 @@ impl<'u> Session<'u> {
             }
         }
         busy.drain(..).for_each(|helper| self.come_back(helper));
-        self.env.machine.thaw_left_behind().iter().for_each(|told| self.env.ui.warn(told));
+        self.later.thaw = true;
     }
 
     /// Whether there was anything to do.
@@ -446,6 +448,9 @@ impl<'u> Session<'u> {
     pub fn release(&mut self) {
         self.lock = None;
         let later = std::mem::take(&mut self.later);
+        if later.thaw {
+            self.env.machine.thaw_left_behind().iter().for_each(|told| self.env.ui.warn(told));
+        }
         for notice in &later.notices {
             self.env.machine.notice(notice).iter().for_each(|wrong| self.env.ui.warn(wrong));
         }

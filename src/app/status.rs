@@ -78,7 +78,7 @@ pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> 
             some => Outcome::ToBeRepaired(some),
         });
     }
-    let mut report = Report { notes: env.machine.thaw_left_behind(), ..Report::default() };
+    let mut report = Report::default();
     if options.group.is_none() {
         let scan = Scan::new(env.machine)?;
         super::run::tell_unreadable(&scan, &mut report, env);
@@ -91,6 +91,8 @@ pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> 
             Err(error) => return Err(error),
         }
     }
+    // Last: a thaw writes, and what is suspended has to be resumed before.
+    report.notes.extend(env.machine.thaw_left_behind());
     Ok(Outcome::Done(report))
 }
 

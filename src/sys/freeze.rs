@@ -13,7 +13,7 @@ use nix::errno::Errno as Number;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where the notes are, each with the name of a device number.
@@ -53,11 +53,10 @@ pub enum Frozen {
 impl Content {
     /// Finds out what is on a device and opens it.
     pub fn open(dev: DevNo) -> Content {
-        if let Some(mount) = sysfs::mounts("self").into_iter().find(|mount| mount.is_on(dev)) {
-            let directory = File::open(&mount.point);
-            return directory.map_or(Content::Hidden, |file| {
-                Content::Filesystem(file, Note { path: Path::new(NOTES).join(dev.to_string()), lock: None })
-            });
+        let mounts: Vec<sysfs::Mount> = sysfs::mounts("self").into_iter().filter(|mount| mount.is_on(dev)).collect();
+        if !mounts.is_empty() {
+            let note = Note { path: Path::new(NOTES).join(dev.to_string()), lock: None };
+            return mounts.iter().find_map(open_mount).map_or(Content::Hidden, |file| Content::Filesystem(file, note));
         }
         let node = sysfs::Block::numbered(dev).and_then(|block| block.path()).filter(|path| nodes::leads_to(path, dev));
         // Exclusive: refused when it is mounted somewhere else.
@@ -127,6 +126,18 @@ impl Note {
     }
 }
 
+/// Opens a mount point, unless something else has been mounted over it.
+fn open_mount(mount: &sysfs::Mount) -> Option<File> {
+    let file = File::open(&mount.point).ok()?;
+    let about = file.metadata().ok()?;
+    (Some(nodes::devno(about.dev())) == mount.dev).then_some(file)
+}
+
+/// A thaw would wait for whoever resumes it.
+fn is_suspended(dev: DevNo) -> bool {
+    fs::read_to_string(format!("/sys/dev/block/{dev}/dm/suspended")).is_ok_and(|text| text.trim() == "1")
+}
+
 fn ioctl(file: &File, request: libc::Ioctl) -> Result<(), Number> {
     // SAFETY: the descriptor is open; the kernel ignores the argument of both requests.
     Number::result(unsafe { libc::ioctl(file.as_raw_fd(), request, 0) }).map(drop)
@@ -142,21 +153,21 @@ pub fn thaw_left_behind() -> Vec<String> {
 fn thaw_by(note: &Path) -> String {
     let name = note.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let dev = crate::table::status::parse_devno(&name);
-    let mount = dev.and_then(|dev| sysfs::mounts("self").into_iter().find(|mount| mount.is_on(dev)));
-    let Some(mount) = mount else {
+    let mounts: Vec<sysfs::Mount> = sysfs::mounts("self").into_iter().filter(|mount| dev.is_some_and(|dev| mount.is_on(dev))).collect();
+    if dev.is_some_and(is_suspended) {
+        return format!("device {name} is suspended, and what is mounted on it was left frozen; 'breakoff recover' tries again");
+    }
+    let Some(point) = mounts.first().map(|mount| sysfs::printable(&mount.point)) else {
         // It is not mounted any more, or never was.
         let _ = fs::remove_file(note);
         return format!("a note that device {name} is frozen was left behind");
     };
-    let thawed = File::open(&mount.point).map_err(|err| err.to_string()).and_then(|file| match ioctl(&file, FITHAW) {
-        Ok(()) | Err(Number::EINVAL) => Ok(()),
-        Err(number) => Err(number.to_string()),
-    });
-    match thawed {
-        Ok(()) => {
+    match mounts.iter().find_map(open_mount).map(|file| ioctl(&file, FITHAW)) {
+        Some(Ok(()) | Err(Number::EINVAL)) => {
             let _ = fs::remove_file(note);
-            format!("'{}' was left frozen and flows again", sysfs::printable(&mount.point))
+            format!("'{point}' was left frozen and flows again")
         }
-        Err(why) => format!("'{}' was left frozen and cannot be thawed: {why}", sysfs::printable(&mount.point)),
+        Some(Err(number)) => format!("'{point}' was left frozen and cannot be thawed: {number}"),
+        None => format!("'{point}' was left frozen and cannot be reached; 'fsfreeze -u' on another mount point of it thaws it"),
     }
 }

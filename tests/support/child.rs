@@ -119,7 +119,7 @@ impl Running {
         (contents(&self.stdout), contents(&self.stderr))
     }
 
-    /// Waits until it waits in the kernel for good, where no signal reaches it, or is over.
+    /// Waits until it, or its helper for it, waits in the kernel for good, where no signal reaches it, or is over.
     #[track_caller]
     pub fn until_it_waits_in_the_kernel(&mut self) {
         let end = Instant::now() + DEADLINE;
@@ -127,7 +127,8 @@ impl Running {
         while waits < 10 && self.runs() {
             assert!(Instant::now() < end, "'{}' does not come to wait in the kernel", self.command);
             std::thread::sleep(Duration::from_millis(50));
-            waits = if self.state() == Some('D') { waits + 1 } else { 0 };
+            let stuck = [self.pid()].into_iter().chain(self.children()).any(|pid| state(pid) == Some('D'));
+            waits = if stuck { waits + 1 } else { 0 };
         }
     }
 
@@ -137,7 +138,7 @@ impl Running {
         let end = Instant::now() + DEADLINE;
         while self.runs() {
             assert!(Instant::now() < end, "'{}' neither stops nor ends", self.command);
-            if self.state() == Some('T') {
+            if state(self.pid()) == Some('T') {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -145,10 +146,10 @@ impl Running {
         false
     }
 
-    /// The letter that `ps` shows.
-    fn state(&self) -> Option<char> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).ok()?;
-        stat.rsplit_once(')')?.1.trim_start().chars().next()
+    /// The processes that it has started and that still run, its helper among them.
+    pub fn children(&self) -> Vec<i32> {
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
+        processes.filter(|pid| stat(*pid).and_then(|words| words.get(1)?.parse().ok()) == Some(self.pid())).collect()
     }
 
     pub fn signal(&self, signal: i32) {
@@ -210,6 +211,17 @@ impl Running {
         }
         text
     }
+}
+
+/// What `/proc` says of a process behind its name: its state, its parent, …
+fn stat(pid: i32) -> Option<Vec<String>> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    Some(stat.rsplit_once(')')?.1.split_ascii_whitespace().map(str::to_owned).collect())
+}
+
+/// The letter that `ps` shows.
+fn state(pid: i32) -> Option<char> {
+    stat(pid)?.first()?.chars().next()
 }
 
 impl Drop for Running {
