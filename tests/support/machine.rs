@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
 use tempfile::TempDir;
@@ -14,6 +14,8 @@ const PHASE: &str = "BREAKOFF_GUEST";
 pub const GUEST: &str = "guest_side";
 /// The line at which the power is cut.
 const CUT: &str = "cut the power now";
+/// `/etc/machine-id` of all boots.
+const MACHINE_ID: &str = "0123456789abcdef0123456789abcdef\n";
 /// What the lines start with by which one boot leaves word for the next.
 const NOTE: &str = "note ";
 
@@ -39,18 +41,46 @@ impl Machine {
     /// Boots, runs a part of the guest side, and shuts down in order.
     #[track_caller]
     pub fn boot(&mut self, phase: &str) {
-        self.run(phase, &[]);
+        drop(self.run(phase, &[]));
     }
 
     /// Boots, runs a part of the guest side, and cuts the power where that says so.
     #[track_caller]
     pub fn boot_until_power_cut(&mut self, phase: &str) {
-        self.run(phase, &["--power-cut-on", CUT]);
+        drop(self.run(phase, &["--power-cut-on", CUT]));
     }
 
     /// The same; why the boot failed, if it did, is left to the caller.
     pub fn try_until_power_cut(&mut self, phase: &str) -> Result<(), String> {
-        self.try_run(phase, &["--power-cut-on", CUT])
+        self.try_run(phase, &["--power-cut-on", CUT]).map(drop)
+    }
+
+    /// Boots systemd on a machine where the program is installed and its units are enabled, runs a part of the guest side when
+    /// all of this `/etc/fstab` is mounted, and shuts down; systemd's journal of all that. Masked units are as if they were not
+    /// installed.
+    #[track_caller]
+    pub fn boot_with_systemd(&mut self, phase: &str, fstab: &str, masked: &[&str]) -> String {
+        let root = self.install(fstab);
+        for unit in masked {
+            done(Command::new("systemctl").arg("--root").arg(&root).args(["mask", unit]));
+        }
+        self.run(phase, &["--systemd", "--dir", &format!("{}:/", root.display())])
+    }
+
+    /// What `scripts/install` and the administrator put on such a machine, in a directory.
+    #[track_caller]
+    fn install(&self, fstab: &str) -> PathBuf {
+        let root = self.dir.path().join("root");
+        if root.exists() {
+            std::fs::remove_dir_all(&root).unwrap_or_else(|err| panic!("{}: {err}", root.display()));
+        }
+        let install = repository().join("scripts/install");
+        done(Command::new(install).arg(env!("CARGO_BIN_EXE_breakoff")).env("DESTDIR", &root));
+        done(Command::new("systemctl").arg("--root").arg(&root).args(["enable", "breakoff-monitor", "breakoff-start"]));
+        for (file, text) in [("fstab", fstab), ("machine-id", MACHINE_ID)] {
+            std::fs::write(root.join("etc").join(file), text).unwrap_or_else(|err| panic!("/etc/{file}: {err}"));
+        }
+        root
     }
 
     /// Pulls a disk (counted from 0) out, and those behind it move up; or plugs all of them in again.
@@ -69,24 +99,24 @@ impl Machine {
     }
 
     #[track_caller]
-    fn run(&mut self, phase: &str, options: &[&str]) {
-        self.try_run(phase, options).unwrap_or_else(|why| panic!("{why}"));
+    fn run(&mut self, phase: &str, options: &[&str]) -> String {
+        self.try_run(phase, options).unwrap_or_else(|why| panic!("{why}"))
     }
 
-    fn try_run(&mut self, phase: &str, options: &[&str]) -> Result<(), String> {
+    /// What it says on stderr.
+    fn try_run(&mut self, phase: &str, options: &[&str]) -> Result<String, String> {
         println!("---- boot: {phase}");
         let output = self.command(phase, options).output().map_err(|err| format!("scripts/vm: {err}"))?;
         let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         println!("{stdout}{stderr}");
         let notes = stdout.lines().filter_map(|line| line.trim_end().strip_prefix(NOTE)?.split_once('='));
         self.notes.extend(notes.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        if output.status.success() { Ok(()) } else { Err(format!("boot '{phase}' fails: {}", output.status)) }
+        if output.status.success() { Ok(stderr.into_owned()) } else { Err(format!("boot '{phase}' fails: {}", output.status)) }
     }
 
     fn command(&self, phase: &str, options: &[&str]) -> Command {
-        let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
         let this = std::env::current_exe().unwrap_or_else(|err| panic!("where is this program: {err}"));
-        let mut command = Command::new(repository.join("scripts/vm"));
+        let mut command = Command::new(repository().join("scripts/vm"));
         command.args(["--memory", "1024", "--timeout", "600"]).args(options);
         for disk in (0..self.disks).filter(|disk| !self.unplugged.contains(disk)) {
             command.arg("--disk").arg(format!("{}/disk{}.img:64M", self.dir.path().display(), disk + 1));
@@ -102,12 +132,23 @@ impl Machine {
     }
 }
 
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs a command of this machine to its end.
+#[track_caller]
+fn done(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|err| panic!("{command:?}: {err}"));
+    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+}
+
 /// Which part of the guest side is to be run; `None` outside of the VM.
 ///
 /// The VM is another machine at each boot, as far as `/etc/machine-id` says; these boots are of one.
 pub fn phase() -> Option<String> {
     let phase = std::env::var(PHASE).ok()?;
-    std::fs::write("/etc/machine-id", "0123456789abcdef0123456789abcdef\n").unwrap_or_else(|err| panic!("/etc/machine-id: {err}"));
+    std::fs::write("/etc/machine-id", MACHINE_ID).unwrap_or_else(|err| panic!("/etc/machine-id: {err}"));
     Some(phase)
 }
 
