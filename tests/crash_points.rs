@@ -192,6 +192,7 @@ fn repairs_that_are_killed() {
         repair("dead leg", disk, &["make v 8m", "snapstart -b v", "sync"]);
     }
     repair("dead leg on its way", 1, &["make v 8m", "snapstart -b v", "region"]);
+    repair("dead leg beside another on its way", 2, &["make v 8m", "snapstart -b --mirrors 2 v", "region"]);
     repair("dead second leg", 2, &["make v 8m", "snapstart -b v", "sync", "snapstart -b v", "region"]);
     repair("dead original beneath a layer", 0, &["make v 8m", "snapstart -b v", "sync", "snapstart -b v", "region"]);
     println!("{} repairs, {} kills: no write lost, none stuck", all.commands, all.kills);

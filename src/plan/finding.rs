@@ -227,11 +227,13 @@ fn give_up(world: &World, id: VolumeId, lost: &Lost) -> Result<Plan> {
     let mut plan = Plan::nothing(world.group.clone());
     plan.window.commit = CommitPoint::First;
     let mut unlogged = false;
-    for (role, legs, _) in mirror_roles(volume)?.into_iter().rev() {
+    for (role, legs, attaching) in mirror_roles(volume)?.into_iter().rev() {
         let gone: Vec<usize> = (0..legs.len()).filter(|at| matches!(&legs[*at], LegOf::Plex(n) if plexes.contains(n))).collect();
         let uuid = DmUuid::new(world.group.id, id, &role);
         let Some(live) = world.devices.get(&uuid).filter(|live| !gone.is_empty() || (*log && uses_log(live))) else { continue };
-        let Some(lines) = without(&live.table, Without { legs: &gone, log: true }, volume.is_synced()) else { continue };
+        // Legs that are being filled are not equal, and begin again without the one that is gone.
+        let equal = volume.is_synced() && !attaching;
+        let Some(lines) = without(&live.table, Without { legs: &gone, log: true }, equal) else { continue };
         unlogged |= uses_log(live);
         plan.prepare.push(Prepare::LoadRaw { uuid: uuid.clone(), lines });
         plan.window.suspend.push((uuid.clone(), SuspendMode::NoFlush));
