@@ -217,6 +217,14 @@ fn a_degraded_volume() {
     );
 }
 
+/// Plexes that lie at the same place of several disks: which disk a table leads to does not follow from the place alone.
+#[test]
+fn a_plain_volume_beside_a_mirrored_one() {
+    let script = [GROUP4, "make a 8m --mirrors 2 --on disk01,disk02", "make b 8m --on disk01", "sync"];
+    let world = World::new("neighbours", 4, &script);
+    crash_all(&world, &["snapstart -b b", "snapstart -b a b", "plex detach a-01", "stop a", "rename b c", "mirror -b b"]);
+}
+
 #[test]
 fn groups_and_their_disks() {
     let world = World::new("group", 5, &[GROUP4, "make v 8m --mirrors 2", "sync"]);

@@ -14,6 +14,7 @@ use support::lab::{Lab, until};
 use support::leaks;
 use support::monitor::NoMonitor;
 use support::plexes;
+use support::udev;
 use support::writer::{Style, Writer};
 
 const LONG: Duration = Duration::from_secs(120);
@@ -142,6 +143,47 @@ fn an_original_that_cannot_be_read_everywhere_makes_no_snapshot() {
 
     lab.cli("-g g snapstart v").exits(8);
     assert_undisturbed(&lab, load, free, &["ACTIVE"]);
+    lab.finish();
+}
+
+/// Neither its data nor its label can be read, and nobody writes, who would notice.
+#[test]
+fn an_original_on_a_dead_disk_makes_no_snapshot() {
+    let mut lab = lab!(["mirror", "error"], [32, 32, 32]);
+    volume(&lab, 1);
+    let free = lab.print("g").free();
+    lab.fault(0, Fault::Fail);
+    let output = lab.cli("-g g snapstart v --on disk02");
+    println!("{}", lab.dm.dump());
+    lab.heal(0);
+    output.exits(8);
+    assert_eq!(states(&lab), ["ACTIVE"]);
+    assert_eq!(lab.print("g").free(), free, "its space is released");
+    lab.finish();
+}
+
+/// Both volumes have a plex at the same place of different disks. When the mirrored one goes on without the dead disk its table
+/// leads to the other disk at the place where its plex on the dead disk lay.
+#[test]
+fn a_dead_disk_is_not_taken_for_another_one() {
+    let mut lab = lab!(["mirror", "error"], [64, 64, 64, 64]);
+    lab.fill_with_noise();
+    lab.create_group("g");
+    lab.cli("-g g make a 8m --mirrors 2 --on disk01,disk02").ok();
+    lab.cli("-g g make b 8m --on disk01").ok();
+    lab.cli("-g g grow b +1m").ok();
+    lab.wait_synced("g", "a");
+    let contents = |lab: &Lab| block::read_direct(lab.device("g", "b"), 0, 9 << 20).expect("it can be read");
+    let before = contents(&lab);
+    let load = Writer::start_filled(lab.device("g", "a"), 0, 256, Style { dsync: true, pause: Duration::from_millis(2) });
+    lab.fault(0, Fault::Fail);
+    lab.cli("-g g snapstart a b").exits(8);
+    load.stop();
+    lab.heal(0);
+    let view = lab.print("g");
+    let states: Vec<_> = view.volume("b").plexes.iter().map(|p| p.state.as_str()).collect();
+    assert_eq!(states, ["ACTIVE"], "nothing of it could be read: {}", lab.dm.dump());
+    plexes::assert_same("b", &contents(&lab), "b before the disk died", &before);
     lab.finish();
 }
 
@@ -320,19 +362,6 @@ fn without_semaphores_nothing_is_left_suspended() {
     lab.finish();
 }
 
-/// The processes of udev.
-fn udevd() -> Vec<nix::unistd::Pid> {
-    let processes = fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
-    let is_udev = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|c| c.contains("udevd"));
-    processes.filter(is_udev).map(nix::unistd::Pid::from_raw).collect()
-}
-
-fn tell_udev(signal: nix::sys::signal::Signal) {
-    let all = udevd();
-    assert!(!all.is_empty(), "udev does not run");
-    all.into_iter().for_each(|pid| nix::sys::signal::kill(pid, signal).unwrap_or_default());
-}
-
 /// A snapshot of a busy volume, whatever udev does, is made, is reachable by its name and exact; I/O flows while the command still waits.
 #[track_caller]
 fn snapshot_without_udev(lab: &Lab, load: &Writer) -> child::Output {
@@ -355,10 +384,10 @@ fn a_udev_that_hangs_keeps_no_volume_suspended() {
     volume(&lab, 1);
     lab.cli("-g g snapstart v --on disk02").ok();
     let load = busy(&lab);
-    tell_udev(nix::sys::signal::Signal::SIGSTOP);
+    udev::tell(nix::sys::signal::Signal::SIGSTOP);
     snapshot_without_udev(&lab, &load).says("udev");
-    tell_udev(nix::sys::signal::Signal::SIGCONT);
-    support::udev::settle();
+    udev::tell(nix::sys::signal::Signal::SIGCONT);
+    udev::settle();
     load.stop().verify(lab.device("g", "v"));
     lab.finish();
 }
@@ -370,14 +399,14 @@ fn a_udev_that_is_dead_and_has_left_its_socket_keeps_no_volume_suspended() {
     volume(&lab, 1);
     lab.cli("-g g snapstart v --on disk02").ok();
     let load = busy(&lab);
-    support::udev::settle();
-    tell_udev(nix::sys::signal::Signal::SIGKILL);
-    until("udev is dead", || udevd().is_empty());
+    udev::settle();
+    udev::tell(nix::sys::signal::Signal::SIGKILL);
+    until("udev is dead", || udev::processes().is_empty());
     assert!(std::path::Path::new("/run/udev/control").exists(), "its socket is gone, too");
     snapshot_without_udev(&lab, &load);
     child::tool("/usr/lib/systemd/systemd-udevd", &["--daemon"]).ok();
     child::tool("udevadm", &["trigger", "--action=change", "--subsystem-match=block"]).ok();
-    support::udev::settle();
+    udev::settle();
     load.stop().verify(lab.device("g", "v"));
     lab.finish();
 }

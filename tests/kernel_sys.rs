@@ -256,27 +256,19 @@ fn without_semaphores_nothing_begins_and_what_runs_goes_on() {
     lab.finish();
 }
 
-/// The processes of udev.
-fn udevd() -> Vec<nix::unistd::Pid> {
-    let processes = fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
-    let is_udev = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|c| c.contains("udev"));
-    processes.filter(is_udev).map(nix::unistd::Pid::from_raw).collect()
-}
-
 #[test]
 fn a_stopped_udev_costs_its_deadline_and_no_more() {
-    use nix::sys::signal::{Signal, kill};
+    use nix::sys::signal::Signal;
     let lab = lab!(["mirror"], [48, 48]);
     let stack = Stack::new(&lab);
     let (dm, volume) = (&stack.dm, stack.uuid(&Role::Volume));
-    let tell = |signal| udevd().into_iter().for_each(|pid| kill(pid, signal).unwrap_or_default());
-    tell(Signal::SIGSTOP);
+    udev::tell(Signal::SIGSTOP);
     dm.take_cookie().unwrap();
     dm.rename(&volume, &name("g-w")).unwrap();
     let (started, warning) = (Instant::now(), dm.settle(Duration::from_millis(500)));
     let link = fs::read_link("/dev/mapper/g-w");
     let old = fs::symlink_metadata("/dev/mapper/g-v");
-    tell(Signal::SIGCONT);
+    udev::tell(Signal::SIGCONT);
     assert!(started.elapsed() < Duration::from_secs(30));
     assert!(warning.unwrap().contains("1 event of device-mapper"));
     assert_eq!(link.unwrap(), Path::new("..").join(format!("dm-{}", stack.dev(&Role::Volume).minor)));

@@ -3,10 +3,10 @@
 mod pure;
 
 use breakoff::error::Kind;
-use breakoff::model::{PlexState, Sectors};
+use breakoff::model::{DiskId, PlexState, Sectors};
 use breakoff::plan::finding;
 use breakoff::plan::plan;
-use breakoff::plan::request::{Convert, GrowTo, Placement, Request, Selection, Split, Splits};
+use breakoff::plan::request::{Convert, Finding, GrowTo, Placement, Request, Selection, Split, Splits};
 use breakoff::plan::world::World;
 use breakoff::table::status::LegHealth;
 use pure::{anywhere, done, make, name, on, refused, snapstart, sync, world};
@@ -342,4 +342,35 @@ fn a_disk_with_a_failed_plex_counts_while_it_shares_another_volume() {
     assert_eq!(refused(&w, &start(Selection::All)).kind(), Kind::Unsafe);
     w.group.volumes[1].plexes.iter_mut().filter(|p| on_it(p)).for_each(|p| p.state = PlexState::Failed);
     done(&mut w, &start(Selection::All));
+}
+
+#[test]
+fn the_number_of_an_unreadable_disk_comes_from_what_is_certainly_mapped_there() {
+    let mut w = world(3);
+    done(&mut w, &Request::Make { volume: name("a"), size: Sectors::mib(8), mirrors: 2, placement: on(&["disk01", "disk02"]), log: false });
+    done(&mut w, &Request::Make { volume: name("b"), size: Sectors::mib(8), mirrors: 1, placement: on(&["disk01"]), log: false });
+    sync(&mut w);
+    let [first, second] = [w.group.disks[0].id, w.group.disks[1].id];
+    let number = w.disks[&first].dev;
+    let without = |w: &World, disks: &[DiskId]| {
+        let mut missing = w.clone();
+        missing.disks.retain(|id, _| !disks.contains(id));
+        missing
+    };
+    assert_eq!(without(&w, &[first]).number(first), Some(number));
+
+    // The leg on it fails, and 'a' lies on the second disk alone, at the same place.
+    let a = w.group.volume_named(&name("a")).expect("made").id;
+    let lost = breakoff::plan::request::Lost { plexes: vec![1], log: false };
+    let plan = finding::plan(&w, &Finding::Failed(a, lost)).expect("a plan");
+    pure::carry_out(&mut w, &plan);
+    assert_eq!(w.group.volume_named(&name("a")).expect("kept").plexes.len(), 2, "the failed plex is remembered");
+    assert_eq!(without(&w, &[first]).number(first), Some(number), "'b' is mapped there");
+    assert_eq!(without(&w, &[first, second]).number(first), Some(number));
+    assert_ne!(without(&w, &[first, second]).number(second), Some(number));
+
+    // With 'b' gone nothing tells the number any more.
+    done(&mut w, &Request::Stop(Selection::Named(vec![name("b")])));
+    assert_eq!(without(&w, &[first]).number(first), None);
+    assert_eq!(without(&w, &[first, second]).number(first), None);
 }

@@ -31,7 +31,6 @@ const SOAKED: u64 = 40;
 const LOAD: &str = "random load until the power goes";
 
 #[test]
-#[ignore = "once in six runs two plexes that count as equal were not: to be understood first"]
 fn nothing_is_lost_when_the_power_goes_at_random_moments() {
     let Some(mut machine) = Machine::new("nothing_is_lost_when_the_power_goes_at_random_moments", load::DISKS.len()) else { return };
     let seed = seed();

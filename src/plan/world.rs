@@ -1,8 +1,8 @@
 //! Everything that a plan may look at: the group's configuration and what was observed of kernel and disks, taken once.
 
-use crate::model::{BootId, DevNo, DiskId, DmName, DmUuid, Generation, Group, Role, Sectors, Timestamp};
+use crate::model::{BootId, DevNo, DiskId, DmName, DmUuid, Extent, Generation, Group, Role, Sectors, Timestamp, Volume};
 use crate::table::status::{MirrorStatus, parse_devno};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// The state of a group and its surroundings at one moment.
@@ -31,22 +31,44 @@ impl World {
         self.disks.get(&disk).map(|found| found.dev).or_else(|| self.mapped_number(disk))
     }
 
+    /// Plexes of one volume often lie at the same place of different disks, so that a line of a table proves little. A number
+    /// counts when all that is mapped there agrees, and when it is no other disk's.
     fn mapped_number(&self, id: DiskId) -> Option<DevNo> {
-        let disk = self.group.disk(id)?;
-        self.group.volumes.iter().find_map(|volume| {
-            let log = volume.log.iter().map(|log| (Role::Log, Sectors::ZERO, &log.extent));
-            let plexes = volume.plexes.iter().flat_map(|plex| {
-                let roles = [Role::Plex(plex.number), Role::Volume].into_iter();
-                roles.flat_map(|role| plex.layout().map(move |(start, extent)| (role.clone(), start, extent)))
-            });
-            plexes.chain(log).filter(|(.., extent)| extent.disk == id).find_map(|(role, start, extent)| {
-                let offset = disk.data_start.saturating_add(extent.start).get().to_string();
-                let lies_there = |line: &&TargetLine| line.target == "linear" && (line.start, line.length) == (start, extent.length);
-                let table = &self.devices.get(&DmUuid::new(self.group.id, volume.id, &role))?.table;
-                let (dev, at) = table.iter().find(lies_there)?.params.split_once(' ')?;
-                parse_devno(dev).filter(|_| at == offset)
-            })
-        })
+        let claimed = self.claimed_numbers(id);
+        let number = claimed.first().copied().filter(|_| claimed.len() == 1)?;
+        let missing = self.group.disks.iter().map(|d| d.id).filter(|other| *other != id && !self.disks.contains_key(other));
+        let others: BTreeSet<DevNo> = missing.flat_map(|other| self.claimed_numbers(other)).collect();
+        let found = self.disks.values().any(|disk| disk.dev == number);
+        (!found && !others.contains(&number)).then_some(number)
+    }
+
+    /// The numbers that live tables have where a disk of the group should be.
+    fn claimed_numbers(&self, id: DiskId) -> BTreeSet<DevNo> {
+        let Some(disk) = self.group.disk(id) else { return BTreeSet::new() };
+        let mapped_at = |volume: &Volume, role: Role, start: Sectors, extent: &Extent| {
+            let offset = disk.data_start.saturating_add(extent.start).get().to_string();
+            let lies_there = |line: &&TargetLine| line.target == "linear" && (line.start, line.length) == (start, extent.length);
+            let table = &self.devices.get(&DmUuid::new(self.group.id, volume.id, &role))?.table;
+            let (dev, at) = table.iter().find(lies_there)?.params.split_once(' ')?;
+            parse_devno(dev).filter(|_| at == offset)
+        };
+        let on_it = |volume: &Volume| {
+            let mut numbers = BTreeSet::new();
+            // A volume of one plex is that plex; the table of any other says nothing about where a plex of it lies.
+            let complete = volume.complete();
+            let plain = complete.first().filter(|_| complete.len() == 1 && volume.attaching().is_empty()).map(|p| p.number);
+            for plex in &volume.plexes {
+                let roles = [Some(Role::Plex(plex.number)), (plain == Some(plex.number)).then_some(Role::Volume)];
+                let here = plex.layout().filter(|(_, extent)| extent.disk == id);
+                here.for_each(|(start, extent)| {
+                    numbers.extend(roles.iter().flatten().filter_map(|role| mapped_at(volume, role.clone(), start, extent)))
+                });
+            }
+            let log = volume.log.as_ref().filter(|log| log.extent.disk == id);
+            numbers.extend(log.and_then(|log| mapped_at(volume, Role::Log, Sectors::ZERO, &log.extent)));
+            numbers
+        };
+        self.group.volumes.iter().flat_map(on_it).collect()
     }
 }
 

@@ -389,7 +389,7 @@ impl State {
         stamp_of(&self.disks[at].read(disk.data_start.get() + extent.start.get() + sector - start.get()))
     }
 
-    fn disk_of(&self, id: DiskId) -> Option<usize> {
+    pub fn disk_of(&self, id: DiskId) -> Option<usize> {
         self.labels.iter().find(|(known, _)| *known == id).map(|(_, at)| *at)
     }
 

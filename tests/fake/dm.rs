@@ -64,6 +64,15 @@ pub struct Leg {
     pub health: LegHealth,
 }
 
+/// A line of a table that leads to a disk.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Placed {
+    pub start: u64,
+    pub length: u64,
+    pub disk: usize,
+    pub offset: u64,
+}
+
 #[derive(Debug, PartialEq, Eq)]
 pub enum Held {
     Yes,
@@ -200,6 +209,17 @@ impl Device {
 
     pub fn is_clean(&self) -> bool {
         !self.suspended && self.inactive.is_none() && self.live.is_some()
+    }
+
+    /// The lines of the live table that lead to disks.
+    pub fn on_disks(&self) -> Vec<Placed> {
+        let on_disk = |(line, seg): (&TargetLine, &Seg)| match seg {
+            Seg::Linear { dev, offset } if dev.major == DISK_MAJOR => {
+                Some(Placed { start: line.start.get(), length: line.length.get(), disk: dev.minor as usize, offset: *offset })
+            }
+            _ => None,
+        };
+        self.live.iter().flat_map(|table| table.lines.iter().zip(&table.segs).filter_map(on_disk)).collect()
     }
 }
 

@@ -9,6 +9,7 @@ pub mod data;
 pub mod disk;
 pub mod dm;
 pub mod helper;
+pub mod places;
 pub mod script;
 
 use breakoff::app::{self, Command, Env, Options, Outcome, Progress, Ui};

@@ -317,6 +317,7 @@ impl Case<'_> {
         let dirty: Vec<&str> = state.dm.all().filter(|d| !d.is_clean()).map(|d| d.name.as_str()).collect();
         assert!(dirty.is_empty(), "{place}: left suspended or half loaded: {dirty:?}");
         assert!(state.data.nothing_queued(), "{place}: a write is held for ever");
+        assert_eq!(state.misplaced(&group), Vec::<String>::new(), "{place}");
         state.know_volumes(&group);
         let dead = state.labels_of_dead();
         group.volumes.retain(|v| {
@@ -416,6 +417,8 @@ impl Case<'_> {
         let dirty: Vec<&str> = state.dm.all().filter(|d| !d.is_clean()).map(|d| d.name.as_str()).collect();
         assert!(dirty.is_empty(), "{place}: left suspended or half loaded: {dirty:?}");
         assert!(state.data.nothing_queued(), "{place}: a write is still held");
+        let misplaced = group.as_ref().map(|group| state.misplaced(group)).unwrap_or_default();
+        assert_eq!(misplaced, Vec::<String>::new(), "{place}");
         let errors: Vec<_> = group.iter().flat_map(|g| &g.volumes).filter(|v| state.data.errors.contains_key(&v.id)).collect();
         assert!(errors.is_empty(), "{place}: a write came back as an error: {errors:?}");
         drop(state);

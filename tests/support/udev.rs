@@ -1,6 +1,9 @@
 //! What the real udev made of events.
 
 use super::child::tool;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Waits until udev has worked off all events.
@@ -18,5 +21,20 @@ pub fn property(path: impl AsRef<Path>, key: &str) -> Option<String> {
 
 /// Where a link such as `/dev/disk/by-uuid/…` points to.
 pub fn target(link: impl AsRef<Path>) -> Option<PathBuf> {
-    std::fs::canonicalize(link).ok()
+    fs::canonicalize(link).ok()
+}
+
+/// The daemon and its workers.
+pub fn processes() -> Vec<Pid> {
+    let processes = fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
+    let is_udev = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.contains("udevd"));
+    processes.filter(is_udev).map(Pid::from_raw).collect()
+}
+
+/// Sends all of them a signal.
+#[track_caller]
+pub fn tell(signal: Signal) {
+    let all = processes();
+    assert!(!all.is_empty(), "udev does not run");
+    all.into_iter().for_each(|pid| kill(pid, signal).unwrap_or_default());
 }
