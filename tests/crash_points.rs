@@ -225,6 +225,43 @@ fn a_plain_volume_beside_a_mirrored_one() {
     crash_all(&world, &["snapstart -b b", "snapstart -b a b", "plex detach a-01", "stop a", "rename b c", "mirror -b b"]);
 }
 
+/// Tracking begins, goes on and ends with other snapshots out.
+#[test]
+fn splits_that_are_tracked() {
+    let script = [GROUP4, "make v 8m --fast-resync on", "snapstart -b v", "sync"];
+    let world = World::new("tracked split", 4, &script);
+    crash_all(&world, &["snapshot v", "snapabort v", "fast-resync off v"]);
+    let script = [&script[..], &["snapshot v --name s", "snapstart -b v", "sync"]].concat();
+    let world = World::new("second tracked split", 4, &script);
+    crash_all(&world, &["snapshot v", "snapclear v", "remove s", "rename v w"]);
+}
+
+/// Both sides have changed, and what has changed comes back; the kernel copies one region before the next crash.
+#[test]
+fn a_snapshot_that_comes_back() {
+    // Large enough that most of it has not changed: what is missed shows.
+    let script = [GROUP4, "make v 32m --fast-resync on", "snapstart -b v", "sync", "snapshot v --name s", "write", "close"];
+    let world = World::new("tracked", 4, &script);
+    crash_all(
+        &world,
+        &["snapback -b s", "snapback -b --from snapshot s", "snapback --from snapshot --keep s", "fast-resync off v", "stop --all"],
+    );
+    let script = [&script[..], &["snapback -b s", "region"]].concat();
+    let world = World::new("returning", 4, &script);
+    crash_all(&world, &["snapabort v", "stop v", "rename v w", "snapwait v", "recover"]);
+}
+
+#[test]
+fn a_mirrored_volume_that_is_restored() {
+    let script =
+        [GROUP4, "make v 16m --mirrors 2 --fast-resync on", "sync", "snapstart -b v", "sync", "snapshot v --name s", "write", "close"];
+    let world = World::new("tracked mirror", 4, &script);
+    crash_all(&world, &["snapback -b s", "snapback -b --from snapshot s", "snapback --from snapshot --keep s"]);
+    let script = [&script[..], &["snapback -b --from snapshot s", "region"]].concat();
+    let world = World::new("restoring", 4, &script);
+    crash_all(&world, &["stop v", "rename v w", "recover"]);
+}
+
 #[test]
 fn groups_and_their_disks() {
     let world = World::new("group", 5, &[GROUP4, "make v 8m --mirrors 2", "sync"]);

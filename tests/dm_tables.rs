@@ -81,7 +81,10 @@ fn mirrored_volume() {
 #[test]
 fn mirrored_volume_without_log() {
     let mut w = world(2);
-    done(&mut w, &Request::Make { volume: name("v"), size: Sectors::mib(64), mirrors: 2, placement: anywhere(), log: false });
+    done(
+        &mut w,
+        &Request::Make { volume: name("v"), size: Sectors::mib(64), mirrors: 2, placement: anywhere(), log: false, fast_resync: false },
+    );
     situation(
         "04-mirrored-volume-without-log",
         &["Made with --no-log: the core log begins with nothing in sync, so everything is copied.", "K1: handle_errors."],
@@ -213,7 +216,10 @@ fn mirrored_snapshot() {
 #[test]
 fn grown_mirror() {
     let mut w = world(2);
-    done(&mut w, &Request::Make { volume: name("v"), size: Sectors::mib(32), mirrors: 2, placement: anywhere(), log: false });
+    done(
+        &mut w,
+        &Request::Make { volume: name("v"), size: Sectors::mib(32), mirrors: 2, placement: anywhere(), log: false, fast_resync: false },
+    );
     sync(&mut w);
     done(&mut w, &Request::Grow { volume: name("v"), to: GrowTo::By(Sectors::mib(32)), placement: anywhere() });
     situation(

@@ -241,7 +241,13 @@ fn fill_nearly(lab: &Lab, name: &dyn Fn(u64) -> String) -> Vec<String> {
         }
         names.push(name(n));
         let extent = Extent { disk: label.disk(), start: Sectors::new(n * 2048).unwrap(), length: Sectors::of(8) };
-        let plex = Plex { number: 1, name: Name::parse(&format!("p{n}-01")).unwrap(), state: PlexState::Active, subdisks: vec![extent] };
+        let plex = Plex {
+            number: 1,
+            name: Name::parse(&format!("p{n}-01")).unwrap(),
+            state: PlexState::Active,
+            subdisks: vec![extent],
+            dco: None,
+        };
         chosen.group.volumes.push(Volume {
             id: VolumeId::random(),
             name: Name::parse(&name(n)).unwrap(),
@@ -249,6 +255,9 @@ fn fill_nearly(lab: &Lab, name: &dyn Fn(u64) -> String) -> Vec<String> {
             plexes: vec![plex],
             log: None,
             log_wanted: true,
+            fast_resync: true,
+            dco: None,
+            returning: None,
             running: None,
             synced: Sectors::of(8),
             origin: None,

@@ -32,6 +32,7 @@ fn sample() -> Group {
         name: name(word),
         state: PlexState::Active,
         subdisks: vec![piece(disk, start, Sectors::mib(3)), piece(disk, start + 4, Sectors::mib(5))],
+        dco: None,
     };
     let volume = |word: &str, plexes| Volume {
         id: VolumeId::random(),
@@ -40,6 +41,9 @@ fn sample() -> Group {
         plexes,
         log: None,
         log_wanted: true,
+        fast_resync: false,
+        dco: None,
+        returning: None,
         running: Some(BootId::random()),
         synced: Sectors::mib(8),
         origin: None,
@@ -49,8 +53,13 @@ fn sample() -> Group {
     original.log = Some(Log { extent: piece(1, 20, Sectors::MIB), region: Sectors::of(1024), live: true });
     let mut snapshot = volume("SNAP-v", vec![plex(3, "v-03", 1, 30)]);
     snapshot.copied = true;
-    snapshot.origin =
-        Some(Origin { original: original.id, taken_at: Timestamp::from_millis(1_700_000_000_000), frozen: true, freeze_us: 870 });
+    snapshot.origin = Some(Origin {
+        original: original.id,
+        taken_at: Timestamp::from_millis(1_700_000_000_000),
+        frozen: true,
+        freeze_us: 870,
+        tracking: Tracking::Untracked(Untracked::Off),
+    });
     group.volumes = vec![original, snapshot];
     group
 }
@@ -98,8 +107,12 @@ fn fixed_sample() -> Group {
 
 #[test]
 fn the_dump_is_readable_and_pinned() {
-    let text = dump(&fixed_sample(), Generation::new(3)).unwrap();
-    assert_eq!(text, GOLDEN);
+    let text = dump(&tracked_sample(), Generation::new(3)).unwrap();
+    if std::env::var_os("BREAKOFF_BLESS").is_some() {
+        std::fs::write("tests/meta_common/record_v2.json", &text).unwrap();
+    }
+    assert_eq!(text, GOLDEN_V2);
+    assert_eq!(decode(&gzip(text.as_bytes())).unwrap().0, tracked_sample());
     assert_eq!(encode(&fixed_sample(), Generation::new(3)).unwrap(), encode(&fixed_sample(), Generation::new(3)).unwrap());
 }
 
@@ -109,7 +122,27 @@ fn a_payload_written_by_version_1_stays_readable() {
     assert_eq!(decode(&gzip(&serde_json::to_vec(&value).unwrap())).unwrap().0, fixed_sample());
 }
 
-/// What the first release writes.
+/// The sample with changes tracked on both sides, and a leg that comes back.
+fn tracked_sample() -> Group {
+    let mut group = fixed_sample();
+    let disks: Vec<DiskId> = group.disks.iter().map(|d| d.id).collect();
+    let dco = |start: u32, live| {
+        let copy = |disk: &DiskId| Extent { disk: *disk, start: Sectors::of(start), length: Sectors::of(2048) };
+        Some(Dco { copies: disks.iter().map(copy).collect(), live })
+    };
+    let [original, snapshot] = &mut group.volumes[..] else { panic!("two volumes") };
+    (original.fast_resync, original.dco) = (true, dco(102_400, true));
+    snapshot.dco = dco(104_448, true);
+    snapshot.origin.as_mut().unwrap().tracking = Tracking::Since(5);
+    original.plexes[1].state = PlexState::SnapAtt;
+    original.plexes[1].dco = dco(106_496, false);
+    original.returning = Some(Returning { log: ChangeLog::B, since: 7, exact: true });
+    group
+}
+
+/// What this release writes.
+const GOLDEN_V2: &str = include_str!("meta_common/record_v2.json");
+/// What the first release wrote.
 const GOLDEN: &str = include_str!("meta_common/record_v1.json");
 
 #[test]
@@ -250,7 +283,7 @@ fn unknown_missing_and_repeated_fields_are_refused() {
 
 #[test]
 fn a_newer_version_is_unsupported_and_not_mistaken_for_damage() {
-    assert_eq!(forged(|r| r["breakoff"] = json!(2)).kind(), Kind::Unsupported);
+    assert_eq!(forged(|r| r["breakoff"] = json!(3)).kind(), Kind::Unsupported);
     let err = forged(|r| {
         r["breakoff"] = json!(7);
         r["something_new"] = json!({"a": [1, 2]});
@@ -323,6 +356,7 @@ fn many(count: usize) -> Group {
             name: name(&format!("customer-data{n:05}-{number:02}")),
             state: PlexState::Active,
             subdisks: (0..parts).map(|part| take(n + number as usize + part, size / parts as u64)).collect(),
+            dco: None,
         };
         let plexes = vec![plex(1), plex(2)];
         let origin = group.volumes.last().filter(|_| n % 10 == 9).map(|original: &Volume| Origin {
@@ -330,6 +364,7 @@ fn many(count: usize) -> Group {
             taken_at: Timestamp::from_millis(1_700_000_000_000 + n as u64 * 86_413),
             frozen: true,
             freeze_us: 700 + n as u64 * 31 % 911,
+            tracking: Tracking::Untracked(Untracked::Off),
         });
         group.volumes.push(Volume {
             id: VolumeId::random(),
@@ -338,6 +373,9 @@ fn many(count: usize) -> Group {
             plexes,
             log: Some(Log { extent: take(n, 2048), region: sectors(1024), live: true }),
             log_wanted: true,
+            fast_resync: true,
+            dco: None,
+            returning: None,
             running: group.volumes.first().and_then(|v: &Volume| v.running).or(Some(BootId::random())),
             synced: sectors(size),
             origin,

@@ -58,9 +58,10 @@ fn two_plexes_never_share_a_disk_unless_disks_are_named() {
 fn avoided_disks_are_avoided_and_unknown_ones_refused() {
     let mut w = world(3);
     let avoid = Placement { on: Vec::new(), avoid: vec![name("disk01"), name("disk02")] };
-    done(&mut w, &Request::Make { volume: name("v"), size: Sectors::mib(8), mirrors: 1, placement: avoid, log: true });
+    done(&mut w, &Request::Make { volume: name("v"), size: Sectors::mib(8), mirrors: 1, placement: avoid, log: true, fast_resync: false });
     assert_eq!(w.group.volumes[0].plexes[0].subdisks[0].disk, w.group.disks[2].id);
-    let unknown = Request::Make { volume: name("x"), size: Sectors::mib(8), mirrors: 1, placement: on(&["nodisk"]), log: true };
+    let unknown =
+        Request::Make { volume: name("x"), size: Sectors::mib(8), mirrors: 1, placement: on(&["nodisk"]), log: true, fast_resync: false };
     assert_eq!(refused(&w, &unknown).kind(), Kind::NotFound);
 }
 
@@ -300,7 +301,17 @@ fn half_of_the_disks_start_nothing_unless_forced() {
 fn a_group_that_runs_can_be_repaired_with_any_number_of_disks() {
     let mut w = world(3);
     for volume in ["a", "b"] {
-        done(&mut w, &Request::Make { volume: name(volume), size: Sectors::mib(8), mirrors: 1, placement: on(&["disk01"]), log: true });
+        done(
+            &mut w,
+            &Request::Make {
+                volume: name(volume),
+                size: Sectors::mib(8),
+                mirrors: 1,
+                placement: on(&["disk01"]),
+                log: true,
+                fast_resync: true,
+            },
+        );
     }
     done(&mut w, &make("c", 60, 2));
     done(&mut w, &Request::Stop(Selection::Named(vec![name("a")])));
@@ -313,7 +324,10 @@ fn a_group_that_runs_can_be_repaired_with_any_number_of_disks() {
 #[test]
 fn missing_disks_that_hold_nothing_do_not_count() {
     let mut w = world(3);
-    done(&mut w, &Request::Make { volume: name("v"), size: Sectors::mib(8), mirrors: 1, placement: on(&["disk01"]), log: true });
+    done(
+        &mut w,
+        &Request::Make { volume: name("v"), size: Sectors::mib(8), mirrors: 1, placement: on(&["disk01"]), log: true, fast_resync: false },
+    );
     done(&mut w, &Request::Stop(Selection::All));
     lose(&mut w, 1);
     lose(&mut w, 2);
@@ -321,7 +335,10 @@ fn missing_disks_that_hold_nothing_do_not_count() {
     // A volume of its own on each: nobody knows what became of the others.
     let mut w = world(2);
     for disk in ["disk01", "disk02"] {
-        done(&mut w, &Request::Make { volume: name(disk), size: Sectors::mib(8), mirrors: 1, placement: on(&[disk]), log: true });
+        done(
+            &mut w,
+            &Request::Make { volume: name(disk), size: Sectors::mib(8), mirrors: 1, placement: on(&[disk]), log: true, fast_resync: false },
+        );
     }
     done(&mut w, &Request::Stop(Selection::All));
     lose(&mut w, 1);
@@ -347,8 +364,21 @@ fn a_disk_with_a_failed_plex_counts_while_it_shares_another_volume() {
 #[test]
 fn the_number_of_an_unreadable_disk_comes_from_what_is_certainly_mapped_there() {
     let mut w = world(3);
-    done(&mut w, &Request::Make { volume: name("a"), size: Sectors::mib(8), mirrors: 2, placement: on(&["disk01", "disk02"]), log: false });
-    done(&mut w, &Request::Make { volume: name("b"), size: Sectors::mib(8), mirrors: 1, placement: on(&["disk01"]), log: false });
+    done(
+        &mut w,
+        &Request::Make {
+            volume: name("a"),
+            size: Sectors::mib(8),
+            mirrors: 2,
+            placement: on(&["disk01", "disk02"]),
+            log: false,
+            fast_resync: true,
+        },
+    );
+    done(
+        &mut w,
+        &Request::Make { volume: name("b"), size: Sectors::mib(8), mirrors: 1, placement: on(&["disk01"]), log: false, fast_resync: false },
+    );
     sync(&mut w);
     let [first, second] = [w.group.disks[0].id, w.group.disks[1].id];
     let number = w.disks[&first].dev;
@@ -361,7 +391,7 @@ fn the_number_of_an_unreadable_disk_comes_from_what_is_certainly_mapped_there() 
 
     // The leg on it fails, and 'a' lies on the second disk alone, at the same place.
     let a = w.group.volume_named(&name("a")).expect("made").id;
-    let lost = breakoff::plan::request::Lost { plexes: vec![1], log: false };
+    let lost = breakoff::plan::request::Lost { plexes: vec![1], ..Default::default() };
     let plan = finding::plan(&w, &Finding::Failed(a, lost)).expect("a plan");
     pure::carry_out(&mut w, &plan);
     assert_eq!(w.group.volume_named(&name("a")).expect("kept").plexes.len(), 2, "the failed plex is remembered");

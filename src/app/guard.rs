@@ -6,17 +6,20 @@
 
 use super::{Env, Options, status};
 use crate::error::Result;
-use crate::model::{DmUuid, Name};
+use crate::model::Name;
 use crate::sys::critical::Critical;
 use crate::sys::freeze::{Content, Frozen};
-use crate::sys::helper::{Act, Requests};
-use crate::sys::{ArmedDevice, Errno, Links, SuspendMode};
+use crate::sys::helper::{Act, Charge, Requests};
+use crate::sys::{ArmedDevice, Errno, Kernel, SuspendMode};
 use std::time::Duration;
 
 /// How long somebody else may hold the group's lock: whoever has it resumes what is suspended, too.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A device that it may be asked to suspend.
+/// How long udev may take for a device that is made live.
+const UDEV: Duration = Duration::from_secs(15);
+
+/// A device that it may be asked about.
 struct Entry {
     device: Box<dyn ArmedDevice>,
     mode: SuspendMode,
@@ -25,12 +28,12 @@ struct Entry {
 }
 
 /// Answers requests on stdin until one says that it is not needed any more; the end of stdin says that the command is dead.
-pub fn run(group: &Name, suspend: &[(DmUuid, SuspendMode)], env: Env<'_>) -> Result<()> {
+pub fn run(group: &Name, charges: &[Charge], env: Env<'_>) -> Result<()> {
     let kernel = env.machine.kernel()?;
     let mut entries = Vec::new();
-    for (uuid, mode) in suspend {
+    for Charge { uuid, mode, links } in charges {
         let dev = kernel.device(uuid)?.map(|device| device.dev).filter(|_| *mode == SuspendMode::Freeze);
-        entries.push(Entry { device: kernel.arm(uuid, Links::Hidden)?, mode: *mode, content: dev.map(Content::open), frozen: false });
+        entries.push(Entry { device: kernel.arm(uuid, *links)?, mode: *mode, content: dev.map(Content::open), frozen: false });
     }
     // Once something is suspended nothing may have to be read from it.
     let _critical = Critical::enter();
@@ -40,7 +43,7 @@ pub fn run(group: &Name, suspend: &[(DmUuid, SuspendMode)], env: Env<'_>) -> Res
         if act == Act::Done {
             return Ok(());
         }
-        requests.answer(carry_out(act, &mut entries));
+        requests.answer(carry_out(act, &mut entries, kernel.as_ref()));
     }
     let options = Options { group: Some(group.clone()), timeout: Some(PATIENCE), ..Options::default() };
     let recovered = status::recover(&options, false, env).map(drop);
@@ -52,7 +55,7 @@ fn entry(entries: &mut [Entry], at: u8) -> std::result::Result<&mut Entry, Errno
     entries.get_mut(usize::from(at)).ok_or(Errno(libc::EINVAL))
 }
 
-fn carry_out(act: Act, entries: &mut [Entry]) -> std::result::Result<(), Errno> {
+fn carry_out(act: Act, entries: &mut [Entry], kernel: &dyn Kernel) -> std::result::Result<(), Errno> {
     match act {
         Act::WriteBack(at) => {
             entry(entries, at)?.content.iter().for_each(Content::write_back);
@@ -68,6 +71,14 @@ fn carry_out(act: Act, entries: &mut [Entry]) -> std::result::Result<(), Errno> 
         Act::Suspend(at) => {
             let entry = entry(entries, at)?;
             entry.device.suspend(if entry.frozen { SuspendMode::NoFlush } else { entry.mode })
+        }
+        Act::Resume(at) => entry(entries, at)?.device.resume(),
+        Act::Activate(at) => {
+            // Without a semaphore nobody waits for udev, and that is all.
+            let _ = kernel.take_cookie();
+            let resumed = entry(entries, at)?.device.resume();
+            kernel.settle(UDEV);
+            resumed
         }
         Act::Thaw => thaw(entries),
         Act::Done => Ok(()),

@@ -4,6 +4,7 @@
 
 mod groups;
 mod guard;
+mod learn;
 pub mod monitor;
 mod run;
 mod scan;
@@ -15,11 +16,11 @@ pub use run::run;
 pub use scan::udev_probe;
 
 use crate::error::{Error, Kind};
-use crate::model::{DmUuid, Name, Sectors};
+use crate::model::{Name, Sectors};
 pub use crate::plan::change::{Change, Detail};
 use crate::plan::request::Request;
 use crate::plan::world::World;
-use crate::sys::SuspendMode;
+use crate::sys::helper::Charge;
 use crate::sys::machine::Machine;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -146,7 +147,7 @@ pub enum Command {
     /// `monitor`.
     Monitor,
     /// `guard`, which only this program itself starts.
-    Guard(Name, Vec<(DmUuid, SuspendMode)>),
+    Guard(Name, Vec<Charge>),
 }
 
 /// What a changing command did.

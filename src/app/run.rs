@@ -4,7 +4,7 @@ use super::session::{Session, refuse_foreign};
 use super::{Command, Env, Fill, Options, Outcome, Report, groups, monitor, scan::Scan, wait};
 use crate::error::{Error, Kind, Result};
 use crate::model::{DmUuid, Group, Name, Role};
-use crate::plan::request::{Request, Selection, Splits};
+use crate::plan::request::{Request, Selection, Splits, Winner};
 use crate::plan::step::Plan;
 use crate::plan::world::{DmDevice, World};
 use crate::plan::{self, render};
@@ -56,7 +56,10 @@ const WRITE_BACK_ROUNDS: usize = 60;
 fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome> {
     let name = group_for(options, &named(request), env.machine)?;
     if options.dry_run {
-        let session = Session::look(&name, env)?;
+        // The map of a volume that is just being suspended must not be asked (K7).
+        let reads_maps = matches!(request, Request::SnapBack { .. });
+        let mut session = if reads_maps { Session::open(options, &name, env)? } else { Session::look(&name, env)? };
+        session.learn(request)?;
         let plan = plan::plan(&session.world, request).map_err(|e| session.name_openers(e))?;
         return Ok(Outcome::Planned(render::view(&session.world, &plan)));
     }
@@ -68,18 +71,37 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
     require_targets(&session, request)?;
     // From here on Ctrl-C ends the command between two steps: nothing is changed, or the copy goes on.
     let _noted = Interrupts::catch();
+    session.learn(request)?;
     let plan = plan_patiently(&mut session, request).map_err(|e| session.name_openers(e))?;
+    announce(options, request, &plan, env)?;
     let new_legs = wait::new_legs(&session.world, &plan.group);
     let mut report = session.carry_out(&plan)?;
+    if matches!(request, Request::SnapBack { .. }) {
+        // What was written between the listing and the window. The legs are on their way already: whoever looks next makes up for it.
+        match session.tend() {
+            Ok(done) => report.changes.extend(done.into_iter().filter(|change| change.action != "changes-complete")),
+            Err(error) => env.ui.warn(&format!("the copy is not complete yet, the next command sees to that: {error}")),
+        }
+    }
     let left_behind = has_mirror(&session.world);
     drop(session);
     if left_behind {
         monitor::ensure(env);
     }
-    if waits(request) && !options.background {
+    if waits(request) && !options.background && !new_legs.is_empty() {
         report.changes.extend(wait::for_legs(options, &name, &new_legs, env)?);
     }
     Ok(Outcome::Done(report))
+}
+
+/// Says what is going to be overwritten; a restore is asked about, unless that was answered before.
+fn announce(options: &Options, request: &Request, plan: &Plan, env: Env<'_>) -> Result<()> {
+    plan.announced.iter().for_each(|text| env.ui.note(text));
+    let Request::SnapBack { from: Winner::Snapshot, .. } = request else { return Ok(()) };
+    if options.yes || env.ui.confirm("restore?") {
+        return Ok(());
+    }
+    Err(Error::unsafe_("a restore overwrites the original; nothing was changed").hint("say -y when that is what you want"))
 }
 
 /// Plans, and does not take somebody for an opener who is just going: udev looks at a device whenever a writer has closed it.
@@ -131,7 +153,7 @@ fn write_back_round(session: &Session<'_>, splits: &Splits) -> bool {
 
 /// Whether the verb lasts until the kernel has copied.
 fn waits(request: &Request) -> bool {
-    matches!(request, Request::SnapStart { .. } | Request::Mirror { .. } | Request::PlexAttach(_))
+    matches!(request, Request::SnapStart { .. } | Request::SnapBack { .. } | Request::Mirror { .. } | Request::PlexAttach(_))
 }
 
 fn has_mirror(world: &World) -> bool {
@@ -160,7 +182,9 @@ fn named(request: &Request) -> Vec<Name> {
         | Request::Grow { volume, .. }
         | Request::Mirror { volume, .. }
         | Request::SnapAbort { volume, .. }
-        | Request::SnapClear { volume, .. } => vec![volume.clone()],
+        | Request::SnapClear { volume, .. }
+        | Request::FastResync { volume, .. } => vec![volume.clone()],
+        Request::SnapBack { snapshots, .. } => snapshots.clone(),
         Request::Start { volumes: Selection::Named(names), .. } | Request::Stop(Selection::Named(names)) => names.clone(),
         Request::Snapshot { splits: Splits::These(list), .. } => list.iter().map(|s| s.volume.clone()).collect(),
         Request::Snapshot { splits: Splits::PairOrTwo(first, _), .. } => vec![first.clone()],

@@ -9,7 +9,7 @@ use crate::model::{DiskId, DmUuid, Generation, Group, GroupId, HostId, Name, Rol
 use crate::plan::finding;
 use crate::plan::request::Finding;
 use crate::plan::step::{CommitPoint, Plan};
-use crate::plan::world::{PresentDisk, World};
+use crate::plan::world::{Known, PresentDisk, World};
 use crate::sys::helper::{self, Act, Helper};
 use crate::sys::media::Access;
 use crate::sys::notice::Notice;
@@ -107,6 +107,7 @@ impl<'u> Session<'u> {
             disks,
             boot: env.machine.boot_id()?,
             now: env.machine.now(),
+            known: Known::default(),
         };
         let (next, outdated) = (chosen.next, chosen.outdated);
         let mut session = Session { env, kernel, world, members, next, outdated, later: Later::default(), lock: None };
@@ -125,6 +126,7 @@ impl<'u> Session<'u> {
             disks,
             boot: env.machine.boot_id()?,
             now: env.machine.now(),
+            known: Known::default(),
         };
         let (kernel, next, outdated) = (env.machine.kernel()?, Generation::new(1), Vec::new());
         Ok(Session { env, kernel, world, members, next, outdated, later: Later::default(), lock: None })
@@ -150,6 +152,7 @@ impl<'u> Session<'u> {
         let mut done = Vec::new();
         let mut last = None;
         for _ in 0..TEND_ROUNDS {
+            self.learn_unlisted();
             let Some(plan) = self.next_repair()? else {
                 done.extend(self.add_logs());
                 return Ok(done);
@@ -182,7 +185,10 @@ impl<'u> Session<'u> {
 
     /// The next thing that should be done without being asked, the most urgent first; `None` when all is well.
     pub fn next_repair(&self) -> Result<Option<Plan>> {
-        let findings = finding::findings(&self.world);
+        let mut findings = finding::findings(&self.world);
+        // Who has not read the map leaves this to the next command.
+        let unread = |f: &Finding| matches!(f, Finding::Inexact(id) if !self.world.known.left.contains_key(id));
+        findings.retain(|f| !unread(f));
         if let Some(failed) = findings.iter().find(|f| matches!(f, Finding::Failed(..))) {
             return finding::plan(&self.world, failed).map(Some);
         }
@@ -317,11 +323,11 @@ impl<'u> Session<'u> {
     /// Somebody who waits in our place for what is frozen and suspended, and resumes it should we die in between. A repair goes
     /// without: it waits for nothing, and starting a program may need the very disks that wait for it.
     fn helper(&self, plan: &Plan) -> Option<Box<dyn Helper>> {
-        let suspend = &plan.window.suspend;
-        if suspend.is_empty() || suspend.len() > helper::MOST || plan.window.commit == CommitPoint::First {
+        let charges = exec::charges(&plan.window);
+        if charges.is_empty() || charges.len() > helper::MOST || plan.window.commit == CommitPoint::First {
             return None;
         }
-        let started = self.env.machine.helper(self.world.group.id, suspend);
+        let started = self.env.machine.helper(self.world.group.id, &charges);
         started.map_err(|error| self.env.ui.warn(&format!("{error}: should this command be killed, run 'breakoff recover'"))).ok()
     }
 

@@ -6,26 +6,35 @@
 
 mod window;
 
+pub use window::charges;
+
 use crate::error::{Error, Result};
 use crate::meta::Prepared;
 use crate::model::{DmUuid, Extent, Group, GroupId, Role, Sectors, VolumeId};
 use crate::plan::step::{CommitPoint, Finish, Plan, Prepare};
 use crate::plan::transition;
 use crate::plan::world::World;
-use crate::sys::helper::Helper;
+use crate::sys::helper::{Act, Charge, Helper};
 use crate::sys::machine::Machine;
-use crate::sys::{Kernel, Links, SuspendMode, failpoint, media, signal};
+use crate::sys::{Errno, Kernel, Links, SuspendMode, failpoint, media, signal};
 use crate::table::status::MirrorStatus;
 use crate::table::{DevRef, Table, log};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long udev may take to work off the events of one command.
 const SETTLE: Duration = Duration::from_secs(15);
 
 /// How long writing back what is to be frozen may take with the group locked: a leg that fails now has to wait for its repair.
 const WRITE_BACK: Duration = Duration::from_secs(30);
+
+/// How long a volume with a map may take to come up, and how often its map is looked at meanwhile.
+const ACTIVATES: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How much of a map has to be blank so that the kernel takes it for a new one: its superblock, with a margin.
+const BLANK: usize = 64 * 1024;
 
 /// What a plan is carried out on.
 #[derive(Clone, Copy)]
@@ -87,7 +96,7 @@ fn steps(on: On<'_>, world: &World, plan: &Plan, commit: Option<&mut Prepared<'_
     let mut executed = Executed { held: passed.held, unfinished: !passed.asleep.is_empty(), warnings: passed.warnings };
     executed.warnings.extend(passed.asleep);
     for step in &plan.finish {
-        if let Err(error) = finish(kernel, step) {
+        if let Err(error) = finish(on, world, step) {
             executed.unfinished = true;
             executed.warnings.push(error.to_string());
         }
@@ -121,6 +130,9 @@ fn prepare(on: On<'_>, world: &World, step: &Prepare) -> Result<()> {
     match step {
         Prepare::Wipe(extents) => wipe(on, world, extents),
         Prepare::WriteLog { extent, size, region, clean } => write_extent(on, world, extent, &log::image(*size, *region, *clean)),
+        Prepare::WriteChanges { extent, size, region, dirty } => write_extent(on, world, extent, &log::image_of(*size, *region, dirty)),
+        Prepare::Unwritten { uuid, writes } => refuse_written(on, uuid, *writes),
+        Prepare::Blank(extents) => extents.iter().try_for_each(|extent| write_extent(on, world, extent, &[0; BLANK])),
         Prepare::Create { name, uuid } => kernel.create(name, uuid).map(drop),
         Prepare::Load { uuid, volume, table } => load(kernel, world, uuid, *volume, table),
         Prepare::LoadRaw { uuid, lines } => kernel.load(uuid, lines),
@@ -130,13 +142,44 @@ fn prepare(on: On<'_>, world: &World, step: &Prepare) -> Result<()> {
     }
 }
 
-fn finish(kernel: &dyn Kernel, step: &Finish) -> Result<()> {
+fn finish(on: On<'_>, world: &World, step: &Finish) -> Result<()> {
+    let On { kernel, .. } = on;
     failpoint::step();
     match step {
-        Finish::Activate { uuid, links } => kernel.resume(uuid, *links),
+        Finish::Activate { uuid, links, map: Some(map) } => activate_tracked(on, world, uuid, *links, map),
+        Finish::Activate { uuid, links, map: None } => kernel.resume(uuid, *links),
         Finish::Remove(uuid) => kernel.remove(uuid),
         Finish::Rename { uuid, to } => kernel.rename(uuid, to),
         Finish::Clear(uuid) => kernel.clear(uuid),
+    }
+}
+
+/// A write that the listing lacks would stay on the leg that comes back. The count is looked at when nothing can be written any more.
+fn refuse_written(on: On<'_>, uuid: &DmUuid, writes: u64) -> Result<()> {
+    on.kernel.suspend(uuid, SuspendMode::NoFlush)?;
+    let device = on.kernel.device(uuid)?.ok_or_else(|| Error::not_found(format!("device {uuid} is gone")))?;
+    if on.machine.writes(device.dev)? == writes {
+        return Ok(());
+    }
+    Err(Error::in_use(format!("'{}' was written to just now; nothing was changed", device.name)).hint("stop its users, then try again"))
+}
+
+/// Makes a volume live whose changes are tracked. It begins an era and waits for its map: a helper does, so that a map whose disk dies
+/// in that moment can be replaced by whoever looks next; the helper is through after that.
+fn activate_tracked(on: On<'_>, world: &World, uuid: &DmUuid, links: Links, map: &DmUuid) -> Result<()> {
+    let charge = Charge { uuid: uuid.clone(), mode: SuspendMode::NoFlush, links };
+    let mut helper = on.machine.helper(world.group.id, &[charge])?;
+    let failed = |errno: Errno| Error::device(format!("device {uuid} cannot be resumed: {}", std::io::Error::from_raw_os_error(errno.0)));
+    helper.begin(Act::Activate(0)).map_err(failed)?;
+    let until = Instant::now() + ACTIVATES;
+    loop {
+        if let Some(done) = helper.wait(LOOK) {
+            return done.map_err(failed);
+        }
+        let map = on.kernel.device(map)?.and_then(|map| map.mirror);
+        if map.is_none_or(|status| status.has_failed()) || Instant::now() > until {
+            return Err(Error::device(format!("device {uuid} waits for a map of changes whose disk has failed")));
+        }
     }
 }
 

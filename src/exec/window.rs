@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::meta::{Observed, Prepared};
 use crate::model::DmUuid;
 use crate::plan::step::{CommitPoint, Window};
-use crate::sys::helper::{Act, Helper};
+use crate::sys::helper::{Act, Charge, Helper};
 use crate::sys::{ArmedDevice, Errno, Kernel, Links, MirrorHealth, SuspendMode, failpoint};
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,20 @@ pub struct Armed<'k> {
     alive: Vec<usize>,
     check: Vec<usize>,
     resume: Vec<usize>,
+    tracked: Vec<usize>,
+    /// What the helper knows, in its order.
+    charges: Vec<usize>,
     commit: CommitPoint,
+}
+
+/// What a helper may be asked about in this window: what is suspended, then what else begins an era when it is resumed.
+pub fn charges(window: &Window) -> Vec<Charge> {
+    let links = |uuid: &DmUuid| window.resume.iter().find(|(other, _)| other == uuid).map(|(_, links)| *links);
+    let charge = |uuid: &DmUuid, mode| Charge { uuid: uuid.clone(), mode, links: links(uuid).unwrap_or(Links::Hidden) };
+    let suspended = |uuid: &DmUuid| window.suspend.iter().any(|(other, _)| other == uuid);
+    let resumed = window.tracked.iter().filter(|uuid| links(uuid).is_some() && !suspended(uuid));
+    let suspend = window.suspend.iter().map(|(uuid, mode)| charge(uuid, *mode));
+    suspend.chain(resumed.map(|uuid| charge(uuid, SuspendMode::NoFlush))).collect()
 }
 
 /// How a window ended, without words: those would have to be allocated.
@@ -59,6 +72,8 @@ impl<'k> Armed<'k> {
             alive: Vec::new(),
             check: Vec::new(),
             resume: Vec::new(),
+            tracked: Vec::new(),
+            charges: Vec::new(),
             commit: window.commit,
         };
         for (uuid, links) in &window.resume {
@@ -77,6 +92,9 @@ impl<'k> Armed<'k> {
             let at = armed.device(uuid, Links::Hidden)?;
             armed.check.push(at);
         }
+        let known = |uuid: &DmUuid| armed.devices.iter().position(|(known, _)| known == uuid);
+        armed.tracked = window.tracked.iter().filter_map(known).collect();
+        armed.charges = charges(window).iter().filter_map(|charge| known(&charge.uuid)).collect();
         Ok(armed)
     }
 
@@ -105,8 +123,8 @@ impl<'k> Armed<'k> {
         let begun = Instant::now();
         let (end, suspended) = self.down(commit, &mut aid);
         match end {
-            End::Through => self.up(&mut errors),
-            _ => self.back(suspended, &mut errors),
+            End::Through => self.up(&mut errors, &mut aid),
+            _ => self.back(suspended, &mut errors, &mut aid),
         }
         let thawed = self.thaw(&mut aid);
         let held = begun.elapsed();
@@ -221,26 +239,61 @@ impl<'k> Armed<'k> {
     }
 
     /// Resumes with the new tables. One more try for each: what stays asleep keeps somebody's I/O waiting.
-    fn up(&mut self, errors: &mut [Option<Errno>]) {
-        for at in &self.resume {
+    fn up(&mut self, errors: &mut [Option<Errno>], aid: &mut super::Aid<'_>) {
+        for count in 0..self.resume.len() {
+            let at = self.resume[count];
             failpoint::step();
-            let device = &mut self.devices[*at].1;
+            if let Some(came) = self.resume_tracked(at, aid) {
+                errors[at] = came.err();
+                continue;
+            }
+            let device = &mut self.devices[at].1;
             if device.resume().is_err()
                 && let Err(errno) = device.resume()
             {
-                errors[*at] = Some(errno);
+                errors[at] = Some(errno);
+            }
+        }
+    }
+
+    /// A volume whose changes are tracked begins a new era when it is resumed, and waits for its map. The helper does, so that a map
+    /// whose disk dies in that moment can be replaced. `None`: this is not one, or there is no helper.
+    fn resume_tracked(&mut self, at: usize, aid: &mut super::Aid<'_>) -> Option<std::result::Result<(), Errno>> {
+        let entry = self.charges.iter().position(|charge| *charge == at && self.tracked.contains(&at)).map(entry)?;
+        let helper = aid.as_deref_mut()?;
+        if helper.is_busy() {
+            // It waits itself. Whoever repairs what it waits for resumes this one, too.
+            return self.failed().map(|_| Err(Errno(libc::EBUSY)));
+        }
+        if let Err(errno) = helper.begin(Act::Resume(entry)) {
+            return Some(Err(errno));
+        }
+        let begun = Instant::now();
+        loop {
+            if let Some(done) = helper.wait(LOOK) {
+                return Some(done);
+            }
+            if self.failed().is_some() || begun.elapsed() > PATIENCE {
+                return Some(Err(Errno(libc::EINPROGRESS)));
             }
         }
     }
 
     /// Resumes with the old tables, from the bottom up.
-    fn back(&mut self, suspended: usize, errors: &mut [Option<Errno>]) {
-        for (at, _) in self.suspend[..suspended].iter().rev() {
-            let device = &mut self.devices[*at].1;
+    fn back(&mut self, suspended: usize, errors: &mut [Option<Errno>], aid: &mut super::Aid<'_>) {
+        for count in (0..suspended).rev() {
+            let (at, _) = self.suspend[count];
             // A resume with a loaded inactive table would swap it in.
-            let cleared = device.clear();
-            if let Err(errno) = cleared.and_then(|()| device.resume()) {
-                errors[*at] = Some(errno);
+            if let Err(errno) = self.devices[at].1.clear() {
+                errors[at] = Some(errno);
+                continue;
+            }
+            if let Some(came) = self.resume_tracked(at, aid) {
+                errors[at] = came.err();
+                continue;
+            }
+            if let Err(errno) = self.devices[at].1.resume() {
+                errors[at] = Some(errno);
             }
         }
     }

@@ -12,8 +12,8 @@ use super::sound;
 use crate::app::Fill;
 use crate::error::{Error, Kind, Result};
 use crate::model::{
-    BootId, Disk, DiskId, Extent, Generation, Group, GroupId, HostId, Log, Name, Origin, Plex, PlexState, Sectors, Timestamp, Volume,
-    VolumeId,
+    BootId, ChangeLog, Dco, Disk, DiskId, Extent, Generation, Group, GroupId, HostId, Log, Name, Origin, Plex, PlexState, Returning,
+    Sectors, Timestamp, Tracking, Untracked, Volume, VolumeId,
 };
 use flate2::Compression;
 use flate2::bufread::GzDecoder;
@@ -23,7 +23,9 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 
 /// The version of the structs below.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// The oldest that is still read: before there was `fast-resync`, whose fields it lacks.
+const OLDEST: u32 = 1;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,6 +65,12 @@ struct VolumeRecord {
     log: Option<LogRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     origin: Option<OriginRecord>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    fast_resync: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dco: Option<DcoRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    returning: Option<ReturningRecord>,
     plexes: Vec<PlexRecord>,
 }
 
@@ -73,6 +81,48 @@ struct PlexRecord {
     name: String,
     state: StateRecord,
     subdisks: Vec<Piece>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dco: Option<DcoRecord>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DcoRecord {
+    copies: Vec<Piece>,
+    live: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReturningRecord {
+    log: ChangeLogRecord,
+    since: u32,
+    exact: bool,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ChangeLogRecord {
+    A,
+    B,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum TrackingRecord {
+    Since(u32),
+    Untracked(UntrackedRecord),
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum UntrackedRecord {
+    Off,
+    NoSpace,
+    NoTarget,
+    MapLost,
+    OldKernel,
+    Restored,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -90,6 +140,8 @@ struct OriginRecord {
     taken_at_ms: u64,
     frozen: bool,
     freeze_us: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tracking: Option<TrackingRecord>,
 }
 
 /// Index of the disk, start, length.
@@ -127,7 +179,7 @@ fn pack(group: &Group, generation: Generation) -> Result<Vec<u8>> {
 pub fn decode(payload: &[u8]) -> Result<(Group, Generation)> {
     let json = unpack(payload)?;
     let record: GroupRecord = serde_json::from_slice(&json).map_err(|err| not_ours(&json, &err))?;
-    if record.breakoff != VERSION {
+    if !(OLDEST..=VERSION).contains(&record.breakoff) {
         return Err(wrong_version(record.breakoff));
     }
     let (group, generation) = record.into_model()?;
@@ -167,7 +219,7 @@ fn not_ours(json: &[u8], err: &serde_json::Error) -> Error {
         breakoff: u32,
     }
     match serde_json::from_slice::<Tag>(json) {
-        Ok(tag) if tag.breakoff != VERSION => wrong_version(tag.breakoff),
+        Ok(tag) if !(OLDEST..=VERSION).contains(&tag.breakoff) => wrong_version(tag.breakoff),
         _ => refused(plain(&err.to_string())),
     }
 }
@@ -254,6 +306,9 @@ impl VolumeRecord {
             running: volume.running.map(BootId::simple),
             log: volume.log.as_ref().map(|log| LogRecord::of(log, disks)).transpose()?,
             origin: volume.origin.as_ref().map(OriginRecord::of),
+            fast_resync: volume.fast_resync,
+            dco: volume.dco.as_ref().map(|dco| DcoRecord::of(dco, disks)).transpose()?,
+            returning: volume.returning.as_ref().map(ReturningRecord::of),
             plexes: volume.plexes.iter().map(|plex| PlexRecord::of(plex, disks)).collect::<Result<_>>()?,
         })
     }
@@ -273,6 +328,9 @@ impl VolumeRecord {
             running: self.running.map(|boot| id(&boot, BootId::parse)).transpose()?,
             synced: sectors(self.synced)?,
             origin: self.origin.map(OriginRecord::into_model).transpose()?,
+            fast_resync: self.fast_resync,
+            dco: self.dco.map(|dco| dco.into_model(disks)).transpose().map_err(within)?,
+            returning: self.returning.map(ReturningRecord::into_model),
             copied: self.copied,
             name,
         })
@@ -282,12 +340,72 @@ impl VolumeRecord {
 impl PlexRecord {
     fn of(plex: &Plex, disks: &DiskIndex) -> Result<PlexRecord> {
         let subdisks = plex.subdisks.iter().map(|extent| disks.piece(extent)).collect::<Result<_>>()?;
-        Ok(PlexRecord { number: plex.number, name: plex.name.to_string(), state: StateRecord::of(plex.state), subdisks })
+        let dco = plex.dco.as_ref().map(|dco| DcoRecord::of(dco, disks)).transpose()?;
+        Ok(PlexRecord { number: plex.number, name: plex.name.to_string(), state: StateRecord::of(plex.state), subdisks, dco })
     }
 
     fn into_model(self, disks: &[Disk]) -> Result<Plex> {
         let subdisks = self.subdisks.into_iter().map(|piece| piece.into_model(disks)).collect::<Result<_>>()?;
-        Ok(Plex { number: self.number, name: name(&self.name)?, state: self.state.into_model(), subdisks })
+        let dco = self.dco.map(|dco| dco.into_model(disks)).transpose()?;
+        Ok(Plex { number: self.number, name: name(&self.name)?, state: self.state.into_model(), subdisks, dco })
+    }
+}
+
+impl DcoRecord {
+    fn of(dco: &Dco, disks: &DiskIndex) -> Result<DcoRecord> {
+        Ok(DcoRecord { copies: dco.copies.iter().map(|copy| disks.piece(copy)).collect::<Result<_>>()?, live: dco.live })
+    }
+
+    fn into_model(self, disks: &[Disk]) -> Result<Dco> {
+        Ok(Dco { copies: self.copies.into_iter().map(|piece| piece.into_model(disks)).collect::<Result<_>>()?, live: self.live })
+    }
+}
+
+impl ReturningRecord {
+    fn of(returning: &Returning) -> ReturningRecord {
+        let log = match returning.log {
+            ChangeLog::A => ChangeLogRecord::A,
+            ChangeLog::B => ChangeLogRecord::B,
+        };
+        ReturningRecord { log, since: returning.since, exact: returning.exact }
+    }
+
+    fn into_model(self) -> Returning {
+        let log = match self.log {
+            ChangeLogRecord::A => ChangeLog::A,
+            ChangeLogRecord::B => ChangeLog::B,
+        };
+        Returning { log, since: self.since, exact: self.exact }
+    }
+}
+
+impl TrackingRecord {
+    fn of(tracking: Tracking) -> TrackingRecord {
+        match tracking {
+            Tracking::Since(era) => TrackingRecord::Since(era),
+            Tracking::Untracked(why) => TrackingRecord::Untracked(match why {
+                Untracked::Off => UntrackedRecord::Off,
+                Untracked::NoSpace => UntrackedRecord::NoSpace,
+                Untracked::NoTarget => UntrackedRecord::NoTarget,
+                Untracked::MapLost => UntrackedRecord::MapLost,
+                Untracked::OldKernel => UntrackedRecord::OldKernel,
+                Untracked::Restored => UntrackedRecord::Restored,
+            }),
+        }
+    }
+
+    fn into_model(self) -> Tracking {
+        match self {
+            TrackingRecord::Since(era) => Tracking::Since(era),
+            TrackingRecord::Untracked(why) => Tracking::Untracked(match why {
+                UntrackedRecord::Off => Untracked::Off,
+                UntrackedRecord::NoSpace => Untracked::NoSpace,
+                UntrackedRecord::NoTarget => Untracked::NoTarget,
+                UntrackedRecord::MapLost => Untracked::MapLost,
+                UntrackedRecord::OldKernel => Untracked::OldKernel,
+                UntrackedRecord::Restored => Untracked::Restored,
+            }),
+        }
     }
 }
 
@@ -308,6 +426,7 @@ impl OriginRecord {
             taken_at_ms: origin.taken_at.millis(),
             frozen: origin.frozen,
             freeze_us: origin.freeze_us,
+            tracking: Some(TrackingRecord::of(origin.tracking)),
         }
     }
 
@@ -317,6 +436,7 @@ impl OriginRecord {
             taken_at: Timestamp::from_millis(self.taken_at_ms),
             frozen: self.frozen,
             freeze_us: self.freeze_us,
+            tracking: self.tracking.map_or(Tracking::Untracked(Untracked::Off), TrackingRecord::into_model),
         })
     }
 }

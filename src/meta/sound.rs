@@ -43,6 +43,10 @@ fn refuse_disk(disk: &Disk) -> Result<()> {
 
 /// A log whose bitmap is larger than its space: writing it anew would overwrite what lies behind it.
 fn refuse_volume(volume: &Volume) -> Result<()> {
+    let dcos = volume.plexes.iter().filter_map(|p| p.dco.as_ref()).chain(&volume.dco);
+    if dcos.flat_map(|dco| &dco.copies).any(|copy| copy.length < crate::table::dco::space(volume.size)) {
+        return Err(refused(format!("volume '{}': a copy of a DCO is too short for it", volume.name)));
+    }
     let holds = |log: &Log| log_bytes(volume.size, log.region) <= log.extent.length.bytes();
     match volume.log.as_ref().filter(|log| !holds(log)) {
         Some(log) => Err(refused(format!("volume '{}': a log of {} sectors is too short for it", volume.name, log.extent.length.get()))),

@@ -5,7 +5,7 @@ use super::group::Group;
 use super::ids::{DiskId, VolumeId};
 use super::name::{DmName, names_collide};
 use super::units::Sectors;
-use super::volume::{MAX_PLEXES, SIZE_UNIT, Volume};
+use super::volume::{MAX_COPIES, MAX_PLEXES, SIZE_UNIT, Tracking, Volume};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Every rule that the group breaks, in words; empty for a sound group.
@@ -55,7 +55,24 @@ fn volume_violations(group: &Group, volume: &Volume, known: &HashSet<VolumeId>) 
     if let Some(log) = &volume.log {
         rule(log.region.get().is_power_of_two() && log.region.get() >= 8, "the log's region size is not a power of two".to_owned());
     }
+    let dcos = volume.plexes.iter().filter_map(|p| p.dco.as_ref()).chain(&volume.dco);
+    for dco in dcos {
+        let disks: BTreeSet<DiskId> = dco.copies.iter().map(|copy| copy.disk).collect();
+        rule((1..=MAX_COPIES).contains(&dco.copies.len()), format!("a DCO has {} copies", dco.copies.len()));
+        rule(disks.len() == dco.copies.len(), "two copies of a DCO lie on one disk".to_owned());
+        rule(dco.copies.windows(2).all(|pair| pair[0].length == pair[1].length), "the copies of a DCO differ in size".to_owned());
+    }
+    rule(volume.plexes.iter().all(|p| p.dco.as_ref().is_none_or(|dco| !dco.live)), "a plex tracks changes".to_owned());
+    rule(volume.returning.is_none() || volume.dco.is_some(), "legs come back without a log of what has changed".to_owned());
+    rule(volume.returning.is_none_or(|r| r.exact) || volume.live_dco().is_some(), "legs come back, and changes are not tracked".to_owned());
+    rule(volume.returning.is_none() || !volume.attaching().is_empty(), "legs come back, and none is being filled".to_owned());
     if let Some(origin) = &volume.origin {
+        let original = group.volume(origin.original);
+        let tracked = volume.live_dco().is_some() && original.is_some_and(|v| v.live_dco().is_some());
+        rule(
+            matches!(origin.tracking, Tracking::Untracked(_)) || tracked,
+            "changes since the split count as tracked and are not".to_owned(),
+        );
         rule(origin.original != volume.id, "it is a snapshot of itself".to_owned());
         rule(known.contains(&origin.original), "it is a snapshot of a volume that is not there".to_owned());
     }

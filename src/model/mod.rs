@@ -16,4 +16,4 @@ pub use ids::{BootId, DevNo, DiskId, Generation, GroupId, HostId, Timestamp, Vol
 pub use name::{DmName, DmUuid, Name, Role};
 pub use state::{Next, PlexEvent, PlexState};
 pub use units::Sectors;
-pub use volume::{Log, Origin, Plex, Volume};
+pub use volume::{ChangeLog, Dco, Log, Origin, Plex, Returning, Tracking, Untracked, Volume};

@@ -4,6 +4,7 @@
 //! carry a `_` suffix; where that would not fit into dm's 127 bytes they are named by the volume's identity instead.
 
 use super::ids::{GroupId, VolumeId};
+use super::volume::ChangeLog;
 use crate::error::{Error, Result};
 use std::fmt;
 
@@ -68,6 +69,16 @@ pub enum Role {
     Log,
     /// A mirror beneath the volume's own; 1 is the lowest.
     Layer(u8),
+    /// What holds the volume's data while its changes are tracked on top of it.
+    Data,
+    /// The map of changes (dm's `era` keeps it).
+    Map,
+    /// The last leg of the map: it takes writes when the disks of all others are dead.
+    Sink,
+    /// A log of changed regions.
+    Changes(ChangeLog),
+    /// What takes the place of the volume while a new map is being formatted.
+    Formatter,
     /// The volume itself.
     Volume,
 }
@@ -78,6 +89,12 @@ impl fmt::Display for Role {
             Role::Plex(number) => write!(f, "plex{number:02}"),
             Role::Log => f.write_str("log"),
             Role::Layer(level) => write!(f, "layer{level}"),
+            Role::Data => f.write_str("data"),
+            Role::Map => f.write_str("map"),
+            Role::Sink => f.write_str("sink"),
+            Role::Changes(ChangeLog::A) => f.write_str("changes1"),
+            Role::Changes(ChangeLog::B) => f.write_str("changes2"),
+            Role::Formatter => f.write_str("formatter"),
             Role::Volume => f.write_str("volume"),
         }
     }
@@ -105,6 +122,12 @@ impl DmName {
         let suffix = match (role, plex) {
             (Role::Plex(_), Some(plex)) => plex.escaped(),
             (Role::Layer(level), _) => format!("l{level}"),
+            // Like a plex's: no volume can be called so, and `v_data` or `v_map` stay free for one.
+            (Role::Data, _) => "data--0".to_owned(),
+            (Role::Map, _) => "map--0".to_owned(),
+            (Role::Sink, _) => "sink--0".to_owned(),
+            (Role::Formatter, _) => "formatter--0".to_owned(),
+            (Role::Changes(log), _) => format!("changes--{}", *log as u8 + 1),
             (role, _) => role.to_string(),
         };
         let name = format!("{}-{}_{suffix}", group.escaped(), volume.escaped());
@@ -194,6 +217,12 @@ impl DmUuid {
         let role = match (suffix, suffix.strip_prefix("plex"), suffix.strip_prefix("layer")) {
             ("", ..) => Role::Volume,
             ("log", ..) => Role::Log,
+            ("data", ..) => Role::Data,
+            ("map", ..) => Role::Map,
+            ("sink", ..) => Role::Sink,
+            ("formatter", ..) => Role::Formatter,
+            ("changes1", ..) => Role::Changes(ChangeLog::A),
+            ("changes2", ..) => Role::Changes(ChangeLog::B),
             (_, Some(number), _) => Role::Plex(number.parse().ok()?),
             (_, _, Some(level)) => Role::Layer(level.parse().ok()?),
             _ => return None,

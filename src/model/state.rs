@@ -42,6 +42,8 @@ pub enum PlexEvent {
     Detached,
     /// `plex attach`.
     Reattached,
+    /// The volume is restored from a snapshot: what it holds counts no more.
+    Outdated,
 }
 
 /// What becomes of a plex.
@@ -78,36 +80,38 @@ impl PlexState {
             (S::Active, E::ToSnapdone) => State(S::SnapDone),
             (S::Active, E::Detached) => State(S::Stale),
             (S::Active, E::Removed) => Gone,
+            (S::Active, E::Outdated) => State(S::Reviving),
             (S::Active, E::SplitOff | E::ToActive | E::Reattached) => Refused,
 
             (S::Attaching, E::Synced) => State(S::Active),
             (S::Attaching, E::Failed | E::Removed | E::Started) => Gone,
-            (S::Attaching, E::SplitOff | E::ToSnapdone | E::ToActive | E::Detached | E::Reattached) => Refused,
+            (S::Attaching, E::SplitOff | E::ToSnapdone | E::ToActive | E::Detached | E::Reattached | E::Outdated) => Refused,
 
             (S::Reviving, E::Synced) => State(S::Active),
             (S::Reviving, E::Started | E::Detached) => State(S::Stale),
             (S::Reviving, E::Failed) => State(S::Failed),
             (S::Reviving, E::Removed) => Gone,
-            (S::Reviving, E::SplitOff | E::ToSnapdone | E::ToActive | E::Reattached) => Refused,
+            (S::Reviving, E::SplitOff | E::ToSnapdone | E::ToActive | E::Reattached | E::Outdated) => Refused,
 
             (S::Stale, E::Started) => State(S::Stale),
             (S::Stale, E::Failed) => State(S::Failed),
             (S::Stale, E::Reattached) => State(S::Reviving),
             (S::Stale, E::Removed) => Gone,
-            (S::Stale, E::Synced | E::SplitOff | E::ToSnapdone | E::ToActive | E::Detached) => Refused,
+            (S::Stale, E::Synced | E::SplitOff | E::ToSnapdone | E::ToActive | E::Detached | E::Outdated) => Refused,
 
             (S::Failed, E::Started | E::Failed) => State(S::Failed),
             (S::Failed, E::Reattached) => State(S::Reviving),
             (S::Failed, E::Removed) => Gone,
-            (S::Failed, E::Synced | E::SplitOff | E::ToSnapdone | E::ToActive | E::Detached) => Refused,
+            (S::Failed, E::Synced | E::SplitOff | E::ToSnapdone | E::ToActive | E::Detached | E::Outdated) => Refused,
 
             (S::SnapAtt, E::Synced) => State(S::SnapDone),
             (S::SnapAtt, E::Failed | E::Removed | E::Started) => Gone,
-            (S::SnapAtt, E::SplitOff | E::ToSnapdone | E::ToActive | E::Detached | E::Reattached) => Refused,
+            (S::SnapAtt, E::SplitOff | E::ToSnapdone | E::ToActive | E::Detached | E::Reattached | E::Outdated) => Refused,
 
             (S::SnapDone, E::Synced | E::Started) => State(S::SnapDone),
             (S::SnapDone, E::SplitOff | E::ToActive) => State(S::Active),
             (S::SnapDone, E::Failed | E::Removed) => Gone,
+            (S::SnapDone, E::Outdated) => State(S::SnapAtt),
             (S::SnapDone, E::ToSnapdone | E::Detached | E::Reattached) => Refused,
         }
     }

@@ -10,6 +10,8 @@ use super::units::Sectors;
 pub const SIZE_UNIT: Sectors = Sectors::of(8);
 /// The most plexes that a volume may have, as in VxVM.
 pub const MAX_PLEXES: usize = 32;
+/// The most copies of a DCO.
+pub const MAX_COPIES: usize = 2;
 
 /// A copy of a volume's contents: its pieces of disk, one behind the other, without gaps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub struct Plex {
     pub state: PlexState,
     /// Its subdisks in order. Their lengths add up to the volume's size.
     pub subdisks: Vec<Extent>,
+    /// What the snapshot that a leg becomes is going to track its changes in; set aside with the leg, so that the split needs no space.
+    pub dco: Option<Dco>,
 }
 
 impl Plex {
@@ -51,6 +55,91 @@ pub struct Log {
     pub live: bool,
 }
 
+/// The data change object: space in which a volume's changes are tracked while a snapshot of it is out, or it is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dco {
+    /// The same on several disks, each in one piece (see `table::dco` for what lies where in it).
+    pub copies: Vec<Extent>,
+    /// Whether changes are tracked now: dm's `era` is on top of the volume, and its map in here.
+    pub live: bool,
+}
+
+/// What is known of the changes since a snapshot was split off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tracking {
+    /// They are in the maps of both volumes; the original's from this era on.
+    Since(u32),
+    /// Everything counts as changed.
+    Untracked(Untracked),
+}
+
+/// Why everything counts as changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Untracked {
+    /// `fast-resync` was off at the split, or was switched off later.
+    Off,
+    /// There was no space for the maps.
+    NoSpace,
+    /// This kernel has no `era` target.
+    NoTarget,
+    /// The disks of a map failed or were missing.
+    MapLost,
+    /// The machine went down, and its kernel may lose changes then.
+    OldKernel,
+    /// The original was restored from another snapshot.
+    Restored,
+}
+
+impl Untracked {
+    /// All reasons.
+    pub const ALL: [Untracked; 6] =
+        [Untracked::Off, Untracked::NoSpace, Untracked::NoTarget, Untracked::MapLost, Untracked::OldKernel, Untracked::Restored];
+
+    /// The reason as one word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Untracked::Off => "off",
+            Untracked::NoSpace => "no-space",
+            Untracked::NoTarget => "no-target",
+            Untracked::MapLost => "map-lost",
+            Untracked::OldKernel => "old-kernel",
+            Untracked::Restored => "restored",
+        }
+    }
+
+    /// The reason in a sentence.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Untracked::Off => "fast-resync is or was off",
+            Untracked::NoSpace => "there was no space for a map of the changes",
+            Untracked::NoTarget => "this kernel has no dm-era",
+            Untracked::MapLost => "the map of the changes was lost with its disks",
+            Untracked::OldKernel => "the machine went down, and a kernel as old as this may lose changes then",
+            Untracked::Restored => "the original was restored from another snapshot since",
+        }
+    }
+}
+
+/// A copy of changed regions only, to legs that were split off before (`snapback`). Those that are being attached are these legs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Returning {
+    /// Which of the two change logs of the DCO the mirror uses.
+    pub log: ChangeLog,
+    /// The first log lacks what was written from this era on, until it came into use.
+    pub since: u32,
+    /// Whether the log names all of it. Before that it lacks what was written between the listing and the swap.
+    pub exact: bool,
+}
+
+/// A dirty region log that says what a `snapback` has to copy. There are two: one is written while the other one is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ChangeLog {
+    /// In use first.
+    A,
+    /// In use after what the first one lacks is known.
+    B,
+}
+
 /// Where a snapshot comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
@@ -62,6 +151,8 @@ pub struct Origin {
     pub frozen: bool,
     /// How long the split kept the original's I/O waiting, in microseconds; known once the window is over.
     pub freeze_us: u64,
+    /// What is known of the changes since.
+    pub tracking: Tracking,
 }
 
 /// A volume or a snapshot volume.
@@ -87,6 +178,12 @@ pub struct Volume {
     pub origin: Option<Origin>,
     /// Whether its contents were copied from another volume, so that `/dev/disk/by-uuid` must not point to it (K11).
     pub copied: bool,
+    /// Whether its changes are tracked while snapshots of it are out (`fast-resync`).
+    pub fast_resync: bool,
+    /// Space for that, where it is allocated.
+    pub dco: Option<Dco>,
+    /// The copy of changed regions that goes on, if one does.
+    pub returning: Option<Returning>,
 }
 
 impl Volume {
@@ -131,8 +228,15 @@ impl Volume {
         self.log.as_ref().filter(|log| log.live)
     }
 
+    /// The space for tracking that is in use.
+    pub fn live_dco(&self) -> Option<&Dco> {
+        self.dco.as_ref().filter(|dco| dco.live)
+    }
+
     /// All the space that it occupies.
     pub fn extents(&self) -> impl Iterator<Item = &Extent> {
-        self.plexes.iter().flat_map(|p| &p.subdisks).chain(self.log.as_ref().map(|l| &l.extent))
+        let plexes = self.plexes.iter().flat_map(|p| &p.subdisks);
+        let dcos = self.plexes.iter().filter_map(|p| p.dco.as_ref()).chain(&self.dco);
+        plexes.chain(self.log.as_ref().map(|l| &l.extent)).chain(dcos.flat_map(|dco| &dco.copies))
     }
 }

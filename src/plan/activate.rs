@@ -5,6 +5,7 @@ use super::draft::Draft;
 use super::quorum;
 use super::request::Selection;
 use super::step::Plan;
+use super::tracking;
 use super::world::World;
 use crate::error::{Error, Result};
 use crate::model::{Next, Plex, PlexEvent, PlexState, Sectors, Volume};
@@ -49,11 +50,19 @@ fn each(world: &World, which: &Selection, act: &dyn Fn(&mut Draft<'_>, &Volume) 
 
 fn start_one(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
     let (world, path) = (draft.world, draft.path(&volume.name));
-    let mut next = volume.clone();
+    // Starting another volume may have changed it already.
+    let mut next = draft.plan.group.volume(volume.id).unwrap_or(volume).clone();
     let clean = volume.running.is_none();
     for plex in &volume.plexes {
-        let event = if lost_disk(world, plex).is_some() { PlexEvent::Failed } else { PlexEvent::Started };
-        apply(&mut next, plex, event);
+        if lost_disk(world, plex).is_some() {
+            apply(&mut next, plex, PlexEvent::Failed);
+        }
+    }
+    distrust_map(draft, &mut next, clean)?;
+    // What comes back by a log goes on where it was; any other copy that was cut short is given up.
+    let goes_on = next.returning.is_some();
+    for plex in volume.plexes.iter().filter(|p| !goes_on && lost_disk(world, p).is_none()) {
+        apply(&mut next, plex, PlexEvent::Started);
     }
     let lost_log = next.log.as_ref().is_some_and(|log| !world.disks.contains_key(&log.extent.disk));
     if lost_log {
@@ -74,6 +83,25 @@ fn start_one(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
     next.running = Some(world.boot);
     report_start(draft, volume, &next, clean, &path);
     *draft.touch(volume.id)? = next;
+    Ok(())
+}
+
+/// A map whose disks are missing, or that this kernel may have lost something of when the machine went down, is not believed.
+fn distrust_map(draft: &mut Draft<'_>, next: &mut Volume, clean: bool) -> Result<()> {
+    let world = draft.world;
+    let Some(dco) = next.live_dco() else { return Ok(()) };
+    let missing = |(at, copy): (usize, &crate::model::Extent)| (!world.disks.contains_key(&copy.disk)).then_some(at);
+    let gone: Vec<usize> = dco.copies.iter().enumerate().filter_map(missing).collect();
+    let group = &mut draft.plan.group;
+    let mut changes = tracking::drop_copies(group, next.id, &gone);
+    if !clean && world.known.era_survives_crash == Some(false) {
+        changes.extend(tracking::untrack(group, next.id, None, crate::model::Untracked::OldKernel));
+        tracking::settle(group);
+    }
+    if let Some(settled) = group.volume(next.id) {
+        (next.dco, next.returning, next.origin) = (settled.dco.clone(), settled.returning, settled.origin.clone());
+    }
+    changes.into_iter().for_each(|change| draft.say(change));
     Ok(())
 }
 
@@ -148,6 +176,10 @@ fn stop_one(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
     let path = world.group.path(&volume.name);
     draft.say(Change::new(&path, "stopped"));
     for leg in volume.attaching() {
+        if volume.returning.is_some() {
+            draft.note(format!("the copy to '{}' goes on when '{path}' is started", leg.name));
+            continue;
+        }
         draft.note(format!("the copy to '{}' was given up: it is removed when '{path}' is started", leg.name));
     }
     Ok(())

@@ -39,6 +39,7 @@ pub fn mirror(world: &World, name: &Name, placement: &Placement) -> Result<Plan>
 
 fn add_legs(draft: &mut Draft<'_>, volume: &Volume, count: usize, placement: &Placement, state: PlexState) -> Result<()> {
     draft.require_started(volume)?;
+    refuse_returning(draft, volume)?;
     let path = draft.path(&volume.name);
     let mut next = volume.clone();
     for _ in 0..count {
@@ -54,7 +55,22 @@ fn add_legs(draft: &mut Draft<'_>, volume: &Volume, count: usize, placement: &Pl
     }
     note_restart(draft, volume, &path);
     draft.touch(volume.id)?.plexes = next.plexes;
+    if state == PlexState::SnapAtt {
+        draft.provide_dcos(volume.id)?;
+    }
     Ok(())
+}
+
+/// Legs that come back are filled by a log of what has changed, which says nothing of any other leg.
+fn refuse_returning(draft: &Draft<'_>, volume: &Volume) -> Result<()> {
+    let path = draft.path(&volume.name);
+    match volume.attaching().first().filter(|_| volume.returning.is_some()) {
+        Some(leg) => Err(Error::not_ready(format!("plex '{}' is coming back to '{path}'", leg.name)).on(&path).hint(format!(
+            "wait for it with 'breakoff -g {} snapwait {}', or give it up with snapabort",
+            draft.world.group.name, volume.name
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Sync state is one bit a region for a whole mirror (K3), so legs that join others on their way begin together.
@@ -73,6 +89,7 @@ pub fn reattach(world: &World, name: &Name) -> Result<Plan> {
         return Ok(draft.plan);
     }
     draft.require_started(volume)?;
+    refuse_returning(&draft, volume)?;
     let path = draft.path(&volume.name);
     let Next::State(state) = plex.state.on(PlexEvent::Reattached) else {
         return Err(Error::not_ready(format!("plex '{name}' of '{path}' is {} and cannot be attached", plex.state)).on(name));

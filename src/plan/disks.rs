@@ -60,9 +60,13 @@ fn move_volume(draft: &mut Draft<'_>, volume: &Volume, old: &Disk, new: &Disk) -
     let moved = draft.touch(volume.id)?;
     // A log is written anew, wherever there is space, when the plexes are equal.
     moved.log = moved.log.take().filter(|log| log.extent.disk != old.id);
+    moved.plexes.iter_mut().for_each(|p| p.dco = p.dco.take().filter(|dco| dco.copies.iter().all(|copy| copy.disk != old.id)));
     for extent in moved.plexes.iter_mut().flat_map(|p| &mut p.subdisks).filter(|s| s.disk == old.id) {
         extent.disk = new.id;
     }
+    let copies = volume.dco.iter().flat_map(|dco| dco.copies.iter().enumerate());
+    let lost: Vec<usize> = copies.filter(|(_, copy)| copy.disk == old.id).map(|(at, _)| at).collect();
+    super::tracking::drop_copies(&mut draft.plan.group, volume.id, &lost).into_iter().for_each(|change| draft.say(change));
     if !survives && volume.complete().into_iter().any(on_it) {
         draft.note(format!("'{path}' has lost its only complete plex: restore it from a backup ('breakoff remove' it first)"));
     }

@@ -27,7 +27,7 @@ pub struct Draft<'w> {
     pub world: &'w World,
     /// What it becomes.
     pub plan: Plan,
-    free: Free,
+    pub(super) free: Free,
     touched: Vec<VolumeId>,
     terms: Terms,
 }
@@ -69,6 +69,11 @@ impl<'w> Draft<'w> {
     /// Notes a change for the report.
     pub fn say(&mut self, change: Change) {
         self.plan.changes.push(change);
+    }
+
+    /// Tells something before anything happens.
+    pub fn announce(&mut self, text: impl Into<String>) {
+        self.plan.announced.push(text.into());
     }
 
     /// Notes something to know or to do next.
@@ -279,7 +284,7 @@ impl<'w> Draft<'w> {
         for number in 1..=u16::MAX {
             let name = plex_name(&volume.name, number)?;
             if volume.plex(number).is_none() && !taken(&name) {
-                return Ok(Plex { number, name, state, subdisks });
+                return Ok(Plex { number, name, state, subdisks, dco: None });
             }
         }
         Err(Error::no_space(format!("volume '{}' has used up all plex numbers", volume.name)))
@@ -287,6 +292,11 @@ impl<'w> Draft<'w> {
 
     /// Works out logs and steps, and checks that the outcome is sound.
     pub fn finish(mut self) -> Result<Plan> {
+        super::tracking::settle(&mut self.plan.group);
+        let live = |volume: Option<&Volume>| volume.is_some_and(|v| v.live_dco().is_some());
+        let ids = self.plan.group.volumes.iter().map(|v| v.id);
+        let tracking: Vec<VolumeId> = ids.filter(|id| live(self.plan.group.volume(*id)) != live(self.world.group.volume(*id))).collect();
+        self.touched.extend(tracking.into_iter().filter(|id| !self.touched.contains(id)).collect::<Vec<_>>());
         for id in self.touched.clone() {
             self.decide_log(id)?;
         }

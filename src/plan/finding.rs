@@ -4,13 +4,15 @@ use super::activate::apply;
 use super::change::Change;
 use super::draft::Draft;
 use super::request::{Finding, Lost};
+use super::snapback;
 use super::step::{CommitPoint, Plan, Prepare};
+use super::tracking;
 use super::transition;
 use super::volumes::disks_of;
 use super::world::{DmDevice, TargetLine, World};
 use crate::error::{Error, Result};
 use crate::model::{DevNo, DmUuid, Plex, PlexEvent, PlexState, Role, Volume, VolumeId};
-use crate::sys::SuspendMode;
+use crate::sys::{Links, SuspendMode};
 use crate::table::stack::{LegOf, mirror_roles};
 use crate::table::status::MirrorStatus;
 use crate::table::{Without, without};
@@ -21,7 +23,8 @@ pub fn findings(world: &World) -> Vec<Finding> {
     let failed = live().filter_map(|v| lost(world, v).map(|lost| Finding::Failed(v.id, lost)));
     let resynced = live().filter(|v| !v.is_synced() && base_in_sync(world, v)).map(|v| Finding::Resynced(v.id));
     let attached = live().filter(|v| attached(world, v)).map(|v| Finding::Attached(v.id));
-    failed.chain(resynced).chain(attached).collect()
+    let inexact = live().filter(|v| v.returning.is_some_and(|r| !r.exact)).map(|v| Finding::Inexact(v.id));
+    failed.chain(inexact).chain(resynced).chain(attached).collect()
 }
 
 /// The plan that a finding asks for.
@@ -30,6 +33,7 @@ pub fn plan(world: &World, finding: &Finding) -> Result<Plan> {
         Finding::Attached(id) => record_attached(world, *id),
         Finding::Resynced(id) => record_resynced(world, *id),
         Finding::Failed(id, lost) => give_up(world, *id, lost),
+        Finding::Inexact(id) => snapback::complete_log(world, *id),
     }
 }
 
@@ -41,6 +45,10 @@ pub fn unhold(world: &World) -> Option<Plan> {
     plan.window.commit = CommitPoint::First;
     for device in world.devices.values() {
         let Some(status) = device.mirror.as_ref().filter(|status| status.has_failed()) else { continue };
+        if device.uuid.role() == Some(Role::Map) {
+            unhold_map(world, device, status, &mut plan);
+            continue;
+        }
         let Some(volume) = device.uuid.volume().and_then(|id| world.group.volume(id)) else { continue };
         let role = device.uuid.role().unwrap_or(Role::Volume);
         let is = |dev: DevNo, wanted: &dyn Fn(u16) -> bool| {
@@ -50,11 +58,12 @@ pub fn unhold(world: &World) -> Option<Plan> {
         let attaching = |number| volume.attaching().iter().any(|p| p.number == number);
         let out = |number| !attaching(number) && !volume.complete().iter().any(|p| p.number == number);
         let gone: Vec<usize> = (0..status.legs.len()).filter(|at| is(status.legs[*at].0, &out)).collect();
-        let log = volume.live_log().is_none() && uses_log(device);
+        let filled = status.legs.iter().any(|(dev, _)| is(*dev, &attaching));
+        let log = uses_log(device) && if filled { volume.returning.is_none() } else { volume.live_log().is_none() };
         if gone.is_empty() && !log {
             continue;
         }
-        let equal = volume.is_synced() && !status.legs.iter().any(|(dev, _)| is(*dev, &attaching));
+        let equal = volume.is_synced() && !filled;
         let Some(lines) = without(&device.table, Without { legs: &gone, log }, equal) else { continue };
         plan.prepare.push(Prepare::LoadRaw { uuid: device.uuid.clone(), lines });
         plan.window.suspend.push((device.uuid.clone(), SuspendMode::NoFlush));
@@ -64,6 +73,31 @@ pub fn unhold(world: &World) -> Option<Plan> {
     plan.window.suspend.sort_by_key(|(uuid, _)| std::cmp::Reverse(transition::rank(uuid)));
     plan.window.resume.sort_by_key(|(uuid, _)| std::cmp::Reverse(transition::rank(uuid)));
     plan.has_steps().then_some(plan)
+}
+
+/// The same for a map: it goes on without the legs on disks where the configuration has no copy of it (any more, or yet). The sink,
+/// which is the last leg, stays.
+fn unhold_map(world: &World, device: &DmDevice, status: &MirrorStatus, plan: &mut Plan) {
+    let volume = device.uuid.volume().and_then(|id| world.group.volume(id));
+    let copies: Vec<DevNo> =
+        volume.iter().flat_map(|v| v.live_dco()).flat_map(|d| &d.copies).filter_map(|copy| world.number(copy.disk)).collect();
+    let last = status.legs.len().saturating_sub(1);
+    let gone: Vec<usize> = (0..last).filter(|at| !copies.contains(&status.legs[*at].0)).collect();
+    let lines = without(&device.table, Without { legs: &gone, log: false }, false).filter(|_| !gone.is_empty());
+    if let Some(lines) = lines {
+        plan.prepare.push(Prepare::LoadRaw { uuid: device.uuid.clone(), lines });
+        plan.window.suspend.push((device.uuid.clone(), SuspendMode::NoFlush));
+        plan.window.resume.push((device.uuid.clone(), Links::Hidden));
+    }
+}
+
+/// The copies of the map that have failed, by position: all of them when the first one has before the others were filled from it.
+fn lost_maps(world: &World, volume: &Volume) -> Vec<usize> {
+    let copies = volume.live_dco().map_or(0, |dco| dco.copies.len());
+    let map = world.devices.get(&DmUuid::new(world.group.id, volume.id, &Role::Map)).and_then(|d| d.mirror.as_ref());
+    let Some(status) = map.filter(|status| status.legs.len() == copies + 1) else { return Vec::new() };
+    let failed: Vec<usize> = status.failed_legs().into_iter().map(|(at, _)| at).filter(|at| *at < copies).collect();
+    if failed.contains(&0) && status.done != status.total { (0..copies).collect() } else { failed }
 }
 
 /// Brings the kernel to what is recorded, for every volume: after an interrupted command, a failed step, or a failed leg.
@@ -80,15 +114,29 @@ pub fn converge(world: &World) -> Result<Plan> {
     Ok(plan)
 }
 
-/// The status of a mirror, if the kernel's mirror has just the legs that the configuration gives it.
-fn status<'w>(world: &'w World, volume: &Volume, role: &Role, legs: &[LegOf]) -> Option<&'w MirrorStatus> {
+/// The kernel's mirror that has just the legs which the configuration gives one. When the tracking of changes has just begun or
+/// ended, the topmost mirror may still be, or be already, where the other one of the two has it.
+fn mirror_of<'w>(world: &'w World, volume: &Volume, role: &Role, legs: &[LegOf]) -> Option<(&'w DmDevice, &'w MirrorStatus)> {
     let dev = |role: &Role| world.devices.get(&DmUuid::new(world.group.id, volume.id, role)).map(|d| d.dev);
     let expected = legs.iter().map(|leg| match leg {
         LegOf::Plex(number) => dev(&Role::Plex(*number)),
         LegOf::Below(role) => dev(role),
     });
-    let status = world.devices.get(&DmUuid::new(world.group.id, volume.id, role))?.mirror.as_ref()?;
-    status.legs.iter().map(|(dev, _)| Some(*dev)).eq(expected).then_some(status)
+    let expected: Vec<Option<DevNo>> = expected.collect();
+    let roles = match role {
+        Role::Volume => vec![Role::Volume, Role::Data],
+        Role::Data => vec![Role::Data, Role::Volume],
+        other => vec![other.clone()],
+    };
+    roles.iter().find_map(|role| {
+        let device = world.devices.get(&DmUuid::new(world.group.id, volume.id, role))?;
+        let status = device.mirror.as_ref()?;
+        status.legs.iter().map(|(dev, _)| Some(*dev)).eq(expected.iter().copied()).then_some((device, status))
+    })
+}
+
+fn status<'w>(world: &'w World, volume: &Volume, role: &Role, legs: &[LegOf]) -> Option<&'w MirrorStatus> {
+    mirror_of(world, volume, role, legs).map(|(_, status)| status)
 }
 
 /// The plexes whose leg shows any letter but `A`. A mirror whose first leg fails while others are being filled from it cannot
@@ -97,10 +145,11 @@ fn status<'w>(world: &'w World, volume: &Volume, role: &Role, legs: &[LegOf]) ->
 /// last complete data plex stays, whatever it is worth.
 fn lost(world: &World, volume: &Volume) -> Option<Lost> {
     let mut failed = Vec::new();
-    let mut log = false;
+    let (mut log, mut changes) = (false, false);
     for (role, legs, attaching) in mirror_roles(volume).ok()? {
         let Some(status) = status(world, volume, &role, &legs) else { continue };
-        log |= status.log_failed;
+        log |= status.log_failed && !attaching;
+        changes |= status.log_failed && attaching;
         for (at, _) in status.failed_legs() {
             match &legs[at] {
                 LegOf::Plex(_) | LegOf::Below(_) if at == 0 && (attaching || !volume.is_synced()) => {
@@ -124,7 +173,8 @@ fn lost(world: &World, volume: &Volume) -> Option<Lost> {
         let on_it = |number: &u16| volume.plex(*number).is_some_and(|p| p.subdisks.iter().any(|s| s.disk == l.extent.disk));
         failed.iter().any(on_it)
     });
-    (log || !failed.is_empty()).then_some(Lost { plexes: failed, log })
+    let maps = lost_maps(world, volume);
+    (log || changes || !maps.is_empty() || !failed.is_empty()).then_some(Lost { plexes: failed, log, changes, maps })
 }
 
 /// The volumes whose mirror goes on without the log that it should have. Good to have, and no repair: nobody waits for it.
@@ -183,6 +233,7 @@ fn attached(world: &World, volume: &Volume) -> bool {
     let base_is_mirror = volume.complete().len() > 1;
     attaching.peek().is_some()
         && (volume.is_synced() || !base_is_mirror)
+        && volume.returning.is_none_or(|r| r.exact)
         && attaching.all(|(role, legs, _)| status(world, volume, role, legs).is_some_and(MirrorStatus::in_sync))
 }
 
@@ -200,6 +251,7 @@ fn record_attached(world: &World, id: VolumeId) -> Result<Plan> {
     }
     let done = draft.touch(id)?;
     done.synced = done.size;
+    done.returning = None;
     if volume.plexes.iter().any(|p| p.state == PlexState::Attaching) {
         let done = done.clone();
         draft.touch(id)?.log = draft.optional_log(&done);
@@ -221,24 +273,32 @@ fn record_resynced(world: &World, id: VolumeId) -> Result<Plan> {
 /// Records the failure first, then lets the I/O flow: the mirrors that hold it go on without the failed legs (`noflush`, no
 /// freeze: K2). What remains to be tidied up is left to [`converge`], when nothing is held any more.
 fn give_up(world: &World, id: VolumeId, lost: &Lost) -> Result<Plan> {
-    let Lost { plexes, log } = lost;
+    let Lost { plexes, log, changes, maps } = lost;
     let volume = observed(world, id)?;
     let path = world.group.path(&volume.name);
     let mut plan = Plan::nothing(world.group.clone());
     plan.window.commit = CommitPoint::First;
-    let mut unlogged = false;
+    let (mut unlogged, mut begins_again) = (false, false);
     for (role, legs, attaching) in mirror_roles(volume)?.into_iter().rev() {
         let gone: Vec<usize> = (0..legs.len()).filter(|at| matches!(&legs[*at], LegOf::Plex(n) if plexes.contains(n))).collect();
-        let uuid = DmUuid::new(world.group.id, id, &role);
-        let Some(live) = world.devices.get(&uuid).filter(|live| !gone.is_empty() || (*log && uses_log(live))) else { continue };
+        let Some((live, _)) = mirror_of(world, volume, &role, &legs).filter(|(live, _)| {
+            let log = if attaching { *changes } else { *log };
+            !gone.is_empty() || (log && uses_log(live))
+        }) else {
+            continue;
+        };
+        let uuid = live.uuid.clone();
+        let role = uuid.role().unwrap_or(role);
         // Legs that are being filled are not equal, and begin again without the one that is gone.
         let equal = volume.is_synced() && !attaching;
         let Some(lines) = without(&live.table, Without { legs: &gone, log: true }, equal) else { continue };
-        unlogged |= uses_log(live);
+        unlogged |= uses_log(live) && !attaching;
+        begins_again |= attaching;
         plan.prepare.push(Prepare::LoadRaw { uuid: uuid.clone(), lines });
         plan.window.suspend.push((uuid.clone(), SuspendMode::NoFlush));
         plan.window.resume.push((uuid, transition::links(volume, &role)));
     }
+    give_up_maps(world, volume, maps, &mut plan);
     // What is held in a lower mirror keeps the one above from being suspended: from the bottom up here.
     plan.window.suspend.reverse();
     plan.window.resume.reverse();
@@ -246,11 +306,15 @@ fn give_up(world: &World, id: VolumeId, lost: &Lost) -> Result<Plan> {
     // is held is written to them. So the log is out of use until it can be written anew.
     if let Some(changed) = plan.group.volume_mut(id) {
         changed.log.iter_mut().for_each(|log| log.live &= !unlogged);
+        if begins_again {
+            changed.returning = None;
+        }
         if *log {
             changed.log = None;
             plan.changes.push(Change::new(&path, "log-failed"));
         }
     }
+    plan.changes.extend(tracking::drop_copies(&mut plan.group, id, maps));
     let failing = volume.plexes.iter().filter(|p| plexes.contains(&p.number));
     for plex in failing {
         if let Some(changed) = plan.group.volume_mut(id) {
@@ -270,7 +334,19 @@ fn give_up(world: &World, id: VolumeId, lost: &Lost) -> Result<Plan> {
         plan.changes.push(what.text("state", PlexState::Active));
         plan.notes.push(format!("'{path}' has lost its last data plex; its complete snapshot leg '{}' takes its place", leg.name));
     }
+    tracking::settle(&mut plan.group);
     Ok(plan)
+}
+
+/// The map goes on without the copies that have failed; without any it becomes the sink, so that what is held flows on.
+fn give_up_maps(world: &World, volume: &Volume, gone: &[usize], plan: &mut Plan) {
+    let uuid = DmUuid::new(world.group.id, volume.id, &Role::Map);
+    let Some(live) = world.devices.get(&uuid).filter(|_| !gone.is_empty()) else { return };
+    let equal = live.mirror.as_ref().is_some_and(|status| status.done == status.total);
+    let Some(lines) = without(&live.table, Without { legs: gone, log: false }, equal) else { return };
+    plan.prepare.push(Prepare::LoadRaw { uuid: uuid.clone(), lines });
+    plan.window.suspend.push((uuid.clone(), SuspendMode::NoFlush));
+    plan.window.resume.push((uuid, transition::links(volume, &Role::Map)));
 }
 
 /// Whether the live table of a mirror has a dirty region log on disk.

@@ -12,8 +12,10 @@ pub mod plexes;
 pub mod quorum;
 pub mod render;
 pub mod request;
+pub mod snapback;
 pub mod snapshot;
 pub mod step;
+pub mod tracking;
 pub mod transition;
 pub mod view;
 pub mod volumes;
@@ -27,10 +29,11 @@ use world::World;
 /// Decides what a request takes.
 pub fn plan(world: &World, request: &Request) -> Result<Plan> {
     match request {
-        Request::Make { volume, size, mirrors, placement, log } => {
+        Request::Make { volume, size, mirrors, placement, log, fast_resync } => {
             // It would be running then, and nothing would be refused any more.
             quorum::refuse_minority(world)?;
-            volumes::make(world, &volumes::Make { volume, size: *size, mirrors: *mirrors, placement, log: *log })
+            let (size, mirrors, log, fast_resync) = (*size, *mirrors, *log, *fast_resync);
+            volumes::make(world, &volumes::Make { volume, size, mirrors, placement, log, fast_resync })
         }
         Request::Remove { volumes, recursive } => volumes::remove(world, volumes, *recursive),
         Request::Rename { volume, to } => volumes::rename(world, volume, to),
@@ -42,6 +45,8 @@ pub fn plan(world: &World, request: &Request) -> Result<Plan> {
         Request::Snapshot { splits, mirrors, pattern } => snapshot::snapshot(world, splits, *mirrors, pattern.as_deref()),
         Request::SnapAbort { volume, count } => snapshot::snapabort(world, volume, *count),
         Request::SnapClear { volume, only } => snapshot::snapclear(world, volume, only.as_ref()),
+        Request::SnapBack { snapshots, mirrors, from, keep } => snapback::snapback(world, snapshots, *mirrors, *from, *keep),
+        Request::FastResync { volume, on } => tracking::fast_resync(world, volume, *on),
         Request::PlexConvert { plex, to } => plexes::convert(world, plex, *to),
         Request::PlexDetach(plex) => plexes::detach(world, plex),
         Request::PlexAttach(plex) => attach::reattach(world, plex),

@@ -52,6 +52,12 @@ fn prepare_step(names: &Names, world: &World, prepare: &Prepare) -> StepView {
             let state = if *clean { "all regions clean" } else { "all regions dirty" };
             step("write", "dirty region log", vec![place(world, extent), state.to_owned()])
         }
+        Prepare::WriteChanges { extent, dirty, .. } => {
+            let regions: u64 = dirty.iter().map(|range| range.end - range.start).sum();
+            step("write", "log of what has changed", vec![place(world, extent), format!("{regions} regions to copy")])
+        }
+        Prepare::Unwritten { uuid, .. } => step("suspend", names.device(uuid), vec!["nothing written since the listing".to_owned()]),
+        Prepare::Blank(extents) => step("blank", "new map of changes", extents.iter().map(|e| place(world, e)).collect()),
         Prepare::Create { name, .. } => step("create", name, Vec::new()),
         Prepare::Load { uuid, volume, table } => step("load", names.device(uuid), names.table(world, *volume, table)),
         Prepare::LoadRaw { uuid, lines } => step("load", names.device(uuid), lines.iter().map(line).collect()),

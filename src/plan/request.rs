@@ -53,6 +53,8 @@ pub enum Request {
         placement: Placement,
         /// Whether a mirror gets a dirty region log.
         log: bool,
+        /// Whether changes are tracked while snapshots are out.
+        fast_resync: bool,
     },
     /// `remove VOL…`.
     Remove {
@@ -125,6 +127,24 @@ pub enum Request {
         /// Only the relation to this snapshot.
         only: Option<Name>,
     },
+    /// `snapback`.
+    SnapBack {
+        /// Which snapshots, all or nothing.
+        snapshots: Vec<Name>,
+        /// How many plexes of each; `None` is all.
+        mirrors: Option<usize>,
+        /// Whose contents win.
+        from: Winner,
+        /// With the snapshot's contents: the old ones become the snapshot's, and nothing is copied.
+        keep: bool,
+    },
+    /// `fast-resync on|off`.
+    FastResync {
+        /// Which.
+        volume: Name,
+        /// Whether changes are to be tracked.
+        on: bool,
+    },
     /// `plex convert`.
     PlexConvert {
         /// Which plex.
@@ -151,6 +171,15 @@ pub enum Splits {
     PairOrTwo(Name, Name),
 }
 
+/// Whose contents are on both sides after a `snapback`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Winner {
+    /// The original's: the snapshot is brought up to date.
+    Original,
+    /// The snapshot's: the original is restored.
+    Snapshot,
+}
+
 /// What `plex convert` makes of a plex.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Convert {
@@ -167,6 +196,10 @@ pub struct Lost {
     pub plexes: Vec<u16>,
     /// Its dirty region log.
     pub log: bool,
+    /// The log of what is to be copied to legs that come back.
+    pub changes: bool,
+    /// Copies of the map of its changes, by position; with all of them it is tracked no more.
+    pub maps: Vec<usize>,
 }
 
 /// What was seen in the kernel and has to be recorded or acted on; made by `recover`, never by a command line.
@@ -176,6 +209,8 @@ pub enum Finding {
     Attached(VolumeId),
     /// The mirror of complete plexes is in sync again.
     Resynced(VolumeId),
+    /// Legs come back, and the log of what is to be copied lacks what was written before it came into use.
+    Inexact(VolumeId),
     /// These plexes (by number) failed.
     Failed(VolumeId, Lost),
 }

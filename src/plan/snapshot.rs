@@ -7,12 +7,15 @@ use super::step::Plan;
 use super::volumes::device_path;
 use super::world::World;
 use crate::error::{Error, Result};
-use crate::model::{DmUuid, Group, Name, Next, Origin, Plex, PlexEvent, PlexState, Volume, VolumeId};
+use crate::model::{DmUuid, Group, Name, Next, Origin, Plex, PlexEvent, PlexState, Tracking, Untracked, Volume, VolumeId};
 use crate::table::stack::{LegOf, mirror_roles};
 use crate::table::status::MirrorStatus;
 
 /// The pattern of default names: `SNAP-VOL`, then `SNAP1-VOL`, …
 pub const DEFAULT_PATTERN: &str = "SNAP%d-%v";
+
+/// The first era of a new map; of era 0 are the blocks that were never written.
+pub const FIRST_ERA: u32 = 1;
 
 /// A volume with the legs that are to be taken from it. Can only be made for legs that are in sync.
 struct Ready<'w> {
@@ -137,7 +140,9 @@ fn split_off(draft: &mut Draft<'_>, ready: &Ready<'_>, name: Name) -> Result<()>
     let Ready { volume, legs } = ready;
     let world = draft.world;
     let numbers: Vec<u16> = legs.iter().map(|p| p.number).collect();
-    let snapshot = snapshot_volume(world, volume, legs, name);
+    let mut snapshot = snapshot_volume(world, volume, legs, name);
+    let tracking = track(draft, volume, &mut snapshot)?;
+    snapshot.origin.iter_mut().for_each(|origin| origin.tracking = tracking);
     draft.split_terms(volume.id, numbers.clone());
     draft.touch(volume.id)?.plexes.retain(|p| !numbers.contains(&p.number));
     let (path, original) = (draft.path(&snapshot.name), draft.path(&volume.name));
@@ -160,7 +165,8 @@ fn snapshot_volume(world: &World, volume: &Volume, legs: &[&Plex], name: Name) -
         Next::State(state) => Some(Plex { state, ..(*leg).clone() }),
         Next::Gone | Next::Refused => None,
     });
-    let origin = Origin { original: volume.id, taken_at: world.now, frozen: true, freeze_us: 0 };
+    let origin =
+        Origin { original: volume.id, taken_at: world.now, frozen: true, freeze_us: 0, tracking: Tracking::Untracked(Untracked::Off) };
     Volume {
         id: VolumeId::random(),
         name,
@@ -172,7 +178,33 @@ fn snapshot_volume(world: &World, volume: &Volume, legs: &[&Plex], name: Name) -
         synced: volume.size,
         origin: Some(origin),
         copied: true,
+        fast_resync: volume.fast_resync,
+        dco: None,
+        returning: None,
     }
+}
+
+/// From the split on the changes of both sides are tracked, where that is wanted and there is space for it.
+fn track(draft: &mut Draft<'_>, volume: &Volume, snapshot: &mut Volume) -> Result<Tracking> {
+    if !volume.fast_resync {
+        return Ok(Tracking::Untracked(Untracked::Off));
+    }
+    if draft.world.known.era_target != Some(true) {
+        return Ok(Tracking::Untracked(Untracked::NoTarget));
+    }
+    let spare = snapshot.plexes.iter().find_map(|p| Some((p.number, draft.usable(p.dco.as_ref()?)?)));
+    let own = match volume.live_dco() {
+        Some(live) => Some(live.clone()),
+        None => volume.dco.as_ref().and_then(|dco| draft.usable(dco)),
+    };
+    let Some(((number, spare), own)) = spare.zip(own) else { return Ok(Tracking::Untracked(Untracked::NoSpace)) };
+    snapshot.plexes.iter_mut().filter(|p| p.number == number).for_each(|p| p.dco = None);
+    snapshot.dco = Some(spare);
+    // A new map knows nothing of what was before; in one that is in use the split ends an era.
+    let known = draft.world.known.eras.get(&volume.id);
+    let since = known.filter(|_| own.live).map_or(FIRST_ERA, |era| era.saturating_add(1));
+    draft.touch(volume.id)?.dco = Some(own);
+    Ok(Tracking::Since(since))
 }
 
 /// Takes away snapshot legs: those still attaching first, the newest first.

@@ -10,6 +10,7 @@ use crate::model::{DmName, DmUuid, Extent, Group, Sectors, VolumeId};
 use crate::plan::world::TargetLine;
 use crate::sys::{Links, SuspendMode};
 use crate::table::Table;
+use std::ops::Range;
 
 /// A decided change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Plan {
     pub group: Group,
     /// What it changes, in words.
     pub changes: Vec<Change>,
+    /// What is told before anything happens.
+    pub announced: Vec<String>,
     /// What to know or do next.
     pub notes: Vec<String>,
     /// Before the commit.
@@ -48,6 +51,26 @@ pub enum Prepare {
         /// All clean, or all dirty.
         clean: bool,
     },
+    /// Writes a change log that nothing uses yet.
+    WriteChanges {
+        /// Where.
+        extent: Extent,
+        /// Size of the volume.
+        size: Sectors,
+        /// Region size.
+        region: Sectors,
+        /// The regions to be copied.
+        dirty: Vec<Range<u64>>,
+    },
+    /// Suspends a closed volume and fails when anything has been written to it since its map was listed: nothing can be after that.
+    Unwritten {
+        /// The volume's device, which is removed next.
+        uuid: DmUuid,
+        /// The kernel's count of what had been written to it.
+        writes: u64,
+    },
+    /// Makes the beginnings of new maps blank, so that the kernel formats them.
+    Blank(Vec<Extent>),
     /// Creates an empty device.
     Create {
         /// Its name.
@@ -103,6 +126,8 @@ pub struct Window {
     pub commit: CommitPoint,
     /// Resumed in this order (from the bottom up).
     pub resume: Vec<(DmUuid, Links)>,
+    /// Volumes whose changes are tracked afterwards: a resume of one writes to its map, and waits when that cannot be written to.
+    pub tracked: Vec<DmUuid>,
 }
 
 /// A step after the commit.
@@ -114,6 +139,8 @@ pub enum Finish {
         uuid: DmUuid,
         /// Which links udev makes for it.
         links: Links,
+        /// Its map, if its changes are tracked: it waits when that cannot be written to.
+        map: Option<DmUuid>,
     },
     /// Removes a device that is no longer part of any stack.
     Remove(DmUuid),
@@ -134,6 +161,7 @@ impl Plan {
         Plan {
             group,
             changes: Vec::new(),
+            announced: Vec::new(),
             notes: Vec::new(),
             prepare: Vec::new(),
             window: Window::default(),

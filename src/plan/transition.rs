@@ -6,8 +6,8 @@ use super::world::{DmDevice, World};
 use crate::error::{Error, Result};
 use crate::model::{DmName, DmUuid, Group, Role, Volume, VolumeId};
 use crate::sys::{Links, SuspendMode};
-use crate::table::stack::{Device, mirror_roles, stack};
-use crate::table::{DevRef, same_mapping, stack::LegOf};
+use crate::table::stack::{Device, LegOf, formatter, mirror_roles, stack};
+use crate::table::{DevRef, Target, dco, same_mapping};
 use std::collections::BTreeSet;
 
 /// What a verb asks of the transition beside the new configuration.
@@ -31,8 +31,9 @@ pub fn steps(world: &World, plan: &mut Plan, volumes: &[VolumeId], terms: &Terms
         diff.window(&mut suspend, plan);
         diff.finish(plan);
         if suspend.len() > before {
-            let mirrors = world.devices.values().filter(|d| d.uuid.volume() == Some(*id) && d.mirror.is_some());
-            plan.window.alive.extend(mirrors.map(|d| d.uuid.clone()));
+            let is_mirror = |d: &&DmDevice| d.uuid.volume() == Some(*id) && d.mirror.is_some();
+            let mirrors: Vec<DmUuid> = world.devices.values().filter(is_mirror).map(|d| d.uuid.clone()).collect();
+            plan.window.alive.extend(mirrors.into_iter().filter(|uuid| !plan.window.alive.contains(uuid)).collect::<Vec<_>>());
             if plan.group != world.group {
                 checks(world, plan, *id, terms)?;
             }
@@ -62,7 +63,9 @@ pub fn links(volume: &Volume, role: &Role) -> Links {
     match role {
         Role::Volume if volume.copied => Links::NoContent,
         Role::Volume => Links::All,
-        Role::Plex(_) | Role::Log | Role::Layer(_) => Links::Hidden,
+        Role::Plex(_) | Role::Log | Role::Layer(_) | Role::Data | Role::Map | Role::Sink | Role::Changes(_) | Role::Formatter => {
+            Links::Hidden
+        }
     }
 }
 
@@ -83,6 +86,9 @@ struct Diff<'a> {
     gone: Vec<&'a DmDevice>,
     live_top: bool,
     freeze: bool,
+    /// A new map has to be formatted: its space made blank, and the devices that do the rest.
+    blank: Option<Prepare>,
+    formatter: Vec<Device>,
 }
 
 impl<'a> Diff<'a> {
@@ -98,7 +104,11 @@ impl<'a> Diff<'a> {
             Some(volume) => expected.into_iter().map(|device| wanted(world, new, volume, device)).collect::<Result<_>>()?,
             None => Vec::new(),
         };
-        Ok(Diff { id, wanted, gone, live_top, freeze: false })
+        let was_tracked = world.group.volume(id).is_some_and(|v| v.live_dco().is_some());
+        let tracked = running.filter(|_| !was_tracked).and_then(|v| Some((v, v.live_dco()?)));
+        let blank = tracked.map(|(v, dco)| Prepare::Blank(dco.copies.iter().map(|copy| dco::map(copy, v.size)).collect()));
+        let formatter = tracked.map(|(v, dco)| formatter(new, v, dco)).transpose()?.unwrap_or_default();
+        Ok(Diff { id, wanted, gone, live_top, freeze: false, blank, formatter })
     }
 
     /// A name that somebody else's device has cannot be ours.
@@ -122,6 +132,9 @@ impl<'a> Diff<'a> {
         }
         for w in &self.wanted {
             let uuid = w.device.uuid.clone();
+            if w.device.role == Role::Map && !w.exists {
+                self.format(plan);
+            }
             if !w.exists {
                 plan.prepare.push(Prepare::Create { name: w.device.name.clone(), uuid: uuid.clone() });
             }
@@ -136,6 +149,18 @@ impl<'a> Diff<'a> {
         }
     }
 
+    /// The kernel formats a new map, to its full size. In the window nothing is left to do then, and a table reads its map when it is
+    /// loaded (K16).
+    fn format(&self, plan: &mut Plan) {
+        plan.prepare.extend(self.blank.iter().cloned());
+        for Device { name, uuid, table, .. } in self.formatter.clone() {
+            plan.prepare.push(Prepare::Create { name, uuid: uuid.clone() });
+            plan.prepare.push(Prepare::Load { uuid: uuid.clone(), volume: self.id, table });
+            plan.prepare.push(Prepare::Activate(uuid));
+        }
+        plan.prepare.extend(self.formatter.iter().rev().map(|device| Prepare::Remove(device.uuid.clone())));
+    }
+
     /// Without a freeze the suspend does not flush: should a leg fail just now, the writes that it holds are reissued (K2).
     ///
     /// Suspends from the top down, resumes from the bottom up (K19). A mirror that goes is suspended too, and stays so until it
@@ -148,16 +173,23 @@ impl<'a> Diff<'a> {
         let frozen = |w: &&Wanted| self.freeze && w.device.role == Role::Volume;
         let mut down: Vec<DmUuid> = self.wanted.iter().filter(|w| swapped(w) || frozen(w)).map(|w| w.device.uuid.clone()).collect();
         if !self.wanted.is_empty() {
-            down.extend(self.gone.iter().filter(|d| d.mirror.is_some()).map(|d| d.uuid.clone()));
+            // The map of a tracking that ends takes what the era writes at its end; it has no log.
+            let map = |d: &&&DmDevice| d.uuid.role() == Some(Role::Map);
+            down.extend(self.gone.iter().filter(|d| d.mirror.is_some() && !map(d)).map(|d| d.uuid.clone()));
         }
         down.sort_by_key(rank);
         let mode = |uuid: &DmUuid| if self.freeze && uuid.is_volume() { SuspendMode::Freeze } else { SuspendMode::NoFlush };
         suspend.extend(down.iter().map(|uuid| (uuid.clone(), mode(uuid))));
         let up = self.wanted.iter().filter(|w| {
-            let new_mirror = w.fresh() && w.device.table.is_mirror();
+            let new_mirror = w.fresh() && w.device.table.is_mirror() && !w.is_leaf();
             new_mirror || down.contains(&w.device.uuid) || w.suspended()
         });
         plan.window.resume.extend(up.map(|w| (w.device.uuid.clone(), w.links)));
+        let maps = self.wanted.iter().filter(|w| w.device.role == Role::Map);
+        plan.window.alive.extend(maps.map(|w| w.device.uuid.clone()));
+        let was_era = |w: &&Wanted| w.now.iter().flat_map(|now| &now.table).any(|line| line.target == "era");
+        let tracked = self.wanted.iter().filter(|w| w.device.table.is_era() || was_era(w));
+        plan.window.tracked.extend(tracked.map(|w| w.device.uuid.clone()));
     }
 
     fn finish(&self, plan: &mut Plan) {
@@ -166,7 +198,9 @@ impl<'a> Diff<'a> {
         }
         if !self.live_top {
             let asleep = self.wanted.iter().filter(|w| (w.changed && !(w.fresh() && w.is_leaf())) || w.suspended());
-            plan.finish.extend(asleep.map(|w| Finish::Activate { uuid: w.device.uuid.clone(), links: w.links }));
+            let map = self.wanted.iter().find(|w| w.device.role == Role::Map).map(|w| w.device.uuid.clone());
+            let map = |w: &Wanted| map.clone().filter(|_| w.device.table.is_era());
+            plan.finish.extend(asleep.map(|w| Finish::Activate { uuid: w.device.uuid.clone(), links: w.links, map: map(w) }));
         }
         let left_behind = self.wanted.iter().filter(|w| !w.changed && w.stale_inactive() && !w.suspended());
         plan.finish.extend(left_behind.map(|w| Finish::Clear(w.device.uuid.clone())));
@@ -185,10 +219,14 @@ impl Wanted {
         self.now.as_ref().is_none_or(|now| now.table.is_empty())
     }
 
-    /// An inner device straight onto the disks: harmless live, and a mirror's log has to be when the mirror's table is loaded,
-    /// since its size is checked then.
+    /// An inner device straight onto the disks: harmless live, and a mirror's log and an era's map have to be when the table above
+    /// is loaded, since they are looked at then.
     fn is_leaf(&self) -> bool {
-        matches!(self.device.role, Role::Plex(_) | Role::Log)
+        match self.device.role {
+            Role::Plex(_) | Role::Log | Role::Changes(_) | Role::Sink | Role::Map => true,
+            Role::Data => !self.device.table.is_mirror(),
+            Role::Layer(_) | Role::Volume | Role::Formatter => false,
+        }
     }
 
     fn suspended(&self) -> bool {
@@ -223,11 +261,17 @@ fn number(world: &World, group: &Group, volume: &Volume, what: &DevRef) -> Optio
 }
 
 fn missing_disks(world: &World, device: &Device) -> Vec<crate::model::DiskId> {
-    let on = |line: &crate::table::Line| match &line.target {
-        crate::table::Target::Linear { on: DevRef::Disk(id), .. } => Some(*id),
-        _ => None,
-    };
-    device.table.0.iter().filter_map(on).filter(|id| world.number(*id).is_none()).collect()
+    let mut missing = Vec::new();
+    for line in &device.table.0 {
+        let on: Vec<&DevRef> = match &line.target {
+            Target::Linear { on, .. } => vec![on],
+            Target::Mirror { legs, .. } => legs.iter().map(|(leg, _)| leg).collect(),
+            Target::Era { .. } | Target::Zero => Vec::new(),
+        };
+        missing.extend(on.into_iter().filter_map(|on| if let DevRef::Disk(id) = on { Some(*id) } else { None }));
+    }
+    missing.retain(|id| world.number(*id).is_none());
+    missing
 }
 
 fn missing(group: &Group, volume: &Volume, disks: &[crate::model::DiskId]) -> Error {
@@ -240,9 +284,11 @@ fn missing(group: &Group, volume: &Volume, disks: &[crate::model::DiskId]) -> Er
 /// From the top down: the volume, the layers from the highest, then what is under them.
 pub fn rank(uuid: &DmUuid) -> (u8, u8) {
     match uuid.role() {
-        Some(Role::Volume) => (0, 0),
-        Some(Role::Layer(level)) => (1, u8::MAX - level),
-        Some(Role::Plex(_)) => (2, 0),
-        Some(Role::Log) | None => (3, 0),
+        Some(Role::Volume | Role::Formatter) => (0, 0),
+        Some(Role::Data) => (1, 0),
+        Some(Role::Layer(level)) => (2, u8::MAX - level),
+        Some(Role::Plex(_)) => (3, 0),
+        Some(Role::Map) => (4, 0),
+        Some(Role::Log | Role::Changes(_) | Role::Sink) | None => (5, 0),
     }
 }

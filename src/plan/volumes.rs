@@ -21,6 +21,8 @@ pub struct Make<'a> {
     pub placement: &'a Placement,
     /// Whether a mirror gets a log.
     pub log: bool,
+    /// Whether changes are tracked while snapshots are out.
+    pub fast_resync: bool,
 }
 
 /// A new volume. A mirror of it starts with nothing believed: the kernel makes the plexes equal, whatever the disks held.
@@ -42,6 +44,9 @@ pub fn make(world: &World, wanted: &Make<'_>) -> Result<Plan> {
         synced: if wanted.mirrors == 1 { size } else { Sectors::ZERO },
         origin: None,
         copied: false,
+        fast_resync: wanted.fast_resync,
+        dco: None,
+        returning: None,
     };
     for _ in 0..wanted.mirrors {
         let space = draft.allocate_plex(&volume, size, wanted.placement, Sharing::Never)?;
@@ -153,6 +158,11 @@ pub fn grow(world: &World, name: &Name, to: GrowTo, placement: &Placement) -> Re
             .on(&path)
             .hint(format!("wait for it with 'breakoff -g {} snapwait {name}', or give it up with snapabort", world.group.name)));
     }
+    if volume.live_dco().is_some() {
+        return Err(Error::not_ready(format!("the changes of '{path}' are tracked for a snapback, and a map of changes cannot grow"))
+            .on(&path)
+            .hint(format!("bring the snapshots back first ('breakoff -g {} snapprint'), or clear them with snapclear", world.group.name)));
+    }
     let by = size.saturating_sub(volume.size);
     let mut plexes = volume.plexes.clone();
     for plex in &mut plexes {
@@ -163,6 +173,12 @@ pub fn grow(world: &World, name: &Name, to: GrowTo, placement: &Placement) -> Re
     grown.plexes = plexes;
     grown.synced = if mirrored { grown.synced } else { size };
     grown.size = size;
+    // Their size follows from the volume's.
+    grown.dco = None;
+    grown.plexes.iter_mut().for_each(|p| p.dco = None);
+    if volume.dco.is_some() {
+        draft.provide_dcos(volume.id)?;
+    }
     draft.say(Change::new(&path, "grown").size("size", size).size("by", by));
     if mirrored {
         draft.note(format!("the kernel is making the new part of '{path}' equal on all plexes; it can be used meanwhile"));

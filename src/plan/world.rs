@@ -1,8 +1,9 @@
 //! Everything that a plan may look at: the group's configuration and what was observed of kernel and disks, taken once.
 
-use crate::model::{BootId, DevNo, DiskId, DmName, DmUuid, Extent, Generation, Group, Role, Sectors, Timestamp, Volume};
+use crate::model::{BootId, Dco, DevNo, DiskId, DmName, DmUuid, Extent, Generation, Group, Role, Sectors, Timestamp, Volume, VolumeId};
 use crate::table::status::{MirrorStatus, parse_devno};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// The state of a group and its surroundings at one moment.
@@ -22,7 +23,31 @@ pub struct World {
     pub boot: BootId,
     /// Now.
     pub now: Timestamp,
+    /// What has changed, as far as it was asked for.
+    pub known: Known,
 }
+
+/// What the maps of changes say. They are read only for the verbs that need it.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Whether the kernel can track changes; `None` when nobody has asked.
+    pub era_target: Option<bool>,
+    /// Whether what the kernel has noted survives when the machine goes down; `None` when nobody has asked.
+    pub era_survives_crash: Option<bool>,
+    /// The eras that the live maps are in.
+    pub eras: BTreeMap<VolumeId, u32>,
+    /// The era that a volume was in at least when its map had been listed.
+    pub listed: BTreeMap<VolumeId, u32>,
+    /// How much had been written to a volume in all, by the kernel's count, before its map was listed.
+    pub writes: BTreeMap<VolumeId, u64>,
+    /// What was written to a volume from an era on.
+    pub changed: BTreeMap<(VolumeId, u32), Listing>,
+    /// What the change log in use says that there is left to copy.
+    pub left: BTreeMap<VolumeId, Listing>,
+}
+
+/// Pieces of a volume in order and without overlaps, or why they are not known.
+pub type Listing = Result<Vec<Range<u64>>, String>;
 
 impl World {
     /// The number of a disk: as it was found or, when its label cannot be read any more, as the live tables have it. What lies on
@@ -40,6 +65,14 @@ impl World {
         let others: BTreeSet<DevNo> = missing.flat_map(|other| self.claimed_numbers(other)).collect();
         let found = self.disks.values().any(|disk| disk.dev == number);
         (!found && !others.contains(&number)).then_some(number)
+    }
+
+    /// The number that the map of a volume has for the copy on a disk.
+    fn map_number(&self, volume: &Volume, dco: &Dco, id: DiskId) -> Option<DevNo> {
+        let status = self.devices.get(&DmUuid::new(self.group.id, volume.id, &Role::Map))?.mirror.as_ref()?;
+        let at = dco.copies.iter().position(|copy| copy.disk == id)?;
+        // The last leg is the sink.
+        status.legs.get(at).filter(|_| status.legs.len() == dco.copies.len() + 1).map(|(dev, _)| *dev)
     }
 
     /// The numbers that live tables have where a disk of the group should be.
@@ -64,6 +97,7 @@ impl World {
                     numbers.extend(roles.iter().flatten().filter_map(|role| mapped_at(volume, role.clone(), start, extent)))
                 });
             }
+            numbers.extend(volume.live_dco().and_then(|dco| self.map_number(volume, dco, id)));
             let log = volume.log.as_ref().filter(|log| log.extent.disk == id);
             numbers.extend(log.and_then(|log| mapped_at(volume, Role::Log, Sectors::ZERO, &log.extent)));
             numbers

@@ -90,7 +90,7 @@ impl<'w> Seen<'w> {
             size: volume.size.bytes(),
             state: volume_state(volume, device.is_some(), &plexes),
             kstate: volume_kstate(device),
-            fast_resync: false,
+            fast_resync: volume.fast_resync,
             snapshot_of: volume.origin.as_ref().and_then(|o| self.names.get(&o.original)).map(ToString::to_string),
             snapshots: self.snapshots.get(&volume.id).cloned().unwrap_or_default(),
             resync: (!volume.is_synced()).then(|| self.resync(volume)),

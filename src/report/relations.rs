@@ -3,7 +3,7 @@
 use super::columns::Columns;
 use super::time;
 use crate::model::units::human_bytes;
-use crate::model::{Group, Name, Origin, Volume};
+use crate::model::{Group, Name, Origin, Tracking, Volume};
 use crate::plan::world::World;
 use serde::Serialize;
 
@@ -66,7 +66,7 @@ fn relation(group: &Group, snapshot: &Volume, original: Option<&Volume>, origin:
         size: snapshot.size.bytes(),
         taken_at: time::rfc3339(origin.taken_at),
         consistency: if origin.frozen { "frozen" } else { "crash" },
-        tracked: false,
+        tracked: matches!(origin.tracking, Tracking::Since(_)),
         dirty_bytes: None,
         percent_dirty: None,
         freeze_us: origin.freeze_us,

@@ -9,9 +9,9 @@
 use super::cookie::{self, Cookies, EventFlags};
 use super::ioctl::{self, ArmedDm, Buffer, Control, Header, Info, Queries, Subject, Verb};
 use super::sysfs::printable;
-use super::{ArmedDevice, Errno, Kernel, Links, SuspendMode, nodes, openers, tools};
+use super::{ArmedDevice, Errno, Kernel, Links, SuspendMode, changes, nodes, openers, tools};
 use crate::error::{Error, Kind, Result};
-use crate::model::{DevNo, DmName, DmUuid};
+use crate::model::{DevNo, DmName, DmUuid, Role};
 use crate::plan::world::{DmDevice, TargetLine};
 use crate::table::Without;
 use crate::table::status::MirrorStatus;
@@ -230,6 +230,10 @@ impl Kernel for Dm {
     fn resume(&self, uuid: &DmUuid, links: Links) -> Result<()> {
         let armed = self.armed(uuid, EventFlags::for_links(links), false);
         armed.and_then(|mut armed| armed.resume()).map_err(|errno| self.failure("cannot resume", uuid, errno))?;
+        if uuid.role() == Some(Role::Data) {
+            // What did not work shows when the map is read: it is not believed then.
+            let _ = std::fs::write(changes::discard_switch(self.info(uuid)?.dev), "0");
+        }
         self.touched(uuid);
         Ok(())
     }
@@ -273,10 +277,37 @@ impl Kernel for Dm {
         Ok(())
     }
 
+    fn message(&self, uuid: &DmUuid, message: &str) -> Result<()> {
+        let refused = |err: DmError| self.refusal(&format!("the kernel refuses the message '{message}' to"), uuid, &err);
+        let id = devicemapper::DmUuid::new(uuid.as_str()).map_err(refused)?;
+        if self.info(uuid)?.suspended {
+            return Err(Error::not_ready(format!("device '{}' is suspended", self.title(uuid))));
+        }
+        self.stock.target_msg(&DevId::Uuid(id), Some(0), message).map(drop).map_err(refused)
+    }
+
+    fn era(&self, uuid: &DmUuid) -> Result<u32> {
+        let (info, table) = self.table(uuid)?;
+        let is_era = matches!(table.as_slice(), [only] if only.target == "era");
+        if !is_era || info.suspended {
+            return Err(Error::not_ready(format!("device '{}' does not track changes, or is suspended", info.name)));
+        }
+        let lines =
+            self.ask(|kernel| kernel.status(Subject::Uuid(uuid.as_str()))).map_err(|errno| self.failure("cannot look at", uuid, errno))?;
+        let era = lines.first().and_then(|line| era_of(&line.params));
+        era.ok_or_else(|| Error::device(format!("the map of the changes of '{}' has failed", info.name)))
+    }
+
     fn arm(&self, uuid: &DmUuid, links: Links) -> Result<Box<dyn ArmedDevice>> {
-        let (_, table) = self.table(uuid)?;
-        let armed = self.armed(uuid, EventFlags::for_links(links), is_mirror(&table));
-        let armed = armed.map_err(|errno| self.failure("cannot prepare a window for", uuid, errno))?;
+        let (info, table) = self.table(uuid)?;
+        // An inner device without a table is going to be a mirror, if anything is asked of it.
+        let asks_status = is_mirror(&table) || (table.is_empty() && !uuid.is_volume());
+        let armed = self.armed(uuid, EventFlags::for_links(links), asks_status);
+        let guarded = |armed: ArmedDm| match uuid.role() {
+            Some(Role::Data) => armed.without_discards(&changes::discard_switch(info.dev)),
+            _ => Ok(armed),
+        };
+        let armed = armed.and_then(guarded).map_err(|errno| self.failure("cannot prepare a window for", uuid, errno))?;
         self.names().touched.insert(uuid.as_str().to_owned());
         Ok(Box::new(armed))
     }
@@ -316,6 +347,11 @@ impl Dm {
 /// same, and a mirror trusts nothing: `nosync` is left out.
 fn shield(live: Vec<TargetLine>) -> Vec<TargetLine> {
     if is_mirror(&live) { crate::table::without(&live, Without { legs: &[], log: false }, false).unwrap_or(live) } else { live }
+}
+
+/// The current era in the status of an `era`: `8 10/256 16 -`. One whose map has failed says `Error`.
+fn era_of(params: &str) -> Option<u32> {
+    params.split(' ').nth(2)?.parse().ok()
 }
 
 /// Whether a live table is a mirror and nothing else, so that its status may be asked at any time (K7, K18).

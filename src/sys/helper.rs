@@ -6,7 +6,7 @@
 //!
 //! A request is two bytes (what, which entry), an answer is four (an error number or 0). Nothing is allocated for either.
 
-use super::{Errno, SuspendMode};
+use super::{Errno, Links, SuspendMode};
 use crate::model::DmUuid;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, ErrorKind, Read, Write};
@@ -23,6 +23,10 @@ pub enum Act {
     Freeze(u8),
     /// Suspends the n-th device.
     Suspend(u8),
+    /// Resumes the n-th device.
+    Resume(u8),
+    /// Makes the n-th device live, and waits for udev.
+    Activate(u8),
     /// Thaws whatever it has frozen.
     Thaw,
     /// It is not needed any more, and leaves everything as it is.
@@ -35,6 +39,8 @@ impl Act {
             Act::WriteBack(entry) => [b'w', entry],
             Act::Freeze(entry) => [b'f', entry],
             Act::Suspend(entry) => [b's', entry],
+            Act::Resume(entry) => [b'r', entry],
+            Act::Activate(entry) => [b'a', entry],
             Act::Thaw => [b't', 0],
             Act::Done => [b'.', 0],
         }
@@ -45,6 +51,8 @@ impl Act {
             [b'w', entry] => Some(Act::WriteBack(entry)),
             [b'f', entry] => Some(Act::Freeze(entry)),
             [b's', entry] => Some(Act::Suspend(entry)),
+            [b'r', entry] => Some(Act::Resume(entry)),
+            [b'a', entry] => Some(Act::Activate(entry)),
             [b't', _] => Some(Act::Thaw),
             [b'.', _] => Some(Act::Done),
             _ => None,
@@ -65,26 +73,50 @@ pub trait Helper {
 /// The most devices that one helper takes: its requests count them in a byte.
 pub const MOST: usize = 255;
 
-/// The words on a helper's command line for what it may be asked to suspend.
-pub fn word(uuid: &DmUuid, mode: SuspendMode) -> String {
-    let letter = match mode {
+/// A device that a helper may be asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charge {
+    /// Which.
+    pub uuid: DmUuid,
+    /// How it is suspended.
+    pub mode: SuspendMode,
+    /// Which links udev makes for it when it is resumed.
+    pub links: Links,
+}
+
+/// The words on a helper's command line for such a device.
+pub fn word(charge: &Charge) -> String {
+    let mode = match charge.mode {
         SuspendMode::Freeze => 'z',
         SuspendMode::Flush => 'f',
         SuspendMode::NoFlush => 'n',
     };
-    format!("{letter}:{uuid}")
+    let links = match charge.links {
+        Links::All => 'a',
+        Links::NoContent => 'c',
+        Links::Hidden => 'h',
+    };
+    format!("{mode}{links}:{}", charge.uuid)
 }
 
 /// Reads such a word.
-pub fn parse_word(word: &str) -> Result<(DmUuid, SuspendMode), String> {
-    let (letter, uuid) = word.split_once(':').ok_or("it has no ':'")?;
-    let mode = match letter {
+pub fn parse_word(word: &str) -> Result<Charge, String> {
+    let (letters, uuid) = word.split_once(':').ok_or("it has no ':'")?;
+    let no_letters = || format!("'{letters}' is no mode");
+    let (mode, links) = letters.split_at_checked(1).ok_or_else(no_letters)?;
+    let mode = match mode {
         "z" => SuspendMode::Freeze,
         "f" => SuspendMode::Flush,
         "n" => SuspendMode::NoFlush,
-        _ => return Err(format!("'{letter}' is no mode")),
+        _ => return Err(no_letters()),
     };
-    Ok((DmUuid::from_kernel(uuid).ok_or("that is no device of ours")?, mode))
+    let links = match links {
+        "a" => Links::All,
+        "c" => Links::NoContent,
+        "h" => Links::Hidden,
+        _ => return Err(no_letters()),
+    };
+    Ok(Charge { uuid: DmUuid::from_kernel(uuid).ok_or("that is no device of ours")?, mode, links })
 }
 
 /// The command's end.
@@ -187,7 +219,9 @@ mod tests {
 
     #[test]
     fn acts_are_two_bytes_each_way() {
-        for act in [Act::WriteBack(1), Act::Freeze(0), Act::Freeze(255), Act::Suspend(7), Act::Thaw, Act::Done] {
+        for act in
+            [Act::WriteBack(1), Act::Freeze(0), Act::Freeze(255), Act::Suspend(7), Act::Resume(3), Act::Activate(9), Act::Thaw, Act::Done]
+        {
             assert_eq!(Act::from_bytes(act.to_bytes()), Some(act));
         }
         let asked: Vec<u8> = [Act::Suspend(3), Act::Done].iter().flat_map(|act| act.to_bytes()).collect();
@@ -222,10 +256,13 @@ mod tests {
     #[test]
     fn words_name_a_device_and_a_mode() {
         let uuid = DmUuid::new(crate::model::GroupId::random(), crate::model::VolumeId::random(), &crate::model::Role::Volume);
-        for mode in [SuspendMode::Freeze, SuspendMode::Flush, SuspendMode::NoFlush] {
-            assert_eq!(parse_word(&word(&uuid, mode)), Ok((uuid.clone(), mode)));
+        for (mode, links) in
+            [(SuspendMode::Freeze, Links::All), (SuspendMode::Flush, Links::NoContent), (SuspendMode::NoFlush, Links::Hidden)]
+        {
+            let charge = Charge { uuid: uuid.clone(), mode, links };
+            assert_eq!(parse_word(&word(&charge)), Ok(charge));
         }
-        for bad in ["", "z", "z:", "x:y", "q:BREAKOFF-1"] {
+        for bad in ["", "z", "z:", "za:", "xa:y", "qh:BREAKOFF-1", "ä:y"] {
             assert!(parse_word(bad).is_err(), "{bad}");
         }
     }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+const RELEASE: &str = "/proc/sys/kernel/osrelease";
 const MACHINE_ID: &str = "/etc/machine-id";
 
 /// This boot. A volume that is marked as running in another one was not stopped cleanly.
@@ -28,6 +29,11 @@ pub fn host_id() -> Result<HostId> {
 /// 32 hex digits, not all zero; `None` for an image that has not been booted yet (`uninitialized`).
 fn parse_host_id(text: &str) -> Option<HostId> {
     HostId::parse(text.trim()).filter(|id| id.bytes() != [0; 16])
+}
+
+/// The kernel's release, such as `6.1.0-56-cloud-amd64`.
+pub fn kernel_release() -> Option<String> {
+    fs::read_to_string(RELEASE).ok().map(|text| text.trim().to_owned())
 }
 
 /// Where the program keeps what must survive a reboot; `BREAKOFF_STATE_DIR` overrides it.

@@ -12,7 +12,9 @@ use crate::error::{Error, Result};
 use crate::model::DevNo;
 use devicemapper_sys as dmi;
 use std::fs::File;
+use std::io::Write;
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The node of the driver.
@@ -367,13 +369,16 @@ pub struct ArmedDm {
     header: Header,
     small: Buffer,
     status: Buffer,
+    asks_status: bool,
+    /// What keeps discards away, for a device on which changes are tracked.
+    discards: Option<File>,
 }
 
 /// The least room for a status.
 const STATUS_ROOM: usize = 64 << 10;
 
 impl ArmedDm {
-    /// Prepares a device. Its status is asked once only when it is a mirror: `asks_status` says so (K7).
+    /// Prepares a device. Its status is asked only when it is a mirror, or is going to be one: `asks_status` says so (K7).
     pub(super) fn new(
         control: Arc<Control>,
         cookies: Arc<Cookies>,
@@ -386,7 +391,13 @@ impl ArmedDm {
         if asks_status {
             status.call_growing(&control, Verb::Status, &header.with_flags(dmi::DM_NOFLUSH_FLAG))?;
         }
-        Ok(ArmedDm { control, cookies, resume_event, header, small: Buffer::with_room(0), status })
+        Ok(ArmedDm { control, cookies, resume_event, header, small: Buffer::with_room(0), status, asks_status, discards: None })
+    }
+
+    /// Has discards kept away after each resume, by this setting of the device.
+    pub(super) fn without_discards(self, setting: &Path) -> std::result::Result<ArmedDm, Errno> {
+        let open = File::options().write(true).open(setting).map_err(|err| Errno(err.raw_os_error().unwrap_or(libc::EIO)));
+        Ok(ArmedDm { discards: Some(open?), ..self })
     }
 }
 
@@ -396,6 +407,9 @@ impl ArmedDevice for ArmedDm {
     }
 
     fn health(&mut self) -> std::result::Result<MirrorHealth, Errno> {
+        if !self.asks_status {
+            return Err(Errno(libc::ENODATA));
+        }
         self.status.call(&self.control, Verb::Status, &self.header.with_flags(dmi::DM_NOFLUSH_FLAG))?;
         if self.status.flags() & dmi::DM_BUFFER_FULL_FLAG != 0 {
             return Err(Errno(libc::EMSGSIZE));
@@ -408,7 +422,12 @@ impl ArmedDevice for ArmedDm {
     }
 
     fn resume(&mut self) -> std::result::Result<(), Errno> {
-        with_event(&self.control, &self.cookies, &mut self.small, Verb::Suspend, &self.header, self.resume_event)
+        with_event(&self.control, &self.cookies, &mut self.small, Verb::Suspend, &self.header, self.resume_event)?;
+        // What did not work shows when the map is read: it is not believed then.
+        if let Some(setting) = &mut self.discards {
+            let _ = setting.write(b"0");
+        }
+        Ok(())
     }
 }
 

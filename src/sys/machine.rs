@@ -3,16 +3,17 @@
 
 use super::dm::Dm;
 use super::events::EventWait;
-use super::helper::{Beside, Helper};
+use super::helper::{Beside, Charge, Helper};
 use super::inspect::{Inspection, inspect};
 use super::lock::{GroupLock, Holder};
 use super::media::{Access, BlockMedia};
 use super::notice::{self, Notice};
 use super::probe::{self, Candidate};
-use super::{Kernel, Media, SuspendMode, detached, drain, freeze, helper, host, openers};
+use super::{Kernel, Media, changes, detached, drain, freeze, helper, host, openers};
 use crate::error::{Error, Result};
-use crate::model::{BootId, DevNo, DmUuid, GroupId, HostId, Timestamp};
+use crate::model::{BootId, DevNo, GroupId, HostId, Timestamp};
 use std::any::Any;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -45,12 +46,20 @@ pub trait Machine {
     fn openers(&self, dev: DevNo) -> Vec<String>;
     /// Writes back what is in memory of a device and of the filesystem on it (see `drain`).
     fn write_back(&self, dev: DevNo, deadline: Duration) -> Result<()>;
+    /// The blocks that the map of changes on a device says were written in an era or later (see `changes`).
+    fn written_since(&self, map: DevNo, era: u32) -> Result<Vec<Range<u64>>>;
+    /// How much has been written to a device, by the kernel's count.
+    fn writes(&self, device: DevNo) -> Result<u64>;
+    /// Whether discards can reach a device.
+    fn takes_discards(&self, device: DevNo) -> bool;
+    /// Whether this kernel's `era` keeps what it has noted when the machine goes down.
+    fn era_survives_crash(&self) -> bool;
     /// Takes a lock, for as long as what is returned lives (see `lock`).
     fn lock(&self, key: &str, timeout: Option<Duration>, on_wait: &dyn Fn(&Holder)) -> Result<Box<dyn Any>>;
     /// Starts this program in the background.
     fn start_detached(&self, words: &[&str], environment: &[(&str, &str)]) -> Result<()>;
-    /// Starts the helper of a window that suspends these devices (see `app::guard`).
-    fn helper(&self, group: GroupId, suspend: &[(DmUuid, SuspendMode)]) -> Result<Box<dyn Helper>>;
+    /// Starts the helper of a window with these devices (see `app::guard`).
+    fn helper(&self, group: GroupId, charges: &[Charge]) -> Result<Box<dyn Helper>>;
     /// Thaws what somebody has frozen and not lived to thaw; each in words.
     fn thaw_left_behind(&self) -> Vec<String>;
     /// Tells of a failure (see `notice`); what went wrong with that.
@@ -102,6 +111,22 @@ impl Machine for Here {
         drain::write_back(dev, deadline)
     }
 
+    fn written_since(&self, map: DevNo, era: u32) -> Result<Vec<Range<u64>>> {
+        changes::written_since(map, era)
+    }
+
+    fn writes(&self, device: DevNo) -> Result<u64> {
+        changes::writes(device)
+    }
+
+    fn takes_discards(&self, device: DevNo) -> bool {
+        changes::takes_discards(device)
+    }
+
+    fn era_survives_crash(&self) -> bool {
+        host::kernel_release().is_some_and(|release| changes::era_survives_crash(&release))
+    }
+
     fn lock(&self, key: &str, timeout: Option<Duration>, on_wait: &dyn Fn(&Holder)) -> Result<Box<dyn Any>> {
         Ok(Box::new(GroupLock::take(key, timeout, on_wait)?))
     }
@@ -110,8 +135,8 @@ impl Machine for Here {
         detached::spawn_detached(words, environment).map_err(|err| Error::io("cannot start a program", &err))
     }
 
-    fn helper(&self, group: GroupId, suspend: &[(DmUuid, SuspendMode)]) -> Result<Box<dyn Helper>> {
-        let devices: Vec<String> = suspend.iter().map(|(uuid, mode)| helper::word(uuid, *mode)).collect();
+    fn helper(&self, group: GroupId, charges: &[Charge]) -> Result<Box<dyn Helper>> {
+        let devices: Vec<String> = charges.iter().map(helper::word).collect();
         let group = group.to_string();
         let words: Vec<&str> = ["guard", group.as_str()].into_iter().chain(devices.iter().map(String::as_str)).collect();
         let beside = detached::spawn_beside(&words).and_then(|process| Beside::new(process, HELPER_STARTS));

@@ -10,11 +10,13 @@
 //! events    waiting for dm events        host      which machine, which boot, what time
 //! drain     writing back beforehand      freeze    freezing filesystems
 //! helper    who waits for disks          notice    telling that something has failed
+//! changes   what the maps of changes say
 //! wire      what the kernel answers      machine   all of it as one object
 //! signal, detached, tools   processes         service   what a service owes the machine
 //!                                              failpoint where tests kill us
 //! ```
 
+pub mod changes;
 pub mod cookie;
 pub mod critical;
 pub mod detached;
@@ -96,6 +98,10 @@ pub trait Kernel {
     fn remove(&self, uuid: &DmUuid) -> Result<()>;
     /// Gives a device another name.
     fn rename(&self, uuid: &DmUuid, to: &DmName) -> Result<()>;
+    /// Sends a message to the target of a device. **Never to an `era` that is suspended** (K7).
+    fn message(&self, uuid: &DmUuid, message: &str) -> Result<()>;
+    /// The era that the `era` on a device is in; refused while it is suspended (K7).
+    fn era(&self, uuid: &DmUuid) -> Result<u32>;
     /// Prepares a device for a window: opens and allocates now, so that its verbs need neither later.
     fn arm(&self, uuid: &DmUuid, links: Links) -> Result<Box<dyn ArmedDevice>>;
     /// Takes what is needed to wait for udev, before anything is changed: in the middle of a window it may not be there.

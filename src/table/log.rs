@@ -3,6 +3,7 @@
 //! Layout, little endian: magic `0x4D695272`, version 2, number of regions; at sector 2 one bit a region, 1 = clean.
 
 use crate::model::Sectors;
+use std::ops::Range;
 
 const MAGIC: u32 = 0x4D69_5272;
 const VERSION: u32 = 2;
@@ -44,6 +45,29 @@ pub fn image(size: Sectors, region: Sectors, clean: bool) -> Vec<u8> {
     image
 }
 
+/// A log in which exactly these regions are dirty.
+pub fn image_of(size: Sectors, region: Sectors, dirty: &[Range<u64>]) -> Vec<u8> {
+    let mut image = image(size, region, true);
+    for bit in dirty.iter().flat_map(|range| range.clone()) {
+        let byte = usize::try_from(bit / 8).ok().and_then(|byte| image.get_mut(BITMAP_AT.saturating_add(byte)));
+        byte.into_iter().for_each(|byte| *byte &= !(1 << (bit % 8)));
+    }
+    image
+}
+
+/// The regions that a log does not call clean; `None` when it is no log of a volume of this size.
+pub fn dirty(image: &[u8], size: Sectors, region: Sectors) -> Option<Vec<Range<u64>>> {
+    let count = regions(size, region);
+    let word = |at: usize| image.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
+    let stated = image.get(8..16)?.try_into().ok().map(u64::from_le_bytes)?;
+    let bitmap = image.get(BITMAP_AT..)?;
+    if word(0)? != MAGIC || word(4)? != VERSION || stated != count || (bitmap.len() as u64).saturating_mul(8) < count {
+        return None;
+    }
+    let is_dirty = |bit: &u64| usize::try_from(bit / 8).is_ok_and(|byte| bitmap[byte] >> (bit % 8) & 1 == 0);
+    Some(super::dco::union((0..count).filter(is_dirty).map(|bit| bit..bit + 1)))
+}
+
 /// The kernel's bitmap is a whole number of longs.
 fn bitmap_bytes(regions: u64) -> usize {
     usize::try_from(regions.div_ceil(64)).map_or(usize::MAX / 16, |longs| longs.saturating_mul(8))
@@ -57,6 +81,7 @@ fn set_bits(bitmap: &mut [u8], count: u64) {
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)] // lists of pieces
 mod tests {
     use super::*;
 
@@ -73,6 +98,19 @@ mod tests {
     fn a_dirty_log_has_no_bit() {
         let size = Sectors::mib(64);
         assert!(image(size, region(size), false)[1024..].iter().all(|b| *b == 0));
+    }
+
+    #[test]
+    fn a_log_of_some_regions_is_read_as_it_was_written() {
+        let (size, region) = (Sectors::mib(21), Sectors::mib(1));
+        for dirty_ones in [vec![], vec![0..1], vec![3..5, 7..8, 20..21], vec![0..21]] {
+            let image = image_of(size, region, &dirty_ones);
+            assert_eq!(dirty(&image, size, region), Some(dirty_ones));
+        }
+        assert_eq!(dirty(&image(size, region, false), size, region), Some(vec![0..21]));
+        assert_eq!(dirty(&image(size, region, true), Sectors::mib(22), region), None);
+        assert_eq!(dirty(&[0; 4096], size, region), None);
+        assert_eq!(dirty(&[], size, region), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! A table names disks and devices symbolically ([`DevRef`]); numbers are put in when it is loaded.
 
+pub mod dco;
 pub mod log;
 pub mod stack;
 pub mod status;
@@ -55,6 +56,17 @@ pub enum Target {
         /// Each leg with its offset; reads go to the first.
         legs: Vec<(DevRef, Sectors)>,
     },
+    /// dm-era: passes everything on and notes which blocks are written.
+    Era {
+        /// Where it notes them.
+        map: DevRef,
+        /// What it passes on to.
+        data: DevRef,
+        /// The size of a block.
+        block: Sectors,
+    },
+    /// Takes every write and reads as zeroes.
+    Zero,
 }
 
 /// A line with its place.
@@ -78,6 +90,11 @@ impl Table {
         self.0.iter().any(|line| matches!(line.target, Target::Mirror { .. }))
     }
 
+    /// Whether it notes what is written.
+    pub fn is_era(&self) -> bool {
+        self.0.iter().any(|line| matches!(line.target, Target::Era { .. }))
+    }
+
     /// The table as the kernel takes it; `None` when something that it refers to has no number (yet).
     pub fn render(&self, number: &dyn Fn(&DevRef) -> Option<String>) -> Option<Vec<TargetLine>> {
         self.0.iter().map(|line| render_line(line, number)).collect()
@@ -88,6 +105,8 @@ fn render_line(line: &Line, number: &dyn Fn(&DevRef) -> Option<String>) -> Optio
     let (target, params) = match &line.target {
         Target::Linear { on, offset } => ("linear", format!("{} {}", number(on)?, offset.get())),
         Target::Mirror { log, region, legs } => ("mirror", render_mirror(log, *region, legs, number)?),
+        Target::Era { map, data, block } => ("era", format!("{} {} {}", number(map)?, number(data)?, block.get())),
+        Target::Zero => ("zero", String::new()),
     };
     Some(TargetLine { start: line.start, length: line.length, target: target.to_owned(), params })
 }

@@ -4,11 +4,13 @@
 //! * Otherwise each plex is a hidden `linear` device. Complete plexes form mirrors from the bottom (dm-raid1 takes nine legs,
 //!   so more than nine need several levels); plexes being attached join in a level of their own on top (K3, K17).
 //! * Each level is `mirror(what is below, its legs…)`; the topmost is the volume itself, the others are hidden layers.
+//! * While changes are tracked the volume is an `era` on top of all that. Its map is a mirror over the copies of the DCO with a sink
+//!   as the last leg: when the last copy dies, writes to it are held until somebody has given the tracking up, and do not fail.
 
 use super::status::MAX_LEGS;
-use super::{DevRef, Initial, Line, LogKind, SYNC_REGION, Table, Target, log, region_for};
+use super::{DevRef, Initial, Line, LogKind, SYNC_REGION, Table, Target, dco, log, region_for};
 use crate::error::{Error, Result};
-use crate::model::{DmName, DmUuid, Extent, Group, Name, Plex, Role, Sectors, Volume};
+use crate::model::{ChangeLog, Dco, DmName, DmUuid, Extent, Group, Name, Plex, Role, Sectors, Volume};
 
 /// How many mirror segments side by side a table gets while legs are filled (K4). Several lanes are one number away.
 pub const SYNC_LANES: u64 = 1;
@@ -60,10 +62,19 @@ pub fn levels<'v>(volume: &'v Volume) -> Result<Vec<Level<'v>>> {
 
 /// The whole stack of a volume.
 pub fn stack(group: &Group, volume: &Volume) -> Result<Stack> {
+    let mut stack = data_stack(group, volume)?;
+    if let Some(dco) = volume.live_dco() {
+        stack.extend(tracking(group, volume, dco)?);
+    }
+    Ok(stack)
+}
+
+/// The devices that hold the data; the last one is the volume, or what the tracking passes on to.
+fn data_stack(group: &Group, volume: &Volume) -> Result<Stack> {
     let levels = levels(volume)?;
     if levels.is_empty() {
         let only = volume.complete()[0];
-        return Ok(vec![device(group, volume, Role::Volume, None, linear(group, &only.subdisks)?)?]);
+        return Ok(vec![device(group, volume, top_role(volume), None, linear(group, &only.subdisks)?)?]);
     }
     let mut stack = Vec::new();
     for plex in levels.iter().flat_map(|level| &level.legs) {
@@ -72,8 +83,61 @@ pub fn stack(group: &Group, volume: &Volume) -> Result<Stack> {
     if let Some(log) = volume.live_log().filter(|_| volume.complete().len() > 1) {
         stack.push(device(group, volume, Role::Log, None, linear(group, &[log.extent])?)?);
     }
+    if let Some((which, extent)) = change_log(volume) {
+        stack.push(device(group, volume, Role::Changes(which), None, linear(group, &[extent])?)?);
+    }
     stack.extend(mirrors(group, volume, &levels)?);
     Ok(stack)
+}
+
+/// What tracks changes, from the bottom up: the sink, the map, the volume.
+fn tracking(group: &Group, volume: &Volume, dco: &Dco) -> Result<Stack> {
+    let zero = Line { start: Sectors::ZERO, length: sink_length(volume), target: Target::Zero };
+    let mut legs = Vec::new();
+    let mut length = Sectors::ZERO;
+    for copy in &dco.copies {
+        let map = dco::map(copy, volume.size);
+        let disk = group.disk(map.disk).ok_or_else(|| Error::unsafe_(format!("disk {} is not in group '{}'", map.disk, group.name)))?;
+        legs.push((DevRef::Disk(map.disk), disk.data_start.saturating_add(map.start)));
+        length = map.length;
+    }
+    legs.push((DevRef::Device(Role::Sink), Sectors::ZERO));
+    let mirror = Target::Mirror { log: LogKind::Core(Initial::Unknown), region: region_for(length, SYNC_REGION), legs };
+    Ok(vec![
+        device(group, volume, Role::Sink, None, Table(vec![zero]))?,
+        device(group, volume, Role::Map, None, Table(vec![Line { start: Sectors::ZERO, length, target: mirror }]))?,
+        device(group, volume, Role::Volume, None, era(volume, Role::Data))?,
+    ])
+}
+
+/// What a new map is formatted with, from the bottom up: its first copy alone, and an era over nothing. A disk that dies meanwhile
+/// is an error then; the map itself would wait. The kernel copies what is formatted to the other copies when the map comes up.
+pub fn formatter(group: &Group, volume: &Volume, dco: &Dco) -> Result<Stack> {
+    let Some(copy) = dco.copies.first() else { return Ok(Stack::new()) };
+    let first = linear(group, &[dco::map(copy, volume.size)])?;
+    Ok(vec![device(group, volume, Role::Map, None, first)?, device(group, volume, Role::Formatter, None, era(volume, Role::Sink))?])
+}
+
+fn era(volume: &Volume, data: Role) -> Table {
+    let target = Target::Era { map: DevRef::Device(Role::Map), data: DevRef::Device(data), block: dco::block(volume.size) };
+    Table(vec![Line { start: Sectors::ZERO, length: volume.size, target }])
+}
+
+/// As long as the map, and as the volume, in whose place it is while a map is formatted.
+fn sink_length(volume: &Volume) -> Sectors {
+    let map = volume.live_dco().and_then(|d| d.copies.first()).map_or(Sectors::ZERO, |copy| dco::map(copy, volume.size).length);
+    map.max(volume.size)
+}
+
+/// The change log that its mirror uses, and where it lies.
+pub fn change_log(volume: &Volume) -> Option<(ChangeLog, Extent)> {
+    let (returning, copy) = (volume.returning?, volume.dco.as_ref()?.copies.first()?);
+    Some((returning.log, dco::change_log(copy, volume.size, returning.log)))
+}
+
+/// What the topmost device with data in it is.
+fn top_role(volume: &Volume) -> Role {
+    if volume.live_dco().is_some() { Role::Data } else { Role::Volume }
 }
 
 /// Each mirror device of a volume from the bottom up, with the plexes that are its legs behind what is below it.
@@ -89,7 +153,7 @@ pub fn mirror_roles(volume: &Volume) -> Result<Vec<(Role, Vec<LegOf>, bool)>> {
             below = legs;
             continue;
         }
-        let role = level_role(at, levels.len());
+        let role = level_role(volume, at, levels.len());
         below = vec![LegOf::Below(role.clone())];
         roles.push((role, legs, level.attaching));
     }
@@ -105,8 +169,8 @@ pub enum LegOf {
     Below(Role),
 }
 
-fn level_role(at: usize, levels: usize) -> Role {
-    if at + 1 == levels { Role::Volume } else { Role::Layer(u8::try_from(at + 1).unwrap_or(u8::MAX)) }
+fn level_role(volume: &Volume, at: usize, levels: usize) -> Role {
+    if at + 1 == levels { top_role(volume) } else { Role::Layer(u8::try_from(at + 1).unwrap_or(u8::MAX)) }
 }
 
 /// The mirror devices of the levels. The lowest level is none of its own when it has only one plex.
@@ -115,7 +179,7 @@ fn mirrors(group: &Group, volume: &Volume, levels: &[Level<'_>]) -> Result<Stack
     let mut below: Option<DevRef> = None;
     for (at, level) in levels.iter().enumerate() {
         let legs: Vec<DevRef> = below.take().into_iter().chain(level.legs.iter().map(|p| DevRef::Device(Role::Plex(p.number)))).collect();
-        let role = level_role(at, levels.len());
+        let role = level_role(volume, at, levels.len());
         if let [single] = legs.as_slice() {
             below = Some(single.clone());
             continue;
@@ -128,6 +192,10 @@ fn mirrors(group: &Group, volume: &Volume, levels: &[Level<'_>]) -> Result<Stack
 }
 
 fn mirror_table(volume: &Volume, level: &Level<'_>, lowest: bool, legs: &[DevRef]) -> Table {
+    if let Some((which, _)) = change_log(volume).filter(|_| level.attaching) {
+        let kind = LogKind::Disk(Role::Changes(which));
+        return Table(vec![mirror_line(Sectors::ZERO, volume.size, kind, dco::region(volume.size), legs)]);
+    }
     if level.attaching {
         return Table(lanes(volume.size, SYNC_LANES).into_iter().map(|(s, l)| core_line(s, l, Initial::Unknown, legs)).collect());
     }

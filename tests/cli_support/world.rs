@@ -2,7 +2,7 @@
 
 use breakoff::model::{
     BootId, DevNo, Disk, DiskId, DmName, DmUuid, Extent, Generation, Group, GroupId, HostId, Log, Name, Origin, Plex, PlexState, Role,
-    Sectors, Timestamp, Volume, VolumeId,
+    Sectors, Timestamp, Tracking, Untracked, Volume, VolumeId,
 };
 use breakoff::plan::world::{DmDevice, PresentDisk, TargetLine, World};
 use breakoff::table::status::{LegHealth, MirrorStatus};
@@ -26,7 +26,7 @@ pub fn piece(disk: u8, start: u32, length: u32) -> Extent {
 }
 
 fn plex(volume: &str, number: u16, state: PlexState, subdisks: &[Extent]) -> Plex {
-    Plex { number, name: name(&format!("{volume}-{number:02}")), state, subdisks: subdisks.to_vec() }
+    Plex { number, name: name(&format!("{volume}-{number:02}")), state, subdisks: subdisks.to_vec(), dco: None }
 }
 
 fn volume(id: u8, word: &str, plexes: Vec<Plex>) -> Volume {
@@ -38,6 +38,9 @@ fn volume(id: u8, word: &str, plexes: Vec<Plex>) -> Volume {
         plexes,
         log: None,
         log_wanted: true,
+        fast_resync: false,
+        dco: None,
+        returning: None,
         running: Some(BOOT),
         synced: size,
         origin: None,
@@ -64,6 +67,7 @@ pub fn empty() -> World {
         disks: disks.into(),
         boot: BOOT,
         now: Timestamp::from_millis(1_790_000_000_000),
+        known: Default::default(),
     }
 }
 
@@ -141,7 +145,13 @@ pub fn full() -> World {
 }
 
 fn origin(original: VolumeId, frozen: bool) -> Origin {
-    Origin { original, taken_at: Timestamp::from_millis(1_789_999_000_123), frozen, freeze_us: 12_345 }
+    Origin {
+        original,
+        taken_at: Timestamp::from_millis(1_789_999_000_123),
+        frozen,
+        freeze_us: 12_345,
+        tracking: Tracking::Untracked(Untracked::Off),
+    }
 }
 
 fn paydb() -> Volume {

@@ -36,6 +36,12 @@ pub struct Oracle {
     pub frozen_filesystems: BTreeSet<DmUuid>,
     /// Nobody writes.
     pub quiet: bool,
+    /// How many writes each device has seen, by its number.
+    pub writes: BTreeMap<u32, u64>,
+    /// Devices that nobody has open, by name.
+    pub closed: BTreeSet<String>,
+    /// Whose contents lie where: the volume that wrote there last, by disk and sector.
+    owners: BTreeMap<(u32, u64), VolumeId>,
 }
 
 impl Oracle {
@@ -117,8 +123,12 @@ impl State {
         if self.data.quiet {
             return;
         }
-        let busy: Vec<(DmUuid, u64)> =
-            self.dm.all().filter(|d| d.uuid.is_volume() && d.size() > 0).map(|d| (d.uuid.clone(), d.size())).collect();
+        let busy: Vec<(DmUuid, u64)> = self
+            .dm
+            .all()
+            .filter(|d| d.uuid.is_volume() && d.size() > 0 && !self.data.closed.contains(d.name.as_str()))
+            .map(|d| (d.uuid.clone(), d.size()))
+            .collect();
         for (uuid, size) in busy {
             if uuid.volume().is_some_and(|id| self.data.acked.contains_key(&id)) && !self.data.frozen_filesystems.contains(&uuid) {
                 self.data.last += 1;
@@ -133,6 +143,7 @@ impl State {
         let bytes = if self.data.quiet { sector_with(stamp) } else { sector_of(stamp) };
         match self.write_sector(DevNo { major: 253, minor }, cell * CELL, &bytes) {
             Written::Done => {
+                *self.data.writes.entry(minor).or_default() += 1;
                 let Some(volume) = uuid.volume() else { return };
                 self.data.acked.entry(volume).or_default().insert(cell, stamp);
                 self.data.perhaps.remove(&(volume, cell));
@@ -196,6 +207,9 @@ impl State {
         let below: Vec<(DevNo, u64)> = match self.dm.segment(dev.minor, sector) {
             None => return Vec::new(),
             Some((start, Seg::Linear { dev, offset })) => vec![(dev, offset + sector - start)],
+            Some((_, Seg::Zero)) => return Vec::new(),
+            Some((_, Seg::Era { map, data, block })) if self.is_unnoted(map, sector / block) => vec![(map, 0), (data, sector)],
+            Some((_, Seg::Era { data, .. })) => vec![(data, sector)],
             Some((_, Seg::Mirror(mirror))) if mirror.holds() == Held::Yes => return vec![dev.minor],
             Some((start, Seg::Mirror(mirror))) => mirror.legs.iter().map(|leg| (leg.dev, leg.offset + sector - start)).collect(),
         };
@@ -216,8 +230,12 @@ impl State {
 
     /// Each volume is in the middle of a write when the power goes: it has reached the first leg of each mirror only.
     pub fn writes_in_flight(&mut self) {
-        let volumes: Vec<(DmUuid, u32, u64)> =
-            self.dm.all().filter(|d| d.uuid.is_volume() && d.size() > 0).map(|d| (d.uuid.clone(), d.minor, d.size())).collect();
+        let volumes: Vec<(DmUuid, u32, u64)> = self
+            .dm
+            .all()
+            .filter(|d| d.uuid.is_volume() && d.size() > 0 && !self.data.closed.contains(d.name.as_str()))
+            .map(|d| (d.uuid.clone(), d.minor, d.size()))
+            .collect();
         for (uuid, minor, size) in volumes {
             self.data.last += 1;
             let (stamp, cell) = (self.data.last, self.data.last % (size / CELL));
@@ -243,6 +261,13 @@ impl State {
         let (first, offset) = match &seg {
             Seg::Linear { dev, offset } => (*dev, *offset),
             Seg::Mirror(mirror) => (mirror.legs[0].dev, mirror.legs[0].offset),
+            Seg::Era { map, data, block } => {
+                if self.is_unnoted(*map, sector / block) && self.note_block(*map, sector / block) != Written::Done {
+                    return;
+                }
+                (*data, 0)
+            }
+            Seg::Zero => return,
         };
         self.mark_dirty(dev.minor, sector);
         self.write_first_legs(first, offset + sector - start, bytes);
@@ -265,6 +290,16 @@ impl State {
         let Some((start, seg)) = self.dm.segment(dev.minor, sector) else { return Written::Failed };
         match seg {
             Seg::Linear { dev, offset } => self.write_sector(dev, offset + sector - start, bytes),
+            Seg::Zero => Written::Done,
+            Seg::Era { map, data, block } => {
+                if self.is_unnoted(map, sector / block) {
+                    let noted = self.note_block(map, sector / block);
+                    if noted != Written::Done {
+                        return noted;
+                    }
+                }
+                self.write_sector(data, sector, bytes)
+            }
             Seg::Mirror(mirror) => {
                 let in_sync = mirror.in_sync_at(start, sector);
                 self.mark_dirty(dev.minor, sector);
@@ -301,6 +336,10 @@ impl State {
         match self.dm.segment(dev.minor, sector) {
             None => false,
             Some((start, Seg::Linear { dev, offset })) => self.waits(dev, offset + sector - start),
+            Some((_, Seg::Zero)) => false,
+            Some((_, Seg::Era { map, data, block })) => {
+                self.waits(data, sector) || (self.is_unnoted(map, sector / block) && self.waits(map, 0))
+            }
             Some((start, Seg::Mirror(mirror))) => {
                 mirror.holds() == Held::Yes || mirror.legs.iter().any(|leg| self.waits(leg.dev, leg.offset + sector - start))
             }
@@ -314,9 +353,14 @@ impl State {
         }
         match self.dm.segment(dev.minor, sector).ok_or(())? {
             (start, Seg::Linear { dev, offset }) => self.read_sector(dev, offset + sector - start),
+            (_, Seg::Era { data, .. }) => self.read_sector(data, sector),
+            (_, Seg::Zero) => Ok(None),
+            // One that fails is read from another leg where they are equal.
             (start, Seg::Mirror(mirror)) => {
-                let alive = mirror.legs.iter().find(|leg| leg.health == LegHealth::Alive).unwrap_or(&mirror.legs[0]);
-                self.read_sector(alive.dev, alive.offset + sector - start)
+                let count = if mirror.in_sync_at(start, sector) { mirror.legs.len() } else { 1 };
+                let (mut alive, failed): (Vec<_>, Vec<_>) = mirror.legs[..count].iter().partition(|leg| leg.health == LegHealth::Alive);
+                alive.extend(failed);
+                alive.iter().find_map(|leg| self.read_sector(leg.dev, leg.offset + sector - start).ok()).ok_or(())
             }
         }
     }
@@ -327,6 +371,14 @@ impl State {
     pub fn know_volumes(&mut self, group: &Group) {
         let there: BTreeSet<VolumeId> = group.volumes.iter().map(|v| v.id).collect();
         self.data.acked.retain(|id, _| there.contains(id));
+        self.data.owners.clear();
+        for (volume, plex) in group.volumes.iter().flat_map(|v| v.plexes.iter().map(move |p| (v, p))) {
+            let place =
+                plex.subdisks.first().and_then(|s| Some((self.disk_of(s.disk)?, group.disk(s.disk)?.data_start.get() + s.start.get())));
+            place.into_iter().for_each(|(disk, sector)| {
+                self.data.owners.insert((disk as u32, sector), volume.id);
+            });
+        }
         for volume in &group.volumes {
             if !self.data.acked.contains_key(&volume.id) {
                 let frozen = volume.origin.as_ref().and_then(|o| self.data.frozen.get(&o.original)).cloned();
@@ -334,6 +386,36 @@ impl State {
                 self.data.acked.insert(volume.id, cells);
                 self.data.perhaps.extend(perhaps.into_iter().map(|(cell, some)| ((volume.id, cell), some)));
             }
+        }
+    }
+
+    /// A volume's device has come up: where it leads to a plex of another volume now, it holds what that one held (a restore).
+    pub fn contents_follow(&mut self, uuid: &DmUuid) {
+        let top = matches!(uuid.role(), Some(Role::Volume | Role::Data));
+        let known = uuid.volume().filter(|id| top && self.data.acked.contains_key(id));
+        let place = known.and_then(|_| self.dm.minor_of(uuid)).and_then(|minor| self.first_place(DevNo { major: 253, minor }, 0));
+        let Some((id, place)) = known.zip(place) else { return };
+        let Some(owner) = self.data.owners.get(&place).copied().filter(|owner| *owner != id) else { return };
+        // The two change places; whether the other one lives on is not known here.
+        let other = |of: VolumeId| if of == id { owner } else { id };
+        self.data.owners.values_mut().filter(|of| [id, owner].contains(of)).for_each(|of| *of = other(*of));
+        let [mine, theirs] = [id, owner].map(|of| self.data.acked.remove(&of).unwrap_or_default());
+        self.data.acked.extend([(id, theirs), (owner, mine)]);
+        let perhaps = std::mem::take(&mut self.data.perhaps).into_iter();
+        let moved = perhaps.map(|((of, cell), some)| ((if [id, owner].contains(&of) { other(of) } else { of }, cell), some));
+        self.data.perhaps = moved.collect();
+    }
+
+    /// Where a sector lies that reads go to first.
+    fn first_place(&self, dev: DevNo, sector: u64) -> Option<(u32, u64)> {
+        if dev.major == DISK_MAJOR {
+            return Some((dev.minor, sector));
+        }
+        match self.dm.segment(dev.minor, sector)? {
+            (start, Seg::Linear { dev, offset }) => self.first_place(dev, offset + sector - start),
+            (start, Seg::Mirror(mirror)) => self.first_place(mirror.legs[0].dev, mirror.legs[0].offset + sector - start),
+            (_, Seg::Era { data, .. }) => self.first_place(data, sector),
+            (_, Seg::Zero) => None,
         }
     }
 

@@ -1,20 +1,21 @@
 //! A device-mapper with linear and mirror targets, as Linux 6.1 behaves (DESIGN, rules K1 to K24).
 
 use super::data::{CELL, Written};
-use super::{Fake, State};
+use super::{Fake, State, Stuck};
 use breakoff::error::{Error, Kind, Result};
-use breakoff::model::{DevNo, DmName, DmUuid};
+use breakoff::model::{DevNo, DmName, DmUuid, Role};
 use breakoff::plan::world::{DmDevice, TargetLine};
 use breakoff::sys::critical::Critical;
 use breakoff::sys::{ArmedDevice, Errno, Kernel, Links, MirrorHealth, SuspendMode};
 use breakoff::table::status::{LegHealth, MirrorStatus};
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// The major number of the disks.
 pub const DISK_MAJOR: u32 = 8;
-const DM_MAJOR: u32 = 253;
+pub const DM_MAJOR: u32 = 253;
 /// What a disk log begins with (K6).
 const LOG_MAGIC: u32 = 0x4D69_5272;
 /// Its bitmap's first sector.
@@ -45,6 +46,8 @@ struct Table {
 pub enum Seg {
     Linear { dev: DevNo, offset: u64 },
     Mirror(Mirror),
+    Era { map: DevNo, data: DevNo, block: u64 },
+    Zero,
 }
 
 #[derive(Clone)]
@@ -146,6 +149,11 @@ impl Table {
                 Some(Seg::Linear { dev: dev(on)?, offset: offset.parse().ok()? })
             }
             "mirror" => Mirror::parse(line).map(Seg::Mirror),
+            "zero" => Some(Seg::Zero),
+            "era" => match line.params.split(' ').collect::<Vec<_>>()[..] {
+                [map, data, block] => Some(Seg::Era { map: dev(map)?, data: dev(data)?, block: block.parse().ok()? }),
+                _ => None,
+            },
             _ => None,
         };
         Some(Table { lines: lines.to_vec(), segs: lines.iter().map(seg).collect::<Option<_>>()? })
@@ -166,6 +174,8 @@ impl Table {
                     open.extend(mirror.legs.iter().map(|leg| (leg.dev, leg.offset + length)));
                     open.extend(mirror.log.map(|log| (log, 0)));
                 }
+                Seg::Era { map, data, .. } => open.extend([(*map, 0), (*data, length)]),
+                Seg::Zero => {}
             }
         }
         open
@@ -174,14 +184,14 @@ impl Table {
     fn mirrors(&self) -> impl Iterator<Item = (&TargetLine, &Mirror)> {
         self.lines.iter().zip(&self.segs).filter_map(|(line, seg)| match seg {
             Seg::Mirror(mirror) => Some((line, mirror)),
-            Seg::Linear { .. } => None,
+            Seg::Linear { .. } | Seg::Era { .. } | Seg::Zero => None,
         })
     }
 
     fn mirrors_mut(&mut self) -> impl Iterator<Item = (u64, &mut Mirror)> {
         self.lines.iter().zip(&mut self.segs).filter_map(|(line, seg)| match seg {
             Seg::Mirror(mirror) => Some((line.start.get(), mirror)),
-            Seg::Linear { .. } => None,
+            Seg::Linear { .. } | Seg::Era { .. } | Seg::Zero => None,
         })
     }
 
@@ -230,6 +240,19 @@ impl Devices {
 
     pub fn minor_of(&self, uuid: &DmUuid) -> Option<u32> {
         self.0.values().find(|d| d.uuid == *uuid).map(|d| d.minor)
+    }
+
+    /// The map that a device begins an era in when it is resumed.
+    pub fn map_after_resume(&self, uuid: &DmUuid) -> Option<DevNo> {
+        let device = self.0.values().find(|d| d.uuid == *uuid)?;
+        let asleep = device.suspended || device.inactive.is_some();
+        let table = device.inactive.as_ref().or(device.live.as_ref()).filter(|_| asleep)?;
+        table.segs.iter().find_map(|seg| if let Seg::Era { map, .. } = seg { Some(*map) } else { None })
+    }
+
+    /// Whether every sector of it counts, not only one of each cell.
+    fn is_map(&self, minor: u32) -> bool {
+        self.0.get(&minor).is_some_and(|d| d.uuid.role() == Some(Role::Map))
     }
 
     pub fn is_suspended(&self, minor: u32) -> bool {
@@ -310,6 +333,11 @@ impl State {
                 return Err(Errno(libc::EINVAL));
             }
         }
+        for seg in &table.segs {
+            if let Seg::Era { map, .. } = seg {
+                self.open_map(*map)?;
+            }
+        }
         self.device_mut(uuid)?.inactive = Some(table);
         Ok(())
     }
@@ -330,7 +358,10 @@ impl State {
         Ok(())
     }
 
-    fn resume(&mut self, uuid: &DmUuid) -> Done {
+    pub fn resume(&mut self, uuid: &DmUuid) -> Done {
+        if self.waits_for_map(uuid) {
+            resume_unwind(Box::new(Stuck));
+        }
         let device = self.device_mut(uuid)?;
         let minor = device.minor;
         if device.live.is_none() && device.inactive.is_none() {
@@ -353,7 +384,14 @@ impl State {
         }
         device.suspended = false;
         if was_asleep {
+            if let Some((_, Seg::Era { map, .. })) = self.dm.segment(minor, 0)
+                && let Err(errno) = self.next_era(map)
+            {
+                self.device_mut(uuid)?.suspended = true;
+                return Err(errno);
+            }
             self.read_log(minor);
+            self.contents_follow(uuid);
             self.retry_queued();
         }
         Ok(())
@@ -437,7 +475,8 @@ impl State {
             }
             let (begin, length) = (region as u64 * mirror.region, line.length.get());
             let mut failed = None;
-            for sector in (begin..length.min(begin + mirror.region)).step_by(CELL as usize) {
+            let step = if self.dm.is_map(minor) { 1 } else { CELL };
+            for sector in (begin..length.min(begin + mirror.region)).step_by(step as usize) {
                 let Ok(bytes) = self.read_sector(mirror.legs[0].dev, mirror.legs[0].offset + sector) else {
                     self.dm.set_health(minor, 0, LegHealth::SyncFailed);
                     return true;
@@ -509,7 +548,7 @@ impl Kernel for FakeKernel {
     }
 
     fn has_target(&self, target: &str) -> Result<bool> {
-        Ok(["linear", "mirror"].contains(&target))
+        Ok(["linear", "mirror", "era", "zero"].contains(&target))
     }
 
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DevNo> {
@@ -565,6 +604,20 @@ impl Kernel for FakeKernel {
             }
             state.device_mut(uuid).map(|d| d.name = to.clone())
         })
+    }
+
+    fn message(&self, uuid: &DmUuid, message: &str) -> Result<()> {
+        self.changed(message, uuid, |state| {
+            let minor = state.device_mut(uuid)?.minor;
+            state.era_message(minor, message)
+        })
+    }
+
+    fn era(&self, uuid: &DmUuid) -> Result<u32> {
+        self.0.look().map_err(|errno| Error::io("cannot look at a device", &super::io(errno)))?;
+        let state = self.0.0.borrow();
+        let era = state.dm.minor_of(uuid).ok_or(Errno(libc::ENXIO)).and_then(|minor| state.current_era(minor));
+        era.map_err(|errno| Error::io("cannot look at a device", &super::io(errno)))
     }
 
     fn arm(&self, uuid: &DmUuid, _links: Links) -> Result<Box<dyn ArmedDevice>> {

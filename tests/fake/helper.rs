@@ -2,7 +2,7 @@
 
 use super::Fake;
 use breakoff::model::DmUuid;
-use breakoff::sys::helper::{Act, Helper};
+use breakoff::sys::helper::{Act, Charge, Helper};
 use breakoff::sys::{Errno, SuspendMode};
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ pub struct FakeHelper {
 }
 
 impl FakeHelper {
-    pub fn new(fake: &Fake, entries: &[(DmUuid, SuspendMode)]) -> FakeHelper {
-        FakeHelper { fake: fake.clone(), entries: entries.to_vec(), asked: None }
+    pub fn new(fake: &Fake, charges: &[Charge]) -> FakeHelper {
+        let entries = charges.iter().map(|charge| (charge.uuid.clone(), charge.mode)).collect();
+        FakeHelper { fake: fake.clone(), entries, asked: None }
     }
 
     /// `None`: something held keeps it from coming to an end.
@@ -39,6 +40,10 @@ impl FakeHelper {
                 let frozen = state.data.frozen_filesystems.contains(uuid);
                 Some(state.suspend(uuid, if frozen { SuspendMode::NoFlush } else { *mode }))
             }
+            Act::Resume(at) | Act::Activate(at) => {
+                let (uuid, _) = &self.entries[usize::from(at)];
+                (!state.waits_for_map(uuid)).then(|| state.resume(uuid))
+            }
             // A thaw writes, and the writers go on.
             Act::Thaw if self.entries.iter().any(|(uuid, _)| state.is_held(uuid)) => None,
             Act::Thaw | Act::Done => Some(Ok(())),
@@ -52,6 +57,7 @@ impl Helper for FakeHelper {
             Act::WriteBack(at) => format!("write back {}", self.entries[usize::from(at)].0),
             Act::Freeze(at) => format!("freeze {}", self.entries[usize::from(at)].0),
             Act::Suspend(at) => format!("suspend {} (window)", self.entries[usize::from(at)].0),
+            Act::Resume(at) | Act::Activate(at) => format!("resume {} (helper)", self.entries[usize::from(at)].0),
             Act::Thaw | Act::Done => format!("{act:?}"),
         };
         self.fake.change(words)?;

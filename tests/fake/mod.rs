@@ -8,6 +8,7 @@
 pub mod data;
 pub mod disk;
 pub mod dm;
+pub mod era;
 pub mod helper;
 pub mod places;
 pub mod script;
@@ -16,19 +17,20 @@ use breakoff::app::{self, Command, Env, Options, Outcome, Progress, Ui};
 use breakoff::cli::Action;
 use breakoff::error::{Error, Result};
 use breakoff::meta;
-use breakoff::model::{BootId, DevNo, DiskId, DmUuid, Generation, Group, GroupId, HostId, Timestamp};
-use breakoff::sys::helper::Helper;
+use breakoff::model::{BootId, DevNo, DiskId, Generation, Group, GroupId, HostId, Timestamp};
+use breakoff::sys::helper::{Charge, Helper};
 use breakoff::sys::inspect::Inspection;
 use breakoff::sys::lock::Holder;
 use breakoff::sys::machine::{Events, Machine};
 use breakoff::sys::media::Access;
 use breakoff::sys::notice::Notice;
 use breakoff::sys::probe::Candidate;
-use breakoff::sys::{Errno, Kernel, Media, SuspendMode};
+use breakoff::sys::{Errno, Kernel, Media};
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -170,7 +172,8 @@ impl Fake {
         (!chosen.group.destroyed).then_some((chosen.group, chosen.generation))
     }
 
-    /// With `CRASH_TRACE=1` the changes of what ran since the trap was set are printed by number.
+    /// With `CRASH_TRACE=1` the changes of what ran since the trap was set are printed by number; with `CRASH_CASE="disk 1 dies before
+    /// change 48"` those of that case, too.
     pub fn print_trace(&self, title: &str) {
         let state = self.0.borrow();
         for (at, what) in state.trace.iter().flatten().enumerate() {
@@ -303,6 +306,24 @@ impl Machine for Fake {
         Ok(())
     }
 
+    fn written_since(&self, map: DevNo, era: u32) -> Result<Vec<Range<u64>>> {
+        self.look().map_err(|errno| Error::io("cannot list a map", &io(errno)))?;
+        self.0.borrow().written_since(map, era).map_err(|errno| Error::io("cannot list a map", &io(errno)))
+    }
+
+    fn writes(&self, device: DevNo) -> Result<u64> {
+        self.look().map_err(|errno| Error::io("cannot count writes", &io(errno)))?;
+        Ok(self.0.borrow().data.writes.get(&device.minor).copied().unwrap_or(0))
+    }
+
+    fn takes_discards(&self, _device: DevNo) -> bool {
+        false
+    }
+
+    fn era_survives_crash(&self) -> bool {
+        true
+    }
+
     fn lock(&self, key: &str, _timeout: Option<Duration>, _on_wait: &dyn Fn(&Holder)) -> Result<Box<dyn Any>> {
         if !self.0.borrow_mut().locks.insert(key.to_owned()) {
             return Err(Error::timed_out(format!("{key} is locked")));
@@ -318,9 +339,9 @@ impl Machine for Fake {
         Vec::new()
     }
 
-    fn helper(&self, _group: GroupId, suspend: &[(DmUuid, SuspendMode)]) -> Result<Box<dyn Helper>> {
+    fn helper(&self, _group: GroupId, charges: &[Charge]) -> Result<Box<dyn Helper>> {
         self.look().map_err(|errno| Error::io("cannot start the helper of a window", &io(errno)))?;
-        Ok(Box::new(helper::FakeHelper::new(self, suspend)))
+        Ok(Box::new(helper::FakeHelper::new(self, charges)))
     }
 
     fn thaw_left_behind(&self) -> Vec<String> {
@@ -364,7 +385,11 @@ pub struct Silent;
 
 impl Ui for Silent {
     fn note(&self, _text: &str) {}
-    fn warn(&self, _text: &str) {}
+    fn warn(&self, text: &str) {
+        if std::env::var_os("CRASH_CASE").is_some() {
+            println!("warning: {text}");
+        }
+    }
     fn progress(&self, _copies: &[Progress]) {}
     fn progress_end(&self) {}
     fn confirm(&self, _question: &str) -> bool {

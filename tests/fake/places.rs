@@ -3,6 +3,7 @@
 use super::State;
 use super::dm::Placed;
 use breakoff::model::{Extent, Group, Role, Sectors, Volume};
+use breakoff::table::stack::change_log;
 
 impl State {
     /// The lines of live tables that lead to other sectors than those of a plex or log of their volume.
@@ -28,9 +29,11 @@ impl State {
             let offset = disk.data_start.get() + extent.start.get();
             Some(Placed { start: start.get(), length: extent.length.get(), disk: self.disk_of(disk.id)?, offset })
         };
-        let plexes = volume.plexes.iter().filter(|p| *role == Role::Volume || *role == Role::Plex(p.number));
+        let plexes = volume.plexes.iter().filter(|p| [Role::Volume, Role::Data, Role::Plex(p.number)].contains(role));
         let plexes = plexes.flat_map(|p| p.layout()).filter_map(|(start, extent)| place(start, extent));
+        let changes = change_log(volume).filter(|(which, _)| *role == Role::Changes(*which));
+        let changes = changes.and_then(|(_, extent)| place(Sectors::ZERO, &extent));
         let log = volume.log.iter().filter(|_| *role == Role::Log).filter_map(|log| place(Sectors::ZERO, &log.extent));
-        plexes.chain(log).collect()
+        plexes.chain(log).chain(changes).collect()
     }
 }

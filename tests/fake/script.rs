@@ -87,6 +87,16 @@ impl World {
                     (0..8).for_each(|_| fake.0.borrow_mut().writers_write());
                     continue;
                 }
+                // Nobody has the snapshot open any more.
+                "close" => {
+                    fake.0.borrow_mut().data.closed.insert("g-s".to_owned());
+                    continue;
+                }
+                // The writers change this and that.
+                "write" => {
+                    (0..24).for_each(|_| fake.0.borrow_mut().writers_write());
+                    continue;
+                }
                 // A disk is gone, and nobody finds it any more.
                 "unplug2" => {
                     fake.0.borrow_mut().disks[1].unplugged = true;
@@ -286,6 +296,10 @@ impl Case<'_> {
         let fake = self.fresh(Trap::Die(at, disk));
         let mirrored: Vec<Name> = safe_volumes(&self.world.fake, disk).into_iter().filter(|v| self.safe_after[disk].contains(v)).collect();
         let came = fake.run(&self.words);
+        if std::env::var("CRASH_CASE").is_ok_and(|case| case == what) {
+            fake.print_trace(&place);
+            println!("{place}: {came:?}");
+        }
         assert!(came.is_some(), "{place}");
         let stuck = matches!(&came, Some(Err(error)) if error.message() == super::STUCK);
         assert!(!stuck, "{place}: it waits for ever");

@@ -185,6 +185,7 @@ pub fn with_volume(group: &Group, volume: &str) -> Group {
         name: name(&format!("{volume}-01")),
         state: PlexState::Active,
         subdisks: vec![Extent { disk, start: sectors(start), length: sectors(8) }],
+        dco: None,
     };
     group.volumes.push(Volume {
         id: VolumeId::random(),
@@ -193,6 +194,9 @@ pub fn with_volume(group: &Group, volume: &str) -> Group {
         plexes: vec![plex],
         log: None,
         log_wanted: true,
+        fast_resync: true,
+        dco: None,
+        returning: None,
         running: None,
         synced: sectors(8),
         origin: None,
@@ -300,6 +304,7 @@ fn build(seeds: Vec<Seed>, disks: usize, ids: ([u8; 16], Option<[u8; 16]>)) -> G
             name: name(&format!("p{n}-{number}")),
             state: PlexState::ALL[disk.index(PlexState::ALL.len())],
             subdisks: pieces(size, cuts).into_iter().enumerate().map(|(i, l)| take((disk.index(disks) + i) % disks, l)).collect(),
+            dco: None,
         });
         let plexes = plexes.collect();
         let origin = seed.origin.map(|(of, at, frozen, freeze_us)| Origin {
@@ -307,6 +312,11 @@ fn build(seeds: Vec<Seed>, disks: usize, ids: ([u8; 16], Option<[u8; 16]>)) -> G
             taken_at: Timestamp::from_millis(at),
             frozen,
             freeze_us,
+            tracking: if frozen {
+                Tracking::Untracked(Untracked::ALL[(freeze_us % 6) as usize])
+            } else {
+                Tracking::Untracked(Untracked::Off)
+            },
         });
         group.volumes.push(Volume {
             id: volume_ids[n],
@@ -315,6 +325,9 @@ fn build(seeds: Vec<Seed>, disks: usize, ids: ([u8; 16], Option<[u8; 16]>)) -> G
             plexes,
             log: seed.log.map(|(shift, live)| Log { extent: take(n % disks, 2048), region: sectors(1 << shift), live }),
             log_wanted: seed.flags.0,
+            fast_resync: true,
+            dco: None,
+            returning: None,
             running: seed.flags.2.map(BootId::from_bytes),
             synced: sectors(seed.synced.index(size as usize + 1) as u64),
             origin,

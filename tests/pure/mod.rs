@@ -10,7 +10,7 @@ use breakoff::error::Error;
 use breakoff::model::{BootId, DevNo, Disk, DiskId, DmUuid, Generation, Group, GroupId, HostId, Name, Role, Sectors, Timestamp, VolumeId};
 use breakoff::plan::request::{Placement, Request};
 use breakoff::plan::step::Plan;
-use breakoff::plan::world::{DmDevice, PresentDisk, World};
+use breakoff::plan::world::{DmDevice, Known, PresentDisk, World};
 use breakoff::plan::{finding, plan};
 use breakoff::table::stack::{mirror_roles, stack};
 use breakoff::table::status::{LegHealth, MirrorStatus};
@@ -44,6 +44,7 @@ pub fn world(disks: u8) -> World {
         disks: present,
         boot: BOOT,
         now: Timestamp::from_millis(1_000_000),
+        known: Known { era_target: Some(true), era_survives_crash: Some(true), ..Known::default() },
     }
 }
 
@@ -149,7 +150,7 @@ pub fn on(disks: &[&str]) -> Placement {
 }
 
 pub fn make(volume: &str, mib: u32, mirrors: usize) -> Request {
-    Request::Make { volume: name(volume), size: Sectors::mib(mib), mirrors, placement: anywhere(), log: true }
+    Request::Make { volume: name(volume), size: Sectors::mib(mib), mirrors, placement: anywhere(), log: true, fast_resync: false }
 }
 
 pub fn snapstart(volume: &str) -> Request {

@@ -1,9 +1,8 @@
 //! `guard`: for breakoff itself, see `app::guard`.
 
 use crate::app::Command;
-use crate::model::{DmUuid, Name};
-use crate::sys::SuspendMode;
-use crate::sys::helper::parse_word;
+use crate::model::Name;
+use crate::sys::helper::{Charge, parse_word};
 use clap::Args;
 
 /// Freeze and suspend for a command; started by breakoff itself
@@ -12,9 +11,9 @@ pub(super) struct Guard {
     /// The group
     #[arg(value_name = "NAME", value_parser = Name::parse)]
     name: Name,
-    /// What it may be asked to suspend, each as MODE:UUID
+    /// What it may be asked about, each as MODE:UUID
     #[arg(value_name = "DEVICE", value_parser = parse_word)]
-    devices: Vec<(DmUuid, SuspendMode)>,
+    devices: Vec<Charge>,
 }
 
 impl Guard {

@@ -4,7 +4,7 @@ use super::words::{self, Where};
 use crate::app::Command;
 use crate::model::{Name, Sectors};
 use crate::plan::request::Request;
-use clap::Args;
+use clap::{ArgAction, Args};
 
 /// Make a volume
 ///
@@ -25,6 +25,9 @@ pub(super) struct Make {
     /// Keep no dirty region log: after a crash the whole mirror is resynchronised
     #[arg(long)]
     no_log: bool,
+    /// Track changes while snapshots are out, so that snapback copies only those
+    #[arg(long, value_name = "on|off", default_value = "off", action = ArgAction::Set, value_parser = words::switch)]
+    fast_resync: bool,
 }
 
 impl Make {
@@ -35,6 +38,7 @@ impl Make {
             mirrors: self.mirrors,
             placement: self.place.placement(),
             log: !self.no_log,
+            fast_resync: self.fast_resync,
         })
     }
 }

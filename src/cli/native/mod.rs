@@ -3,6 +3,7 @@
 //! The parser, the help and the usage errors all come from these definitions. Nothing here runs anything.
 
 mod disk;
+mod fast_resync;
 mod group;
 mod grow;
 mod guard;
@@ -15,6 +16,7 @@ mod recover;
 mod remove;
 mod rename;
 mod snapabort;
+mod snapback;
 mod snapclear;
 mod snapprint;
 mod snapshot;
@@ -92,11 +94,13 @@ enum Verb {
     Snapstart(snapstart::SnapStart),
     Snapwait(snapwait::SnapWait),
     Snapshot(snapshot::Snapshot),
+    Snapback(snapback::SnapBack),
     Snapclear(snapclear::SnapClear),
     Snapabort(snapabort::SnapAbort),
     Snapprint(snapprint::SnapPrint),
     #[command(subcommand)]
     Plex(plex::Plex),
+    FastResync(fast_resync::FastResync),
     Recover(recover::Recover),
     Monitor(monitor::Monitor),
     Status(status::Status),
@@ -124,10 +128,12 @@ impl Verb {
             Verb::Snapstart(verb) => verb.command(),
             Verb::Snapwait(verb) => verb.command(),
             Verb::Snapshot(verb) => verb.command()?,
+            Verb::Snapback(verb) => verb.command(),
             Verb::Snapclear(verb) => verb.command(),
             Verb::Snapabort(verb) => verb.command(),
             Verb::Snapprint(verb) => verb.command(),
             Verb::Plex(verb) => verb.command(),
+            Verb::FastResync(verb) => verb.command(),
             Verb::Recover(verb) => verb.command(),
             Verb::Monitor(verb) => verb.command(),
             Verb::Status(verb) => verb.command(),
@@ -141,6 +147,7 @@ impl Verb {
     fn background(&self) -> bool {
         match self {
             Verb::Snapstart(verb) => verb.background,
+            Verb::Snapback(verb) => verb.background,
             Verb::Mirror(verb) => verb.background,
             Verb::Plex(verb) => verb.background(),
             Verb::Group(verb) => verb.background(),

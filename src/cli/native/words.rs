@@ -35,6 +35,15 @@ pub(super) fn size(word: &str) -> Result<Sectors> {
     }
 }
 
+/// `on` or `off`.
+pub(super) fn switch(word: &str) -> Result<bool> {
+    match word {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        other => Err(Error::usage(format!("'{other}' is neither 'on' nor 'off'"))),
+    }
+}
+
 /// Seconds with a fraction.
 pub(super) fn seconds(word: &str) -> Result<Duration> {
     word.parse()

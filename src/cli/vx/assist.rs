@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::model::units::{DefaultUnit, parse_size};
 use crate::model::volume::MAX_PLEXES;
 use crate::model::{Name, Sectors};
-use crate::plan::request::{GrowTo, Request, Split, Splits};
+use crate::plan::request::{GrowTo, Request, Split, Splits, Winner};
 
 /// What `vxassist help` prints.
 pub(super) const HELP: &str = "\
@@ -37,7 +37,7 @@ Exit status: as 'breakoff --help' has it.
 ";
 
 /// Verbs of VxVM that have no counterpart here so far.
-const LATER: [&str; 15] = [
+const LATER: [&str; 14] = [
     "addlog",
     "convert",
     "evacuate",
@@ -48,7 +48,6 @@ const LATER: [&str; 15] = [
     "settag",
     "shrinkby",
     "shrinkto",
-    "snapback",
     "transform",
     "removetag",
     "listtag",
@@ -68,6 +67,7 @@ pub(super) fn command(mut words: Words) -> Result<Command> {
         "snapwait" => snapwait(&mut words)?,
         "snapshot" => snapshot(&mut words)?,
         "snapabort" => snapabort(&mut words)?,
+        "snapback" => snapback(&mut words)?,
         "snapclear" => snapclear(&mut words)?,
         "snapprint" => Command::SnapPrint(words.names()?),
         later if LATER.contains(&later) => return Err(Error::usage(format!("'{later}' is not supported yet"))),
@@ -82,8 +82,8 @@ fn make(words: &mut Words) -> Result<Command> {
     let layout = Layout::parse(&words.attribute("layout").unwrap_or_else(|| "concat".to_owned()))?;
     let mirrors = layout.mirrors(nmirror(words)?)?;
     usage_type(words)?;
-    no_fast_resync(words)?;
-    Ok(Command::Change(Request::Make { volume, size, mirrors, placement: words.placement()?, log: layout.log() }))
+    let fast_resync = fast_resync(words)?;
+    Ok(Command::Change(Request::Make { volume, size, mirrors, placement: words.placement()?, log: layout.log(), fast_resync }))
 }
 
 fn mirror(words: &mut Words) -> Result<Command> {
@@ -147,6 +147,22 @@ fn snapabort(words: &mut Words) -> Result<Command> {
     }
 }
 
+fn snapback(words: &mut Words) -> Result<Command> {
+    let (all, replica, original) = (words.uses("allplexes"), words.uses("resyncfromreplica"), words.uses("resyncfromoriginal"));
+    let (snapshot, nmirror) = (words.name("a snapshot volume")?, nmirror(words)?);
+    let mirrors = match (all, nmirror) {
+        (true, Some(_)) => return Err(Error::usage("'-o allplexes' and 'nmirror=' do not go together")),
+        (true, None) => None,
+        (false, n) => Some(n.unwrap_or(1)),
+    };
+    let from = match (replica, original) {
+        (true, true) => return Err(Error::usage("'-o resyncfromreplica' and '-o resyncfromoriginal' do not go together")),
+        (true, false) => Winner::Snapshot,
+        (false, _) => Winner::Original,
+    };
+    Ok(Command::Change(Request::SnapBack { snapshots: vec![snapshot], mirrors, from, keep: false }))
+}
+
 /// A snap object is called after the volume at its other end, with `_snp` behind.
 fn snapclear(words: &mut Words) -> Result<Command> {
     let volume = words.name("a volume")?;
@@ -180,13 +196,16 @@ fn usage_type(words: &mut Words) -> Result<()> {
     }
 }
 
-/// Change tracking may be declined, which is how it is.
-fn no_fast_resync(words: &mut Words) -> Result<()> {
+/// `fastresync=` or `fmr=`; off when nothing is said, as in VxVM.
+fn fast_resync(words: &mut Words) -> Result<bool> {
+    let mut on = false;
     for name in ["fastresync", "fmr"] {
         match words.attribute(name).as_deref() {
-            None | Some("off") => {}
-            Some(value) => return Err(Error::usage(format!("'{name}={value}' is not supported yet"))),
+            None => {}
+            Some("on") => on = true,
+            Some("off") => on = false,
+            Some(value) => return Err(Error::usage(format!("'{name}={value}' is neither 'on' nor 'off'"))),
         }
     }
-    Ok(())
+    Ok(on)
 }

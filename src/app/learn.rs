@@ -1,0 +1,106 @@
+//! Reading the maps of changes, for the verbs that need them.
+
+use super::session::Session;
+use crate::error::{Error, Result};
+use crate::model::{DmUuid, Role, Sectors, VolumeId};
+use crate::plan::request::Request;
+use crate::plan::snapback;
+use crate::plan::world::Listing;
+use crate::sys::media::Access;
+use crate::table::{dco, log, stack};
+use std::ops::Range;
+
+impl Session<'_> {
+    /// Finds out what a request needs to know beyond the tables. What cannot be read is a reason to copy everything, and no error.
+    pub fn learn(&mut self, request: &Request) -> Result<()> {
+        match request {
+            Request::Snapshot { .. } => {
+                self.world.known.era_target = Some(self.kernel.has_target("era")?);
+                self.learn_eras();
+            }
+            Request::SnapBack { snapshots, .. } => {
+                for (volume, since) in snapback::needed(&self.world, snapshots) {
+                    self.list_changes(volume, since);
+                }
+            }
+            Request::Start { .. } => self.world.known.era_survives_crash = Some(self.env.machine.era_survives_crash()),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn learn_eras(&mut self) {
+        let tracked: Vec<VolumeId> = self.world.group.volumes.iter().filter(|v| v.live_dco().is_some()).map(|v| v.id).collect();
+        for id in tracked {
+            let era = self.kernel.era(&DmUuid::new(self.world.group.id, id, &Role::Volume));
+            // Without it the new snapshot counts everything since the map began: more than needed, never less.
+            era.ok().map(|era| self.world.known.eras.insert(id, era));
+        }
+    }
+
+    /// Lists what legs that come back still lack in their log.
+    pub(super) fn learn_unlisted(&mut self) {
+        let live = self.world.group.volumes.iter().filter(|v| v.running == Some(self.world.boot));
+        let inexact = live.filter_map(|v| v.returning.filter(|r| !r.exact).map(|r| (v.id, r.since)));
+        for (id, since) in inexact.collect::<Vec<_>>() {
+            self.list_changes(id, since);
+            let left = self.read_change_log(id).map_err(|error| error.message().to_owned());
+            self.world.known.left.insert(id, left);
+        }
+    }
+
+    /// Lists what was written to a volume from an era on, for the plans to come.
+    pub fn list_changes(&mut self, id: VolumeId, since: u32) {
+        let listing: Listing = self.read_map(id, since).map_err(|error| error.message().to_owned());
+        self.world.known.changed.insert((id, since), listing);
+    }
+
+    fn read_map(&mut self, id: VolumeId, since: u32) -> Result<Vec<Range<u64>>> {
+        let group = &self.world.group;
+        let volume = group.volume(id).ok_or_else(|| Error::failed("the volume is not there"))?;
+        let path = group.path(&volume.name);
+        let (size, group_id) = (volume.size, group.id);
+        let uuid = |role| DmUuid::new(group_id, id, &role);
+        let missing = || Error::not_ready(format!("'{path}' is not started, or does not track its changes"));
+        let device = self.kernel.device(&uuid(Role::Volume))?.ok_or_else(missing)?;
+        let map = self.kernel.device(&uuid(Role::Map))?.ok_or_else(missing)?;
+        if self.env.machine.takes_discards(device.dev) {
+            return Err(Error::device(format!("'{path}' takes discards, which its map may lack")));
+        }
+        let top = uuid(Role::Volume);
+        let writes = self.env.machine.writes(device.dev)?;
+        // What is written after the listing is in the next era or a later one.
+        let next = self.kernel.era(&top)?.saturating_add(1);
+        if self.kernel.message(&top, TAKE).is_err() {
+            // Somebody died who held one.
+            self.kernel.message(&top, DROP)?;
+            self.kernel.message(&top, TAKE)?;
+        }
+        let listed = self.env.machine.written_since(map.dev, since);
+        let dropped = self.kernel.message(&top, DROP);
+        let blocks = listed?;
+        dropped?;
+        let known = self.world.known.listed.entry(id).or_insert(next);
+        *known = next.min(*known);
+        self.world.known.writes.entry(id).or_insert(writes);
+        let block = dco::block(size).get();
+        let sectors = |range: &Range<u64>| range.start.saturating_mul(block)..range.end.saturating_mul(block).min(size.get());
+        Ok(dco::union(blocks.iter().map(sectors)))
+    }
+
+    /// The regions that the change log in use does not call clean: as the kernel has written it, which is never too few.
+    fn read_change_log(&self, id: VolumeId) -> Result<Vec<Range<u64>>> {
+        let missing = || Error::device("the log of what has changed cannot be read");
+        let volume = self.world.group.volume(id).ok_or_else(missing)?;
+        let (_, extent) = stack::change_log(volume).ok_or_else(missing)?;
+        let (disk, present) = self.world.group.disk(extent.disk).zip(self.world.disks.get(&extent.disk)).ok_or_else(missing)?;
+        let media = self.env.machine.media(&present.path, Access::ReadOnly)?;
+        let mut image = vec![0; usize::try_from(extent.length.bytes()).map_err(|_| missing())?];
+        let start: Sectors = disk.data_start.saturating_add(extent.start);
+        media.read_at(start.bytes(), &mut image).map_err(|err| Error::io("cannot read the log of what has changed", &err))?;
+        log::dirty(&image, volume.size, dco::region(volume.size)).ok_or_else(missing)
+    }
+}
+
+const TAKE: &str = "take_metadata_snap";
+const DROP: &str = "drop_metadata_snap";

@@ -1,0 +1,54 @@
+//! `snapback`
+
+use super::words;
+use crate::app::Command;
+use crate::model::Name;
+use crate::plan::request::{Request, Winner};
+use clap::{Args, ValueEnum};
+
+/// Bring snapshots back to their original; only what has changed is copied
+///
+/// By default the original wins: the snapshot's plex becomes a snapshot leg again, brought up to date for the next 'snapshot'. With
+/// '--from snapshot' the original is restored: it holds what the snapshot holds at once, while the kernel copies. What is going to be
+/// overwritten, and how much is copied, is said before it happens.
+#[derive(Args)]
+pub(super) struct SnapBack {
+    /// The snapshots, all or none
+    #[arg(required = true, value_name = "SNAP", value_parser = Name::parse)]
+    snapshots: Vec<Name>,
+    /// Do not wait for the copy
+    #[arg(short, long)]
+    pub(super) background: bool,
+    /// How many plexes of each snapshot
+    #[arg(long, value_name = "N", default_value = "1", value_parser = words::count, conflicts_with = "all_plexes")]
+    mirrors: usize,
+    /// All plexes of each snapshot
+    #[arg(long)]
+    all_plexes: bool,
+    /// Whose contents are on both sides afterwards
+    #[arg(long, value_enum, value_name = "original|snapshot", default_value = "original")]
+    from: Side,
+    /// With '--from snapshot': keep the old contents of the original in the snapshot
+    #[arg(long)]
+    keep: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Side {
+    Original,
+    Snapshot,
+}
+
+impl SnapBack {
+    pub(super) fn command(self) -> Command {
+        Command::Change(Request::SnapBack {
+            snapshots: self.snapshots,
+            mirrors: (!self.all_plexes).then_some(self.mirrors),
+            from: match self.from {
+                Side::Original => Winner::Original,
+                Side::Snapshot => Winner::Snapshot,
+            },
+            keep: self.keep,
+        })
+    }
+}

@@ -1,0 +1,371 @@
+//! `snapback`: a leg that was split off comes back and only what has changed is copied, in either direction.
+//!
+//! Two windows (see `docs/fast-resync.md`). In the first the leg joins with a log of what has changed up to a listing; writes to
+//! everything else are mirrored from then on. What was written between the listing and that window is in the map and not in the
+//! log, so a second listing makes the log exact, and the leg's mirror is reloaded with it. Only then does "in sync" mean equal.
+
+use super::activate::apply;
+use super::change::Change;
+use super::draft::Draft;
+use super::request::Winner;
+use super::snapshot::FIRST_ERA;
+use super::step::{Plan, Prepare};
+use super::world::{Listing, World};
+use crate::error::{Error, Result};
+use crate::model::{
+    ChangeLog, Dco, DmUuid, Name, Origin, Plex, PlexEvent, PlexState, Returning, Role, Sectors, Tracking, Untracked, Volume, VolumeId,
+};
+use crate::table::status::MAX_LEGS;
+use crate::table::{dco, stack};
+use std::ops::Range;
+
+/// A snapshot that comes back.
+struct Side<'w> {
+    snapshot: &'w Volume,
+    original: &'w Volume,
+    origin: &'w Origin,
+    /// The plexes of it that do.
+    plexes: Vec<&'w Plex>,
+}
+
+/// What has to be copied.
+enum Extent {
+    /// These regions of the change log.
+    Regions(Vec<Range<u64>>),
+    /// Everything, for this reason.
+    All(String),
+}
+
+/// The maps that have to be read before this can be planned: of which volumes, from which era on.
+pub fn needed(world: &World, names: &[Name]) -> Vec<(VolumeId, u32)> {
+    let side = |name: &Name| {
+        let snapshot = world.group.volume_named(name).ok()?;
+        let origin = snapshot.origin.as_ref()?;
+        match origin.tracking {
+            Tracking::Since(era) => Some([(origin.original, era), (snapshot.id, FIRST_ERA)]),
+            Tracking::Untracked(_) => None,
+        }
+    };
+    names.iter().filter_map(side).flatten().collect()
+}
+
+/// Brings the snapshots back.
+pub fn snapback(world: &World, names: &[Name], mirrors: Option<usize>, from: Winner, keep: bool) -> Result<Plan> {
+    if mirrors == Some(0) {
+        return Err(Error::usage("at least one plex has to come back"));
+    }
+    if keep && from == Winner::Original {
+        return Err(Error::usage("only a restore can keep the old contents: say --from snapshot, too"));
+    }
+    let mut draft = Draft::new(world);
+    let mut sides: Vec<Side<'_>> = Vec::new();
+    for name in names {
+        let side = side(&draft, name, mirrors)?;
+        if sides.iter().any(|other| other.snapshot.id == side.snapshot.id) {
+            return Err(Error::usage(format!("snapshot '{name}' is named twice")));
+        }
+        let both = sides.iter().any(|other| other.original.id == side.original.id);
+        if both && from == Winner::Snapshot {
+            return Err(Error::usage(format!("'{}' cannot be restored from two snapshots", draft.path(&side.original.name))));
+        }
+        sides.push(side);
+    }
+    let mut originals: Vec<VolumeId> = sides.iter().map(|side| side.original.id).collect();
+    originals.dedup();
+    for id in originals {
+        let these: Vec<&Side<'_>> = sides.iter().filter(|side| side.original.id == id).collect();
+        match (from, keep) {
+            (Winner::Original, _) => bring_back(&mut draft, &these)?,
+            (Winner::Snapshot, false) => these.iter().try_for_each(|side| restore(&mut draft, side))?,
+            (Winner::Snapshot, true) => these.iter().try_for_each(|side| exchange(&mut draft, side))?,
+        }
+    }
+    draft.finish()
+}
+
+/// What speaks against it is said before anything happens.
+fn side<'w>(draft: &Draft<'w>, name: &Name, mirrors: Option<usize>) -> Result<Side<'w>> {
+    let group = &draft.world.group;
+    let snapshot = draft.volume(name)?;
+    let path = draft.path(name);
+    let Some(origin) = &snapshot.origin else {
+        return Err(Error::not_ready(format!(
+            "volume '{path}' is no snapshot, or its relation was cleared: there is nothing to bring it back to"
+        ))
+        .on(&path)
+        .hint(format!("'breakoff -g {} snapprint' shows the relations", group.name)));
+    };
+    let original =
+        group.volume(origin.original).ok_or_else(|| Error::failed(format!("the original of '{path}' is not there")).on(&path))?;
+    let original_path = draft.path(&original.name);
+    if original.size != snapshot.size {
+        let sizes = format!("'{path}' is {} and '{original_path}' is {}", snapshot.size, original.size);
+        return Err(Error::not_ready(format!("{sizes}: a snapshot of another size cannot come back"))
+            .on(&path)
+            .hint("grow the smaller one"));
+    }
+    draft.require_started(original)?;
+    draft.require_closed(snapshot, "brought back")?;
+    if let Some(leg) = original.attaching().first() {
+        return Err(Error::not_ready(format!("plex '{}' of '{original_path}' is being attached", leg.name))
+            .on(&original_path)
+            .hint(format!("wait for it with 'breakoff -g {} snapwait {}', or give it up with snapabort", group.name, original.name)));
+    }
+    if let Some(leg) = snapshot.attaching().first() {
+        return Err(Error::not_ready(format!("plex '{}' of '{path}' is being attached", leg.name)).on(&path).hint("wait for it"));
+    }
+    let data: Vec<&Plex> = snapshot.complete().into_iter().filter(|p| p.state == PlexState::Active).collect();
+    let count = mirrors.unwrap_or(snapshot.plexes.len());
+    if count > data.len() || !(snapshot.is_synced() || data.len() == 1) {
+        return Err(Error::not_ready(format!("snapshot '{path}' has {} complete plexes, {count} were to come back", data.len())).on(&path));
+    }
+    // Its first plex stays as long as any does.
+    let plexes: Vec<&Plex> = data[data.len() - count..].to_vec();
+    if plexes.len() == snapshot.plexes.len() {
+        refuse_dependents(draft, snapshot, &path)?;
+    }
+    Ok(Side { snapshot, original, origin, plexes })
+}
+
+/// A snapshot that goes for good must not be somebody's original.
+fn refuse_dependents(draft: &Draft<'_>, snapshot: &Volume, path: &str) -> Result<()> {
+    let dependents: Vec<&str> = draft.world.group.snapshots_of(snapshot.id).map(|s| s.name.as_str()).collect();
+    if dependents.is_empty() {
+        return Ok(());
+    }
+    Err(Error::in_use(format!("'{path}' is itself the original of {}", dependents.join(", ")))
+        .on(path)
+        .hint("bring those back first, or 'breakoff snapclear' them"))
+}
+
+impl Side<'_> {
+    /// Whether it goes for good.
+    fn is_whole(&self) -> bool {
+        self.plexes.len() == self.snapshot.plexes.len()
+    }
+
+    /// The regions in which the two sides may differ.
+    fn changed(&self, world: &World) -> std::result::Result<Vec<Range<u64>>, String> {
+        let since = match self.origin.tracking {
+            Tracking::Since(era) => era,
+            Tracking::Untracked(why) => return Err(why.reason().to_owned()),
+        };
+        let listed = |volume: &Volume, era: u32| -> Listing {
+            let unread = || Err(format!("the changes of '{}' were not listed", volume.name));
+            world.known.changed.get(&(volume.id, era)).cloned().unwrap_or_else(unread)
+        };
+        if !self.is_whole() {
+            return Err("a part of the snapshot stays in use".to_owned());
+        }
+        let first = self.original.live_dco().and_then(|d| d.copies.first());
+        if !first.is_some_and(|copy| world.disks.contains_key(&copy.disk)) {
+            return Err(Untracked::MapLost.reason().to_owned());
+        }
+        let pieces = [listed(self.original, since)?, listed(self.snapshot, FIRST_ERA)?].concat();
+        Ok(dco::regions(self.original.size, &pieces))
+    }
+}
+
+fn extent(world: &World, sides: &[&Side<'_>], legs: usize) -> Extent {
+    if legs >= MAX_LEGS {
+        return Extent::All(format!("the kernel takes a log for at most {} legs at once", MAX_LEGS - 1));
+    }
+    let mut all = Vec::new();
+    for side in sides {
+        match side.changed(world) {
+            Ok(regions) => all.extend(regions),
+            Err(reason) => return Extent::All(reason),
+        }
+    }
+    Extent::Regions(dco::union(all))
+}
+
+impl Extent {
+    fn size(&self, volume: &Volume) -> Sectors {
+        match self {
+            Extent::Regions(regions) => dco::length(&dco::pieces(volume.size, regions)),
+            Extent::All(_) => volume.size,
+        }
+    }
+
+    fn reason(&self) -> String {
+        match self {
+            Extent::Regions(_) => "the rest has not changed on either side since the split".to_owned(),
+            Extent::All(why) => format!("everything, because {why}"),
+        }
+    }
+}
+
+/// What is written to a snapshot after its map was listed would be missed: the original's side is listed twice, this one is closed.
+fn rule_out_writes(draft: &mut Draft<'_>, side: &Side<'_>, extent: &Extent) {
+    let uuid = DmUuid::new(draft.world.group.id, side.snapshot.id, &Role::Volume);
+    let writes = draft.world.known.writes.get(&side.snapshot.id).copied();
+    if let (Extent::Regions(_), Some(writes)) = (extent, writes) {
+        draft.plan.prepare.push(Prepare::Unwritten { uuid, writes });
+    }
+}
+
+/// The original wins.
+fn bring_back(draft: &mut Draft<'_>, sides: &[&Side<'_>]) -> Result<()> {
+    let Some(original) = sides.first().map(|side| side.original) else { return Ok(()) };
+    let legs = sides.iter().map(|side| side.plexes.len()).sum();
+    let extent = extent(draft.world, sides, legs);
+    for side in sides {
+        let path = draft.path(&side.snapshot.name);
+        let names: Vec<&str> = side.plexes.iter().map(|p| p.name.as_str()).collect();
+        say_beforehand(draft, &path, &draft.path(&original.name), original, &extent);
+        let change = Change::new(&path, "returning").text("to", &original.name).text("plexes", names.join(",")).text("from", "original");
+        draft.say(with_extent(change, original, &extent));
+        rule_out_writes(draft, side, &extent);
+        for plex in &side.plexes {
+            let mut leg = moved(draft, side, plex)?;
+            leg.state = PlexState::SnapAtt;
+            draft.touch(original.id)?.plexes.push(leg);
+        }
+        leave(draft, side)?;
+    }
+    set_log(draft, original, &extent)
+}
+
+/// The snapshot wins: its plex serves from the first moment, and the others are filled from it.
+fn restore(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
+    let Side { original, snapshot, .. } = side;
+    draft.require_closed(original, "restored")?;
+    let targets = original.complete();
+    let extent = extent(draft.world, &[side], targets.len());
+    let (path, from) = (draft.path(&original.name), draft.path(&snapshot.name));
+    say_beforehand(draft, &path, &from, original, &extent);
+    let names: Vec<&str> = side.plexes.iter().map(|p| p.name.as_str()).collect();
+    let change = Change::new(&path, "restoring").text("from", &snapshot.name).text("plexes", names.join(","));
+    draft.say(with_extent(change, original, &extent));
+    rule_out_writes(draft, side, &extent);
+    for plex in targets {
+        apply(draft.touch(original.id)?, plex, PlexEvent::Outdated);
+    }
+    for plex in &side.plexes {
+        let plex = moved(draft, side, plex)?;
+        draft.touch(original.id)?.plexes.push(plex);
+    }
+    draft.touch(original.id)?.synced = original.size;
+    distrust_others(draft, side)?;
+    leave(draft, side)?;
+    set_log(draft, original, &extent)
+}
+
+/// The two change places: nothing is copied.
+fn exchange(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
+    let Side { original, snapshot, .. } = side;
+    draft.require_closed(original, "restored")?;
+    if !original.is_synced() || !snapshot.is_synced() {
+        return Err(Error::not_ready(format!("the plexes of '{}' are still being made equal", draft.path(&original.name))));
+    }
+    let (path, other) = (draft.path(&original.name), draft.path(&snapshot.name));
+    draft.announce(format!("'{path}' is going to hold what '{other}' holds, and the other way round; nothing is copied"));
+    draft.say(Change::new(&path, "exchanged").text("with", &snapshot.name).size("size", original.size).size("to_copy", Sectors::ZERO));
+    // What is written to a log's space while another mirror uses it would be lost: each side gets a new one.
+    for (id, of) in [(original.id, snapshot), (snapshot.id, original)] {
+        let volume = draft.touch(id)?;
+        (volume.plexes, volume.log) = (of.plexes.clone(), None);
+        let volume = volume.clone();
+        draft.touch(id)?.log = draft.optional_log(&volume);
+    }
+    distrust_others(draft, side)
+}
+
+/// What was known of the changes between this original and anybody else was about its old contents.
+fn distrust_others(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
+    let except = Some(side.snapshot.id);
+    let mut changes = super::tracking::untrack(&mut draft.plan.group, side.original.id, except, Untracked::Restored);
+    let dependents: Vec<VolumeId> = draft.world.group.snapshots_of(side.snapshot.id).map(|s| s.id).collect();
+    for id in dependents {
+        changes.extend(super::tracking::untrack(&mut draft.plan.group, id, None, Untracked::Restored));
+    }
+    changes.into_iter().for_each(|change| draft.say(change));
+    Ok(())
+}
+
+/// A plex under the number that it gets in the original; its name stays.
+fn moved(draft: &mut Draft<'_>, side: &Side<'_>, plex: &Plex) -> Result<Plex> {
+    let original = draft.touch(side.original.id)?.clone();
+    let fresh = draft.new_plex(&original, plex.state, plex.subdisks.clone())?;
+    let number = if original.plex(plex.number).is_none() { plex.number } else { fresh.number };
+    let spare = side.snapshot.dco.clone().filter(|_| side.is_whole() && plex.dco.is_none());
+    let dco = plex.dco.clone().or(spare).map(|dco| Dco { live: false, ..dco });
+    // The space of the snapshot's maps goes to one leg only.
+    let given = original
+        .plexes
+        .iter()
+        .any(|p| p.dco.is_some() && dco.as_ref().is_some_and(|dco| p.dco.as_ref().is_some_and(|d| d.copies == dco.copies)));
+    Ok(Plex { number, dco: dco.filter(|_| !given), ..plex.clone() })
+}
+
+/// Takes what has come back out of the snapshot, which goes with its last plex.
+fn leave(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
+    if side.is_whole() {
+        draft.drop_volume(side.snapshot.id);
+        return Ok(());
+    }
+    let numbers: Vec<u16> = side.plexes.iter().map(|p| p.number).collect();
+    draft.touch(side.snapshot.id)?.plexes.retain(|p| !numbers.contains(&p.number));
+    Ok(())
+}
+
+/// The mirror with what comes back begins with the log of what has changed, if that is known.
+fn set_log(draft: &mut Draft<'_>, original: &Volume, extent: &Extent) -> Result<()> {
+    let Extent::Regions(regions) = extent else { return Ok(()) };
+    // What was written before the listing is in the log.
+    let since = draft.world.known.listed.get(&original.id).copied().unwrap_or(FIRST_ERA);
+    let volume = draft.touch(original.id)?;
+    volume.returning = Some(Returning { log: ChangeLog::A, since, exact: false });
+    let volume = volume.clone();
+    write_log(&mut draft.plan, &volume, regions.clone());
+    Ok(())
+}
+
+fn write_log(plan: &mut Plan, volume: &Volume, dirty: Vec<Range<u64>>) {
+    if let Some((_, extent)) = stack::change_log(volume) {
+        plan.prepare.push(Prepare::WriteChanges { extent, size: volume.size, region: dco::region(volume.size), dirty });
+    }
+}
+
+/// What is going to be overwritten, by what, how much of it and why: before it happens.
+fn say_beforehand(draft: &mut Draft<'_>, target: &str, source: &str, original: &Volume, extent: &Extent) {
+    let (copied, size) = (extent.size(original), original.size);
+    draft.announce(format!("'{target}' is going to be overwritten with '{source}': {copied} of {size} are copied ({})", extent.reason()));
+}
+
+fn with_extent(change: Change, original: &Volume, extent: &Extent) -> Change {
+    let change = change.size("size", original.size).size("to_copy", extent.size(original));
+    match extent {
+        Extent::Regions(_) => change.text("tracked", "yes"),
+        Extent::All(why) => change.text("tracked", "no").text("reason", why),
+    }
+}
+
+/// The second window: the log gets what was written between the listing and the first one.
+pub fn complete_log(world: &World, id: VolumeId) -> Result<Plan> {
+    let gone = || Error::failed("a volume vanished while its state was being recorded");
+    let volume = world.group.volume(id).ok_or_else(gone)?;
+    let mut draft = Draft::new(world);
+    let Some(returning) = volume.returning else { return Ok(draft.plan) };
+    let unread = || Err("it was not read".to_owned());
+    let listed = world.known.changed.get(&(id, returning.since)).cloned().unwrap_or_else(unread);
+    let left = world.known.left.get(&id).cloned().unwrap_or_else(unread);
+    let path = draft.path(&volume.name);
+    match listed.and_then(|changed| Ok([left?, dco::regions(volume.size, &changed)].concat())) {
+        Ok(regions) => {
+            let log = if returning.log == ChangeLog::A { ChangeLog::B } else { ChangeLog::A };
+            let changed = draft.touch(id)?;
+            changed.returning = Some(Returning { log, exact: true, ..returning });
+            let changed = changed.clone();
+            write_log(&mut draft.plan, &changed, dco::union(regions));
+            draft.say(Change::new(path, "changes-complete"));
+        }
+        Err(why) => {
+            draft.touch(id)?.returning = None;
+            draft.note(format!("everything is copied to the legs that come back to '{path}': {why}"));
+            draft.say(Change::new(path, "changes-unknown").text("reason", why));
+        }
+    }
+    draft.finish()
+}

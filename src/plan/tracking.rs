@@ -1,0 +1,182 @@
+//! Tracking of changes while snapshots are out: whether a volume needs it, where its map goes, and how it is given up.
+
+use super::change::Change;
+use super::draft::Draft;
+use super::step::Plan;
+use super::world::World;
+use crate::error::{Error, Result};
+use crate::model::space::Wish;
+use crate::model::volume::MAX_COPIES;
+use crate::model::{Dco, DiskId, Extent, Group, Name, Plex, Tracking, Untracked, Volume, VolumeId};
+use crate::table::dco;
+use std::collections::BTreeSet;
+
+/// Brings the tracking of every volume in line with the relations: it is on while a relation needs it.
+pub fn settle(group: &mut Group) {
+    let since = |v: &Volume| v.origin.as_ref().filter(|o| matches!(o.tracking, Tracking::Since(_))).map(|o| (v.id, o.original));
+    let needed: BTreeSet<VolumeId> = group.volumes.iter().filter_map(since).flat_map(|(snapshot, original)| [snapshot, original]).collect();
+    for volume in &mut group.volumes {
+        if volume.attaching().is_empty() {
+            volume.returning = None;
+        }
+        let returning = volume.returning.is_some();
+        if let Some(dco) = &mut volume.dco {
+            dco.live = needed.contains(&volume.id) || (dco.live && returning);
+        }
+    }
+}
+
+/// From here on everything counts as changed between this volume and its original, and between it and its snapshots. What changed
+/// by that, in words.
+pub fn untrack(group: &mut Group, id: VolumeId, except: Option<VolumeId>, why: Untracked) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let name = group.name.clone();
+    for volume in &mut group.volumes {
+        let path = format!("{name}/{}", volume.name);
+        let Some(origin) = volume.origin.as_mut().filter(|o| volume.id == id || o.original == id) else { continue };
+        if except != Some(volume.id) && matches!(origin.tracking, Tracking::Since(_)) {
+            origin.tracking = Tracking::Untracked(why);
+            changes.push(Change::new(path, "untracked").text("reason", why.word()));
+        }
+    }
+    // Legs that come back by a list of changes that is not complete cannot get the rest of it any more.
+    if let Some(volume) = group.volume_mut(id).filter(|v| v.returning.is_some_and(|r| !r.exact)) {
+        volume.returning = None;
+    }
+    changes
+}
+
+/// Takes copies out of a DCO, by position. With the last one the tracking is given up. What changed by that, in words.
+pub fn drop_copies(group: &mut Group, id: VolumeId, gone: &[usize]) -> Vec<Change> {
+    let path = group.volume(id).map(|v| group.path(&v.name)).unwrap_or_default();
+    let Some(volume) = group.volume_mut(id) else { return Vec::new() };
+    let Some(dco) = volume.dco.as_mut().filter(|_| !gone.is_empty()) else { return Vec::new() };
+    let mut at = 0..;
+    dco.copies.retain(|_| at.next().is_none_or(|at| !gone.contains(&at)));
+    let left = dco.copies.len();
+    // The change logs are in the first copy: without it the copy to the legs begins again.
+    if gone.contains(&0) {
+        volume.returning = None;
+    }
+    let mut changes = vec![Change::new(path, "map-failed").number("copies", left as u64)];
+    if left == 0 {
+        volume.dco = None;
+        changes.extend(untrack(group, id, None, Untracked::MapLost));
+    }
+    settle(group);
+    changes
+}
+
+impl Draft<'_> {
+    /// Space to track the changes of a volume of this size: two copies where there are two disks, the first one near the data.
+    pub fn optional_dco(&mut self, volume: &Volume, near: &[Extent]) -> Option<Dco> {
+        let dco = self.allocate_dco(volume, near);
+        if dco.is_none() {
+            let path = self.path(&volume.name);
+            self.note(format!(
+                "there is no space to track the changes of '{path}': a snapback of the next snapshot is going to copy everything"
+            ));
+        }
+        dco
+    }
+
+    /// The same; `None` without a word when there is no space.
+    pub fn allocate_dco(&mut self, volume: &Volume, near: &[Extent]) -> Option<Dco> {
+        let length = dco::space(volume.size);
+        let near: Vec<DiskId> = near.iter().map(|extent| extent.disk).collect();
+        let mut copies: Vec<Extent> = Vec::new();
+        while copies.len() < MAX_COPIES {
+            let avoid: BTreeSet<DiskId> = copies.iter().map(|copy| copy.disk).collect();
+            let first = if copies.is_empty() { near.clone() } else { Vec::new() };
+            let on_any = Wish { length, avoid, ..Wish::default() };
+            let on_first = Wish { on: first.clone(), ..on_any.clone() };
+            let space = if first.is_empty() { None } else { self.free.take(&on_first).filter(|space| space.len() == 1) };
+            match space.or_else(|| self.free.take(&on_any).filter(|space| space.len() == 1)) {
+                Some(space) => copies.extend(space),
+                None => break,
+            }
+        }
+        (!copies.is_empty()).then_some(Dco { copies, live: false })
+    }
+
+    /// Sets space aside so that the next split can track: for the volume, and for each leg that has none yet.
+    pub fn provide_dcos(&mut self, id: VolumeId) -> Result<()> {
+        let volume = self.touch(id)?.clone();
+        if !volume.fast_resync {
+            return Ok(());
+        }
+        if volume.dco.is_none() {
+            let near = volume.plexes.first().map(|p| p.subdisks.clone()).unwrap_or_default();
+            let Some(dco) = self.optional_dco(&volume, &near) else { return Ok(()) };
+            self.touch(id)?.dco = Some(dco);
+        }
+        let without = |p: &&Plex| p.state.is_snapshot_leg() && p.dco.is_none();
+        for leg in volume.plexes.iter().filter(without) {
+            let dco = self.optional_dco(&volume, &leg.subdisks);
+            let leg = self.touch(id)?.plex_mut(leg.number);
+            leg.into_iter().for_each(|leg| leg.dco = dco.clone());
+        }
+        Ok(())
+    }
+
+    /// The copies of a DCO that can be written to now.
+    pub fn usable(&self, dco: &Dco) -> Option<Dco> {
+        let copies: Vec<Extent> = dco.copies.iter().filter(|copy| self.world.disks.contains_key(&copy.disk)).copied().collect();
+        (!copies.is_empty()).then_some(Dco { copies, ..*dco })
+    }
+}
+
+/// `fast-resync on|off`.
+pub fn fast_resync(world: &World, name: &Name, on: bool) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    let volume = draft.volume(name)?;
+    let path = draft.path(name);
+    if on {
+        if volume.fast_resync && volume.dco.is_some() {
+            return Ok(draft.plan);
+        }
+        let near = volume.plexes.first().map(|p| p.subdisks.clone()).unwrap_or_default();
+        let dco = match &volume.dco {
+            Some(dco) => dco.clone(),
+            None => draft.allocate_dco(volume, &near).ok_or_else(|| no_space(&path, volume))?,
+        };
+        let changed = draft.touch(volume.id)?;
+        (changed.fast_resync, changed.dco) = (true, Some(dco));
+        draft.provide_dcos(volume.id)?;
+        draft.say(Change::new(&path, "fast-resync").text("was", word(volume.fast_resync)).text("state", "on"));
+        let untracked = |s: &&Volume| s.origin.as_ref().is_some_and(|o| matches!(o.tracking, Tracking::Untracked(_)));
+        for snapshot in world.group.snapshots_of(volume.id).filter(untracked) {
+            draft.note(format!("'{}' was split off before: a snapback of it copies everything", draft.path(&snapshot.name)));
+        }
+        return draft.finish();
+    }
+    if !volume.fast_resync && volume.dco.is_none() {
+        return Ok(draft.plan);
+    }
+    if volume.returning.is_some() {
+        return Err(Error::not_ready(format!("legs of '{path}' are coming back by the map of its changes"))
+            .on(&path)
+            .hint(format!("wait with 'breakoff -g {} snapwait {name}', or give it up with snapabort", world.group.name)));
+    }
+    let changes = untrack(&mut draft.plan.group, volume.id, None, Untracked::Off);
+    let related = world.group.snapshots_of(volume.id).map(|s| s.id).chain(volume.origin.as_ref().map(|o| o.original));
+    for id in related.collect::<Vec<_>>() {
+        draft.touch(id)?;
+    }
+    let changed = draft.touch(volume.id)?;
+    (changed.fast_resync, changed.dco) = (false, None);
+    changed.plexes.iter_mut().for_each(|p| p.dco = None);
+    draft.say(Change::new(&path, "fast-resync").text("was", word(volume.fast_resync)).text("state", "off"));
+    changes.into_iter().for_each(|change| draft.say(change));
+    draft.finish()
+}
+
+fn word(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
+}
+
+fn no_space(path: &str, volume: &Volume) -> Error {
+    Error::no_space(format!("no disk has {} free in one piece to track the changes of '{path}' in", dco::space(volume.size)))
+        .on(path)
+        .hint("add a disk with 'breakoff group add'")
+}

@@ -1,0 +1,123 @@
+//! What lies where in a data change object, and how large that is. Everything follows from the volume's size.
+//!
+//! Each copy holds, one behind the other: change log A, change log B, the map (metadata of dm's `era`).
+
+use super::log;
+use crate::model::{ChangeLog, Extent, Sectors};
+use std::ops::Range;
+
+/// The finest that changes are told apart.
+const BLOCK: Sectors = Sectors::of(128);
+/// A map has at most so many blocks, larger volumes have larger ones: its array takes 4 bytes for each.
+const MAX_BLOCKS: u64 = 1 << 20;
+/// The kernel copies so many blocks at once: one region at a time is what it does, and small ones take longest (K4).
+const BLOCKS_A_REGION: u64 = 4;
+/// What the kernel writes metadata in.
+const PAGE: u64 = 4096;
+
+/// What one bit or number of the map stands for.
+pub fn block(size: Sectors) -> Sectors {
+    Sectors::new(size.get().div_ceil(MAX_BLOCKS).next_power_of_two()).unwrap_or(BLOCK).max(BLOCK)
+}
+
+/// What one bit of a change log stands for.
+pub fn region(size: Sectors) -> Sectors {
+    super::region_for(size, Sectors::new(block(size).get().saturating_mul(BLOCKS_A_REGION)).unwrap_or(BLOCK))
+}
+
+/// How large a change log is.
+fn log_length(size: Sectors) -> Sectors {
+    Sectors::from_bytes_floor(log::image(size, region(size), false).len() as u64)
+}
+
+/// How large a map is: the array of all blocks three times (in use, being changed, held for a listing), the bits of the eras that are
+/// not yet in it, and the kernel's own book-keeping.
+fn map_length(size: Sectors) -> Sectors {
+    let blocks = size.get().div_ceil(block(size).get());
+    let array = blocks.div_ceil((PAGE - 24) / 4);
+    let bits = blocks.div_ceil((PAGE - 24) * 8);
+    Sectors::from_bytes_floor((array * 3 + bits * 16 + 96) * PAGE)
+}
+
+/// How much space a copy takes.
+pub fn space(size: Sectors) -> Sectors {
+    let logs = log_length(size).saturating_add(log_length(size));
+    logs.saturating_add(map_length(size)).round_up(Sectors::MIB)
+}
+
+/// Where a change log lies in a copy.
+pub fn change_log(copy: &Extent, size: Sectors, which: ChangeLog) -> Extent {
+    let before = if which == ChangeLog::A { Sectors::ZERO } else { log_length(size) };
+    Extent { start: copy.start.saturating_add(before), length: log_length(size), ..*copy }
+}
+
+/// Where the map lies in a copy.
+pub fn map(copy: &Extent, size: Sectors) -> Extent {
+    let logs = log_length(size).saturating_add(log_length(size));
+    Extent { start: copy.start.saturating_add(logs), length: map_length(size), ..*copy }
+}
+
+/// Pieces of a volume in sectors, as the regions that a change log has for them: in order, and each once.
+pub fn regions(size: Sectors, pieces: &[Range<u64>]) -> Vec<Range<u64>> {
+    let region = region(size).get().max(1);
+    let widened = pieces.iter().map(|piece| piece.start / region..piece.end.min(size.get()).div_ceil(region));
+    union(widened)
+}
+
+/// Regions as the pieces of the volume that they are.
+pub fn pieces(size: Sectors, regions: &[Range<u64>]) -> Vec<Range<u64>> {
+    let region = region(size).get();
+    let end = |regions: u64| regions.saturating_mul(region).min(size.get());
+    regions.iter().map(|r| r.start.saturating_mul(region)..end(r.end)).collect()
+}
+
+/// All of these in order, what touches or overlaps joined.
+pub fn union(pieces: impl IntoIterator<Item = Range<u64>>) -> Vec<Range<u64>> {
+    let mut all: Vec<Range<u64>> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
+    all.sort_by_key(|piece| piece.start);
+    let mut joined: Vec<Range<u64>> = Vec::new();
+    for piece in all {
+        match joined.last_mut().filter(|last| last.end >= piece.start) {
+            Some(last) => last.end = last.end.max(piece.end),
+            None => joined.push(piece),
+        }
+    }
+    joined
+}
+
+/// How much that is.
+pub fn length(pieces: &[Range<u64>]) -> Sectors {
+    Sectors::new(pieces.iter().map(|piece| piece.end - piece.start).sum()).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)] // lists of pieces
+mod tests {
+    use super::*;
+    use crate::model::DiskId;
+
+    #[test]
+    fn everything_has_its_place_in_a_copy() {
+        for mib in [1u32, 8, 1000, 65_536, 1_000_000, 16_000_000] {
+            let size = Sectors::mib(mib);
+            let copy = Extent { disk: DiskId::from_bytes([1; 16]), start: Sectors::mib(7), length: space(size) };
+            let places = [change_log(&copy, size, ChangeLog::A), change_log(&copy, size, ChangeLog::B), map(&copy, size)];
+            assert_eq!(places[0].start, copy.start);
+            assert!(places.windows(2).all(|pair| pair[0].end() == pair[1].start), "{mib}");
+            assert!(places[2].end() <= copy.end(), "{mib}");
+            assert!(copy.length.get() <= size.get().div_ceil(500).max(2048 * 2), "{mib}: {}", copy.length);
+            assert!(region(size).get().is_power_of_two() && block(size) <= region(size), "{mib}");
+        }
+    }
+
+    #[test]
+    fn pieces_become_the_regions_that_hold_them() {
+        let size = Sectors::mib(9);
+        let region = region(size).get();
+        assert_eq!(regions(size, &[0..1, region - 1..region + 1, 3 * region..3 * region + 8]), [0..2, 3..4]);
+        assert_eq!(regions(size, &[size.get() - 8..size.get()]), [size.get().div_ceil(region) - 1..size.get().div_ceil(region)]);
+        assert_eq!(pieces(size, &[0..2, 17..18]), [0..2 * region, 17 * region..18 * region]);
+        assert_eq!(union([5..6, 1..3, 2..4, 4..5, 9..9]), [1..6]);
+        assert_eq!(length(&[1..6, 8..9]), Sectors::of(6));
+    }
+}

@@ -1,0 +1,147 @@
+//! dm-era as Linux 6.1 has it (DESIGN, rules K7 and K16). What it notes lies on its map: sector 0 is the header, then four bytes for
+//! each block say in which era it was written last.
+
+use super::data::Written;
+use super::disk::Sector;
+use super::dm::{DM_MAJOR, Seg};
+use super::{State, Stuck};
+use breakoff::model::{DevNo, DmUuid};
+use breakoff::sys::Errno;
+use std::ops::Range;
+use std::panic::resume_unwind;
+use std::rc::Rc;
+
+const MAGIC: &[u8; 8] = b"fake-era";
+const ERAS_A_SECTOR: u64 = 128;
+
+/// What the header of a map says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Header {
+    era: u32,
+    held: bool,
+}
+
+impl State {
+    fn header(&self, map: DevNo) -> Result<Option<Header>, Errno> {
+        let Some(bytes) = self.read_sector(map, 0).map_err(|()| Errno(libc::EIO))? else { return Ok(None) };
+        if &bytes[..8] != MAGIC {
+            return Err(Errno(libc::ENOTBLK));
+        }
+        Ok(Some(Header { era: u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]), held: bytes[12] == 1 }))
+    }
+
+    fn set_header(&mut self, map: DevNo, header: Header) -> Result<(), Errno> {
+        let mut bytes = [0; 512];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..12].copy_from_slice(&header.era.to_le_bytes());
+        bytes[12] = u8::from(header.held);
+        match self.write_sector(map, 0, &Some(Rc::new(bytes))) {
+            Written::Done | Written::Waits => Ok(()),
+            Written::Failed => Err(Errno(libc::EIO)),
+        }
+    }
+
+    /// K16: a table reads its map when it is loaded; what another one notes there meanwhile it never knows.
+    pub fn open_map(&mut self, map: DevNo) -> Result<(), Errno> {
+        let live = |d: &super::dm::Device| matches!(self.dm.segment(d.minor, 0), Some((_, Seg::Era { map: other, .. })) if other == map);
+        assert!(!self.dm.all().any(live), "K16: the map of a live era is loaded once more");
+        match self.header(map)? {
+            Some(_) => Ok(()),
+            None => self.set_header(map, Header { era: 0, held: false }),
+        }
+    }
+
+    /// Each resume begins an era.
+    pub fn next_era(&mut self, map: DevNo) -> Result<(), Errno> {
+        // Over a sink the kernel goes on by what it has in memory.
+        match self.header(map)? {
+            Some(header) => self.set_header(map, Header { era: header.era + 1, ..header }),
+            None => Ok(()),
+        }
+    }
+
+    fn place(block: u64) -> (u64, usize) {
+        (1 + block / ERAS_A_SECTOR, (block % ERAS_A_SECTOR) as usize * 4)
+    }
+
+    fn written_in(&self, map: DevNo, block: u64) -> Option<u32> {
+        let (sector, at) = State::place(block);
+        let bytes = self.read_sector(map, sector).ok()?;
+        Some(bytes.map_or(0, |bytes| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])))
+    }
+
+    /// Whether a write to this block has to be noted first.
+    pub fn is_unnoted(&self, map: DevNo, block: u64) -> bool {
+        let era = self.header(map).ok().flatten().map(|header| header.era);
+        era.is_none() || self.written_in(map, block) != era
+    }
+
+    /// Notes that a block is written in this era.
+    pub fn note_block(&mut self, map: DevNo, block: u64) -> Written {
+        // What it has in memory is written first, and waits when the disk is dead.
+        let Ok(header) = self.header(map) else { return self.write_sector(map, 0, &None) };
+        let Some(header) = header else { return Written::Done };
+        let (sector, at) = State::place(block);
+        let Ok(bytes) = self.read_sector(map, sector) else { return self.write_sector(map, sector, &None) };
+        let mut bytes: [u8; 512] = bytes.map_or([0; 512], |bytes| *bytes);
+        bytes[at..at + 4].copy_from_slice(&header.era.to_le_bytes());
+        let noted: Sector = Some(Rc::new(bytes));
+        self.write_sector(map, sector, &noted)
+    }
+
+    /// Whether a resume of this device would begin an era and wait for a map that holds what is written to it.
+    pub fn waits_for_map(&mut self, uuid: &DmUuid) -> bool {
+        let Some(map) = self.dm.map_after_resume(uuid) else { return false };
+        // The header is written, whatever is in it.
+        let header = self.read_sector(map, 0).ok().flatten();
+        self.write_sector(map, 0, &header) == Written::Waits
+    }
+
+    fn era_of(&self, minor: u32) -> Result<(DevNo, u64), Errno> {
+        match self.dm.segment(minor, 0) {
+            Some((_, Seg::Era { map, .. })) if self.dm.is_suspended(minor) => {
+                println!("a suspended era on {map} was asked");
+                resume_unwind(Box::new(Stuck))
+            }
+            Some((_, Seg::Era { map, block, .. })) => Ok((map, block)),
+            _ => Err(Errno(libc::EINVAL)),
+        }
+    }
+
+    /// `take_metadata_snap` and `drop_metadata_snap`.
+    pub fn era_message(&mut self, minor: u32, message: &str) -> Result<(), Errno> {
+        let (map, _) = self.era_of(minor)?;
+        let header = self.header(map)?.ok_or(Errno(libc::EIO))?;
+        match message {
+            "take_metadata_snap" if !header.held => self.set_header(map, Header { era: header.era + 1, held: true }),
+            "drop_metadata_snap" if header.held => self.set_header(map, Header { held: false, ..header }),
+            _ => Err(Errno(libc::EINVAL)),
+        }
+    }
+
+    pub fn current_era(&self, minor: u32) -> Result<u32, Errno> {
+        let (map, _) = self.era_of(minor)?;
+        Ok(self.header(map)?.ok_or(Errno(libc::EIO))?.era)
+    }
+
+    /// What the tool says: of era 0 on is everything.
+    pub fn written_since(&self, map: DevNo, era: u32) -> Result<Vec<Range<u64>>, Errno> {
+        let header = self.header(map)?.ok_or(Errno(libc::EIO))?;
+        assert!(header.held, "a map in use is listed from a snapshot of it");
+        let user = self.dm.all().find(|d| matches!(self.dm.segment(d.minor, 0), Some((_, Seg::Era { map: of, .. })) if of == map));
+        let size = user.map_or(0, super::dm::Device::size);
+        let block = user.and_then(|d| self.era_of(d.minor).ok()).map_or(1, |(_, block)| block);
+        let mut blocks = Vec::new();
+        for at in 0..size.div_ceil(block) {
+            if self.written_in(map, at).ok_or(Errno(libc::EIO))? >= era {
+                blocks.push(at..at + 1);
+            }
+        }
+        Ok(blocks)
+    }
+}
+
+/// A device of device-mapper.
+pub fn dm(minor: u32) -> DevNo {
+    DevNo { major: DM_MAJOR, minor }
+}

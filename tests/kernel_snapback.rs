@@ -1,0 +1,223 @@
+//! Snapshots that come back: what is copied is what has changed on either side, the leg is equal afterwards, and the next snapshot
+//! can be taken; restores serve the snapshot's contents at once.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use support::MIB;
+use support::block;
+use support::disk::Fault;
+use support::lab::{Lab, until};
+use support::plexes;
+use support::udev;
+use support::writer::{Style, Writer};
+
+/// What the kernel copies at once for a volume of this size (`table::dco`).
+const REGION: u64 = 256 << 10;
+const SIZE: u64 = 16 * MIB;
+
+/// A group on all disks, a volume of noise and a snapshot `s` of it.
+fn split(lab: &Lab) {
+    lab.fill_with_noise();
+    lab.create_group("g");
+    lab.cli("-g g make v 16m --on disk01 --fast-resync on").ok();
+    lab.cli("-g g snapstart v --on disk02").ok();
+    lab.cli("-g g snapshot v --name s").ok();
+}
+
+/// Writes 4 KiB of noise to each of these places.
+fn scribble(lab: &Lab, volume: &str, places: &[u64], seed: u64) {
+    for (n, at) in places.iter().enumerate() {
+        block::write_direct(lab.device("g", volume), *at, &block::noise(seed + n as u64, 4096)).unwrap();
+    }
+}
+
+fn regions(places: impl IntoIterator<Item = u64>) -> u64 {
+    places.into_iter().map(|at| at / REGION).collect::<BTreeSet<_>>().len() as u64
+}
+
+/// What has been written to a device since it was made, in bytes.
+fn written(device: &str) -> u64 {
+    udev::settle();
+    let number = block::number(format!("/dev/mapper/{device}")).unwrap();
+    let stat = std::fs::read_to_string(format!("/sys/dev/block/{}:{}/stat", number >> 8 & 0xfff, number & 0xff)).unwrap();
+    stat.split_ascii_whitespace().nth(6).unwrap().parse::<u64>().unwrap() * 512
+}
+
+/// A detail of the first change that a command reports.
+fn detail(lab: &Lab, words: &str, name: &str) -> serde_json::Value {
+    lab.json(words)["changes"][0][name].clone()
+}
+
+#[test]
+fn exactly_what_has_changed_on_either_side_is_copied() {
+    let lab = lab!(["mirror", "era", "zero"], [64, 64, 64]);
+    split(&lab);
+    let few = vec![0, 4096, 3 * MIB + 8192, SIZE - 4096];
+    let scattered: Vec<u64> = (0..12).map(|n| n * 1_310_720 / 4096 * 4096).collect();
+    let all: Vec<u64> = (0..SIZE / REGION).map(|n| n * REGION + 4096 * (n % 60)).collect();
+    let none = Vec::new();
+    let other = vec![5 * MIB, 9 * MIB + 4096];
+    let cases: [(&str, &Vec<u64>, &Vec<u64>); 8] = [
+        ("none", &none, &none),
+        ("few on the original", &few, &none),
+        ("few on the snapshot", &none, &few),
+        ("few on both", &few, &other),
+        ("scattered on the original", &scattered, &none),
+        ("scattered on the snapshot", &none, &scattered),
+        ("all on the original", &all, &few),
+        ("none again", &none, &none),
+    ];
+    for (seed, (case, original, snapshot)) in cases.into_iter().enumerate() {
+        scribble(&lab, "v", original, 100 * seed as u64);
+        scribble(&lab, "s", snapshot, 100 * seed as u64 + 50);
+        let expected = regions(original.iter().chain(snapshot).copied()) * REGION;
+        let copied = detail(&lab, "-g g snapback s", "to_copy");
+        assert_eq!(copied.as_u64(), Some(expected), "{case}");
+        assert_eq!(written("g-v_v--02"), expected, "{case}: the kernel's own count");
+        plexes::assert_equal(&lab, "g", "v");
+        assert_eq!(lab.print("g").volume("v").states(), ["ACTIVE", "SNAPDONE"], "{case}");
+        lab.cli("-g g snapshot v --name s").ok();
+    }
+    lab.finish();
+}
+
+#[test]
+fn what_a_writer_changes_meanwhile_is_copied_too() {
+    let lab = lab!(["mirror", "era", "zero"], [64, 64, 64]);
+    split(&lab);
+    scribble(&lab, "s", &[MIB, 7 * MIB], 7);
+    let load = Writer::start_filled(lab.device("g", "v"), 0, 256, Style::default());
+    for _ in 0..3 {
+        load.goes_on(60);
+        lab.cli("-g g snapback s").ok();
+        load.goes_on(20);
+        lab.cli("-g g snapshot v --name s").ok();
+    }
+    lab.cli("-g g snapback s").ok();
+    load.stop().verify(lab.device("g", "v"));
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
+#[test]
+fn a_restore_serves_the_snapshot_at_once() {
+    let lab = lab!(["mirror", "era", "zero"], [64, 64, 64]);
+    split(&lab);
+    let contents = |volume: &str| block::read_direct(lab.device("g", volume), 0, SIZE).unwrap();
+    let before = contents("s");
+    scribble(&lab, "v", &[0, 2 * MIB, 9 * MIB + 4096], 1);
+    assert_eq!(lab.refuses(9, "-g g snapback --from snapshot s").kind, "unsafe");
+    let copied = detail(&lab, "-y -g g snapback -b --from snapshot s", "to_copy");
+    assert_eq!(copied.as_u64(), Some(3 * REGION));
+    plexes::assert_same("v", &contents("v"), "the snapshot", &before);
+    scribble(&lab, "v", &[5 * MIB], 9);
+    let restored = contents("v");
+    until("both plexes are complete", || lab.print("g").volume("v").states() == ["ACTIVE", "ACTIVE"]);
+    assert_eq!(lab.print("g").names(), ["v"]);
+    assert_eq!(lab.print("g").volume("v").states(), ["ACTIVE", "ACTIVE"]);
+    plexes::assert_equal(&lab, "g", "v");
+    plexes::assert_same("v", &contents("v"), "what it was restored to", &restored);
+    lab.finish();
+}
+
+#[test]
+fn a_restore_can_keep_the_old_contents() {
+    let lab = lab!(["mirror", "era", "zero"], [64, 64, 64]);
+    split(&lab);
+    scribble(&lab, "v", &[0, 2 * MIB], 1);
+    scribble(&lab, "s", &[4 * MIB], 2);
+    let contents = |volume: &str| block::read_direct(lab.device("g", volume), 0, SIZE).unwrap();
+    let (v, s) = (contents("v"), contents("s"));
+    lab.cli("-y -g g snapback --from snapshot --keep s").ok();
+    plexes::assert_same("v", &contents("v"), "the snapshot before", &s);
+    plexes::assert_same("s", &contents("s"), "the original before", &v);
+    // The relation goes on: what differs is still known.
+    let copied = detail(&lab, "-g g snapback s", "to_copy");
+    assert_eq!(copied.as_u64(), Some(3 * REGION));
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
+#[test]
+fn several_snapshots_have_starting_points_of_their_own() {
+    let lab = lab!(["mirror", "era", "zero"], [64, 64, 64]);
+    split(&lab);
+    scribble(&lab, "v", &[0], 1);
+    lab.cli("-g g snapstart v --on disk03").ok();
+    lab.cli("-g g snapshot v --name t").ok();
+    scribble(&lab, "v", &[3 * MIB, 6 * MIB], 2);
+    lab.cli("-g g stop --all").ok();
+    lab.cli("-g g start --all").ok();
+    lab.cli("-g g rename v w").ok();
+    scribble(&lab, "w", &[9 * MIB], 3);
+    assert_eq!(detail(&lab, "-g g snapback t", "to_copy").as_u64(), Some(3 * REGION), "since the second split");
+    assert_eq!(detail(&lab, "-g g snapback s", "to_copy").as_u64(), Some(4 * REGION), "since the first one");
+    plexes::assert_equal(&lab, "g", "w");
+    lab.finish();
+}
+
+#[test]
+fn what_is_not_tracked_is_copied_whole_and_said_why() {
+    let lab = lab!(["mirror", "era", "zero"], [64, 64, 64]);
+    split(&lab);
+    lab.cli("-g g fast-resync off v").ok();
+    let first = lab.json("-g g snapback s")["changes"][0].clone();
+    assert_eq!(first["to_copy"].as_u64(), Some(SIZE));
+    assert_eq!(first["tracked"].as_str(), Some("no"));
+    assert!(first["reason"].as_str().unwrap().contains("fast-resync"), "{first}");
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
+#[test]
+fn discards_do_not_reach_a_volume_that_is_tracked() {
+    let lab = lab!(["mirror", "era", "zero"], [64, 64, 64]);
+    split(&lab);
+    for volume in ["v", "s"] {
+        let number = block::number(lab.device("g", volume)).unwrap();
+        let setting = format!("/sys/dev/block/{}:{}/queue/discard_max_bytes", number >> 8 & 0xfff, number & 0xff);
+        assert_eq!(std::fs::read_to_string(setting).unwrap().trim(), "0", "{volume}");
+    }
+    lab.finish();
+}
+
+#[test]
+fn an_open_snapshot_and_an_open_original_are_refused() {
+    let lab = lab!(["mirror", "era", "zero"], [64, 64, 64]);
+    split(&lab);
+    let open = std::fs::File::open(lab.device("g", "s")).unwrap();
+    assert_eq!(lab.refuses(4, "-g g snapback s").kind, "in-use");
+    drop(open);
+    let open = std::fs::File::open(lab.device("g", "v")).unwrap();
+    assert_eq!(lab.refuses(4, "-y -g g snapback --from snapshot s").kind, "in-use");
+    drop(open);
+    assert_eq!(lab.refuses(5, "-g g grow v +4m").kind, "not-ready");
+    lab.cli("-g g snapclear s").ok();
+    assert_eq!(lab.refuses(5, "-g g snapback s").kind, "not-ready");
+    lab.finish();
+}
+
+/// Writes go on, and the next snapback copies everything and says why.
+#[test]
+fn a_map_whose_disks_die_is_given_up_and_the_volume_goes_on() {
+    let mut lab = lab!(["mirror", "era", "zero", "error"], [64, 64, 64, 64]);
+    lab.fill_with_noise();
+    lab.create_group_of("g", 0..2);
+    lab.cli("-g g make v 16m --on disk01 --fast-resync on").ok();
+    lab.cli("-g g snapstart v --on disk02").ok();
+    lab.cli("-g g snapshot v --name s").ok();
+    let load = Writer::start_filled(lab.device("g", "v"), 0, 256, Style::default());
+    load.goes_on(30);
+    // One copy of the map lies beside the snapshot; the other one stays.
+    lab.fault(1, Fault::Fail);
+    load.goes_on(100);
+    lab.heal(1);
+    load.stop().verify(lab.device("g", "v"));
+    let output = lab.json("-g g snapback s");
+    println!("{output}");
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
