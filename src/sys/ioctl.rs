@@ -408,7 +408,7 @@ impl ArmedDevice for ArmedDm {
 
     fn health(&mut self) -> std::result::Result<MirrorHealth, Errno> {
         if !self.asks_status {
-            return Err(Errno(libc::ENODATA));
+            return Err(Errno(libc::EINVAL));
         }
         self.status.call(&self.control, Verb::Status, &self.header.with_flags(dmi::DM_NOFLUSH_FLAG))?;
         if self.status.flags() & dmi::DM_BUFFER_FULL_FLAG != 0 {
