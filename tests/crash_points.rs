@@ -233,7 +233,7 @@ fn splits_that_are_tracked() {
     crash_all(&world, &["snapshot v", "snapabort v", "fast-resync off v"]);
     let script = [&script[..], &["snapshot v --name s", "snapstart -b v", "sync"]].concat();
     let world = World::new("second tracked split", 4, &script);
-    crash_all(&world, &["snapshot v", "snapclear v", "remove s", "rename v w"]);
+    crash_all(&world, &["snapshot v", "snapclear v", "remove s", "remove --recursive v", "rename v w", "stop --all", "stop s"]);
 }
 
 /// Both sides have changed, and what has changed comes back; the kernel copies one region before the next crash.

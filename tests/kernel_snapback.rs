@@ -221,3 +221,48 @@ fn a_map_whose_disks_die_is_given_up_and_the_volume_goes_on() {
     plexes::assert_equal(&lab, "g", "v");
     lab.finish();
 }
+
+/// Where the copies of a volume's map lie: each disk by index, with its bytes.
+fn map_copies(lab: &Lab, device: &str) -> Vec<(usize, std::ops::Range<u64>)> {
+    let line = lab.dm.table(device).unwrap().remove(0);
+    let words: Vec<String> = line.words().iter().map(|word| word.to_string()).collect();
+    // core 1 REGION LEGS DEV OFFSET … SINK 0 1 handle_errors
+    let legs: usize = words[3].parse().unwrap();
+    let leg = |n: usize| {
+        let (dev, offset) = (&words[4 + 2 * n], words[5 + 2 * n].parse::<u64>().unwrap());
+        let is_it = |path: std::path::PathBuf| {
+            let number = block::number(path).unwrap();
+            format!("{}:{}", number >> 8 & 0xfff, number & 0xff) == *dev
+        };
+        let disk = lab.disks.iter().position(|disk| is_it(disk.path())).unwrap();
+        (disk, offset * 512..(offset + line.length) * 512)
+    };
+    (0..legs - 1).map(leg).collect()
+}
+
+/// Writes wait for a moment and go on; the next snapback copies everything and says why.
+#[test]
+fn all_copies_of_a_map_die_and_the_volume_goes_on() {
+    let mut lab = lab!(["mirror", "era", "zero", "error"], [64, 64, 64]);
+    split(&lab);
+    let load = Writer::start_filled(lab.device("g", "v"), 0, 256, Style::default());
+    load.goes_on(30);
+    let copies = map_copies(&lab, "g-v_map--0");
+    assert_eq!(copies.len(), 2);
+    for (disk, range) in copies.clone() {
+        lab.fault_in(disk, range, Fault::Fail);
+    }
+    // Blocks that are marked already need no map.
+    lab.cli("-g g snapstart -b v --on disk03");
+    block::write_direct(lab.device("g", "v"), 12 * MIB, &block::noise(7, 4096)).unwrap();
+    load.goes_on(100);
+    until("the tracking is given up", || !lab.dm.list().iter().any(|device| device.name == "g-v_map--0"));
+    copies.iter().for_each(|(disk, _)| lab.heal(*disk));
+    load.stop().verify(lab.device("g", "v"));
+    lab.cli("-g g snapabort --all-plexes v");
+    let first = lab.json("-g g snapback s")["changes"][0].clone();
+    assert_eq!(first["to_copy"].as_u64(), Some(SIZE));
+    assert!(first["reason"].as_str().unwrap().contains("map"), "{first}");
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}

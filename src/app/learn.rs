@@ -14,8 +14,8 @@ impl Session<'_> {
     /// Finds out what a request needs to know beyond the tables. What cannot be read is a reason to copy everything, and no error.
     pub fn learn(&mut self, request: &Request) -> Result<()> {
         match request {
-            Request::Snapshot { .. } => {
-                self.world.known.era_target = Some(self.kernel.has_target("era")?);
+            Request::Snapshot { .. } if self.world.group.volumes.iter().any(|v| v.fast_resync) => {
+                self.world.known.era_target = Some(self.kernel.has_target("era")? && self.kernel.has_target("zero")?);
                 self.learn_eras();
             }
             Request::SnapBack { snapshots, .. } => {

@@ -66,6 +66,7 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
     if let Request::Snapshot { splits, .. } = request {
         write_back(options, &name, splits, env)?;
     }
+    let announced = confirm_restore(options, request, &name, env)?;
     let mut session = Session::open(options, &name, env)?;
     session.tend()?;
     require_targets(&session, request)?;
@@ -73,7 +74,9 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
     let _noted = Interrupts::catch();
     session.learn(request)?;
     let plan = plan_patiently(&mut session, request).map_err(|e| session.name_openers(e))?;
-    announce(options, request, &plan, env)?;
+    if !announced {
+        plan.announced.iter().for_each(|text| env.ui.note(text));
+    }
     let new_legs = wait::new_legs(&session.world, &plan.group);
     let mut report = session.carry_out(&plan)?;
     if matches!(request, Request::SnapBack { .. }) {
@@ -94,12 +97,20 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
     Ok(Outcome::Done(report))
 }
 
-/// Says what is going to be overwritten; a restore is asked about, unless that was answered before.
-fn announce(options: &Options, request: &Request, plan: &Plan, env: Env<'_>) -> Result<()> {
+/// A restore is asked about, unless that was answered before. Nothing is locked while somebody thinks: a leg that dies then has to be
+/// taken out. Whether it was said what is going to be overwritten.
+fn confirm_restore(options: &Options, request: &Request, name: &Name, env: Env<'_>) -> Result<bool> {
+    if options.yes || !matches!(request, Request::SnapBack { from: Winner::Snapshot, .. }) {
+        return Ok(false);
+    }
+    let mut session = Session::open(options, name, env)?;
+    session.tend()?;
+    session.learn(request)?;
+    let plan = plan_patiently(&mut session, request).map_err(|e| session.name_openers(e))?;
+    drop(session);
     plan.announced.iter().for_each(|text| env.ui.note(text));
-    let Request::SnapBack { from: Winner::Snapshot, .. } = request else { return Ok(()) };
-    if options.yes || env.ui.confirm("restore?") {
-        return Ok(());
+    if env.ui.confirm("restore?") {
+        return Ok(true);
     }
     Err(Error::unsafe_("a restore overwrites the original; nothing was changed").hint("say -y when that is what you want"))
 }

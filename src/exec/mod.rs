@@ -131,7 +131,8 @@ fn prepare(on: On<'_>, world: &World, step: &Prepare) -> Result<()> {
         Prepare::Wipe(extents) => wipe(on, world, extents),
         Prepare::WriteLog { extent, size, region, clean } => write_extent(on, world, extent, &log::image(*size, *region, *clean)),
         Prepare::WriteChanges { extent, size, region, dirty } => write_extent(on, world, extent, &log::image_of(*size, *region, dirty)),
-        Prepare::Unwritten { uuid, writes } => refuse_written(on, uuid, *writes),
+        Prepare::EndEra(uuid) => wait_for_map(on, world, Act::Suspend(0), uuid, Links::Hidden),
+        Prepare::Unwritten { uuid, writes } => refuse_written(on, world, uuid, *writes),
         Prepare::Blank(extents) => extents.iter().try_for_each(|extent| write_extent(on, world, extent, &[0; BLANK])),
         Prepare::Create { name, uuid } => kernel.create(name, uuid).map(drop),
         Prepare::Load { uuid, volume, table } => load(kernel, world, uuid, *volume, table),
@@ -146,8 +147,8 @@ fn finish(on: On<'_>, world: &World, step: &Finish) -> Result<()> {
     let On { kernel, .. } = on;
     failpoint::step();
     match step {
-        Finish::Activate { uuid, links, map: Some(map) } => activate_tracked(on, world, uuid, *links, map),
-        Finish::Activate { uuid, links, map: None } => kernel.resume(uuid, *links),
+        Finish::Activate { uuid, links, tracked: true } => wait_for_map(on, world, Act::Activate(0), uuid, *links),
+        Finish::Activate { uuid, links, tracked: false } => kernel.resume(uuid, *links),
         Finish::Remove(uuid) => kernel.remove(uuid),
         Finish::Rename { uuid, to } => kernel.rename(uuid, to),
         Finish::Clear(uuid) => kernel.clear(uuid),
@@ -155,8 +156,8 @@ fn finish(on: On<'_>, world: &World, step: &Finish) -> Result<()> {
 }
 
 /// A write that the listing lacks would stay on the leg that comes back. The count is looked at when nothing can be written any more.
-fn refuse_written(on: On<'_>, uuid: &DmUuid, writes: u64) -> Result<()> {
-    on.kernel.suspend(uuid, SuspendMode::NoFlush)?;
+fn refuse_written(on: On<'_>, world: &World, uuid: &DmUuid, writes: u64) -> Result<()> {
+    wait_for_map(on, world, Act::Suspend(0), uuid, Links::Hidden)?;
     let device = on.kernel.device(uuid)?.ok_or_else(|| Error::not_found(format!("device {uuid} is gone")))?;
     if on.machine.writes(device.dev)? == writes {
         return Ok(());
@@ -164,21 +165,25 @@ fn refuse_written(on: On<'_>, uuid: &DmUuid, writes: u64) -> Result<()> {
     Err(Error::in_use(format!("'{}' was written to just now; nothing was changed", device.name)).hint("stop its users, then try again"))
 }
 
-/// Makes a volume live whose changes are tracked. It begins an era and waits for its map: a helper does, so that a map whose disk dies
-/// in that moment can be replaced by whoever looks next; the helper is through after that.
-fn activate_tracked(on: On<'_>, world: &World, uuid: &DmUuid, links: Links, map: &DmUuid) -> Result<()> {
+/// Suspends a volume whose changes are tracked, or makes it live. Both write to its map and wait for it: a helper does, so that a disk
+/// that dies in that moment can be taken out by whoever looks next; the helper is through after that.
+fn wait_for_map(on: On<'_>, world: &World, act: Act, uuid: &DmUuid, links: Links) -> Result<()> {
     let charge = Charge { uuid: uuid.clone(), mode: SuspendMode::NoFlush, links };
     let mut helper = on.machine.helper(world.group.id, &[charge])?;
-    let failed = |errno: Errno| Error::device(format!("device {uuid} cannot be resumed: {}", std::io::Error::from_raw_os_error(errno.0)));
-    helper.begin(Act::Activate(0)).map_err(failed)?;
+    let doing = if matches!(act, Act::Suspend(_)) { "suspended" } else { "resumed" };
+    let failed = |errno: Errno| Error::device(format!("device {uuid} cannot be {doing}: {}", std::io::Error::from_raw_os_error(errno.0)));
+    helper.begin(act).map_err(failed)?;
     let until = Instant::now() + ACTIVATES;
     loop {
         if let Some(done) = helper.wait(LOOK) {
             return done.map_err(failed);
         }
-        let map = on.kernel.device(map)?.and_then(|map| map.mirror);
-        if map.is_none_or(|status| status.has_failed()) || Instant::now() > until {
-            return Err(Error::device(format!("device {uuid} waits for a map of changes whose disk has failed")));
+        let devices = on.kernel.devices()?;
+        let mirrors = devices.iter().filter(|d| d.uuid.volume() == uuid.volume()).filter_map(|d| d.mirror.as_ref());
+        if mirrors.clone().any(MirrorStatus::has_failed) || Instant::now() > until {
+            return Err(Error::device(format!(
+                "device {uuid} cannot be {doing} as long as a disk beneath it does not take what is written"
+            )));
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct Armed<'k> {
     tracked: Vec<usize>,
     /// What the helper knows, in its order.
     charges: Vec<usize>,
+    /// The device that the helper is resuming: it may be a mirror now, and in the next moment an era that does not answer (K7).
+    rising: Option<usize>,
     commit: CommitPoint,
 }
 
@@ -74,6 +76,7 @@ impl<'k> Armed<'k> {
             resume: Vec::new(),
             tracked: Vec::new(),
             charges: Vec::new(),
+            rising: None,
             commit: window.commit,
         };
         for (uuid, links) in &window.resume {
@@ -221,7 +224,9 @@ impl<'k> Armed<'k> {
 
     /// A mirror in which a leg or the log has failed.
     fn failed(&mut self) -> Option<usize> {
-        self.devices.iter_mut().position(|(_, device)| device.health() == Ok(MirrorHealth::Failed))
+        let rising = self.rising;
+        let mut others = self.devices.iter_mut().enumerate().filter(|(at, _)| Some(*at) != rising);
+        others.find_map(|(at, (_, device))| (device.health() == Ok(MirrorHealth::Failed)).then_some(at))
     }
 
     /// Has everything thawed again that the helper has frozen. That writes to the disks, too: should a leg fail just now the caller
@@ -265,12 +270,15 @@ impl<'k> Armed<'k> {
             // It waits itself. Whoever repairs what it waits for resumes this one, too.
             return self.failed().map(|_| Err(Errno(libc::EBUSY)));
         }
+        self.rising = Some(at);
         if let Err(errno) = helper.begin(Act::Resume(entry)) {
+            self.rising = None;
             return Some(Err(errno));
         }
         let begun = Instant::now();
         loop {
             if let Some(done) = helper.wait(LOOK) {
+                self.rising = None;
                 return Some(done);
             }
             if self.failed().is_some() || begun.elapsed() > PATIENCE {

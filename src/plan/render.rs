@@ -56,6 +56,7 @@ fn prepare_step(names: &Names, world: &World, prepare: &Prepare) -> StepView {
             let regions: u64 = dirty.iter().map(|range| range.end - range.start).sum();
             step("write", "log of what has changed", vec![place(world, extent), format!("{regions} regions to copy")])
         }
+        Prepare::EndEra(uuid) => step("suspend", names.device(uuid), vec!["the map is written".to_owned()]),
         Prepare::Unwritten { uuid, .. } => step("suspend", names.device(uuid), vec!["nothing written since the listing".to_owned()]),
         Prepare::Blank(extents) => step("blank", "new map of changes", extents.iter().map(|e| place(world, e)).collect()),
         Prepare::Create { name, .. } => step("create", name, Vec::new()),

@@ -62,7 +62,9 @@ pub enum Prepare {
         /// The regions to be copied.
         dirty: Vec<Range<u64>>,
     },
-    /// Suspends a closed volume and fails when anything has been written to it since its map was listed: nothing can be after that.
+    /// Suspends a volume whose changes are tracked and that goes: its map is written once more, and has no writer after that.
+    EndEra(DmUuid),
+    /// Does so with a closed volume, and fails when anything has been written to it since its map was listed.
     Unwritten {
         /// The volume's device, which is removed next.
         uuid: DmUuid,
@@ -139,8 +141,8 @@ pub enum Finish {
         uuid: DmUuid,
         /// Which links udev makes for it.
         links: Links,
-        /// Its map, if its changes are tracked: it waits when that cannot be written to.
-        map: Option<DmUuid>,
+        /// Whether its changes are tracked: it waits when its map cannot be written to.
+        tracked: bool,
     },
     /// Removes a device that is no longer part of any stack.
     Remove(DmUuid),

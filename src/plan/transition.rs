@@ -27,10 +27,10 @@ pub fn steps(world: &World, plan: &mut Plan, volumes: &[VolumeId], terms: &Terms
         diff.freeze = terms.freeze.contains(id);
         diff.refuse_taken_names(world)?;
         diff.prepare(plan);
-        let before = suspend.len();
+        let before = (suspend.len(), plan.window.resume.len());
         diff.window(&mut suspend, plan);
         diff.finish(plan);
-        if suspend.len() > before {
+        if (suspend.len(), plan.window.resume.len()) != before {
             let is_mirror = |d: &&DmDevice| d.uuid.volume() == Some(*id) && d.mirror.is_some();
             let mirrors: Vec<DmUuid> = world.devices.values().filter(is_mirror).map(|d| d.uuid.clone()).collect();
             plan.window.alive.extend(mirrors.into_iter().filter(|uuid| !plan.window.alive.contains(uuid)).collect::<Vec<_>>());
@@ -127,7 +127,12 @@ impl<'a> Diff<'a> {
 
     fn prepare(&self, plan: &mut Plan) {
         if self.wanted.is_empty() {
-            plan.prepare.extend(self.gone.iter().map(|d| Prepare::Remove(d.uuid.clone())));
+            for device in &self.gone {
+                if !device.suspended && is_era(device) {
+                    plan.prepare.push(Prepare::EndEra(device.uuid.clone()));
+                }
+                plan.prepare.push(Prepare::Remove(device.uuid.clone()));
+            }
             return;
         }
         for w in &self.wanted {
@@ -187,7 +192,7 @@ impl<'a> Diff<'a> {
         plan.window.resume.extend(up.map(|w| (w.device.uuid.clone(), w.links)));
         let maps = self.wanted.iter().filter(|w| w.device.role == Role::Map);
         plan.window.alive.extend(maps.map(|w| w.device.uuid.clone()));
-        let was_era = |w: &&Wanted| w.now.iter().flat_map(|now| &now.table).any(|line| line.target == "era");
+        let was_era = |w: &Wanted| w.now.as_ref().is_some_and(is_era);
         let tracked = self.wanted.iter().filter(|w| w.device.table.is_era() || was_era(w));
         plan.window.tracked.extend(tracked.map(|w| w.device.uuid.clone()));
     }
@@ -198,9 +203,10 @@ impl<'a> Diff<'a> {
         }
         if !self.live_top {
             let asleep = self.wanted.iter().filter(|w| (w.changed && !(w.fresh() && w.is_leaf())) || w.suspended());
-            let map = self.wanted.iter().find(|w| w.device.role == Role::Map).map(|w| w.device.uuid.clone());
-            let map = |w: &Wanted| map.clone().filter(|_| w.device.table.is_era());
-            plan.finish.extend(asleep.map(|w| Finish::Activate { uuid: w.device.uuid.clone(), links: w.links, map: map(w) }));
+            plan.finish.extend(asleep.map(|w| {
+                let tracked = w.device.table.is_era();
+                Finish::Activate { uuid: w.device.uuid.clone(), links: w.links, tracked }
+            }));
         }
         let left_behind = self.wanted.iter().filter(|w| !w.changed && w.stale_inactive() && !w.suspended());
         plan.finish.extend(left_behind.map(|w| Finish::Clear(w.device.uuid.clone())));
@@ -236,6 +242,10 @@ impl Wanted {
     fn stale_inactive(&self) -> bool {
         self.now.as_ref().is_some_and(|now| now.has_inactive)
     }
+}
+
+fn is_era(device: &DmDevice) -> bool {
+    device.table.iter().any(|line| line.target == "era")
 }
 
 fn wanted(world: &World, group: &Group, volume: &Volume, device: Device) -> Result<Wanted> {

@@ -30,7 +30,7 @@ pub struct World {
 /// What the maps of changes say. They are read only for the verbs that need it.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
-    /// Whether the kernel can track changes; `None` when nobody has asked.
+    /// Whether the kernel has the targets to track changes; `None` when nobody has asked.
     pub era_target: Option<bool>,
     /// Whether what the kernel has noted survives when the machine goes down; `None` when nobody has asked.
     pub era_survives_crash: Option<bool>,

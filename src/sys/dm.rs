@@ -222,17 +222,18 @@ impl Kernel for Dm {
     }
 
     fn suspend(&self, uuid: &DmUuid, mode: SuspendMode) -> Result<()> {
-        self.armed(uuid, EventFlags::AS_BEFORE, false)
+        self.armed(uuid, EventFlags::AS_BEFORE)
             .and_then(|mut armed| armed.suspend(mode))
             .map_err(|e| self.failure("cannot suspend", uuid, e))
     }
 
     fn resume(&self, uuid: &DmUuid, links: Links) -> Result<()> {
-        let armed = self.armed(uuid, EventFlags::for_links(links), false);
+        let info = self.info(uuid)?;
+        let armed = self.armed(uuid, EventFlags::for_links(links));
         armed.and_then(|mut armed| armed.resume()).map_err(|errno| self.failure("cannot resume", uuid, errno))?;
-        if uuid.role() == Some(Role::Data) {
+        if takes_no_discards(uuid, info.has_live) {
             // What did not work shows when the map is read: it is not believed then.
-            let _ = std::fs::write(changes::discard_switch(self.info(uuid)?.dev), "0");
+            let _ = std::fs::write(changes::discard_switch(info.dev), "0");
         }
         self.touched(uuid);
         Ok(())
@@ -299,13 +300,10 @@ impl Kernel for Dm {
     }
 
     fn arm(&self, uuid: &DmUuid, links: Links) -> Result<Box<dyn ArmedDevice>> {
-        let (info, table) = self.table(uuid)?;
-        // An inner device without a table is going to be a mirror, if anything is asked of it.
-        let asks_status = is_mirror(&table) || (table.is_empty() && !uuid.is_volume());
-        let armed = self.armed(uuid, EventFlags::for_links(links), asks_status);
-        let guarded = |armed: ArmedDm| match uuid.role() {
-            Some(Role::Data) => armed.without_discards(&changes::discard_switch(info.dev)),
-            _ => Ok(armed),
+        let info = self.info(uuid)?;
+        let armed = self.armed(uuid, EventFlags::for_links(links));
+        let guarded = |armed: ArmedDm| {
+            if takes_no_discards(uuid, info.has_live) { armed.without_discards(&changes::discard_switch(info.dev)) } else { Ok(armed) }
         };
         let armed = armed.and_then(guarded).map_err(|errno| self.failure("cannot prepare a window for", uuid, errno))?;
         self.names().touched.insert(uuid.as_str().to_owned());
@@ -334,8 +332,8 @@ impl Kernel for Dm {
 }
 
 impl Dm {
-    fn armed(&self, uuid: &DmUuid, event: EventFlags, asks_status: bool) -> std::result::Result<ArmedDm, Errno> {
-        ArmedDm::new(Arc::clone(&self.control), Arc::clone(&self.cookies), uuid.as_str(), event, asks_status)
+    fn armed(&self, uuid: &DmUuid, event: EventFlags) -> std::result::Result<ArmedDm, Errno> {
+        ArmedDm::new(Arc::clone(&self.control), Arc::clone(&self.cookies), uuid.as_str(), event)
     }
 }
 
@@ -347,6 +345,12 @@ impl Dm {
 /// same, and a mirror trusts nothing: `nosync` is left out.
 fn shield(live: Vec<TargetLine>) -> Vec<TargetLine> {
     if is_mirror(&live) { crate::table::without(&live, Without { legs: &[], log: false }, false).unwrap_or(live) } else { live }
+}
+
+/// Whether discards have to be kept away from a device when it is resumed: changes are tracked above it, and what is above takes the
+/// setting over when it comes up. Later it is left alone: there may be I/O in flight then, which newer kernels wait for to change it.
+fn takes_no_discards(uuid: &DmUuid, has_live: bool) -> bool {
+    uuid.role() == Some(Role::Data) && !has_live
 }
 
 /// The current era in the status of an `era`: `8 10/256 16 -`. One whose map has failed says `Error`.

@@ -368,30 +368,35 @@ pub struct ArmedDm {
     resume_event: EventFlags,
     header: Header,
     small: Buffer,
-    status: Buffer,
-    asks_status: bool,
+    lines: Buffer,
     /// What keeps discards away, for a device on which changes are tracked.
     discards: Option<File>,
 }
 
-/// The least room for a status.
-const STATUS_ROOM: usize = 64 << 10;
+/// The least room for a table and its status.
+const LINES_ROOM: usize = 64 << 10;
 
 impl ArmedDm {
-    /// Prepares a device. Its status is asked only when it is a mirror, or is going to be one: `asks_status` says so (K7).
+    /// Prepares a device, with room for what it says of itself now.
     pub(super) fn new(
         control: Arc<Control>,
         cookies: Arc<Cookies>,
         uuid: &str,
         resume_event: EventFlags,
-        asks_status: bool,
     ) -> std::result::Result<ArmedDm, Errno> {
         let header = Header::new(Subject::Uuid(uuid), 0)?;
-        let mut status = Buffer::with_room(STATUS_ROOM);
-        if asks_status {
-            status.call_growing(&control, Verb::Status, &header.with_flags(dmi::DM_NOFLUSH_FLAG))?;
+        let mut lines = Buffer::with_room(LINES_ROOM);
+        lines.call_growing(&control, Verb::Status, &header.with_flags(dmi::DM_STATUS_TABLE_FLAG))?;
+        if wire::all_mirrors(lines.data(), lines.header().target_count) {
+            lines.call_growing(&control, Verb::Status, &header.with_flags(dmi::DM_NOFLUSH_FLAG))?;
         }
-        Ok(ArmedDm { control, cookies, resume_event, header, small: Buffer::with_room(0), status, asks_status, discards: None })
+        Ok(ArmedDm { control, cookies, resume_event, header, small: Buffer::with_room(0), lines, discards: None })
+    }
+
+    /// Asks for the live table or its status, as the flags say.
+    fn ask(&mut self, flags: u32) -> std::result::Result<(), Errno> {
+        self.lines.call(&self.control, Verb::Status, &self.header.with_flags(flags))?;
+        if self.lines.flags() & dmi::DM_BUFFER_FULL_FLAG != 0 { Err(Errno(libc::EMSGSIZE)) } else { Ok(()) }
     }
 
     /// Has discards kept away after each resume, by this setting of the device.
@@ -407,14 +412,13 @@ impl ArmedDevice for ArmedDm {
     }
 
     fn health(&mut self) -> std::result::Result<MirrorHealth, Errno> {
-        if !self.asks_status {
+        // Its table can be asked at any time; an `era` that is suspended does not tell its status (K7).
+        self.ask(dmi::DM_STATUS_TABLE_FLAG)?;
+        if !wire::all_mirrors(self.lines.data(), self.lines.header().target_count) {
             return Err(Errno(libc::EINVAL));
         }
-        self.status.call(&self.control, Verb::Status, &self.header.with_flags(dmi::DM_NOFLUSH_FLAG))?;
-        if self.status.flags() & dmi::DM_BUFFER_FULL_FLAG != 0 {
-            return Err(Errno(libc::EMSGSIZE));
-        }
-        wire::health(self.status.data(), self.status.header().target_count)
+        self.ask(dmi::DM_NOFLUSH_FLAG)?;
+        wire::health(self.lines.data(), self.lines.header().target_count)
     }
 
     fn clear(&mut self) -> std::result::Result<(), Errno> {

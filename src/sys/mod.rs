@@ -134,7 +134,7 @@ pub enum MirrorHealth {
 pub trait ArmedDevice {
     /// Suspends it; waits for I/O in flight. `Ok` when it is suspended already.
     fn suspend(&mut self, mode: SuspendMode) -> std::result::Result<(), Errno>;
-    /// How the mirror is that its live table is (K15).
+    /// How the mirror is that its live table is (K15). Not to be asked of a device that somebody else is resuming.
     fn health(&mut self) -> std::result::Result<MirrorHealth, Errno>;
     /// Forgets its inactive table, so that a resume keeps the live one.
     fn clear(&mut self) -> std::result::Result<(), Errno>;

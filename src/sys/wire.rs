@@ -82,6 +82,11 @@ pub fn target_lines(data: &[u8], count: u32) -> Option<Vec<TargetLine>> {
         .collect()
 }
 
+/// Whether there are lines, and all of them of mirrors. Allocates nothing.
+pub fn all_mirrors(data: &[u8], count: u32) -> bool {
+    count > 0 && specs(data, count).all(|spec| spec.is_some_and(|spec| spec.target == b"mirror"))
+}
+
 /// Reads how a mirror is from a status reply, without allocating: it is asked while I/O is held. Fails with `EINVAL` when something
 /// else than mirrors is there, or nothing at all, and with `EBADMSG` when the reply cannot be read.
 pub fn health(data: &[u8], count: u32) -> Result<MirrorHealth, Errno> {

@@ -38,6 +38,8 @@ pub struct Oracle {
     pub quiet: bool,
     /// How many writes each device has seen, by its number.
     pub writes: BTreeMap<u32, u64>,
+    /// Devices that wait for their map to begin an era.
+    pub beginning: BTreeSet<DmUuid>,
     /// Devices that nobody has open, by name.
     pub closed: BTreeSet<String>,
     /// Whose contents lie where: the volume that wrote there last, by disk and sector.
@@ -47,6 +49,7 @@ pub struct Oracle {
 impl Oracle {
     pub fn forget_queued(&mut self) {
         self.frozen_filesystems.clear();
+        self.beginning.clear();
         for (uuid, cell, stamp) in std::mem::take(&mut self.queued) {
             self.maybe(&uuid, cell, stamp);
         }

@@ -242,6 +242,12 @@ impl Devices {
         self.0.values().find(|d| d.uuid == *uuid).map(|d| d.minor)
     }
 
+    /// The map that a device writes to when it is suspended or removed.
+    pub fn map_before_suspend(&self, uuid: &DmUuid) -> Option<DevNo> {
+        let device = self.0.values().find(|d| d.uuid == *uuid && !d.suspended)?;
+        device.live.iter().flat_map(|table| &table.segs).find_map(|seg| if let Seg::Era { map, .. } = seg { Some(*map) } else { None })
+    }
+
     /// The map that a device begins an era in when it is resumed.
     pub fn map_after_resume(&self, uuid: &DmUuid) -> Option<DevNo> {
         let device = self.0.values().find(|d| d.uuid == *uuid)?;
@@ -344,6 +350,10 @@ impl State {
 
     /// All I/O of the device has an end; a log is clean then, but for what is not in sync (K17).
     pub fn suspend(&mut self, uuid: &DmUuid, mode: SuspendMode) -> Done {
+        self.not_beginning(uuid);
+        if self.waits_to_end(uuid) {
+            resume_unwind(Box::new(Stuck));
+        }
         let device = self.device_mut(uuid)?;
         if device.suspended {
             return Ok(());
@@ -359,9 +369,42 @@ impl State {
     }
 
     pub fn resume(&mut self, uuid: &DmUuid) -> Done {
+        self.not_beginning(uuid);
         if self.waits_for_map(uuid) {
             resume_unwind(Box::new(Stuck));
         }
+        let done = self.come_up(uuid);
+        self.end_of_waiting();
+        done
+    }
+
+    /// A resume that waits for its map: the table is live already, and the device is locked until it is through.
+    pub fn begin_era(&mut self, uuid: &DmUuid) {
+        self.data.beginning.insert(uuid.clone());
+        if let Ok(device) = self.device_mut(uuid) {
+            device.suspended = true;
+            device.live = device.inactive.take().or(device.live.take());
+        }
+    }
+
+    fn not_beginning(&self, uuid: &DmUuid) {
+        if self.data.beginning.contains(uuid) {
+            resume_unwind(Box::new(Stuck));
+        }
+    }
+
+    /// Resumes that waited for a map that does not hold any more come to an end.
+    fn end_of_waiting(&mut self) {
+        for uuid in self.data.beginning.clone() {
+            if !self.waits_for_map(&uuid) {
+                self.data.beginning.remove(&uuid);
+                // Whoever waited for it is gone, perhaps.
+                let _ = self.come_up(&uuid);
+            }
+        }
+    }
+
+    fn come_up(&mut self, uuid: &DmUuid) -> Done {
         let device = self.device_mut(uuid)?;
         let minor = device.minor;
         if device.live.is_none() && device.inactive.is_none() {
@@ -583,11 +626,15 @@ impl Kernel for FakeKernel {
 
     fn remove(&self, uuid: &DmUuid) -> Result<()> {
         self.changed("remove", uuid, |state| {
+            state.not_beginning(uuid);
             let minor = state.device_mut(uuid)?.minor;
             if state.dm.open_count(minor) > 0 {
                 return Err(Errno(libc::EBUSY));
             }
             // What is removed is suspended on its way out.
+            if state.waits_to_end(uuid) {
+                resume_unwind(Box::new(Stuck));
+            }
             if !state.dm.is_suspended(minor) {
                 state.clean_log(minor);
             }
@@ -655,6 +702,12 @@ impl ArmedDevice for Armed {
         self.kernel.0.look()?;
         let state = self.kernel.0.0.borrow();
         let device = state.dm.all().find(|d| d.uuid == self.uuid).ok_or(Errno(libc::ENXIO))?;
+        // It was a mirror perhaps when its table was looked at just now, and is an era when its status is asked (K7).
+        if state.data.beginning.contains(&self.uuid) {
+            println!("{} was asked for its health while it begins an era", device.name);
+            drop(state);
+            resume_unwind(Box::new(Stuck));
+        }
         let status = device.live.as_ref().and_then(Table::status).ok_or(Errno(libc::EINVAL))?;
         Ok(match status.log_failed || !status.failed_legs().is_empty() {
             true => MirrorHealth::Failed,

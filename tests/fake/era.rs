@@ -91,8 +91,16 @@ impl State {
 
     /// Whether a resume of this device would begin an era and wait for a map that holds what is written to it.
     pub fn waits_for_map(&mut self, uuid: &DmUuid) -> bool {
-        let Some(map) = self.dm.map_after_resume(uuid) else { return false };
-        // The header is written, whatever is in it.
+        self.dm.map_after_resume(uuid).is_some_and(|map| self.holds(map))
+    }
+
+    /// Whether a suspend of this device would end an era and wait for its map.
+    pub fn waits_to_end(&mut self, uuid: &DmUuid) -> bool {
+        self.dm.map_before_suspend(uuid).is_some_and(|map| self.holds(map))
+    }
+
+    /// The header is written, whatever is in it.
+    fn holds(&mut self, map: DevNo) -> bool {
         let header = self.read_sector(map, 0).ok().flatten();
         self.write_sector(map, 0, &header) == Written::Waits
     }

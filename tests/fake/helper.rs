@@ -34,7 +34,7 @@ impl FakeHelper {
             }
             Act::Suspend(at) => {
                 let (uuid, mode) = &self.entries[usize::from(at)];
-                if state.waits_beneath(uuid) {
+                if state.waits_beneath(uuid) || state.data.beginning.contains(uuid) || state.waits_to_end(uuid) {
                     return None;
                 }
                 let frozen = state.data.frozen_filesystems.contains(uuid);
@@ -42,7 +42,14 @@ impl FakeHelper {
             }
             Act::Resume(at) | Act::Activate(at) => {
                 let (uuid, _) = &self.entries[usize::from(at)];
-                (!state.waits_for_map(uuid)).then(|| state.resume(uuid))
+                if state.data.beginning.contains(uuid) {
+                    return None;
+                }
+                if state.waits_for_map(uuid) {
+                    state.begin_era(uuid);
+                    return None;
+                }
+                Some(state.resume(uuid))
             }
             // A thaw writes, and the writers go on.
             Act::Thaw if self.entries.iter().any(|(uuid, _)| state.is_held(uuid)) => None,
