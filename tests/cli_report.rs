@@ -4,13 +4,13 @@
 
 mod cli_support;
 
-use breakoff::app::{Change, Detail, DiskLine, Fill, GroupLine, Outcome, Report};
+use breakoff::app::{Change, ChangedRanges, Detail, DiskLine, Fill, GroupLine, Outcome, Report};
 use breakoff::error::{Error, Kind};
 use breakoff::model::{DiskId, GroupId, Sectors};
 use breakoff::plan::view::{PlanView, StepView};
 use breakoff::report::{json, text};
 use cli_support::golden;
-use cli_support::world::{empty, full, name};
+use cli_support::world::{empty, full, name, tracked};
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -59,12 +59,29 @@ fn no_line_ends_in_a_blank() {
 #[test]
 fn relations() {
     both("snapprint", "snapprint", &Outcome::Relations(vec![full()], Vec::new()));
+    both("snapprint-tracked", "snapprint", &Outcome::Relations(vec![tracked()], vec![name("paydb")]));
     let of = |word: &str| match json::success(None, &Outcome::Relations(vec![full()], vec![name(word)])) {
         Ok(document) => serde_json::from_str::<Value>(&document).unwrap()["result"]["relations"].as_array().unwrap().len(),
         Err(err) => panic!("{err}"),
     };
     assert_eq!([of("paydb"), of("SNAP-paydb"), of("SNAP-old"), of("home")], [1, 1, 1, 0]);
     assert_eq!(text::outcome(&Outcome::Relations(vec![empty()], Vec::new()), false), "no snapshots\n");
+}
+
+#[test]
+#[allow(clippy::single_range_in_vec_init)] // lists of pieces
+fn changed_ranges() {
+    let changed = ChangedRanges {
+        group: name("pay"),
+        original: name("paydb"),
+        snapshot: name("SNAP-paydb"),
+        size: Sectors::mib(100),
+        block: Sectors::of(128),
+        ranges: vec![0..128, 1024..1280],
+    };
+    both("changed-ranges", "snapprint", &Outcome::ChangedRanges(changed.clone()));
+    let none = ChangedRanges { ranges: Vec::new(), ..changed };
+    assert_eq!(text::outcome(&Outcome::ChangedRanges(none), false), "");
 }
 
 fn disks() -> Vec<DiskLine> {

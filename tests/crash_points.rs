@@ -251,6 +251,16 @@ fn a_snapshot_that_comes_back() {
     crash_all(&world, &["snapabort v", "stop v", "rename v w", "snapwait v", "recover"]);
 }
 
+/// One plex of two comes back; the other one stays the snapshot, and is tracked as before.
+#[test]
+fn a_part_of_a_snapshot_that_comes_back() {
+    let split = ["snapstart -b --mirrors 2 v", "sync", "snapshot --mirrors 2 v --name s", "sync", "write", "close"];
+    let world = World::new("two plexes out", 4, &[&[GROUP4, "make v 16m"], &split[..]].concat());
+    crash_all(&world, &["snapback -b s", "snapback -b --from snapshot s"]);
+    let world = World::new("one is back", 4, &[&[GROUP4, "make v 16m"], &split[..], &["snapback -b s", "sync", "write"]].concat());
+    crash_all(&world, &["snapback -b s"]);
+}
+
 #[test]
 fn a_mirrored_volume_that_is_restored() {
     let script =

@@ -32,6 +32,11 @@ fn volume(lab: &Lab, size: &str, mirrors: usize) {
     }
 }
 
+/// What a volume is on which changes are tracked, and what it lies on.
+fn mapped(lab: &Lab, device: &str) -> [String; 2] {
+    [device.to_owned(), format!("{device}_data--0")].map(|device| lab.dm.table(&device).unwrap()[0].target.clone())
+}
+
 /// Writers at the start, in the middle and at the end of a volume of 16 MiB, each block written once.
 fn busy(lab: &Lab, volume: &str) -> Vec<Writer> {
     let device = lab.device("g", volume);
@@ -88,7 +93,7 @@ fn a_snapshot_holds_the_instant_of_the_split_while_the_original_goes_on() {
     assert_eq!(snapshot.states(), ["ACTIVE"]);
     assert_eq!(group.volume("v").states(), ["ACTIVE"]);
     for name in ["v", "SNAP-v"] {
-        assert_eq!(lab.dm.table(&dm_name("g", name)).unwrap()[0].target, "linear", "{name}");
+        assert_eq!(mapped(&lab, &dm_name("g", name)), ["era", "linear"], "{name}");
     }
     let written = stop(load);
     verify(&lab, "v", &written);
@@ -109,7 +114,8 @@ fn a_snapshot_of_a_mirror_is_exact_and_leaves_the_mirror_in_sync() {
     go_on(&load);
 
     verify(&lab, "before", &expected);
-    assert!(lab.dm.mirrors("g-v")[0].in_sync());
+    assert_eq!(mapped(&lab, "g-v"), ["era", "mirror"]);
+    assert!(lab.dm.mirrors("g-v_data--0")[0].in_sync());
     let written = stop(load);
     verify(&lab, "v", &written);
     plexes::assert_equal(&lab, "g", "v");
@@ -186,7 +192,7 @@ fn two_legs_make_a_mirrored_snapshot() {
     verify(&lab, "SNAP-v", &expected);
     assert_eq!(states(&lab, "SNAP-v"), ["ACTIVE", "ACTIVE"]);
     assert_eq!(states(&lab, "v"), ["ACTIVE"]);
-    assert_eq!(lab.dm.table("g-SNAP--v").unwrap()[0].target, "mirror");
+    assert_eq!(mapped(&lab, "g-SNAP--v"), ["era", "mirror"]);
     plexes::assert_equal(&lab, "g", "SNAP-v");
     stop(load);
     lab.finish();

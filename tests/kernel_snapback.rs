@@ -51,6 +51,61 @@ fn detail(lab: &Lab, words: &str, name: &str) -> serde_json::Value {
     lab.json(words)["changes"][0][name].clone()
 }
 
+/// The one relation there is.
+fn relation(lab: &Lab) -> serde_json::Value {
+    lab.json("-g g snapprint")["relations"][0].clone()
+}
+
+/// The ranges in which snapshot `s` and its original may differ: offset and length.
+fn changed_ranges(lab: &Lab) -> Vec<(u64, u64)> {
+    let changed = lab.json("-g g snapprint --changed-ranges s")["changed_ranges"].clone();
+    let number = |value: &serde_json::Value| value.as_u64().unwrap();
+    assert_eq!(number(&changed["size"]), SIZE);
+    changed["ranges"].as_array().unwrap().iter().map(|range| (number(&range["offset"]), number(&range["length"]))).collect()
+}
+
+#[test]
+fn what_differs_is_told_to_the_block() {
+    const BLOCK: u64 = 64 << 10;
+    let lab = lab!(["mirror", "era", "zero"], [64, 64, 64]);
+    split(&lab);
+    assert_eq!(relation(&lab)["dirty_bytes"], serde_json::json!({"original": 0, "snapshot": 0, "union": 0}));
+    assert_eq!((relation(&lab)["percent_dirty"].as_u64(), changed_ranges(&lab)), (Some(0), Vec::new()));
+
+    scribble(&lab, "v", &[0, 3 * MIB + 4096], 1);
+    scribble(&lab, "s", &[3 * MIB + 8192, 8 * MIB, SIZE - 4096], 10);
+    let told = relation(&lab);
+    assert_eq!(told["dirty_bytes"], serde_json::json!({"original": 2 * BLOCK, "snapshot": 3 * BLOCK, "union": 4 * BLOCK}));
+    assert_eq!(
+        (told["tracked"].as_bool(), told["percent_dirty"].as_u64(), &told["reason"]),
+        (Some(true), Some(2), &serde_json::Value::Null)
+    );
+    let ranges = vec![(0, BLOCK), (3 * MIB, BLOCK), (8 * MIB, BLOCK), (SIZE - BLOCK, BLOCK)];
+    assert_eq!(changed_ranges(&lab), ranges);
+    let text: String = ranges.iter().map(|(offset, length)| format!("{offset} {length}\n")).collect();
+    assert_eq!(lab.cli("-g g snapprint --changed-ranges s").ok().stdout, text);
+
+    // Outside of them both hold the same.
+    let contents = |name| block::read_direct(lab.device("g", name), 0, SIZE).unwrap();
+    let (original, snapshot) = (contents("v"), contents("s"));
+    let blocks = original.chunks(BLOCK as usize).zip(snapshot.chunks(BLOCK as usize));
+    let differ: Vec<(u64, u64)> = (0..).zip(blocks).filter(|(_, (a, b))| a != b).map(|(n, _)| (n * BLOCK, BLOCK)).collect();
+    assert_eq!(differ, ranges);
+
+    lab.cli("-g g stop --all").ok();
+    lab.cli("-g g snapprint --changed-ranges s").exits(5).says("not started");
+    assert_eq!(relation(&lab)["dirty_bytes"], serde_json::Value::Null);
+    lab.cli("-g g start --all").ok();
+    assert_eq!(changed_ranges(&lab), ranges);
+
+    lab.cli("-g g fast-resync off v").ok();
+    lab.cli("-g g snapprint --changed-ranges s").exits(5).says("fast-resync is or was off");
+    let told = relation(&lab);
+    assert_eq!((told["tracked"].as_bool(), told["reason"].as_str()), (Some(false), Some("fast-resync is or was off")));
+    lab.cli("-g g snapprint --changed-ranges v").exits(5).says("no snapshot");
+    lab.finish();
+}
+
 #[test]
 fn exactly_what_has_changed_on_either_side_is_copied() {
     let lab = lab!(["mirror", "era", "zero"], [64, 64, 64]);

@@ -2,6 +2,7 @@
 //!
 //! Front ends (`cli`) build a [`Command`] and print an [`Outcome`]; neither knows of the other's words.
 
+mod differences;
 mod groups;
 mod guard;
 mod learn;
@@ -22,6 +23,7 @@ use crate::plan::request::Request;
 use crate::plan::world::World;
 use crate::sys::helper::Charge;
 use crate::sys::machine::Machine;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -133,6 +135,8 @@ pub enum Command {
     Print(Vec<Name>),
     /// `snapprint`.
     SnapPrint(Vec<Name>),
+    /// `snapprint --changed-ranges`: of one snapshot.
+    ChangedRanges(Vec<Name>),
     /// `status`: one line for each group, and what needs attention.
     Status,
     /// `recover`.
@@ -221,6 +225,23 @@ pub struct Fill {
     pub capacity: u64,
 }
 
+/// Where a snapshot and its original may differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedRanges {
+    /// The group of both.
+    pub group: Name,
+    /// The original.
+    pub original: Name,
+    /// The snapshot.
+    pub snapshot: Name,
+    /// Size of the snapshot.
+    pub size: Sectors,
+    /// The finest that changes are told apart.
+    pub block: Sectors,
+    /// Pieces of both in sectors, in order and apart.
+    pub ranges: Vec<Range<u64>>,
+}
+
 /// What a command hands back.
 #[derive(Debug, Clone)]
 pub enum Outcome {
@@ -232,6 +253,8 @@ pub enum Outcome {
     Layout(Vec<(World, Option<Fill>)>, Vec<Name>),
     /// `snapprint`.
     Relations(Vec<World>, Vec<Name>),
+    /// `snapprint --changed-ranges`.
+    ChangedRanges(ChangedRanges),
     /// `group show`: one group with its disks and how full its metadata is.
     Group(Box<World>, Vec<DiskLine>, Option<Fill>),
     /// `group list`.

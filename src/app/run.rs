@@ -1,7 +1,7 @@
 //! One command from beginning to end.
 
 use super::session::{Session, refuse_foreign};
-use super::{Command, Env, Fill, Options, Outcome, Report, groups, monitor, scan::Scan, wait};
+use super::{Command, Env, Fill, Options, Outcome, Report, differences, groups, monitor, scan::Scan, wait};
 use crate::error::{Error, Kind, Result};
 use crate::model::{DmUuid, Group, Name, Role};
 use crate::plan::request::{Request, Selection, Splits, Winner};
@@ -34,9 +34,9 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
         | Command::DiskInit { .. } => groups::run(options, command, env),
         Command::Print(volumes) => layouts(options, volumes, env).map(|worlds| Outcome::Layout(worlds, volumes.clone())),
         Command::SnapPrint(volumes) => {
-            let worlds = layouts(options, volumes, env)?.into_iter().map(|(world, _)| world).collect();
-            Ok(Outcome::Relations(worlds, volumes.clone()))
+            differences::relations(options, volumes, env).map(|worlds| Outcome::Relations(worlds, volumes.clone()))
         }
+        Command::ChangedRanges(snapshots) => differences::changed_ranges(options, snapshots, env).map(Outcome::ChangedRanges),
         Command::Status => super::status::status(options, env),
         Command::Recover { check } => super::status::recover(options, *check, env),
         Command::StartAuto => on_all_groups(options, &Request::Start { volumes: Selection::All, force: false }, env),
@@ -246,17 +246,8 @@ pub fn group_for(options: &Options, objects: &[Name], machine: &dyn Machine) -> 
 
 /// The groups to show, of those that this machine has imported. What the kernel has finished is recorded first, if nobody else is at work on the group.
 fn layouts(options: &Options, objects: &[Name], env: Env<'_>) -> Result<Vec<(World, Option<Fill>)>> {
-    let names: Vec<Name> = match &options.group {
-        Some(name) => vec![name.clone()],
-        None if !objects.is_empty() => vec![group_for(options, objects, env.machine)?],
-        None => {
-            let scan = Scan::new(env.machine)?;
-            scan.refused().iter().for_each(|(reason, _)| env.ui.warn(reason));
-            scan.own_words(env.machine)?
-        }
-    };
     let mut shown = Vec::new();
-    for name in &names {
+    for name in &shown_groups(options, objects, env)? {
         let session = observe_quietly(options, name, env)?;
         refuse_foreign(&session.world.group, name, env.machine.host_id()?)?;
         for object in objects {
@@ -265,6 +256,19 @@ fn layouts(options: &Options, objects: &[Name], env: Env<'_>) -> Result<Vec<(Wor
         shown.push((session.world.clone(), session.fill()));
     }
     Ok(shown)
+}
+
+/// The group that was named, or that of the volumes that were, or all that are this machine's.
+pub fn shown_groups(options: &Options, objects: &[Name], env: Env<'_>) -> Result<Vec<Name>> {
+    match &options.group {
+        Some(name) => Ok(vec![name.clone()]),
+        None if !objects.is_empty() => Ok(vec![group_for(options, objects, env.machine)?]),
+        None => {
+            let scan = Scan::new(env.machine)?;
+            scan.refused().iter().for_each(|(reason, _)| env.ui.warn(reason));
+            scan.own_words(env.machine)
+        }
+    }
 }
 
 fn observe_quietly<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<Session<'u>> {

@@ -55,10 +55,7 @@ fn add_legs(draft: &mut Draft<'_>, volume: &Volume, count: usize, placement: &Pl
     }
     note_restart(draft, volume, &path);
     draft.touch(volume.id)?.plexes = next.plexes;
-    if state == PlexState::SnapAtt {
-        draft.provide_dcos(volume.id)?;
-    }
-    Ok(())
+    draft.provide_dcos(volume.id)
 }
 
 /// Legs that come back are filled by a log of what has changed, which says nothing of any other leg.

@@ -32,9 +32,7 @@ pub fn convert(world: &World, name: &Name, to: Convert) -> Result<Plan> {
     }
     apply(draft.touch(volume.id)?, plex, event);
     draft.touch(volume.id)?.plex_mut(plex.number).into_iter().for_each(|p| p.dco = None);
-    if to == Convert::SnapDone {
-        draft.provide_dcos(volume.id)?;
-    }
+    draft.provide_dcos(volume.id)?;
     let converted = draft.touch(volume.id)?.clone();
     draft.touch(volume.id)?.log = draft.optional_log(&converted);
     draft.say(Change::new(path, "plex-state").text("plex", name).text("was", plex.state).text("state", target));

@@ -13,7 +13,7 @@ use super::step::{Plan, Prepare};
 use super::world::{Listing, World};
 use crate::error::{Error, Result};
 use crate::model::{
-    ChangeLog, Dco, DmUuid, Name, Origin, Plex, PlexEvent, PlexState, Returning, Role, Sectors, Tracking, Untracked, Volume, VolumeId,
+    ChangeLog, Dco, DmUuid, Name, Plex, PlexEvent, PlexState, Returning, Role, Sectors, Tracking, Untracked, Volume, VolumeId,
 };
 use crate::table::status::MAX_LEGS;
 use crate::table::{dco, stack};
@@ -23,7 +23,6 @@ use std::ops::Range;
 struct Side<'w> {
     snapshot: &'w Volume,
     original: &'w Volume,
-    origin: &'w Origin,
     /// The plexes of it that do.
     plexes: Vec<&'w Plex>,
 }
@@ -47,6 +46,33 @@ pub fn needed(world: &World, names: &[Name]) -> Vec<(VolumeId, u32)> {
         }
     };
     names.iter().filter_map(side).flatten().collect()
+}
+
+/// What was written on either side since a split, in sectors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Differences {
+    /// To the original.
+    pub original: Vec<Range<u64>>,
+    /// To the snapshot.
+    pub snapshot: Vec<Range<u64>>,
+    /// To either: only there can the two differ.
+    pub either: Vec<Range<u64>>,
+}
+
+/// What the maps say of a snapshot and its original, or why they say nothing.
+pub fn differences(world: &World, snapshot: &Volume) -> std::result::Result<Differences, String> {
+    let origin = snapshot.origin.as_ref().ok_or("it is no snapshot, or its relation was cleared")?;
+    let since = match origin.tracking {
+        Tracking::Since(era) => era,
+        Tracking::Untracked(why) => return Err(why.reason().to_owned()),
+    };
+    let listed = |id: VolumeId, era: u32| -> Listing {
+        let unread = || Err("they were not read".to_owned());
+        world.known.changed.get(&(id, era)).cloned().unwrap_or_else(unread)
+    };
+    let (original, snapshot) = (listed(origin.original, since)?, listed(snapshot.id, FIRST_ERA)?);
+    let either = dco::union([original.as_slice(), snapshot.as_slice()].concat());
+    Ok(Differences { original, snapshot, either })
 }
 
 /// Brings the snapshots back.
@@ -124,7 +150,7 @@ fn side<'w>(draft: &Draft<'w>, name: &Name, mirrors: Option<usize>) -> Result<Si
     if plexes.len() == snapshot.plexes.len() {
         refuse_dependents(draft, snapshot, &path)?;
     }
-    Ok(Side { snapshot, original, origin, plexes })
+    Ok(Side { snapshot, original, plexes })
 }
 
 /// A snapshot that goes for good must not be somebody's original.
@@ -146,23 +172,12 @@ impl Side<'_> {
 
     /// The regions in which the two sides may differ.
     fn changed(&self, world: &World) -> std::result::Result<Vec<Range<u64>>, String> {
-        let since = match self.origin.tracking {
-            Tracking::Since(era) => era,
-            Tracking::Untracked(why) => return Err(why.reason().to_owned()),
-        };
-        let listed = |volume: &Volume, era: u32| -> Listing {
-            let unread = || Err(format!("the changes of '{}' were not listed", volume.name));
-            world.known.changed.get(&(volume.id, era)).cloned().unwrap_or_else(unread)
-        };
-        if !self.is_whole() {
-            return Err("a part of the snapshot stays in use".to_owned());
-        }
+        let differences = differences(world, self.snapshot)?;
         let first = self.original.live_dco().and_then(|d| d.copies.first());
         if !first.is_some_and(|copy| world.disks.contains_key(&copy.disk)) {
             return Err(Untracked::MapLost.reason().to_owned());
         }
-        let pieces = [listed(self.original, since)?, listed(self.snapshot, FIRST_ERA)?].concat();
-        Ok(dco::regions(self.original.size, &pieces))
+        Ok(dco::regions(self.original.size, &differences.either))
     }
 }
 
@@ -224,6 +239,7 @@ fn bring_back(draft: &mut Draft<'_>, sides: &[&Side<'_>]) -> Result<()> {
         }
         leave(draft, side)?;
     }
+    draft.provide_dcos(original.id)?;
     set_log(draft, original, &extent)
 }
 

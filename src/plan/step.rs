@@ -66,7 +66,7 @@ pub enum Prepare {
     EndEra(DmUuid),
     /// Does so with a closed volume, and fails when anything has been written to it since its map was listed.
     Unwritten {
-        /// The volume's device, which is removed next.
+        /// The volume's device, which is removed next, or goes on after the window.
         uuid: DmUuid,
         /// The kernel's count of what had been written to it.
         writes: u64,

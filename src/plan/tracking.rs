@@ -11,7 +11,8 @@ use crate::model::{Dco, DiskId, Extent, Group, Name, Plex, Tracking, Untracked, 
 use crate::table::dco;
 use std::collections::BTreeSet;
 
-/// Brings the tracking of every volume in line with the relations: it is on while a relation needs it.
+/// Brings the tracking of every volume in line with the relations: it is on while a relation needs it. Space that neither a relation
+/// nor a snapshot leg needs is released.
 pub fn settle(group: &mut Group) {
     let since = |v: &Volume| v.origin.as_ref().filter(|o| matches!(o.tracking, Tracking::Since(_))).map(|o| (v.id, o.original));
     let needed: BTreeSet<VolumeId> = group.volumes.iter().filter_map(since).flat_map(|(snapshot, original)| [snapshot, original]).collect();
@@ -22,6 +23,11 @@ pub fn settle(group: &mut Group) {
         let returning = volume.returning.is_some();
         if let Some(dco) = &mut volume.dco {
             dco.live = needed.contains(&volume.id) || (dco.live && returning);
+        }
+        let has_legs = volume.plexes.iter().any(|p| p.state.is_snapshot_leg());
+        volume.dco = volume.dco.take().filter(|dco| dco.live || returning || has_legs);
+        if volume.origin.is_none() {
+            volume.plexes.iter_mut().filter(|p| !p.state.is_snapshot_leg()).for_each(|p| p.dco = None);
         }
     }
 }
@@ -99,10 +105,10 @@ impl Draft<'_> {
         (!copies.is_empty()).then_some(Dco { copies, live: false })
     }
 
-    /// Sets space aside so that the next split can track: for the volume, and for each leg that has none yet.
+    /// Sets space aside so that the next split can track: for a volume with snapshot legs, and for each of these that has none yet.
     pub fn provide_dcos(&mut self, id: VolumeId) -> Result<()> {
         let volume = self.touch(id)?.clone();
-        if !volume.fast_resync {
+        if !volume.fast_resync || !volume.plexes.iter().any(|p| p.state.is_snapshot_leg()) {
             return Ok(());
         }
         if volume.dco.is_none() {
@@ -132,16 +138,16 @@ pub fn fast_resync(world: &World, name: &Name, on: bool) -> Result<Plan> {
     let volume = draft.volume(name)?;
     let path = draft.path(name);
     if on {
-        if volume.fast_resync && volume.dco.is_some() {
+        let has_legs = volume.plexes.iter().any(|p| p.state.is_snapshot_leg());
+        if volume.fast_resync && (volume.dco.is_some() || !has_legs) {
             return Ok(draft.plan);
         }
-        let near = volume.plexes.first().map(|p| p.subdisks.clone()).unwrap_or_default();
-        let dco = match &volume.dco {
-            Some(dco) => dco.clone(),
-            None => draft.allocate_dco(volume, &near).ok_or_else(|| no_space(&path, volume))?,
-        };
-        let changed = draft.touch(volume.id)?;
-        (changed.fast_resync, changed.dco) = (true, Some(dco));
+        if has_legs && volume.dco.is_none() {
+            let near = volume.plexes.first().map(|p| p.subdisks.clone()).unwrap_or_default();
+            let dco = draft.allocate_dco(volume, &near).ok_or_else(|| no_space(&path, volume))?;
+            draft.touch(volume.id)?.dco = Some(dco);
+        }
+        draft.touch(volume.id)?.fast_resync = true;
         draft.provide_dcos(volume.id)?;
         draft.say(Change::new(&path, "fast-resync").text("was", word(volume.fast_resync)).text("state", "on"));
         let untracked = |s: &&Volume| s.origin.as_ref().is_some_and(|o| matches!(o.tracking, Tracking::Untracked(_)));

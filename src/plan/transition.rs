@@ -176,7 +176,10 @@ impl<'a> Diff<'a> {
         }
         let swapped = |w: &&Wanted| w.changed && !w.fresh();
         let frozen = |w: &&Wanted| self.freeze && w.device.role == Role::Volume;
-        let mut down: Vec<DmUuid> = self.wanted.iter().filter(|w| swapped(w) || frozen(w)).map(|w| w.device.uuid.clone()).collect();
+        // A part of a snapshot goes: it was suspended before, and goes on afterwards.
+        let quiet = |w: &&Wanted| plan.prepare.iter().any(|p| matches!(p, Prepare::Unwritten { uuid, .. } if *uuid == w.device.uuid));
+        let goes_down = self.wanted.iter().filter(|w| swapped(w) || frozen(w) || quiet(w));
+        let mut down: Vec<DmUuid> = goes_down.map(|w| w.device.uuid.clone()).collect();
         if !self.wanted.is_empty() {
             // The map of a tracking that ends takes what the era writes at its end; it has no log.
             let map = |d: &&&DmDevice| d.uuid.role() == Some(Role::Map);

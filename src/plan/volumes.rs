@@ -176,9 +176,7 @@ pub fn grow(world: &World, name: &Name, to: GrowTo, placement: &Placement) -> Re
     // Their size follows from the volume's.
     grown.dco = None;
     grown.plexes.iter_mut().for_each(|p| p.dco = None);
-    if volume.dco.is_some() {
-        draft.provide_dcos(volume.id)?;
-    }
+    draft.provide_dcos(volume.id)?;
     draft.say(Change::new(&path, "grown").size("size", size).size("by", by));
     if mirrored {
         draft.note(format!("the kernel is making the new part of '{path}' equal on all plexes; it can be used meanwhile"));

@@ -12,8 +12,13 @@ impl Columns {
     /// Begins with these headings.
     pub(super) fn with_heading(words: &[&str]) -> Columns {
         let mut columns = Columns::default();
-        columns.row(words.iter().map(|word| (*word).to_owned()).collect());
+        columns.heading(words);
         columns
+    }
+
+    /// Appends a row of words.
+    pub(super) fn heading(&mut self, words: &[&str]) {
+        self.row(words.iter().map(|word| (*word).to_owned()).collect());
     }
 
     /// Appends a row; an empty cell is shown as `-`.

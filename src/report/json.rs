@@ -50,6 +50,7 @@ struct Partial<'a> {
 enum Named<T> {
     Groups(T),
     Relations(T),
+    ChangedRanges(T),
     Group(T),
     Disks(T),
     Configuration(T),
@@ -67,6 +68,7 @@ pub fn success(command: Option<&str>, outcome: &Outcome) -> Result<String> {
             ok(command, Named::Groups(worlds.iter().map(group).collect::<Vec<_>>()))
         }
         Outcome::Relations(worlds, only) => ok(command, Named::Relations(relations::all(worlds, only))),
+        Outcome::ChangedRanges(changed) => ok(command, Named::ChangedRanges(relations::Ranges::new(changed))),
         Outcome::Group(world, disks, fill) => ok(command, Named::Group(lists::GroupShow::new(world, disks, *fill))),
         Outcome::Groups(lines) => ok(command, Named::Groups(lines.iter().map(lists::GroupView::new).collect::<Vec<_>>())),
         Outcome::Disks(lines) => ok(command, Named::Disks(lines.iter().map(lists::DiskView::new).collect::<Vec<_>>())),

@@ -2,10 +2,14 @@
 
 use super::columns::Columns;
 use super::time;
-use crate::model::units::human_bytes;
-use crate::model::{Group, Name, Origin, Tracking, Volume};
+use crate::app::ChangedRanges;
+use crate::model::units::{SECTOR, human_bytes};
+use crate::model::{Name, Origin, Plex, PlexState, Sectors, Tracking, Volume};
+use crate::plan::snapback;
 use crate::plan::world::World;
+use crate::table::dco;
 use serde::Serialize;
+use std::ops::Range;
 
 /// A snapshot and the volume that it was taken of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -24,9 +28,11 @@ pub struct Relation {
     pub consistency: &'static str,
     /// Whether changes since then are tracked.
     pub tracked: bool,
-    /// Bytes that changed since then; `null` when they are not tracked.
+    /// Why it is not known what has changed; `null` when it is.
+    pub reason: Option<String>,
+    /// Bytes that changed since then; `null` when that is not known.
     pub dirty_bytes: Option<DirtyBytes>,
-    /// Share of the snapshot that has to be copied to make both equal; `null` when changes are not tracked.
+    /// Share of the snapshot that changed on either side, rounded up; `null` when that is not known.
     pub percent_dirty: Option<u64>,
     /// How long the split kept the original's I/O waiting, in microseconds.
     pub freeze_us: u64,
@@ -45,51 +51,145 @@ pub struct DirtyBytes {
 
 /// The relations of these groups; when volumes are named, those that have one of them at either end.
 pub(super) fn all(worlds: &[World], only: &[Name]) -> Vec<Relation> {
-    worlds.iter().flat_map(|world| of_group(&world.group, only)).collect()
+    let of_world = |world| related(world, only).map(move |(snapshot, origin)| relation(world, snapshot, origin));
+    worlds.iter().flat_map(of_world).collect()
 }
 
-fn of_group<'a>(group: &'a Group, only: &'a [Name]) -> impl Iterator<Item = Relation> + 'a {
-    let related = group.volumes.iter().filter_map(|snapshot| Some((snapshot, snapshot.origin.as_ref()?)));
-    related.filter_map(move |(snapshot, origin)| {
-        let original = group.volume(origin.original);
-        let named = |volume: &Volume| only.contains(&volume.name);
-        let wanted = only.is_empty() || named(snapshot) || original.is_some_and(named);
-        wanted.then(|| relation(group, snapshot, original, origin))
-    })
+fn related<'w>(world: &'w World, only: &'w [Name]) -> impl Iterator<Item = (&'w Volume, &'w Origin)> {
+    let named = |volume: &Volume| only.is_empty() || only.contains(&volume.name);
+    let pairs = world.group.volumes.iter().filter_map(|snapshot| Some((snapshot, snapshot.origin.as_ref()?)));
+    pairs.filter(move |(snapshot, origin)| named(snapshot) || world.group.volume(origin.original).is_some_and(named))
 }
 
-fn relation(group: &Group, snapshot: &Volume, original: Option<&Volume>, origin: &Origin) -> Relation {
+fn relation(world: &World, snapshot: &Volume, origin: &Origin) -> Relation {
+    let differences = snapback::differences(world, snapshot);
+    let dirty = differences.as_ref().ok().map(|changed| DirtyBytes {
+        original: dco::length(&changed.original).bytes(),
+        snapshot: dco::length(&changed.snapshot).bytes(),
+        union: dco::length(&changed.either).bytes(),
+    });
     Relation {
-        group: group.name.to_string(),
-        original: original.map(|v| v.name.to_string()),
+        group: world.group.name.to_string(),
+        original: world.group.volume(origin.original).map(|v| v.name.to_string()),
         snapshot: snapshot.name.to_string(),
         size: snapshot.size.bytes(),
         taken_at: time::rfc3339(origin.taken_at),
         consistency: if origin.frozen { "frozen" } else { "crash" },
         tracked: matches!(origin.tracking, Tracking::Since(_)),
-        dirty_bytes: None,
-        percent_dirty: None,
+        reason: differences.err(),
+        dirty_bytes: dirty,
+        percent_dirty: dirty.map(|dirty| percent(dirty.union, snapshot.size)),
         freeze_us: origin.freeze_us,
     }
 }
 
-/// One line for each relation.
-pub(super) fn text(relations: &[Relation]) -> String {
-    if relations.is_empty() {
-        return "no snapshots\n".to_owned();
+/// Of a volume of this size; nothing but nothing is 0.
+fn percent(bytes: u64, size: Sectors) -> u64 {
+    bytes.saturating_mul(100).div_ceil(size.bytes().max(1))
+}
+
+/// VxVM's records: each volume with the snapshot objects that link it to others, and the plexes that are detached from it.
+pub(super) fn text(worlds: &[World], only: &[Name]) -> String {
+    let mut columns = Columns::with_heading(&["V", "NAME", "USETYPE", "LENGTH"]);
+    columns.heading(&["SS", "SNAPOBJ", "NAME", "LENGTH", "%DIRTY", "CHANGED", "TAKEN", "CONSISTENCY", "STALL", "TRACKED"]);
+    columns.heading(&["DP", "NAME", "VOLUME", "LENGTH", "%DIRTY"]);
+    let mut empty = true;
+    for world in worlds {
+        let relations: Vec<(&Volume, &Origin, Relation)> =
+            related(world, only).map(|(snapshot, origin)| (snapshot, origin, relation(world, snapshot, origin))).collect();
+        let mut named = worlds.len() == 1;
+        for volume in &world.group.volumes {
+            let rows = records(volume, &relations, only);
+            if rows.is_empty() {
+                continue;
+            }
+            if !std::mem::replace(&mut named, true) {
+                columns.gap();
+                columns.heading(&["dg", world.group.name.as_str()]);
+            }
+            columns.gap();
+            columns.heading(&["v", volume.name.as_str(), "fsgen", &human_bytes(volume.size.bytes())]);
+            rows.into_iter().for_each(|row| columns.row(row));
+            empty = false;
+        }
     }
-    let mut columns = Columns::with_heading(&["GROUP", "ORIGINAL", "SNAPSHOT", "LENGTH", "TAKEN", "CONSISTENCY", "STALL", "%DIRTY"]);
-    for r in relations {
-        columns.row(vec![
-            r.group.clone(),
-            r.original.clone().unwrap_or_default(),
-            r.snapshot.clone(),
-            human_bytes(r.size),
-            r.taken_at.clone(),
-            r.consistency.to_owned(),
-            time::duration(r.freeze_us),
-            r.percent_dirty.map(|p| p.to_string()).unwrap_or_default(),
-        ]);
+    if empty { "no snapshots\n".to_owned() } else { columns.text() }
+}
+
+/// What there is to say below a volume.
+fn records(volume: &Volume, relations: &[(&Volume, &Origin, Relation)], only: &[Name]) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for (snapshot, origin, relation) in relations {
+        if origin.original == volume.id {
+            rows.push(link(relation, snapshot.name.as_str(), relation.dirty_bytes.map(|dirty| dirty.original), volume));
+        }
+        if snapshot.id == volume.id {
+            let original = relation.original.as_deref().unwrap_or_default();
+            rows.push(link(relation, original, relation.dirty_bytes.map(|dirty| dirty.snapshot), volume));
+        }
     }
-    columns.text()
+    if only.is_empty() || only.contains(&volume.name) {
+        let detached = volume.plexes.iter().filter(|p| matches!(p.state, PlexState::Stale | PlexState::Failed));
+        // It is filled from beginning to end when it is attached again.
+        let row =
+            |plex: &Plex| ["dp", plex.name.as_str(), volume.name.as_str(), &human_bytes(plex.length().bytes()), "100"].map(str::to_owned);
+        rows.extend(detached.map(|plex| row(plex).into()));
+    }
+    rows
+}
+
+/// A snapshot object: what has changed on the volume's own side.
+fn link(relation: &Relation, peer: &str, changed: Option<u64>, volume: &Volume) -> Vec<String> {
+    vec![
+        "ss".to_owned(),
+        if peer.is_empty() { String::new() } else { format!("{peer}_snp") },
+        peer.to_owned(),
+        human_bytes(relation.size),
+        changed.map(|bytes| percent(bytes, volume.size).to_string()).unwrap_or_default(),
+        changed.map(human_bytes).unwrap_or_default(),
+        relation.taken_at.clone(),
+        relation.consistency.to_owned(),
+        time::duration(relation.freeze_us),
+        relation.reason.as_ref().map_or_else(|| "yes".to_owned(), |reason| format!("no: {reason}")),
+    ]
+}
+
+/// Where a snapshot and its original may differ, as `snapprint --changed-ranges --json` has it.
+#[derive(Serialize)]
+pub(super) struct Ranges<'a> {
+    group: &'a str,
+    original: &'a str,
+    snapshot: &'a str,
+    size: u64,
+    granularity: u64,
+    bytes: u64,
+    ranges: Vec<RangeView>,
+}
+
+/// A piece of both.
+#[derive(Serialize)]
+struct RangeView {
+    offset: u64,
+    length: u64,
+}
+
+impl<'a> Ranges<'a> {
+    pub(super) fn new(changed: &'a ChangedRanges) -> Ranges<'a> {
+        let bytes = |sectors: u64| sectors.saturating_mul(SECTOR);
+        let view = |range: &Range<u64>| RangeView { offset: bytes(range.start), length: bytes(range.end - range.start) };
+        Ranges {
+            group: changed.group.as_str(),
+            original: changed.original.as_str(),
+            snapshot: changed.snapshot.as_str(),
+            size: changed.size.bytes(),
+            granularity: changed.block.bytes(),
+            bytes: dco::length(&changed.ranges).bytes(),
+            ranges: changed.ranges.iter().map(view).collect(),
+        }
+    }
+
+    /// A line for each range: what a script reads.
+    pub(super) fn text(&self) -> String {
+        self.ranges.iter().map(|range| format!("{} {}\n", range.offset, range.length)).collect()
+    }
 }

@@ -13,7 +13,8 @@ pub fn outcome(outcome: &Outcome, verbose: bool) -> String {
             let groups: Vec<_> = worlds.iter().map(|(world, fill)| layout::group(world, *fill, only)).collect();
             print::text(&groups, only.is_empty(), verbose)
         }
-        Outcome::Relations(worlds, only) => relations::text(&relations::all(worlds, only)),
+        Outcome::Relations(worlds, only) => relations::text(worlds, only),
+        Outcome::ChangedRanges(changed) => relations::Ranges::new(changed).text(),
         Outcome::Group(world, disks, fill) => lists::group_text(world, disks, *fill),
         Outcome::Groups(lines) => lists::groups_text(lines),
         Outcome::Disks(lines) => lists::disks_text(lines),

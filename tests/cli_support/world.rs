@@ -144,6 +144,18 @@ pub fn full() -> World {
     maker.world
 }
 
+/// The same with the changes of the first snapshot tracked: 2 MiB of its original and 1.5 MiB of it were written, partly at one place.
+#[allow(clippy::single_range_in_vec_init)] // lists of pieces
+pub fn tracked() -> World {
+    let mut world = full();
+    let ids: Vec<VolumeId> = ["paydb", "SNAP-paydb"].map(|word| world.group.volume_named(&name(word)).unwrap().id).into();
+    let snapshot = world.group.volume_mut(ids[1]).unwrap();
+    snapshot.origin.iter_mut().for_each(|origin| origin.tracking = Tracking::Since(3));
+    world.known.changed.insert((ids[0], 3), Ok(vec![0..2048, 8192..10_240]));
+    world.known.changed.insert((ids[1], 1), Ok(vec![1024..4096]));
+    world
+}
+
 fn origin(original: VolumeId, frozen: bool) -> Origin {
     Origin {
         original,

@@ -1,0 +1,81 @@
+//! `snapprint`: what is known of snapshots and their originals. The maps of changes are asked, which nobody else may do meanwhile.
+
+use super::run::{group_for, shown_groups};
+use super::session::{Session, refuse_foreign};
+use super::{ChangedRanges, Env, Options};
+use crate::error::{Error, Result};
+use crate::model::{Group, Name, Tracking, Volume};
+use crate::plan::snapback;
+use crate::plan::world::World;
+use crate::table::dco;
+use std::time::Duration;
+
+/// How long others may be at work on a group before its relations are shown without what has changed.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The groups with what has changed on both sides of their snapshots; when volumes are named, of those that have one at either end.
+pub(super) fn relations(options: &Options, volumes: &[Name], env: Env<'_>) -> Result<Vec<World>> {
+    let mut shown = Vec::new();
+    for name in &shown_groups(options, volumes, env)? {
+        let mut session = Session::look(name, env)?;
+        refuse_foreign(&session.world.group, name, env.machine.host_id()?)?;
+        for volume in volumes {
+            session.world.group.volume_named(volume)?;
+        }
+        if !tracked(&session.world.group, volumes).is_empty() {
+            match with_maps(options, name, volumes, env) {
+                Ok(read) => session = read,
+                Err(error) => env.ui.warn(&format!("what has changed in group '{name}' is not known: {error}")),
+            }
+        }
+        shown.push(session.world.clone());
+    }
+    Ok(shown)
+}
+
+/// Where a snapshot and its original may differ.
+pub(super) fn changed_ranges(options: &Options, snapshots: &[Name], env: Env<'_>) -> Result<ChangedRanges> {
+    let [name] = snapshots else { return Err(Error::usage("--changed-ranges wants one snapshot")) };
+    let group = group_for(options, std::slice::from_ref(name), env.machine)?;
+    let session = with_maps(options, &group, std::slice::from_ref(name), env)?;
+    let world = &session.world;
+    let snapshot = world.group.volume_named(name)?;
+    let path = world.group.path(name);
+    let unknown = |why: String| {
+        Error::not_ready(format!("the changes between '{path}' and its original are not known: {why}"))
+            .on(&path)
+            .hint(format!("'breakoff -g {} snapprint' shows which are", world.group.name))
+    };
+    let differences = snapback::differences(world, snapshot).map_err(unknown)?;
+    let original = snapshot.origin.as_ref().and_then(|origin| world.group.volume(origin.original));
+    let original = original.ok_or_else(|| unknown("its original is gone".to_owned()))?;
+    Ok(ChangedRanges {
+        group: world.group.name.clone(),
+        original: original.name.clone(),
+        snapshot: name.clone(),
+        size: snapshot.size,
+        block: dco::block(snapshot.size),
+        ranges: differences.either,
+    })
+}
+
+fn with_maps<'u>(options: &Options, group: &Name, volumes: &[Name], env: Env<'u>) -> Result<Session<'u>> {
+    let options = Options { timeout: options.timeout.or(Some(PATIENCE)), ..options.clone() };
+    let mut session = Session::open(&options, group, env)?;
+    session.tend()?;
+    for (volume, since) in snapback::needed(&session.world, &tracked(&session.world.group, volumes)) {
+        session.list_changes(volume, since);
+    }
+    Ok(session)
+}
+
+/// The snapshots whose changes are tracked, of all volumes or of those at either end.
+fn tracked(group: &Group, only: &[Name]) -> Vec<Name> {
+    let named = |volume: &Volume| only.is_empty() || only.contains(&volume.name);
+    let wanted = |snapshot: &&Volume| {
+        snapshot.origin.as_ref().is_some_and(|origin| {
+            matches!(origin.tracking, Tracking::Since(_)) && (named(snapshot) || group.volume(origin.original).is_some_and(named))
+        })
+    };
+    group.volumes.iter().filter(wanted).map(|snapshot| snapshot.name.clone()).collect()
+}
