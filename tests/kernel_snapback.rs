@@ -5,51 +5,16 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use nix::mount::MsFlags;
+use std::fs;
 use support::MIB;
 use support::block;
 use support::disk::Fault;
+use support::fs::{FileLoad, Mounted, e2fsck, mkfs_ext4, needs_recovery};
 use support::lab::{Lab, until};
 use support::plexes;
-use support::udev;
+use support::tracked::{REGION, SIZE, contents, detail, regions, scribble, split, written};
 use support::writer::{Style, Writer};
-
-/// What the kernel copies at once for a volume of this size (`table::dco`).
-const REGION: u64 = 256 << 10;
-const SIZE: u64 = 16 * MIB;
-
-/// A group on all disks, a volume of noise and a snapshot `s` of it.
-fn split(lab: &Lab) {
-    lab.fill_with_noise();
-    lab.create_group("g");
-    lab.cli("-g g make v 16m --on disk01 --fast-resync on").ok();
-    lab.cli("-g g snapstart v --on disk02").ok();
-    lab.cli("-g g snapshot v --name s").ok();
-}
-
-/// Writes 4 KiB of noise to each of these places.
-fn scribble(lab: &Lab, volume: &str, places: &[u64], seed: u64) {
-    for (n, at) in places.iter().enumerate() {
-        block::write_direct(lab.device("g", volume), *at, &block::noise(seed + n as u64, 4096)).unwrap();
-    }
-}
-
-fn regions(places: impl IntoIterator<Item = u64>) -> u64 {
-    places.into_iter().map(|at| at / REGION).collect::<BTreeSet<_>>().len() as u64
-}
-
-/// What has been written to a device since it was made, in bytes.
-fn written(device: &str) -> u64 {
-    udev::settle();
-    let number = block::number(format!("/dev/mapper/{device}")).unwrap();
-    let stat = std::fs::read_to_string(format!("/sys/dev/block/{}:{}/stat", number >> 8 & 0xfff, number & 0xff)).unwrap();
-    stat.split_ascii_whitespace().nth(6).unwrap().parse::<u64>().unwrap() * 512
-}
-
-/// A detail of the first change that a command reports.
-fn detail(lab: &Lab, words: &str, name: &str) -> serde_json::Value {
-    lab.json(words)["changes"][0][name].clone()
-}
 
 /// The one relation there is.
 fn relation(lab: &Lab) -> serde_json::Value {
@@ -157,24 +122,64 @@ fn what_a_writer_changes_meanwhile_is_copied_too() {
     lab.finish();
 }
 
+/// What a backup does night after night: the original stays mounted and busy all the while.
+#[test]
+fn backups_of_a_busy_mounted_filesystem_by_one_leg_that_comes_and_goes() {
+    let lab = lab!(["mirror", "era", "zero"], [64, 64]);
+    lab.fill_with_noise();
+    lab.create_group("g");
+    lab.cli("-g g make v 24m --on disk01").ok();
+    mkfs_ext4(&lab.device("g", "v"));
+    let mounted = Mounted::ext4(&lab.device("g", "v"));
+    let constant = block::noise(42, 4 * MIB as usize);
+    fs::write(mounted.at.join("constant"), &constant).unwrap();
+    let load = FileLoad::start(&mounted.at);
+    load.goes_on(30);
+    lab.cli("-g g snapstart v --on disk02").ok();
+    for night in 1..=2 {
+        fs::write(mounted.at.join("night"), night.to_string()).unwrap();
+        lab.cli("-g g snapshot v --name s").ok();
+        fs::write(mounted.at.join("night"), "over").unwrap();
+        let snapshot = lab.device("g", "s");
+        let sound = e2fsck(&snapshot);
+        assert_eq!(sound.status, 0, "night {night}: {sound}");
+        assert!(!needs_recovery(&snapshot), "night {night}");
+        let backup = Mounted::new(&snapshot, "ext4", MsFlags::MS_RDONLY, None);
+        assert_eq!(fs::read_to_string(backup.at.join("night")).unwrap(), night.to_string());
+        assert!(fs::read(backup.at.join("constant")).unwrap() == constant, "night {night}");
+        backup.unmount();
+        load.goes_on(50);
+        let change = lab.json("-g g snapback s")["changes"][0].clone();
+        assert_eq!(change["tracked"].as_str(), Some("yes"), "night {night}: {change}");
+        assert!(change["to_copy"].as_u64().is_some_and(|bytes| bytes > 0 && bytes < 20 * MIB), "night {night}: {change}");
+        assert_eq!(lab.print("g").volume("v").states(), ["ACTIVE", "SNAPDONE"], "night {night}");
+        load.goes_on(10);
+    }
+    load.stop();
+    mounted.unmount();
+    let sound = e2fsck(&lab.device("g", "v"));
+    assert_eq!(sound.status, 0, "{sound}");
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
 #[test]
 fn a_restore_serves_the_snapshot_at_once() {
     let lab = lab!(["mirror", "era", "zero"], [64, 64, 64]);
     split(&lab);
-    let contents = |volume: &str| block::read_direct(lab.device("g", volume), 0, SIZE).unwrap();
-    let before = contents("s");
+    let before = contents(&lab, "s");
     scribble(&lab, "v", &[0, 2 * MIB, 9 * MIB + 4096], 1);
     assert_eq!(lab.refuses(9, "-g g snapback --from snapshot s").kind, "unsafe");
     let copied = detail(&lab, "-y -g g snapback -b --from snapshot s", "to_copy");
     assert_eq!(copied.as_u64(), Some(3 * REGION));
-    plexes::assert_same("v", &contents("v"), "the snapshot", &before);
+    plexes::assert_same("v", &contents(&lab, "v"), "the snapshot", &before);
     scribble(&lab, "v", &[5 * MIB], 9);
-    let restored = contents("v");
+    let restored = contents(&lab, "v");
     until("both plexes are complete", || lab.print("g").volume("v").states() == ["ACTIVE", "ACTIVE"]);
     assert_eq!(lab.print("g").names(), ["v"]);
     assert_eq!(lab.print("g").volume("v").states(), ["ACTIVE", "ACTIVE"]);
     plexes::assert_equal(&lab, "g", "v");
-    plexes::assert_same("v", &contents("v"), "what it was restored to", &restored);
+    plexes::assert_same("v", &contents(&lab, "v"), "what it was restored to", &restored);
     lab.finish();
 }
 
@@ -184,11 +189,10 @@ fn a_restore_can_keep_the_old_contents() {
     split(&lab);
     scribble(&lab, "v", &[0, 2 * MIB], 1);
     scribble(&lab, "s", &[4 * MIB], 2);
-    let contents = |volume: &str| block::read_direct(lab.device("g", volume), 0, SIZE).unwrap();
-    let (v, s) = (contents("v"), contents("s"));
+    let (v, s) = (contents(&lab, "v"), contents(&lab, "s"));
     lab.cli("-y -g g snapback --from snapshot --keep s").ok();
-    plexes::assert_same("v", &contents("v"), "the snapshot before", &s);
-    plexes::assert_same("s", &contents("s"), "the original before", &v);
+    plexes::assert_same("v", &contents(&lab, "v"), "the snapshot before", &s);
+    plexes::assert_same("s", &contents(&lab, "s"), "the original before", &v);
     // The relation goes on: what differs is still known.
     let copied = detail(&lab, "-g g snapback s", "to_copy");
     assert_eq!(copied.as_u64(), Some(3 * REGION));
@@ -234,7 +238,7 @@ fn discards_do_not_reach_a_volume_that_is_tracked() {
     for volume in ["v", "s"] {
         let number = block::number(lab.device("g", volume)).unwrap();
         let setting = format!("/sys/dev/block/{}:{}/queue/discard_max_bytes", number >> 8 & 0xfff, number & 0xff);
-        assert_eq!(std::fs::read_to_string(setting).unwrap().trim(), "0", "{volume}");
+        assert_eq!(fs::read_to_string(setting).unwrap().trim(), "0", "{volume}");
     }
     lab.finish();
 }
@@ -243,10 +247,10 @@ fn discards_do_not_reach_a_volume_that_is_tracked() {
 fn an_open_snapshot_and_an_open_original_are_refused() {
     let lab = lab!(["mirror", "era", "zero"], [64, 64, 64]);
     split(&lab);
-    let open = std::fs::File::open(lab.device("g", "s")).unwrap();
+    let open = fs::File::open(lab.device("g", "s")).unwrap();
     assert_eq!(lab.refuses(4, "-g g snapback s").kind, "in-use");
     drop(open);
-    let open = std::fs::File::open(lab.device("g", "v")).unwrap();
+    let open = fs::File::open(lab.device("g", "v")).unwrap();
     assert_eq!(lab.refuses(4, "-y -g g snapback --from snapshot s").kind, "in-use");
     drop(open);
     assert_eq!(lab.refuses(5, "-g g grow v +4m").kind, "not-ready");

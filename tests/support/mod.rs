@@ -22,6 +22,7 @@ pub mod plexes;
 pub mod pty;
 pub mod recorder;
 pub mod stamp;
+pub mod tracked;
 pub mod udev;
 pub mod view;
 pub mod writer;

@@ -1,0 +1,57 @@
+//! A volume whose changes are tracked while a snapshot of it is out: split, change it, and count what is copied.
+
+use super::lab::Lab;
+use super::{MIB, block, udev};
+use std::collections::BTreeSet;
+
+/// The volume that [`split`] makes.
+pub const SIZE: u64 = 16 * MIB;
+/// What the kernel copies at once for a volume of this size (`table::dco`).
+pub const REGION: u64 = 256 << 10;
+
+/// A group on all disks, a volume `v` of noise on the first and a snapshot `s` of it on the second.
+#[track_caller]
+pub fn split(lab: &Lab) {
+    lab.fill_with_noise();
+    lab.create_group("g");
+    lab.cli("-g g make v 16m --on disk01 --fast-resync on").ok();
+    lab.cli("-g g snapstart v --on disk02").ok();
+    lab.cli("-g g snapshot v --name s").ok();
+}
+
+/// What a volume of that size holds.
+#[track_caller]
+pub fn contents(lab: &Lab, volume: &str) -> Vec<u8> {
+    block::read_direct(lab.device("g", volume), 0, SIZE).unwrap_or_else(|err| panic!("reading {volume}: {err}"))
+}
+
+/// Writes 4 KiB of noise to each of these places.
+#[track_caller]
+pub fn scribble(lab: &Lab, volume: &str, places: &[u64], seed: u64) {
+    for (n, at) in places.iter().enumerate() {
+        let written = block::write_direct(lab.device("g", volume), *at, &block::noise(seed + n as u64, 4096));
+        written.unwrap_or_else(|err| panic!("writing to {volume}: {err}"));
+    }
+}
+
+/// In how many regions these places are.
+pub fn regions(places: impl IntoIterator<Item = u64>) -> u64 {
+    places.into_iter().map(|at| at / REGION).collect::<BTreeSet<_>>().len() as u64
+}
+
+/// What has been written to a device since it was made, in bytes.
+#[track_caller]
+pub fn written(device: &str) -> u64 {
+    udev::settle();
+    let number = block::number(format!("/dev/mapper/{device}")).unwrap_or_else(|err| panic!("{device}: {err}"));
+    let path = format!("/sys/dev/block/{}:{}/stat", number >> 8 & 0xfff, number & 0xff);
+    let stat = std::fs::read_to_string(&path).unwrap_or_else(|err| panic!("{path}: {err}"));
+    let sectors = stat.split_ascii_whitespace().nth(6).and_then(|word| word.parse::<u64>().ok());
+    sectors.unwrap_or_else(|| panic!("{path}: {stat}")) * 512
+}
+
+/// A detail of the first change that a command reports.
+#[track_caller]
+pub fn detail(lab: &Lab, words: &str, name: &str) -> serde_json::Value {
+    lab.json(words)["changes"][0][name].clone()
+}
