@@ -2,8 +2,8 @@
 
 mod pure;
 
-use breakoff::model::{DmUuid, Sectors};
-use breakoff::plan::request::{GrowTo, Request, Split, Splits};
+use breakoff::model::{DmUuid, Sectors, Tracking, VolumeId};
+use breakoff::plan::request::{GrowTo, Request, Split, Splits, Winner};
 use breakoff::plan::world::World;
 use breakoff::table::DevRef;
 use breakoff::table::stack::stack;
@@ -23,7 +23,8 @@ fn tables(world: &World) -> String {
             };
             text += &format!("\n[{}]\n", device.name);
             for line in device.table.render(&number).expect("a table without gaps") {
-                text += &format!("{} {} {} {}\n", line.start.get(), line.length.get(), line.target, line.params);
+                let words = format!("{} {} {} {}", line.start.get(), line.length.get(), line.target, line.params);
+                text += &format!("{}\n", words.trim_end());
             }
         }
     }
@@ -241,6 +242,83 @@ fn more_than_nine_plexes() {
     situation(
         "17-more-than-nine-plexes",
         &["dm-raid1 takes nine legs in one mirror, VxVM's volumes 32 plexes: what does not fit forms further levels on top."],
+        &w,
+    );
+}
+
+/// A volume whose changes are tracked, and its snapshot `s`.
+fn tracked(disks: u8, mirrors: usize) -> World {
+    let mut w = world(disks);
+    let (volume, size) = (name("v"), Sectors::mib(16));
+    done(&mut w, &Request::Make { volume, size, mirrors, placement: anywhere(), log: true, fast_resync: true });
+    sync(&mut w);
+    done(&mut w, &snapstart("v"));
+    sync(&mut w);
+    let these = vec![Split { volume: name("v"), name: Some(name("s")) }];
+    done(&mut w, &Request::Snapshot { splits: Splits::These(these), mirrors: 1, pattern: None });
+    w
+}
+
+/// Brings `s` back when both maps have been listed.
+fn snapback(world: &mut World, from: Winner) {
+    let id = |volume| world.group.volume_named(&name(volume)).expect("a volume").id;
+    let (v, s): (VolumeId, VolumeId) = (id("v"), id("s"));
+    let Some(Tracking::Since(era)) = world.group.volume(s).and_then(|s| s.origin.as_ref()).map(|o| o.tracking) else {
+        panic!("it is not tracked");
+    };
+    world.known.changed.extend([((v, era), Ok(vec![0..128, 1024..1152])), ((s, 1), Ok(vec![1024..1152, 4096..4224]))]);
+    done(world, &Request::SnapBack { snapshots: vec![name("s")], mirrors: Some(1), from, keep: false });
+}
+
+#[test]
+fn tracked_snapshot() {
+    let w = tracked(2, 1);
+    situation(
+        "18-tracked-snapshot",
+        &[
+            "While a tracked snapshot is out, era lies on top of the original and of the snapshot and notes the blocks that are written.",
+            "K7: a resume begins the next era; the split resumes both, so that whatever is written from then on is in an era of its own.",
+            "K16: the map is formatted before, through an era that is gone by then; this table is loaded once and never over itself.",
+            "A map lies on two disks; its mirror has all copies filled from the first when it comes up. Its last leg takes everything and",
+            "keeps nothing: with it, writes to a map whose last disk dies are held (K2) and do not fail, which the volume would.",
+        ],
+        &w,
+    );
+    let w = tracked(3, 2);
+    situation(
+        "19-tracked-mirror",
+        &["The same for a mirrored volume: what the volume would be, a mirror with its dirty region log, lies beneath the era."],
+        &w,
+    );
+}
+
+#[test]
+fn snapback_in_progress() {
+    let mut w = tracked(2, 1);
+    snapback(&mut w, Winner::Original);
+    situation(
+        "20-leg-that-returns",
+        &[
+            "snapback: the leg (v-02, SNAPATT) is back, beneath the era, and the kernel copies what the change log does not call clean.",
+            "K6: that log is written beforehand; it lies in the first copy of the DCO, and there are two of them.",
+            "K16: the table of the era stays as it is; only what is beneath it changes. It stays until the leg is complete: what was",
+            "written between the listing and this table is in the map alone, and the second window loads the other log with it.",
+        ],
+        &w,
+    );
+}
+
+#[test]
+fn restore_in_progress() {
+    let mut w = tracked(3, 2);
+    snapback(&mut w, Winner::Snapshot);
+    situation(
+        "21-restore-in-progress",
+        &[
+            "snapback --from snapshot: the snapshot's plex (v-03) is the first leg, from which everything is read, and what the original",
+            "held counts no more: both plexes of it are filled, where the change log does not call them clean.",
+            "K17: the volume's own dirty region log is not in use until all legs are equal.",
+        ],
         &w,
     );
 }
