@@ -51,8 +51,7 @@ fn what_differs_is_told_to_the_block() {
     assert_eq!(lab.cli("-g g snapprint --changed-ranges s").ok().stdout, text);
 
     // Outside of them both hold the same.
-    let contents = |name| block::read_direct(lab.device("g", name), 0, SIZE).unwrap();
-    let (original, snapshot) = (contents("v"), contents("s"));
+    let (original, snapshot) = (contents(&lab, "v"), contents(&lab, "s"));
     let blocks = original.chunks(BLOCK as usize).zip(snapshot.chunks(BLOCK as usize));
     let differ: Vec<(u64, u64)> = (0..).zip(blocks).filter(|(_, (a, b))| a != b).map(|(n, _)| (n * BLOCK, BLOCK)).collect();
     assert_eq!(differ, ranges);
