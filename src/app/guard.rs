@@ -6,7 +6,7 @@
 
 use super::{Env, Options, status};
 use crate::error::Result;
-use crate::model::Name;
+use crate::model::{DmUuid, Name};
 use crate::sys::critical::Critical;
 use crate::sys::freeze::{Content, Frozen};
 use crate::sys::helper::{Act, Charge, Requests};
@@ -19,8 +19,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long udev may take for a device that is made live.
 const UDEV: Duration = Duration::from_secs(15);
 
+/// What an era is told (see the kernel's `Documentation/admin-guide/device-mapper/era.rst`).
+const HOLD: &str = "take_metadata_snap";
+const RELEASE: &str = "drop_metadata_snap";
+
 /// A device that it may be asked about.
 struct Entry {
+    uuid: DmUuid,
     device: Box<dyn ArmedDevice>,
     mode: SuspendMode,
     content: Option<Content>,
@@ -33,12 +38,18 @@ pub fn run(group: &Name, charges: &[Charge], env: Env<'_>) -> Result<()> {
     let mut entries = Vec::new();
     for Charge { uuid, mode, links } in charges {
         let dev = kernel.device(uuid)?.map(|device| device.dev).filter(|_| *mode == SuspendMode::Freeze);
-        entries.push(Entry { device: kernel.arm(uuid, *links)?, mode: *mode, content: dev.map(Content::open), frozen: false });
+        entries.push(Entry {
+            uuid: uuid.clone(),
+            device: kernel.arm(uuid, *links)?,
+            mode: *mode,
+            content: dev.map(Content::open),
+            frozen: false,
+        });
     }
     // Once something is suspended nothing may have to be read from it.
     let _critical = Critical::enter();
     let mut requests = Requests(std::io::stdin(), std::io::stdout());
-    requests.answer(Ok(()));
+    requests.answer(Ok(0));
     while let Some(act) = requests.read() {
         if act == Act::Done {
             return Ok(());
@@ -55,7 +66,26 @@ fn entry(entries: &mut [Entry], at: u8) -> std::result::Result<&mut Entry, Errno
     entries.get_mut(usize::from(at)).ok_or(Errno(libc::EINVAL))
 }
 
-fn carry_out(act: Act, entries: &mut [Entry], kernel: &dyn Kernel) -> std::result::Result<(), Errno> {
+fn carry_out(act: Act, entries: &mut [Entry], kernel: &dyn Kernel) -> std::result::Result<u32, Errno> {
+    match act {
+        Act::Hold(at) => hold(&entry(entries, at)?.uuid, kernel),
+        Act::Release(at) => kernel.message(&entry(entries, at)?.uuid, RELEASE).map(|()| 0).map_err(|_| Errno(libc::EIO)),
+        Act::Era(at) => kernel.era(&entry(entries, at)?.uuid).map_err(|_| Errno(libc::EIO)),
+        other => change(other, entries, kernel).map(|()| 0),
+    }
+}
+
+/// Has an era hold the state of its map, and begin a new one.
+fn hold(uuid: &DmUuid, kernel: &dyn Kernel) -> std::result::Result<u32, Errno> {
+    let held = kernel.message(uuid, HOLD).or_else(|_| {
+        // Somebody died who had one held.
+        kernel.message(uuid, RELEASE)?;
+        kernel.message(uuid, HOLD)
+    });
+    held.and_then(|()| kernel.era(uuid)).map_err(|_| Errno(libc::EIO))
+}
+
+fn change(act: Act, entries: &mut [Entry], kernel: &dyn Kernel) -> std::result::Result<(), Errno> {
     match act {
         Act::WriteBack(at) => {
             entry(entries, at)?.content.iter().for_each(Content::write_back);
@@ -81,7 +111,7 @@ fn carry_out(act: Act, entries: &mut [Entry], kernel: &dyn Kernel) -> std::resul
             resumed
         }
         Act::Thaw => thaw(entries),
-        Act::Done => Ok(()),
+        Act::Hold(_) | Act::Release(_) | Act::Era(_) | Act::Done => Ok(()),
     }
 }
 

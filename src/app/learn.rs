@@ -2,11 +2,15 @@
 
 use super::session::Session;
 use crate::error::{Error, Result};
-use crate::model::{DmUuid, Role, Sectors, VolumeId};
+use crate::exec;
+use crate::model::{DmUuid, Name, Role, Sectors, VolumeId};
 use crate::plan::request::Request;
 use crate::plan::snapback;
 use crate::plan::world::Listing;
+use crate::sys::helper::{Act, Charge, Helper};
 use crate::sys::media::Access;
+use crate::sys::{Errno, Links, SuspendMode};
+use crate::table::status::MirrorStatus;
 use crate::table::{dco, log, stack};
 use std::ops::Range;
 
@@ -19,8 +23,11 @@ impl Session<'_> {
                 self.learn_eras();
             }
             Request::SnapBack { snapshots, .. } => {
-                for (volume, since) in snapback::needed(&self.world, snapshots) {
-                    self.list_changes(volume, since);
+                self.list_sides(snapshots);
+                if self.world.devices.values().filter_map(|d| d.mirror.as_ref()).any(MirrorStatus::has_failed) {
+                    // A disk has died meanwhile. Without it the map can be read, if there is another copy.
+                    self.tend()?;
+                    self.list_sides(snapshots);
                 }
             }
             Request::Start { .. } => self.world.known.era_survives_crash = Some(self.env.machine.era_survives_crash()),
@@ -29,13 +36,36 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Lists both sides of these snapshots.
+    fn list_sides(&mut self, snapshots: &[Name]) {
+        for (volume, since) in snapback::needed(&self.world, snapshots) {
+            self.list_changes(volume, since);
+        }
+        // What cannot be looked at is dealt with by the next step that needs it.
+        let _ = self.observe();
+    }
+
     fn learn_eras(&mut self) {
         let tracked: Vec<VolumeId> = self.world.group.volumes.iter().filter(|v| v.live_dco().is_some()).map(|v| v.id).collect();
         for id in tracked {
-            let era = self.kernel.era(&DmUuid::new(self.world.group.id, id, &Role::Volume));
+            let uuid = DmUuid::new(self.world.group.id, id, &Role::Volume);
+            let era = self.era_helper(&uuid).and_then(|mut helper| self.ask_era(helper.as_mut(), Act::Era(0), &uuid));
             // Without it the new snapshot counts everything since the map began: more than needed, never less.
             era.ok().map(|era| self.world.known.eras.insert(id, era));
         }
+    }
+
+    /// Who asks an era waits for its map, in the kernel. That is not done by who has the lock that a repair of the map needs.
+    fn era_helper(&self, uuid: &DmUuid) -> Result<Box<dyn Helper>> {
+        let charge = Charge { uuid: uuid.clone(), mode: SuspendMode::NoFlush, links: Links::Hidden };
+        self.env.machine.helper(self.world.group.id, &[charge])
+    }
+
+    fn ask_era(&self, helper: &mut dyn Helper, act: Act, uuid: &DmUuid) -> Result<u32> {
+        exec::ask(self.kernel.as_ref(), helper, act, uuid).map_err(|errno| match errno {
+            Some(Errno(number)) => Error::io("the map of the changes cannot be asked", &std::io::Error::from_raw_os_error(number)),
+            None => Error::device("a disk of the map of the changes has failed"),
+        })
     }
 
     /// Lists what legs that come back still lack in their log.
@@ -69,15 +99,11 @@ impl Session<'_> {
         }
         let top = uuid(Role::Volume);
         let writes = self.env.machine.writes(device.dev)?;
-        // What is written after the listing is in the next era or a later one.
-        let next = self.kernel.era(&top)?.saturating_add(1);
-        if self.kernel.message(&top, TAKE).is_err() {
-            // Somebody died who held one.
-            self.kernel.message(&top, DROP)?;
-            self.kernel.message(&top, TAKE)?;
-        }
+        let mut helper = self.era_helper(&top)?;
+        // What is written after the listing is in this era or a later one.
+        let next = self.ask_era(helper.as_mut(), Act::Hold(0), &top)?;
         let listed = self.env.machine.written_since(map.dev, since);
-        let dropped = self.kernel.message(&top, DROP);
+        let dropped = self.ask_era(helper.as_mut(), Act::Release(0), &top);
         let blocks = listed?;
         dropped?;
         let known = self.world.known.listed.entry(id).or_insert(next);
@@ -101,6 +127,3 @@ impl Session<'_> {
         log::dirty(&image, volume.size, dco::region(volume.size)).ok_or_else(missing)
     }
 }
-
-const TAKE: &str = "take_metadata_snap";
-const DROP: &str = "drop_metadata_snap";

@@ -172,18 +172,28 @@ fn wait_for_map(on: On<'_>, world: &World, act: Act, uuid: &DmUuid, links: Links
     let mut helper = on.machine.helper(world.group.id, &[charge])?;
     let doing = if matches!(act, Act::Suspend(_)) { "suspended" } else { "resumed" };
     let failed = |errno: Errno| Error::device(format!("device {uuid} cannot be {doing}: {}", std::io::Error::from_raw_os_error(errno.0)));
-    helper.begin(act).map_err(failed)?;
+    match ask(on.kernel, helper.as_mut(), act, uuid) {
+        Ok(_) => Ok(()),
+        Err(Some(errno)) => Err(failed(errno)),
+        Err(None) => {
+            Err(Error::device(format!("device {uuid} cannot be {doing} as long as a disk beneath it does not take what is written")))
+        }
+    }
+}
+
+/// Has a helper do something to a volume whose changes are tracked, and looks after the mirrors of it meanwhile. `None` for an error:
+/// it waits for a disk that has failed, and does so until somebody takes that out.
+pub fn ask(kernel: &dyn Kernel, helper: &mut dyn Helper, act: Act, uuid: &DmUuid) -> std::result::Result<u32, Option<Errno>> {
+    helper.begin(act).map_err(Some)?;
     let until = Instant::now() + ACTIVATES;
     loop {
         if let Some(done) = helper.wait(LOOK) {
-            return done.map_err(failed);
+            return done.map_err(Some);
         }
-        let devices = on.kernel.devices()?;
+        let devices = kernel.devices().map_err(|_| None)?;
         let mirrors = devices.iter().filter(|d| d.uuid.volume() == uuid.volume()).filter_map(|d| d.mirror.as_ref());
         if mirrors.clone().any(MirrorStatus::has_failed) || Instant::now() > until {
-            return Err(Error::device(format!(
-                "device {uuid} cannot be {doing} as long as a disk beneath it does not take what is written"
-            )));
+            return Err(None);
         }
     }
 }

@@ -211,7 +211,7 @@ impl<'k> Armed<'k> {
         let begun = Instant::now();
         loop {
             if let Some(done) = helper.wait(LOOK) {
-                return done.map_err(failed);
+                return done.map(drop).map_err(failed);
             }
             if let Some(mirror) = self.failed() {
                 return Err(End::NotAlive(mirror));
@@ -237,7 +237,7 @@ impl<'k> Armed<'k> {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE && self.failed().is_none() {
             if let Some(thawed) = helper.wait(LOOK) {
-                return thawed;
+                return thawed.map(drop);
             }
         }
         Ok(())
@@ -279,7 +279,7 @@ impl<'k> Armed<'k> {
         loop {
             if let Some(done) = helper.wait(LOOK) {
                 self.rising = None;
-                return Some(done);
+                return Some(done.map(drop));
             }
             if self.failed().is_some() || begun.elapsed() > PATIENCE {
                 return Some(Err(Errno(libc::EINPROGRESS)));

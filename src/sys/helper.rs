@@ -4,7 +4,10 @@
 //! taken out, in the kernel, unkillably; who waits there cannot take it out. So the helper (`app::guard`) waits, and the command
 //! looks after the legs meanwhile. Should the command die, the helper sees the end of its pipe and undoes or finishes the window.
 //!
-//! A request is two bytes (what, which entry), an answer is four (an error number or 0). Nothing is allocated for either.
+//! What an era is told or asked waits for its map in the same way, and is done by a helper, too.
+//!
+//! A request is two bytes (what, which entry), an answer is four: an error number, or what was asked for as 0 or less. Nothing is
+//! allocated for either.
 
 use super::{Errno, Links, SuspendMode};
 use crate::model::DmUuid;
@@ -27,6 +30,12 @@ pub enum Act {
     Resume(u8),
     /// Makes the n-th device live, and waits for udev.
     Activate(u8),
+    /// Has the n-th device hold a state of its map for a listing; answers with the era that begins with it.
+    Hold(u8),
+    /// Has it let go of that.
+    Release(u8),
+    /// Answers with the era that the n-th device is in.
+    Era(u8),
     /// Thaws whatever it has frozen.
     Thaw,
     /// It is not needed any more, and leaves everything as it is.
@@ -41,6 +50,9 @@ impl Act {
             Act::Suspend(entry) => [b's', entry],
             Act::Resume(entry) => [b'r', entry],
             Act::Activate(entry) => [b'a', entry],
+            Act::Hold(entry) => [b'h', entry],
+            Act::Release(entry) => [b'l', entry],
+            Act::Era(entry) => [b'e', entry],
             Act::Thaw => [b't', 0],
             Act::Done => [b'.', 0],
         }
@@ -53,6 +65,9 @@ impl Act {
             [b's', entry] => Some(Act::Suspend(entry)),
             [b'r', entry] => Some(Act::Resume(entry)),
             [b'a', entry] => Some(Act::Activate(entry)),
+            [b'h', entry] => Some(Act::Hold(entry)),
+            [b'l', entry] => Some(Act::Release(entry)),
+            [b'e', entry] => Some(Act::Era(entry)),
             [b't', _] => Some(Act::Thaw),
             [b'.', _] => Some(Act::Done),
             _ => None,
@@ -64,8 +79,8 @@ impl Act {
 pub trait Helper {
     /// Asks for an act.
     fn begin(&mut self, act: Act) -> Result<(), Errno>;
-    /// Waits for what has begun; `None`: it still waits itself.
-    fn wait(&mut self, patience: Duration) -> Option<Result<(), Errno>>;
+    /// Waits for what has begun; `None`: it still waits itself. The number is what was asked for, or 0.
+    fn wait(&mut self, patience: Duration) -> Option<Result<u32, Errno>>;
     /// Whether something has begun and is not through.
     fn is_busy(&self) -> bool;
 }
@@ -133,7 +148,7 @@ impl Beside {
         let answers = process.stdout.take().ok_or_else(|| io::Error::from(ErrorKind::BrokenPipe))?;
         let mut beside = Beside { process, answers, busy: true };
         match beside.wait(deadline) {
-            Some(Ok(())) => Ok(beside),
+            Some(Ok(_)) => Ok(beside),
             Some(Err(Errno(errno))) => Err(io::Error::from_raw_os_error(errno)),
             None => {
                 let _ = beside.process.kill();
@@ -151,7 +166,7 @@ impl Helper for Beside {
         Ok(())
     }
 
-    fn wait(&mut self, patience: Duration) -> Option<Result<(), Errno>> {
+    fn wait(&mut self, patience: Duration) -> Option<Result<u32, Errno>> {
         let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
         let mut ready = [PollFd::new(self.answers.as_fd(), PollFlags::POLLIN)];
         match poll(&mut ready, timeout) {
@@ -162,8 +177,8 @@ impl Helper for Beside {
         self.busy = false;
         let mut answer = [0; 4];
         Some(match self.answers.read_exact(&mut answer).map(|()| i32::from_le_bytes(answer)) {
-            Ok(0) => Ok(()),
-            Ok(number) => Err(Errno(number)),
+            Ok(number @ 1..) => Err(Errno(number)),
+            Ok(number) => Ok(number.unsigned_abs()),
             // It is dead.
             Err(_) => Err(Errno(libc::EPIPE)),
         })
@@ -200,8 +215,8 @@ impl<R: Read, W: Write> Requests<R, W> {
     }
 
     /// Answers it. Whether anybody hears that shows at the next request.
-    pub fn answer(&mut self, came: Result<(), Errno>) {
-        let number = came.err().map_or(0, |Errno(number)| number);
+    pub fn answer(&mut self, came: Result<u32, Errno>) {
+        let number = came.map_or_else(|Errno(number)| number, |number| i32::try_from(number).map_or(i32::MIN, i32::wrapping_neg));
         let _ = self.1.write_all(&number.to_le_bytes()).and_then(|()| self.1.flush());
     }
 }
@@ -219,19 +234,27 @@ mod tests {
 
     #[test]
     fn acts_are_two_bytes_each_way() {
-        for act in
-            [Act::WriteBack(1), Act::Freeze(0), Act::Freeze(255), Act::Suspend(7), Act::Resume(3), Act::Activate(9), Act::Thaw, Act::Done]
-        {
+        let with_entry = [Act::WriteBack, Act::Freeze, Act::Suspend, Act::Resume, Act::Activate, Act::Hold, Act::Release, Act::Era];
+        let all = with_entry.iter().zip([1, 0, 7, 3, 255, 9, 4, 2]).map(|(act, entry)| act(entry));
+        for act in all.chain([Act::Thaw, Act::Done]) {
             assert_eq!(Act::from_bytes(act.to_bytes()), Some(act));
         }
         let asked: Vec<u8> = [Act::Suspend(3), Act::Done].iter().flat_map(|act| act.to_bytes()).collect();
         let mut requests = Requests(&asked[..], Vec::new());
         assert_eq!(requests.read(), Some(Act::Suspend(3)));
         requests.answer(Err(Errno(5)));
-        requests.answer(Ok(()));
+        requests.answer(Ok(0));
+        requests.answer(Ok(7));
         assert_eq!(requests.read(), Some(Act::Done));
         assert_eq!(requests.read(), None);
-        assert_eq!(requests.1, [5, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(requests.1, [5, 0, 0, 0, 0, 0, 0, 0, 0xf9, 0xff, 0xff, 0xff]);
+    }
+
+    #[test]
+    fn what_was_asked_for_comes_back() {
+        let mut beside = shell("printf '\\0\\0\\0\\0\\371\\377\\377\\377'; cat >/dev/null").unwrap();
+        beside.begin(Act::Era(0)).unwrap();
+        assert_eq!(beside.wait(Duration::from_secs(60)), Some(Ok(7)));
     }
 
     #[test]

@@ -399,6 +399,10 @@ impl State {
         let place = known.and_then(|_| self.dm.minor_of(uuid)).and_then(|minor| self.first_place(DevNo { major: 253, minor }, 0));
         let Some((id, place)) = known.zip(place) else { return };
         let Some(owner) = self.data.owners.get(&place).copied().filter(|owner| *owner != id) else { return };
+        let reached = self.dm.minor_of(uuid).map(|minor| self.lies_at(DevNo { major: 253, minor }, 0)).unwrap_or_default();
+        if self.data.owners.iter().any(|(place, of)| *of == owner && !reached.contains(place)) {
+            return self.contents_are_shared(id, owner, place);
+        }
         // The two change places; whether the other one lives on is not known here.
         let other = |of: VolumeId| if of == id { owner } else { id };
         self.data.owners.values_mut().filter(|of| [id, owner].contains(of)).for_each(|of| *of = other(*of));
@@ -407,6 +411,32 @@ impl State {
         let perhaps = std::mem::take(&mut self.data.perhaps).into_iter();
         let moved = perhaps.map(|((of, cell), some)| ((if [id, owner].contains(&of) { other(of) } else { of }, cell), some));
         self.data.perhaps = moved.collect();
+    }
+
+    /// One volume has got a plex of another one, which keeps the rest: both hold the same.
+    fn contents_are_shared(&mut self, id: VolumeId, owner: VolumeId, place: (u32, u64)) {
+        self.data.owners.insert(place, id);
+        let theirs = self.data.acked.get(&owner).cloned().unwrap_or_default();
+        self.data.acked.insert(id, theirs);
+        self.data.perhaps.retain(|(of, _), _| *of != id);
+        let perhaps = self.data.perhaps.iter().filter(|((of, _), _)| *of == owner);
+        let copied: Vec<_> = perhaps.map(|((_, cell), some)| ((id, *cell), some.clone())).collect();
+        self.data.perhaps.extend(copied);
+    }
+
+    /// All places where a sector lies.
+    fn lies_at(&self, dev: DevNo, sector: u64) -> Vec<(u32, u64)> {
+        if dev.major == DISK_MAJOR {
+            return vec![(dev.minor, sector)];
+        }
+        match self.dm.segment(dev.minor, sector) {
+            Some((start, Seg::Linear { dev, offset })) => self.lies_at(dev, offset + sector - start),
+            Some((start, Seg::Mirror(mirror))) => {
+                mirror.legs.iter().flat_map(|leg| self.lies_at(leg.dev, leg.offset + sector - start)).collect()
+            }
+            Some((_, Seg::Era { data, .. })) => self.lies_at(data, sector),
+            Some((_, Seg::Zero)) | None => Vec::new(),
+        }
     }
 
     /// Where a sector lies that reads go to first.

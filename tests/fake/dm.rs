@@ -655,6 +655,9 @@ impl Kernel for FakeKernel {
 
     fn message(&self, uuid: &DmUuid, message: &str) -> Result<()> {
         self.changed(message, uuid, |state| {
+            if state.waits_to_end(uuid) {
+                resume_unwind(Box::new(Stuck));
+            }
             let minor = state.device_mut(uuid)?.minor;
             state.era_message(minor, message)
         })

@@ -19,7 +19,30 @@ impl FakeHelper {
     }
 
     /// `None`: something held keeps it from coming to an end.
-    fn try_it(&self, act: Act) -> Option<Result<(), Errno>> {
+    fn try_it(&self, act: Act) -> Option<Result<u32, Errno>> {
+        match act {
+            Act::Hold(at) | Act::Release(at) | Act::Era(at) => self.ask_era(act, &self.entries[usize::from(at)].0),
+            other => self.try_change(other).map(|done| done.map(|()| 0)),
+        }
+    }
+
+    fn ask_era(&self, act: Act, uuid: &DmUuid) -> Option<Result<u32, Errno>> {
+        let state = &mut *self.fake.0.borrow_mut();
+        if state.waits_to_end(uuid) {
+            return None;
+        }
+        let minor = state.dm.minor_of(uuid)?;
+        let told = match act {
+            Act::Hold(_) if state.era_message(minor, "take_metadata_snap").is_err() => {
+                state.era_message(minor, "drop_metadata_snap").and_then(|()| state.era_message(minor, "take_metadata_snap"))
+            }
+            Act::Release(_) => return Some(state.era_message(minor, "drop_metadata_snap").map(|()| 0)),
+            _ => Ok(()),
+        };
+        Some(told.and_then(|()| state.current_era(minor)))
+    }
+
+    fn try_change(&self, act: Act) -> Option<Result<(), Errno>> {
         let state = &mut *self.fake.0.borrow_mut();
         match act {
             Act::WriteBack(at) => (!state.is_held(&self.entries[usize::from(at)].0)).then_some(Ok(())),
@@ -53,7 +76,7 @@ impl FakeHelper {
             }
             // A thaw writes, and the writers go on.
             Act::Thaw if self.entries.iter().any(|(uuid, _)| state.is_held(uuid)) => None,
-            Act::Thaw | Act::Done => Some(Ok(())),
+            Act::Thaw | Act::Done | Act::Hold(_) | Act::Release(_) | Act::Era(_) => Some(Ok(())),
         }
     }
 }
@@ -65,7 +88,9 @@ impl Helper for FakeHelper {
             Act::Freeze(at) => format!("freeze {}", self.entries[usize::from(at)].0),
             Act::Suspend(at) => format!("suspend {} (window)", self.entries[usize::from(at)].0),
             Act::Resume(at) | Act::Activate(at) => format!("resume {} (helper)", self.entries[usize::from(at)].0),
-            Act::Thaw | Act::Done => format!("{act:?}"),
+            Act::Hold(at) => format!("hold the map of {}", self.entries[usize::from(at)].0),
+            Act::Release(at) => format!("release the map of {}", self.entries[usize::from(at)].0),
+            Act::Thaw | Act::Done | Act::Era(_) => format!("{act:?}"),
         };
         self.fake.change(words)?;
         if act == Act::Thaw {
@@ -77,7 +102,7 @@ impl Helper for FakeHelper {
         Ok(())
     }
 
-    fn wait(&mut self, _patience: Duration) -> Option<Result<(), Errno>> {
+    fn wait(&mut self, _patience: Duration) -> Option<Result<u32, Errno>> {
         let came = self.try_it(self.asked?)?;
         self.asked = None;
         Some(came)
