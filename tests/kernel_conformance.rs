@@ -85,7 +85,7 @@ impl Bench for RealBench {
 
 #[test]
 fn the_real_kernel_does_what_the_fake_one_does() {
-    let lab = lab!(["mirror", "error"], [48, 48]);
+    let lab = lab!(["mirror", "error", "era", "zero"], [48, 48]);
     let kernel = Dm::open().unwrap();
     kernel.take_cookie().unwrap();
     let mut bench = RealBench { lab, kernel, waiting: Vec::new() };

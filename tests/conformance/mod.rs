@@ -51,6 +51,8 @@ pub fn run(bench: &mut dyn Bench) -> Vec<String> {
     script.mirrors();
     script.logs();
     script.failures();
+    script.sinks();
+    script.eras();
     script.remove_all();
     script.notes
 }
@@ -299,8 +301,109 @@ impl Script<'_> {
         self.write("and when it works again", &top, 1, 2);
     }
 
+    /// `mirror` of a linear device on the first disk and a sink.
+    fn over_sink(&self, role: &Role, first: &Role, length: Sectors) -> Result<()> {
+        let (first, sink) = (self.dev(first), self.dev(&Role::Sink));
+        self.load(role, "mirror", length, format!("core 2 512 nosync 2 {first} 0 {sink} 0 1 handle_errors"))
+    }
+
+    fn swap(&self, role: &Role, mode: SuspendMode) -> Result<()> {
+        self.suspend(role, mode).and_then(|()| self.resume(role))
+    }
+
+    fn sinks(&mut self) {
+        let (one, top) = (Role::Plex(1), Role::Volume);
+        let came = self.mirror(&format!("core 2 {REGION} nosync")).and_then(|()| self.swap(&top, SuspendMode::NoFlush));
+        self.done("the mirror once more", came);
+        self.bench.set_dead(0, true);
+        self.bench.set_dead(1, true);
+        self.write("a write when all legs have died", &top, 8, 88);
+        self.bench.set_dead(0, false);
+        self.bench.set_dead(1, false);
+
+        let came = self.create(&Role::Sink, "c-sink").and_then(|_| self.load(&Role::Sink, "zero", SIZE, String::new()));
+        self.done("a sink", came.and_then(|()| self.resume(&Role::Sink)));
+        let came = self.over_sink(&top, &one, SIZE).and_then(|()| self.swap(&top, SuspendMode::NoFlush));
+        self.done("a mirror whose last leg it is", came);
+        self.look(&top);
+        self.write("write", &top, 9, 99);
+        self.note("is on the disk", self.bench.disk_read(0, 17));
+        self.bench.set_dead(0, true);
+        self.write("a write when all legs but the sink have died", &top, 9, 100);
+        self.note("its health", self.health(&top));
+        let came = self.load(&top, "zero", SIZE, String::new()).and_then(|()| self.swap(&top, SuspendMode::NoFlush));
+        self.done("a sink in its place", came);
+        let came = self.bench.waited();
+        self.note("the write that was held", came);
+        self.bench.set_dead(0, false);
+        self.note("it went nowhere", self.bench.disk_read(0, 17));
+        let came = self.kernel().remove(&self.uuid(&top));
+        self.done("remove it", came);
+    }
+
+    /// The data is on the second disk, the map on the first.
+    fn eras(&mut self) {
+        let (data, map, first, top) = (Role::Plex(2), Role::Map, Role::Data, Role::Volume);
+        let era = format!("{} {}", self.dev(&data), 128);
+        let came = self.create(&first, "c-first").and_then(|_| self.linear(&first, 0, 34, Sectors::MIB)).and_then(|()| self.resume(&first));
+        self.done("space for a map", came);
+        let came = self.create(&map, "c-map").and_then(|_| self.over_sink(&map, &first, Sectors::MIB)).and_then(|()| self.resume(&map));
+        self.done("a map", came);
+        let came = self.create(&top, "c-era").and_then(|_| self.load(&top, "era", SIZE, format!("{} {era}", self.dev(&map))));
+        self.done("load an era over what is empty", came);
+        let came = self.resume(&top);
+        self.done("resume it", came);
+        self.look(&top);
+        self.era("the first era", &top);
+        self.write("write", &top, 1, 21);
+        self.note("is on the disk", self.bench.disk_read(1, 9));
+        let came = self.swap(&top, SuspendMode::Flush);
+        self.done("K7: a suspend and a resume wait for nothing", came);
+        self.era("and begin the next era", &top);
+        self.message("drop what is not held", &top, "drop_metadata_snap");
+        self.message("hold the map for a listing", &top, "take_metadata_snap");
+        self.era("which begins an era, too", &top);
+        self.message("hold it twice", &top, "take_metadata_snap");
+        let came = self.swap(&top, SuspendMode::Flush);
+        self.done("a suspend and a resume while it is held", came);
+        self.message("drop it", &top, "drop_metadata_snap");
+        self.era("the era after that", &top);
+        let came = self.kernel().remove(&self.uuid(&top));
+        self.done("remove it", came);
+        let came = self.create(&top, "c-era").and_then(|_| self.load(&top, "era", SIZE, format!("{} {era}", self.dev(&map))));
+        self.done("and once more over the same map", came.and_then(|()| self.resume(&top)));
+        self.era("it goes on where it was", &top);
+
+        self.bench.set_dead(0, true);
+        self.write("a write that cannot be noted", &top, 2, 22);
+        self.note("it has not reached the disk", self.bench.disk_read(1, 10));
+        let came = self.load(&map, "zero", Sectors::MIB, String::new()).and_then(|()| self.swap(&map, SuspendMode::NoFlush));
+        self.done("a sink in place of the map", came);
+        let came = self.bench.waited();
+        self.note("the write that was held", came);
+        self.note("it is on the disk", self.bench.disk_read(1, 10));
+        self.write("the next write", &top, 3, 23);
+        self.bench.set_dead(0, false);
+        let came = self.swap(&top, SuspendMode::Flush);
+        self.done("a suspend and a resume", came);
+        for role in [top, map, first, Role::Sink] {
+            let came = self.kernel().remove(&self.uuid(&role));
+            self.done(&format!("remove {role:?}"), came);
+        }
+    }
+
+    fn era(&mut self, what: &str, role: &Role) {
+        let came = self.kernel().era(&self.uuid(role));
+        self.note(what, came.map_err(|error| error.kind()));
+    }
+
+    fn message(&mut self, what: &str, role: &Role, message: &str) {
+        let came = self.kernel().message(&self.uuid(role), message);
+        self.done(what, came);
+    }
+
     fn remove_all(&mut self) {
-        for role in [Role::Volume, Role::Plex(1), Role::Plex(2)] {
+        for role in [Role::Plex(1), Role::Plex(2)] {
             let came = self.kernel().remove(&self.uuid(&role));
             self.done(&format!("remove {role:?}"), came);
         }

@@ -323,7 +323,8 @@ impl State {
                         }
                     }
                 }
-                came
+                // It is held for as long as a leg is left that somebody could go on with.
+                if came == Written::Waits && self.dm.has_lost_all_legs(dev.minor, sector) { Written::Failed } else { came }
             }
         }
     }

@@ -120,10 +120,15 @@ impl Mirror {
         self.bits[self.region_at(start, sector)]
     }
 
-    /// A write that failed on a leg is held until the table goes, and what comes after it waits too (K2).
+    /// A write that failed on a leg is held until the table goes, and what comes after it waits too (K2). When no leg is left it fails.
     pub fn holds(&self) -> Held {
         let failed = self.log_failed || self.legs.iter().any(|leg| leg.health == LegHealth::WriteFailed);
-        if failed { Held::Yes } else { Held::No }
+        if failed && !self.has_lost_all() { Held::Yes } else { Held::No }
+    }
+
+    /// Whether every leg has failed a write.
+    fn has_lost_all(&self) -> bool {
+        self.legs.iter().all(|leg| leg.health == LegHealth::WriteFailed)
     }
 
     fn status(&self) -> MirrorStatus {
@@ -289,6 +294,11 @@ impl Devices {
         for (_, mirror) in table.into_iter().flat_map(Table::mirrors_mut) {
             mirror.legs[leg].health = health;
         }
+    }
+
+    /// Whether every leg of the mirror at this place has failed a write.
+    pub fn has_lost_all_legs(&self, minor: u32, sector: u64) -> bool {
+        matches!(self.segment(minor, sector), Some((_, Seg::Mirror(mirror))) if mirror.has_lost_all())
     }
 
     fn open_count(&self, minor: u32) -> u32 {

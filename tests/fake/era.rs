@@ -80,7 +80,8 @@ impl State {
     pub fn note_block(&mut self, map: DevNo, block: u64) -> Written {
         // What it has in memory is written first, and waits when the disk is dead.
         let Ok(header) = self.header(map) else { return self.write_sector(map, 0, &None) };
-        let Some(header) = header else { return Written::Done };
+        // Over a sink it goes on by that; as the last leg of a map that has lost its disks the sink has been read, and holds it.
+        let Some(header) = header else { return self.write_sector(map, 0, &None) };
         let (sector, at) = State::place(block);
         let Ok(bytes) = self.read_sector(map, sector) else { return self.write_sector(map, sector, &None) };
         let mut bytes: [u8; 512] = bytes.map_or([0; 512], |bytes| *bytes);
