@@ -6,22 +6,12 @@
 
 mod support;
 
-use std::process::Command;
 use std::time::{Duration, Instant};
-use support::child::{DEADLINE, Output, program, start};
+use support::child::{KILLED, killed_at};
 use support::lab::Lab;
 use support::leaks;
 use support::plexes;
 use support::writer::{Style, Writer};
-
-const KILLED: i32 = 128 + libc::SIGKILL;
-
-/// Runs a command that kills itself before its n-th change.
-fn killed_at(n: u64, words: &str) -> Output {
-    let mut command = Command::new(program());
-    command.env("BREAKOFF_KILL_AT", n.to_string());
-    start(command, "breakoff", &words.split_whitespace().collect::<Vec<_>>()).wait(DEADLINE)
-}
 
 /// The names and states of all plexes of all volumes.
 fn shape(lab: &Lab) -> Vec<String> {

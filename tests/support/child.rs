@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// No command of a test needs longer, even on a slow day.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
+/// The exit status of what was killed.
+pub const KILLED: i32 = 128 + libc::SIGKILL;
+
 /// What a process has left.
 #[derive(Debug, Clone)]
 pub struct Output {
@@ -84,6 +87,13 @@ pub fn start_as(name: &str, args: &[&str]) -> Running {
     let mut command = Command::new(program());
     command.arg0(name);
     start(command, name, args)
+}
+
+/// Runs the program under test, which kills itself before its n-th change (`sys::failpoint`).
+pub fn killed_at(n: u64, words: &str) -> Output {
+    let mut command = Command::new(program());
+    command.env("BREAKOFF_KILL_AT", n.to_string());
+    start(command, "breakoff", &words.split_whitespace().collect::<Vec<_>>()).wait(DEADLINE)
 }
 
 /// Starts a process with its output in files, so that nobody has to read along.
