@@ -305,7 +305,7 @@ fn replace_disk(options: &Options, name: &Name, media: &Name, device: &Path, for
     if !legs.is_empty() {
         super::monitor::ensure(env);
         if !options.background {
-            report.changes.extend(wait::for_legs(options, name, &legs, env)?);
+            report.changes.extend(wait::for_legs(options, name, &legs, &[], env)?);
         }
     }
     Ok(report)

@@ -92,7 +92,8 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
         monitor::ensure(env);
     }
     if waits(request) && !options.background && !new_legs.is_empty() {
-        report.changes.extend(wait::for_legs(options, &name, &new_legs, env)?);
+        let done = wait::for_legs(options, &name, &new_legs, &report.changes, env)?;
+        report.changes.extend(done);
     }
     Ok(Outcome::Done(report))
 }

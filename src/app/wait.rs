@@ -26,6 +26,8 @@ pub struct Leg {
     name: Name,
     /// The disks that it lies on, for messages.
     disks: String,
+    /// Its state while it is filled.
+    state: PlexState,
     /// What it will be when it is done.
     goal: PlexState,
 }
@@ -43,7 +45,8 @@ pub fn new_legs(before: &World, after: &Group) -> Vec<Leg> {
             number: p.number,
             name: p.name.clone(),
             disks: disks_of(after, p),
-            goal: goal(p.state),
+            state: p.state,
+        goal: goal(p.state),
         })
         .collect()
     };
@@ -56,16 +59,15 @@ fn disks_of(group: &Group, plex: &Plex) -> String {
     media.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-/// Waits until all these legs are complete; what happened to them. Fails when one is gone.
-pub fn for_legs(options: &Options, group: &Name, legs: &[Leg], env: Env<'_>) -> Result<Vec<Change>> {
+/// Waits until all these legs are complete; what happened to them beside what is `known`. Fails when one is gone.
+pub fn for_legs(options: &Options, group: &Name, legs: &[Leg], known: &[Change], env: Env<'_>) -> Result<Vec<Change>> {
     let judge = |world: &World| judge_legs(world, legs);
     let mut changes = wait(options, group, &judge, env)?;
     for leg in legs {
         // The monitor may have been the first to see it.
         let told = |c: &Change| c.action == "plex-state" && c.details.contains(&("plex", Detail::Text(leg.name.to_string())));
-        if !changes.iter().any(told) {
-            let was = if leg.goal == PlexState::SnapDone { PlexState::SnapAtt } else { PlexState::Attaching };
-            changes.push(Change::new(&leg.path, "plex-state").text("plex", &leg.name).text("was", was).text("state", leg.goal));
+        if !changes.iter().chain(known).any(told) {
+            changes.push(Change::new(&leg.path, "plex-state").text("plex", &leg.name).text("was", leg.state).text("state", leg.goal));
         }
     }
     Ok(changes)
