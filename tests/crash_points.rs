@@ -251,6 +251,22 @@ fn a_snapshot_that_comes_back() {
     crash_all(&world, &["snapabort v", "stop v", "rename v w", "snapwait v", "recover"]);
 }
 
+/// A map that is not what it was says nothing: everything is copied. A copy that is left is enough.
+#[test]
+fn a_map_that_is_damaged() {
+    let out = [GROUP4, "make v 16m", "snapstart -b v", "sync", "snapshot v --name s"];
+    // The second copy counts only when it was filled before the stop.
+    for (filled, how, tracked) in [("sync", "blank", false), ("sync", "blank1", true), ("write", "blank1", false), ("sync", "rot", false)] {
+        let out = [&out[..], &[filled, "write", "close", "stop --all"]].concat();
+        let world = World::new("damaged map", 4, &[&out[..], &[how]].concat());
+        crash_all(&world, &["start --all", "start v"]);
+        let world = World::new("damaged map, started", 4, &[&out[..], &[how, "start --all", "write"]].concat());
+        crash_all(&world, &["snapback -b s"]);
+        let live = world.fake.group().is_some_and(|(g, _)| g.volumes.iter().any(|v| v.live_dco().is_some()));
+        assert_eq!(live, tracked, "{filled} {how}");
+    }
+}
+
 /// One plex of two comes back; the other one stays the snapshot, and is tracked as before.
 #[test]
 fn a_part_of_a_snapshot_that_comes_back() {

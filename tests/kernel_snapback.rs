@@ -70,6 +70,48 @@ fn what_differs_is_told_to_the_block() {
     lab.finish();
 }
 
+/// Overwrites the beginning of the map on each of these disks, or what follows it.
+fn spoil(lab: &Lab, copies: &[(usize, std::ops::Range<u64>)], with: &[u8], from: u64) {
+    for (disk, range) in copies {
+        block::write_direct(lab.disks[*disk].path(), range.start + from, with).unwrap();
+    }
+}
+
+/// Nothing is believed of a map that is not what it was; the volume is started all the same.
+#[test]
+fn a_map_that_is_damaged_is_not_believed() {
+    let lab = lab!(["mirror", "era", "zero"], [64, 64, 64]);
+    split(&lab);
+    let copies = map_copies(&lab, "g-v_map--0");
+    assert_eq!(copies.len(), 2);
+    let garbage = block::noise(99, 4096);
+    // Blank, as a new map is; overwritten; whole at its beginning only; and one copy of the two, which is no reason for anything.
+    let length = usize::try_from(copies[0].1.end - copies[0].1.start).unwrap();
+    let cases: [(&[u8], u64, usize); 4] =
+        [(&[0; 4096], 0, 2), (&garbage, 0, 2), (&block::noise(98, length - 4096), 4096, 2), (&garbage, 0, 1)];
+    for (with, from, count) in cases {
+        let copies = map_copies(&lab, "g-v_map--0");
+        scribble(&lab, "v", &[5 * MIB], from + 1);
+        scribble(&lab, "s", &[9 * MIB], from + 2);
+        until("both copies hold the same", || lab.dm.mirrors("g-v_map--0")[0].in_sync());
+        lab.cli("-g g stop --all").ok();
+        spoil(&lab, &copies[..count], with, from);
+        lab.cli("-g g start --all").ok();
+        if count == 2 {
+            let told = relation(&lab);
+            assert_eq!(told["tracked"].as_bool(), Some(false), "{from}");
+            assert!(told["reason"].as_str().unwrap().contains("damaged"), "{told}");
+        } else {
+            assert_eq!(changed_ranges(&lab).len(), 2);
+        }
+        lab.cli("-g g snapback s").ok();
+        plexes::assert_equal(&lab, "g", "v");
+        lab.cli("-g g snapshot v --name s").ok();
+        assert_eq!(relation(&lab)["tracked"].as_bool(), Some(true));
+    }
+    lab.finish();
+}
+
 #[test]
 fn exactly_what_has_changed_on_either_side_is_copied() {
     let lab = lab!(["mirror", "era", "zero"], [64, 64, 64]);

@@ -3,10 +3,11 @@
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::exec;
-use crate::model::{DmUuid, Name, Role, Sectors, VolumeId};
+use crate::model::{DmName, DmUuid, Extent, Name, Role, Sectors, Volume, VolumeId};
 use crate::plan::request::Request;
 use crate::plan::snapback;
 use crate::plan::world::Listing;
+use crate::sys::changes;
 use crate::sys::helper::{Act, Charge, Helper};
 use crate::sys::media::Access;
 use crate::sys::{Errno, Links, SuspendMode};
@@ -30,10 +31,47 @@ impl Session<'_> {
                     self.list_sides(snapshots);
                 }
             }
-            Request::Start { .. } => self.world.known.era_survives_crash = Some(self.env.machine.era_survives_crash()),
+            Request::Start { .. } => {
+                self.world.known.era_survives_crash = Some(self.env.machine.era_survives_crash());
+                self.learn_damaged_maps();
+            }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Looks at the maps of volumes that are not started. A blank one would be taken for a new one, in which nothing was ever written.
+    fn learn_damaged_maps(&mut self) {
+        let world = &self.world;
+        let stopped = world.group.volumes.iter().filter(|v| v.running != Some(world.boot));
+        let copies = stopped.flat_map(|v| v.live_dco().into_iter().flat_map(|dco| &dco.copies).map(|copy| (v.size, *copy)));
+        let here = copies.filter(|(_, copy)| world.disks.contains_key(&copy.disk));
+        let damaged = here.filter(|(size, copy)| !self.is_sound_map(copy, *size).unwrap_or(false));
+        self.world.known.damaged = damaged.map(|(_, copy)| copy).collect();
+    }
+
+    fn is_sound_map(&self, copy: &Extent, size: Sectors) -> Option<bool> {
+        let (disk, present) = self.world.group.disk(copy.disk).zip(self.world.disks.get(&copy.disk))?;
+        let media = self.env.machine.media(&present.path, Access::ReadOnly).ok()?;
+        let mut superblock = vec![0; changes::SUPERBLOCK];
+        let start = disk.data_start.saturating_add(dco::map(copy, size).start);
+        media.read_at(start.bytes(), &mut superblock).ok()?;
+        Some(self.env.machine.is_sound_map(&superblock))
+    }
+
+    /// After a start that failed because the kernel does not take the map of a volume: nothing in it is believed when it is tried
+    /// again. Whether there is such a volume.
+    pub fn distrust_refused_map(&mut self, request: &Request, refused: &Error) -> bool {
+        let world = &self.world;
+        let is_it = |v: &&Volume| {
+            let uuid = DmUuid::new(world.group.id, v.id, &Role::Volume);
+            let name = DmName::volume(&world.group.name, &v.name);
+            refused.object().is_some_and(|object| object == uuid.as_str() || name.is_ok_and(|name| object == name.as_str()))
+        };
+        let copies = world.group.volumes.iter().find(is_it).and_then(Volume::live_dco).map(|dco| dco.copies.clone()).unwrap_or_default();
+        let is_new = copies.iter().any(|copy| !world.known.damaged.contains(copy));
+        self.world.known.damaged.extend(copies);
+        is_new && matches!(request, Request::Start { .. })
     }
 
     /// Lists both sides of these snapshots.

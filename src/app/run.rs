@@ -78,7 +78,11 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
         plan.announced.iter().for_each(|text| env.ui.note(text));
     }
     let new_legs = wait::new_legs(&session.world, &plan.group);
-    let mut report = session.carry_out(&plan)?;
+    let mut report = match session.carry_out(&plan) {
+        // Without its map a volume can still be started.
+        Err(refused) if session.distrust_refused_map(request, &refused) => start_without_map(&mut session, request, refused)?,
+        came => came?,
+    };
     if matches!(request, Request::SnapBack { .. }) {
         // What was written between the listing and the window. The legs are on their way already: whoever looks next makes up for it.
         match session.tend() {
@@ -96,6 +100,18 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
         report.changes.extend(done);
     }
     Ok(Outcome::Done(report))
+}
+
+/// Starts volumes again, those whose map the kernel does not take without it.
+fn start_without_map(session: &mut Session<'_>, request: &Request, mut refused: Error) -> Result<Report> {
+    loop {
+        session.env.ui.warn(&format!("the map of changes cannot be used, and everything counts as changed: {refused}"));
+        let plan = plan::plan(&session.world, request)?;
+        match session.carry_out(&plan) {
+            Err(error) if session.distrust_refused_map(request, &error) => refused = error,
+            came => return came,
+        }
+    }
 }
 
 /// A restore is asked about, unless that was answered before. Nothing is locked while somebody thinks: a leg that dies then has to be

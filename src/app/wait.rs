@@ -46,7 +46,7 @@ pub fn new_legs(before: &World, after: &Group) -> Vec<Leg> {
             name: p.name.clone(),
             disks: disks_of(after, p),
             state: p.state,
-        goal: goal(p.state),
+            goal: goal(p.state),
         })
         .collect()
     };

@@ -82,7 +82,7 @@ pub enum Untracked {
     NoSpace,
     /// This kernel has no `era` target.
     NoTarget,
-    /// The disks of a map failed or were missing.
+    /// The disks of a map failed or were missing, or it was damaged.
     MapLost,
     /// The machine went down, and its kernel may lose changes then.
     OldKernel,
@@ -113,7 +113,7 @@ impl Untracked {
             Untracked::Off => "fast-resync is or was off",
             Untracked::NoSpace => "there was no space for a map of the changes",
             Untracked::NoTarget => "this kernel has no dm-era",
-            Untracked::MapLost => "the map of the changes was lost with its disks",
+            Untracked::MapLost => "the map of the changes was lost or damaged",
             Untracked::OldKernel => "the machine went down, and a kernel as old as this may lose changes then",
             Untracked::Restored => "the original was restored from another snapshot since",
         }

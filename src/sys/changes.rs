@@ -37,6 +37,22 @@ pub fn written_since(map: DevNo, era: u32) -> Result<Vec<Range<u64>>> {
     Err(last)
 }
 
+/// How much of a map `is_sound` looks at, in bytes: its superblock.
+pub const SUPERBLOCK: usize = 4096;
+
+/// Whether this is the superblock of a map. The kernel takes one that is blank for a new map, in which nothing was ever written, and
+/// refuses one that is damaged.
+///
+/// Layout and checksum are those of the kernel's `drivers/md/dm-era-target.c` and `dm-block-manager.c`.
+pub fn is_sound(superblock: &[u8]) -> bool {
+    const MAGIC: u64 = 2_126_579_579;
+    const CHECKSUM_XOR: u32 = 146_538_381;
+    let number = |at: usize| superblock.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
+    let magic = superblock.get(32..40).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
+    let checksum = superblock.get(4..SUPERBLOCK).map(|bytes| !crc32c::crc32c(bytes) ^ CHECKSUM_XOR);
+    magic == Some(MAGIC) && checksum.is_some() && number(0) == checksum
+}
+
 fn list(node: &Path, era: u32) -> Result<Vec<Range<u64>>> {
     let missing = || Error::unsupported(format!("the program '{TOOL}' is not installed")).hint(format!("install the package '{PACKAGE}'"));
     let mut command = tools::command(TOOL).ok_or_else(missing)?;
@@ -139,6 +155,20 @@ pub fn era_survives_crash(release: &str) -> bool {
 #[allow(clippy::single_range_in_vec_init)] // lists of pieces
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_superblock_is_told_from_anything_else() {
+        let mut block = vec![0; SUPERBLOCK];
+        assert!(!is_sound(&block));
+        block[32..40].copy_from_slice(&2_126_579_579_u64.to_le_bytes());
+        assert!(!is_sound(&block));
+        let checksum = !crc32c::crc32c(&block[4..]) ^ 146_538_381;
+        block[..4].copy_from_slice(&checksum.to_le_bytes());
+        assert!(is_sound(&block));
+        assert!(!is_sound(&block[..SUPERBLOCK - 1]));
+        block[100] = 1;
+        assert!(!is_sound(&block));
+    }
 
     #[test]
     fn the_tools_lists_are_read() {

@@ -48,6 +48,8 @@ pub trait Machine {
     fn write_back(&self, dev: DevNo, deadline: Duration) -> Result<()>;
     /// The blocks that the map of changes on a device says were written in an era or later (see `changes`).
     fn written_since(&self, map: DevNo, era: u32) -> Result<Vec<Range<u64>>>;
+    /// Whether the beginning of a map of changes (so much as `changes::SUPERBLOCK`) says that it is one, and is whole.
+    fn is_sound_map(&self, superblock: &[u8]) -> bool;
     /// How much has been written to a device, by the kernel's count.
     fn writes(&self, device: DevNo) -> Result<u64>;
     /// Whether discards can reach a device.
@@ -113,6 +115,10 @@ impl Machine for Here {
 
     fn written_since(&self, map: DevNo, era: u32) -> Result<Vec<Range<u64>>> {
         changes::written_since(map, era)
+    }
+
+    fn is_sound_map(&self, superblock: &[u8]) -> bool {
+        changes::is_sound(superblock)
     }
 
     fn writes(&self, device: DevNo) -> Result<u64> {

@@ -5,13 +5,16 @@ use super::data::Written;
 use super::disk::Sector;
 use super::dm::{DM_MAJOR, Seg};
 use super::{State, Stuck};
-use breakoff::model::{DevNo, DmUuid};
+use breakoff::model::{DevNo, DmUuid, Group};
 use breakoff::sys::Errno;
+use breakoff::table::dco;
 use std::ops::Range;
 use std::panic::resume_unwind;
 use std::rc::Rc;
 
-const MAGIC: &[u8; 8] = b"fake-era";
+pub const MAGIC: &[u8; 8] = b"fake-era";
+/// Where a header says that what follows is damaged.
+const ROTTEN: usize = 13;
 const ERAS_A_SECTOR: u64 = 128;
 
 /// What the header of a map says.
@@ -46,8 +49,29 @@ impl State {
         let live = |d: &super::dm::Device| matches!(self.dm.segment(d.minor, 0), Some((_, Seg::Era { map: other, .. })) if other == map);
         assert!(!self.dm.all().any(live), "K16: the map of a live era is loaded once more");
         match self.header(map)? {
+            Some(_) if self.read_sector(map, 0).is_ok_and(|header| header.is_some_and(|bytes| bytes[ROTTEN] == 1)) => {
+                Err(Errno(libc::EILSEQ))
+            }
             Some(_) => Ok(()),
             None => self.set_header(map, Header { era: 0, held: false }),
+        }
+    }
+
+    /// Damages the map of volume `v` on its disks.
+    pub fn spoil_map(&mut self, group: &Group, how: &str) {
+        let volume = group.volumes.iter().find(|v| v.name.as_str() == "v");
+        let copies = volume.and_then(|v| Some((v.size, v.live_dco()?.copies.clone())));
+        let (size, copies) = copies.unwrap_or_default();
+        for copy in copies.iter().take(if how == "blank1" { 1 } else { copies.len() }) {
+            let Some((disk, known)) = self.disk_of(copy.disk).zip(group.disk(copy.disk)) else { continue };
+            let at = known.data_start.get() + dco::map(copy, size).start.get();
+            let rotten = |bytes: Rc<[u8; 512]>| {
+                let mut bytes = *bytes;
+                bytes[ROTTEN] = 1;
+                Rc::new(bytes)
+            };
+            let bytes = if how == "rot" { self.disks[disk].read(at).map(rotten) } else { None };
+            self.disks[disk].write_through(at, bytes);
         }
     }
 

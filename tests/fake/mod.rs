@@ -311,6 +311,10 @@ impl Machine for Fake {
         self.0.borrow().written_since(map, era).map_err(|errno| Error::io("cannot list a map", &io(errno)))
     }
 
+    fn is_sound_map(&self, superblock: &[u8]) -> bool {
+        superblock.starts_with(era::MAGIC)
+    }
+
     fn writes(&self, device: DevNo) -> Result<u64> {
         self.look().map_err(|errno| Error::io("cannot count writes", &io(errno)))?;
         Ok(self.0.borrow().data.writes.get(&device.minor).copied().unwrap_or(0))

@@ -97,6 +97,13 @@ impl World {
                     (0..24).for_each(|_| fake.0.borrow_mut().writers_write());
                     continue;
                 }
+                // All copies of the map of `v` are blank, the first one is, or the kernel finds it damaged where nobody else looks.
+                "blank" | "blank1" | "rot" => {
+                    if let Some((group, _)) = fake.group() {
+                        fake.0.borrow_mut().spoil_map(&group, line);
+                    }
+                    continue;
+                }
                 // A disk is gone, and nobody finds it any more.
                 "unplug2" => {
                     fake.0.borrow_mut().disks[1].unplugged = true;
