@@ -216,11 +216,15 @@ fn a_restore_serves_the_snapshot_at_once() {
     plexes::assert_same("v", &contents(&lab, "v"), "the snapshot", &before);
     scribble(&lab, "v", &[5 * MIB], 9);
     let restored = contents(&lab, "v");
-    until("both plexes are complete", || lab.print("g").volume("v").states() == ["ACTIVE", "ACTIVE"]);
+    lab.cli("-g g snapwait v").ok();
+    assert_eq!(lab.print("g").volume("v").states(), ["ACTIVE", "SNAPDONE"]);
     assert_eq!(lab.print("g").names(), ["v"]);
-    assert_eq!(lab.print("g").volume("v").states(), ["ACTIVE", "ACTIVE"]);
     plexes::assert_equal(&lab, "g", "v");
     plexes::assert_same("v", &contents(&lab, "v"), "what it was restored to", &restored);
+    // It is a leg again, ready for the next snapshot.
+    lab.cli("-g g snapshot v --name s").ok();
+    assert_eq!(relation(&lab)["tracked"].as_bool(), Some(true));
+    plexes::assert_same("s", &contents(&lab, "s"), "what v holds", &restored);
     lab.finish();
 }
 

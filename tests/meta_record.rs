@@ -33,6 +33,7 @@ fn sample() -> Group {
         state: PlexState::Active,
         subdisks: vec![piece(disk, start, Sectors::mib(3)), piece(disk, start + 4, Sectors::mib(5))],
         dco: None,
+        lent: false,
     };
     let volume = |word: &str, plexes| Volume {
         id: VolumeId::random(),
@@ -357,6 +358,7 @@ fn many(count: usize) -> Group {
             state: PlexState::Active,
             subdisks: (0..parts).map(|part| take(n + number as usize + part, size / parts as u64)).collect(),
             dco: None,
+            lent: false,
         };
         let plexes = vec![plex(1), plex(2)];
         let origin = group.volumes.last().filter(|_| n % 10 == 9).map(|original: &Volume| Origin {

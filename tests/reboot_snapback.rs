@@ -161,7 +161,7 @@ fn restore_cut_short() {
     slow_down(&mut lab, "v", "v-01");
     lab.cli("-y -g g snapback -b --from snapshot s").ok();
     let states = states(&lab);
-    assert!(lab.print("g").names() == ["v"] && states != ["ACTIVE", "ACTIVE"], "the copy is over too soon: {states:?}");
+    assert!(lab.print("g").names() == ["v"] && states != ["ACTIVE", "SNAPDONE"], "the copy is over too soon: {states:?}");
     cut_the_power();
 }
 
@@ -170,7 +170,7 @@ fn the_restore_goes_on() {
     lab.cli("start --auto").ok();
     let restored = || crc32c::crc32c(&contents(&lab, "v")) == noted::<u32>("restored");
     assert!(restored(), "it does not hold what the snapshot held");
-    support::lab::until("both plexes are complete", || states(&lab) == ["ACTIVE", "ACTIVE"]);
+    support::lab::until("both plexes are complete", || states(&lab) == ["ACTIVE", "SNAPDONE"]);
     plexes::assert_equal(&lab, "g", "v");
     assert!(restored(), "it does not hold what the snapshot held any more");
     let copied = written("g-v_v--01");

@@ -123,7 +123,7 @@ fn first_look(options: &Options, group: &Name, volumes: &[Name], env: Env<'_>) -
     let _ = options;
     let count = |name: &Name| -> Result<(Name, usize)> {
         let volume = session.world.group.volume_named(name)?;
-        Ok((name.clone(), volume.in_state(PlexState::SnapAtt).count()))
+        Ok((name.clone(), coming(volume)))
     };
     volumes.iter().map(count).collect()
 }
@@ -131,10 +131,7 @@ fn first_look(options: &Options, group: &Name, volumes: &[Name], env: Env<'_>) -
 /// A leg that vanished while it was waited for is a failed attach (8), not a wait that never had a reason (5).
 fn explain_loss(seen: &[(Name, usize)], world: &World, error: Error) -> Error {
     let lost = |(name, count): &&(Name, usize)| {
-        world
-            .group
-            .volume_named(name)
-            .is_ok_and(|v| v.in_state(PlexState::SnapAtt).count() + v.in_state(PlexState::SnapDone).count() < *count)
+        world.group.volume_named(name).is_ok_and(|v| coming(v) + v.in_state(PlexState::SnapDone).count() < *count)
     };
     match seen.iter().find(lost) {
         Some((name, _)) if error.kind() == Kind::NotReady => {
@@ -147,10 +144,15 @@ fn explain_loss(seen: &[(Name, usize)], world: &World, error: Error) -> Error {
     }
 }
 
+/// Legs that are being filled, or serve a restore that is going on.
+fn coming(volume: &Volume) -> usize {
+    volume.plexes.iter().filter(|p| p.state == PlexState::SnapAtt || p.lent).count()
+}
+
 fn enough(world: &World, volume: &Volume, mirrors: usize) -> Result<bool> {
     let path = world.group.path(&volume.name);
     let done = volume.in_state(PlexState::SnapDone).count();
-    let coming = volume.in_state(PlexState::SnapAtt).count();
+    let coming = coming(volume);
     if done >= mirrors && volume.is_synced() {
         return Ok(true);
     }

@@ -83,6 +83,8 @@ struct PlexRecord {
     subdisks: Vec<Piece>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dco: Option<DcoRecord>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    lent: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -341,13 +343,15 @@ impl PlexRecord {
     fn of(plex: &Plex, disks: &DiskIndex) -> Result<PlexRecord> {
         let subdisks = plex.subdisks.iter().map(|extent| disks.piece(extent)).collect::<Result<_>>()?;
         let dco = plex.dco.as_ref().map(|dco| DcoRecord::of(dco, disks)).transpose()?;
-        Ok(PlexRecord { number: plex.number, name: plex.name.to_string(), state: StateRecord::of(plex.state), subdisks, dco })
+        let (number, name, state) = (plex.number, plex.name.to_string(), StateRecord::of(plex.state));
+        Ok(PlexRecord { number, name, state, subdisks, dco, lent: plex.lent })
     }
 
     fn into_model(self, disks: &[Disk]) -> Result<Plex> {
         let subdisks = self.subdisks.into_iter().map(|piece| piece.into_model(disks)).collect::<Result<_>>()?;
         let dco = self.dco.map(|dco| dco.into_model(disks)).transpose()?;
-        Ok(Plex { number: self.number, name: name(&self.name)?, state: self.state.into_model(), subdisks, dco })
+        let (number, state, lent) = (self.number, self.state.into_model(), self.lent);
+        Ok(Plex { number, name: name(&self.name)?, state, subdisks, dco, lent })
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Plex {
     pub subdisks: Vec<Extent>,
     /// What the snapshot that a leg becomes is going to track its changes in; set aside with the leg, so that the split needs no space.
     pub dco: Option<Dco>,
+    /// A snapshot leg that serves as a data plex until the others are restored from it.
+    pub lent: bool,
 }
 
 impl Plex {

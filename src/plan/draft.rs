@@ -284,7 +284,7 @@ impl<'w> Draft<'w> {
         for number in 1..=u16::MAX {
             let name = plex_name(&volume.name, number)?;
             if volume.plex(number).is_none() && !taken(&name) {
-                return Ok(Plex { number, name, state, subdisks, dco: None });
+                return Ok(Plex { number, name, state, subdisks, dco: None, lent: false });
             }
         }
         Err(Error::no_space(format!("volume '{}' has used up all plex numbers", volume.name)))

@@ -252,11 +252,30 @@ fn record_attached(world: &World, id: VolumeId) -> Result<Plan> {
     let done = draft.touch(id)?;
     done.synced = done.size;
     done.returning = None;
+    take_back_legs(&mut draft, id, &path)?;
     if volume.plexes.iter().any(|p| p.state == PlexState::Attaching) {
-        let done = done.clone();
+        let done = draft.touch(id)?.clone();
         draft.touch(id)?.log = draft.optional_log(&done);
     }
     draft.finish()
+}
+
+/// A restore is over: the legs that it was made from are snapshot legs again.
+fn take_back_legs(draft: &mut Draft<'_>, id: VolumeId, path: &str) -> Result<()> {
+    let restored = draft.touch(id)?.clone();
+    let lent: Vec<&Plex> = restored.plexes.iter().filter(|p| p.lent).collect();
+    if lent.is_empty() || !restored.plexes.iter().any(|p| p.state == PlexState::Active && !p.lent) {
+        return Ok(());
+    }
+    for plex in lent {
+        apply(draft.touch(id)?, plex, PlexEvent::ToSnapdone);
+        let change = Change::new(path, "plex-state").text("plex", &plex.name).text("was", plex.state);
+        draft.say(change.text("state", PlexState::SnapDone));
+    }
+    draft.provide_dcos(id)?;
+    let restored = draft.touch(id)?.clone();
+    draft.touch(id)?.log = draft.optional_log(&restored);
+    Ok(())
 }
 
 fn record_resynced(world: &World, id: VolumeId) -> Result<Plan> {

@@ -260,7 +260,7 @@ fn restore(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     }
     for plex in &side.plexes {
         let plex = moved(draft, side, plex)?;
-        draft.touch(original.id)?.plexes.push(plex);
+        draft.touch(original.id)?.plexes.push(Plex { lent: true, ..plex });
     }
     draft.touch(original.id)?.synced = original.size;
     distrust_others(draft, side)?;
@@ -312,7 +312,7 @@ fn moved(draft: &mut Draft<'_>, side: &Side<'_>, plex: &Plex) -> Result<Plex> {
         .plexes
         .iter()
         .any(|p| p.dco.is_some() && dco.as_ref().is_some_and(|dco| p.dco.as_ref().is_some_and(|d| d.copies == dco.copies)));
-    Ok(Plex { number, dco: dco.filter(|_| !given), ..plex.clone() })
+    Ok(Plex { number, dco: dco.filter(|_| !given), lent: false, ..plex.clone() })
 }
 
 /// Takes what has come back out of the snapshot, which goes with its last plex.

@@ -19,15 +19,18 @@ pub fn settle(group: &mut Group) {
     for volume in &mut group.volumes {
         if volume.attaching().is_empty() {
             volume.returning = None;
+            // Nobody is restored from it any more.
+            volume.plexes.iter_mut().for_each(|p| p.lent = false);
         }
         let returning = volume.returning.is_some();
         if let Some(dco) = &mut volume.dco {
             dco.live = needed.contains(&volume.id) || (dco.live && returning);
         }
-        let has_legs = volume.plexes.iter().any(|p| p.state.is_snapshot_leg());
+        let is_leg = |p: &Plex| p.state.is_snapshot_leg() || p.lent;
+        let has_legs = volume.plexes.iter().any(is_leg);
         volume.dco = volume.dco.take().filter(|dco| dco.live || returning || has_legs);
         if volume.origin.is_none() {
-            volume.plexes.iter_mut().filter(|p| !p.state.is_snapshot_leg()).for_each(|p| p.dco = None);
+            volume.plexes.iter_mut().filter(|p| !is_leg(p)).for_each(|p| p.dco = None);
         }
     }
 }

@@ -26,7 +26,7 @@ pub fn piece(disk: u8, start: u32, length: u32) -> Extent {
 }
 
 fn plex(volume: &str, number: u16, state: PlexState, subdisks: &[Extent]) -> Plex {
-    Plex { number, name: name(&format!("{volume}-{number:02}")), state, subdisks: subdisks.to_vec(), dco: None }
+    Plex { number, name: name(&format!("{volume}-{number:02}")), state, subdisks: subdisks.to_vec(), dco: None, lent: false }
 }
 
 fn volume(id: u8, word: &str, plexes: Vec<Plex>) -> Volume {

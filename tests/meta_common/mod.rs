@@ -186,6 +186,7 @@ pub fn with_volume(group: &Group, volume: &str) -> Group {
         state: PlexState::Active,
         subdisks: vec![Extent { disk, start: sectors(start), length: sectors(8) }],
         dco: None,
+        lent: false,
     };
     group.volumes.push(Volume {
         id: VolumeId::random(),
@@ -305,6 +306,7 @@ fn build(seeds: Vec<Seed>, disks: usize, ids: ([u8; 16], Option<[u8; 16]>)) -> G
             state: PlexState::ALL[disk.index(PlexState::ALL.len())],
             subdisks: pieces(size, cuts).into_iter().enumerate().map(|(i, l)| take((disk.index(disks) + i) % disks, l)).collect(),
             dco: None,
+            lent: number % 2 == 0,
         });
         let plexes = plexes.collect();
         let origin = seed.origin.map(|(of, at, frozen, freeze_us)| Origin {

@@ -155,7 +155,7 @@ fn group(u: &mut Unstructured) -> Result<Group> {
     }
     for n in 0..u.int_in_range(0..=2u8)? {
         let subdisks = vec![Extent { disk: disk_id(0), start: Sectors::of(u32::from(n) * 8), length: Sectors::of(8) }];
-        let plex = Plex { number: 1, name: name(&format!("v{n}-01")), state: PlexState::Active, subdisks, dco: None };
+        let plex = Plex { number: 1, name: name(&format!("v{n}-01")), state: PlexState::Active, subdisks, dco: None, lent: false };
         group.volumes.push(Volume {
             id: VolumeId::from_bytes([n + 1; 16]),
             name: name(&format!("v{n}")),
