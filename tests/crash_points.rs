@@ -267,6 +267,22 @@ fn a_map_that_is_damaged() {
     }
 }
 
+/// Everything is copied, and from the beginning when the machine goes down meanwhile.
+#[test]
+fn a_volume_that_is_restored_without_a_map() {
+    let out = [GROUP4, "make v 8m --fast-resync off", "snapstart -b v", "sync", "snapshot v --name s", "write", "close"];
+    crash_all(&World::new("untracked", 4, &out), &["snapback -b s", "snapback -b --from snapshot s"]);
+    let world = World::new("untracked, restoring", 4, &[&out[..], &["snapback -b --from snapshot s", "region"]].concat());
+    crash_all(&world, &["stop v", "rename v w"]);
+    // It is carried through over a power cut, and the leg is one again.
+    let cut = world.fake.copy();
+    cut.power_cut(&mut |sector| sector.versions);
+    cut.ok("start --auto");
+    fake::script::sync(&cut);
+    let states = cut.group().map(|(g, _)| g.volumes[0].plexes.iter().map(|p| p.state.to_string()).collect::<Vec<_>>());
+    assert_eq!(states.unwrap(), ["ACTIVE", "SNAPDONE"]);
+}
+
 /// One plex of two comes back; the other one stays the snapshot, and is tracked as before.
 #[test]
 fn a_part_of_a_snapshot_that_comes_back() {

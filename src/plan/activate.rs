@@ -59,9 +59,8 @@ fn start_one(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
         }
     }
     distrust_map(draft, &mut next, clean)?;
-    // What comes back by a log goes on where it was; any other copy that was cut short is given up.
-    let goes_on = next.returning.is_some();
-    for plex in volume.plexes.iter().filter(|p| !goes_on && lost_disk(world, p).is_none()) {
+    let given_up: Vec<&Plex> = volume.plexes.iter().filter(|p| !copy_goes_on(&next, p) && lost_disk(world, p).is_none()).collect();
+    for plex in given_up {
         apply(&mut next, plex, PlexEvent::Started);
     }
     let lost_log = next.log.as_ref().is_some_and(|log| !world.disks.contains_key(&log.extent.disk));
@@ -84,6 +83,11 @@ fn start_one(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
     report_start(draft, volume, &next, clean, &path);
     *draft.touch(volume.id)? = next;
     Ok(())
+}
+
+/// What comes back by a log goes on where it was, and a restore begins its copy again; any other one that was cut short is given up.
+fn copy_goes_on(volume: &Volume, plex: &Plex) -> bool {
+    volume.returning.is_some() || (plex.state == PlexState::Reviving && volume.plexes.iter().any(|p| p.lent))
 }
 
 /// A map that is damaged or whose disks are missing, or that this kernel may have lost something of when the machine went down, is not believed.
@@ -190,7 +194,7 @@ fn stop_one(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
     let path = world.group.path(&volume.name);
     draft.say(Change::new(&path, "stopped"));
     for leg in volume.attaching() {
-        if volume.returning.is_some() {
+        if copy_goes_on(volume, leg) {
             draft.note(format!("the copy to '{}' goes on when '{path}' is started", leg.name));
             continue;
         }
