@@ -9,7 +9,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
-use support::child::{KILLED, Output, killed_at};
+use support::child::{KILLED, Output, killed_at, stride};
 use support::lab::{Lab, until};
 use support::leaks;
 use support::plexes::{self, assert_same};
@@ -122,13 +122,13 @@ fn a_restore_killed_before_every_even_change_is_before_or_after() {
     restores_killed(lab!(["mirror", "era", "zero"], [64, 64]), 2);
 }
 
-/// Kills it before this change and every second one from there on.
+/// Kills it before this change and every second one from there on, or some of them (see `stride`).
 #[track_caller]
 fn snapbacks_killed(lab: Lab, first: u64) {
     split(&lab);
     let command = "-g g snapback -b s";
     let (mut tally, mut changes) = (Tally::of(command), Changes::default());
-    for n in (first..).step_by(2) {
+    for n in (first..).step_by(2 * stride()) {
         changes.add(&lab, n);
         let sides = Sides::look(&lab);
         let load = Writer::start_filled(lab.device("g", "v"), 0, BUSY, PACE);
@@ -167,7 +167,7 @@ fn restores_killed(lab: Lab, first: u64) {
     split(&lab);
     let command = "-y -g g snapback -b --from snapshot s";
     let (mut tally, mut changes) = (Tally::of(command), Changes::default());
-    for n in (first..).step_by(2) {
+    for n in (first..).step_by(2 * stride()) {
         changes.add(&lab, n);
         let sides = Sides::look(&lab);
         let output = killed_at(n, command);
