@@ -169,7 +169,7 @@ fn backups_of_a_busy_mounted_filesystem_by_one_leg_that_comes_and_goes() {
     let lab = lab!(["mirror", "era", "zero"], [64, 64]);
     lab.fill_with_noise();
     lab.create_group("g");
-    lab.cli("-g g make v 24m --on disk01").ok();
+    lab.cli("-g g make v 24m --on disk01 --fast-resync on").ok();
     mkfs_ext4(&lab.device("g", "v"));
     let mounted = Mounted::ext4(&lab.device("g", "v"));
     let constant = block::noise(42, 4 * MIB as usize);

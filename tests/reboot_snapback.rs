@@ -184,7 +184,7 @@ fn both_sides_are_written() {
     let lab = lab(2);
     lab.fill_with_noise();
     lab.create_group("g");
-    lab.cli("-g g make v 16m --on disk01").ok();
+    lab.cli("-g g make v 16m --on disk01 --fast-resync on").ok();
     lab.cli("-g g snapstart v --on disk02").ok();
     scribble(&lab, "v", &COPIED, 1);
     lab.cli("-g g snapshot v --name s").ok();

@@ -4,7 +4,7 @@ use super::session::Session;
 use crate::error::{Error, Result};
 use crate::exec;
 use crate::model::{DmName, DmUuid, Extent, Name, Role, Sectors, Volume, VolumeId};
-use crate::plan::request::Request;
+use crate::plan::request::{Request, Splits};
 use crate::plan::snapback;
 use crate::plan::world::Listing;
 use crate::sys::changes;
@@ -19,9 +19,10 @@ impl Session<'_> {
     /// Finds out what a request needs to know beyond the tables. What cannot be read is a reason to copy everything, and no error.
     pub fn learn(&mut self, request: &Request) -> Result<()> {
         match request {
-            Request::Snapshot { .. } if self.world.group.volumes.iter().any(|v| v.fast_resync) => {
+            Request::Snapshot { splits, .. } if self.world.group.volumes.iter().any(|v| v.fast_resync) => {
                 self.world.known.era_target = Some(self.kernel.has_target("era")? && self.kernel.has_target("zero")?);
                 self.learn_eras();
+                self.learn_unwritable_maps(splits);
             }
             Request::SnapBack { snapshots, .. } => {
                 self.list_sides(snapshots);
@@ -38,6 +39,23 @@ impl Session<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Tries whether the space that is set aside for new maps can be written to: a disk may fail that only they lie on, and nobody has
+    /// noticed. A map without such a copy, or none, is no reason not to take a snapshot.
+    fn learn_unwritable_maps(&mut self, splits: &Splits) {
+        let world = &self.world;
+        let split = world.group.volumes.iter().filter(|v| v.fast_resync && splits.may_mean(&v.name));
+        let dcos = split.flat_map(|v| v.plexes.iter().filter_map(|p| p.dco.as_ref()).chain(&v.dco).map(|dco| (v.size, dco)));
+        let copies = dcos.filter(|(_, dco)| !dco.live).flat_map(|(size, dco)| dco.copies.iter().map(move |copy| (size, *copy)));
+        let here = copies.filter(|(_, copy)| world.disks.contains_key(&copy.disk));
+        let on = exec::On { machine: self.env.machine, kernel: self.kernel.as_ref() };
+        let failed: Vec<(Extent, Error)> =
+            here.filter_map(|(size, copy)| Some((copy, exec::blank(on, world, &dco::map(&copy, size)).err()?))).collect();
+        for (copy, error) in failed {
+            self.env.ui.warn(&format!("a copy of the map of changes is left out: {error}"));
+            self.world.known.damaged.push(copy);
+        }
     }
 
     /// Looks at the maps of volumes that are not started. A blank one would be taken for a new one, in which nothing was ever written.

@@ -5,7 +5,7 @@ use super::{Command, Env, Fill, Options, Outcome, Report, differences, groups, m
 use crate::error::{Error, Kind, Result};
 use crate::model::{DmUuid, Group, Name, Role};
 use crate::plan::request::{Request, Selection, Splits, Winner};
-use crate::plan::step::Plan;
+use crate::plan::step::{Plan, Prepare};
 use crate::plan::world::{DmDevice, World};
 use crate::plan::{self, render};
 use crate::sys::machine::Machine;
@@ -78,9 +78,15 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
         plan.announced.iter().for_each(|text| env.ui.note(text));
     }
     let new_legs = wait::new_legs(&session.world, &plan.group);
+    let before = session.world.generation;
     let mut report = match session.carry_out(&plan) {
         // Without its map a volume can still be started.
         Err(refused) if session.distrust_refused_map(request, &refused) => start_without_map(&mut session, request, refused)?,
+        // A copy of a map was found dead when the map was written for the last time, and is out by now.
+        Err(_) if ends_an_era(&plan) && session.world.generation != before => {
+            let again = plan_patiently(&mut session, request).map_err(|e| session.name_openers(e))?;
+            session.carry_out(&again)?
+        }
         came => came?,
     };
     if matches!(request, Request::SnapBack { .. }) {
@@ -100,6 +106,10 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
         report.changes.extend(done);
     }
     Ok(Outcome::Done(report))
+}
+
+fn ends_an_era(plan: &Plan) -> bool {
+    plan.prepare.iter().any(|step| matches!(step, Prepare::EndEra(_)))
 }
 
 /// Starts volumes again, those whose map the kernel does not take without it.
@@ -168,12 +178,7 @@ fn write_back(options: &Options, name: &Name, splits: &Splits, env: Env<'_>) -> 
 /// Whether everything has reached the disks within one round.
 fn write_back_round(session: &Session<'_>, splits: &Splits) -> bool {
     let world = &session.world;
-    let wanted = |name: &Name| match splits {
-        Splits::All => true,
-        Splits::These(list) => list.iter().any(|split| split.volume == *name),
-        Splits::PairOrTwo(first, second) => name == first || name == second,
-    };
-    let volumes = world.group.volumes.iter().filter(|v| wanted(&v.name));
+    let volumes = world.group.volumes.iter().filter(|v| splits.may_mean(&v.name));
     let devices = volumes.filter_map(|v| world.devices.get(&DmUuid::new(world.group.id, v.id, &Role::Volume)));
     let unfinished: Vec<_> = devices.filter(|device| session.env.machine.write_back(device.dev, WRITE_BACK_ROUND).is_err()).collect();
     unfinished.is_empty()

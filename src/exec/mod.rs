@@ -133,7 +133,7 @@ fn prepare(on: On<'_>, world: &World, step: &Prepare) -> Result<()> {
         Prepare::WriteChanges { extent, size, region, dirty } => write_extent(on, world, extent, &log::image_of(*size, *region, dirty)),
         Prepare::EndEra(uuid) => wait_for_map(on, world, Act::Suspend(0), uuid, Links::Hidden),
         Prepare::Unwritten { uuid, writes } => refuse_written(on, world, uuid, *writes),
-        Prepare::Blank(extents) => extents.iter().try_for_each(|extent| write_extent(on, world, extent, &[0; BLANK])),
+        Prepare::Blank(extents) => extents.iter().try_for_each(|extent| blank(on, world, extent)),
         Prepare::Create { name, uuid } => kernel.create(name, uuid).map(drop),
         Prepare::Load { uuid, volume, table } => load(kernel, world, uuid, *volume, table),
         Prepare::LoadRaw { uuid, lines } => kernel.load(uuid, lines),
@@ -255,6 +255,11 @@ fn wipe(on: On<'_>, world: &World, extents: &[Extent]) -> Result<()> {
 fn write_extent(on: On<'_>, world: &World, extent: &Extent, bytes: &[u8]) -> Result<()> {
     let (path, start) = place(world, extent)?;
     media::write_extent(on.machine, &path, start, bytes)
+}
+
+/// Makes the beginning of a map blank.
+pub fn blank(on: On<'_>, world: &World, extent: &Extent) -> Result<()> {
+    write_extent(on, world, extent, &[0; BLANK])
 }
 
 /// Where an extent is on its device.

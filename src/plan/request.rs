@@ -171,6 +171,17 @@ pub enum Splits {
     PairOrTwo(Name, Name),
 }
 
+impl Splits {
+    /// Whether a volume of this name may be split.
+    pub fn may_mean(&self, name: &Name) -> bool {
+        match self {
+            Splits::All => true,
+            Splits::These(list) => list.iter().any(|split| split.volume == *name),
+            Splits::PairOrTwo(first, second) => name == first || name == second,
+        }
+    }
+}
+
 /// Whose contents are on both sides after a `snapback`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Winner {

@@ -197,7 +197,10 @@ fn track(draft: &mut Draft<'_>, volume: &Volume, snapshot: &mut Volume) -> Resul
         Some(live) => Some(live.clone()),
         None => volume.dco.as_ref().and_then(|dco| draft.usable(dco)),
     };
-    let Some(((number, spare), own)) = spare.zip(own) else { return Ok(Tracking::Untracked(Untracked::NoSpace)) };
+    let Some(((number, spare), own)) = spare.zip(own) else {
+        let was_set_aside = volume.dco.is_some() && snapshot.plexes.iter().any(|p| p.dco.is_some());
+        return Ok(Tracking::Untracked(if was_set_aside { Untracked::MapLost } else { Untracked::NoSpace }));
+    };
     snapshot.plexes.iter_mut().filter(|p| p.number == number).for_each(|p| p.dco = None);
     snapshot.dco = Some(spare);
     // A new map knows nothing of what was before; in one that is in use the split ends an era.

@@ -130,7 +130,9 @@ impl Draft<'_> {
 
     /// The copies of a DCO that can be written to now.
     pub fn usable(&self, dco: &Dco) -> Option<Dco> {
-        let copies: Vec<Extent> = dco.copies.iter().filter(|copy| self.world.disks.contains_key(&copy.disk)).copied().collect();
+        let world = self.world;
+        let is_good = |copy: &&Extent| world.disks.contains_key(&copy.disk) && !world.known.damaged.contains(copy);
+        let copies: Vec<Extent> = dco.copies.iter().filter(is_good).copied().collect();
         (!copies.is_empty()).then_some(Dco { copies, ..*dco })
     }
 }
