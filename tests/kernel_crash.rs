@@ -1,4 +1,4 @@
-//! Commands that are killed (SIGKILL) before each of their changes, on the real kernel, under a writer.
+//! Commands that are killed (SIGKILL) before their changes (see `stride`), on the real kernel, under a writer.
 //!
 //! Which change that is, is counted by the program itself (`sys::failpoint`), which has to be built with the feature `failpoints`.
 
@@ -25,7 +25,7 @@ fn shape(lab: &Lab) -> Vec<String> {
 fn kill_everywhere(lab: &Lab, load: &Writer, command: &str, undo: &[&str]) {
     let before = shape(lab);
     let (mut outcomes, mut slowest) = ((0, 0), Duration::ZERO);
-    for n in (1..).step_by(stride()) {
+    for n in (1..).step_by(stride(3)) {
         let output = killed_at(n, command);
         let died = Instant::now();
         // A suspended volume flows again by itself: nobody has called anything yet.

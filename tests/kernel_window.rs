@@ -8,9 +8,8 @@
 mod support;
 
 use std::fs;
-use std::process::Command;
 use support::MIB;
-use support::child::{DEADLINE, Output, program, start, stride};
+use support::child::{DEADLINE, Output, stopped_at, stride};
 use support::disk::Fault;
 use support::fs::{FileLoad, Mounted, e2fsck, mkfs_ext4};
 use support::lab::{Lab, until};
@@ -23,9 +22,7 @@ const DONE: usize = 6;
 /// Runs a command during which a disk dies right before its n-th change; `None` when it has fewer of them.
 #[track_caller]
 fn dies_before(lab: &mut Lab, n: u64, words: &str, disk: usize) -> Option<Output> {
-    let mut command = Command::new(program());
-    command.env("BREAKOFF_STOP_AT", n.to_string());
-    let mut running = start(command, "breakoff", &words.split_whitespace().collect::<Vec<_>>());
+    let mut running = stopped_at(n, words);
     let stopped = running.stops();
     if stopped {
         lab.fault(disk, Fault::Fail);
@@ -75,15 +72,14 @@ fn a_plex_that_dies_before_any_step_of_a_snapshot_of_a_mounted_filesystem() {
     let mounted = Mounted::ext4(&lab.device("g", "v"));
     let load = FileLoad::start(&mounted.at);
     let (mut survived, mut done) = (0, 0);
-    for n in (1..).step_by(stride()) {
+    for n in (1..).step_by(stride(6)) {
         lab.cli("-g g snapstart v --on disk03").ok();
         fs::write(mounted.at.join("marker"), n.to_string()).unwrap();
         let Some(output) = dies_before(&mut lab, n, "-g g snapshot v --name s", 1) else { break };
         // A filesystem that has met an error would be read-only from here on.
         load.goes_on(10);
         judge(&lab, &output, |lab| {
-            let sound = e2fsck(&lab.device("g", "s"));
-            assert_eq!(sound.status, 0, "{sound}");
+            e2fsck(&lab.device("g", "s")).ok();
         });
         bring_back(&mut lab);
         survived = n;
@@ -96,8 +92,7 @@ fn a_plex_that_dies_before_any_step_of_a_snapshot_of_a_mounted_filesystem() {
     load.goes_on(10);
     load.stop();
     mounted.unmount();
-    let sound = e2fsck(&lab.device("g", "v"));
-    assert_eq!(sound.status, 0, "{sound}");
+    e2fsck(&lab.device("g", "v")).ok();
     plexes::assert_equal(&lab, "g", "v");
     lab.finish();
 }
@@ -112,7 +107,7 @@ fn a_plex_that_dies_beneath_a_layer_before_any_step_of_a_snapshot() {
     lab.wait_synced("g", "v");
     let load = Writer::start_filled(lab.device("g", "v"), 0, 256, Style::default());
     let (mut survived, mut done) = (0, 0);
-    for n in (2..).step_by(stride()) {
+    for n in (2..).step_by(stride(6)) {
         lab.cli("-g g snapstart v --on disk03").ok();
         // Slow, not paused: a suspend has to wait for the region that is being copied.
         let leg = lab.disks[3].size - lab.print("g").disk("disk04").size;
@@ -152,20 +147,13 @@ fn a_command_and_its_helper_that_are_killed_together_leave_nothing_frozen() {
     let mounted = Mounted::ext4(&lab.device("g", "v"));
     let load = FileLoad::start(&mounted.at);
     let (mut done, mut thawed) = (0, 0);
-    for n in (3..).step_by(stride()) {
+    for n in (3..).step_by(stride(3)) {
         lab.cli("-g g snapstart v --on disk03").ok();
-        let mut command = Command::new(program());
-        command.env("BREAKOFF_STOP_AT", n.to_string());
-        let mut running = start(command, "breakoff", &["-g", "g", "snapshot", "v", "--name", "s"]);
+        let mut running = stopped_at(n, "-g g snapshot v --name s");
         if !running.stops() {
             break;
         }
-        // The helper first: it would clear up.
-        for helper in running.children() {
-            // SAFETY: plain system call.
-            unsafe { libc::kill(helper, libc::SIGKILL) };
-        }
-        running.signal(libc::SIGKILL);
+        running.kill_with_children();
         running.wait(DEADLINE);
         let recovered = lab.cli("-g g recover").ok();
         thawed += usize::from(recovered.stderr.contains("left frozen and flows again"));

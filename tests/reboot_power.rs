@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use support::MIB;
 use support::disk::Fault;
 use support::lab::{Lab, until};
-use support::machine::{Machine, cut_the_power, note, noted, phase};
+use support::machine::{Machine, cut_the_power, note, noted, over_a_power_cut, phase};
 use support::plexes;
 use support::stamp::{Area, Expectation};
 use support::writer::{Style, Writer};
@@ -101,9 +101,8 @@ const SIZE: u64 = 16 * MIB;
 /// The first plex is the one that the kernel reads from, given the choice.
 #[test]
 fn a_leg_that_failed_and_is_back_after_a_reboot_is_never_a_source() {
-    let Some(mut machine) = Machine::new("a_leg_that_failed_and_is_back_after_a_reboot_is_never_a_source", 3) else { return };
-    machine.boot_until_power_cut("a plex fails, the power goes");
-    machine.boot("the plex is back with old contents");
+    let boots = ["a plex fails, the power goes", "the plex is back with old contents"];
+    over_a_power_cut("a_leg_that_failed_and_is_back_after_a_reboot_is_never_a_source", 3, boots);
 }
 
 fn three_disks() -> Lab {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use support::MIB;
 use support::disk::Fault;
 use support::lab::{Lab, until};
-use support::machine::{Machine, cut_the_power, note, noted, phase};
+use support::machine::{Machine, cut_the_power, note, noted, over_a_power_cut, phase};
 use support::plexes;
 use support::stamp::{Area, Expectation};
 use support::writer::{Style, Writer};
@@ -21,9 +21,7 @@ const DURABLE: Style = Style { dsync: true, pause: Duration::ZERO };
 
 #[test]
 fn a_snapstart_cut_short_by_a_power_cut_is_undone_at_boot() {
-    let Some(mut machine) = Machine::new("a_snapstart_cut_short_by_a_power_cut_is_undone_at_boot", 2) else { return };
-    machine.boot_until_power_cut("snapstart, cut short");
-    machine.boot("after the snapstart");
+    over_a_power_cut("a_snapstart_cut_short_by_a_power_cut_is_undone_at_boot", 2, ["snapstart, cut short", "after the snapstart"]);
 }
 
 #[test]
@@ -37,9 +35,8 @@ fn a_snapdone_leg_survives_a_clean_stop_as_it_is_and_is_resynchronised_after_a_c
 
 #[test]
 fn a_mirror_becomes_equal_again_after_a_power_cut_and_its_snapshot_stays() {
-    let Some(mut machine) = Machine::new("a_mirror_becomes_equal_again_after_a_power_cut_and_its_snapshot_stays", 3) else { return };
-    machine.boot_until_power_cut("mirror and snapshot, cut under a writer");
-    machine.boot("mirror after a crash");
+    let boots = ["mirror and snapshot, cut under a writer", "mirror after a crash"];
+    over_a_power_cut("a_mirror_becomes_equal_again_after_a_power_cut_and_its_snapshot_stays", 3, boots);
 }
 
 /// What runs in the VM.

@@ -11,10 +11,10 @@ use std::time::Duration;
 use support::MIB;
 use support::disk::Fault;
 use support::lab::Lab;
-use support::machine::{Machine, cut_the_power, note, noted, phase};
+use support::machine::{Machine, cut_the_power, note, noted, over_a_power_cut, phase};
 use support::plexes;
 use support::stamp::{Area, Expectation};
-use support::tracked::{REGION, SIZE, contents, detail, regions, scribble, split, written};
+use support::tracked::{REGION, SIZE, contents, detail, regions, scribble, split, with_leg, written};
 use support::writer::{Style, Writer};
 
 const DURABLE: Style = Style { dsync: true, pause: Duration::ZERO };
@@ -24,23 +24,18 @@ const SNAPSHOT: Area = Area { writer: 2, first: 11 * MIB / 4096, blocks: 256 };
 
 #[test]
 fn a_snapback_cut_short_by_a_power_cut_goes_on_where_it_was() {
-    let Some(mut machine) = Machine::new("a_snapback_cut_short_by_a_power_cut_goes_on_where_it_was", 2) else { return };
-    machine.boot_until_power_cut("snapback, cut short");
-    machine.boot("the copy goes on");
+    over_a_power_cut("a_snapback_cut_short_by_a_power_cut_goes_on_where_it_was", 2, ["snapback, cut short", "the copy goes on"]);
 }
 
 #[test]
 fn a_restore_cut_short_by_a_power_cut_goes_on_where_it_was() {
-    let Some(mut machine) = Machine::new("a_restore_cut_short_by_a_power_cut_goes_on_where_it_was", 2) else { return };
-    machine.boot_until_power_cut("restore, cut short");
-    machine.boot("the restore goes on");
+    over_a_power_cut("a_restore_cut_short_by_a_power_cut_goes_on_where_it_was", 2, ["restore, cut short", "the restore goes on"]);
 }
 
 #[test]
 fn what_was_written_since_the_split_is_known_after_a_power_cut() {
-    let Some(mut machine) = Machine::new("what_was_written_since_the_split_is_known_after_a_power_cut", 2) else { return };
-    machine.boot_until_power_cut("both sides are written, cut");
-    machine.boot("both sides after the cut");
+    let boots = ["both sides are written, cut", "both sides after the cut"];
+    over_a_power_cut("what_was_written_since_the_split_is_known_after_a_power_cut", 2, boots);
 }
 
 #[test]
@@ -92,7 +87,7 @@ fn busy(lab: &Lab, volume: &str, area: Area) -> Writer {
 fn slow_down(lab: &mut Lab, volume: &str, plex: &str) {
     let group = lab.print("g");
     let (disk, range) = plexes::range(lab, &group, group.volume(volume).plex(plex));
-    lab.fault_in(disk, range, Fault::Slow { read: 0, write: 700 });
+    lab.fault_in(disk, range, Fault::Slow { read: 0, write: 1200 });
 }
 
 /// One place in every second region from this one on, outside of the writers' areas.
@@ -182,10 +177,7 @@ fn the_restore_goes_on() {
 
 fn both_sides_are_written() {
     let lab = lab(2);
-    lab.fill_with_noise();
-    lab.create_group("g");
-    lab.cli("-g g make v 16m --on disk01 --fast-resync on").ok();
-    lab.cli("-g g snapstart v --on disk02").ok();
+    with_leg(&lab);
     scribble(&lab, "v", &COPIED, 1);
     lab.cli("-g g snapshot v --name s").ok();
     let (one, other) = (busy(&lab, "v", ORIGINAL), busy(&lab, "s", SNAPSHOT));

@@ -92,15 +92,24 @@ pub fn start_as(name: &str, args: &[&str]) -> Running {
 /// How far the steps are apart before which something is killed or dies: a snapshot with its maps has many, and each takes seconds. All of
 /// them are tried with `BREAKOFF_EVERY_STEP` in the environment (`BREAKOFF_VM_OPTIONS="--env BREAKOFF_EVERY_STEP=1"` brings it into the
 /// VM), and always on the kernel in memory (`crash_points`).
-pub fn stride() -> usize {
-    if std::env::var_os("BREAKOFF_EVERY_STEP").is_some() { 1 } else { 3 }
+pub fn stride(usual: usize) -> usize {
+    if std::env::var_os("BREAKOFF_EVERY_STEP").is_some() { 1 } else { usual }
 }
 
 /// Runs the program under test, which kills itself before its n-th change (`sys::failpoint`).
 pub fn killed_at(n: u64, words: &str) -> Output {
+    start_with("BREAKOFF_KILL_AT", n, words).wait(DEADLINE)
+}
+
+/// Starts the program under test, which stops itself before its n-th change.
+pub fn stopped_at(n: u64, words: &str) -> Running {
+    start_with("BREAKOFF_STOP_AT", n, words)
+}
+
+fn start_with(failpoint: &str, n: u64, words: &str) -> Running {
     let mut command = Command::new(program());
-    command.env("BREAKOFF_KILL_AT", n.to_string());
-    start(command, "breakoff", &words.split_whitespace().collect::<Vec<_>>()).wait(DEADLINE)
+    command.env(failpoint, n.to_string());
+    start(command, "breakoff", &words.split_whitespace().collect::<Vec<_>>())
 }
 
 /// Starts a process with its output in files, so that nobody has to read along.
@@ -167,6 +176,15 @@ impl Running {
     pub fn children(&self) -> Vec<i32> {
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
         processes.filter(|pid| stat(*pid).and_then(|words| words.get(1)?.parse().ok()) == Some(self.pid())).collect()
+    }
+
+    /// Kills it and the processes that it has started, these first: they would clear up after it.
+    pub fn kill_with_children(&self) {
+        for child in self.children() {
+            // SAFETY: plain system call.
+            unsafe { libc::kill(child, libc::SIGKILL) };
+        }
+        self.signal(libc::SIGKILL);
     }
 
     pub fn signal(&self, signal: i32) {

@@ -91,11 +91,16 @@ fn inode(word: &str) -> Option<u64> {
 pub fn sweep(dm: &Dm) {
     filesystems::unmount_leftovers();
     let ours = |i: &Info| i.uuid.starts_with(OURS) || i.uuid.starts_with(disk::UUID);
-    for info in from_the_bottom_up(dm).iter().filter(|i| ours(i) && may_hold_something(dm, i)) {
-        let_everything_fail(dm, info);
-    }
+    end_what_is_held(dm, ours);
     remove_all(dm, ours);
     loops::clear_leftovers();
+}
+
+/// Lets all I/O fail that waits in some devices.
+pub fn end_what_is_held(dm: &Dm, which: impl Fn(&Info) -> bool) {
+    for info in from_the_bottom_up(dm).iter().filter(|i| which(i) && may_hold_something(dm, i)) {
+        let_everything_fail(dm, info);
+    }
 }
 
 /// Whether I/O may wait in a device: writes of a mirror, everything in a disk that is paused.

@@ -27,6 +27,14 @@ pub struct Machine {
     notes: BTreeMap<String, String>,
 }
 
+/// A test of two boots on so many disks, with a power cut in between; nothing where no VM is wanted.
+#[track_caller]
+pub fn over_a_power_cut(test: &str, disks: usize, [before, after]: [&str; 2]) {
+    let Some(mut machine) = Machine::new(test, disks) else { return };
+    machine.boot_until_power_cut(before);
+    machine.boot(after);
+}
+
 impl Machine {
     /// A machine with so many disks of 64 MiB; `None` (and a word why) where no VM is wanted.
     pub fn new(test: &str, disks: usize) -> Option<Machine> {

@@ -18,6 +18,7 @@ pub mod loops;
 pub mod machine;
 pub mod monitor;
 pub mod ordered;
+pub mod outage;
 pub mod plexes;
 pub mod pty;
 pub mod recorder;

@@ -9,13 +9,19 @@ pub const SIZE: u64 = 16 * MIB;
 /// What the kernel copies at once for a volume of this size (`table::dco`).
 pub const REGION: u64 = 256 << 10;
 
-/// A group on all disks, a volume `v` of noise on the first and a snapshot `s` of it on the second.
+/// A group on all disks, a volume `v` of noise on the first and a complete leg of it on the second.
 #[track_caller]
-pub fn split(lab: &Lab) {
+pub fn with_leg(lab: &Lab) {
     lab.fill_with_noise();
     lab.create_group("g");
-    lab.cli("-g g make v 16m --on disk01 --fast-resync on").ok();
+    lab.cli("-g g make v 16m --on disk01").ok();
     lab.cli("-g g snapstart v --on disk02").ok();
+}
+
+/// The same, and a snapshot `s` of it.
+#[track_caller]
+pub fn split(lab: &Lab) {
+    with_leg(lab);
     lab.cli("-g g snapshot v --name s").ok();
 }
 
