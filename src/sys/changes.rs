@@ -1,115 +1,32 @@
-//! What the maps of changes say: listed by `era_invalidate` of thin-provisioning-tools, which knows the kernel's format.
-//!
-//! A map that is in use is listed from a snapshot of it that the kernel holds (`take_metadata_snap`). The tool follows the live map
-//! all the same in places: what it says may be more than what had been written when the snapshot was taken, never less. When
-//! the map changes under it, it may fail and is run again.
+//! What the maps of changes say of devices, and what has to be so that they can be believed.
 
-use super::{nodes, sysfs, tools};
+use super::Media as _;
+use super::media::{Access, BlockMedia};
+use super::{nodes, sysfs};
 use crate::error::{Error, Result};
 use crate::model::DevNo;
-use std::io::Read;
+use crate::table::era;
 use std::ops::Range;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
-/// The tool, and the package that has it almost everywhere.
-const TOOL: &str = "era_invalidate";
-const PACKAGE: &str = "thin-provisioning-tools";
-/// How long a listing may take: the maps of the largest volumes are a few MiB.
-const DEADLINE: Duration = Duration::from_secs(120);
-/// How often it is tried.
+/// How often a map is read: its superblock may be written meanwhile.
 const TRIES: usize = 5;
-const LOOK: Duration = Duration::from_millis(5);
 
-/// The blocks that the map on a device says were written in an era or later.
-pub fn written_since(map: DevNo, era: u32) -> Result<Vec<Range<u64>>> {
+/// The blocks that the map on a device says were written in an era or later. The kernel holds it for the time being (`table::era`).
+pub fn written_since(map: DevNo, since: u32) -> Result<Vec<Range<u64>>> {
     let node = sysfs::Block::numbered(map).and_then(|block| block.path()).filter(|path| nodes::leads_to(path, map));
     let node = node.ok_or_else(|| Error::device(format!("the map of changes on device {map} cannot be found")))?;
-    let mut last = Error::device("the map of changes was not listed");
+    let media = BlockMedia::open(&node, Access::ReadOnly)?;
+    // A few MiB for the largest volumes.
+    let mut image = vec![0; usize::try_from(media.size()).map_err(|_| Error::device("the map of changes is too large"))?];
+    let mut last = String::new();
     for _ in 0..TRIES {
-        match list(&node, era) {
+        media.read_at(0, &mut image).map_err(|err| Error::io("cannot read the map of changes", &err))?;
+        match era::written_since(&image, since) {
             Ok(blocks) => return Ok(blocks),
-            Err(error) => last = error,
+            Err(why) => last = why,
         }
     }
-    Err(last)
-}
-
-/// How much of a map `is_sound` looks at, in bytes: its superblock.
-pub const SUPERBLOCK: usize = 4096;
-
-/// Whether this is the superblock of a map. The kernel takes one that is blank for a new map, in which nothing was ever written, and
-/// refuses one that is damaged.
-///
-/// Layout and checksum are those of the kernel's `drivers/md/dm-era-target.c` and `dm-block-manager.c`.
-pub fn is_sound(superblock: &[u8]) -> bool {
-    const MAGIC: u64 = 2_126_579_579;
-    const CHECKSUM_XOR: u32 = 146_538_381;
-    let number = |at: usize| superblock.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
-    let magic = superblock.get(32..40).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
-    let checksum = superblock.get(4..SUPERBLOCK).map(|bytes| !crc32c::crc32c(bytes) ^ CHECKSUM_XOR);
-    magic == Some(MAGIC) && checksum.is_some() && number(0) == checksum
-}
-
-fn list(node: &Path, era: u32) -> Result<Vec<Range<u64>>> {
-    let missing = || Error::unsupported(format!("the program '{TOOL}' is not installed")).hint(format!("install the package '{PACKAGE}'"));
-    let mut command = tools::command(TOOL).ok_or_else(missing)?;
-    command.args(["--metadata-snapshot", "--written-since", &era.to_string()]).arg(node);
-    let text = output(command).map_err(|why| Error::device(format!("'{TOOL}' cannot read the map of changes: {why}")))?;
-    parse(&text).ok_or_else(|| Error::device(format!("'{TOOL}' says something that is no list of blocks")))
-}
-
-/// What a program writes, if it ends well and in time.
-fn output(mut command: Command) -> std::result::Result<String, String> {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|err| err.to_string())?;
-    let (out, err) = (child.stdout.take(), child.stderr.take());
-    let (out, err) = (thread::spawn(move || read(out)), thread::spawn(move || read(err)));
-    let success = ends_well(&mut child)?;
-    let text = |reader: thread::JoinHandle<String>| reader.join().unwrap_or_default();
-    let (out, err) = (text(out), text(err));
-    if success { Ok(out) } else { Err(err.lines().next().unwrap_or("it failed without a word").to_owned()) }
-}
-
-fn read(from: Option<impl Read>) -> String {
-    let mut text = String::new();
-    from.map(|mut from| from.read_to_string(&mut text));
-    text
-}
-
-fn ends_well(child: &mut Child) -> std::result::Result<bool, String> {
-    let until = Instant::now() + DEADLINE;
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Ok(status.success()),
-            Ok(None) if Instant::now() < until => thread::sleep(LOOK),
-            Ok(None) => {
-                // It may be beyond reach in the kernel; it is not waited for.
-                let _ = child.kill();
-                return Err(format!("it did not end within {DEADLINE:?}"));
-            }
-            Err(err) => return Err(err.to_string()),
-        }
-    }
-}
-
-/// Reads the tool's XML: `<blocks>` with `<block block="5"/>` and `<range begin="10" end = "13"/>`, the end not included.
-pub fn parse(text: &str) -> Option<Vec<Range<u64>>> {
-    let document = roxmltree::Document::parse(text).ok()?;
-    let root = document.root_element();
-    if !root.has_tag_name("blocks") {
-        return None;
-    }
-    let range = |node: roxmltree::Node<'_, '_>| {
-        let number = |name: &str| node.attribute(name)?.parse::<u64>().ok();
-        match node.tag_name().name() {
-            "block" => number("block").and_then(|block| Some(block..block.checked_add(1)?)),
-            "range" => Some(number("begin")?..number("end")?).filter(|range| range.start < range.end),
-            _ => None,
-        }
-    };
-    root.children().filter(roxmltree::Node::is_element).map(range).collect()
+    Err(Error::device(format!("the map of changes cannot be read: {last}")))
 }
 
 /// How many sectors have been written to a device or discarded on it since it was made.
@@ -152,41 +69,8 @@ pub fn era_survives_crash(release: &str) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::single_range_in_vec_init)] // lists of pieces
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_superblock_is_told_from_anything_else() {
-        let mut block = vec![0; SUPERBLOCK];
-        assert!(!is_sound(&block));
-        block[32..40].copy_from_slice(&2_126_579_579_u64.to_le_bytes());
-        assert!(!is_sound(&block));
-        let checksum = !crc32c::crc32c(&block[4..]) ^ 146_538_381;
-        block[..4].copy_from_slice(&checksum.to_le_bytes());
-        assert!(is_sound(&block));
-        assert!(!is_sound(&block[..SUPERBLOCK - 1]));
-        block[100] = 1;
-        assert!(!is_sound(&block));
-    }
-
-    #[test]
-    fn the_tools_lists_are_read() {
-        assert_eq!(parse("<blocks>\n</blocks>\n"), Some(vec![]));
-        let text = "<blocks>\n  <block block=\"5\"/>\n  <range begin=\"10\" end = \"13\"/>\n</blocks>\n";
-        assert_eq!(parse(text), Some(vec![5..6, 10..13]));
-        for bad in [
-            "",
-            "<blocks>",
-            "<block block=\"1\"/>",
-            "<blocks><block block=\"-1\"/></blocks>",
-            "<blocks><range begin=\"3\" end=\"3\"/></blocks>",
-            "<blocks><hole/></blocks>",
-            "<blocks><block block=\"18446744073709551615\"/></blocks>",
-        ] {
-            assert_eq!(parse(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn writes_and_discards_are_counted() {

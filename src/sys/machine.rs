@@ -12,6 +12,7 @@ use super::probe::{self, Candidate};
 use super::{Kernel, Media, changes, detached, drain, freeze, helper, host, openers};
 use crate::error::{Error, Result};
 use crate::model::{BootId, DevNo, GroupId, HostId, Timestamp};
+use crate::table::era;
 use std::any::Any;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -48,7 +49,7 @@ pub trait Machine {
     fn write_back(&self, dev: DevNo, deadline: Duration) -> Result<()>;
     /// The blocks that the map of changes on a device says were written in an era or later (see `changes`).
     fn written_since(&self, map: DevNo, era: u32) -> Result<Vec<Range<u64>>>;
-    /// Whether the beginning of a map of changes (so much as `changes::SUPERBLOCK`) says that it is one, and is whole.
+    /// Whether the beginning of a map of changes (so much as `era::BLOCK`) says that it is one, and is whole.
     fn is_sound_map(&self, superblock: &[u8]) -> bool;
     /// How much has been written to a device, by the kernel's count.
     fn writes(&self, device: DevNo) -> Result<u64>;
@@ -118,7 +119,7 @@ impl Machine for Here {
     }
 
     fn is_sound_map(&self, superblock: &[u8]) -> bool {
-        changes::is_sound(superblock)
+        era::is_sound(superblock)
     }
 
     fn writes(&self, device: DevNo) -> Result<u64> {

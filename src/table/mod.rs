@@ -3,6 +3,7 @@
 //! A table names disks and devices symbolically ([`DevRef`]); numbers are put in when it is loaded.
 
 pub mod dco;
+pub mod era;
 pub mod log;
 pub mod stack;
 pub mod status;

@@ -102,7 +102,8 @@ fn tracking(group: &Group, volume: &Volume, dco: &Dco) -> Result<Stack> {
         length = map.length;
     }
     legs.push((DevRef::Device(Role::Sink), Sectors::ZERO));
-    let mirror = Target::Mirror { log: LogKind::Core(Initial::Unknown), region: region_for(length, SYNC_REGION), legs };
+    // All copies hold the same before the map is used.
+    let mirror = Target::Mirror { log: LogKind::Core(Initial::Equal), region: region_for(length, SYNC_REGION), legs };
     Ok(vec![
         device(group, volume, Role::Sink, None, Table(vec![zero]))?,
         device(group, volume, Role::Map, None, Table(vec![Line { start: Sectors::ZERO, length, target: mirror }]))?,
@@ -111,7 +112,7 @@ fn tracking(group: &Group, volume: &Volume, dco: &Dco) -> Result<Stack> {
 }
 
 /// What a new map is formatted with, from the bottom up: its first copy alone, and an era over nothing. A disk that dies meanwhile
-/// is an error then; the map itself would wait. The kernel copies what is formatted to the other copies when the map comes up.
+/// is an error then; the map itself would wait. What is formatted is copied to the other copies before the map comes up.
 pub fn formatter(group: &Group, volume: &Volume, dco: &Dco) -> Result<Stack> {
     let Some(copy) = dco.copies.first() else { return Ok(Stack::new()) };
     let first = linear(group, &[dco::map(copy, volume.size)])?;
