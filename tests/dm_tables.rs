@@ -260,14 +260,15 @@ fn tracked(disks: u8, mirrors: usize) -> World {
 }
 
 /// Brings `s` back when both maps have been listed.
-fn snapback(world: &mut World, from: Winner) {
+fn snapback(mut world: World, from: Winner) -> World {
     let id = |volume| world.group.volume_named(&name(volume)).expect("a volume").id;
     let (v, s): (VolumeId, VolumeId) = (id("v"), id("s"));
     let Some(Tracking::Since(era)) = world.group.volume(s).and_then(|s| s.origin.as_ref()).map(|o| o.tracking) else {
         panic!("it is not tracked");
     };
     world.known.changed.extend([((v, era), Ok(vec![0..128, 1024..1152])), ((s, 1), Ok(vec![1024..1152, 4096..4224]))]);
-    done(world, &Request::SnapBack { snapshots: vec![name("s")], mirrors: Some(1), from, keep: false });
+    done(&mut world, &Request::SnapBack { snapshots: vec![name("s")], mirrors: Some(1), from, keep: false });
+    world
 }
 
 #[test]
@@ -279,7 +280,7 @@ fn tracked_snapshot() {
             "While a tracked snapshot is out, era lies on top of the original and of the snapshot and notes the blocks that are written.",
             "K7: a resume begins the next era; the split resumes both, so that whatever is written from then on is in an era of its own.",
             "K16: the map is formatted before, through an era that is gone by then; this table is loaded once and never over itself.",
-            "A map lies on two disks; its mirror has all copies filled from the first when it comes up. Its last leg takes everything and",
+            "A map lies on two disks, which hold the same before it comes up (nosync). Its last leg takes everything and",
             "keeps nothing: with it, writes to a map whose last disk dies are held (K2) and do not fail, which the volume would.",
         ],
         &w,
@@ -294,8 +295,6 @@ fn tracked_snapshot() {
 
 #[test]
 fn snapback_in_progress() {
-    let mut w = tracked(2, 1);
-    snapback(&mut w, Winner::Original);
     situation(
         "20-leg-that-returns",
         &[
@@ -304,14 +303,12 @@ fn snapback_in_progress() {
             "K16: the table of the era stays as it is; only what is beneath it changes. It stays until the leg is complete: what was",
             "written between the listing and this table is in the map alone, and the second window loads the other log with it.",
         ],
-        &w,
+        &snapback(tracked(2, 1), Winner::Original),
     );
 }
 
 #[test]
 fn restore_in_progress() {
-    let mut w = tracked(3, 2);
-    snapback(&mut w, Winner::Snapshot);
     situation(
         "21-restore-in-progress",
         &[
@@ -319,7 +316,7 @@ fn restore_in_progress() {
             "held counts no more: both plexes of it are filled, where the change log does not call them clean.",
             "K17: the volume's own dirty region log is not in use until all legs are equal.",
         ],
-        &w,
+        &snapback(tracked(3, 2), Winner::Snapshot),
     );
 }
 

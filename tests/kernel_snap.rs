@@ -26,7 +26,7 @@ const LONG: Duration = Duration::from_secs(120);
 /// A group `g` on all disks and a volume `v` with so many data plexes on the first ones.
 fn volume(lab: &Lab, size: &str, mirrors: usize) {
     lab.create_group("g");
-    lab.cli(&format!("-g g make v {size} --mirrors {mirrors} --fast-resync on")).ok();
+    lab.cli(&format!("-g g make v {size} --mirrors {mirrors}")).ok();
     if mirrors > 1 {
         lab.wait_synced("g", "v");
     }

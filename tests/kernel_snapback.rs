@@ -7,8 +7,13 @@ mod support;
 
 use nix::mount::MsFlags;
 use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::thread;
+use std::time::Duration;
 use support::MIB;
-use support::block;
+use support::block::{self, Aligned};
 use support::disk::Fault;
 use support::fs::{FileLoad, Mounted, e2fsck, mkfs_ext4, needs_recovery};
 use support::lab::{Lab, until};
@@ -25,7 +30,6 @@ fn relation(lab: &Lab) -> serde_json::Value {
 fn changed_ranges(lab: &Lab) -> Vec<(u64, u64)> {
     let changed = lab.json("-g g snapprint --changed-ranges s")["changed_ranges"].clone();
     let number = |value: &serde_json::Value| value.as_u64().unwrap();
-    assert_eq!(number(&changed["size"]), SIZE);
     changed["ranges"].as_array().unwrap().iter().map(|range| (number(&range["offset"]), number(&range["length"]))).collect()
 }
 
@@ -89,10 +93,10 @@ fn a_map_that_is_damaged_is_not_believed() {
     let length = usize::try_from(copies[0].1.end - copies[0].1.start).unwrap();
     let cases: [(&[u8], u64, usize); 4] =
         [(&[0; 4096], 0, 2), (&garbage, 0, 2), (&block::noise(98, length - 4096), 4096, 2), (&garbage, 0, 1)];
-    for (with, from, count) in cases {
+    for (round, (with, from, count)) in (0u64..).zip(cases) {
         let copies = map_copies(&lab, "g-v_map--0");
-        scribble(&lab, "v", &[5 * MIB], from + 1);
-        scribble(&lab, "s", &[9 * MIB], from + 2);
+        scribble(&lab, "v", &[5 * MIB], 10 * round + 1);
+        scribble(&lab, "s", &[9 * MIB], 10 * round + 2);
         until("both copies hold the same", || lab.dm.mirrors("g-v_map--0")[0].in_sync());
         lab.cli("-g g stop --all").ok();
         spoil(&lab, &copies[..count], with, from);
@@ -150,7 +154,8 @@ fn what_a_writer_changes_meanwhile_is_copied_too() {
     let lab = lab!(["mirror", "era", "zero"], [64, 64, 64]);
     split(&lab);
     scribble(&lab, "s", &[MIB, 7 * MIB], 7);
-    let load = Writer::start_filled(lab.device("g", "v"), 0, 256, Style::default());
+    // Over the whole volume, each block in its turn: between the listing and the window it comes to regions that the first log has not.
+    let load = Writer::start(lab.device("g", "v"), 0, SIZE / 4096, Style { dsync: false, pause: Duration::ZERO });
     for _ in 0..3 {
         load.goes_on(60);
         lab.cli("-g g snapback s").ok();
@@ -169,7 +174,7 @@ fn backups_of_a_busy_mounted_filesystem_by_one_leg_that_comes_and_goes() {
     let lab = lab!(["mirror", "era", "zero"], [64, 64]);
     lab.fill_with_noise();
     lab.create_group("g");
-    lab.cli("-g g make v 24m --on disk01 --fast-resync on").ok();
+    lab.cli("-g g make v 24m --on disk01").ok();
     mkfs_ext4(&lab.device("g", "v"));
     let mounted = Mounted::ext4(&lab.device("g", "v"));
     let constant = block::noise(42, 4 * MIB as usize);
@@ -182,8 +187,7 @@ fn backups_of_a_busy_mounted_filesystem_by_one_leg_that_comes_and_goes() {
         lab.cli("-g g snapshot v --name s").ok();
         fs::write(mounted.at.join("night"), "over").unwrap();
         let snapshot = lab.device("g", "s");
-        let sound = e2fsck(&snapshot);
-        assert_eq!(sound.status, 0, "night {night}: {sound}");
+        e2fsck(&snapshot).ok();
         assert!(!needs_recovery(&snapshot), "night {night}");
         let backup = Mounted::new(&snapshot, "ext4", MsFlags::MS_RDONLY, None);
         assert_eq!(fs::read_to_string(backup.at.join("night")).unwrap(), night.to_string());
@@ -192,14 +196,13 @@ fn backups_of_a_busy_mounted_filesystem_by_one_leg_that_comes_and_goes() {
         load.goes_on(50);
         let change = lab.json("-g g snapback s")["changes"][0].clone();
         assert_eq!(change["tracked"].as_str(), Some("yes"), "night {night}: {change}");
-        assert!(change["to_copy"].as_u64().is_some_and(|bytes| bytes > 0 && bytes < 20 * MIB), "night {night}: {change}");
+        assert!(change["to_copy"].as_u64().is_some_and(|bytes| bytes > 0 && bytes < 24 * MIB), "night {night}: {change}");
         assert_eq!(lab.print("g").volume("v").states(), ["ACTIVE", "SNAPDONE"], "night {night}");
         load.goes_on(10);
     }
     load.stop();
     mounted.unmount();
-    let sound = e2fsck(&lab.device("g", "v"));
-    assert_eq!(sound.status, 0, "{sound}");
+    e2fsck(&lab.device("g", "v")).ok();
     plexes::assert_equal(&lab, "g", "v");
     lab.finish();
 }
@@ -263,6 +266,46 @@ fn several_snapshots_have_starting_points_of_their_own() {
     lab.finish();
 }
 
+/// The map of a volume of this size takes several blocks, and the kernel is at work on them all the while.
+#[test]
+fn a_listing_lacks_nothing_while_a_large_volume_is_written() {
+    const LARGE: u64 = 256 * MIB;
+    const BLOCK: u64 = 64 << 10;
+    let lab = lab!(["mirror", "era", "zero"], [288, 288]);
+    lab.create_group("g");
+    lab.cli("-g g make v 256m --on disk01").ok();
+    lab.cli("-g g snapstart v --on disk02").ok();
+    lab.cli("-g g snapshot v --name s").ok();
+    let place = |n: u64| n * 1597 % (LARGE / BLOCK) * BLOCK;
+    let file = block::open_direct(lab.device("g", "v"), false).unwrap();
+    let (written, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let write = || {
+        let buffer = Aligned::new(4096);
+        for n in (0..).take_while(|_| !over.load(SeqCst)) {
+            file.write_all_at(buffer.bytes(), place(n)).unwrap();
+            written.store(n + 1, SeqCst);
+        }
+    };
+    let mut lacking = Vec::new();
+    thread::scope(|scope| {
+        scope.spawn(write);
+        for round in 1..=8 {
+            until("it goes on", || written.load(SeqCst) > 200 * round);
+            let before = written.load(SeqCst);
+            let ranges = changed_ranges(&lab);
+            let is_in = |at: &u64| ranges.iter().any(|(offset, length)| (*offset..offset + length).contains(at));
+            lacking.extend((0..before).map(place).filter(|at| !is_in(at)));
+        }
+        over.store(true, SeqCst);
+    });
+    assert!(lacking.is_empty(), "{} places are not in the list: {lacking:?}", lacking.len());
+    println!("{} writes", written.load(SeqCst));
+    drop(file);
+    lab.cli("-g g snapback s").ok();
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
 #[test]
 fn what_is_not_tracked_is_copied_whole_and_said_why() {
     let lab = lab!(["mirror", "era", "zero"], [64, 64, 64]);
@@ -280,10 +323,14 @@ fn what_is_not_tracked_is_copied_whole_and_said_why() {
 fn discards_do_not_reach_a_volume_that_is_tracked() {
     let lab = lab!(["mirror", "era", "zero"], [64, 64, 64]);
     split(&lab);
-    for volume in ["v", "s"] {
-        let number = block::number(lab.device("g", volume)).unwrap();
+    let most = |device: &Path| {
+        let number = block::number(device).unwrap();
         let setting = format!("/sys/dev/block/{}:{}/queue/discard_max_bytes", number >> 8 & 0xfff, number & 0xff);
-        assert_eq!(fs::read_to_string(setting).unwrap().trim(), "0", "{volume}");
+        fs::read_to_string(setting).unwrap().trim().parse::<u64>().unwrap()
+    };
+    assert!(most(&lab.disks[0].path()) > 0, "its disk takes none either: this shows nothing");
+    for volume in ["v", "s"] {
+        assert_eq!(most(&lab.device("g", volume)), 0, "{volume}");
     }
     lab.finish();
 }
@@ -304,24 +351,33 @@ fn an_open_snapshot_and_an_open_original_are_refused() {
     lab.finish();
 }
 
-/// Writes go on, and the next snapback copies everything and says why.
 #[test]
-fn a_map_whose_disks_die_is_given_up_and_the_volume_goes_on() {
-    let mut lab = lab!(["mirror", "era", "zero", "error"], [64, 64, 64, 64]);
-    lab.fill_with_noise();
-    lab.create_group_of("g", 0..2);
-    lab.cli("-g g make v 16m --on disk01 --fast-resync on").ok();
-    lab.cli("-g g snapstart v --on disk02").ok();
-    lab.cli("-g g snapshot v --name s").ok();
+fn the_first_copy_of_a_map_dies_and_the_other_one_is_enough() {
+    a_copy_dies(lab!(["mirror", "era", "zero", "error"], [64, 64, 64]), 0);
+}
+
+#[test]
+fn the_second_copy_of_a_map_dies_and_the_first_one_is_enough() {
+    a_copy_dies(lab!(["mirror", "era", "zero", "error"], [64, 64, 64]), 1);
+}
+
+/// Writes go on, and the next snapback knows what they were.
+#[track_caller]
+fn a_copy_dies(mut lab: Lab, which: usize) {
+    split(&lab);
+    scribble(&lab, "v", &[5 * MIB], 1);
+    let copies = map_copies(&lab, "g-v_map--0");
+    assert_eq!(copies.len(), 2);
+    lab.fault_in(copies[which].0, copies[which].1.clone(), Fault::Fail);
+    // Blocks that are not marked yet need the map.
     let load = Writer::start_filled(lab.device("g", "v"), 0, 256, Style::default());
-    load.goes_on(30);
-    // One copy of the map lies beside the snapshot; the other one stays.
-    lab.fault(1, Fault::Fail);
     load.goes_on(100);
-    lab.heal(1);
+    until("the copy is out", || map_copies(&lab, "g-v_map--0").len() == 1);
+    lab.heal(copies[which].0);
     load.stop().verify(lab.device("g", "v"));
-    let output = lab.json("-g g snapback s");
-    println!("{output}");
+    let first = lab.json("-g g snapback s")["changes"][0].clone();
+    assert_eq!((first["tracked"].as_str(), first["to_copy"].as_u64()), (Some("yes"), Some(5 * REGION)), "{first}");
+    assert_eq!(written("g-v_v--02"), 5 * REGION, "the kernel's own count");
     plexes::assert_equal(&lab, "g", "v");
     lab.finish();
 }
@@ -330,10 +386,10 @@ fn a_map_whose_disks_die_is_given_up_and_the_volume_goes_on() {
 fn map_copies(lab: &Lab, device: &str) -> Vec<(usize, std::ops::Range<u64>)> {
     let line = lab.dm.table(device).unwrap().remove(0);
     let words: Vec<String> = line.words().iter().map(|word| word.to_string()).collect();
-    // core 1 REGION LEGS DEV OFFSET … SINK 0 1 handle_errors
-    let legs: usize = words[3].parse().unwrap();
+    // core 2 REGION nosync LEGS DEV OFFSET … SINK 0 1 handle_errors
+    let legs: usize = words[4].parse().unwrap();
     let leg = |n: usize| {
-        let (dev, offset) = (&words[4 + 2 * n], words[5 + 2 * n].parse::<u64>().unwrap());
+        let (dev, offset) = (&words[5 + 2 * n], words[6 + 2 * n].parse::<u64>().unwrap());
         let is_it = |path: std::path::PathBuf| {
             let number = block::number(path).unwrap();
             format!("{}:{}", number >> 8 & 0xfff, number & 0xff) == *dev
@@ -356,14 +412,15 @@ fn all_copies_of_a_map_die_and_the_volume_goes_on() {
     for (disk, range) in copies.clone() {
         lab.fault_in(disk, range, Fault::Fail);
     }
-    // Blocks that are marked already need no map.
-    lab.cli("-g g snapstart -b v --on disk03");
+    // A command does not wait for it either.
+    lab.cli("-g g snapstart -b v --on disk03").ok();
+    // Blocks that are marked already need no map; this one does.
     block::write_direct(lab.device("g", "v"), 12 * MIB, &block::noise(7, 4096)).unwrap();
     load.goes_on(100);
     until("the tracking is given up", || !lab.dm.list().iter().any(|device| device.name == "g-v_map--0"));
     copies.iter().for_each(|(disk, _)| lab.heal(*disk));
     load.stop().verify(lab.device("g", "v"));
-    lab.cli("-g g snapabort --all-plexes v");
+    lab.cli("-g g snapabort --all-plexes v").ok();
     let first = lab.json("-g g snapback s")["changes"][0].clone();
     assert_eq!(first["to_copy"].as_u64(), Some(SIZE));
     assert!(first["reason"].as_str().unwrap().contains("map"), "{first}");

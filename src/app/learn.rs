@@ -3,35 +3,42 @@
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::exec;
-use crate::model::{DmName, DmUuid, Extent, Name, Role, Sectors, Volume, VolumeId};
+use crate::model::{DmUuid, Extent, Name, Role, Sectors, Volume, VolumeId};
 use crate::plan::request::{Request, Splits};
 use crate::plan::snapback;
 use crate::plan::world::Listing;
-use crate::sys::changes;
 use crate::sys::helper::{Act, Charge, Helper};
 use crate::sys::media::Access;
 use crate::sys::{Errno, Links, SuspendMode};
-use crate::table::status::MirrorStatus;
-use crate::table::{dco, log, stack};
+use crate::table::{dco, era, log, stack};
 use std::ops::Range;
 
 impl Session<'_> {
     /// Finds out what a request needs to know beyond the tables. What cannot be read is a reason to copy everything, and no error.
     pub fn learn(&mut self, request: &Request) -> Result<()> {
+        self.learn_without_a_trace(request)?;
         match request {
-            Request::Snapshot { splits, .. } if self.world.group.volumes.iter().any(|v| v.fast_resync) => {
-                self.world.known.era_target = Some(self.kernel.has_target("era")? && self.kernel.has_target("zero")?);
+            Request::Snapshot { splits, .. } if self.world.known.era_target == Some(true) => {
                 self.learn_eras();
                 self.learn_unwritable_maps(splits);
             }
-            Request::SnapBack { snapshots, .. } => {
+            Request::SnapBack { snapshots, .. } if self.has_failed_mirror() => {
+                // A disk has died meanwhile. Without it the map can be read, if there is another copy.
+                self.tend()?;
                 self.list_sides(snapshots);
-                if self.world.devices.values().filter_map(|d| d.mirror.as_ref()).any(MirrorStatus::has_failed) {
-                    // A disk has died meanwhile. Without it the map can be read, if there is another copy.
-                    self.tend()?;
-                    self.list_sides(snapshots);
-                }
             }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What a dry run may find out: nothing is written to a disk, and no volume is repaired.
+    pub fn learn_without_a_trace(&mut self, request: &Request) -> Result<()> {
+        match request {
+            Request::Snapshot { .. } if self.world.group.volumes.iter().any(|v| v.fast_resync) => {
+                self.world.known.era_target = Some(self.kernel.has_target("era")? && self.kernel.has_target("zero")?);
+            }
+            Request::SnapBack { snapshots, .. } => self.list_sides(snapshots),
             Request::Start { .. } => {
                 self.world.known.era_survives_crash = Some(self.env.machine.era_survives_crash());
                 self.learn_damaged_maps();
@@ -71,7 +78,7 @@ impl Session<'_> {
     fn is_sound_map(&self, copy: &Extent, size: Sectors) -> Option<bool> {
         let (disk, present) = self.world.group.disk(copy.disk).zip(self.world.disks.get(&copy.disk))?;
         let media = self.env.machine.media(&present.path, Access::ReadOnly).ok()?;
-        let mut superblock = vec![0; changes::SUPERBLOCK];
+        let mut superblock = vec![0; era::BLOCK];
         let start = disk.data_start.saturating_add(dco::map(copy, size).start);
         media.read_at(start.bytes(), &mut superblock).ok()?;
         Some(self.env.machine.is_sound_map(&superblock))
@@ -81,10 +88,12 @@ impl Session<'_> {
     /// again. Whether there is such a volume.
     pub fn distrust_refused_map(&mut self, request: &Request, refused: &Error) -> bool {
         let world = &self.world;
+        // Its era, or what that stands on.
         let is_it = |v: &&Volume| {
-            let uuid = DmUuid::new(world.group.id, v.id, &Role::Volume);
-            let name = DmName::volume(&world.group.name, &v.name);
-            refused.object().is_some_and(|object| object == uuid.as_str() || name.is_ok_and(|name| object == name.as_str()))
+            let devices = stack::stack(&world.group, v).unwrap_or_default();
+            let of_the_map = |role: &Role| matches!(role, Role::Volume | Role::Map | Role::Sink);
+            let named = |object: &str| devices.iter().any(|d| of_the_map(&d.role) && [d.uuid.as_str(), d.name.as_str()].contains(&object));
+            refused.object().is_some_and(named)
         };
         let copies = world.group.volumes.iter().find(is_it).and_then(Volume::live_dco).map(|dco| dco.copies.clone()).unwrap_or_default();
         let is_new = copies.iter().any(|copy| !world.known.damaged.contains(copy));

@@ -59,7 +59,7 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
         // The map of a volume that is just being suspended must not be asked (K7).
         let reads_maps = matches!(request, Request::SnapBack { .. });
         let mut session = if reads_maps { Session::open(options, &name, env)? } else { Session::look(&name, env)? };
-        session.learn(request)?;
+        session.learn_without_a_trace(request)?;
         let plan = plan::plan(&session.world, request).map_err(|e| session.name_openers(e))?;
         return Ok(Outcome::Planned(render::view(&session.world, &plan)));
     }
@@ -78,12 +78,16 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
         plan.announced.iter().for_each(|text| env.ui.note(text));
     }
     let new_legs = wait::new_legs(&session.world, &plan.group);
-    let before = session.world.generation;
+    let (before, damaged) = (session.world.generation, session.world.known.damaged.len());
     let mut report = match session.carry_out(&plan) {
         // Without its map a volume can still be started.
         Err(refused) if session.distrust_refused_map(request, &refused) => start_without_map(&mut session, request, refused)?,
-        // A copy of a map was found dead when the map was written for the last time, and is out by now.
-        Err(_) if ends_an_era(&plan) && session.world.generation != before => {
+        // A copy of a map was found dead when it was to be made equal to the others, or when the map was written for the last time, and
+        // is out by now; or udev had a look into the volume just then.
+        Err(error)
+            if session.world.known.damaged.len() > damaged
+                || (ends_an_era(&plan) && (session.world.generation != before || error.kind() == Kind::InUse)) =>
+        {
             let again = plan_patiently(&mut session, request).map_err(|e| session.name_openers(e))?;
             session.carry_out(&again)?
         }

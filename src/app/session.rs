@@ -5,7 +5,7 @@ use super::{Change, Detail, Env, Fill, Options, Report};
 use crate::error::{Error, Kind, Result};
 use crate::exec::{self, Executed};
 use crate::meta::{self, Archive, Member};
-use crate::model::{DiskId, DmUuid, Generation, Group, GroupId, HostId, Name, Role, Volume, check};
+use crate::model::{DiskId, DmUuid, Extent, Generation, Group, GroupId, HostId, Name, Role, Volume, check};
 use crate::plan::finding;
 use crate::plan::request::Finding;
 use crate::plan::step::{CommitPoint, Plan};
@@ -15,6 +15,8 @@ use crate::sys::media::Access;
 use crate::sys::notice::Notice;
 use crate::sys::signal::Interrupts;
 use crate::sys::{Errno, Kernel, lock};
+use crate::table::dco;
+use crate::table::status::MirrorStatus;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -51,6 +53,8 @@ struct Later {
     notices: Vec<Notice>,
     /// Whether a helper may have died and left something frozen.
     thaw: bool,
+    /// What a person is told; that may be read from a file, too.
+    warnings: Vec<String>,
 }
 
 /// Takes the lock of a group, and says who is in the way when that takes a while.
@@ -147,12 +151,20 @@ impl<'u> Session<'u> {
         Ok(())
     }
 
+    /// Whether a leg or a log has failed that is not taken out yet.
+    pub fn has_failed_mirror(&self) -> bool {
+        self.world.devices.values().filter_map(|d| d.mirror.as_ref()).any(MirrorStatus::has_failed)
+    }
+
     /// Repairs what an interrupted command left, drops failed legs, and records what the kernel has finished. What was done.
     pub fn tend(&mut self) -> Result<Vec<Change>> {
         let mut done = Vec::new();
         let mut last = None;
         for _ in 0..TEND_ROUNDS {
-            self.learn_unlisted();
+            // Who lists starts a program, and its file may lie on a volume whose writes are held.
+            if !self.has_failed_mirror() {
+                self.learn_unlisted();
+            }
             let Some(plan) = self.next_repair()? else {
                 done.extend(self.add_logs());
                 return Ok(done);
@@ -214,7 +226,7 @@ impl<'u> Session<'u> {
                 return Err(self.name_openers(error));
             }
         };
-        executed.warnings.iter().for_each(|warning| self.env.ui.warn(warning));
+        self.later.warnings.extend(executed.warnings);
         let failures = plan.failures.iter().map(|error| self.name_openers(error.clone())).collect();
         let mut report = Report { changes: plan.changes.clone(), notes: plan.notes.clone(), failures };
         if helper.as_ref().is_some_and(|helper| helper.is_busy()) {
@@ -229,14 +241,14 @@ impl<'u> Session<'u> {
             Ok(()) if executed.unfinished && !repair => self.fall_back(None),
             Ok(()) => {}
             // It is done all the same, and saying that it failed would be a lie.
-            Err(error) => self.env.ui.warn(&format!("it is done, but the kernel cannot be looked at any more: {error}")),
+            Err(error) => self.later.warnings.push(format!("it is done, but the kernel cannot be looked at any more: {error}")),
         }
         Ok(report)
     }
 
     fn commit_and_execute(&mut self, plan: &Plan, aid: exec::Aid<'_>) -> Result<Executed> {
         if plan.group == self.world.group {
-            return exec::execute(self.on(), &self.world, plan, None, aid);
+            return exec::execute(self.on(), &self.world, plan, None, aid).inspect_err(|error| self.distrust_uncopied(plan, error));
         }
         if let Some(broken) = check::violations(&plan.group).first() {
             return Err(Error::failed(format!("refusing to write a configuration that breaks a rule: {broken}")));
@@ -249,7 +261,7 @@ impl<'u> Session<'u> {
         };
         let done = exec::execute(on, &self.world, plan, Some(&mut prepared), aid);
         let outcome = prepared.outcome();
-        outcome.warnings.iter().for_each(|warning| self.env.ui.warn(warning));
+        self.later.warnings.extend(outcome.warnings);
         // A generation is never used twice, not even one whose commit failed: a disk may have it all the same.
         let generation = self.next;
         self.next = generation.next().unwrap_or(generation);
@@ -262,6 +274,9 @@ impl<'u> Session<'u> {
             self.later.archive.push((plan.group.clone(), generation));
             self.note_failures(plan);
         }
+        if let Err(error) = &done {
+            self.distrust_uncopied(plan, error);
+        }
         match done {
             Err(error) if outcome.unknown => {
                 let error = self.take_back(error);
@@ -272,13 +287,24 @@ impl<'u> Session<'u> {
         }
     }
 
+    /// A copy of a map that could not be made equal to the first one, or the first one when it could not be read, is none.
+    fn distrust_uncopied(&mut self, plan: &Plan, error: &Error) {
+        let maps = exec::uncopied(&self.world, plan, error);
+        let dcos = self.world.group.volumes.iter().chain(&plan.group.volumes).filter_map(|v| Some((v.size, v.live_dco()?)));
+        let copies = dcos.flat_map(|(size, dco)| dco.copies.iter().map(move |copy| (dco::map(copy, size), *copy)));
+        let mut failed: Vec<Extent> = copies.filter(|(map, _)| maps.contains(map)).map(|(_, copy)| copy).collect();
+        failed.retain(|copy| !self.world.known.damaged.contains(copy));
+        failed.dedup();
+        self.world.known.damaged.extend(failed);
+    }
+
     /// A failure that no disk of the group takes the record of is not acted upon: a leg that is left out without a record would
     /// count as equal later. What the mirrors hold comes back to the writers as errors, so that nobody waits for ever, and the
     /// mirrors know what is not equal until somebody can record it.
-    fn not_recorded(&self, plan: &Plan, error: Error) -> Error {
+    fn not_recorded(&mut self, plan: &Plan, error: Error) -> Error {
         if plan.window.commit == CommitPoint::First {
             let group = &self.world.group;
-            exec::fail_held(self.kernel.as_ref(), group.id, Some(group)).iter().for_each(|told| self.env.ui.warn(told));
+            self.later.warnings.extend(exec::fail_held(self.kernel.as_ref(), group.id, Some(group)));
         }
         error
     }
@@ -332,13 +358,13 @@ impl<'u> Session<'u> {
     }
 
     /// Waits for what a helper is still about after its window was given up. What hangs is left to it.
-    fn come_back(&self, mut helper: Box<dyn Helper>) {
+    fn come_back(&mut self, mut helper: Box<dyn Helper>) {
         if helper.wait(COMES_BACK).is_none() {
-            return self.env.ui.warn("a suspend still waits for a disk; when it answers, that is undone");
+            return self.later.warnings.push("a suspend still waits for a disk; when it answers, that is undone".to_owned());
         }
         let thawed = helper.begin(Act::Thaw).and_then(|()| helper.wait(COMES_BACK).unwrap_or(Err(Errno(libc::ETIMEDOUT))));
         if thawed.is_err() {
-            self.env.ui.warn("a filesystem may still be frozen; 'breakoff recover' thaws it");
+            self.later.warnings.push("a filesystem may still be frozen; 'breakoff recover' thaws it".to_owned());
         }
     }
 
@@ -380,7 +406,7 @@ impl<'u> Session<'u> {
         }
         report.notes.push(format!("I/O was held for {}.{:03} ms", micros / 1000, micros % 1000));
         if let Err(error) = self.commit_and_execute(&record, None) {
-            self.env.ui.warn(&format!("the freeze time could not be recorded: {error}"));
+            self.later.warnings.push(format!("the freeze time could not be recorded: {error}"));
         }
     }
 
@@ -399,7 +425,7 @@ impl<'u> Session<'u> {
                 Ok(false) => break,
                 Err(error) => {
                     let group = &self.world.group.name;
-                    self.env.ui.warn(&format!("group '{group}' could not be tidied up: {error}; 'breakoff recover' tries again"));
+                    self.later.warnings.push(format!("group '{group}' could not be tidied up: {error}; 'breakoff recover' tries again"));
                     break;
                 }
             }
@@ -416,13 +442,18 @@ impl<'u> Session<'u> {
             return Ok(false);
         }
         let mut helper = self.helper(&plan);
+        let damaged = self.world.known.damaged.len();
         let done = self.commit_and_execute(&plan, as_aid(&mut helper));
+        if done.is_err() && self.world.known.damaged.len() > damaged {
+            // That copy of a map is taken out in the next round.
+            return Ok(true);
+        }
         if let Some(helper) = helper.filter(|helper| helper.is_busy()) {
             // A leg has died in that very moment: it is taken out in the next round.
             busy.push(helper);
             return Ok(true);
         }
-        done?.warnings.iter().for_each(|warning| self.env.ui.warn(warning));
+        self.later.warnings.extend(done?.warnings);
         *last = Some(plan);
         Ok(true)
     }
@@ -454,6 +485,7 @@ impl<'u> Session<'u> {
     pub fn release(&mut self) {
         self.lock = None;
         let later = std::mem::take(&mut self.later);
+        later.warnings.iter().for_each(|warning| self.env.ui.warn(warning));
         if later.thaw {
             self.env.machine.thaw_left_behind().iter().for_each(|told| self.env.ui.warn(told));
         }

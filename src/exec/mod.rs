@@ -12,13 +12,14 @@ use crate::error::{Error, Result};
 use crate::meta::Prepared;
 use crate::model::{DmUuid, Extent, Group, GroupId, Role, Sectors, VolumeId};
 use crate::plan::step::{CommitPoint, Finish, Plan, Prepare};
-use crate::plan::transition;
 use crate::plan::world::World;
+use crate::plan::{render, transition};
 use crate::sys::helper::{Act, Charge, Helper};
 use crate::sys::machine::Machine;
+use crate::sys::media::{Access, AlignedBuf};
 use crate::sys::{Errno, Kernel, Links, SuspendMode, failpoint, media, signal};
 use crate::table::status::MirrorStatus;
-use crate::table::{DevRef, Table, log};
+use crate::table::{DevRef, Table, era, log};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -134,6 +135,7 @@ fn prepare(on: On<'_>, world: &World, step: &Prepare) -> Result<()> {
         Prepare::EndEra(uuid) => wait_for_map(on, world, Act::Suspend(0), uuid, Links::Hidden),
         Prepare::Unwritten { uuid, writes } => refuse_written(on, world, uuid, *writes),
         Prepare::Blank(extents) => extents.iter().try_for_each(|extent| blank(on, world, extent)),
+        Prepare::CopyMap { from, to } => copy_map(on, world, from, to),
         Prepare::Create { name, uuid } => kernel.create(name, uuid).map(drop),
         Prepare::Load { uuid, volume, table } => load(kernel, world, uuid, *volume, table),
         Prepare::LoadRaw { uuid, lines } => kernel.load(uuid, lines),
@@ -260,6 +262,38 @@ fn write_extent(on: On<'_>, world: &World, extent: &Extent, bytes: &[u8]) -> Res
 /// Makes the beginning of a map blank.
 pub fn blank(on: On<'_>, world: &World, extent: &Extent) -> Result<()> {
     write_extent(on, world, extent, &[0; BLANK])
+}
+
+/// Makes other places hold the map that is at `from`. Until all of it is there they have no superblock, so that nobody believes them.
+/// The object of an error is the place that cannot be read or written to.
+fn copy_map(on: On<'_>, world: &World, from: &Extent, to: &[Extent]) -> Result<()> {
+    let at = |extent: &Extent| render::place(world, extent);
+    let too_large = || Error::device("the map of changes is too large");
+    let mut map = AlignedBuf::zeroed(usize::try_from(from.length.bytes()).map_err(|_| too_large())?);
+    read_extent(on, world, from, map.bytes_mut()).map_err(|error| error.on(at(from)))?;
+    let (superblock, rest) = map.bytes().split_at_checked(era::BLOCK).ok_or_else(too_large)?;
+    let behind = Sectors::from_bytes_floor(era::BLOCK as u64);
+    to.iter().try_for_each(|extent| {
+        let rest_of_it = Extent { start: extent.start.saturating_add(behind), ..*extent };
+        let copied = blank(on, world, extent).and_then(|()| write_extent(on, world, &rest_of_it, rest));
+        copied.and_then(|()| write_extent(on, world, extent, superblock)).map_err(|error| error.on(at(extent)))
+    })
+}
+
+/// Bytes that are not larger than the extent.
+fn read_extent(on: On<'_>, world: &World, extent: &Extent, bytes: &mut [u8]) -> Result<()> {
+    let (path, start) = place(world, extent)?;
+    let media = on.machine.media(&path, Access::ReadOnly)?;
+    media.read_at(start.bytes(), bytes).map_err(|err| Error::io(format!("cannot read from '{}'", path.display()), &err))
+}
+
+/// The copies of maps that a plan could not make equal to the others, if that is what an error is about.
+pub fn uncopied(world: &World, plan: &Plan, error: &Error) -> Vec<Extent> {
+    let of = |step: &Prepare| match step {
+        Prepare::CopyMap { from, to } => [from].into_iter().chain(to).copied().collect(),
+        _ => Vec::new(),
+    };
+    plan.prepare.iter().flat_map(of).filter(|extent| error.object() == Some(render::place(world, extent).as_str())).collect()
 }
 
 /// Where an extent is on its device.

@@ -267,8 +267,8 @@ impl<'k> Armed<'k> {
         let entry = self.charges.iter().position(|charge| *charge == at && self.tracked.contains(&at)).map(entry)?;
         let helper = aid.as_deref_mut()?;
         if helper.is_busy() {
-            // It waits itself. Whoever repairs what it waits for resumes this one, too.
-            return self.failed().map(|_| Err(Errno(libc::EBUSY)));
+            // It waits itself, and so would we, with the lock. Whoever looks next resumes this one, too.
+            return Some(Err(Errno(libc::EBUSY)));
         }
         self.rising = Some(at);
         if let Err(errno) = helper.begin(Act::Resume(entry)) {

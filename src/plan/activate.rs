@@ -8,7 +8,7 @@ use super::step::Plan;
 use super::tracking;
 use super::world::World;
 use crate::error::{Error, Result};
-use crate::model::{DmUuid, Extent, Next, Plex, PlexEvent, PlexState, Role, Sectors, Volume};
+use crate::model::{Extent, Next, Plex, PlexEvent, PlexState, Sectors, Volume};
 
 /// The volumes that a selection means, in the group's order.
 fn selected<'w>(world: &'w World, which: &Selection) -> Result<Vec<&'w Volume>> {
@@ -95,9 +95,8 @@ fn distrust_map(draft: &mut Draft<'_>, next: &mut Volume, clean: bool) -> Result
     let world = draft.world;
     let Some(dco) = next.live_dco() else { return Ok(()) };
     let lost = |copy: &Extent| !world.disks.contains_key(&copy.disk) || world.known.damaged.contains(copy);
-    // After a clean stop the copies are equal (see `drop_unequal_copies`); else the others may still have been filled from the first.
-    let none_counts = !clean && dco.copies.first().is_some_and(lost);
-    let gone: Vec<usize> = dco.copies.iter().enumerate().filter(|(_, copy)| none_counts || lost(copy)).map(|(at, _)| at).collect();
+    // Each copy has all that was noted: what was in flight when the machine went down had not been answered.
+    let gone: Vec<usize> = dco.copies.iter().enumerate().filter(|(_, copy)| lost(copy)).map(|(at, _)| at).collect();
     let group = &mut draft.plan.group;
     let mut changes = tracking::drop_copies(group, next.id, &gone);
     if !clean && world.known.era_survives_crash == Some(false) {
@@ -109,17 +108,6 @@ fn distrust_map(draft: &mut Draft<'_>, next: &mut Volume, clean: bool) -> Result
     }
     changes.into_iter().for_each(|change| draft.say(change));
     Ok(())
-}
-
-/// A copy of the map that is still being filled from the first one when its volume is stopped is no copy.
-fn drop_unequal_copies(draft: &mut Draft<'_>, volume: &Volume) {
-    let map = draft.world.devices.get(&DmUuid::new(draft.world.group.id, volume.id, &Role::Map)).and_then(|d| d.mirror.as_ref());
-    let copies = volume.live_dco().map_or(0, |dco| dco.copies.len());
-    if map.is_some_and(|status| status.done != status.total) && copies > 1 {
-        let others: Vec<usize> = (1..copies).collect();
-        let changes = tracking::drop_copies(&mut draft.plan.group, volume.id, &others);
-        changes.into_iter().for_each(|change| draft.say(change));
-    }
 }
 
 /// The first disk of a plex that is not here.
@@ -190,7 +178,6 @@ fn stop_one(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
     }
     draft.require_closed(volume, "stopped")?;
     draft.touch(volume.id)?.running = None;
-    drop_unequal_copies(draft, volume);
     let path = world.group.path(&volume.name);
     draft.say(Change::new(&path, "stopped"));
     for leg in volume.attaching() {

@@ -83,7 +83,7 @@ fn unhold_map(world: &World, device: &DmDevice, status: &MirrorStatus, plan: &mu
         volume.iter().flat_map(|v| v.live_dco()).flat_map(|d| &d.copies).filter_map(|copy| world.number(copy.disk)).collect();
     let last = status.legs.len().saturating_sub(1);
     let gone: Vec<usize> = (0..last).filter(|at| !copies.contains(&status.legs[*at].0)).collect();
-    let lines = without(&device.table, Without { legs: &gone, log: false }, false).filter(|_| !gone.is_empty());
+    let lines = without(&device.table, Without { legs: &gone, log: false }, true).filter(|_| !gone.is_empty());
     if let Some(lines) = lines {
         plan.prepare.push(Prepare::LoadRaw { uuid: device.uuid.clone(), lines });
         plan.window.suspend.push((device.uuid.clone(), SuspendMode::NoFlush));
@@ -91,13 +91,13 @@ fn unhold_map(world: &World, device: &DmDevice, status: &MirrorStatus, plan: &mu
     }
 }
 
-/// The copies of the map that have failed, by position: all of them when the first one has before the others were filled from it.
+/// The copies of the map that have failed, by position. The others hold all that was noted.
 fn lost_maps(world: &World, volume: &Volume) -> Vec<usize> {
-    let copies = volume.live_dco().map_or(0, |dco| dco.copies.len());
+    let copies = volume.live_dco().map(|dco| dco.copies.as_slice()).unwrap_or_default();
     let map = world.devices.get(&DmUuid::new(world.group.id, volume.id, &Role::Map)).and_then(|d| d.mirror.as_ref());
-    let Some(status) = map.filter(|status| status.legs.len() == copies + 1) else { return Vec::new() };
-    let failed: Vec<usize> = status.failed_legs().into_iter().map(|(at, _)| at).filter(|at| *at < copies).collect();
-    if failed.contains(&0) && status.done != status.total { (0..copies).collect() } else { failed }
+    let status = map.filter(|status| status.legs.len() == copies.len() + 1);
+    let failed: Vec<usize> = status.iter().flat_map(|status| status.failed_legs()).map(|(at, _)| at).collect();
+    (0..copies.len()).filter(|at| failed.contains(at) || world.known.damaged.contains(&copies[*at])).collect()
 }
 
 /// Brings the kernel to what is recorded, for every volume: after an interrupted command, a failed step, or a failed leg.
@@ -361,8 +361,7 @@ fn give_up(world: &World, id: VolumeId, lost: &Lost) -> Result<Plan> {
 fn give_up_maps(world: &World, volume: &Volume, gone: &[usize], plan: &mut Plan) {
     let uuid = DmUuid::new(world.group.id, volume.id, &Role::Map);
     let Some(live) = world.devices.get(&uuid).filter(|_| !gone.is_empty()) else { return };
-    let equal = live.mirror.as_ref().is_some_and(|status| status.done == status.total);
-    let Some(lines) = without(&live.table, Without { legs: gone, log: false }, equal) else { return };
+    let Some(lines) = without(&live.table, Without { legs: gone, log: false }, true) else { return };
     plan.prepare.push(Prepare::LoadRaw { uuid: uuid.clone(), lines });
     plan.window.suspend.push((uuid.clone(), SuspendMode::NoFlush));
     plan.window.resume.push((uuid, transition::links(volume, &Role::Map)));

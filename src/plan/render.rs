@@ -59,6 +59,7 @@ fn prepare_step(names: &Names, world: &World, prepare: &Prepare) -> StepView {
         Prepare::EndEra(uuid) => step("suspend", names.device(uuid), vec!["the map is written".to_owned()]),
         Prepare::Unwritten { uuid, .. } => step("suspend", names.device(uuid), vec!["nothing written since the listing".to_owned()]),
         Prepare::Blank(extents) => step("blank", "new map of changes", extents.iter().map(|e| place(world, e)).collect()),
+        Prepare::CopyMap { from, to } => step("copy", "map of changes", [from].into_iter().chain(to).map(|e| place(world, e)).collect()),
         Prepare::Create { name, .. } => step("create", name, Vec::new()),
         Prepare::Load { uuid, volume, table } => step("load", names.device(uuid), names.table(world, *volume, table)),
         Prepare::LoadRaw { uuid, lines } => step("load", names.device(uuid), lines.iter().map(line).collect()),
@@ -68,7 +69,8 @@ fn prepare_step(names: &Names, world: &World, prepare: &Prepare) -> StepView {
     }
 }
 
-fn place(world: &World, extent: &Extent) -> String {
+/// Where something is, in words.
+pub fn place(world: &World, extent: &Extent) -> String {
     let media = world.group.disk(extent.disk).map_or_else(|| extent.disk.to_string(), |d| d.media.to_string());
     format!("{media} at {} for {}", extent.start, extent.length)
 }

@@ -25,6 +25,8 @@ struct Side<'w> {
     original: &'w Volume,
     /// The plexes of it that do.
     plexes: Vec<&'w Plex>,
+    /// Whether it goes for good: nothing would be left that holds its data.
+    whole: bool,
 }
 
 /// What has to be copied.
@@ -141,16 +143,17 @@ fn side<'w>(draft: &Draft<'w>, name: &Name, mirrors: Option<usize>) -> Result<Si
         return Err(Error::not_ready(format!("plex '{}' of '{path}' is being attached", leg.name)).on(&path).hint("wait for it"));
     }
     let data: Vec<&Plex> = snapshot.complete().into_iter().filter(|p| p.state == PlexState::Active).collect();
-    let count = mirrors.unwrap_or(snapshot.plexes.len());
-    if count > data.len() || !(snapshot.is_synced() || data.len() == 1) {
+    let count = mirrors.unwrap_or(data.len());
+    if data.is_empty() || count > data.len() || !(snapshot.is_synced() || data.len() == 1) {
         return Err(Error::not_ready(format!("snapshot '{path}' has {} complete plexes, {count} were to come back", data.len())).on(&path));
     }
     // Its first plex stays as long as any does.
     let plexes: Vec<&Plex> = data[data.len() - count..].to_vec();
-    if plexes.len() == snapshot.plexes.len() {
+    let whole = plexes.len() == data.len();
+    if whole {
         refuse_dependents(draft, snapshot, &path)?;
     }
-    Ok(Side { snapshot, original, plexes })
+    Ok(Side { snapshot, original, plexes, whole })
 }
 
 /// A snapshot that goes for good must not be somebody's original.
@@ -165,11 +168,6 @@ fn refuse_dependents(draft: &Draft<'_>, snapshot: &Volume, path: &str) -> Result
 }
 
 impl Side<'_> {
-    /// Whether it goes for good.
-    fn is_whole(&self) -> bool {
-        self.plexes.len() == self.snapshot.plexes.len()
-    }
-
     /// The regions in which the two sides may differ.
     fn changed(&self, world: &World) -> std::result::Result<Vec<Range<u64>>, String> {
         let differences = differences(world, self.snapshot)?;
@@ -305,7 +303,7 @@ fn moved(draft: &mut Draft<'_>, side: &Side<'_>, plex: &Plex) -> Result<Plex> {
     let original = draft.touch(side.original.id)?.clone();
     let fresh = draft.new_plex(&original, plex.state, plex.subdisks.clone())?;
     let number = if original.plex(plex.number).is_none() { plex.number } else { fresh.number };
-    let spare = side.snapshot.dco.clone().filter(|_| side.is_whole() && plex.dco.is_none());
+    let spare = side.snapshot.dco.clone().filter(|_| side.whole && plex.dco.is_none());
     let dco = plex.dco.clone().or(spare).map(|dco| Dco { live: false, ..dco });
     // The space of the snapshot's maps goes to one leg only.
     let given = original
@@ -317,11 +315,15 @@ fn moved(draft: &mut Draft<'_>, side: &Side<'_>, plex: &Plex) -> Result<Plex> {
 
 /// Takes what has come back out of the snapshot, which goes with its last plex.
 fn leave(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
-    if side.is_whole() {
+    let numbers: Vec<u16> = side.plexes.iter().map(|p| p.number).collect();
+    if side.whole {
+        let path = draft.path(&side.snapshot.name);
+        for plex in side.snapshot.plexes.iter().filter(|p| !numbers.contains(&p.number)) {
+            draft.say(Change::new(&path, "plex-removed").text("plex", &plex.name).text("was", plex.state));
+        }
         draft.drop_volume(side.snapshot.id);
         return Ok(());
     }
-    let numbers: Vec<u16> = side.plexes.iter().map(|p| p.number).collect();
     draft.touch(side.snapshot.id)?.plexes.retain(|p| !numbers.contains(&p.number));
     Ok(())
 }

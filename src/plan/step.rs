@@ -73,6 +73,13 @@ pub enum Prepare {
     },
     /// Makes the beginnings of new maps blank, so that the kernel formats them.
     Blank(Vec<Extent>),
+    /// Copies a map that nobody uses yet to its other places.
+    CopyMap {
+        /// Where it is.
+        from: Extent,
+        /// Where it has to be, too.
+        to: Vec<Extent>,
+    },
     /// Creates an empty device.
     Create {
         /// Its name.

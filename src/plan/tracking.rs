@@ -143,8 +143,9 @@ pub fn fast_resync(world: &World, name: &Name, on: bool) -> Result<Plan> {
     let volume = draft.volume(name)?;
     let path = draft.path(name);
     if on {
-        let has_legs = volume.plexes.iter().any(|p| p.state.is_snapshot_leg());
-        if volume.fast_resync && (volume.dco.is_some() || !has_legs) {
+        let legs: Vec<&Plex> = volume.plexes.iter().filter(|p| p.state.is_snapshot_leg()).collect();
+        let has_legs = !legs.is_empty();
+        if volume.fast_resync && (!has_legs || (volume.dco.is_some() && legs.iter().all(|p| p.dco.is_some()))) {
             return Ok(draft.plan);
         }
         if has_legs && volume.dco.is_none() {

@@ -89,6 +89,8 @@ struct Diff<'a> {
     /// A new map has to be formatted: its space made blank, and the devices that do the rest.
     blank: Option<Prepare>,
     formatter: Vec<Device>,
+    /// Whatever a map is made of, all copies of it hold the same before it is used.
+    copy: Option<Prepare>,
 }
 
 impl<'a> Diff<'a> {
@@ -108,7 +110,12 @@ impl<'a> Diff<'a> {
         let tracked = running.filter(|_| !was_tracked).and_then(|v| Some((v, v.live_dco()?)));
         let blank = tracked.map(|(v, dco)| Prepare::Blank(dco.copies.iter().map(|copy| dco::map(copy, v.size)).collect()));
         let formatter = tracked.map(|(v, dco)| formatter(new, v, dco)).transpose()?.unwrap_or_default();
-        Ok(Diff { id, wanted, gone, live_top, freeze: false, blank, formatter })
+        let copy = running.and_then(|v| Some((v, v.live_dco()?))).and_then(|(v, dco)| {
+            let mut maps = dco.copies.iter().map(|copy| dco::map(copy, v.size));
+            let (from, to) = (maps.next()?, maps.collect::<Vec<_>>());
+            (!to.is_empty()).then_some(Prepare::CopyMap { from, to })
+        });
+        Ok(Diff { id, wanted, gone, live_top, freeze: false, blank, formatter, copy })
     }
 
     /// A name that somebody else's device has cannot be ours.
@@ -164,6 +171,7 @@ impl<'a> Diff<'a> {
             plan.prepare.push(Prepare::Activate(uuid));
         }
         plan.prepare.extend(self.formatter.iter().rev().map(|device| Prepare::Remove(device.uuid.clone())));
+        plan.prepare.extend(self.copy.clone());
     }
 
     /// Without a freeze the suspend does not flush: should a leg fail just now, the writes that it holds are reissued (K2).

@@ -34,7 +34,7 @@ pub struct Known {
     pub era_target: Option<bool>,
     /// Whether what the kernel has noted survives when the machine goes down; `None` when nobody has asked.
     pub era_survives_crash: Option<bool>,
-    /// Copies of maps that are damaged, of volumes that are going to be started, or cannot be written to, of those that are split.
+    /// Copies of maps that are damaged, of volumes that are going to be started, or cannot be written to.
     pub damaged: Vec<Extent>,
     /// The eras that the live maps are in.
     pub eras: BTreeMap<VolumeId, u32>,

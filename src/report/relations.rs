@@ -150,7 +150,11 @@ fn link(relation: &Relation, peer: &str, changed: Option<u64>, volume: &Volume) 
         relation.taken_at.clone(),
         relation.consistency.to_owned(),
         time::duration(relation.freeze_us),
-        relation.reason.as_ref().map_or_else(|| "yes".to_owned(), |reason| format!("no: {reason}")),
+        match &relation.reason {
+            None => "yes".to_owned(),
+            Some(reason) if relation.tracked => format!("yes, not known: {reason}"),
+            Some(reason) => format!("no: {reason}"),
+        },
     ]
 }
 

@@ -61,7 +61,7 @@ impl State {
     pub fn spoil_map(&mut self, group: &Group, how: &str) {
         let volume = group.volumes.iter().find(|v| v.name.as_str() == "v");
         let copies = volume.and_then(|v| Some((v.size, v.live_dco()?.copies.clone())));
-        let (size, copies) = copies.unwrap_or_default();
+        let (size, copies) = copies.unwrap_or_else(|| panic!("there is no map to damage"));
         for copy in copies.iter().take(if how == "blank1" { 1 } else { copies.len() }) {
             let Some((disk, known)) = self.disk_of(copy.disk).zip(group.disk(copy.disk)) else { continue };
             let at = known.data_start.get() + dco::map(copy, size).start.get();

@@ -8,7 +8,7 @@ use clap::{ArgAction, Args};
 
 /// Say whether a volume's changes are tracked while snapshots of it are out
 ///
-/// It is off for new volumes unless 'make --fast-resync on' says otherwise. Switched off, what is known of snapshots that are out is forgotten: a snapback of them copies everything.
+/// It is on for new volumes unless 'make --fast-resync off' says otherwise. Switched off, what is known of snapshots that are out is forgotten: a snapback of them copies everything.
 #[derive(Args)]
 pub(super) struct FastResync {
     /// Whether they are

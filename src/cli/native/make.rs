@@ -26,7 +26,7 @@ pub(super) struct Make {
     #[arg(long)]
     no_log: bool,
     /// Track changes while snapshots are out, so that snapback copies only those
-    #[arg(long, value_name = "on|off", default_value = "off", action = ArgAction::Set, value_parser = words::switch)]
+    #[arg(long, value_name = "on|off", default_value = "on", action = ArgAction::Set, value_parser = words::switch)]
     fast_resync: bool,
 }
 

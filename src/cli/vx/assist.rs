@@ -196,9 +196,9 @@ fn usage_type(words: &mut Words) -> Result<()> {
     }
 }
 
-/// `fastresync=` or `fmr=`; off when nothing is said, as in VxVM.
+/// `fastresync=` or `fmr=`; on when nothing is said. VxVM has it off then, and a snapback that copies everything surprises people.
 fn fast_resync(words: &mut Words) -> Result<bool> {
-    let mut on = false;
+    let mut on = true;
     for name in ["fastresync", "fmr"] {
         match words.attribute(name).as_deref() {
             None => {}
