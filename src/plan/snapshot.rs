@@ -192,19 +192,16 @@ fn track(draft: &mut Draft<'_>, volume: &Volume, snapshot: &mut Volume) -> Resul
     if draft.world.known.era_target != Some(true) {
         return Ok(Tracking::Untracked(Untracked::NoTarget));
     }
-    // Space that was set aside may have been lost with its disks.
-    let set_aside = snapshot.plexes.iter().find_map(|p| Some((Some(p.number), draft.usable(p.dco.as_ref()?)?)));
-    let near: Vec<_> = snapshot.plexes.iter().flat_map(|p| p.subdisks.clone()).collect();
-    let spare = set_aside.or_else(|| Some((None, draft.allocate_dco(volume, &near)?)));
+    let spare = snapshot.plexes.iter().find_map(|p| Some((p.number, draft.usable(p.dco.as_ref()?)?)));
     let own = match volume.live_dco() {
         Some(live) => Some(live.clone()),
-        None => volume.dco.as_ref().and_then(|dco| draft.usable(dco)).or_else(|| {
-            let near = volume.plexes.first().map(|p| p.subdisks.clone()).unwrap_or_default();
-            draft.allocate_dco(volume, &near)
-        }),
+        None => volume.dco.as_ref().and_then(|dco| draft.usable(dco)),
     };
-    let Some(((number, spare), own)) = spare.zip(own) else { return Ok(Tracking::Untracked(Untracked::NoSpace)) };
-    snapshot.plexes.iter_mut().filter(|p| Some(p.number) == number).for_each(|p| p.dco = None);
+    let Some(((number, spare), own)) = spare.zip(own) else {
+        let was_set_aside = volume.dco.is_some() && snapshot.plexes.iter().any(|p| p.dco.is_some());
+        return Ok(Tracking::Untracked(if was_set_aside { Untracked::MapLost } else { Untracked::NoSpace }));
+    };
+    snapshot.plexes.iter_mut().filter(|p| p.number == number).for_each(|p| p.dco = None);
     snapshot.dco = Some(spare);
     // A new map knows nothing of what was before; in one that is in use the split ends an era.
     let known = draft.world.known.eras.get(&volume.id);
