@@ -152,6 +152,21 @@ fn vxvms_pair_is_a_name_unless_such_a_volume_exists() {
     assert_eq!(plan(&w, &pair("snapvol")).expect("a plan").snapshots.len(), 1);
 }
 
+/// It has a lower number than the plex that has grown, and would be what that one is filled from.
+#[test]
+fn a_leg_is_no_data_plex_before_what_has_grown_is_equal() {
+    let mut w = world(3);
+    done(&mut w, &make("v", 8, 1));
+    done(&mut w, &Request::Mirror { volume: name("v"), placement: anywhere() });
+    sync(&mut w);
+    done(&mut w, &Request::PlexConvert { plex: name("v-01"), to: Convert::SnapDone });
+    done(&mut w, &Request::Grow { volume: name("v"), to: GrowTo::By(Sectors::mib(2)), placement: anywhere() });
+    let back = Request::PlexConvert { plex: name("v-01"), to: Convert::Active };
+    assert_eq!(refused(&w, &back).kind(), Kind::NotReady);
+    sync(&mut w);
+    done(&mut w, &back);
+}
+
 #[test]
 fn the_last_complete_plex_stays() {
     let mut w = world(3);

@@ -24,11 +24,13 @@ pub fn convert(world: &World, name: &Name, to: Convert) -> Result<Plan> {
     require_legal(plex, event, &path, "converted")?;
     if to == Convert::SnapDone {
         require_another_active(volume, plex, &path)?;
-        if !volume.is_synced() {
-            return Err(Error::not_ready(format!("plex '{name}' of '{path}' is not complete: its mirror is still being made equal"))
-                .on(name)
-                .hint(format!("wait with 'breakoff -g {} snapwait {}'", world.group.name, volume.name)));
-        }
+    }
+    // As a data plex with a lower number it would be what the others are filled from.
+    let is_filled = volume.in_state(PlexState::Active).next().is_some();
+    if !volume.is_synced() && is_filled {
+        return Err(Error::not_ready(format!("plex '{name}' of '{path}' is not complete: its mirror is still being made equal"))
+            .on(name)
+            .hint(format!("wait with 'breakoff -g {} snapwait {}'", world.group.name, volume.name)));
     }
     apply(draft.touch(volume.id)?, plex, event);
     draft.touch(volume.id)?.plex_mut(plex.number).into_iter().for_each(|p| p.dco = None);
