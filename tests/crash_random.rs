@@ -71,8 +71,8 @@ impl History {
     fn new(seed: u64) -> History {
         let fake = Fake::new(&[64; 5]);
         fake.ok("group create g /dev/fake1 /dev/fake2 /dev/fake3 /dev/fake4 /dev/fake5");
-        // Some begin where snapshots are out: chance alone hardly gets there, and these take longest.
-        let out: &[&str] = if seed.is_multiple_of(8) {
+        // Many begin where snapshots are out: chance alone hardly gets there.
+        let out: &[&str] = if seed.is_multiple_of(2) {
             &["make a 8m", "make b 8m --mirrors 2", "sync", "snapstart -b a", "snapstart -b b", "sync", "snapshot a b", "sync"]
         } else {
             &[]
@@ -200,5 +200,5 @@ fn random_histories_lose_nothing() {
         "{count} random histories of 60 steps: {} commands ({} snapbacks), {} refused, {} killed, {} power cuts, {} failing calls: nothing lost",
         all.commands, all.returns, all.refused, all.kills, all.cuts, all.errors
     );
-    assert!(all.commands > all.kills && all.kills > 0 && all.cuts > 0 && all.returns > 0);
+    assert!(fixed.is_some() || (all.commands > all.kills && all.kills > 0 && all.cuts > 0 && all.returns > 0));
 }

@@ -274,6 +274,24 @@ fn a_missing_disk_stops_only_what_needs_it() {
     assert!(w.group.volume_named(&name("m")).expect("m").running.is_some());
 }
 
+/// What was written meanwhile went to the first plex alone.
+#[test]
+fn plexes_that_were_being_made_equal_are_not_started_without_the_first() {
+    let mut w = world(3);
+    done(&mut w, &make("m", 20, 2));
+    done(&mut w, &Request::Stop(Selection::All));
+    let (first, second) = (w.group.volumes[0].plexes[0].subdisks[0].disk, w.group.volumes[0].plexes[1].subdisks[0].disk);
+    let mut without_second = w.clone();
+    without_second.disks.remove(&second);
+    done(&mut without_second, &start(Selection::All));
+    w.disks.remove(&first);
+    let refusal = refused(&w, &start(Selection::Named(vec![name("m")])));
+    assert_eq!(refusal.kind(), Kind::Device);
+    assert!(refusal.hint_text().is_some_and(|hint| hint.contains("start --force m")), "{refusal}");
+    let forced = done(&mut w, &Request::Start { volumes: Selection::All, force: true });
+    assert!(forced.notes.iter().any(|note| note.contains("without what was written last")), "{:?}", forced.notes);
+}
+
 /// A group of two disks with a mirror on both that was stopped.
 fn stopped_mirror() -> World {
     let mut w = world(2);

@@ -111,7 +111,8 @@ impl Session<'_> {
     }
 
     fn learn_eras(&mut self) {
-        let tracked: Vec<VolumeId> = self.world.group.volumes.iter().filter(|v| v.live_dco().is_some()).map(|v| v.id).collect();
+        let live = self.world.group.volumes.iter().filter(|v| v.running == Some(self.world.boot));
+        let tracked: Vec<VolumeId> = live.filter(|v| v.live_dco().is_some()).map(|v| v.id).collect();
         for id in tracked {
             let uuid = DmUuid::new(self.world.group.id, id, &Role::Volume);
             let era = self.era_helper(&uuid).and_then(|mut helper| self.ask_era(helper.as_mut(), Act::Era(0), &uuid));

@@ -23,14 +23,15 @@ fn selected<'w>(world: &'w World, which: &Selection) -> Result<Vec<&'w Volume>> 
 ///
 /// With [`Selection::All`] a volume that cannot be started is a failure of its own and stops no other.
 ///
-/// Refuses a group of which half or more may be elsewhere, unless that is forced.
+/// Refuses a group of which half or more may be elsewhere, and a volume of which only plexes are here that were still being made equal to
+/// one that is not, unless that is forced.
 pub fn start(world: &World, which: &Selection, force: bool) -> Result<Plan> {
     let doubt = match quorum::refuse_minority(world) {
         Err(refusal) if !force => return Err(refusal),
         Err(refusal) => Some(refusal.message().to_owned()),
         Ok(()) => None,
     };
-    let mut plan = each(world, which, &|draft, volume| if draft.is_live(volume) { Ok(()) } else { start_one(draft, volume) })?;
+    let mut plan = each(world, which, &|draft, volume| if draft.is_live(volume) { Ok(()) } else { start_one(draft, volume, force) })?;
     plan.notes.extend(doubt);
     Ok(plan)
 }
@@ -48,8 +49,13 @@ fn each(world: &World, which: &Selection, act: &dyn Fn(&mut Draft<'_>, &Volume) 
     draft.finish()
 }
 
-fn start_one(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
+fn start_one(draft: &mut Draft<'_>, volume: &Volume, force: bool) -> Result<()> {
     let (world, path) = (draft.world, draft.path(&volume.name));
+    match require_source(world, volume) {
+        Err(refusal) if !force => return Err(refusal),
+        Err(refusal) => draft.note(format!("{}; it goes on all the same, without what was written last", refusal.message())),
+        Ok(()) => {}
+    }
     // Starting another volume may have changed it already.
     let mut next = draft.plan.group.volume(volume.id).unwrap_or(volume).clone();
     let clean = volume.running.is_none();
@@ -108,6 +114,23 @@ fn distrust_map(draft: &mut Draft<'_>, next: &mut Volume, clean: bool) -> Result
     }
     changes.into_iter().for_each(|change| draft.say(change));
     Ok(())
+}
+
+/// Plexes that were still being made equal lack what was written meanwhile: that went to the first one alone.
+fn require_source(world: &World, volume: &Volume) -> Result<()> {
+    let complete = volume.complete();
+    let Some(source) = complete.first().filter(|_| !volume.is_synced() && complete.len() > 1) else { return Ok(()) };
+    let Some(disk) = lost_disk(world, source).and_then(|id| world.group.disk(id)) else { return Ok(()) };
+    let path = world.group.path(&volume.name);
+    Err(Error::device(format!(
+        "disk '{}' is missing, and the other plexes of '{path}' were still being made equal to '{}' on it",
+        disk.media, source.name
+    ))
+    .on(&path)
+    .hint(format!(
+        "bring the disk back and start it again; 'breakoff -g {} start --force {}' goes on with what the others hold, which lacks what was written last",
+        world.group.name, volume.name
+    )))
 }
 
 /// The first disk of a plex that is not here.

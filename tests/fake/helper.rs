@@ -31,7 +31,7 @@ impl FakeHelper {
         if state.waits_to_end(uuid) {
             return None;
         }
-        let minor = state.dm.minor_of(uuid)?;
+        let Some(minor) = state.dm.minor_of(uuid) else { return Some(Err(Errno(libc::ENXIO))) };
         let told = match act {
             Act::Hold(_) if state.era_message(minor, "take_metadata_snap").is_err() => {
                 state.era_message(minor, "drop_metadata_snap").and_then(|()| state.era_message(minor, "take_metadata_snap"))

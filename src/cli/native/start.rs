@@ -21,7 +21,7 @@ pub(super) struct Start {
     /// All volumes of all groups of this machine, as at boot
     #[arg(long, group = "which")]
     auto: bool,
-    /// Although half of the group's disks or more are missing
+    /// Although half of the group's disks or more are missing, or the plex that the others were being made equal to
     #[arg(long, conflicts_with = "auto")]
     force: bool,
 }
