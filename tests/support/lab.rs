@@ -163,11 +163,18 @@ impl Lab {
     pub fn wait_synced(&self, group: &str, volume: &str) {
         let name = dm_name(group, volume);
         until(&format!("{name} is in sync"), || {
-            let mirrors = self.dm.mirrors(&name);
+            let mirrors = self.dm.mirrors(&self.carrier(&name));
             !mirrors.is_empty() && mirrors.iter().all(super::dm::MirrorStatus::in_sync)
         });
         // Until it is recorded too, the configuration is still going to change by itself.
         until("it is recorded that the plexes are equal", || self.print(group).volume(volume).state == "ACTIVE");
+    }
+
+    /// The device whose table maps a volume's plexes: the volume's own, or the one under it while its changes are tracked.
+    fn carrier(&self, name: &str) -> String {
+        let under = format!("{name}_data--");
+        let mut devices = self.dm.list().into_iter().map(|info| info.name);
+        devices.find(|n| n.starts_with(&under)).unwrap_or_else(|| name.to_owned())
     }
 
     /// The test disk that the program calls by this media name.
