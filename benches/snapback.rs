@@ -1,14 +1,14 @@
-//! How a mirror half comes back: breakoff's `snapback`, LVM raid1's `lvconvert --splitmirrors 1 --trackchanges` and `--merge`, and
-//! breakoff without tracking, on the same kind of disks (each read and write takes some milliseconds), in turns in one run.
-//! `scripts/bench snapback` runs it in a VM.
+//! How a mirror half comes back: breakoff's `snapback`, LVM raid1's `lvconvert --splitmirrors 1 --trackchanges` and `--merge`, md's
+//! `--fail`, `--remove` and `--re-add` of a half of a raid1 with a bitmap, and breakoff without tracking, on the same kind of disks (each
+//! read and write takes some milliseconds), in turns in one run. `scripts/bench snapback` runs it in a VM.
 //!
-//! Each round has two cycles of split, scattered writes to 1 % of the original, and way back: one without other load, for the time and
-//! for what is written to the disk that comes back, and one beside a writer with one write in flight, for its longest stalls.
-//! "In sync" is what the kernel says, for all alike.
+//! Each round has three cycles of split, writes to 1 % of the original, and way back. Two are without other load, for the time and for what
+//! is written to the disk that comes back: one after writes all over the volume, one after a few large ones, as files are. The third
+//! is beside a writer with one write in flight, for its longest stalls. "In sync" is what the kernel says, for all alike.
 //!
-//! What LVM splits with `--trackchanges` can only be read; breakoff's snapshots can be written too, and such writes would be tracked.
-//! LVM notes what is written in regions of 2 MiB if nothing else is asked for. With regions of 256 KiB, what breakoff copies at once, it
-//! is measured too.
+//! What LVM splits with `--trackchanges` can only be read, and what md lets go of must not be written; breakoff's snapshots can be written,
+//! and such writes would be tracked. LVM notes what is written in regions of 2 MiB if nothing else is asked for; md gets a bitmap of 256 KiB,
+//! the least that breakoff copies at once. md's own brake on a resync, for LVM's halves too, is off.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -28,9 +28,10 @@ use support::writer::{Style, Writer};
 use support::{MIB, stamp};
 
 const ROUNDS: u64 = 3;
-const SIZE: u64 = 64 * MIB;
-/// 1 % of the volume.
-const CHANGES: u64 = SIZE / 100 / 4096;
+const SIZE: u64 = 128 * MIB;
+/// What is written in each cycle: 1 % of the volume, in so many places of so many bytes.
+const SCATTERED: (u64, usize) = (SIZE / 100 / 4096, 4096);
+const LARGE: (u64, usize) = (5, 256 << 10);
 /// The writer's blocks; the scattered changes are behind them.
 const WRITER: u64 = 1024;
 /// Writes of the writer before and after what is measured.
@@ -45,7 +46,7 @@ struct Mirror {
     name: &'static str,
     kind: Kind,
     group: &'static str,
-    /// The disk of the half that comes back, by index in the lab.
+    /// The disk of the half that comes back, by index in the lab; the other one is before it.
     returning: usize,
     measured: Measured,
 }
@@ -54,33 +55,44 @@ struct Mirror {
 enum Kind {
     Breakoff,
     Lvm,
+    Md,
 }
 
 /// One value a round each.
 #[derive(Default)]
 struct Measured {
     command: Vec<f64>,
-    time: Vec<f64>,
-    written: Vec<f64>,
+    scattered: Way,
+    large: Way,
     split_stall: Vec<f64>,
     back_stall: Vec<f64>,
-    /// Blocks of 4 KiB in which the halves differ when they are said to be in sync: two values a round.
+    /// Blocks of 4 KiB in which the halves differ when they are said to be in sync: three values a round.
     unequal: Vec<usize>,
 }
 
+/// A way back without other load.
+#[derive(Default)]
+struct Way {
+    time: Vec<f64>,
+    written: Vec<f64>,
+}
+
 fn main() {
-    let Some(mut lab) = Lab::new("snapback", &["mirror", "raid", "era", "zero", "delay"], &[96; 8]) else { return };
+    let Some(mut lab) = Lab::new("snapback", &["mirror", "raid", "era", "zero", "delay"], &[160; 8]) else { return };
+    std::fs::write("/proc/sys/dev/raid/speed_limit_min", "1000000").unwrap();
+    std::fs::write("/proc/sys/dev/raid/speed_limit_max", "1000000").unwrap();
     let mut mirrors = [
         breakoff(&lab, "breakoff", "tracked", 0, "on"),
-        lvm(&lab, "LVM raid1", "large", 2, "2m"),
-        lvm(&lab, "LVM raid1, 256 KiB", "small", 4, "256k"),
+        lvm(&lab, "LVM raid1", "lvm", 2),
+        md(&lab, "md raid1, re-add", "md10", 4),
         breakoff(&lab, "breakoff, not tracked", "whole", 6, "off"),
     ];
     (0..lab.disks.len()).for_each(|disk| lab.fault(disk, SLOW));
     for round in 0..ROUNDS {
         for mirror in &mut mirrors {
-            mirror.quiet_cycle(&lab, 2 * round);
-            mirror.busy_cycle(&lab, 2 * round + 1);
+            mirror.quiet_cycle(&lab, 3 * round, SCATTERED, |measured| &mut measured.scattered);
+            mirror.quiet_cycle(&lab, 3 * round + 1, LARGE, |measured| &mut measured.large);
+            mirror.busy_cycle(&lab, 3 * round + 2);
         }
     }
     (0..lab.disks.len()).for_each(|disk| lab.heal(disk));
@@ -88,6 +100,9 @@ fn main() {
     let found_by_md: Vec<(&str, String)> = lvm().map(|mirror| (mirror.name, mirror.checked_by_md(&lab))).collect();
     for mirror in lvm() {
         run_lvm(&["vgremove", "-ff", "-y", mirror.group]).ok();
+    }
+    for mirror in mirrors.iter().filter(|mirror| mirror.kind == Kind::Md) {
+        tool("mdadm", &["--stop", &mirror.device(&lab).display().to_string()]).ok();
     }
     lab.finish();
     report(&mirrors);
@@ -98,9 +113,9 @@ fn main() {
 
 impl Mirror {
     /// Nobody else is writing, so what is written is all for the half that comes back.
-    fn quiet_cycle(&mut self, lab: &Lab, seed: u64) {
+    fn quiet_cycle(&mut self, lab: &Lab, seed: u64, changes: (u64, usize), way: fn(&mut Measured) -> &mut Way) {
         self.split(lab);
-        self.change(lab, seed);
+        self.change(lab, seed, changes);
         let before = written(lab, self.returning);
         let start = Instant::now();
         self.bring_back(lab);
@@ -108,9 +123,9 @@ impl Mirror {
         self.wait_until_equal(lab);
         let time = start.elapsed().as_secs_f64() * 1e3;
         let written = (written(lab, self.returning) - before) as f64 / 1024.0;
-        println!("{}: {time:.0} ms, {written} KiB", self.name);
-        self.measured.time.push(time);
-        self.measured.written.push(written);
+        println!("{}: {time:.0} ms, {written} KiB after writes of {} bytes", self.name, changes.1);
+        way(&mut self.measured).time.push(time);
+        way(&mut self.measured).written.push(written);
         self.recorded(lab);
         self.compare(lab);
     }
@@ -118,7 +133,7 @@ impl Mirror {
     fn busy_cycle(&mut self, lab: &Lab, seed: u64) {
         let load = Writer::start_filled(self.device(lab), 0, WRITER, Style::default());
         let split = stall(&load, || self.split(lab));
-        self.change(lab, seed);
+        self.change(lab, seed, SCATTERED);
         let back = stall(&load, || {
             self.bring_back(lab);
             self.wait_until_equal(lab);
@@ -136,20 +151,24 @@ impl Mirror {
         self.compare(lab);
     }
 
-    /// Writes 4 KiB of noise to each of many places.
-    fn change(&self, lab: &Lab, seed: u64) {
+    /// Writes noise to each of these many places, behind the writer's.
+    fn change(&self, lab: &Lab, seed: u64, (places, length): (u64, usize)) {
         let file = block::open_direct(self.device(lab), false).unwrap();
         let mut dice = Dice::new(seed);
-        let mut buffer = Aligned::new(4096);
-        for n in 0..CHANGES {
-            buffer.bytes_mut().copy_from_slice(&block::noise(seed << 32 | n, 4096));
-            let at = WRITER * stamp::BLOCK as u64 + 4096 * dice.roll(SIZE / 4096 - WRITER * stamp::BLOCK as u64 / 4096);
+        let mut buffer = Aligned::new(length);
+        let writer = WRITER * stamp::BLOCK as u64;
+        for n in 0..places {
+            buffer.bytes_mut().copy_from_slice(&block::noise(seed << 32 | n, length));
+            let at = writer + 4096 * dice.roll((SIZE - writer - length as u64) / 4096 + 1);
             file.write_all_at(buffer.bytes(), at).unwrap();
         }
     }
 
     fn device(&self, lab: &Lab) -> PathBuf {
-        lab.device(self.group, "v")
+        match self.kind {
+            Kind::Md => PathBuf::from("/dev").join(self.group),
+            _ => lab.device(self.group, "v"),
+        }
     }
 
     fn split(&self, lab: &Lab) {
@@ -160,6 +179,19 @@ impl Mirror {
                 let (volume, disk) = (format!("{group}/v"), lab.disks[self.returning].word());
                 run_lvm(&["lvconvert", "-y", "--splitmirrors", "1", "--trackchanges", &volume, &disk]).ok()
             }
+            Kind::Md => {
+                let (array, disk) = (self.device(lab).display().to_string(), lab.disks[self.returning].word());
+                tool("mdadm", &[&array, "--fail", &disk]).ok();
+                let mut removed = tool("mdadm", &[&array, "--remove", &disk]);
+                // The kernel is not done with it at once.
+                until("md lets go of the disk", || {
+                    removed.status == 0 || {
+                        removed = tool("mdadm", &[&array, "--remove", &disk]);
+                        removed.status == 0
+                    }
+                });
+                removed
+            }
         };
     }
 
@@ -168,6 +200,7 @@ impl Mirror {
         match self.kind {
             Kind::Breakoff => lab.cli(&format!("-g {group} snapback -b s")).ok(),
             Kind::Lvm => run_lvm(&["lvconvert", "-y", "--merge", &format!("{group}/v_rimage_1")]).ok(),
+            Kind::Md => tool("mdadm", &[&self.device(lab).display().to_string(), "--re-add", &lab.disks[self.returning].word()]).ok(),
         };
     }
 
@@ -189,7 +222,13 @@ impl Mirror {
                 let all = words[3].split_once('/').is_some_and(|(done, total)| done == total);
                 words[2] == "AA" && all && words[4] == "idle"
             }),
+            Kind::Md => self.md_says("degraded") == "0" && self.md_says("sync_action") == "idle",
         }
+    }
+
+    fn md_says(&self, what: &str) -> String {
+        let path = format!("/sys/block/{}/md/{what}", self.group);
+        std::fs::read_to_string(&path).unwrap_or_else(|err| panic!("{path}: {err}")).trim().to_owned()
     }
 
     /// breakoff takes the next snapshot only of what it knows to be equal.
@@ -205,7 +244,16 @@ impl Mirror {
             plexes::assert_equal(lab, self.group, "v");
             return self.measured.unequal.push(0);
         }
-        let [a, b] = [0, 1].map(|n| block::read_direct(format!("/dev/mapper/{}-v_rimage_{n}", self.group), 0, SIZE).unwrap());
+        let [a, b] = [0, 1].map(|n| match self.kind {
+            Kind::Md => {
+                let disk = &lab.disks[self.returning - 1 + n];
+                let number = lab.dm.info(&disk.name).unwrap().number();
+                let device = std::fs::canonicalize(format!("/sys/dev/block/{number}")).unwrap();
+                let offset = self.md_says(&format!("dev-{}/offset", device.file_name().unwrap().display()));
+                block::read_direct(disk.path(), offset.parse::<u64>().unwrap() * 512, SIZE).unwrap()
+            }
+            _ => block::read_direct(format!("/dev/mapper/{}-v_rimage_{n}", self.group), 0, SIZE).unwrap(),
+        });
         self.measured.unequal.push(a.chunks(4096).zip(b.chunks(4096)).filter(|(a, b)| a != b).count());
     }
 
@@ -244,12 +292,24 @@ fn breakoff(lab: &Lab, name: &'static str, group: &'static str, first: usize, tr
     Mirror { name, kind: Kind::Breakoff, group, returning: first + 1, measured: Measured::default() }
 }
 
-fn lvm(lab: &Lab, name: &'static str, group: &'static str, first: usize, region: &str) -> Mirror {
+fn lvm(lab: &Lab, name: &'static str, group: &'static str, first: usize) -> Mirror {
     let [a, b] = [lab.disks[first].word(), lab.disks[first + 1].word()];
     run_lvm(&["vgcreate", group, &a, &b]).ok();
     let size = format!("{SIZE}b");
-    run_lvm(&["lvcreate", "-y", "-Wn", "-Zn", "--type", "raid1", "-m", "1", "-R", region, "-L", &size, "-n", "v", group, &a, &b]).ok();
+    run_lvm(&["lvcreate", "-y", "-Wn", "-Zn", "--type", "raid1", "-m", "1", "-L", &size, "-n", "v", group, &a, &b]).ok();
     let mirror = Mirror { name, kind: Kind::Lvm, group, returning: first + 1, measured: Measured::default() };
+    mirror.wait_until_equal(lab);
+    mirror
+}
+
+fn md(lab: &Lab, name: &'static str, array: &'static str, first: usize) -> Mirror {
+    let [a, b] = [lab.disks[first].word(), lab.disks[first + 1].word()];
+    let mirror = Mirror { name, kind: Kind::Md, group: array, returning: first + 1, measured: Measured::default() };
+    let device = mirror.device(lab).display().to_string();
+    let size = format!("--size={}", SIZE / 1024);
+    let bitmap = ["--bitmap=internal", "--bitmap-chunk=256K"];
+    let create = ["--create", &device, "--run", "--level=1", "--raid-devices=2", "--metadata=1.2", &size];
+    tool("mdadm", &[&create[..], &bitmap, &[&a, &b]].concat()).ok();
     mirror.wait_until_equal(lab);
     mirror
 }
@@ -261,14 +321,17 @@ fn run_lvm(words: &[&str]) -> Output {
 // --------------------------------------------------------------------------------------------------------------- report
 
 fn report(mirrors: &[Mirror]) {
-    println!("\nsnapback: {} MiB, {CHANGES} scattered writes of 4 KiB since the split, {ROUNDS} rounds", SIZE / MIB);
-    println!("(what LVM splits can only be read; breakoff's snapshot can be written)");
-    table(mirrors, "from the command to in sync, ms", |measured| &measured.time);
-    table(mirrors, "of that, until the command has ended, ms", |measured| &measured.command);
-    table(mirrors, "written to the disk that comes back, KiB", |measured| &measured.written);
+    println!("\nsnapback: {} MiB, 1 % written since the split, {ROUNDS} rounds", SIZE / MIB);
+    println!("(only breakoff's snapshot may be written meanwhile)");
+    for (what, way) in [("4 KiB each", (|m| &m.scattered) as fn(&Measured) -> &Way), ("256 KiB each", |m| &m.large)] {
+        println!("\nwrites of {what}");
+        table(mirrors, "from the command to in sync, ms", |measured| &way(measured).time);
+        table(mirrors, "written to the disk that comes back, KiB", |measured| &way(measured).written);
+    }
+    table(mirrors, "until the command has ended, ms", |measured| &measured.command);
     table(mirrors, "longest stall of a writer, split, ms", |measured| &measured.split_stall);
     table(mirrors, "longest stall of a writer, way back, ms", |measured| &measured.back_stall);
-    println!("\nblocks of 4 KiB in which the halves differ after each way back, without other load and beside a writer in turns");
+    println!("\nblocks of 4 KiB in which the halves differ after each way back");
     for Mirror { name, measured, .. } in mirrors {
         println!("{name:<42} {:?}", measured.unequal);
     }
@@ -279,7 +342,7 @@ fn report(mirrors: &[Mirror]) {
     println!("\nbreakoff's stall of 'snapback' to that of its 'snapshot': median {:.2}, worst {:.2}", back.0 / split.0, back.1 / split.1);
 }
 
-fn table(mirrors: &[Mirror], what: &str, values: fn(&Measured) -> &Vec<f64>) {
+fn table<'m>(mirrors: &'m [Mirror], what: &str, values: impl Fn(&'m Measured) -> &'m Vec<f64>) {
     let ours = numbers(values(&mirrors[0].measured));
     println!("\n{what:<42} {:>10} {:>10} {:>14} {:>14}", "median", "worst", "to breakoff's", "to breakoff's");
     for mirror in mirrors {

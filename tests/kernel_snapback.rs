@@ -14,11 +14,12 @@ use std::thread;
 use std::time::Duration;
 use support::MIB;
 use support::block::{self, Aligned};
+use support::child::{DEADLINE, stopped_at, stride};
 use support::disk::Fault;
 use support::fs::{FileLoad, Mounted, e2fsck, mkfs_ext4, needs_recovery};
 use support::lab::{Lab, until};
 use support::plexes;
-use support::tracked::{REGION, SIZE, contents, detail, regions, scribble, split, written};
+use support::tracked::{REGION, SIZE, contents, copied, detail, scribble, split, written};
 use support::writer::{Style, Writer};
 
 /// The one relation there is.
@@ -89,10 +90,19 @@ fn a_map_that_is_damaged_is_not_believed() {
     let copies = map_copies(&lab, "g-v_map--0");
     assert_eq!(copies.len(), 2);
     let garbage = block::noise(99, 4096);
-    // Blank, as a new map is; overwritten; whole at its beginning only; and one copy of the two, which is no reason for anything.
+    // Blank, as a new map is; overwritten; whole at its beginning only, of which the kernel finds out when it loads it or when it begins an
+    // era, by what is damaged; and one copy of the two, which is no reason for anything.
     let length = usize::try_from(copies[0].1.end - copies[0].1.start).unwrap();
-    let cases: [(&[u8], u64, usize); 4] =
-        [(&[0; 4096], 0, 2), (&garbage, 0, 2), (&block::noise(98, length - 4096), 4096, 2), (&garbage, 0, 1)];
+    let all = block::noise(98, length - 4096);
+    let cases: [(&[u8], u64, usize); 7] = [
+        (&[0; 4096], 0, 2),
+        (&garbage, 0, 2),
+        (&all, 4096, 2),
+        (&all[..length - 2 * 4096], 2 * 4096, 2),
+        (&all[..length - 4 * 4096], 4 * 4096, 2),
+        (&all[..length - 6 * 4096], 6 * 4096, 2),
+        (&garbage, 0, 1),
+    ];
     for (round, (with, from, count)) in (0u64..).zip(cases) {
         let copies = map_copies(&lab, "g-v_map--0");
         scribble(&lab, "v", &[5 * MIB], 10 * round + 1);
@@ -125,22 +135,24 @@ fn exactly_what_has_changed_on_either_side_is_copied() {
     let all: Vec<u64> = (0..SIZE / REGION).map(|n| n * REGION + 4096 * (n % 60)).collect();
     let none = Vec::new();
     let other = vec![5 * MIB, 9 * MIB + 4096];
-    let cases: [(&str, &Vec<u64>, &Vec<u64>); 8] = [
+    let beside: Vec<u64> = (0..7).map(|n| 6 * MIB + n * REGION).collect();
+    let cases: [(&str, &Vec<u64>, &Vec<u64>); 9] = [
         ("none", &none, &none),
         ("few on the original", &few, &none),
         ("few on the snapshot", &none, &few),
         ("few on both", &few, &other),
         ("scattered on the original", &scattered, &none),
         ("scattered on the snapshot", &none, &scattered),
+        ("one beside the other", &beside, &few),
         ("all on the original", &all, &few),
         ("none again", &none, &none),
     ];
     for (seed, (case, original, snapshot)) in cases.into_iter().enumerate() {
         scribble(&lab, "v", original, 100 * seed as u64);
         scribble(&lab, "s", snapshot, 100 * seed as u64 + 50);
-        let expected = regions(original.iter().chain(snapshot).copied()) * REGION;
-        let copied = detail(&lab, "-g g snapback s", "to_copy");
-        assert_eq!(copied.as_u64(), Some(expected), "{case}");
+        let expected = copied(original.iter().chain(snapshot).copied());
+        let to_copy = detail(&lab, "-g g snapback s", "to_copy");
+        assert_eq!(to_copy.as_u64(), Some(expected), "{case}");
         assert_eq!(written("g-v_v--02"), expected, "{case}: the kernel's own count");
         plexes::assert_equal(&lab, "g", "v");
         assert_eq!(lab.print("g").volume("v").states(), ["ACTIVE", "SNAPDONE"], "{case}");
@@ -244,6 +256,39 @@ fn a_restore_can_keep_the_old_contents() {
     // The relation goes on: what differs is still known.
     let copied = detail(&lab, "-g g snapback s", "to_copy");
     assert_eq!(copied.as_u64(), Some(3 * REGION));
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
+/// An automounter, for one: the volume was closed when the command was checked, and is not any more when it is carried out.
+#[test]
+fn what_is_opened_at_the_last_moment_is_not_overwritten() {
+    let lab = lab!(["mirror", "era", "zero"], [64, 64]);
+    split(&lab);
+    scribble(&lab, "v", &[0, 2 * MIB], 1);
+    let (v, s) = (contents(&lab, "v"), contents(&lab, "s"));
+    for (words, opened) in [("--keep s", "v"), ("--keep s", "s"), ("s", "v")] {
+        let refused = (1..).step_by(stride(6)).take_while(|n| {
+            let mut running = stopped_at(*n, &format!("-y -g g snapback --from snapshot {words}"));
+            assert!(running.stops(), "it is over before anything was opened");
+            let opener = fs::File::open(lab.device("g", opened)).unwrap();
+            running.signal(libc::SIGCONT);
+            let output = running.wait(DEADLINE);
+            println!("'{opened}' opened before change {n}: status {} {}", output.status, output.stderr.lines().last().unwrap_or_default());
+            drop(opener);
+            if output.status != 0 {
+                assert_eq!(output.status, 4, "{output}");
+                plexes::assert_same("v", &contents(&lab, "v"), "what it held", &v);
+                plexes::assert_same("s", &contents(&lab, "s"), "what it held", &s);
+            }
+            output.status != 0
+        });
+        assert!(refused.count() > 0, "'{words}' was never refused");
+        plexes::assert_same("v", &contents(&lab, "v"), "the snapshot", &s);
+        if lab.print("g").names().contains(&"s") {
+            lab.cli("-y -g g snapback --from snapshot --keep s").ok();
+        }
+    }
     plexes::assert_equal(&lab, "g", "v");
     lab.finish();
 }
@@ -376,8 +421,9 @@ fn a_copy_dies(mut lab: Lab, which: usize) {
     lab.heal(copies[which].0);
     load.stop().verify(lab.device("g", "v"));
     let first = lab.json("-g g snapback s")["changes"][0].clone();
-    assert_eq!((first["tracked"].as_str(), first["to_copy"].as_u64()), (Some("yes"), Some(5 * REGION)), "{first}");
-    assert_eq!(written("g-v_v--02"), 5 * REGION, "the kernel's own count");
+    let expected = copied((0..256).map(|block| block * 4096).chain([5 * MIB]));
+    assert_eq!((first["tracked"].as_str(), first["to_copy"].as_u64()), (Some("yes"), Some(expected)), "{first}");
+    assert_eq!(written("g-v_v--02"), expected, "the kernel's own count");
     plexes::assert_equal(&lab, "g", "v");
     lab.finish();
 }

@@ -16,7 +16,7 @@ use support::leaks;
 use support::outage::Power;
 use support::plexes::{self, assert_same};
 use support::stamp::Expectation;
-use support::tracked::{REGION, contents, scribble, split, written};
+use support::tracked::{REGION, contents, copied, scribble, split, written};
 use support::writer::{Style, Writer};
 
 /// In 4 KiB blocks, from the start of the volume: one region.
@@ -25,7 +25,7 @@ const BUSY: u64 = REGION / 4096;
 /// Often enough to be in the way, and not so often that what it writes is most of what is written.
 const PACE: Style = Style { dsync: true, pause: Duration::from_millis(30) };
 
-/// The regions that have changed on either side since the last split.
+/// The places that have changed on either side since the last split.
 #[derive(Default)]
 struct Changes(BTreeSet<u64>);
 
@@ -36,7 +36,7 @@ impl Changes {
         let places = [[place(n), place(5 * n + 3)], [place(n), place(7 * n + 5)]];
         scribble(lab, "v", &places[0], 100 * n);
         scribble(lab, "s", &places[1], 100 * n + 50);
-        self.0.extend(places.concat().iter().map(|at| at / REGION));
+        self.0.extend(places.concat());
     }
 
     /// Nothing is left to be done, and what was filled got what has changed and no more: a region twice at most, and what was written
@@ -45,9 +45,10 @@ impl Changes {
     fn have_come_back(&mut self, lab: &Lab, filled: &str, may_be_all: bool, written_meanwhile: u64) {
         lab.cli("-g g recover --check").ok().says("nothing needs attention");
         plexes::assert_equal(lab, "g", "v");
-        let (copied, most) = (written(filled), 2 * self.0.len() as u64 * REGION + written_meanwhile);
-        println!("{copied} bytes are copied; {} regions had changed and {written_meanwhile} bytes were written", self.0.len());
-        assert!(copied <= most || may_be_all, "{copied} bytes are copied, and {most} at most had to be");
+        let (filled, changed) = (written(filled), copied(self.0.iter().copied()));
+        println!("{filled} bytes are copied; {changed} had changed and {written_meanwhile} were written meanwhile");
+        let most = 2 * changed + written_meanwhile;
+        assert!(filled <= most || may_be_all, "{filled} bytes are copied, and {most} at most had to be");
         self.0.clear();
     }
 }

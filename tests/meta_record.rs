@@ -137,7 +137,7 @@ fn tracked_sample() -> Group {
     snapshot.origin.as_mut().unwrap().tracking = Tracking::Since(5);
     original.plexes[1].state = PlexState::SnapAtt;
     original.plexes[1].dco = dco(106_496, false);
-    original.returning = Some(Returning { log: ChangeLog::B, since: 7, exact: true });
+    original.returning = Some(Returning { log: ChangeLog::B, region: Sectors::of(512), since: 7, exact: true });
     group
 }
 

@@ -86,7 +86,8 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
         // is out by now; or udev had a look into the volume just then.
         Err(error)
             if session.world.known.damaged.len() > damaged
-                || (ends_an_era(&plan) && (session.world.generation != before || error.kind() == Kind::InUse)) =>
+                || (ends_an_era(&plan) && session.world.generation != before)
+                || (error.kind() == Kind::InUse && (ends_an_era(&plan) || !plan.window.closed.is_empty())) =>
         {
             let again = plan_patiently(&mut session, request).map_err(|e| session.name_openers(e))?;
             session.carry_out(&again)?

@@ -248,7 +248,9 @@ impl<'u> Session<'u> {
 
     fn commit_and_execute(&mut self, plan: &Plan, aid: exec::Aid<'_>) -> Result<Executed> {
         if plan.group == self.world.group {
-            return exec::execute(self.on(), &self.world, plan, None, aid).inspect_err(|error| self.distrust_uncopied(plan, error));
+            let done = exec::execute(self.on(), &self.world, plan, None, aid);
+            self.distrust_maps(plan, &done);
+            return done;
         }
         if let Some(broken) = check::violations(&plan.group).first() {
             return Err(Error::failed(format!("refusing to write a configuration that breaks a rule: {broken}")));
@@ -274,9 +276,7 @@ impl<'u> Session<'u> {
             self.later.archive.push((plan.group.clone(), generation));
             self.note_failures(plan);
         }
-        if let Err(error) = &done {
-            self.distrust_uncopied(plan, error);
-        }
+        self.distrust_maps(plan, &done);
         match done {
             Err(error) if outcome.unknown => {
                 let error = self.take_back(error);
@@ -285,6 +285,20 @@ impl<'u> Session<'u> {
             Err(error) if !outcome.committed => Err(self.not_recorded(plan, error)),
             done => done,
         }
+    }
+
+    fn distrust_maps(&mut self, plan: &Plan, done: &Result<Executed>) {
+        match done {
+            Ok(executed) => self.distrust_refused(executed),
+            Err(error) => self.distrust_uncopied(plan, error),
+        }
+    }
+
+    /// A map that the kernel cannot go on with is damaged inside. The volume goes on without it.
+    fn distrust_refused(&mut self, executed: &Executed) {
+        let refused = executed.refused.iter().filter_map(DmUuid::volume).filter_map(|id| self.world.group.volume(id)?.live_dco());
+        let copies: Vec<Extent> = refused.flat_map(|dco| dco.copies.clone()).collect();
+        self.world.known.damaged.extend(copies);
     }
 
     /// A copy of a map that could not be made equal to the first one, or the first one when it could not be read, is none.

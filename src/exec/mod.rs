@@ -55,6 +55,8 @@ pub struct Executed {
     pub warnings: Vec<String>,
     /// Whether a step after the commit failed, so that the kernel is not yet what the configuration says.
     pub unfinished: bool,
+    /// Volumes that the kernel does not resume with the map of changes that they have.
+    pub refused: Vec<DmUuid>,
 }
 
 /// Beside a window, if there is anybody.
@@ -94,10 +96,11 @@ fn steps(on: On<'_>, world: &World, plan: &Plan, commit: Option<&mut Prepared<'_
     }
     heed_interrupt(may_stop)?;
     let passed = window::Armed::new(kernel, &plan.window)?.run(commit, aid)?;
-    let mut executed = Executed { held: passed.held, unfinished: !passed.asleep.is_empty(), warnings: passed.warnings };
+    let unfinished = !passed.asleep.is_empty();
+    let mut executed = Executed { held: passed.held, unfinished, warnings: passed.warnings, refused: passed.refused };
     executed.warnings.extend(passed.asleep);
     for step in &plan.finish {
-        if let Err(error) = finish(on, world, step) {
+        if let Err(error) = finish(on, world, step, &mut executed.refused) {
             executed.unfinished = true;
             executed.warnings.push(error.to_string());
         }
@@ -145,11 +148,15 @@ fn prepare(on: On<'_>, world: &World, step: &Prepare) -> Result<()> {
     }
 }
 
-fn finish(on: On<'_>, world: &World, step: &Finish) -> Result<()> {
+fn finish(on: On<'_>, world: &World, step: &Finish, refused: &mut Vec<DmUuid>) -> Result<()> {
     let On { kernel, .. } = on;
     failpoint::step();
     match step {
-        Finish::Activate { uuid, links, tracked: true } => wait_for_map(on, world, Act::Activate(0), uuid, *links),
+        Finish::Activate { uuid, links, tracked: true } => {
+            let came = ask_its_map(on, world, Act::Activate(0), uuid, *links)?;
+            refused.extend(came.is_err_and(|errno| errno.is_some()).then(|| uuid.clone()));
+            came.map_err(|errno| no_answer(uuid, "resumed", errno))
+        }
         Finish::Activate { uuid, links, tracked: false } => kernel.resume(uuid, *links),
         Finish::Remove(uuid) => kernel.remove(uuid),
         Finish::Rename { uuid, to } => kernel.rename(uuid, to),
@@ -170,17 +177,22 @@ fn refuse_written(on: On<'_>, world: &World, uuid: &DmUuid, writes: u64) -> Resu
 /// Suspends a volume whose changes are tracked, or makes it live. Both write to its map and wait for it: a helper does, so that a disk
 /// that dies in that moment can be taken out by whoever looks next; the helper is through after that.
 fn wait_for_map(on: On<'_>, world: &World, act: Act, uuid: &DmUuid, links: Links) -> Result<()> {
+    let doing = if matches!(act, Act::Suspend(_)) { "suspended" } else { "resumed" };
+    ask_its_map(on, world, act, uuid, links)?.map_err(|errno| no_answer(uuid, doing, errno))
+}
+
+/// The same; the kernel's answer, or `None` when a disk beneath does not give one.
+fn ask_its_map(on: On<'_>, world: &World, act: Act, uuid: &DmUuid, links: Links) -> Result<std::result::Result<(), Option<Errno>>> {
     let charge = Charge { uuid: uuid.clone(), mode: SuspendMode::NoFlush, links };
     let mut helper = on.machine.helper(world.group.id, &[charge])?;
-    let doing = if matches!(act, Act::Suspend(_)) { "suspended" } else { "resumed" };
-    let failed = |errno: Errno| Error::device(format!("device {uuid} cannot be {doing}: {}", std::io::Error::from_raw_os_error(errno.0)));
-    match ask(on.kernel, helper.as_mut(), act, uuid) {
-        Ok(_) => Ok(()),
-        Err(Some(errno)) => Err(failed(errno)),
-        Err(None) => {
-            Err(Error::device(format!("device {uuid} cannot be {doing} as long as a disk beneath it does not take what is written")))
-        }
-    }
+    Ok(ask(on.kernel, helper.as_mut(), act, uuid).map(drop))
+}
+
+fn no_answer(uuid: &DmUuid, doing: &str, errno: Option<Errno>) -> Error {
+    Error::device(match errno {
+        Some(errno) => format!("device {uuid} cannot be {doing}: {}", std::io::Error::from_raw_os_error(errno.0)),
+        None => format!("device {uuid} cannot be {doing} as long as a disk beneath it does not take what is written"),
+    })
 }
 
 /// Has a helper do something to a volume whose changes are tracked, and looks after the mirrors of it meanwhile. `None` for an error:

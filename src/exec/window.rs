@@ -21,6 +21,7 @@ pub struct Armed<'k> {
     suspend: Vec<(usize, SuspendMode)>,
     alive: Vec<usize>,
     check: Vec<usize>,
+    closed: Vec<usize>,
     resume: Vec<usize>,
     tracked: Vec<usize>,
     /// What the helper knows, in its order.
@@ -48,6 +49,7 @@ enum End {
     CannotCheck(usize, Errno),
     NotInSync(usize),
     NotAlive(usize),
+    Open(usize),
     NoAnswer(usize),
     NotCommitted(Option<Errno>),
     PerhapsCommitted(Option<Errno>),
@@ -60,6 +62,8 @@ pub struct Passed {
     pub held: Duration,
     /// Devices that could not be resumed, in words. They are tried again by whoever converges next.
     pub asleep: Vec<String>,
+    /// Those of them that the kernel has refused to resume with the map of changes that they have.
+    pub refused: Vec<DmUuid>,
     /// Weaknesses of the surroundings (memory could not be locked).
     pub warnings: Vec<String>,
 }
@@ -73,6 +77,7 @@ impl<'k> Armed<'k> {
             suspend: Vec::new(),
             alive: Vec::new(),
             check: Vec::new(),
+            closed: Vec::new(),
             resume: Vec::new(),
             tracked: Vec::new(),
             charges: Vec::new(),
@@ -94,6 +99,10 @@ impl<'k> Armed<'k> {
         for uuid in &window.check {
             let at = armed.device(uuid, Links::Hidden)?;
             armed.check.push(at);
+        }
+        for uuid in &window.closed {
+            let at = armed.device(uuid, Links::Hidden)?;
+            armed.closed.push(at);
         }
         let known = |uuid: &DmUuid| armed.devices.iter().position(|(known, _)| known == uuid);
         armed.tracked = window.tracked.iter().filter_map(known).collect();
@@ -136,7 +145,7 @@ impl<'k> Armed<'k> {
         warnings
             .extend(thawed.err().map(|errno| format!("a filesystem may still be frozen: {}; 'breakoff recover' thaws it", words(errno))));
         match end {
-            End::Through => Ok(Passed { held, asleep: self.asleep(&errors), warnings }),
+            End::Through => Ok(Passed { held, asleep: self.asleep(&errors), refused: self.refused(&errors), warnings }),
             _ => Err(self.explain(end, &errors)),
         }
     }
@@ -166,6 +175,14 @@ impl<'k> Armed<'k> {
             match self.devices[*at].1.health() {
                 Ok(MirrorHealth::InSync) => {}
                 Ok(MirrorHealth::Copying | MirrorHealth::Failed) => return (End::NotInSync(*at), all),
+                Err(errno) => return (End::CannotCheck(*at, errno), all),
+            }
+        }
+        // Who opens one from now on reads what it holds afterwards: until then reads wait.
+        for at in &self.closed {
+            match self.devices[*at].1.is_open() {
+                Ok(false) => {}
+                Ok(true) => return (End::Open(*at), all),
                 Err(errno) => return (End::CannotCheck(*at, errno), all),
             }
         }
@@ -311,11 +328,17 @@ impl<'k> Armed<'k> {
         failed.map(|(uuid, errno)| format!("device {uuid} could not be resumed: {}", words(errno))).collect()
     }
 
+    /// A helper that is still waiting has not been told no.
+    fn refused(&self, errors: &[Option<Errno>]) -> Vec<DmUuid> {
+        let told = |at: &&usize| errors[**at].is_some_and(|errno| ![libc::EBUSY, libc::EINPROGRESS].contains(&errno.0));
+        self.tracked.iter().filter(told).map(|at| self.uuid(*at).clone()).collect()
+    }
+
     fn explain(&self, end: End, errors: &[Option<Errno>]) -> Error {
         let error = match end {
             End::CannotSuspend(at, errno) => Error::device(format!("device {} could not be suspended: {}", self.uuid(at), words(errno))),
             End::CannotCheck(at, errno) => {
-                Error::device(format!("the kernel did not tell the state of mirror {}: {}", self.uuid(at), words(errno)))
+                Error::device(format!("the kernel did not tell the state of {}: {}", self.uuid(at), words(errno)))
             }
             End::NotInSync(at) => {
                 Error::not_ready(format!("mirror {} was not in sync on every leg at the instant of the split", self.uuid(at)))
@@ -325,6 +348,9 @@ impl<'k> Armed<'k> {
                 Error::device(format!("a leg or the log of mirror {} has just failed; nothing was changed", self.uuid(at)))
                     .hint("'breakoff recover' deals with it; then try again")
             }
+            End::Open(at) => Error::in_use(format!("device {} has just been opened; nothing was changed", self.uuid(at)))
+                .on(self.uuid(at))
+                .hint("stop its users, then try again"),
             End::NoAnswer(at) => Error::timed_out(format!(
                 "device {} could not be suspended within {PATIENCE:?}: a disk beneath it does not answer",
                 self.uuid(at)

@@ -98,6 +98,7 @@ struct DcoRecord {
 #[serde(deny_unknown_fields)]
 struct ReturningRecord {
     log: ChangeLogRecord,
+    region: u64,
     since: u32,
     exact: bool,
 }
@@ -332,7 +333,7 @@ impl VolumeRecord {
             origin: self.origin.map(OriginRecord::into_model).transpose()?,
             fast_resync: self.fast_resync,
             dco: self.dco.map(|dco| dco.into_model(disks)).transpose().map_err(within)?,
-            returning: self.returning.map(ReturningRecord::into_model),
+            returning: self.returning.map(ReturningRecord::into_model).transpose().map_err(within)?,
             copied: self.copied,
             name,
         })
@@ -371,15 +372,15 @@ impl ReturningRecord {
             ChangeLog::A => ChangeLogRecord::A,
             ChangeLog::B => ChangeLogRecord::B,
         };
-        ReturningRecord { log, since: returning.since, exact: returning.exact }
+        ReturningRecord { log, region: returning.region.get(), since: returning.since, exact: returning.exact }
     }
 
-    fn into_model(self) -> Returning {
+    fn into_model(self) -> Result<Returning> {
         let log = match self.log {
             ChangeLogRecord::A => ChangeLog::A,
             ChangeLogRecord::B => ChangeLog::B,
         };
-        Returning { log, since: self.since, exact: self.exact }
+        Ok(Returning { log, region: sectors(self.region)?, since: self.since, exact: self.exact })
     }
 }
 

@@ -4,6 +4,7 @@ use super::record::refused;
 use crate::error::Result;
 use crate::model::volume::MAX_PLEXES;
 use crate::model::{Disk, Group, Log, Sectors, Volume, check};
+use crate::table::dco;
 use crate::table::log::regions;
 
 /// The most volumes in a group.
@@ -44,14 +45,22 @@ fn refuse_disk(disk: &Disk) -> Result<()> {
 /// A log whose bitmap is larger than its space: writing it anew would overwrite what lies behind it.
 fn refuse_volume(volume: &Volume) -> Result<()> {
     let dcos = volume.plexes.iter().filter_map(|p| p.dco.as_ref()).chain(&volume.dco);
-    if dcos.flat_map(|dco| &dco.copies).any(|copy| copy.length < crate::table::dco::space(volume.size)) {
+    if dcos.flat_map(|dco| &dco.copies).any(|copy| copy.length < dco::space(volume.size)) {
         return Err(refused(format!("volume '{}': a copy of a DCO is too short for it", volume.name)));
+    }
+    if let Some(returning) = volume.returning.filter(|r| !is_region(volume.size, r.region)) {
+        return Err(refused(format!("volume '{}': a log of changes has no regions of {} sectors", volume.name, returning.region.get())));
     }
     let holds = |log: &Log| log_bytes(volume.size, log.region) <= log.extent.length.bytes();
     match volume.log.as_ref().filter(|log| !holds(log)) {
         Some(log) => Err(refused(format!("volume '{}': a log of {} sectors is too short for it", volume.name, log.extent.length.get()))),
         None => Ok(()),
     }
+}
+
+/// Whether one bit of a change log can stand for this much: the kernel takes it, and the log has space for all bits.
+fn is_region(size: Sectors, region: Sectors) -> bool {
+    region.get().is_power_of_two() && region >= dco::finest_region(size) && region <= size
 }
 
 /// What a log takes (K6): 1 KiB and one bit for each region in whole longs; written in blocks of 4 KiB.

@@ -127,6 +127,8 @@ impl Untracked {
 pub struct Returning {
     /// Which of the two change logs of the DCO the mirror uses.
     pub log: ChangeLog,
+    /// What one bit of the log stands for.
+    pub region: Sectors,
     /// The first log lacks what was written from this era on, until it came into use.
     pub since: u32,
     /// Whether the log names all of it. Before that it lacks what was written between the listing and the swap.

@@ -87,9 +87,10 @@ fn window(names: &Names, plan: &Plan) -> Vec<StepView> {
     };
     let suspend = plan.window.suspend.iter().map(|(uuid, mode)| step("suspend", names.device(uuid), vec![words(mode).to_owned()]));
     let check = plan.window.check.iter().map(|uuid| step("check", names.device(uuid), vec!["in sync, every leg alive".to_owned()]));
+    let closed = plan.window.closed.iter().map(|uuid| step("check", names.device(uuid), vec!["nobody has it open".to_owned()]));
     let flip = (plan.window.commit == CommitPoint::Suspended).then(commit);
     let resume = plan.window.resume.iter().map(|(uuid, _)| step("resume", names.device(uuid), Vec::new()));
-    suspend.chain(check).chain(flip).chain(resume).collect()
+    suspend.chain(check).chain(closed).chain(flip).chain(resume).collect()
 }
 
 fn finish(names: &Names, finish: &Finish) -> StepView {

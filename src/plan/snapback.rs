@@ -31,8 +31,8 @@ struct Side<'w> {
 
 /// What has to be copied.
 enum Extent {
-    /// These regions of the change log.
-    Regions(Vec<Range<u64>>),
+    /// These regions of the change log, each of this size.
+    Regions(Sectors, Vec<Range<u64>>),
     /// Everything, for this reason.
     All(String),
 }
@@ -168,42 +168,43 @@ fn refuse_dependents(draft: &Draft<'_>, snapshot: &Volume, path: &str) -> Result
 }
 
 impl Side<'_> {
-    /// The regions in which the two sides may differ.
+    /// Where the two sides may differ.
     fn changed(&self, world: &World) -> std::result::Result<Vec<Range<u64>>, String> {
         let differences = differences(world, self.snapshot)?;
         let first = self.original.live_dco().and_then(|d| d.copies.first());
         if !first.is_some_and(|copy| world.disks.contains_key(&copy.disk)) {
             return Err(Untracked::MapLost.reason().to_owned());
         }
-        Ok(dco::regions(self.original.size, &differences.either))
+        Ok(differences.either)
     }
 }
 
-fn extent(world: &World, sides: &[&Side<'_>], legs: usize) -> Extent {
+fn extent(world: &World, size: Sectors, sides: &[&Side<'_>], legs: usize) -> Extent {
     if legs >= MAX_LEGS {
         return Extent::All(format!("the kernel takes a log for at most {} legs at once", MAX_LEGS - 1));
     }
     let mut all = Vec::new();
     for side in sides {
         match side.changed(world) {
-            Ok(regions) => all.extend(regions),
+            Ok(pieces) => all.extend(pieces),
             Err(reason) => return Extent::All(reason),
         }
     }
-    Extent::Regions(dco::union(all))
+    let region = dco::region(size, &all);
+    Extent::Regions(region, dco::regions(size, region, &all))
 }
 
 impl Extent {
     fn size(&self, volume: &Volume) -> Sectors {
         match self {
-            Extent::Regions(regions) => dco::length(&dco::pieces(volume.size, regions)),
+            Extent::Regions(region, regions) => dco::length(&dco::pieces(volume.size, *region, regions)),
             Extent::All(_) => volume.size,
         }
     }
 
     fn reason(&self) -> String {
         match self {
-            Extent::Regions(_) => "the rest has not changed on either side since the split".to_owned(),
+            Extent::Regions(..) => "the rest has not changed on either side since the split".to_owned(),
             Extent::All(why) => format!("everything, because {why}"),
         }
     }
@@ -213,16 +214,24 @@ impl Extent {
 fn rule_out_writes(draft: &mut Draft<'_>, side: &Side<'_>, extent: &Extent) {
     let uuid = DmUuid::new(draft.world.group.id, side.snapshot.id, &Role::Volume);
     let writes = draft.world.known.writes.get(&side.snapshot.id).copied();
-    if let (Extent::Regions(_), Some(writes)) = (extent, writes) {
+    if let (Extent::Regions(..), Some(writes)) = (extent, writes) {
         draft.plan.prepare.push(Prepare::Unwritten { uuid, writes });
     }
+}
+
+/// An open volume is refused when this is planned; one that is opened after that, when it is done. (A snapshot that goes for good
+/// is removed before, which no opened device can be.)
+fn rule_out_openers(draft: &mut Draft<'_>, volumes: &[&Volume]) {
+    let started = volumes.iter().filter(|volume| draft.device(volume).is_some());
+    let uuids: Vec<DmUuid> = started.map(|volume| DmUuid::new(draft.world.group.id, volume.id, &Role::Volume)).collect();
+    draft.plan.window.closed.extend(uuids);
 }
 
 /// The original wins.
 fn bring_back(draft: &mut Draft<'_>, sides: &[&Side<'_>]) -> Result<()> {
     let Some(original) = sides.first().map(|side| side.original) else { return Ok(()) };
     let legs = sides.iter().map(|side| side.plexes.len()).sum();
-    let extent = extent(draft.world, sides, legs);
+    let extent = extent(draft.world, original.size, sides, legs);
     for side in sides {
         let path = draft.path(&side.snapshot.name);
         let names: Vec<&str> = side.plexes.iter().map(|p| p.name.as_str()).collect();
@@ -230,6 +239,9 @@ fn bring_back(draft: &mut Draft<'_>, sides: &[&Side<'_>]) -> Result<()> {
         let change = Change::new(&path, "returning").text("to", &original.name).text("plexes", names.join(",")).text("from", "original");
         draft.say(with_extent(change, original, &extent));
         rule_out_writes(draft, side, &extent);
+        if !side.whole {
+            rule_out_openers(draft, &[side.snapshot]);
+        }
         for plex in &side.plexes {
             let mut leg = moved(draft, side, plex)?;
             leg.state = PlexState::SnapAtt;
@@ -246,13 +258,15 @@ fn restore(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     let Side { original, snapshot, .. } = side;
     draft.require_closed(original, "restored")?;
     let targets = original.complete();
-    let extent = extent(draft.world, &[side], targets.len());
+    let extent = extent(draft.world, original.size, &[side], targets.len());
     let (path, from) = (draft.path(&original.name), draft.path(&snapshot.name));
     say_beforehand(draft, &path, &from, original, &extent);
     let names: Vec<&str> = side.plexes.iter().map(|p| p.name.as_str()).collect();
     let change = Change::new(&path, "restoring").text("from", &snapshot.name).text("plexes", names.join(","));
     draft.say(with_extent(change, original, &extent));
     rule_out_writes(draft, side, &extent);
+    let stays = Some(*snapshot).filter(|_| !side.whole);
+    rule_out_openers(draft, &[Some(*original), stays].into_iter().flatten().collect::<Vec<_>>());
     for plex in targets {
         apply(draft.touch(original.id)?, plex, PlexEvent::Outdated);
     }
@@ -276,6 +290,7 @@ fn exchange(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     let (path, other) = (draft.path(&original.name), draft.path(&snapshot.name));
     draft.announce(format!("'{path}' is going to hold what '{other}' holds, and the other way round; nothing is copied"));
     draft.say(Change::new(&path, "exchanged").text("with", &snapshot.name).size("size", original.size).size("to_copy", Sectors::ZERO));
+    rule_out_openers(draft, &[original, snapshot]);
     // What is written to a log's space while another mirror uses it would be lost: each side gets a new one.
     for (id, of) in [(original.id, snapshot), (snapshot.id, original)] {
         let volume = draft.touch(id)?;
@@ -330,19 +345,19 @@ fn leave(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
 
 /// The mirror with what comes back begins with the log of what has changed, if that is known.
 fn set_log(draft: &mut Draft<'_>, original: &Volume, extent: &Extent) -> Result<()> {
-    let Extent::Regions(regions) = extent else { return Ok(()) };
+    let Extent::Regions(region, regions) = extent else { return Ok(()) };
     // What was written before the listing is in the log.
     let since = draft.world.known.listed.get(&original.id).copied().unwrap_or(FIRST_ERA);
     let volume = draft.touch(original.id)?;
-    volume.returning = Some(Returning { log: ChangeLog::A, since, exact: false });
+    volume.returning = Some(Returning { log: ChangeLog::A, region: *region, since, exact: false });
     let volume = volume.clone();
     write_log(&mut draft.plan, &volume, regions.clone());
     Ok(())
 }
 
 fn write_log(plan: &mut Plan, volume: &Volume, dirty: Vec<Range<u64>>) {
-    if let Some((_, extent)) = stack::change_log(volume) {
-        plan.prepare.push(Prepare::WriteChanges { extent, size: volume.size, region: dco::region(volume.size), dirty });
+    if let Some(((_, extent), returning)) = stack::change_log(volume).zip(volume.returning) {
+        plan.prepare.push(Prepare::WriteChanges { extent, size: volume.size, region: returning.region, dirty });
     }
 }
 
@@ -355,7 +370,7 @@ fn say_beforehand(draft: &mut Draft<'_>, target: &str, source: &str, original: &
 fn with_extent(change: Change, original: &Volume, extent: &Extent) -> Change {
     let change = change.size("size", original.size).size("to_copy", extent.size(original));
     match extent {
-        Extent::Regions(_) => change.text("tracked", "yes"),
+        Extent::Regions(..) => change.text("tracked", "yes"),
         Extent::All(why) => change.text("tracked", "no").text("reason", why),
     }
 }
@@ -370,7 +385,7 @@ pub fn complete_log(world: &World, id: VolumeId) -> Result<Plan> {
     let listed = world.known.changed.get(&(id, returning.since)).cloned().unwrap_or_else(unread);
     let left = world.known.left.get(&id).cloned().unwrap_or_else(unread);
     let path = draft.path(&volume.name);
-    match listed.and_then(|changed| Ok([left?, dco::regions(volume.size, &changed)].concat())) {
+    match listed.and_then(|changed| Ok([left?, dco::regions(volume.size, returning.region, &changed)].concat())) {
         Ok(regions) => {
             let log = if returning.log == ChangeLog::A { ChangeLog::B } else { ChangeLog::A };
             let changed = draft.touch(id)?;

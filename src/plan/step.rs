@@ -131,6 +131,8 @@ pub struct Window {
     pub alive: Vec<DmUuid>,
     /// Mirrors that must be in sync with every leg alive, or the whole plan is off.
     pub check: Vec<DmUuid>,
+    /// Volumes that nobody may have open when all is suspended: what they hold is about to be another's, or gone.
+    pub closed: Vec<DmUuid>,
     /// When the flip happens.
     pub commit: CommitPoint,
     /// Resumed in this order (from the bottom up).

@@ -421,6 +421,11 @@ impl ArmedDevice for ArmedDm {
         wire::health(self.lines.data(), self.lines.header().target_count)
     }
 
+    fn is_open(&mut self) -> std::result::Result<bool, Errno> {
+        self.small.call(&self.control, Verb::Info, &self.header)?;
+        Ok(self.small.header().open_count > 0)
+    }
+
     fn clear(&mut self) -> std::result::Result<(), Errno> {
         self.small.call(&self.control, Verb::Clear, &self.header)
     }

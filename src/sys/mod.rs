@@ -136,6 +136,8 @@ pub trait ArmedDevice {
     fn suspend(&mut self, mode: SuspendMode) -> std::result::Result<(), Errno>;
     /// How the mirror is that its live table is (K15). Not to be asked of a device that somebody else is resuming.
     fn health(&mut self) -> std::result::Result<MirrorHealth, Errno>;
+    /// Whether somebody has it open.
+    fn is_open(&mut self) -> std::result::Result<bool, Errno>;
     /// Forgets its inactive table, so that a resume keeps the live one.
     fn clear(&mut self) -> std::result::Result<(), Errno>;
     /// Resumes it.

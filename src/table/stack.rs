@@ -193,9 +193,9 @@ fn mirrors(group: &Group, volume: &Volume, levels: &[Level<'_>]) -> Result<Stack
 }
 
 fn mirror_table(volume: &Volume, level: &Level<'_>, lowest: bool, legs: &[DevRef]) -> Table {
-    if let Some((which, _)) = change_log(volume).filter(|_| level.attaching) {
-        let kind = LogKind::Disk(Role::Changes(which));
-        return Table(vec![mirror_line(Sectors::ZERO, volume.size, kind, dco::region(volume.size), legs)]);
+    if let Some(returning) = volume.returning.filter(|_| level.attaching && change_log(volume).is_some()) {
+        let kind = LogKind::Disk(Role::Changes(returning.log));
+        return Table(vec![mirror_line(Sectors::ZERO, volume.size, kind, returning.region, legs)]);
     }
     if level.attaching {
         return Table(lanes(volume.size, SYNC_LANES).into_iter().map(|(s, l)| core_line(s, l, Initial::Unknown, legs)).collect());

@@ -729,6 +729,13 @@ impl ArmedDevice for Armed {
         })
     }
 
+    fn is_open(&mut self) -> std::result::Result<bool, Errno> {
+        self.kernel.0.look()?;
+        let state = self.kernel.0.0.borrow();
+        let minor = state.dm.minor_of(&self.uuid).ok_or(Errno(libc::ENXIO))?;
+        Ok(state.dm.open_count(minor) > 0)
+    }
+
     fn clear(&mut self) -> Done {
         self.changed("clear", |state| state.device_mut(&self.uuid).map(|d| d.inactive = None))
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 /// The volume that [`split`] makes.
 pub const SIZE: u64 = 16 * MIB;
-/// What the kernel copies at once for a volume of this size (`table::dco`).
+/// The least that the kernel copies at once for a volume of this size (`table::dco`).
 pub const REGION: u64 = 256 << 10;
 
 /// A group on all disks, a volume `v` of noise on the first and a complete leg of it on the second.
@@ -40,9 +40,15 @@ pub fn scribble(lab: &Lab, volume: &str, places: &[u64], seed: u64) {
     }
 }
 
-/// In how many regions these places are.
-pub fn regions(places: impl IntoIterator<Item = u64>) -> u64 {
-    places.into_iter().map(|at| at / REGION).collect::<BTreeSet<_>>().len() as u64
+/// How many bytes are copied when these places were written to: the regions that they are in. A region costs what it takes to transfer
+/// it and another MiB; the smallest is taken that costs at most a quarter more than the best.
+pub fn copied(places: impl IntoIterator<Item = u64>) -> u64 {
+    let places: Vec<u64> = places.into_iter().collect();
+    let count = |region: u64| places.iter().map(|at| at / region).collect::<BTreeSet<_>>().len() as u64;
+    let costs = [1, 2, 4, 8].map(|n| (n * REGION, count(n * REGION) * (n * REGION + MIB)));
+    let least = costs.iter().map(|(_, cost)| *cost).min().unwrap_or(0);
+    let region = costs.iter().find(|(_, cost)| *cost <= least + least / 4).map_or(REGION, |(region, _)| *region);
+    count(region) * region
 }
 
 /// What has been written to a device since it was made, in bytes.
