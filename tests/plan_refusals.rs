@@ -437,3 +437,40 @@ fn the_number_of_an_unreadable_disk_comes_from_what_is_certainly_mapped_there() 
     assert_eq!(without(&w, &[first]).number(first), None);
     assert_eq!(without(&w, &[first, second]).number(first), None);
 }
+
+#[test]
+fn a_map_that_has_lost_a_copy_gets_another_one_before_it_is_used_next() {
+    let mut w = world(3);
+    done(&mut w, &make("v", 10, 1));
+    w.group.volumes[0].fast_resync = true;
+    done(&mut w, &snapstart("v"));
+    sync(&mut w);
+    let v = w.group.volume_named(&name("v")).expect("made").id;
+    let copies = |w: &World| -> Vec<usize> {
+        let volume = w.group.volume(v).expect("kept");
+        let dcos = [&volume.dco, &volume.plexes[1].dco];
+        dcos.map(|dco| dco.as_ref().map_or(0, |dco| dco.copies.len())).to_vec()
+    };
+    assert_eq!((copies(&w), finding::short_of_copies(&w)), (vec![2, 2], Vec::new()));
+
+    let volume = w.group.volume_mut(v).expect("kept");
+    volume.plexes[1].dco = None;
+    let kept = volume.dco.as_mut().expect("space").copies.remove(1);
+    let mut full = w.clone();
+    full.disks.retain(|id, _| w.group.disks[..1].iter().any(|disk| disk.id == *id));
+    assert_eq!(finding::short_of_copies(&full), [v], "the leg had none at all");
+
+    assert_eq!(finding::short_of_copies(&w), [v]);
+    let plan = finding::add_copies(&w, v).expect("a plan");
+    assert!(!plan.has_steps() && plan.window.suspend.is_empty(), "nobody has to wait for it");
+    pure::carry_out(&mut w, &plan);
+    assert_eq!((copies(&w), finding::short_of_copies(&w)), (vec![2, 2], Vec::new()));
+    let dco = w.group.volume(v).and_then(|v| v.dco.clone()).expect("space");
+    assert_ne!(dco.copies[0].disk, dco.copies[1].disk);
+    assert_eq!(dco.copies[1], kept, "the space was free again");
+
+    // A map that is in use keeps what it has.
+    done(&mut w, &split_as("v", Some("s")));
+    w.group.volume_mut(v).and_then(|v| v.dco.as_mut()).expect("in use").copies.remove(1);
+    assert_eq!(finding::short_of_copies(&w), []);
+}

@@ -5,7 +5,7 @@ use super::{Change, Detail, Env, Fill, Options, Report};
 use crate::error::{Error, Kind, Result};
 use crate::exec::{self, Executed};
 use crate::meta::{self, Archive, Member};
-use crate::model::{DiskId, DmUuid, Extent, Generation, Group, GroupId, HostId, Name, Role, Volume, check};
+use crate::model::{DiskId, DmUuid, Extent, Generation, Group, GroupId, HostId, Name, Role, Volume, VolumeId, check};
 use crate::plan::finding;
 use crate::plan::request::Finding;
 use crate::plan::step::{CommitPoint, Plan};
@@ -166,7 +166,7 @@ impl<'u> Session<'u> {
                 self.learn_unlisted();
             }
             let Some(plan) = self.next_repair()? else {
-                done.extend(self.add_logs());
+                done.extend(self.add_what_was_lost());
                 return Ok(done);
             };
             if last.as_ref() == Some(&plan) {
@@ -182,14 +182,22 @@ impl<'u> Session<'u> {
         Ok(done)
     }
 
-    /// Mirrors that have lost their log get another one. That is good to have and no more: where it fails a warning is enough.
-    fn add_logs(&mut self) -> Vec<Change> {
+    /// Mirrors that have lost their log get another one, and maps that have lost a copy space for the next one. That is good to have
+    /// and no more: where it fails a warning is enough.
+    fn add_what_was_lost(&mut self) -> Vec<Change> {
+        type Missing = fn(&World) -> Vec<VolumeId>;
+        type Add = fn(&World, VolumeId) -> Result<Plan>;
+        let kinds: [(Missing, Add, &str); 2] = [
+            (finding::unlogged, finding::add_log, "a mirror goes on without a dirty region log"),
+            (finding::short_of_copies, finding::add_copies, "a map of changes has fewer copies than it could have"),
+        ];
         let mut done = Vec::new();
-        for volume in finding::unlogged(&self.world) {
-            let added = finding::add_log(&self.world, volume).and_then(|plan| self.carry_out(&plan));
-            match added {
-                Ok(report) => done.extend(report.changes),
-                Err(error) => self.env.ui.warn(&format!("a mirror goes on without a dirty region log: {error}")),
+        for (missing, add, without) in kinds {
+            for volume in missing(&self.world) {
+                match add(&self.world, volume).and_then(|plan| self.carry_out(&plan)) {
+                    Ok(report) => done.extend(report.changes),
+                    Err(error) => self.env.ui.warn(&format!("{without}: {error}")),
+                }
             }
         }
         done

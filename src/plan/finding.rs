@@ -11,6 +11,7 @@ use super::transition;
 use super::volumes::disks_of;
 use super::world::{DmDevice, TargetLine, World};
 use crate::error::{Error, Result};
+use crate::model::volume::MAX_COPIES;
 use crate::model::{DevNo, DmUuid, Plex, PlexEvent, PlexState, Role, Volume, VolumeId};
 use crate::sys::{Links, SuspendMode};
 use crate::table::stack::{LegOf, mirror_roles};
@@ -208,6 +209,26 @@ pub fn add_log(world: &World, id: VolumeId) -> Result<Plan> {
         draft.touch(id)?.log = Some(draft.allocate_log_elsewhere(volume)?);
         draft.say(Change::new(draft.path(&volume.name), "log-added"));
     }
+    draft.finish()
+}
+
+/// The volumes for whose next map there is space on another disk: what was lost with a disk, or was not there when the leg came.
+pub fn short_of_copies(world: &World) -> Vec<VolumeId> {
+    let live = world.group.volumes.iter().filter(|v| v.running == Some(world.boot));
+    let waits = |v: &&Volume| v.fast_resync && v.live_dco().is_none() && v.returning.is_none();
+    let short = live.filter(waits).filter(|v| v.plexes.iter().any(|p| p.state.is_snapshot_leg() && !has_all_copies(v, p)));
+    short.filter(|v| Draft::new(world).complete_dcos(v.id).is_ok_and(|copies| copies > 0)).map(|v| v.id).collect()
+}
+
+fn has_all_copies(volume: &Volume, leg: &Plex) -> bool {
+    [&volume.dco, &leg.dco].iter().all(|dco| dco.as_ref().is_some_and(|dco| dco.copies.len() == MAX_COPIES))
+}
+
+/// Takes that space.
+pub fn add_copies(world: &World, id: VolumeId) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    let copies = draft.complete_dcos(id)?;
+    draft.say(Change::new(draft.path(&observed(world, id)?.name), "map-space-added").number("copies", copies as u64));
     draft.finish()
 }
 

@@ -7,7 +7,7 @@ use super::world::World;
 use crate::error::{Error, Result};
 use crate::model::space::Wish;
 use crate::model::volume::MAX_COPIES;
-use crate::model::{Dco, DiskId, Extent, Group, Name, Plex, Tracking, Untracked, Volume, VolumeId};
+use crate::model::{Dco, DiskId, Extent, Group, Name, Plex, PlexState, Tracking, Untracked, Volume, VolumeId};
 use crate::table::dco;
 use std::collections::BTreeSet;
 
@@ -91,11 +91,16 @@ impl Draft<'_> {
 
     /// The same; `None` without a word when there is no space.
     pub fn allocate_dco(&mut self, volume: &Volume, near: &[Extent]) -> Option<Dco> {
+        self.complete_dco(volume, None, near, &BTreeSet::new())
+    }
+
+    /// As many copies as there can be, with those that are there.
+    fn complete_dco(&mut self, volume: &Volume, dco: Option<Dco>, near: &[Extent], unfit: &BTreeSet<DiskId>) -> Option<Dco> {
         let length = dco::space(volume.size);
         let near: Vec<DiskId> = near.iter().map(|extent| extent.disk).collect();
-        let mut copies: Vec<Extent> = Vec::new();
+        let mut copies: Vec<Extent> = dco.map(|dco| dco.copies).unwrap_or_default();
         while copies.len() < MAX_COPIES {
-            let avoid: BTreeSet<DiskId> = copies.iter().map(|copy| copy.disk).collect();
+            let avoid: BTreeSet<DiskId> = copies.iter().map(|copy| copy.disk).chain(unfit.iter().copied()).collect();
             let first = if copies.is_empty() { near.clone() } else { Vec::new() };
             let on_any = Wish { length, avoid, ..Wish::default() };
             let on_first = Wish { on: first.clone(), ..on_any.clone() };
@@ -126,6 +131,28 @@ impl Draft<'_> {
             leg.into_iter().for_each(|leg| leg.dco = dco.clone());
         }
         Ok(())
+    }
+
+    /// Space for the copies that the next maps of a volume and of its snapshot legs lack, on disks where nothing has failed: how many.
+    pub fn complete_dcos(&mut self, id: VolumeId) -> Result<usize> {
+        let volume = self.touch(id)?.clone();
+        let count = |volume: &Volume| -> usize {
+            let all = volume.plexes.iter().filter_map(|p| p.dco.as_ref()).chain(&volume.dco);
+            all.map(|dco| dco.copies.len()).sum()
+        };
+        let group = &self.world.group;
+        let failed = group.volumes.iter().flat_map(|v| v.in_state(PlexState::Failed)).flat_map(|p| &p.subdisks);
+        let unfit: BTreeSet<DiskId> = failed.map(|extent| extent.disk).collect();
+        let near = volume.plexes.first().map(|p| p.subdisks.clone()).unwrap_or_default();
+        let own = self.complete_dco(&volume, volume.dco.clone(), &near, &unfit);
+        self.touch(id)?.dco = own.clone();
+        for leg in volume.plexes.iter().filter(|p| own.is_some() && p.state.is_snapshot_leg()) {
+            let completed = self.complete_dco(&volume, leg.dco.clone(), &leg.subdisks, &unfit);
+            let leg = self.touch(id)?.plex_mut(leg.number);
+            leg.into_iter().for_each(|leg| leg.dco = completed.clone());
+        }
+        let now = count(self.touch(id)?);
+        Ok(now.saturating_sub(count(&volume)))
     }
 
     /// The copies of a DCO that can be written to now.
