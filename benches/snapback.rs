@@ -181,16 +181,10 @@ impl Mirror {
             }
             Kind::Md => {
                 let (array, disk) = (self.device(lab).display().to_string(), lab.disks[self.returning].word());
-                tool("mdadm", &[&array, "--fail", &disk]).ok();
-                let mut removed = tool("mdadm", &[&array, "--remove", &disk]);
                 // The kernel is not done with it at once.
-                until("md lets go of the disk", || {
-                    removed.status == 0 || {
-                        removed = tool("mdadm", &[&array, "--remove", &disk]);
-                        removed.status == 0
-                    }
-                });
-                removed
+                let failed = tool("mdadm", &[&array, "--fail", &disk]).ok();
+                until("md lets go of the disk", || tool("mdadm", &[&array, "--remove", &disk]).status == 0);
+                failed
             }
         };
     }

@@ -184,12 +184,12 @@ impl Session<'_> {
     fn read_change_log(&self, id: VolumeId) -> Result<Vec<Range<u64>>> {
         let missing = || Error::device("the log of what has changed cannot be read");
         let volume = self.world.group.volume(id).ok_or_else(missing)?;
-        let (extent, region) = stack::change_log(volume).zip(volume.returning).map(|((_, at), r)| (at, r.region)).ok_or_else(missing)?;
+        let (returning, extent) = stack::change_log(volume).ok_or_else(missing)?;
         let (disk, present) = self.world.group.disk(extent.disk).zip(self.world.disks.get(&extent.disk)).ok_or_else(missing)?;
         let media = self.env.machine.media(&present.path, Access::ReadOnly)?;
         let mut image = vec![0; usize::try_from(extent.length.bytes()).map_err(|_| missing())?];
         let start: Sectors = disk.data_start.saturating_add(extent.start);
         media.read_at(start.bytes(), &mut image).map_err(|err| Error::io("cannot read the log of what has changed", &err))?;
-        log::dirty(&image, volume.size, region).ok_or_else(missing)
+        log::dirty(&image, volume.size, returning.region).ok_or_else(missing)
     }
 }

@@ -228,7 +228,10 @@ fn has_all_copies(volume: &Volume, leg: &Plex) -> bool {
 pub fn add_copies(world: &World, id: VolumeId) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let copies = draft.complete_dcos(id)?;
-    draft.say(Change::new(draft.path(&observed(world, id)?.name), "map-space-added").number("copies", copies as u64));
+    // Another volume may have got what was left.
+    if copies > 0 {
+        draft.say(Change::new(draft.path(&observed(world, id)?.name), "map-space-added").number("copies", copies as u64));
+    }
     draft.finish()
 }
 

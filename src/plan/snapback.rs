@@ -356,7 +356,7 @@ fn set_log(draft: &mut Draft<'_>, original: &Volume, extent: &Extent) -> Result<
 }
 
 fn write_log(plan: &mut Plan, volume: &Volume, dirty: Vec<Range<u64>>) {
-    if let Some(((_, extent), returning)) = stack::change_log(volume).zip(volume.returning) {
+    if let Some((returning, extent)) = stack::change_log(volume) {
         plan.prepare.push(Prepare::WriteChanges { extent, size: volume.size, region: returning.region, dirty });
     }
 }

@@ -10,7 +10,7 @@
 use super::status::MAX_LEGS;
 use super::{DevRef, Initial, Line, LogKind, SYNC_REGION, Table, Target, dco, log, region_for};
 use crate::error::{Error, Result};
-use crate::model::{ChangeLog, Dco, DmName, DmUuid, Extent, Group, Name, Plex, Role, Sectors, Volume};
+use crate::model::{Dco, DmName, DmUuid, Extent, Group, Name, Plex, Returning, Role, Sectors, Volume};
 
 /// How many mirror segments side by side a table gets while legs are filled (K4). Several lanes are one number away.
 pub const SYNC_LANES: u64 = 1;
@@ -83,8 +83,8 @@ fn data_stack(group: &Group, volume: &Volume) -> Result<Stack> {
     if let Some(log) = volume.live_log().filter(|_| volume.complete().len() > 1) {
         stack.push(device(group, volume, Role::Log, None, linear(group, &[log.extent])?)?);
     }
-    if let Some((which, extent)) = change_log(volume) {
-        stack.push(device(group, volume, Role::Changes(which), None, linear(group, &[extent])?)?);
+    if let Some((returning, extent)) = change_log(volume) {
+        stack.push(device(group, volume, Role::Changes(returning.log), None, linear(group, &[extent])?)?);
     }
     stack.extend(mirrors(group, volume, &levels)?);
     Ok(stack)
@@ -130,10 +130,10 @@ fn sink_length(volume: &Volume) -> Sectors {
     map.max(volume.size)
 }
 
-/// The change log that its mirror uses, and where it lies.
-pub fn change_log(volume: &Volume) -> Option<(ChangeLog, Extent)> {
+/// What comes back by a change log, and where the log lies that its mirror uses.
+pub fn change_log(volume: &Volume) -> Option<(Returning, Extent)> {
     let (returning, copy) = (volume.returning?, volume.dco.as_ref()?.copies.first()?);
-    Some((returning.log, dco::change_log(copy, volume.size, returning.log)))
+    Some((returning, dco::change_log(copy, volume.size, returning.log)))
 }
 
 /// What the topmost device with data in it is.
@@ -193,7 +193,7 @@ fn mirrors(group: &Group, volume: &Volume, levels: &[Level<'_>]) -> Result<Stack
 }
 
 fn mirror_table(volume: &Volume, level: &Level<'_>, lowest: bool, legs: &[DevRef]) -> Table {
-    if let Some(returning) = volume.returning.filter(|_| level.attaching && change_log(volume).is_some()) {
+    if let Some((returning, _)) = change_log(volume).filter(|_| level.attaching) {
         let kind = LogKind::Disk(Role::Changes(returning.log));
         return Table(vec![mirror_line(Sectors::ZERO, volume.size, kind, returning.region, legs)]);
     }

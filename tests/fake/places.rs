@@ -31,7 +31,7 @@ impl State {
         };
         let plexes = volume.plexes.iter().filter(|p| [Role::Volume, Role::Data, Role::Plex(p.number)].contains(role));
         let plexes = plexes.flat_map(|p| p.layout()).filter_map(|(start, extent)| place(start, extent));
-        let changes = change_log(volume).filter(|(which, _)| *role == Role::Changes(*which));
+        let changes = change_log(volume).filter(|(returning, _)| *role == Role::Changes(returning.log));
         let changes = changes.and_then(|(_, extent)| place(Sectors::ZERO, &extent));
         let log = volume.log.iter().filter(|_| *role == Role::Log).filter_map(|log| place(Sectors::ZERO, &log.extent));
         plexes.chain(log).chain(changes).collect()
