@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
@@ -10,8 +11,8 @@ use tempfile::TempDir;
 
 /// Names the part of the guest side that a boot runs.
 const PHASE: &str = "BREAKOFF_GUEST";
-/// The test of the program that is the guest side.
-pub const GUEST: &str = "guest_side";
+/// The test of each module that is its guest side.
+const GUEST: &str = "guest_side";
 /// The line at which the power is cut.
 const CUT: &str = "cut the power now";
 /// `/etc/machine-id` of all boots.
@@ -21,6 +22,7 @@ const NOTE: &str = "note ";
 
 /// Disks that survive, and what the boots before have noted.
 pub struct Machine {
+    guest: String,
     dir: TempDir,
     disks: usize,
     unplugged: Vec<usize>,
@@ -36,14 +38,17 @@ pub fn over_a_power_cut(test: &str, disks: usize, [before, after]: [&str; 2]) {
 }
 
 impl Machine {
-    /// A machine with so many disks of 64 MiB; `None` (and a word why) where no VM is wanted.
+    /// A machine with so many disks of 64 MiB, with the guest side of the module that calls this; `None` (and a word why) where no VM
+    /// is wanted.
+    #[track_caller]
     pub fn new(test: &str, disks: usize) -> Option<Machine> {
         if std::env::var_os("BREAKOFF_VM").is_none() {
             println!("SKIP {test}: it boots VMs (BREAKOFF_VM=1)");
             return None;
         }
         let dir = TempDir::new().unwrap_or_else(|err| panic!("no temporary directory: {err}"));
-        Some(Machine { dir, disks, unplugged: Vec::new(), notes: BTreeMap::new() })
+        let module = Path::new(Location::caller().file()).file_stem().unwrap_or_default().display().to_string();
+        Some(Machine { guest: format!("{module}::{GUEST}"), dir, disks, unplugged: Vec::new(), notes: BTreeMap::new() })
     }
 
     /// Boots, runs a part of the guest side, and shuts down in order.
@@ -119,7 +124,11 @@ impl Machine {
         println!("{stdout}{stderr}");
         let notes = stdout.lines().filter_map(|line| line.trim_end().strip_prefix(NOTE)?.split_once('='));
         self.notes.extend(notes.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        if output.status.success() { Ok(stderr.into_owned()) } else { Err(format!("boot '{phase}' fails: {}", output.status)) }
+        if !output.status.success() {
+            return Err(format!("boot '{phase}' fails: {}", output.status));
+        }
+        let ran = stdout.contains(&format!("test {} ... ", self.guest));
+        if ran { Ok(stderr.into_owned()) } else { Err(format!("boot '{phase}': there is no test {}", self.guest)) }
     }
 
     fn command(&self, phase: &str, options: &[&str]) -> Command {
@@ -135,7 +144,7 @@ impl Machine {
         for (name, value) in &self.notes {
             command.args(["--env", &format!("NOTE_{name}={value}")]);
         }
-        command.args(["--", "/root/guest", "--exact", GUEST, "--nocapture", "--test-threads=1"]);
+        command.args(["--", "/root/guest", "--exact", &self.guest, "--nocapture", "--test-threads=1"]);
         command
     }
 }

@@ -1,6 +1,6 @@
 //! Power cuts that this kernel outlives: at once nothing reaches the disks any more, whoever knew something is killed, the program's
 //! devices are gone with all that they held, and the machine has another boot ID. A disk keeps all that it has taken: what a volatile
-//! cache would lose is the matter of `kernel_replay`.
+//! cache would lose is the matter of `kernel::replay`.
 
 use super::child::{DEADLINE, Output, Running};
 use super::disk::Fault;

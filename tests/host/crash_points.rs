@@ -1,0 +1,308 @@
+//! Every crash point of every command, on a machine in memory: killed or the power cut before each change, and each call failing.
+
+use crate::fake::script::{Count, World};
+
+const GROUP4: &str = "group create g /dev/fake1 /dev/fake2 /dev/fake3 /dev/fake4";
+
+#[track_caller]
+fn crash_all(world: &World, commands: &[&str]) {
+    let mut all = Count::default();
+    for command in commands {
+        let watches = ["recover", "snapwait", "snapstart v"].iter().any(|verb| command.starts_with(verb)) || world.name == "equal";
+        all += if watches { world.crash_watching(command) } else { world.crash(command) };
+    }
+    println!(
+        "world '{}': {} commands, {} kills, {} power cuts, {} failing calls, {} dying disks: before or after, never between",
+        world.name, all.commands, all.kills, all.cuts, all.errors, all.deaths
+    );
+}
+
+#[test]
+fn a_plain_volume() {
+    let world = World::new("plain", 4, &[GROUP4, "make v 8m"]);
+    crash_all(
+        &world,
+        &[
+            "make w 8m",
+            "make w 8m --mirrors 2",
+            "remove v",
+            "rename v w",
+            "grow v +8m",
+            "mirror -b v",
+            "snapstart -b v",
+            "snapstart -b --mirrors 2 v",
+            "stop v",
+            "start v",
+        ],
+    );
+}
+
+#[test]
+fn a_mirrored_volume() {
+    let world = World::new("mirrored", 4, &[GROUP4, "make v 8m --mirrors 2", "sync"]);
+    crash_all(
+        &world,
+        &[
+            "remove v",
+            "rename v w",
+            "grow v +8m",
+            "mirror -b v",
+            "snapstart -b v",
+            "stop v",
+            "plex detach v-02",
+            "plex remove v-02",
+            "plex convert --to snapdone v-02",
+        ],
+    );
+}
+
+#[test]
+fn a_leg_on_its_way() {
+    let world = World::new("attaching", 4, &[GROUP4, "make v 8m", "snapstart -b v", "region"]);
+    crash_all(&world, &["snapabort v", "snapstart -b v", "remove --recursive v", "stop v", "rename v w", "make w 4m", "mirror -b v"]);
+}
+
+#[test]
+fn a_complete_leg() {
+    let world = World::new("snapdone", 4, &[GROUP4, "make v 8m", "snapstart -b v", "sync"]);
+    crash_all(
+        &world,
+        &[
+            "snapshot v",
+            "snapshot v --name s",
+            "snapabort v",
+            "snapstart -b v",
+            "plex convert --to active v-02",
+            "stop v",
+            "rename v w",
+            "snapwait v",
+            "grow v +4m",
+        ],
+    );
+}
+
+#[test]
+fn legs_to_be_recorded() {
+    let world = World::new("equal", 4, &[GROUP4, "make v 8m", "snapstart -b v"]);
+    // The kernel is through with it, and nobody has looked yet.
+    while world.fake.0.borrow_mut().tick() {}
+    crash_all(&world, &["recover", "snapshot v", "snapwait v", "snapstart v"]);
+}
+
+#[test]
+fn a_second_leg_above_a_complete_one() {
+    let world = World::new(
+        "layered",
+        5,
+        &[&format!("{GROUP4} /dev/fake5"), "make v 8m --mirrors 2", "sync", "snapstart -b v", "sync", "snapstart -b v", "region"],
+    );
+    crash_all(
+        &world,
+        &[
+            "snapshot v",
+            "snapabort v",
+            "snapabort --all-plexes v",
+            "snapstart -b v",
+            "plex detach v-02",
+            "stop v",
+            "snapwait --mirrors 2 v",
+        ],
+    );
+}
+
+#[test]
+fn two_complete_legs() {
+    let world = World::new("two-legs", 4, &[GROUP4, "make v 8m", "snapstart -b --mirrors 2 v", "sync"]);
+    crash_all(&world, &["snapshot v", "snapshot --mirrors 2 v", "snapabort v", "snapabort --all-plexes v"]);
+}
+
+#[test]
+fn snapshots_out() {
+    let script = [GROUP4, "make v 8m", "snapstart -b v", "sync", "snapshot v --name s", "snapstart -b v", "sync", "snapshot v --name t"];
+    let world = World::new("snapshots", 4, &script);
+    crash_all(
+        &world,
+        &[
+            "snapclear s",
+            "snapclear v",
+            "remove s",
+            "remove --recursive v",
+            "rename s u",
+            "rename v u",
+            "snapstart -b v",
+            "stop s",
+            "snapstart -b s",
+        ],
+    );
+}
+
+#[test]
+fn several_volumes_in_one_command() {
+    let script = [GROUP4, "make v 8m", "make w 4m --mirrors 2", "sync", "snapstart -b v w", "sync"];
+    let world = World::new("several", 4, &script);
+    crash_all(&world, &["snapshot v w", "snapshot --all", "remove --recursive v w", "stop --all", "snapstart -b v w"]);
+}
+
+#[test]
+fn stopped_volumes() {
+    let script = [GROUP4, "make v 8m --mirrors 2", "make w 8m", "sync", "snapstart -b v w", "sync", "stop --all"];
+    let world = World::new("stopped", 4, &script);
+    crash_all(
+        &world,
+        &["start v", "start --all", "start --auto", "remove --recursive v", "rename v u", "plex remove v-02", "group deport g"],
+    );
+}
+
+#[test]
+fn after_a_power_cut() {
+    let script = [GROUP4, "make v 8m --mirrors 2", "make w 8m", "sync", "snapstart -b v w", "sync", "cut"];
+    let world = World::new("resynchronising", 4, &script);
+    crash_all(&world, &["stop v", "snapabort v", "remove --recursive v", "recover", "snapwait v"]);
+}
+
+#[test]
+fn a_disk_that_is_replaced() {
+    let script = [GROUP4, "make v 8m --mirrors 2", "make w 8m --mirrors 2", "sync", "snapstart -b v", "sync", "stop w"];
+    let world = World::new("replacing", 5, &script);
+    crash_all(
+        &world,
+        &[
+            "group replace-disk -b g disk01 /dev/fake5",
+            "group replace-disk -b g disk02 /dev/fake5",
+            "group replace-disk -b g disk04 /dev/fake5",
+        ],
+    );
+}
+
+/// The disk of a leg has died, writes are held, and what takes the leg out is killed anywhere.
+#[test]
+fn repairs_that_are_killed() {
+    let mut all = Count::default();
+    let mut repair = |name, disk, script: &[&str]| {
+        let script = [&[GROUP4], script, &[["die1", "die2", "die3"][disk]]].concat();
+        all += World::new(name, 4, &script).crash_repair("recover", disk);
+    };
+    for disk in 0..2 {
+        repair("dead plex", disk, &["make v 8m --mirrors 2", "sync"]);
+        repair("dead plex beneath a layer", disk, &["make v 8m --mirrors 2", "sync", "snapstart -b v", "region"]);
+        repair("dead leg", disk, &["make v 8m", "snapstart -b v", "sync"]);
+    }
+    repair("dead leg on its way", 1, &["make v 8m", "snapstart -b v", "region"]);
+    repair("dead leg beside another on its way", 2, &["make v 8m", "snapstart -b --mirrors 2 v", "region"]);
+    repair("dead second leg", 2, &["make v 8m", "snapstart -b v", "sync", "snapstart -b v", "region"]);
+    repair("dead original beneath a layer", 0, &["make v 8m", "snapstart -b v", "sync", "snapstart -b v", "region"]);
+    println!("{} repairs, {} kills: no write lost, none stuck", all.commands, all.kills);
+}
+
+#[test]
+fn a_degraded_volume() {
+    let script = [GROUP4, "make v 8m --mirrors 2", "sync", "snapstart -b --on disk03 v", "sync", "die2", "recover", "unplug2"];
+    let world = World::new("degraded", 5, &script);
+    crash_all(
+        &world,
+        &[
+            "snapshot v",
+            "snapabort v",
+            "snapstart -b v",
+            "plex remove v-02",
+            "stop v",
+            "rename v w",
+            "group replace-disk -b g disk02 /dev/fake5",
+            "remove --recursive v",
+        ],
+    );
+}
+
+/// Plexes that lie at the same place of several disks: which disk a table leads to does not follow from the place alone.
+#[test]
+fn a_plain_volume_beside_a_mirrored_one() {
+    let script = [GROUP4, "make a 8m --mirrors 2 --on disk01,disk02", "make b 8m --on disk01", "sync"];
+    let world = World::new("neighbours", 4, &script);
+    crash_all(&world, &["snapstart -b b", "snapstart -b a b", "plex detach a-01", "stop a", "rename b c", "mirror -b b"]);
+}
+
+/// Tracking begins, goes on and ends with other snapshots out.
+#[test]
+fn splits_that_are_tracked() {
+    let script = [GROUP4, "make v 8m --fast-resync on", "snapstart -b v", "sync"];
+    let world = World::new("tracked split", 4, &script);
+    crash_all(&world, &["snapshot v", "snapabort v", "fast-resync off v"]);
+    let script = [&script[..], &["snapshot v --name s", "snapstart -b v", "sync"]].concat();
+    let world = World::new("second tracked split", 4, &script);
+    crash_all(&world, &["snapshot v", "snapclear v", "remove s", "remove --recursive v", "rename v w", "stop --all", "stop s"]);
+}
+
+/// Both sides have changed, and what has changed comes back; the kernel copies one region before the next crash.
+#[test]
+fn a_snapshot_that_comes_back() {
+    // Large enough that most of it has not changed: what is missed shows.
+    let script = [GROUP4, "make v 32m --fast-resync on", "snapstart -b v", "sync", "snapshot v --name s", "write", "close"];
+    let world = World::new("tracked", 4, &script);
+    crash_all(
+        &world,
+        &["snapback -b s", "snapback -b --from snapshot s", "snapback --from snapshot --keep s", "fast-resync off v", "stop --all"],
+    );
+    let script = [&script[..], &["snapback -b s", "region"]].concat();
+    let world = World::new("returning", 4, &script);
+    crash_all(&world, &["snapabort v", "stop v", "rename v w", "snapwait v", "recover"]);
+}
+
+/// A map that is not what it was says nothing: everything is copied. A copy that is left is enough.
+#[test]
+fn a_map_that_is_damaged() {
+    let out = [GROUP4, "make v 16m", "snapstart -b v", "sync", "snapshot v --name s"];
+    for (filled, how, tracked) in [("sync", "blank", false), ("sync", "blank1", true), ("write", "blank1", true), ("sync", "rot", false)] {
+        let out = [&out[..], &[filled, "write", "close", "stop --all"]].concat();
+        let world = World::new("damaged map", 4, &[&out[..], &[how]].concat());
+        crash_all(&world, &["start --all", "start v"]);
+        let world = World::new("damaged map, started", 4, &[&out[..], &[how, "start --all", "write"]].concat());
+        crash_all(&world, &["snapback -b s"]);
+        let live = world.fake.group().is_some_and(|(g, _)| g.volumes.iter().any(|v| v.live_dco().is_some()));
+        assert_eq!(live, tracked, "{filled} {how}");
+    }
+}
+
+/// Everything is copied, and from the beginning when the machine goes down meanwhile.
+#[test]
+fn a_volume_that_is_restored_without_a_map() {
+    let out = [GROUP4, "make v 8m --fast-resync off", "snapstart -b v", "sync", "snapshot v --name s", "write", "close"];
+    crash_all(&World::new("untracked", 4, &out), &["snapback -b s", "snapback -b --from snapshot s"]);
+    let world = World::new("untracked, restoring", 4, &[&out[..], &["snapback -b --from snapshot s", "region"]].concat());
+    crash_all(&world, &["stop v", "rename v w"]);
+    // It is carried through over a power cut, and the leg is one again.
+    let cut = world.fake.copy();
+    cut.power_cut(&mut |sector| sector.versions);
+    cut.ok("start --auto");
+    crate::fake::script::sync(&cut);
+    let states = cut.group().map(|(g, _)| g.volumes[0].plexes.iter().map(|p| p.state.to_string()).collect::<Vec<_>>());
+    assert_eq!(states.unwrap(), ["ACTIVE", "SNAPDONE"]);
+}
+
+/// One plex of two comes back; the other one stays the snapshot, and is tracked as before.
+#[test]
+fn a_part_of_a_snapshot_that_comes_back() {
+    let split = ["snapstart -b --mirrors 2 v", "sync", "snapshot --mirrors 2 v --name s", "sync", "write", "close"];
+    let world = World::new("two plexes out", 4, &[&[GROUP4, "make v 16m"], &split[..]].concat());
+    crash_all(&world, &["snapback -b s", "snapback -b --from snapshot s"]);
+    let world = World::new("one is back", 4, &[&[GROUP4, "make v 16m"], &split[..], &["snapback -b s", "sync", "write"]].concat());
+    crash_all(&world, &["snapback -b s"]);
+}
+
+#[test]
+fn a_mirrored_volume_that_is_restored() {
+    let script =
+        [GROUP4, "make v 16m --mirrors 2 --fast-resync on", "sync", "snapstart -b v", "sync", "snapshot v --name s", "write", "close"];
+    let world = World::new("tracked mirror", 4, &script);
+    crash_all(&world, &["snapback -b s", "snapback -b --from snapshot s", "snapback --from snapshot --keep s"]);
+    let script = [&script[..], &["snapback -b --from snapshot s", "region"]].concat();
+    let world = World::new("restoring", 4, &script);
+    crash_all(&world, &["stop v", "rename v w", "recover"]);
+}
+
+#[test]
+fn groups_and_their_disks() {
+    let world = World::new("group", 5, &[GROUP4, "make v 8m --mirrors 2", "sync"]);
+    crash_all(&world, &["group add g /dev/fake5", "group remove-disk g disk04", "group destroy g"]);
+    let world = World::new("no-group", 2, &[]);
+    crash_all(&world, &["group create g /dev/fake1 /dev/fake2", "disk init /dev/fake1"]);
+}

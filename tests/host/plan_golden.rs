@@ -1,0 +1,126 @@
+//! The plan of each verb as a person reads it with `--dry-run`, in reviewed files under `tests/golden/plans`.
+
+use crate::pure::golden::assert_golden;
+use crate::pure::{anywhere, carry_out, done, make, name, snapstart, sync, world};
+use breakoff::app::Outcome;
+use breakoff::model::Sectors;
+use breakoff::plan::finding::{self, converge};
+use breakoff::plan::request::{Convert, GrowTo, Request, Selection, Split, Splits};
+use breakoff::plan::step::Plan;
+use breakoff::plan::world::World;
+use breakoff::plan::{plan, render};
+use breakoff::report::text;
+use breakoff::table::status::LegHealth;
+
+fn shown(world: &World, plan: &Plan) -> String {
+    text::outcome(&Outcome::Planned(render::view(world, plan)), false)
+}
+
+/// Compares the plan of a request, carries it out, and checks that nothing is left to converge.
+fn verb(world: &mut World, file: &str, request: &Request) {
+    let planned = plan(world, request).unwrap_or_else(|e| panic!("{file}: {e}"));
+    assert_golden(&format!("tests/golden/plans/{file}"), &shown(world, &planned));
+    carry_out(world, &planned);
+    assert!(!converge(world).expect("a plan").has_steps(), "{file}: something is left to converge");
+}
+
+fn found(world: &mut World, file: &str) {
+    for device in world.devices.values_mut() {
+        if let Some(mirror) = &mut device.mirror {
+            mirror.done = mirror.total;
+        }
+    }
+    let findings = finding::findings(world);
+    let planned = finding::plan(world, findings.first().expect("a finding")).expect("a plan");
+    assert_golden(&format!("tests/golden/plans/{file}"), &shown(world, &planned));
+    carry_out(world, &planned);
+}
+
+fn one(volume: &str) -> Selection {
+    Selection::Named(vec![name(volume)])
+}
+
+fn split(volumes: &[&str]) -> Request {
+    let these = volumes.iter().map(|v| Split { volume: name(v), name: None }).collect();
+    Request::Snapshot { splits: Splits::These(these), mirrors: 1, pattern: None }
+}
+
+#[test]
+fn the_life_of_a_plain_volume() {
+    let mut w = world(3);
+    verb(&mut w, "make", &make("v", 64, 1));
+    verb(&mut w, "snapstart", &snapstart("v"));
+    found(&mut w, "snapstart-attached");
+    verb(&mut w, "snapstart-second", &snapstart("v"));
+    found(&mut w, "snapstart-second-attached");
+    verb(&mut w, "snapshot", &split(&["v"]));
+    verb(&mut w, "snapclear", &Request::SnapClear { volume: name("SNAP-v"), only: None });
+    verb(&mut w, "snapabort", &Request::SnapAbort { volume: name("v"), count: Some(1) });
+    verb(&mut w, "rename", &Request::Rename { volume: name("v"), to: name("w") });
+    verb(&mut w, "stop", &Request::Stop(one("w")));
+    verb(&mut w, "start", &Request::Start { volumes: one("w"), force: false });
+    verb(&mut w, "remove", &Request::Remove { volumes: vec![name("w")], recursive: false });
+}
+
+#[test]
+fn the_life_of_a_mirrored_volume() {
+    let mut w = world(4);
+    verb(&mut w, "make-mirrored", &make("v", 64, 2));
+    found(&mut w, "make-mirrored-resynced");
+    verb(&mut w, "snapstart-on-a-mirror", &snapstart("v"));
+    found(&mut w, "snapstart-on-a-mirror-attached");
+    verb(&mut w, "grow-mirrored", &Request::Grow { volume: name("v"), to: GrowTo::By(Sectors::mib(8)), placement: anywhere() });
+    sync(&mut w);
+    verb(&mut w, "snapshot-of-a-mirror", &split(&["v"]));
+    verb(&mut w, "plex-detach", &Request::PlexDetach(name("v-02")));
+    verb(&mut w, "plex-attach", &Request::PlexAttach(name("v-02")));
+    sync(&mut w);
+    verb(&mut w, "plex-convert", &Request::PlexConvert { plex: name("v-02"), to: Convert::SnapDone });
+    verb(&mut w, "plex-convert-back", &Request::PlexConvert { plex: name("v-02"), to: Convert::Active });
+    verb(&mut w, "plex-remove", &Request::PlexRemove(name("v-01")));
+    verb(&mut w, "mirror", &Request::Mirror { volume: name("v"), placement: anywhere() });
+    found(&mut w, "mirror-attached");
+}
+
+#[test]
+fn several_volumes_in_one_window() {
+    let mut w = world(4);
+    done(&mut w, &make("a", 20, 1));
+    done(&mut w, &make("b", 20, 2));
+    sync(&mut w);
+    done(&mut w, &Request::SnapStart { volumes: vec![name("a"), name("b")], mirrors: 1, placement: anywhere() });
+    sync(&mut w);
+    verb(&mut w, "snapshot-of-two", &split(&["a", "b"]));
+}
+
+#[test]
+fn a_failed_leg_is_recorded_before_it_is_dropped() {
+    let mut w = world(3);
+    done(&mut w, &make("v", 64, 1));
+    done(&mut w, &snapstart("v"));
+    let id = w.group.volumes[0].id;
+    crate::pure::set_status(&mut w, id, 0, |role| match role {
+        breakoff::model::Role::Plex(2) => LegHealth::WriteFailed,
+        _ => LegHealth::Alive,
+    });
+    let findings = finding::findings(&w);
+    let planned = finding::plan(&w, &findings[0]).expect("a plan");
+    assert_golden("tests/golden/plans/failed-leg", &shown(&w, &planned));
+    assert!(planned.group.volumes[0].plexes.iter().all(|p| p.number == 1));
+}
+
+#[test]
+fn an_unclean_start_removes_the_leg_and_resynchronises() {
+    let mut w = world(4);
+    done(&mut w, &make("v", 64, 2));
+    sync(&mut w);
+    done(&mut w, &snapstart("v"));
+    sync(&mut w);
+    done(&mut w, &snapstart("v"));
+    w.devices.clear();
+    w.taken_names.clear();
+    w.boot = breakoff::model::BootId::from_bytes([0xb1; 16]);
+    verb(&mut w, "start-after-a-crash", &Request::Start { volumes: one("v"), force: false });
+    assert!(!w.group.volumes[0].is_synced());
+    assert_eq!(w.group.volumes[0].plexes.len(), 3);
+}

@@ -1,0 +1,481 @@
+//! What is refused, before any change, with which kind and reason; and the rules of placement and naming.
+
+use crate::pure::{anywhere, done, make, name, on, refused, snapstart, sync, world};
+use breakoff::error::Kind;
+use breakoff::model::{DiskId, PlexState, Sectors};
+use breakoff::plan::finding;
+use breakoff::plan::plan;
+use breakoff::plan::request::{Convert, Finding, GrowTo, Placement, Request, Selection, Split, Splits};
+use breakoff::plan::world::World;
+use breakoff::table::status::LegHealth;
+
+fn split_as(volume: &str, snapshot: Option<&str>) -> Request {
+    let these = vec![Split { volume: name(volume), name: snapshot.map(name) }];
+    Request::Snapshot { splits: Splits::These(these), mirrors: 1, pattern: None }
+}
+
+fn start(volumes: Selection) -> Request {
+    Request::Start { volumes, force: false }
+}
+
+#[test]
+fn names_that_are_taken_or_ambiguous_are_refused() {
+    let mut w = world(2);
+    done(&mut w, &make("v", 10, 1));
+    assert_eq!(refused(&w, &make("v", 10, 1)).kind(), Kind::Exists);
+    assert_eq!(refused(&w, &make("v_log", 10, 1)).kind(), Kind::Exists);
+    assert_eq!(refused(&w, &Request::Rename { volume: name("x"), to: name("y") }).kind(), Kind::NotFound);
+    let mut foreign = w.clone();
+    foreign.taken_names.push(breakoff::model::DmName::from_kernel("g-new"));
+    assert_eq!(refused(&foreign, &make("new", 10, 1)).kind(), Kind::Exists);
+}
+
+#[test]
+fn a_pair_of_names_that_does_not_fit_is_refused() {
+    let mut w = world(1);
+    w.group.name = name(&"g".repeat(63));
+    assert_eq!(refused(&w, &make(&format!("a{}", "-".repeat(40)), 10, 1)).kind(), Kind::Usage);
+    done(&mut w, &make(&"n".repeat(63), 10, 1));
+    assert_eq!(w.group.volumes[0].plexes[0].name.as_str().len(), 63);
+}
+
+#[test]
+fn two_plexes_never_share_a_disk_unless_disks_are_named() {
+    let mut w = world(1);
+    assert_eq!(refused(&w, &make("m", 10, 2)).kind(), Kind::NoSpace);
+    done(&mut w, &make("v", 10, 1));
+    let reason = refused(&w, &snapstart("v"));
+    assert_eq!(reason.kind(), Kind::NoSpace);
+    assert!(reason.message().contains("holds a plex of it already"), "{reason}");
+    let named = Request::SnapStart { volumes: vec![name("v")], mirrors: 1, placement: on(&["disk01"]) };
+    let planned = done(&mut w, &named);
+    assert!(planned.notes.iter().any(|n| n.contains("shares a disk")));
+}
+
+#[test]
+fn avoided_disks_are_avoided_and_unknown_ones_refused() {
+    let mut w = world(3);
+    let avoid = Placement { on: Vec::new(), avoid: vec![name("disk01"), name("disk02")] };
+    done(&mut w, &Request::Make { volume: name("v"), size: Sectors::mib(8), mirrors: 1, placement: avoid, log: true, fast_resync: false });
+    assert_eq!(w.group.volumes[0].plexes[0].subdisks[0].disk, w.group.disks[2].id);
+    let unknown =
+        Request::Make { volume: name("x"), size: Sectors::mib(8), mirrors: 1, placement: on(&["nodisk"]), log: true, fast_resync: false };
+    assert_eq!(refused(&w, &unknown).kind(), Kind::NotFound);
+}
+
+#[test]
+fn the_thirty_third_plex_is_refused() {
+    let mut w = world(40);
+    done(&mut w, &make("v", 8, 1));
+    let legs = |n| Request::SnapStart { volumes: vec![name("v")], mirrors: n, placement: anywhere() };
+    assert_eq!(refused(&w, &legs(32)).kind(), Kind::NoSpace);
+    done(&mut w, &legs(31));
+    sync(&mut w);
+    let reason = refused(&w, &legs(1));
+    assert!(reason.kind() == Kind::NoSpace && reason.message().contains("32 plexes"), "{reason}");
+}
+
+#[test]
+fn a_volume_that_is_not_started_takes_no_leg() {
+    let mut w = world(2);
+    done(&mut w, &make("v", 8, 1));
+    done(&mut w, &Request::Stop(Selection::All));
+    assert_eq!(refused(&w, &snapstart("v")).kind(), Kind::NotReady);
+}
+
+#[test]
+fn snapshot_needs_a_leg_that_is_done_and_alive() {
+    let mut w = world(3);
+    done(&mut w, &make("v", 8, 1));
+    assert_eq!(refused(&w, &split_as("v", None)).kind(), Kind::NotReady);
+    done(&mut w, &snapstart("v"));
+    assert_eq!(refused(&w, &split_as("v", None)).kind(), Kind::NotReady);
+    sync(&mut w);
+    let id = w.group.volumes[0].id;
+    for letter in [LegHealth::WriteFailed, LegHealth::SyncFailed, LegHealth::ReadFailed, LegHealth::FlushFailed, LegHealth::Unknown] {
+        let mut bad = w.clone();
+        crate::pure::set_status(&mut bad, id, 1, |role| if *role == breakoff::model::Role::Plex(2) { letter } else { LegHealth::Alive });
+        assert_eq!(refused(&bad, &split_as("v", None)).kind(), Kind::NotReady, "{letter:?}");
+    }
+    let mut behind = w.clone();
+    crate::pure::set_status(&mut behind, id, 0, |_| LegHealth::Alive);
+    assert_eq!(refused(&behind, &split_as("v", None)).kind(), Kind::NotReady);
+    done(&mut w, &split_as("v", None));
+}
+
+#[test]
+fn one_volume_that_is_not_ready_keeps_all_from_being_split() {
+    let mut w = world(4);
+    done(&mut w, &make("a", 8, 1));
+    done(&mut w, &make("b", 8, 1));
+    done(&mut w, &snapstart("a"));
+    sync(&mut w);
+    let all = Request::Snapshot { splits: Splits::All, mirrors: 1, pattern: None };
+    assert_eq!(refused(&w, &all).kind(), Kind::NotReady);
+}
+
+#[test]
+fn default_names_count_up_and_a_collision_fails_before_any_change() {
+    let mut w = world(5);
+    done(&mut w, &make("v", 8, 1));
+    for expected in ["SNAP-v", "SNAP1-v", "SNAP2-v"] {
+        done(&mut w, &snapstart("v"));
+        sync(&mut w);
+        done(&mut w, &split_as("v", None));
+        assert!(w.group.volumes.iter().any(|v| v.name == name(expected)), "{expected}");
+    }
+    done(&mut w, &snapstart("v"));
+    sync(&mut w);
+    assert_eq!(refused(&w, &split_as("v", Some("SNAP-v"))).kind(), Kind::Exists);
+    let pattern = |p: &str| Request::Snapshot {
+        splits: Splits::These(vec![Split { volume: name("v"), name: None }]),
+        mirrors: 1,
+        pattern: Some(p.to_owned()),
+    };
+    assert_eq!(refused(&w, &pattern("same")).kind(), Kind::Usage);
+    assert_eq!(refused(&w, &pattern("%v")).kind(), Kind::Exists);
+    done(&mut w, &pattern("SNAP%v-%d"));
+    assert!(w.group.volumes.iter().any(|v| v.name == name("SNAPv-")));
+}
+
+#[test]
+fn vxvms_pair_is_a_name_unless_such_a_volume_exists() {
+    let mut w = world(4);
+    done(&mut w, &make("a", 8, 1));
+    done(&mut w, &make("b", 8, 1));
+    done(&mut w, &Request::SnapStart { volumes: vec![name("a"), name("b")], mirrors: 1, placement: anywhere() });
+    sync(&mut w);
+    let pair = |second: &str| Request::Snapshot { splits: Splits::PairOrTwo(name("a"), name(second)), mirrors: 1, pattern: None };
+    assert_eq!(plan(&w, &pair("b")).expect("a plan").snapshots.len(), 2);
+    assert_eq!(plan(&w, &pair("snapvol")).expect("a plan").snapshots.len(), 1);
+}
+
+/// It has a lower number than the plex that has grown, and would be what that one is filled from.
+#[test]
+fn a_leg_is_no_data_plex_before_what_has_grown_is_equal() {
+    let mut w = world(3);
+    done(&mut w, &make("v", 8, 1));
+    done(&mut w, &Request::Mirror { volume: name("v"), placement: anywhere() });
+    sync(&mut w);
+    done(&mut w, &Request::PlexConvert { plex: name("v-01"), to: Convert::SnapDone });
+    done(&mut w, &Request::Grow { volume: name("v"), to: GrowTo::By(Sectors::mib(2)), placement: anywhere() });
+    let back = Request::PlexConvert { plex: name("v-01"), to: Convert::Active };
+    assert_eq!(refused(&w, &back).kind(), Kind::NotReady);
+    sync(&mut w);
+    done(&mut w, &back);
+}
+
+#[test]
+fn the_last_complete_plex_stays() {
+    let mut w = world(3);
+    done(&mut w, &make("v", 8, 1));
+    let convert = |plex: &str| Request::PlexConvert { plex: name(plex), to: Convert::SnapDone };
+    for request in [convert("v-01"), Request::PlexDetach(name("v-01")), Request::PlexRemove(name("v-01"))] {
+        assert_eq!(refused(&w, &request).kind(), Kind::Failed);
+    }
+    done(&mut w, &Request::Mirror { volume: name("v"), placement: anywhere() });
+    assert_eq!(refused(&w, &Request::PlexRemove(name("v-01"))).kind(), Kind::Failed, "the new plex is not complete yet");
+    assert_eq!(refused(&w, &convert("v-02")).kind(), Kind::NotReady);
+    sync(&mut w);
+    done(&mut w, &convert("v-02"));
+    assert_eq!(refused(&w, &convert("v-01")).kind(), Kind::Failed);
+    assert_eq!(w.group.volumes[0].plexes[1].state, PlexState::SnapDone);
+}
+
+#[test]
+fn a_mirror_that_is_not_equal_yet_is_no_snapshot_leg_and_keeps_its_first_plex() {
+    let mut w = world(3);
+    done(&mut w, &make("v", 8, 2));
+    assert_eq!(refused(&w, &Request::PlexConvert { plex: name("v-02"), to: Convert::SnapDone }).kind(), Kind::NotReady);
+    assert_eq!(refused(&w, &Request::PlexRemove(name("v-01"))).kind(), Kind::Failed);
+    assert!(plan(&w, &Request::PlexRemove(name("v-02"))).is_ok());
+}
+
+#[test]
+fn a_failing_first_leg_of_an_unequal_mirror_is_kept_and_the_others_given_up() {
+    let mut w = world(3);
+    done(&mut w, &make("v", 8, 2));
+    let id = w.group.volumes[0].id;
+    crate::pure::set_status(
+        &mut w,
+        id,
+        0,
+        |role| if *role == breakoff::model::Role::Plex(1) { LegHealth::WriteFailed } else { LegHealth::Alive },
+    );
+    let planned = finding::plan(&w, &finding::findings(&w)[0]).expect("a plan");
+    let states: Vec<PlexState> = planned.group.volumes[0].plexes.iter().map(|p| p.state).collect();
+    assert_eq!(states, [PlexState::Active, PlexState::Failed]);
+}
+
+#[test]
+fn open_volumes_are_neither_stopped_nor_removed() {
+    let mut w = world(1);
+    done(&mut w, &make("v", 8, 1));
+    w.devices.values_mut().for_each(|d| d.open_count = 1);
+    assert_eq!(refused(&w, &Request::Stop(Selection::Named(vec![name("v")]))).kind(), Kind::InUse);
+    assert_eq!(refused(&w, &Request::Remove { volumes: vec![name("v")], recursive: true }).kind(), Kind::InUse);
+}
+
+#[test]
+fn a_volume_with_legs_or_snapshots_is_removed_only_recursively() {
+    let mut w = world(3);
+    done(&mut w, &make("v", 8, 1));
+    done(&mut w, &snapstart("v"));
+    let remove = |recursive| Request::Remove { volumes: vec![name("v")], recursive };
+    assert_eq!(refused(&w, &remove(false)).kind(), Kind::InUse);
+    sync(&mut w);
+    done(&mut w, &split_as("v", None));
+    assert_eq!(refused(&w, &remove(false)).kind(), Kind::InUse);
+    done(&mut w, &remove(true));
+    assert_eq!(w.group.volumes.len(), 1);
+    assert!(w.group.volumes[0].origin.is_none());
+}
+
+#[test]
+fn growing_says_what_cannot_be() {
+    let mut w = world(2);
+    done(&mut w, &make("v", 8, 1));
+    let grow = |to| Request::Grow { volume: name("v"), to, placement: anywhere() };
+    assert_eq!(refused(&w, &grow(GrowTo::To(Sectors::mib(4)))).kind(), Kind::Usage);
+    assert_eq!(refused(&w, &grow(GrowTo::By(Sectors::mib(500)))).kind(), Kind::NoSpace);
+    assert!(plan(&w, &grow(GrowTo::To(Sectors::mib(8)))).expect("a plan").changes.is_empty());
+    done(&mut w, &snapstart("v"));
+    assert_eq!(refused(&w, &grow(GrowTo::By(Sectors::mib(1)))).kind(), Kind::NotReady);
+}
+
+#[test]
+fn stopping_all_leaves_only_what_is_open() {
+    let mut w = world(3);
+    for volume in ["a", "b", "c"] {
+        done(&mut w, &make(volume, 8, 1));
+    }
+    let b = w.group.volume_named(&name("b")).expect("b").id;
+    w.devices.values_mut().filter(|d| d.uuid.volume() == Some(b)).for_each(|d| d.open_count = 1);
+    assert_eq!(refused(&w, &Request::Stop(Selection::Named(vec![name("a"), name("b")]))).kind(), Kind::InUse);
+    let planned = done(&mut w, &Request::Stop(Selection::All));
+    let failures: Vec<_> = planned.failures.iter().map(|e| (e.kind(), e.object().unwrap_or_default())).collect();
+    assert_eq!(failures, [(Kind::InUse, "g/b")]);
+    let running: Vec<_> = w.group.volumes.iter().filter(|v| v.running.is_some()).map(|v| v.name.as_str()).collect();
+    assert_eq!(running, ["b"]);
+}
+
+#[test]
+fn a_missing_disk_stops_only_what_needs_it() {
+    let mut w = world(3);
+    done(&mut w, &make("a", 60, 1));
+    done(&mut w, &make("b", 60, 1));
+    done(&mut w, &make("m", 20, 2));
+    sync(&mut w);
+    done(&mut w, &Request::Stop(Selection::All));
+    let lost = w.group.volume_named(&name("a")).expect("a").plexes[0].subdisks[0].disk;
+    w.disks.remove(&lost);
+    assert_eq!(refused(&w, &start(Selection::Named(vec![name("a")]))).kind(), Kind::Device);
+    let planned = done(&mut w, &start(Selection::All));
+    let failures: Vec<_> = planned.failures.iter().map(|e| (e.kind(), e.object().unwrap_or_default())).collect();
+    assert_eq!(failures, [(Kind::Device, "g/a")]);
+    assert!(w.group.volume_named(&name("b")).expect("b").running.is_some());
+    assert!(w.group.volume_named(&name("m")).expect("m").running.is_some());
+}
+
+/// What was written meanwhile went to the first plex alone.
+#[test]
+fn plexes_that_were_being_made_equal_are_not_started_without_the_first() {
+    let mut w = world(3);
+    done(&mut w, &make("m", 20, 2));
+    done(&mut w, &Request::Stop(Selection::All));
+    let (first, second) = (w.group.volumes[0].plexes[0].subdisks[0].disk, w.group.volumes[0].plexes[1].subdisks[0].disk);
+    let mut without_second = w.clone();
+    without_second.disks.remove(&second);
+    done(&mut without_second, &start(Selection::All));
+    w.disks.remove(&first);
+    let refusal = refused(&w, &start(Selection::Named(vec![name("m")])));
+    assert_eq!(refusal.kind(), Kind::Device);
+    assert!(refusal.hint_text().is_some_and(|hint| hint.contains("start --force m")), "{refusal}");
+    let forced = done(&mut w, &Request::Start { volumes: Selection::All, force: true });
+    assert!(forced.notes.iter().any(|note| note.contains("without what was written last")), "{:?}", forced.notes);
+}
+
+/// A group of two disks with a mirror on both that was stopped.
+fn stopped_mirror() -> World {
+    let mut w = world(2);
+    done(&mut w, &make("m", 20, 2));
+    sync(&mut w);
+    done(&mut w, &Request::Stop(Selection::All));
+    w
+}
+
+fn lose(w: &mut World, disk: usize) {
+    let id = w.group.disks[disk].id;
+    w.disks.remove(&id);
+}
+
+#[test]
+fn half_of_the_disks_start_nothing_unless_forced() {
+    let mut w = stopped_mirror();
+    lose(&mut w, 1);
+    for volumes in [Selection::All, Selection::Named(vec![name("m")])] {
+        let reason = refused(&w, &start(volumes));
+        assert_eq!(reason.kind(), Kind::Unsafe);
+        assert!(reason.message().contains("'disk02' missing") && reason.message().contains("generation"), "{reason}");
+        assert!(reason.hint_text().is_some_and(|hint| hint.contains("--force") && hint.contains("/dev/disk01")), "{reason}");
+    }
+    assert_eq!(refused(&w, &make("x", 8, 1)).kind(), Kind::Unsafe);
+    let forced = done(&mut w, &Request::Start { volumes: Selection::All, force: true });
+    assert!(forced.notes.iter().any(|note| note.contains("may have gone on without them")), "{:?}", forced.notes);
+    done(&mut w, &make("x", 8, 1));
+    // It is recorded now that the other disk was lost: at the next boot nobody has to be asked.
+    assert_eq!(w.group.volumes[0].plexes[1].state, PlexState::Failed);
+    done(&mut w, &Request::Stop(Selection::All));
+    done(&mut w, &start(Selection::All));
+    // The disk that was lost knows nothing of that, and cannot go on without the other one.
+    let mut back = stopped_mirror();
+    lose(&mut back, 0);
+    assert_eq!(refused(&back, &start(Selection::All)).kind(), Kind::Unsafe);
+}
+
+#[test]
+fn a_group_that_runs_can_be_repaired_with_any_number_of_disks() {
+    let mut w = world(3);
+    for volume in ["a", "b"] {
+        done(
+            &mut w,
+            &Request::Make {
+                volume: name(volume),
+                size: Sectors::mib(8),
+                mirrors: 1,
+                placement: on(&["disk01"]),
+                log: true,
+                fast_resync: true,
+            },
+        );
+    }
+    done(&mut w, &make("c", 60, 2));
+    done(&mut w, &Request::Stop(Selection::Named(vec![name("a")])));
+    lose(&mut w, 1);
+    lose(&mut w, 2);
+    let planned = plan(&w, &start(Selection::Named(vec![name("a")]))).expect("a plan");
+    assert!(planned.changes.iter().any(|c| c.object == "g/a" && c.action == "started"));
+}
+
+#[test]
+fn missing_disks_that_hold_nothing_do_not_count() {
+    let mut w = world(3);
+    done(
+        &mut w,
+        &Request::Make { volume: name("v"), size: Sectors::mib(8), mirrors: 1, placement: on(&["disk01"]), log: true, fast_resync: false },
+    );
+    done(&mut w, &Request::Stop(Selection::All));
+    lose(&mut w, 1);
+    lose(&mut w, 2);
+    done(&mut w, &start(Selection::All));
+    // A volume of its own on each: nobody knows what became of the others.
+    let mut w = world(2);
+    for disk in ["disk01", "disk02"] {
+        done(
+            &mut w,
+            &Request::Make { volume: name(disk), size: Sectors::mib(8), mirrors: 1, placement: on(&[disk]), log: true, fast_resync: false },
+        );
+    }
+    done(&mut w, &Request::Stop(Selection::All));
+    lose(&mut w, 1);
+    assert_eq!(refused(&w, &start(Selection::All)).kind(), Kind::Unsafe);
+}
+
+#[test]
+fn a_disk_with_a_failed_plex_counts_while_it_shares_another_volume() {
+    let mut w = world(2);
+    done(&mut w, &make("m", 20, 2));
+    done(&mut w, &make("n", 20, 2));
+    sync(&mut w);
+    done(&mut w, &Request::Stop(Selection::All));
+    let lost = w.group.disks[1].id;
+    let on_it = |p: &breakoff::model::Plex| p.subdisks.iter().any(|s| s.disk == lost);
+    w.disks.remove(&lost);
+    w.group.volumes[0].plexes.iter_mut().filter(|p| on_it(p)).for_each(|p| p.state = PlexState::Failed);
+    assert_eq!(refused(&w, &start(Selection::All)).kind(), Kind::Unsafe);
+    w.group.volumes[1].plexes.iter_mut().filter(|p| on_it(p)).for_each(|p| p.state = PlexState::Failed);
+    done(&mut w, &start(Selection::All));
+}
+
+#[test]
+fn the_number_of_an_unreadable_disk_comes_from_what_is_certainly_mapped_there() {
+    let mut w = world(3);
+    done(
+        &mut w,
+        &Request::Make {
+            volume: name("a"),
+            size: Sectors::mib(8),
+            mirrors: 2,
+            placement: on(&["disk01", "disk02"]),
+            log: false,
+            fast_resync: true,
+        },
+    );
+    done(
+        &mut w,
+        &Request::Make { volume: name("b"), size: Sectors::mib(8), mirrors: 1, placement: on(&["disk01"]), log: false, fast_resync: false },
+    );
+    sync(&mut w);
+    let [first, second] = [w.group.disks[0].id, w.group.disks[1].id];
+    let number = w.disks[&first].dev;
+    let without = |w: &World, disks: &[DiskId]| {
+        let mut missing = w.clone();
+        missing.disks.retain(|id, _| !disks.contains(id));
+        missing
+    };
+    assert_eq!(without(&w, &[first]).number(first), Some(number));
+
+    // The leg on it fails, and 'a' lies on the second disk alone, at the same place.
+    let a = w.group.volume_named(&name("a")).expect("made").id;
+    let lost = breakoff::plan::request::Lost { plexes: vec![1], ..Default::default() };
+    let plan = finding::plan(&w, &Finding::Failed(a, lost)).expect("a plan");
+    crate::pure::carry_out(&mut w, &plan);
+    assert_eq!(w.group.volume_named(&name("a")).expect("kept").plexes.len(), 2, "the failed plex is remembered");
+    assert_eq!(without(&w, &[first]).number(first), Some(number), "'b' is mapped there");
+    assert_eq!(without(&w, &[first, second]).number(first), Some(number));
+    assert_ne!(without(&w, &[first, second]).number(second), Some(number));
+
+    // With 'b' gone nothing tells the number any more.
+    done(&mut w, &Request::Stop(Selection::Named(vec![name("b")])));
+    assert_eq!(without(&w, &[first]).number(first), None);
+    assert_eq!(without(&w, &[first, second]).number(first), None);
+}
+
+#[test]
+fn a_map_that_has_lost_a_copy_gets_another_one_before_it_is_used_next() {
+    let mut w = world(3);
+    done(&mut w, &make("v", 10, 1));
+    w.group.volumes[0].fast_resync = true;
+    done(&mut w, &snapstart("v"));
+    sync(&mut w);
+    let v = w.group.volume_named(&name("v")).expect("made").id;
+    let copies = |w: &World| -> Vec<usize> {
+        let volume = w.group.volume(v).expect("kept");
+        let dcos = [&volume.dco, &volume.plexes[1].dco];
+        dcos.map(|dco| dco.as_ref().map_or(0, |dco| dco.copies.len())).to_vec()
+    };
+    assert_eq!((copies(&w), finding::short_of_copies(&w)), (vec![2, 2], Vec::new()));
+
+    let volume = w.group.volume_mut(v).expect("kept");
+    volume.plexes[1].dco = None;
+    let kept = volume.dco.as_mut().expect("space").copies.remove(1);
+    let mut nowhere = w.clone();
+    nowhere.disks.clear();
+    assert_eq!(finding::short_of_copies(&nowhere), []);
+    let plan = finding::add_copies(&nowhere, v).expect("a plan");
+    assert_eq!((plan.changes, plan.group), (Vec::new(), nowhere.group), "there is no space any more");
+
+    assert_eq!(finding::short_of_copies(&w), [v]);
+    let plan = finding::add_copies(&w, v).expect("a plan");
+    assert!(!plan.has_steps() && plan.window.suspend.is_empty(), "nobody has to wait for it");
+    crate::pure::carry_out(&mut w, &plan);
+    assert_eq!((copies(&w), finding::short_of_copies(&w)), (vec![2, 2], Vec::new()));
+    let dco = w.group.volume(v).and_then(|v| v.dco.clone()).expect("space");
+    assert_ne!(dco.copies[0].disk, dco.copies[1].disk);
+    assert_eq!(dco.copies[1], kept, "the space was free again");
+
+    // A map that is in use keeps what it has.
+    done(&mut w, &split_as("v", Some("s")));
+    w.group.volume_mut(v).and_then(|v| v.dco.as_mut()).expect("in use").copies.remove(1);
+    assert_eq!(finding::short_of_copies(&w), []);
+}

@@ -1,0 +1,549 @@
+//! Disks that are mixed up: those of another machine, old ones that come back, those of a group that is gone, one disk under two
+//! names; and disks that die while the configuration is written to them.
+
+use crate::support::MIB;
+use crate::support::block;
+use crate::support::child::Output;
+use crate::support::disk::{Fault, UUID};
+use crate::support::dm::{self, Line};
+use crate::support::lab::{Lab, until};
+use crate::support::plexes;
+use crate::support::udev;
+use crate::support::writer::{Style, Writer};
+use breakoff::meta::{self, Label, Member};
+use breakoff::model::{Group, HostId, Name};
+use breakoff::sys::media::{Access, BlockMedia};
+use std::ops::Range;
+use std::time::Duration;
+
+const LONG: Duration = Duration::from_secs(120);
+/// The default private area, which every disk of these tests has.
+const AREA: u64 = 4 * MIB;
+const SUPERBLOCKS: Range<u64> = 4096..12288;
+/// Where payloads are.
+const SLOTS: Range<u64> = 16384..AREA;
+
+fn other_machine() -> HostId {
+    HostId::from_bytes([0xab; 16])
+}
+
+/// Commits a change to these disks as another machine would; nothing of the group is started here.
+fn elsewhere(lab: &Lab, disks: &[usize], change: impl FnOnce(&mut Group)) {
+    let open = |i: usize| BlockMedia::open(&lab.disks[i].path(), Access::ReadWrite).unwrap();
+    let label = |i: usize| meta::read_disk(&open(i)).unwrap().unwrap();
+    let found: Vec<(String, Label)> = disks.iter().map(|i| (lab.disks[*i].word(), label(*i))).collect();
+    let mut chosen = meta::choose(found[0].1.group().unwrap(), &found).unwrap();
+    change(&mut chosen.group);
+    let member = |(i, (name, label)): (&usize, (String, Label))| Member { disk: label.disk(), name, media: Box::new(open(*i)), label };
+    let mut members: Vec<Member> = disks.iter().zip(found).map(member).collect();
+    let mut prepared = meta::prepare(&mut members, &chosen.group, chosen.next).unwrap();
+    assert_eq!(prepared.flip().flipped, disks.len());
+}
+
+fn busy(lab: &Lab, group: &str) -> Writer {
+    Writer::start_filled(lab.device(group, "v"), 0, 256, Style::default())
+}
+
+/// A group `g` of the first two disks with a mirrored volume `v` of 8 MiB that is in use.
+fn busy_mirror(lab: &Lab) -> Writer {
+    lab.create_group_of("g", 0..2);
+    lab.cli("-g g make v 8m --mirrors 2").ok();
+    lab.wait_synced("g", "v");
+    busy(lab, "g")
+}
+
+/// A group of these disks with a volume `v` of 4 MiB for each two of them, stopped.
+fn stopped_group(lab: &Lab, group: &str, disks: Range<usize>) -> String {
+    let mirrors = disks.len().min(2);
+    lab.create_group_of(group, disks);
+    lab.cli(&format!("-g {group} make v 4m --mirrors {mirrors}")).ok();
+    if mirrors > 1 {
+        lab.wait_synced(group, "v");
+    }
+    lab.cli(&format!("-g {group} stop --all")).ok();
+    lab.print(group).uuid
+}
+
+fn areas(lab: &Lab) -> Vec<Vec<u8>> {
+    lab.disks.iter().map(|d| d.raw(0, AREA)).collect()
+}
+
+/// The state and the remark of a disk in `disk list`.
+#[track_caller]
+fn listed(lab: &Lab, disk: usize) -> (String, String) {
+    let result = lab.json("disk list");
+    let number = block::number(lab.disks[disk].path()).unwrap();
+    let here = |d: &&serde_json::Value| d["device"].as_str().is_some_and(|path| block::number(path).is_ok_and(|n| n == number));
+    let found = result["disks"].as_array().unwrap().iter().find(here).unwrap_or_else(|| panic!("disk {disk} is not listed: {result}"));
+    (found["state"].as_str().unwrap().to_owned(), found["remark"].as_str().unwrap_or_default().to_owned())
+}
+
+/// What a command has said to people.
+trait Said {
+    fn names(self, all: &[&str]) -> Output;
+}
+
+impl Said for Output {
+    #[track_caller]
+    fn names(self, all: &[&str]) -> Output {
+        all.iter().fold(self, |output, text| output.says(text))
+    }
+}
+
+// ------------------------------------------------------------------------------------------------- another machine's disks
+
+#[test]
+fn disks_of_another_machine_are_left_alone_until_they_are_imported_by_force() {
+    let lab = lab!(["mirror"], [24, 24, 16, 16]);
+    let load = busy_mirror(&lab);
+    stopped_group(&lab, "h", 2..4);
+    let other = other_machine();
+    elsewhere(&lab, &[2, 3], |group| group.host = Some(other));
+    let before = areas(&lab)[2..].to_vec();
+
+    lab.cli("start --auto").ok();
+    lab.cli("recover").ok();
+    for words in ["-g h print", "-g h start --all", "-g h make x 1m", "-y group destroy h", "group deport h", "group import h"] {
+        let refusal = lab.refuses(9, words);
+        assert!(refusal.message.contains(&other.to_string()), "{words}: whose it is: {refusal:?}");
+        assert!(refusal.hint.is_some_and(|hint| hint.contains("--force")), "{words}: what to do");
+    }
+    assert!(!lab.dm.exists("h-v"), "nothing of it is started");
+    assert!(areas(&lab)[2..] == before, "nothing of it is written");
+    // Both machines call a volume 'v'; this one means its own.
+    lab.cli("grow v +1m").ok().says("g/v");
+    lab.cli("group list").ok().names(&["foreign", "imported"]);
+
+    lab.cli("group import h --force").ok();
+    lab.cli("-g h start --all").ok();
+    assert!(lab.dm.exists("h-v"));
+    load.goes_on(30);
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+#[test]
+fn the_own_group_goes_on_beside_one_of_the_same_name() {
+    let mut lab = lab!(["mirror", "flakey"], [24, 24, 16, 16]);
+    let load = busy_mirror(&lab);
+    let foreign = stopped_group(&lab, "h", 2..4);
+    elsewhere(&lab, &[2, 3], |group| {
+        group.host = Some(other_machine());
+        group.name = Name::parse("g").unwrap();
+    });
+    let before = areas(&lab)[2..].to_vec();
+    lab.disks[3].unplug(&lab.dm);
+
+    let printed = lab.cli("-g g print").ok();
+    printed.names(&[&foreign, &other_machine().to_string(), &lab.disks[2].word(), "1 of 2"]);
+    lab.cli("-g g make x 1m").ok();
+    lab.cli("make y 1m").ok();
+    assert_eq!(lab.print("g").names(), ["v", "x", "y"]);
+    lab.cli("start --auto").ok();
+    lab.cli("recover").ok();
+    // The monitor finds its group, too.
+    lab.fault(1, Fault::FailWrites);
+    until("the plex is given up", || lab.print("g").volume("v").states() == ["ACTIVE", "FAILED"]);
+    load.goes_on(50);
+    lab.heal(1);
+    lab.cli("-g g plex attach v-02").ok();
+
+    // The other one is reached by its identity, and by nothing else.
+    lab.cli(&format!("-g {foreign} print")).exits(9).says(&format!("group import {foreign} --force"));
+    lab.cli(&format!("group import {foreign} --force")).exits(4).says("--name");
+    lab.cli(&format!("group import {foreign} --name h")).exits(9);
+    assert!(areas(&lab)[2..] == before, "nothing of it is written");
+    lab.disks[3].plug(&lab.dm);
+    lab.cli(&format!("group import {foreign} --force --name h")).ok();
+    lab.cli("-g h start --all").ok();
+    assert!(lab.cli("-g g print").ok().stderr.is_empty());
+    assert_eq!(lab.print("h").uuid, foreign);
+    load.stop().verify(lab.device("g", "v"));
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
+#[test]
+fn of_two_foreign_groups_of_one_name_none_is_guessed() {
+    let lab = lab!(["mirror"], [16, 16, 16, 16]);
+    let one = stopped_group(&lab, "g", 0..2);
+    elsewhere(&lab, &[0, 1], |group| group.host = Some(other_machine()));
+    lab.disks[..2].iter().for_each(|disk| disk.unplug(&lab.dm));
+    let two = stopped_group(&lab, "g", 2..4);
+    lab.cli("group deport g").ok();
+    // Half of each.
+    lab.disks[3].unplug(&lab.dm);
+    lab.disks[0].plug(&lab.dm);
+
+    let before = areas(&lab);
+    for words in ["-g g print", "-g g start --all", "-g g make x 1m", "group import g --force", "-y group destroy g", "group show g"] {
+        let refusal = lab.refuses(9, words);
+        let (first, second) = (lab.disks[0].word(), lab.disks[2].word());
+        for part in [&one, &two, &first, &second, "1 of 2", "deported", &other_machine().to_string()] {
+            assert!(refusal.message.contains(part), "{words} does not say '{part}': {refusal:?}");
+        }
+        assert!(refusal.hint.as_ref().is_some_and(|hint| hint.contains("UUID")), "{words}: {refusal:?}");
+    }
+    lab.cli("group create g --force /dev/nonexistent").exits(4);
+    lab.cli("start --auto").ok();
+    assert!(lab.dm.list().iter().all(|i| !i.uuid.starts_with("BREAKOFF-")), "{}", lab.dm.dump());
+    assert!(areas(&lab) == before, "nothing is written");
+
+    // Half of the disks are not taken for the whole.
+    lab.cli(&format!("group import {two} --name two")).exits(9).names(&["disk04", "generation"]);
+    lab.disks[1].plug(&lab.dm);
+    lab.disks[3].plug(&lab.dm);
+    lab.cli(&format!("group import {two} --name two")).ok();
+    lab.cli("group import g").exits(9).says(&other_machine().to_string());
+    lab.cli("group import g --force").ok();
+    lab.cli("start --auto").ok();
+    assert_eq!((lab.print("g").uuid, lab.print("two").uuid), (one, two));
+    // Names can be given anew while nothing is started.
+    lab.cli("group import two --name three").exits(4).says("started");
+    lab.cli("-g two stop --all").ok();
+    lab.cli("group import two --name g").exits(4);
+    lab.cli("group import two --name three").ok();
+    lab.cli("-g three start --all").ok();
+    lab.finish();
+}
+
+// ----------------------------------------------------------------------------------------------- disks that come back
+
+#[test]
+fn a_disk_that_was_removed_while_it_was_away_is_never_used_again() {
+    let lab = lab!(["mirror"], [24, 24, 16]);
+    lab.create_group_of("g", 0..3);
+    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02").ok();
+    lab.wait_synced("g", "v");
+    let load = busy(&lab, "g");
+    lab.disks[2].unplug(&lab.dm);
+    lab.cli("group remove-disk g disk03").ok().says("missing");
+    let free = lab.print("g").free();
+    let before = lab.disks[2].raw(0, AREA);
+    lab.disks[2].plug(&lab.dm);
+
+    let word = lab.disks[2].word();
+    let remedy = format!("breakoff disk init --force {word}");
+    lab.cli("-g g print").ok().names(&[&word, "removed", &remedy]);
+    lab.cli("group show g").ok().says(&remedy);
+    let (state, remark) = listed(&lab, 2);
+    assert_eq!(state, "removed");
+    assert!(remark.contains(&remedy), "{remark}");
+    lab.cli("start --auto").ok();
+    lab.cli("recover").ok();
+    let group = lab.print("g");
+    assert_eq!((group.disks.len(), group.free()), (2, free), "its space is none of the group's");
+    lab.cli("-g g make x 1m --on disk03").exits(3);
+    lab.cli("-g g make w 1m").ok();
+    assert!(lab.disks[2].raw(0, AREA) == before, "nothing is written to it");
+    for words in ["disk init", "group add g", "group create new"] {
+        lab.cli(&format!("{words} {word}")).exits(4).names(&[&word, "was removed from disk group 'g'", "--force"]);
+    }
+
+    lab.cli(&format!("disk init --force {word}")).ok();
+    assert!(lab.cli("-g g print").ok().stderr.is_empty());
+    lab.cli(&format!("group add g {word}")).ok();
+    assert_eq!(lab.print("g").disks.len(), 3);
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+#[test]
+fn a_disk_that_was_replaced_while_it_was_dead_is_never_used_again() {
+    let mut lab = lab!(["mirror", "error"], [24, 24, 24]);
+    let load = busy_mirror(&lab);
+    lab.fault(1, Fault::Fail);
+    until("the plex is given up", || lab.print("g").volume("v").states() == ["ACTIVE", "FAILED"]);
+    lab.cli(&format!("group replace-disk g disk02 {}", lab.disks[2].word())).ok();
+    until("the plex is filled again", || lab.print("g").volume("v").states() == ["ACTIVE", "ACTIVE"]);
+    lab.heal(1);
+    udev::settle();
+
+    let before = lab.disks[1].raw(0, lab.disks[1].size);
+    let word = lab.disks[1].word();
+    let remedy = format!("breakoff disk init --force {word}");
+    lab.cli("-g g print").ok().says(&remedy);
+    assert_eq!(listed(&lab, 1).0, "removed");
+    lab.cli("-g g stop v").exits(4);
+    load.goes_on(50);
+    let written = load.stop();
+    lab.cli("-g g stop v").ok();
+    lab.cli("start --auto").ok();
+    written.verify(lab.device("g", "v"));
+    assert!(lab.disks[1].raw(0, lab.disks[1].size) == before, "nothing is written to it");
+    plexes::assert_equal(&lab, "g", "v");
+    lab.cli(&format!("disk init --force {word}")).ok();
+    assert!(lab.cli("-g g print").ok().stderr.is_empty());
+    lab.finish();
+}
+
+#[test]
+fn an_old_disk_that_comes_back_alone_starts_nothing_unless_forced() {
+    let lab = lab!(["mirror"], [24, 24]);
+    busy_mirror(&lab).stop();
+    lab.cli("-g g stop v").ok();
+    lab.disks[1].unplug(&lab.dm);
+    for words in ["start --auto", "-g g start --all", "-g g start v"] {
+        let refusal = lab.refuses(9, words);
+        assert!(refusal.message.contains("'disk02' missing") && refusal.message.contains("generation"), "{words}: {refusal:?}");
+        assert!(refusal.hint.as_ref().is_some_and(|hint| hint.contains("--force")), "{words}: {refusal:?}");
+    }
+    assert!(!lab.dm.exists("g-v"));
+    lab.cli("-g g make x 1m").exits(9);
+    lab.cli("-g g status").ok().says("may have gone on without them");
+    lab.cli("-g g start --all --force").ok().names(&["generation", "may have gone on without them"]);
+    // It runs: from here on everything goes as ever.
+    lab.cli("-g g make w 1m").ok();
+    lab.cli("-g g stop w").ok();
+    lab.cli("-g g start w").ok();
+    let written = {
+        let load = busy(&lab, "g");
+        load.goes_on(100);
+        load.stop()
+    };
+    lab.cli("-g g stop --all").ok();
+    // That the other disk is lost is recorded, so nobody is asked again.
+    lab.cli("start --auto").ok();
+    written.verify(lab.device("g", "v"));
+    lab.cli("-g g stop --all").ok();
+
+    lab.disks[0].unplug(&lab.dm);
+    lab.disks[1].plug(&lab.dm);
+    let before = lab.disks[1].raw(0, lab.disks[1].size);
+    for words in ["start --auto", "-g g start --all", "-g g start v"] {
+        let refusal = lab.refuses(9, words);
+        assert!(refusal.message.contains("'disk01' missing"), "{words}: {refusal:?}");
+    }
+    lab.cli("-g g print").ok().says("disk01");
+    assert!(!lab.dm.exists("g-v"), "what it holds is old");
+    assert!(lab.disks[1].raw(0, lab.disks[1].size) == before, "nothing is written to it");
+
+    lab.disks[0].plug(&lab.dm);
+    lab.cli("start --auto").ok();
+    assert_eq!(lab.print("g").volume("v").states(), ["ACTIVE", "FAILED"]);
+    written.verify(lab.device("g", "v"));
+    lab.cli("-g g plex attach v-02").ok();
+    written.verify(lab.device("g", "v"));
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
+#[test]
+fn a_disk_of_a_destroyed_group_does_not_bring_it_back() {
+    let mut lab = lab!(["mirror", "error"], [24, 24, 24]);
+    let old = stopped_group(&lab, "g", 0..2);
+    lab.disks[1].unplug(&lab.dm);
+    lab.cli("-y group destroy g").ok().says("disk02");
+    // Its space belongs to others now, under the same names.
+    lab.cli(&format!("group create g {} {}", lab.disks[0].word(), lab.disks[2].word())).ok();
+    lab.cli("-g g make v 8m --mirrors 2").ok();
+    lab.wait_synced("g", "v");
+    let load = busy(&lab, "g");
+    let table = lab.dm.table("g-v").unwrap();
+    lab.disks[1].plug(&lab.dm);
+
+    let before = lab.disks[1].raw(0, lab.disks[1].size);
+    let word = lab.disks[1].word();
+    let remedy = format!("breakoff disk init --force {word}");
+    for words in ["start --auto", &format!("-g {old} start --all")] {
+        let refusal = lab.refuses(9, words);
+        assert!(refusal.hint.as_ref().is_some_and(|hint| hint.contains(&remedy)), "{words}: {refusal:?}");
+    }
+    lab.cli("-g g print").ok().names(&[&old, &word]);
+    lab.cli("-g g make w 1m").ok();
+    let group = lab.print("g");
+    assert!(group.uuid != old && group.names() == ["v", "w"], "{group:?}");
+    assert!(lab.dm.table("g-v").unwrap() == table, "the volume is where it was");
+    load.goes_on(30);
+
+    // With half of each here the name means neither, but the monitor knows what it guards.
+    lab.fault(2, Fault::Fail);
+    load.goes_on(50);
+    lab.cli("-g g print").exits(9).names(&[&old, &group.uuid]);
+    assert_eq!(lab.print(&group.uuid).volume("v").states(), ["ACTIVE", "FAILED"]);
+    lab.heal(2);
+    udev::settle();
+    lab.cli("-g g plex attach v-02").ok();
+    assert!(lab.disks[1].raw(0, lab.disks[1].size) == before, "nothing is written to it");
+
+    lab.cli(&format!("disk init {word}")).exits(4).says("belongs to disk group 'g'");
+    lab.cli(&remedy["breakoff ".len()..]).ok();
+    lab.cli("start --auto").ok();
+    assert!(lab.cli("-g g print").ok().stderr.is_empty());
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+// -------------------------------------------------------------------------------------------------- one disk, two names
+
+/// Another device with all of what lies on a device from an offset on.
+fn alias(lab: &Lab, name: &str, below: &str, offset: u64, size: u64) {
+    let number = lab.dm.info(below).unwrap().dev;
+    lab.dm.create(name, &format!("{UUID}{name}")).unwrap();
+    lab.dm.load(name, &[Line::new(0, size / 512, "linear", format!("{} {}", dm::number(number), offset / 512))]).unwrap();
+    lab.dm.activate(name).unwrap();
+    until("udev makes the alias", || std::path::Path::new("/dev/mapper").join(name).exists());
+    udev::settle();
+}
+
+#[test]
+fn of_a_disk_and_a_device_on_top_of_it_the_upper_one_is_used() {
+    let lab = lab!(["mirror"], [24, 24]);
+    let load = busy_mirror(&lab);
+    let (name, size) = (lab.disks[0].name.clone(), lab.disks[0].size);
+    alias(&lab, "upper", &name, 0, size);
+    // Also while a volume runs on the lower one.
+    let printed = lab.cli("-g g print").ok();
+    assert!(printed.stderr.is_empty(), "{printed}");
+    assert_eq!(lab.print("g").disk("disk01").device.as_deref(), Some("/dev/mapper/upper"));
+    lab.cli("-g g make x 1m").ok();
+    lab.cli("recover").ok();
+    load.goes_on(50);
+    let written = load.stop();
+    lab.cli("-g g stop --all").ok();
+    lab.cli("start --auto").ok();
+    written.verify(lab.device("g", "v"));
+    let upper = lab.dm.info("upper").unwrap().dev;
+    assert!(lab.dm.list().iter().any(|i| i.name.starts_with("g-v") && lab.dm.deps(&i.name).contains(&upper)), "{}", lab.dm.dump());
+
+    lab.cli("-g g stop --all").ok();
+    until("the upper device goes", || lab.dm.remove("upper").is_ok());
+    udev::settle();
+    lab.cli("start --auto").ok();
+    assert_eq!(lab.print("g").disk("disk01").device, Some(lab.disks[0].word()));
+    written.verify(lab.device("g", "v"));
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
+#[test]
+fn two_paths_to_one_disk_are_both_named_and_neither_is_used() {
+    let lab = lab!(["mirror"], [24, 24]);
+    let load = busy_mirror(&lab);
+    let (core, size) = (format!("{}-core", lab.disks[0].name), lab.disks[0].size);
+    alias(&lab, "path", &core, MIB, size);
+    for words in ["-g g print", "-g g make x 1m", "-g g start --all", "start --auto", "-y group destroy g"] {
+        let refusal = lab.refuses(9, words);
+        let both = [lab.disks[0].word(), "/dev/mapper/path".to_owned()];
+        assert!(both.iter().all(|device| refusal.message.contains(device)), "{words}: {refusal:?}");
+        let hint = format!("{:?}", refusal.hint);
+        assert!(words == "start --auto" || (hint.contains("multipath") && hint.contains("initialise neither")), "{words}: {refusal:?}");
+    }
+    assert_eq!(listed(&lab, 0).0, "duplicate");
+    load.goes_on(30);
+    until("the path goes", || lab.dm.remove("path").is_ok());
+    udev::settle();
+    lab.cli("-g g make x 1m").ok();
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+#[test]
+fn a_clone_becomes_a_disk_of_its_own_as_the_refusal_says() {
+    let lab = lab!(["mirror"], [24, 24, 24]);
+    let load = busy_mirror(&lab);
+    block::write_direct(lab.disks[2].path(), 0, &lab.disks[0].raw(0, AREA)).unwrap();
+    udev::settle();
+    let refusal = lab.refuses(9, "-g g print");
+    assert!([0, 2].iter().all(|i| refusal.message.contains(&lab.disks[*i].word())), "{refusal:?}");
+    assert!(refusal.hint.is_some_and(|hint| hint.contains("disk init --force")));
+    // The one that is in use cannot be meant.
+    lab.cli(&format!("disk init --force {}", lab.disks[0].word())).exits(4);
+    lab.cli(&format!("disk init --force {}", lab.disks[2].word())).ok();
+    lab.cli(&format!("group add g {}", lab.disks[2].word())).ok();
+    assert_eq!(lab.print("g").disks.len(), 3);
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+// ------------------------------------------------------------------------------------- a disk that dies within a commit
+
+/// Runs a command, lets a disk die while the command writes the configuration into this range of it, and waits for its end.
+#[track_caller]
+fn dies_within(lab: &mut Lab, disk: usize, range: &Range<u64>, words: &str) -> Output {
+    lab.fault_in(disk, range.clone(), Fault::PausedWrites);
+    let mut command = lab.spawn(words);
+    command.until_it_waits_in_the_kernel();
+    assert!(command.runs(), "'{words}' has not written there: {:?}", command.so_far());
+    lab.fault(disk, Fault::Fail);
+    command.wait(LONG)
+}
+
+#[test]
+fn a_disk_that_dies_within_a_commit_is_left_out_of_it_and_healed_later() {
+    let mut lab = lab!(["mirror", "delay", "error"], [24, 24, 24]);
+    lab.create_group("g");
+    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02").ok();
+    lab.wait_synced("g", "v");
+    let load = busy(&lab, "g");
+    let mut names = vec!["v".to_owned()];
+    for (disk, range) in [(0, SLOTS), (0, SUPERBLOCKS), (2, SLOTS), (2, SUPERBLOCKS)] {
+        let name = format!("w{}", names.len());
+        let output = dies_within(&mut lab, disk, &range, &format!("-g g make {name} 1m --on disk02"));
+        output.ok().names(&[&format!("disk0{}", disk + 1), "cannot be written"]);
+        names.push(name);
+        names.sort();
+        load.goes_on(30);
+        if disk == 0 {
+            until("the plex is given up", || lab.print("g").volume("v").states() == ["ACTIVE", "FAILED"]);
+        }
+        assert_eq!(lab.print("g").names(), names, "what was reported is there");
+
+        lab.heal(disk);
+        udev::settle();
+        lab.cli("-g g status").ok().says("old copy of the configuration");
+        assert_eq!(lab.print("g").names(), names, "the disk that comes back is outvoted");
+        lab.cli(&format!("-g g make x{} 512k --on disk02", names.len())).ok();
+        names.push(format!("x{}", names.len()));
+        names.sort();
+        let healed = lab.cli("-g g print").ok();
+        assert!(healed.stderr.is_empty(), "the next write heals it: {healed}");
+        if disk == 0 {
+            lab.cli("-g g plex attach v-01").ok();
+        }
+    }
+    load.goes_on(30);
+    load.stop().verify(lab.device("g", "v"));
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
+#[test]
+fn a_disk_that_dies_under_the_commit_of_a_snapshot_holds_it_up_and_no_more() {
+    let mut lab = lab!(["mirror", "delay", "error"], [24, 24, 24]);
+    lab.create_group("g");
+    lab.cli("-g g make v 8m --on disk01").ok();
+    lab.cli("-g g snapstart v --on disk02").ok();
+    let load = busy(&lab, "g");
+    let mut output = None;
+    let expected = load.fork_during(|| output = Some(dies_within(&mut lab, 2, &SUPERBLOCKS, "-g g snapshot v")));
+    output.unwrap().ok().says("disk03");
+    load.goes_on(50);
+    expected.verify(lab.device("g", "SNAP-v"));
+    assert_eq!(lab.print("g").names(), ["SNAP-v", "v"]);
+    lab.heal(2);
+    udev::settle();
+    assert_eq!(lab.print("g").names(), ["SNAP-v", "v"]);
+    lab.cli("-g g make w 1m").ok();
+    assert!(lab.cli("-g g print").ok().stderr.is_empty());
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+#[test]
+fn the_only_disk_dying_within_a_commit_is_not_called_a_success() {
+    let mut lab = lab!(["linear", "delay", "error"], [24]);
+    lab.create_group("g");
+    lab.cli("-g g make v 1m").ok();
+    for (range, name) in [(SLOTS, "a"), (SUPERBLOCKS, "b")] {
+        dies_within(&mut lab, 0, &range, &format!("-g g make {name} 1m")).exits(8);
+        lab.heal(0);
+        udev::settle();
+        lab.cli("-g g recover").ok();
+        lab.cli("-g g recover --check").ok();
+        assert!(!lab.print("g").names().contains(&name), "it was not done");
+        lab.cli(&format!("-g g make {name} 1m")).ok();
+    }
+    assert_eq!(lab.print("g").names(), ["a", "b", "v"]);
+    lab.finish();
+}

@@ -1,0 +1,169 @@
+//! A leg dies at any moment of a command, also in the middle of its freeze and of its suspends: the command ends, nothing hangs, and
+//! nothing that was acknowledged is lost.
+//!
+//! The command stops itself before its n-th change (`sys::failpoint`), the leg dies, and the command goes on.
+
+use crate::support::MIB;
+use crate::support::child::{DEADLINE, Output, stopped_at, stride};
+use crate::support::disk::Fault;
+use crate::support::fs::{FileLoad, Mounted, e2fsck, mkfs_ext4};
+use crate::support::lab::{Lab, until};
+use crate::support::plexes;
+use crate::support::writer::{Style, Writer};
+use std::fs;
+
+/// After so many steps that a leg's death did not disturb any more the window is long over.
+const DONE: usize = 6;
+
+/// Runs a command during which a disk dies right before its n-th change; `None` when it has fewer of them.
+#[track_caller]
+fn dies_before(lab: &mut Lab, n: u64, words: &str, disk: usize) -> Option<Output> {
+    let mut running = stopped_at(n, words);
+    let stopped = running.stops();
+    if stopped {
+        lab.fault(disk, Fault::Fail);
+        running.signal(libc::SIGCONT);
+    }
+    let output = running.wait(DEADLINE);
+    println!("step {n}: status {} {}", output.status, output.stderr.lines().last().unwrap_or_default());
+    stopped.then_some(output)
+}
+
+fn states(lab: &Lab) -> Vec<String> {
+    let group = lab.print("g");
+    let mut plexes: Vec<_> = group.volume("v").plexes.iter().map(|p| (p.name.clone(), p.state.clone())).collect();
+    plexes.sort();
+    plexes.into_iter().map(|(_, state)| state).collect()
+}
+
+/// The second plex is dead, which everybody knows by now; it comes back.
+#[track_caller]
+fn bring_back(lab: &mut Lab) {
+    until("it is recorded", || states(lab)[1] == "FAILED");
+    lab.heal(1);
+    lab.cli("-g g plex attach v-02").ok();
+}
+
+/// The snapshot is there and whole, or it is not there; without one again.
+#[track_caller]
+fn judge(lab: &Lab, output: &Output, whole: impl FnOnce(&Lab)) {
+    if output.status == 0 {
+        whole(lab);
+        lab.cli("-y -g g remove s").ok();
+    } else {
+        assert!([5, 8].contains(&output.status), "{output}");
+        assert!(!lab.print("g").names().contains(&"s"), "it failed, and there is a snapshot: {output}");
+        lab.cli("-g g snapabort --all-plexes v").ok();
+    }
+}
+
+#[test]
+fn a_plex_that_dies_before_any_step_of_a_snapshot_of_a_mounted_filesystem() {
+    let mut lab = lab!(["mirror", "error"], [48, 48, 48]);
+    lab.fill_with_noise();
+    lab.create_group("g");
+    lab.cli("-g g make v 16m --mirrors 2 --on disk01,disk02").ok();
+    lab.wait_synced("g", "v");
+    mkfs_ext4(&lab.device("g", "v"));
+    let mounted = Mounted::ext4(&lab.device("g", "v"));
+    let load = FileLoad::start(&mounted.at);
+    let (mut survived, mut done) = (0, 0);
+    for n in (1..).step_by(stride(6)) {
+        lab.cli("-g g snapstart v --on disk03").ok();
+        fs::write(mounted.at.join("marker"), n.to_string()).unwrap();
+        let Some(output) = dies_before(&mut lab, n, "-g g snapshot v --name s", 1) else { break };
+        // A filesystem that has met an error would be read-only from here on.
+        load.goes_on(10);
+        judge(&lab, &output, |lab| {
+            e2fsck(&lab.device("g", "s")).ok();
+        });
+        bring_back(&mut lab);
+        survived = n;
+        done += usize::from(output.status == 0);
+        if done == DONE {
+            break;
+        }
+    }
+    assert!(survived > 6, "the program has no failpoints: build it with --features failpoints");
+    load.goes_on(10);
+    load.stop();
+    mounted.unmount();
+    e2fsck(&lab.device("g", "v")).ok();
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
+/// While a second leg is on its way, and so above the mirror that holds the writes.
+#[test]
+fn a_plex_that_dies_beneath_a_layer_before_any_step_of_a_snapshot() {
+    let mut lab = lab!(["mirror", "error", "delay"], [48, 48, 48, 48]);
+    lab.fill_with_noise();
+    lab.create_group("g");
+    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02").ok();
+    lab.wait_synced("g", "v");
+    let load = Writer::start_filled(lab.device("g", "v"), 0, 256, Style::default());
+    let (mut survived, mut done) = (0, 0);
+    for n in (2..).step_by(stride(6)) {
+        lab.cli("-g g snapstart v --on disk03").ok();
+        // Slow, not paused: a suspend has to wait for the region that is being copied.
+        let leg = lab.disks[3].size - lab.print("g").disk("disk04").size;
+        lab.fault_in(3, leg + 2 * MIB..leg + 6 * MIB, Fault::Slow { read: 0, write: 700 });
+        lab.cli("-g g snapstart -b v --on disk04").ok();
+        let mut output = None;
+        let expected = load.fork_during(|| output = dies_before(&mut lab, n, "-g g snapshot v --name s", 1));
+        lab.heal(3);
+        let Some(output) = output else { break };
+        load.goes_on(20);
+        judge(&lab, &output, |lab| expected.verify(lab.device("g", "s")));
+        until("only the plexes are left", || {
+            lab.cli("-g g snapabort --all-plexes v");
+            states(&lab).len() == 2
+        });
+        bring_back(&mut lab);
+        survived = n;
+        done += usize::from(output.status == 0);
+        if done == DONE {
+            break;
+        }
+    }
+    assert!(survived > 6, "the program has no failpoints: build it with --features failpoints");
+    load.goes_on(20);
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+/// Nobody is left who could resume or thaw what they have suspended and frozen, and `recover` does.
+#[test]
+fn a_command_and_its_helper_that_are_killed_together_leave_nothing_frozen() {
+    let lab = lab!(["mirror"], [48, 48, 48]);
+    lab.fill_with_noise();
+    lab.create_group("g");
+    lab.cli("-g g make v 16m --on disk01").ok();
+    mkfs_ext4(&lab.device("g", "v"));
+    let mounted = Mounted::ext4(&lab.device("g", "v"));
+    let load = FileLoad::start(&mounted.at);
+    let (mut done, mut thawed) = (0, 0);
+    for n in (3..).step_by(stride(3)) {
+        lab.cli("-g g snapstart v --on disk03").ok();
+        let mut running = stopped_at(n, "-g g snapshot v --name s");
+        if !running.stops() {
+            break;
+        }
+        running.kill_with_children();
+        running.wait(DEADLINE);
+        let recovered = lab.cli("-g g recover").ok();
+        thawed += usize::from(recovered.stderr.contains("left frozen and flows again"));
+        load.goes_on(5);
+        lab.cli("-g g recover --check").ok();
+        let split = lab.print("g").names().contains(&"s");
+        lab.cli(if split { "-y -g g remove s" } else { "-g g snapabort v" }).ok();
+        done += usize::from(split);
+        if done == DONE {
+            break;
+        }
+    }
+    assert!(thawed > 0, "nothing was ever frozen");
+    load.stop();
+    mounted.unmount();
+    lab.finish();
+}
