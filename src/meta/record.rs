@@ -23,8 +23,9 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 
 /// The version of the structs below.
-const VERSION: u32 = 2;
-/// The oldest that is still read: before there was `fast-resync`, whose fields it lacks.
+const VERSION: u32 = 3;
+/// The oldest that is still read: before there was `fast-resync`, whose fields it lacks. Version 2 lacks those that came with 3, each of
+/// which has a default here.
 const OLDEST: u32 = 1;
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -107,11 +107,17 @@ fn fixed_sample() -> Group {
 fn the_dump_is_readable_and_pinned() {
     let text = dump(&tracked_sample(), Generation::new(3)).unwrap();
     if std::env::var_os("BREAKOFF_BLESS").is_some() {
-        std::fs::write("tests/meta_common/record_v2.json", &text).unwrap();
+        std::fs::write("tests/meta_common/record_v3.json", &text).unwrap();
     }
-    assert_eq!(text, GOLDEN_V2);
+    assert_eq!(text, GOLDEN_V3);
     assert_eq!(decode(&gzip(text.as_bytes())).unwrap().0, tracked_sample());
     assert_eq!(encode(&fixed_sample(), Generation::new(3)).unwrap(), encode(&fixed_sample(), Generation::new(3)).unwrap());
+}
+
+#[test]
+fn a_payload_written_by_version_2_stays_readable() {
+    assert!(GOLDEN_V2.contains("\"breakoff\": 2,"));
+    assert_eq!(decode(&gzip(GOLDEN_V2.as_bytes())).unwrap().0, tracked_sample());
 }
 
 #[test]
@@ -139,6 +145,8 @@ fn tracked_sample() -> Group {
 }
 
 /// What this release writes.
+const GOLDEN_V3: &str = include_str!("../meta_common/record_v3.json");
+/// What version 2 wrote for it.
 const GOLDEN_V2: &str = include_str!("../meta_common/record_v2.json");
 /// What the first release wrote.
 const GOLDEN: &str = include_str!("../meta_common/record_v1.json");
@@ -281,7 +289,7 @@ fn unknown_missing_and_repeated_fields_are_refused() {
 
 #[test]
 fn a_newer_version_is_unsupported_and_not_mistaken_for_damage() {
-    assert_eq!(forged(|r| r["breakoff"] = json!(3)).kind(), Kind::Unsupported);
+    assert_eq!(forged(|r| r["breakoff"] = json!(4)).kind(), Kind::Unsupported);
     let err = forged(|r| {
         r["breakoff"] = json!(7);
         r["something_new"] = json!({"a": [1, 2]});

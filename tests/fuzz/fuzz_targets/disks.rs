@@ -133,7 +133,7 @@ fn payload(u: &mut Unstructured) -> Result<(Vec<u8>, Generation)> {
     let says = if u.ratio(15, 16)? { number } else { *u.choose(&[0, 5, (1 << 48) - 1, 1 << 48, u64::MAX])? };
     let payload = match u.int_in_range(0..=15u8)? {
         0 => u.bytes(8)?.to_vec(),
-        1 => media::pack(br#"{"breakoff":2}"#),
+        1 => media::pack(br#"{"breakoff":4}"#),
         _ => media::pack(meta::dump(&group(u)?, Generation::new(number)).unwrap_or_default().as_bytes()),
     };
     Ok((payload, Generation::new(says)))
