@@ -5,7 +5,7 @@ use super::{Change, Detail, Env, Fill, Options, Report};
 use crate::error::{Error, Kind, Result};
 use crate::exec::{self, Executed};
 use crate::meta::{self, Archive, Member};
-use crate::model::{DiskId, DmUuid, Extent, Generation, Group, GroupId, HostId, Name, Role, Volume, VolumeId, check};
+use crate::model::{DiskId, DmUuid, Extent, Generation, Group, GroupId, HostId, Name, Role, Volume, VolumeId, check, distinct};
 use crate::plan::finding;
 use crate::plan::request::Finding;
 use crate::plan::step::{CommitPoint, Plan};
@@ -314,9 +314,9 @@ impl<'u> Session<'u> {
         let maps = exec::uncopied(&self.world, plan, error);
         let dcos = self.world.group.volumes.iter().chain(&plan.group.volumes).filter_map(|v| Some((v.size, v.live_dco()?)));
         let copies = dcos.flat_map(|(size, dco)| dco.copies.iter().map(move |copy| (dco::map(copy, size), *copy)));
-        let mut failed: Vec<Extent> = copies.filter(|(map, _)| maps.contains(map)).map(|(_, copy)| copy).collect();
-        failed.retain(|copy| !self.world.known.damaged.contains(copy));
-        failed.dedup();
+        let failed: Vec<Extent> = distinct(copies.filter(|(map, _)| maps.contains(map)).map(|(_, copy)| copy));
+        let unknown = |copy: &Extent| !self.world.known.damaged.contains(copy);
+        let failed: Vec<Extent> = failed.into_iter().filter(unknown).collect();
         self.world.known.damaged.extend(failed);
     }
 

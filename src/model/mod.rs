@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod disk;
+pub mod distinct;
 pub mod group;
 pub mod ids;
 pub mod name;
@@ -11,6 +12,7 @@ pub mod units;
 pub mod volume;
 
 pub use disk::{Disk, Extent};
+pub use distinct::distinct;
 pub use group::Group;
 pub use ids::{BootId, DevNo, DiskId, Generation, GroupId, HostId, Timestamp, VolumeId};
 pub use name::{DmName, DmUuid, Name, Role};

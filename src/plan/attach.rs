@@ -47,10 +47,8 @@ fn add_legs(draft: &mut Draft<'_>, volume: &Volume, count: usize, placement: &Pl
         draft.new_plex(&next, state, Vec::new())?;
         let space = draft.allocate_plex(&next, volume.size, placement, Sharing::WhenNamed)?;
         let plex = draft.new_plex(&next, state, space)?;
-        let mut one = next.clone();
-        one.plexes = vec![plex.clone()];
         let change = Change::new(&path, "attaching").text("plex", &plex.name).text("state", state).size("size", volume.size);
-        draft.say(change.text("disks", disks_of(draft.world, &one)));
+        draft.say(change.text("disks", disks_of(draft.world, [&plex])));
         next.plexes.push(plex);
     }
     note_restart(draft, volume, &path);

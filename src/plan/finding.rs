@@ -12,7 +12,7 @@ use super::volumes::disks_of;
 use super::world::{DmDevice, TargetLine, World};
 use crate::error::{Error, Result};
 use crate::model::volume::MAX_COPIES;
-use crate::model::{DevNo, DmUuid, Plex, PlexEvent, PlexState, Role, Volume, VolumeId};
+use crate::model::{DevNo, DmUuid, Plex, PlexEvent, PlexState, Role, Volume, VolumeId, distinct};
 use crate::sys::{Links, SuspendMode};
 use crate::table::stack::{LegOf, mirror_roles};
 use crate::table::status::MirrorStatus;
@@ -366,8 +366,7 @@ fn give_up(world: &World, id: VolumeId, lost: &Lost) -> Result<Plan> {
         let state = plan.group.volume(id).and_then(|v| v.plex(plex.number)).map(|p| p.state);
         let what = Change::new(&path, "plex-failed").text("plex", &plex.name).text("was", plex.state);
         let what = what.text("state", state.map_or("removed", PlexState::word));
-        let only = Volume { plexes: vec![plex.clone()], ..volume.clone() };
-        plan.changes.push(what.text("disks", disks_of(world, &only)).text("devices", devices_of(world, id, plex)));
+        plan.changes.push(what.text("disks", disks_of(world, [plex])).text("devices", devices_of(world, id, plex)));
     }
     let left = plan.group.volume(id).filter(|v| v.in_state(PlexState::Active).next().is_none());
     let heir = left.and_then(|v| v.in_state(PlexState::SnapDone).next()).cloned();
@@ -405,9 +404,7 @@ fn devices_of(world: &World, id: VolumeId, plex: &Plex) -> String {
         let on = |line: &TargetLine| line.params.split(' ').next().map(str::to_owned);
         leg.map(|d| d.table.iter().filter_map(on).collect::<Vec<_>>()).unwrap_or_default()
     };
-    let mut devices = paths.unwrap_or_else(numbers);
-    devices.dedup();
-    devices.join(",")
+    distinct(paths.unwrap_or_else(numbers)).join(",")
 }
 
 fn observed(world: &World, id: VolumeId) -> Result<&Volume> {

@@ -13,7 +13,7 @@ use super::step::{Plan, Prepare};
 use super::world::{Listing, World};
 use crate::error::{Error, Result};
 use crate::model::{
-    ChangeLog, Dco, DmUuid, Name, Plex, PlexEvent, PlexState, Returning, Role, Sectors, Tracking, Untracked, Volume, VolumeId,
+    ChangeLog, Dco, DmUuid, Name, Plex, PlexEvent, PlexState, Returning, Role, Sectors, Tracking, Untracked, Volume, VolumeId, distinct,
 };
 use crate::table::status::MAX_LEGS;
 use crate::table::{dco, stack};
@@ -98,9 +98,7 @@ pub fn snapback(world: &World, names: &[Name], mirrors: Option<usize>, from: Win
         }
         sides.push(side);
     }
-    let mut originals: Vec<VolumeId> = sides.iter().map(|side| side.original.id).collect();
-    originals.dedup();
-    for id in originals {
+    for id in distinct(sides.iter().map(|side| side.original.id)) {
         let these: Vec<&Side<'_>> = sides.iter().filter(|side| side.original.id == id).collect();
         match (from, keep) {
             (Winner::Original, _) => bring_back(&mut draft, &these)?,

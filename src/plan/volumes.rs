@@ -7,7 +7,7 @@ use super::step::{Plan, Prepare};
 use super::world::World;
 use crate::error::{Error, Result};
 use crate::model::volume::{MAX_PLEXES, SIZE_UNIT};
-use crate::model::{Name, PlexState, Sectors, Volume, VolumeId};
+use crate::model::{Name, Plex, PlexState, Sectors, Volume, VolumeId, distinct};
 
 /// What `make` was asked for.
 pub struct Make<'a> {
@@ -58,7 +58,7 @@ pub fn make(world: &World, wanted: &Make<'_>) -> Result<Plan> {
         volume.log = Some(draft.allocate_log(&volume, wanted.placement)?);
     }
     let change = Change::new(draft.path(&volume.name), "created").size("size", size).number("plexes", wanted.mirrors as u64);
-    draft.say(change.text("disks", disks_of(world, &volume)).text("device", device_path(world, &volume.name)));
+    draft.say(change.text("disks", disks_of(world, &volume.plexes)).text("device", device_path(world, &volume.name)));
     if wanted.mirrors > 1 {
         draft.note(format!("the kernel is making the plexes of '{}' equal; it can be used meanwhile", draft.path(&volume.name)));
     }
@@ -66,16 +66,11 @@ pub fn make(world: &World, wanted: &Make<'_>) -> Result<Plan> {
     draft.finish()
 }
 
-/// The media names that a volume lies on, in order and once.
-pub fn disks_of(world: &World, volume: &Volume) -> String {
-    let mut media: Vec<String> = Vec::new();
-    for subdisk in volume.plexes.iter().flat_map(|p| &p.subdisks) {
-        let name = world.group.disk(subdisk.disk).map_or_else(|| subdisk.disk.to_string(), |d| d.media.to_string());
-        if !media.contains(&name) {
-            media.push(name);
-        }
-    }
-    media.join(",")
+/// The media names that plexes lie on, in order and once.
+pub fn disks_of<'p>(world: &World, plexes: impl IntoIterator<Item = &'p Plex>) -> String {
+    let disks = distinct(plexes.into_iter().flat_map(|p| &p.subdisks).map(|s| s.disk));
+    let media = |id| world.group.disk(id).map_or_else(|| id.to_string(), |d| d.media.to_string());
+    disks.into_iter().map(media).collect::<Vec<_>>().join(",")
 }
 
 /// Where the volume appears.
