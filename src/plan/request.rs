@@ -108,8 +108,8 @@ pub enum Request {
     Snapshot {
         /// Which, in one window.
         splits: Splits,
-        /// Legs for each.
-        mirrors: usize,
+        /// Which legs of each.
+        legs: Legs,
         /// Names with `%v` and `%d`; default `SNAP%d-%v`.
         pattern: Option<String>,
     },
@@ -122,10 +122,10 @@ pub enum Request {
     },
     /// `snapclear SNAP|VOL`.
     SnapClear {
-        /// A snapshot, or an original (all its relations).
+        /// A snapshot, or an original.
         volume: Name,
-        /// Only the relation to this snapshot.
-        only: Option<Name>,
+        /// Which of its relations.
+        which: Relations,
     },
     /// `snapback`.
     SnapBack {
@@ -160,6 +160,17 @@ pub enum Request {
     PlexRemove(Name),
 }
 
+/// Which relations of a volume `snapclear` ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Relations {
+    /// The one that can only be meant: a snapshot's to its original, or an original's to its only snapshot.
+    TheOne,
+    /// The one to this volume.
+    To(Name),
+    /// All of them.
+    All,
+}
+
 /// Which volumes `snapshot` splits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Splits {
@@ -180,6 +191,17 @@ impl Splits {
             Splits::PairOrTwo(first, second) => name == first || name == second,
         }
     }
+}
+
+/// Which complete legs `snapshot` takes from a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Legs {
+    /// So many, those that were there first.
+    Count(usize),
+    /// So many of those that lie on these disks and on no other.
+    On(usize, Vec<Name>),
+    /// These plexes, each of one of the volumes; of a volume that none of them belongs to, one.
+    Named(Vec<Name>),
 }
 
 /// Whose contents are on both sides after a `snapback`.

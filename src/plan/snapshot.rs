@@ -2,9 +2,9 @@
 
 use super::change::Change;
 use super::draft::Draft;
-use super::request::{Split, Splits};
+use super::request::{Legs, Relations, Split, Splits};
 use super::step::Plan;
-use super::volumes::device_path;
+use super::volumes::{device_path, disks_of};
 use super::world::World;
 use crate::error::{Error, Result};
 use crate::model::{DmUuid, Group, Name, Next, Origin, Plex, PlexEvent, PlexState, Tracking, Untracked, Volume, VolumeId};
@@ -24,13 +24,14 @@ struct Ready<'w> {
 }
 
 /// Plans the split of everything that was asked for.
-pub fn snapshot(world: &World, splits: &Splits, mirrors: usize, pattern: Option<&str>) -> Result<Plan> {
-    if mirrors == 0 {
+pub fn snapshot(world: &World, splits: &Splits, legs: &Legs, pattern: Option<&str>) -> Result<Plan> {
+    if matches!(legs, Legs::Count(0) | Legs::On(0, _)) {
         return Err(Error::usage("at least one snapshot leg has to be split off"));
     }
     let mut draft = Draft::new(world);
     let splits = resolve(world, splits)?;
-    let ready = splits.iter().map(|split| ready(&draft, &split.volume, mirrors)).collect::<Result<Vec<_>>>()?;
+    refuse_strangers(world, &splits, legs)?;
+    let ready = splits.iter().map(|split| ready(&draft, &split.volume, legs)).collect::<Result<Vec<_>>>()?;
     for (split, ready) in splits.iter().zip(ready) {
         let name = match &split.name {
             Some(name) => name.clone(),
@@ -63,15 +64,32 @@ fn resolve(world: &World, splits: &Splits) -> Result<Vec<Split>> {
     Ok(list)
 }
 
+/// A plex or a disk that was named and is not there, or a plex of a volume that is not to be split.
+fn refuse_strangers(world: &World, splits: &[Split], legs: &Legs) -> Result<()> {
+    match legs {
+        Legs::Count(_) => {}
+        Legs::On(_, disks) => disks.iter().try_for_each(|media| world.group.disk_named(media).map(|_| ()))?,
+        Legs::Named(plexes) => {
+            for plex in plexes {
+                let (volume, _) = world.group.plex_named(plex)?;
+                if !splits.iter().any(|split| split.volume == volume.name) {
+                    let path = world.group.path(&volume.name);
+                    return Err(Error::usage(format!("plex '{plex}' belongs to '{path}', which is not to be split"))
+                        .on(path)
+                        .hint(format!("type 'breakoff -g {} snapshot {} --plex {plex}'", world.group.name, volume.name)));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Enough legs that are complete as recorded and in sync as the kernel says. The window asks the kernel once more.
-fn ready<'w>(draft: &Draft<'w>, name: &Name, mirrors: usize) -> Result<Ready<'w>> {
+fn ready<'w>(draft: &Draft<'w>, name: &Name, which: &Legs) -> Result<Ready<'w>> {
     let volume = draft.volume(name)?;
     draft.require_started(volume)?;
     let path = draft.path(name);
-    let legs: Vec<&Plex> = volume.in_state(PlexState::SnapDone).take(mirrors).collect();
-    if legs.len() < mirrors {
-        return Err(not_enough(draft, volume, mirrors, legs.len()));
-    }
+    let legs = legs_of(draft, volume, which)?;
     if !volume.is_synced() {
         return Err(Error::not_ready(format!("the plexes of '{path}' are still being made equal after an unclean stop"))
             .on(&path)
@@ -79,6 +97,62 @@ fn ready<'w>(draft: &Draft<'w>, name: &Name, mirrors: usize) -> Result<Ready<'w>
     }
     refuse_unhealthy(draft.world, volume, &legs)?;
     Ok(Ready { volume, legs })
+}
+
+/// The legs that are meant. They keep the order in which they were attached.
+fn legs_of<'w>(draft: &Draft<'w>, volume: &'w Volume, which: &Legs) -> Result<Vec<&'w Plex>> {
+    let done = || volume.in_state(PlexState::SnapDone);
+    let enough = |wanted: usize| if done().count() < wanted { Err(not_enough(draft, volume, wanted, done().count())) } else { Ok(()) };
+    match which {
+        Legs::Count(wanted) => {
+            enough(*wanted)?;
+            Ok(done().take(*wanted).collect())
+        }
+        Legs::On(wanted, disks) => {
+            enough(*wanted)?;
+            let media = |id| draft.world.group.disk(id).map(|d| &d.media);
+            let lies_there = |leg: &&Plex| leg.subdisks.iter().all(|s| media(s.disk).is_some_and(|m| disks.contains(m)));
+            let legs: Vec<&Plex> = done().filter(lies_there).take(*wanted).collect();
+            if legs.len() < *wanted { Err(lie_elsewhere(draft, volume, *wanted, &legs, disks)) } else { Ok(legs) }
+        }
+        Legs::Named(plexes) => {
+            let named: Vec<&Plex> = volume.plexes.iter().filter(|p| plexes.contains(&p.name)).collect();
+            if named.is_empty() {
+                return legs_of(draft, volume, &Legs::Count(1));
+            }
+            match named.iter().find(|p| p.state != PlexState::SnapDone) {
+                Some(other) => Err(no_leg(draft, volume, other)),
+                None => Ok(named),
+            }
+        }
+    }
+}
+
+/// There are complete legs, and not where they were wanted: it is said where they are.
+fn lie_elsewhere(draft: &Draft<'_>, volume: &Volume, wanted: usize, legs: &[&Plex], disks: &[Name]) -> Error {
+    let path = draft.path(&volume.name);
+    let disks: Vec<&str> = disks.iter().map(Name::as_str).collect();
+    let places = volume.in_state(PlexState::SnapDone).map(|leg| format!("'{}' on {}", leg.name, disks_of(draft.world, [leg])));
+    Error::not_ready(format!("{} of the {wanted} legs wanted of '{path}' lie on {} alone", legs.len(), disks.join(", ")))
+        .on(path)
+        .hint(format!("its complete legs are {}", places.collect::<Vec<_>>().join(", ")))
+}
+
+/// A plex that was named and cannot be split off, and what can be done about it.
+fn no_leg(draft: &Draft<'_>, volume: &Volume, plex: &Plex) -> Error {
+    let (path, group) = (draft.path(&volume.name), &draft.world.group.name);
+    let hint = match plex.state {
+        PlexState::SnapAtt => format!("wait with 'breakoff -g {group} snapwait {}'", volume.name),
+        PlexState::Active => {
+            format!("'breakoff -g {group} plex convert --to snapdone {}' makes a data plex that is not the only one a leg", plex.name)
+        }
+        PlexState::SnapDone | PlexState::Attaching | PlexState::Reviving | PlexState::Stale | PlexState::Failed => {
+            format!("'breakoff -g {group} print {}' shows the legs", volume.name)
+        }
+    };
+    Error::not_ready(format!("plex '{}' of '{path}' is {}, and only a SNAPDONE leg can be split off", plex.name, plex.state))
+        .on(&plex.name)
+        .hint(hint)
 }
 
 fn not_enough(draft: &Draft<'_>, volume: &Volume, wanted: usize, have: usize) -> Error {
@@ -229,15 +303,9 @@ pub fn snapabort(world: &World, name: &Name, count: Option<usize>) -> Result<Pla
 }
 
 /// Breaks the relation between a snapshot and its original for good. No data is touched.
-pub fn snapclear(world: &World, name: &Name, only: Option<&Name>) -> Result<Plan> {
+pub fn snapclear(world: &World, name: &Name, which: &Relations) -> Result<Plan> {
     let mut draft = Draft::new(world);
-    let volume = draft.volume(name)?;
-    let snapshots = relations(&world.group, volume, only)?;
-    if snapshots.is_empty() {
-        return Err(Error::not_found(format!("volume '{}' is neither a snapshot nor the original of one", draft.path(name)))
-            .on(draft.path(name))
-            .hint(format!("'breakoff -g {} snapprint' shows the relations", world.group.name)));
-    }
+    let snapshots = relations(&world.group, draft.volume(name)?, which)?;
     for snapshot in snapshots {
         let original = snapshot.origin.as_ref().and_then(|o| world.group.volume(o.original));
         draft.touch(snapshot.id)?.origin = None;
@@ -247,12 +315,34 @@ pub fn snapclear(world: &World, name: &Name, only: Option<&Name>) -> Result<Plan
     draft.finish()
 }
 
-fn relations<'g>(group: &'g Group, volume: &'g Volume, only: Option<&Name>) -> Result<Vec<&'g Volume>> {
-    if let Some(only) = only {
-        let peer = group.volume_named(only)?;
-        let related = |a: &Volume, b: &Volume| a.origin.as_ref().is_some_and(|o| o.original == b.id);
-        return Ok([(peer, volume), (volume, peer)].into_iter().filter(|(a, b)| related(a, b)).map(|(a, _)| a).collect());
-    }
+/// The snapshots whose relation to their original is meant; never none.
+fn relations<'g>(group: &'g Group, volume: &'g Volume, which: &Relations) -> Result<Vec<&'g Volume>> {
+    let path = group.path(&volume.name);
     let own = volume.origin.is_some().then_some(volume);
-    Ok(own.into_iter().chain(group.snapshots_of(volume.id)).collect())
+    let all: Vec<&Volume> = own.into_iter().chain(group.snapshots_of(volume.id)).collect();
+    let seen = format!("'breakoff -g {} snapprint' shows the relations", group.name);
+    if all.is_empty() {
+        return Err(Error::not_found(format!("volume '{path}' is neither a snapshot nor the original of one")).on(path).hint(seen));
+    }
+    match which {
+        Relations::All => Ok(all),
+        Relations::To(peer) => {
+            let peer = group.volume_named(peer)?;
+            let related = |a: &Volume, b: &Volume| a.origin.as_ref().is_some_and(|o| o.original == b.id);
+            let between = [(peer, volume), (volume, peer)].into_iter().find(|(a, b)| related(a, b)).map(|(a, _)| a);
+            let unrelated = || Error::not_found(format!("'{path}' and '{}' have no relation", group.path(&peer.name))).on(&path).hint(seen);
+            between.map(|one| vec![one]).ok_or_else(unrelated)
+        }
+        // A snapshot is named: its relation to its original, whatever snapshots of it there are.
+        Relations::TheOne if volume.origin.is_some() => Ok(vec![volume]),
+        Relations::TheOne if all.len() == 1 => Ok(all),
+        Relations::TheOne => {
+            let line = |s: &&Volume| format!("'breakoff -g {} snapclear {}'", group.name, s.name);
+            let lines: Vec<String> = all.iter().map(line).collect();
+            let (count, every) = (all.len(), format!("'breakoff -g {} snapclear --all {}'", group.name, volume.name));
+            Err(Error::usage(format!("'{path}' is the original of {count} snapshots: which relation is to end?"))
+                .on(path)
+                .hint(format!("type {}, or {every} for all of them", lines.join(" or "))))
+        }
+    }
 }

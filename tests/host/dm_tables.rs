@@ -3,7 +3,7 @@
 use crate::pure::golden::assert_golden;
 use crate::pure::{anywhere, done, make, name, on, snapstart, sync, world};
 use breakoff::model::{DmUuid, Sectors, Tracking, VolumeId};
-use breakoff::plan::request::{GrowTo, Request, Split, Splits, Winner};
+use breakoff::plan::request::{GrowTo, Legs, Request, Split, Splits, Winner};
 use breakoff::plan::world::World;
 use breakoff::table::DevRef;
 use breakoff::table::stack::stack;
@@ -37,7 +37,7 @@ fn situation(file: &str, words: &[&str], world: &World) {
 
 fn snapshot(volumes: &[&str], mirrors: usize) -> Request {
     let these = volumes.iter().map(|v| Split { volume: name(v), name: None }).collect();
-    Request::Snapshot { splits: Splits::These(these), mirrors, pattern: None }
+    Request::Snapshot { splits: Splits::These(these), legs: Legs::Count(mirrors), pattern: None }
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn tracked(disks: u8, mirrors: usize) -> World {
     done(&mut w, &snapstart("v"));
     sync(&mut w);
     let these = vec![Split { volume: name("v"), name: Some(name("s")) }];
-    done(&mut w, &Request::Snapshot { splits: Splits::These(these), mirrors: 1, pattern: None });
+    done(&mut w, &Request::Snapshot { splits: Splits::These(these), legs: Legs::Count(1), pattern: None });
     w
 }
 

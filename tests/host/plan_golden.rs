@@ -5,7 +5,7 @@ use crate::pure::{anywhere, carry_out, done, make, name, snapstart, sync, world}
 use breakoff::app::Outcome;
 use breakoff::model::Sectors;
 use breakoff::plan::finding::{self, converge};
-use breakoff::plan::request::{Convert, GrowTo, Request, Selection, Split, Splits};
+use breakoff::plan::request::{Convert, GrowTo, Legs, Relations, Request, Selection, Split, Splits, Winner};
 use breakoff::plan::step::Plan;
 use breakoff::plan::world::World;
 use breakoff::plan::{plan, render};
@@ -42,7 +42,7 @@ fn one(volume: &str) -> Selection {
 
 fn split(volumes: &[&str]) -> Request {
     let these = volumes.iter().map(|v| Split { volume: name(v), name: None }).collect();
-    Request::Snapshot { splits: Splits::These(these), mirrors: 1, pattern: None }
+    Request::Snapshot { splits: Splits::These(these), legs: Legs::Count(1), pattern: None }
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn the_life_of_a_plain_volume() {
     verb(&mut w, "snapstart-second", &snapstart("v"));
     found(&mut w, "snapstart-second-attached");
     verb(&mut w, "snapshot", &split(&["v"]));
-    verb(&mut w, "snapclear", &Request::SnapClear { volume: name("SNAP-v"), only: None });
+    verb(&mut w, "snapclear", &Request::SnapClear { volume: name("SNAP-v"), which: Relations::TheOne });
     verb(&mut w, "snapabort", &Request::SnapAbort { volume: name("v"), count: Some(1) });
     verb(&mut w, "rename", &Request::Rename { volume: name("v"), to: name("w") });
     verb(&mut w, "stop", &Request::Stop(one("w")));
@@ -91,6 +91,40 @@ fn several_volumes_in_one_window() {
     done(&mut w, &Request::SnapStart { volumes: vec![name("a"), name("b")], mirrors: 1, placement: anywhere() });
     sync(&mut w);
     verb(&mut w, "snapshot-of-two", &split(&["a", "b"]));
+}
+
+#[test]
+fn snapshots_of_two_volumes_that_come_back_in_mixed_order() {
+    let mut w = world(5);
+    for volume in ["a", "b"] {
+        done(
+            &mut w,
+            &Request::Make {
+                volume: name(volume),
+                size: Sectors::mib(8),
+                mirrors: 1,
+                placement: anywhere(),
+                log: true,
+                fast_resync: false,
+            },
+        );
+    }
+    done(&mut w, &Request::SnapStart { volumes: vec![name("a")], mirrors: 2, placement: anywhere() });
+    done(&mut w, &snapstart("b"));
+    sync(&mut w);
+    verb(
+        &mut w,
+        "snapshot-of-a-named-leg",
+        &Request::Snapshot {
+            splits: Splits::These(vec![Split { volume: name("a"), name: None }]),
+            legs: Legs::Named(vec![name("a-03")]),
+            pattern: None,
+        },
+    );
+    done(&mut w, &split(&["b"]));
+    done(&mut w, &split(&["a"]));
+    let snapshots = ["SNAP-a", "SNAP-b", "SNAP1-a"].map(name).to_vec();
+    verb(&mut w, "snapback-in-mixed-order", &Request::SnapBack { snapshots, mirrors: Some(1), from: Winner::Original, keep: false });
 }
 
 #[test]

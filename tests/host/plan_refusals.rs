@@ -5,13 +5,13 @@ use breakoff::error::Kind;
 use breakoff::model::{DiskId, PlexState, Sectors};
 use breakoff::plan::finding;
 use breakoff::plan::plan;
-use breakoff::plan::request::{Convert, Finding, GrowTo, Placement, Request, Selection, Split, Splits};
+use breakoff::plan::request::{Convert, Finding, GrowTo, Legs, Placement, Relations, Request, Selection, Split, Splits, Winner};
 use breakoff::plan::world::World;
 use breakoff::table::status::LegHealth;
 
 fn split_as(volume: &str, snapshot: Option<&str>) -> Request {
     let these = vec![Split { volume: name(volume), name: snapshot.map(name) }];
-    Request::Snapshot { splits: Splits::These(these), mirrors: 1, pattern: None }
+    Request::Snapshot { splits: Splits::These(these), legs: Legs::Count(1), pattern: None }
 }
 
 fn start(volumes: Selection) -> Request {
@@ -110,7 +110,7 @@ fn one_volume_that_is_not_ready_keeps_all_from_being_split() {
     done(&mut w, &make("b", 8, 1));
     done(&mut w, &snapstart("a"));
     sync(&mut w);
-    let all = Request::Snapshot { splits: Splits::All, mirrors: 1, pattern: None };
+    let all = Request::Snapshot { splits: Splits::All, legs: Legs::Count(1), pattern: None };
     assert_eq!(refused(&w, &all).kind(), Kind::NotReady);
 }
 
@@ -129,7 +129,7 @@ fn default_names_count_up_and_a_collision_fails_before_any_change() {
     assert_eq!(refused(&w, &split_as("v", Some("SNAP-v"))).kind(), Kind::Exists);
     let pattern = |p: &str| Request::Snapshot {
         splits: Splits::These(vec![Split { volume: name("v"), name: None }]),
-        mirrors: 1,
+        legs: Legs::Count(1),
         pattern: Some(p.to_owned()),
     };
     assert_eq!(refused(&w, &pattern("same")).kind(), Kind::Usage);
@@ -145,7 +145,7 @@ fn vxvms_pair_is_a_name_unless_such_a_volume_exists() {
     done(&mut w, &make("b", 8, 1));
     done(&mut w, &Request::SnapStart { volumes: vec![name("a"), name("b")], mirrors: 1, placement: anywhere() });
     sync(&mut w);
-    let pair = |second: &str| Request::Snapshot { splits: Splits::PairOrTwo(name("a"), name(second)), mirrors: 1, pattern: None };
+    let pair = |second: &str| Request::Snapshot { splits: Splits::PairOrTwo(name("a"), name(second)), legs: Legs::Count(1), pattern: None };
     assert_eq!(plan(&w, &pair("b")).expect("a plan").snapshots.len(), 2);
     assert_eq!(plan(&w, &pair("snapvol")).expect("a plan").snapshots.len(), 1);
 }
@@ -478,4 +478,146 @@ fn a_map_that_has_lost_a_copy_gets_another_one_before_it_is_used_next() {
     done(&mut w, &split_as("v", Some("s")));
     w.group.volume_mut(v).and_then(|v| v.dco.as_mut()).expect("in use").copies.remove(1);
     assert_eq!(finding::short_of_copies(&w), []);
+}
+
+fn split_legs(volumes: &[&str], legs: Legs) -> Request {
+    let these = volumes.iter().map(|v| Split { volume: name(v), name: None }).collect();
+    Request::Snapshot { splits: Splits::These(these), legs, pattern: None }
+}
+
+fn snapback(snapshots: &[&str], from: Winner) -> Request {
+    Request::SnapBack { snapshots: snapshots.iter().map(|s| name(s)).collect(), mirrors: Some(1), from, keep: false }
+}
+
+fn plexes_of(w: &World, volume: &str) -> Vec<String> {
+    w.group.volume_named(&name(volume)).expect("a volume").plexes.iter().map(|p| p.name.to_string()).collect()
+}
+
+/// Volumes `a` with the legs a-02 on disk02 and a-03 on disk03, and `b` with b-02 on disk04.
+fn legs_to_choose_from() -> World {
+    let mut w = world(4);
+    let on_disk =
+        |volume: &str, mirrors: usize, disks: &[&str]| Request::SnapStart { volumes: vec![name(volume)], mirrors, placement: on(disks) };
+    for volume in ["a", "b"] {
+        let placement = on(&["disk01"]);
+        done(&mut w, &Request::Make { volume: name(volume), size: Sectors::mib(8), mirrors: 1, placement, log: true, fast_resync: false });
+    }
+    done(&mut w, &on_disk("a", 1, &["disk02"]));
+    sync(&mut w);
+    done(&mut w, &on_disk("a", 1, &["disk03"]));
+    done(&mut w, &on_disk("b", 1, &["disk04"]));
+    sync(&mut w);
+    w
+}
+
+#[test]
+fn the_leg_to_split_off_can_be_named() {
+    let w = legs_to_choose_from();
+    let named = |plexes: &[&str]| Legs::Named(plexes.iter().map(|p| name(p)).collect());
+    let taken = |legs: Legs, volumes: &[&str]| {
+        let mut w = w.clone();
+        done(&mut w, &split_legs(volumes, legs));
+        (plexes_of(&w, "SNAP-a"), w.group.volumes.iter().any(|v| v.name == name("SNAP-b")))
+    };
+    assert_eq!(taken(Legs::Count(1), &["a"]).0, ["a-02"]);
+    assert_eq!(taken(named(&["a-03"]), &["a"]).0, ["a-03"]);
+    assert_eq!(taken(named(&["a-03", "a-02"]), &["a"]).0, ["a-02", "a-03"]);
+    // Of the other volume it does not matter which: there is one.
+    assert_eq!(taken(named(&["a-03"]), &["a", "b"]), (vec!["a-03".to_owned()], true));
+    assert_eq!(taken(Legs::On(1, vec![name("disk03"), name("disk04")]), &["a", "b"]), (vec!["a-03".to_owned()], true));
+}
+
+#[test]
+fn a_leg_that_is_named_wrongly_is_refused_with_what_to_type() {
+    let mut w = legs_to_choose_from();
+    done(&mut w, &Request::SnapStart { volumes: vec![name("b")], mirrors: 1, placement: anywhere() });
+    let refusal = |volume: &str, plex: &str| refused(&w, &split_legs(&[volume], Legs::Named(vec![name(plex)])));
+    let says = |error: &breakoff::error::Error, words: &[&str]| {
+        let all = format!("{error} {}", error.hint_text().unwrap_or_default());
+        words.iter().for_each(|word| assert!(all.contains(word), "{all}: {word} is not said"));
+    };
+    let missing = refusal("a", "a-09");
+    assert_eq!(missing.kind(), Kind::NotFound);
+    let other = refusal("a", "b-02");
+    assert_eq!(other.kind(), Kind::Usage);
+    says(&other, &["'g/b'", "breakoff -g g snapshot b --plex b-02"]);
+    let attaching = refusal("b", "b-03");
+    assert_eq!(attaching.kind(), Kind::NotReady);
+    says(&attaching, &["SNAPATT", "breakoff -g g snapwait b"]);
+    let data = refusal("a", "a-01");
+    assert_eq!(data.kind(), Kind::NotReady);
+    says(&data, &["ACTIVE", "plex convert --to snapdone a-01"]);
+    let on_disks = |count, disk: &str| refused(&w, &split_legs(&["a"], Legs::On(count, vec![name(disk)])));
+    assert_eq!(on_disks(1, "nodisk").kind(), Kind::NotFound);
+    let elsewhere = on_disks(1, "disk04");
+    assert_eq!(elsewhere.kind(), Kind::NotReady);
+    says(&elsewhere, &["disk04", "'a-02' on disk02", "'a-03' on disk03"]);
+    assert_eq!(on_disks(2, "disk02").kind(), Kind::NotReady);
+    says(&on_disks(3, "disk02"), &["3 wanted, 2 SNAPDONE"]);
+    assert_eq!(refused(&w, &split_legs(&["a"], Legs::On(0, vec![name("disk02")]))).kind(), Kind::Usage);
+}
+
+/// `dedup` joins neighbours only: the original of the first and the third was worked on twice.
+#[test]
+fn snapshots_come_back_in_any_order() {
+    let mut w = legs_to_choose_from();
+    for volume in ["a", "b", "a"] {
+        done(&mut w, &split_legs(&[volume], Legs::Count(1)));
+    }
+    let orders = [["SNAP-a", "SNAP-b", "SNAP1-a"], ["SNAP-a", "SNAP1-a", "SNAP-b"], ["SNAP-b", "SNAP1-a", "SNAP-a"]];
+    for order in orders {
+        let mut w = w.clone();
+        let planned = done(&mut w, &snapback(&order, Winner::Original));
+        assert_eq!(planned.announced.len(), 3, "{order:?}: {:?}", planned.announced);
+        sync(&mut w);
+        let mut legs = plexes_of(&w, "a");
+        legs.sort();
+        assert_eq!((legs.as_slice(), plexes_of(&w, "b").len()), (["a-01", "a-02", "a-03"].map(String::from).as_slice(), 2), "{order:?}");
+    }
+    let twice = refused(&w, &snapback(&["SNAP-a", "SNAP-b", "SNAP1-a"], Winner::Snapshot));
+    assert_eq!(twice.kind(), Kind::Usage);
+}
+
+#[test]
+fn an_original_of_several_snapshots_does_not_say_which_relation_ends() {
+    let mut w = legs_to_choose_from();
+    done(&mut w, &split_legs(&["a"], Legs::Count(1)));
+    let clear = |volume: &str, which: Relations| Request::SnapClear { volume: name(volume), which };
+    let left = |w: &World| w.group.volumes.iter().filter(|v| v.origin.is_some()).map(|v| v.name.to_string()).collect::<Vec<_>>();
+    // There is only one that can be meant.
+    let mut one = w.clone();
+    done(&mut one, &clear("a", Relations::TheOne));
+    assert!(left(&one).is_empty());
+    done(&mut w, &split_legs(&["a"], Legs::Count(1)));
+    let which = refused(&w, &clear("a", Relations::TheOne));
+    assert_eq!(which.kind(), Kind::Usage);
+    let hint = which.hint_text().unwrap_or_default();
+    for line in ["'breakoff -g g snapclear SNAP-a'", "'breakoff -g g snapclear SNAP1-a'", "'breakoff -g g snapclear --all a'"] {
+        assert!(hint.contains(line), "{hint}");
+    }
+    let unrelated = refused(&w, &clear("a", Relations::To(name("b"))));
+    assert_eq!((unrelated.kind(), left(&w).len()), (Kind::NotFound, 2));
+    let mut named = w.clone();
+    done(&mut named, &clear("SNAP1-a", Relations::TheOne));
+    assert_eq!(left(&named), ["SNAP-a"]);
+    let mut object = w.clone();
+    done(&mut object, &clear("a", Relations::To(name("SNAP-a"))));
+    assert_eq!(left(&object), ["SNAP1-a"]);
+    done(&mut w, &clear("a", Relations::All));
+    assert!(left(&w).is_empty());
+    assert_eq!(refused(&w, &clear("a", Relations::All)).kind(), Kind::NotFound);
+}
+
+/// Its own relation is meant by a snapshot's name, whatever snapshots there are of it.
+#[test]
+fn a_snapshot_of_which_there_is_a_snapshot_is_cleared_alone() {
+    let mut w = legs_to_choose_from();
+    done(&mut w, &split_legs(&["a"], Legs::Count(1)));
+    done(&mut w, &Request::SnapStart { volumes: vec![name("SNAP-a")], mirrors: 1, placement: anywhere() });
+    sync(&mut w);
+    done(&mut w, &split_legs(&["SNAP-a"], Legs::Count(1)));
+    let planned = done(&mut w, &Request::SnapClear { volume: name("SNAP-a"), which: Relations::TheOne });
+    let unlinked: Vec<&str> = planned.changes.iter().map(|change| change.object.as_str()).collect();
+    assert_eq!(unlinked, ["g/SNAP-a"]);
+    assert!(w.group.volume_named(&name("SNAP-SNAP-a")).expect("it").origin.is_some());
 }

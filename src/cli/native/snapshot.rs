@@ -4,7 +4,7 @@ use super::words;
 use crate::app::Command;
 use crate::error::{Error, Result};
 use crate::model::Name;
-use crate::plan::request::{Request, Split, Splits};
+use crate::plan::request::{Legs, Request, Split, Splits};
 use clap::Args;
 
 /// Break off complete snapshot legs: each becomes a volume of its own
@@ -28,6 +28,12 @@ pub(super) struct Snapshot {
     /// Number of legs to break off from each; with more than one the snapshot is a mirror itself
     #[arg(long, value_name = "N", default_value = "1", value_parser = words::count)]
     mirrors: usize,
+    /// Break off this leg (a plex; may be given more than once, also of several volumes)
+    #[arg(long = "plex", value_name = "PLEX", value_delimiter = ',', conflicts_with_all = ["mirrors", "on"], value_parser = Name::parse)]
+    plexes: Vec<Name>,
+    /// Break off legs that lie on these disks, and on no other
+    #[arg(long, value_name = "MEDIA", value_delimiter = ',', value_parser = Name::parse)]
+    on: Vec<Name>,
 }
 
 /// A pattern whose plain part can be part of a name.
@@ -46,6 +52,11 @@ impl Snapshot {
         let name = self.name;
         let split = |volume| Split { volume, name: name.clone() };
         let splits = if self.all { Splits::All } else { Splits::These(self.volumes.into_iter().map(split).collect()) };
-        Ok(Command::Change(Request::Snapshot { splits, mirrors: self.mirrors, pattern: self.pattern }))
+        let legs = match (self.plexes, self.on) {
+            (named, _) if !named.is_empty() => Legs::Named(named),
+            (_, disks) if !disks.is_empty() => Legs::On(self.mirrors, disks),
+            _ => Legs::Count(self.mirrors),
+        };
+        Ok(Command::Change(Request::Snapshot { splits, legs, pattern: self.pattern }))
     }
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::model::units::{DefaultUnit, parse_size};
 use crate::model::volume::MAX_PLEXES;
 use crate::model::{Name, Sectors};
-use crate::plan::request::{GrowTo, Request, Split, Splits, Winner};
+use crate::plan::request::{GrowTo, Legs, Relations, Request, Split, Splits, Winner};
 
 /// What `vxassist help` prints.
 pub(super) const HELP: &str = "\
@@ -20,11 +20,12 @@ Usage:
   vxassist [-g dg] [-f] remove volume VOL
   vxassist [-g dg] [-b] snapstart [nmirror=N] VOL [DISK...] [!DISK...]
   vxassist [-g dg] snapwait [nmirror=N] VOL
-  vxassist [-g dg] snapshot [nmirror=N] VOL [SNAPVOL]
+  vxassist [-g dg] snapshot [nmirror=N] [alloc=DISK,...] VOL [SNAPVOL]
+  vxassist [-g dg] snapshot plex=PLEX[,PLEX...] VOL [SNAPVOL]
   vxassist [-g dg] [-o name=PATTERN] snapshot VOL...
   vxassist -g dg [-o name=PATTERN] -o allvols snapshot
   vxassist [-g dg] [-o allplexes] snapabort [nmirror=N] VOL
-  vxassist [-g dg] snapclear VOL [SNAPOBJ]
+  vxassist [-g dg] snapclear SNAPVOL | VOL [SNAPOBJ]
   vxassist [-g dg] snapprint [VOL]
 
 'snapshot A B' splits both when there is a volume B, else B is the name of the snapshot.
@@ -121,9 +122,22 @@ fn snapwait(words: &mut Words) -> Result<Command> {
 
 fn snapshot(words: &mut Words) -> Result<Command> {
     let (all, pattern) = (words.uses("allvols"), words.uses_value("name"));
-    let mirrors = nmirror(words)?.unwrap_or(1);
+    let legs = legs(words)?;
     let splits = splits(all, pattern.is_some(), words.names()?)?;
-    Ok(Command::Change(Request::Snapshot { splits, mirrors, pattern }))
+    Ok(Command::Change(Request::Snapshot { splits, legs, pattern }))
+}
+
+/// The plain operands are volumes here, so that disks are named by `alloc=`; `plex=` is from VxVM's other ways to make a snapshot.
+fn legs(words: &mut Words) -> Result<Legs> {
+    let list = |value: &str| value.split([',', ' ']).filter(|word| !word.is_empty()).map(Name::parse).collect::<Result<Vec<Name>>>();
+    let (count, plexes, disks) = (nmirror(words)?, words.attribute("plex"), words.attribute("alloc"));
+    match (plexes, disks) {
+        (Some(_), Some(_)) => Err(Error::usage("'plex=' and 'alloc=' do not go together")),
+        (Some(_), None) if count.is_some() => Err(Error::usage("'plex=' and 'nmirror=' do not go together")),
+        (Some(plexes), None) => Ok(Legs::Named(list(&plexes)?)),
+        (None, Some(disks)) => Ok(Legs::On(count.unwrap_or(1), list(&disks)?)),
+        (None, None) => Ok(Legs::Count(count.unwrap_or(1))),
+    }
 }
 
 /// Two names are a volume and its snapshot, or two volumes; that cannot be seen from the words alone, unless a pattern names the snapshots.
@@ -166,12 +180,12 @@ fn snapback(words: &mut Words) -> Result<Command> {
 /// A snap object is called after the volume at its other end, with `_snp` behind.
 fn snapclear(words: &mut Words) -> Result<Command> {
     let volume = words.name("a volume")?;
-    let only = match words.names()?.as_slice() {
-        [] => None,
-        [object] => Some(Name::parse(object.as_str().strip_suffix("_snp").unwrap_or(object.as_str()))?),
+    let which = match words.names()?.as_slice() {
+        [] => Relations::TheOne,
+        [object] => Relations::To(Name::parse(object.as_str().strip_suffix("_snp").unwrap_or(object.as_str()))?),
         [_, more, ..] => return Err(Error::usage(format!("the operand '{more}' is not supported for 'snapclear'"))),
     };
-    Ok(Command::Change(Request::SnapClear { volume, only }))
+    Ok(Command::Change(Request::SnapClear { volume, which }))
 }
 
 fn length(words: &mut Words) -> Result<Sectors> {
