@@ -1,7 +1,8 @@
 //! Where new plexes and logs go: free space and the choice among it. Pure and deterministic.
 //!
 //! Everything starts 1 MiB aligned. A plex lies on one disk in one piece where that is possible, then on one disk in several
-//! pieces, then on as few disks as possible. Two plexes of a volume never share a disk unless disks were named for it.
+//! pieces, then on as few disks as possible. Two plexes of a volume never share a disk unless disks were named for it. Logs and maps of
+//! changes lie at the end of a disk's space, where no plex that grows meets them soon.
 
 use super::disk::Extent;
 use super::group::Group;
@@ -29,6 +30,8 @@ pub struct Wish {
     pub avoid: BTreeSet<DiskId>,
     /// Better none of these, but they may be used.
     pub reluctantly: BTreeSet<DiskId>,
+    /// In one piece, at the end of the last free piece of a disk that is large enough.
+    pub at_end: bool,
 }
 
 impl Free {
@@ -54,8 +57,11 @@ impl Free {
     /// Takes space for the wish; `None` (and nothing taken) when there is not enough.
     pub fn take(&mut self, wish: &Wish) -> Option<Vec<Extent>> {
         let disks = self.candidates(wish);
-        let chosen =
-            self.one_piece(&disks, wish).or_else(|| self.one_disk(&disks, wish)).or_else(|| self.several_disks(&disks, wish.length))?;
+        let chosen = if wish.at_end {
+            self.last_piece(&disks, wish)?
+        } else {
+            self.one_piece(&disks, wish).or_else(|| self.one_disk(&disks, wish)).or_else(|| self.several_disks(&disks, wish.length))?
+        };
         chosen.iter().for_each(|extent| self.remove(extent));
         Some(chosen)
     }
@@ -92,6 +98,15 @@ impl Free {
         Some(vec![Extent { length: wish.length, ..piece }])
     }
 
+    /// The end of the last piece that is large enough, on the most preferred disk that has one.
+    fn last_piece(&self, disks: &[DiskId], wish: &Wish) -> Option<Vec<Extent>> {
+        let end_of = |piece: &Extent| {
+            let start = piece.end().checked_sub(wish.length)?.round_down(Sectors::MIB);
+            (start >= piece.start).then_some(Extent { start, length: wish.length, ..*piece })
+        };
+        disks.iter().find_map(|disk| self.pieces.get(disk)?.iter().rev().find_map(end_of)).map(|extent| vec![extent])
+    }
+
     fn one_disk(&self, disks: &[DiskId], wish: &Wish) -> Option<Vec<Extent>> {
         let disk = disks.iter().find(|d| self.on(**d) >= wish.length)?;
         self.fill(&[*disk], wish.length)
@@ -120,13 +135,17 @@ impl Free {
         missing.is_zero().then_some(chosen)
     }
 
-    /// Takes an extent out of the piece that it starts.
+    /// Takes an extent out of the piece that it starts or ends.
     fn remove(&mut self, extent: &Extent) {
         let Some(pieces) = self.pieces.get_mut(&extent.disk) else { return };
-        for piece in pieces.iter_mut().filter(|p| p.start == extent.start) {
-            let start = extent.end().round_up(Sectors::MIB);
-            piece.length = piece.end().saturating_sub(start);
-            piece.start = start;
+        for piece in pieces.iter_mut().filter(|p| p.overlaps(extent)) {
+            let behind = extent.end().round_up(Sectors::MIB);
+            if piece.start == extent.start {
+                piece.length = piece.end().saturating_sub(behind);
+                piece.start = behind;
+            } else {
+                piece.length = extent.start.saturating_sub(piece.start);
+            }
         }
         pieces.retain(|p| !p.length.is_zero());
     }
@@ -207,20 +226,37 @@ mod tests {
         assert_eq!(free.on(disk), Sectors::mib(7));
     }
 
+    #[test]
+    fn what_is_small_lies_at_the_end_and_leaves_the_rest_in_one_piece() {
+        let group = group(&[10, 10]);
+        let (first, second) = (group.disks[0].id, group.disks[1].id);
+        let mut free = Free::of(&group, |_| true);
+        let log = |on: DiskId| Wish { on: vec![on], at_end: true, ..wish(1) };
+        assert_eq!(free.take(&log(first)).unwrap()[0].start, Sectors::mib(9));
+        assert_eq!(free.take(&log(first)).unwrap()[0].start, Sectors::mib(8));
+        let data = free.take(&Wish { on: vec![first], ..wish(6) }).unwrap();
+        assert_eq!((data.len(), data[0].start), (1, Sectors::ZERO));
+        assert_eq!(free.take_behind(first, data[0].end(), data[0].end(), Sectors::mib(4)), Sectors::mib(2));
+        assert_eq!(free.take(&log(first)), None);
+        // In several pieces it would be no use.
+        assert_eq!(free.take(&Wish { on: vec![second], at_end: true, ..wish(11) }), None);
+        assert_eq!(free.on(second), Sectors::mib(10));
+    }
+
     proptest! {
         #[test]
         fn what_is_taken_is_disjoint_inside_and_of_the_right_length(
             sizes in proptest::collection::vec(1u32..40, 1..5),
-            wishes in proptest::collection::vec(1u64..40_000, 1..12),
+            wishes in proptest::collection::vec((1u64..40_000, any::<bool>()), 1..12),
         ) {
             let group = group(&sizes);
             let mut free = Free::of(&group, |_| true);
             let mut all: Vec<Extent> = Vec::new();
-            for sectors in wishes {
+            for (sectors, at_end) in wishes {
                 let length = Sectors::new(sectors * 8).unwrap();
                 let room: Sectors = group.disks.iter().map(|d| free.on(d.id)).sum();
-                match free.take(&Wish { length, ..Wish::default() }) {
-                    None => prop_assert!(room < length),
+                match free.take(&Wish { length, at_end, ..Wish::default() }) {
+                    None => prop_assert!(at_end || room < length),
                     Some(got) => {
                         prop_assert_eq!(got.iter().map(|e| e.length).sum::<Sectors>(), length);
                         all.extend(got);

@@ -27,7 +27,9 @@ pub fn replace(world: &World, media: &Name, new: &Disk) -> Result<Plan> {
 }
 
 fn refuse_small(world: &World, old: &Disk, new: &Disk, path: &str) -> Result<()> {
-    let ends = world.group.extents().filter(|e| e.disk == old.id).map(crate::model::Extent::end);
+    // Logs and maps find another place.
+    let plexes = world.group.volumes.iter().flat_map(|v| &v.plexes).flat_map(|p| &p.subdisks);
+    let ends = plexes.filter(|e| e.disk == old.id).map(crate::model::Extent::end);
     let needed = ends.max().unwrap_or(Sectors::ZERO);
     if needed <= new.size {
         return Ok(());

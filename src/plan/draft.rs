@@ -8,7 +8,7 @@ use super::world::World;
 use crate::error::{Error, Result};
 use crate::model::space::{Free, Wish};
 use crate::model::volume::MAX_PLEXES;
-use crate::model::{DiskId, DmUuid, Extent, Log, Name, Plex, PlexState, Role, Sectors, Volume, VolumeId, check};
+use crate::model::{DiskId, DmUuid, Extent, Log, Name, Plex, PlexState, Role, Sectors, Volume, VolumeId, check, distinct};
 use crate::table::log;
 use std::collections::BTreeSet;
 
@@ -180,7 +180,7 @@ impl<'w> Draft<'w> {
         if let Some(missing) = placement.on.iter().zip(&on).find(|(_, id)| !self.world.disks.contains_key(id)) {
             return Err(Error::device(format!("disk '{}' is missing", missing.0)).on(missing.0));
         }
-        Ok(Wish { length, on, avoid, reluctantly: BTreeSet::new() })
+        Ok(Wish { length, on, avoid, ..Wish::default() })
     }
 
     /// Says for each disk why it is no help.
@@ -209,10 +209,12 @@ impl<'w> Draft<'w> {
             .hint(hint)
     }
 
-    /// More space for one plex: behind its last subdisk where that is free, else anywhere that its volume's other plexes are not.
+    /// More space for one plex: behind its last subdisk where that is free, else elsewhere on its own disks, and only then on others
+    /// that the other plexes of its volume do not lie on.
     pub fn extend_plex(&mut self, volume: &Volume, plex: &mut Plex, by: Sectors, placement: &Placement) -> Result<()> {
+        let anywhere = placement.on.is_empty() && placement.avoid.is_empty();
         let mut missing = by;
-        if let Some(last) = plex.subdisks.last_mut().filter(|_| placement.on.is_empty() && placement.avoid.is_empty()) {
+        if let Some(last) = plex.subdisks.last_mut().filter(|_| anywhere) {
             let got = self.free.take_behind(last.disk, last.end(), last.end().round_up(Sectors::MIB), missing);
             last.length = last.length.saturating_add(got);
             missing = missing.saturating_sub(got);
@@ -222,10 +224,12 @@ impl<'w> Draft<'w> {
         }
         let others = volume.plexes.iter().filter(|p| p.number != plex.number).flat_map(|p| &p.subdisks);
         let apart: BTreeSet<DiskId> = others.map(|s| s.disk).collect();
-        let mut wish = self.wish(missing, placement)?;
-        wish.avoid.extend(&apart);
-        let space = self.free.take(&wish).ok_or_else(|| self.no_space(volume, missing, placement, &apart))?;
-        plex.subdisks.extend(space);
+        let own: Vec<DiskId> = distinct(plex.subdisks.iter().rev().map(|s| s.disk));
+        let at_home = Wish { length: missing, on: own, reluctantly: apart.clone(), ..Wish::default() };
+        let mut elsewhere = self.wish(missing, placement)?;
+        elsewhere.avoid.extend(&apart);
+        let space = anywhere.then(|| self.free.take(&at_home)).flatten().or_else(|| self.free.take(&elsewhere));
+        plex.subdisks.extend(space.ok_or_else(|| self.no_space(volume, missing, placement, &apart))?);
         Ok(())
     }
 
@@ -245,11 +249,9 @@ impl<'w> Draft<'w> {
     fn allocate_log_near(&mut self, volume: &Volume, placement: &Placement, near: &[DiskId]) -> Result<Log> {
         let region = log::region(volume.size);
         let length = log::space(volume.size, region);
-        let mut wish = Wish { length, on: near.to_vec(), ..Wish::default() };
-        let space = self.free.take(&wish).filter(|e| e.len() == 1).or_else(|| {
-            wish.on.clear();
-            self.free.take(&wish).filter(|e| e.len() == 1)
-        });
+        let wish = Wish { at_end: true, ..self.wish(length, placement)? };
+        let beside = Wish { on: near.to_vec(), ..wish.clone() };
+        let space = self.free.take(&beside).or_else(|| self.free.take(&wish));
         let extent = space.and_then(|e| e.into_iter().next()).ok_or_else(|| {
             self.no_space(volume, length, placement, &BTreeSet::new())
                 .context("the dirty region log")

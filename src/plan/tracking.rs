@@ -102,10 +102,10 @@ impl Draft<'_> {
         while copies.len() < MAX_COPIES {
             let avoid: BTreeSet<DiskId> = copies.iter().map(|copy| copy.disk).chain(unfit.iter().copied()).collect();
             let first = if copies.is_empty() { near.clone() } else { Vec::new() };
-            let on_any = Wish { length, avoid, ..Wish::default() };
+            let on_any = Wish { length, avoid, at_end: true, ..Wish::default() };
             let on_first = Wish { on: first.clone(), ..on_any.clone() };
-            let space = if first.is_empty() { None } else { self.free.take(&on_first).filter(|space| space.len() == 1) };
-            match space.or_else(|| self.free.take(&on_any).filter(|space| space.len() == 1)) {
+            let space = if first.is_empty() { None } else { self.free.take(&on_first) };
+            match space.or_else(|| self.free.take(&on_any)) {
                 Some(space) => copies.extend(space),
                 None => break,
             }

@@ -159,13 +159,16 @@ pub fn grow(world: &World, name: &Name, to: GrowTo, placement: &Placement) -> Re
             .hint(format!("bring the snapshots back first ('breakoff -g {} snapprint'), or clear them with snapclear", world.group.name)));
     }
     let by = size.saturating_sub(volume.size);
-    let mut plexes = volume.plexes.clone();
-    for plex in &mut plexes {
-        draft.extend_plex(volume, plex, by, placement)?;
-    }
     let mirrored = volume.complete().len() > 1;
+    // Each sees where those before it have gone.
+    let mut larger = volume.clone();
+    for at in 0..larger.plexes.len() {
+        let mut plex = larger.plexes[at].clone();
+        draft.extend_plex(&larger, &mut plex, by, placement)?;
+        larger.plexes[at] = plex;
+    }
     let grown = draft.touch(volume.id)?;
-    grown.plexes = plexes;
+    grown.plexes = larger.plexes;
     grown.synced = if mirrored { grown.synced } else { size };
     grown.size = size;
     // Their size follows from the volume's.

@@ -621,3 +621,75 @@ fn a_snapshot_of_which_there_is_a_snapshot_is_cleared_alone() {
     assert_eq!(unlinked, ["g/SNAP-a"]);
     assert!(w.group.volume_named(&name("SNAP-SNAP-a")).expect("it").origin.is_some());
 }
+
+/// The disks that each plex of a volume lies on.
+fn disks_of(w: &World, volume: &str) -> Vec<Vec<String>> {
+    let volume = w.group.volume_named(&name(volume)).expect("a volume");
+    let media = |id| w.group.disk(id).expect("a disk").media.to_string();
+    volume.plexes.iter().map(|p| breakoff::model::distinct(p.subdisks.iter().map(|s| media(s.disk)))).collect()
+}
+
+fn grow(volume: &str, mib: u32) -> Request {
+    Request::Grow { volume: name(volume), to: GrowTo::To(Sectors::mib(mib)), placement: anywhere() }
+}
+
+#[test]
+fn a_plex_grows_where_it_is_and_leaves_the_other_disks_alone() {
+    let mut w = world(3);
+    let placement = on(&["disk01", "disk02"]);
+    done(&mut w, &Request::Make { volume: name("v"), size: Sectors::mib(8), mirrors: 2, placement, log: true, fast_resync: true });
+    sync(&mut w);
+    // The log and the maps are in nobody's way.
+    done(&mut w, &grow("v", 16));
+    sync(&mut w);
+    assert_eq!(disks_of(&w, "v"), [["disk01"], ["disk02"]]);
+    assert!(w.group.volumes[0].plexes.iter().all(|p| p.subdisks.len() == 1), "{:?}", w.group.volumes[0].plexes);
+    // Behind the first plex there is something else now; its disk has room further on.
+    let beside =
+        Request::Make { volume: name("w"), size: Sectors::mib(4), mirrors: 1, placement: on(&["disk01"]), log: true, fast_resync: false };
+    done(&mut w, &beside);
+    done(&mut w, &grow("v", 24));
+    sync(&mut w);
+    assert_eq!(disks_of(&w, "v"), [["disk01"], ["disk02"]]);
+    assert_eq!(w.group.volumes[0].plexes[0].subdisks.len(), 2);
+    done(&mut w, &snapstart("v"));
+    assert_eq!(disks_of(&w, "v")[2], ["disk03"]);
+    sync(&mut w);
+    done(&mut w, &grow("v", 32));
+    assert_eq!(disks_of(&w, "v"), [["disk01"], ["disk02"], ["disk03"]]);
+}
+
+#[test]
+fn plexes_whose_disks_are_full_do_not_meet_on_another_one() {
+    let mut w = world(4);
+    let placement = on(&["disk01", "disk02"]);
+    done(&mut w, &Request::Make { volume: name("v"), size: Sectors::mib(90), mirrors: 2, placement, log: true, fast_resync: false });
+    sync(&mut w);
+    done(&mut w, &grow("v", 140));
+    let disks = disks_of(&w, "v");
+    assert!(disks.iter().all(|of| of.len() == 2), "{disks:?}");
+    assert!(disks[0].iter().all(|disk| !disks[1].contains(disk)), "{disks:?}");
+    // One further disk is not enough for both.
+    let mut w = world(3);
+    let placement = on(&["disk01", "disk02"]);
+    done(&mut w, &Request::Make { volume: name("v"), size: Sectors::mib(90), mirrors: 2, placement, log: true, fast_resync: false });
+    sync(&mut w);
+    assert_eq!(refused(&w, &grow("v", 130)).kind(), Kind::NoSpace);
+}
+
+/// It must hold the plexes; a log at the end of the old disk's space is made anew where there is room.
+#[test]
+fn a_smaller_disk_replaces_a_large_one_if_the_plexes_fit() {
+    let mut w = world(3);
+    let placement = on(&["disk01", "disk02"]);
+    done(&mut w, &Request::Make { volume: name("v"), size: Sectors::mib(8), mirrors: 2, placement, log: true, fast_resync: true });
+    sync(&mut w);
+    let log = w.group.volumes[0].log.as_ref().expect("a log").extent;
+    assert_eq!((log.disk, log.end()), (w.group.disks[0].id, Sectors::mib(96)));
+    let id = DiskId::from_bytes([9; 16]);
+    w.disks.insert(id, w.disks[&w.group.disks[0].id].clone());
+    let new = |mib| breakoff::model::Disk { id, size: Sectors::mib(mib), ..w.group.disks[0].clone() };
+    let replaced = breakoff::plan::disks::replace(&w, &name("disk01"), &new(20)).expect("a plan");
+    assert!(breakoff::model::check::violations(&replaced.group).is_empty());
+    assert_eq!(breakoff::plan::disks::replace(&w, &name("disk01"), &new(4)).expect_err("a refusal").kind(), Kind::NoSpace);
+}
