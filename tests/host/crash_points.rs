@@ -113,7 +113,7 @@ fn a_second_leg_above_a_complete_one() {
 #[test]
 fn two_complete_legs() {
     let world = World::new("two-legs", 4, &[GROUP4, "make v 8m", "snapstart -b --mirrors 2 v", "sync"]);
-    crash_all(&world, &["snapshot v", "snapshot --mirrors 2 v", "snapabort v", "snapabort --all-plexes v"]);
+    crash_all(&world, &["snapshot v", "snapshot --plex v-03 v", "snapshot --mirrors 2 v", "snapabort v", "snapabort --all-plexes v"]);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn snapshots_out() {
         &world,
         &[
             "snapclear s",
-            "snapclear v",
+            "snapclear --all v",
             "remove s",
             "remove --recursive v",
             "rename s u",

@@ -131,6 +131,43 @@ fn a_snapshot_can_be_written_without_touching_the_original() {
     lab.finish();
 }
 
+/// A mirror that has grown still lies on two disks of four, so that there are two for its legs; the one that is named is taken.
+#[test]
+fn a_mirror_that_has_grown_gives_off_the_leg_that_is_named() {
+    let lab = lab!(["mirror"], [48, 48, 48, 48]);
+    lab.fill_with_noise();
+    lab.create_group("g");
+    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02").ok();
+    lab.wait_synced("g", "v");
+    let load = Writer::start_filled(lab.device("g", "v"), 0, 512, Style::default());
+    lab.cli("-g g grow v 16m").ok();
+    lab.wait_synced("g", "v");
+    lab.cli("-g g snapstart --mirrors 2 v").ok();
+    let v = lab.print("g");
+    let lies_on = |plex: &str| v.volume("v").plex(plex).media().join(",");
+    assert_eq!(["v-01", "v-02"].map(lies_on), ["disk01", "disk02"]);
+    let (third, fourth) = if lies_on("v-03") == "disk03" { ("v-03", "v-04") } else { ("v-04", "v-03") };
+    load.goes_on(50);
+
+    lab.cli("-g g snapshot v --plex v-01").exits(5).says("plex convert --to snapdone v-01");
+    lab.cli("-g g snapshot v --plex v-09").exits(3);
+    lab.cli("-g g snapshot v --on disk02").exits(5).says(&format!("'{fourth}' on disk04"));
+    lab.cli(&format!("-g g --dry-run snapshot v --plex {fourth}")).ok().says(&format!("plexes {fourth}"));
+    lab.cli("-g g snapshot v --on disk04 --name fourth").ok();
+    let written = load.stop();
+    lab.cli(&format!("-g g snapshot v --plex {third} --name third")).ok();
+    written.verify(lab.device("g", "third"));
+    let after = lab.print("g");
+    assert_eq!(["fourth", "third"].map(|s| after.volume(s).plexes[0].name.clone()), [fourth, third]);
+    plexes::assert_equal(&lab, "g", "v");
+
+    let which = lab.cli("-g g snapclear v").exits(2);
+    which.says("'breakoff -g g snapclear third'").says("'breakoff -g g snapclear --all v'");
+    lab.cli("-g g snapclear --all v").ok();
+    assert!(lab.print("g").volumes.iter().all(|v| v.snapshot_of.is_none()));
+    lab.finish();
+}
+
 #[test]
 fn several_volumes_are_split_at_one_instant() {
     let lab = lab!(["mirror"], [64, 64, 64]);
