@@ -6,7 +6,7 @@ use super::wait;
 use super::{Change, Command, DiskLine, Env, GroupLine, NamedDevice, Options, Outcome, Report};
 use crate::error::{Error, Result};
 use crate::meta::{self, Member};
-use crate::model::{Disk, DiskId, Group, HostId, Name, Sectors};
+use crate::model::{DevNo, Disk, DiskId, Group, HostId, Name, Sectors};
 use crate::plan::view::PlanView;
 use crate::plan::world::{PresentDisk, World};
 use crate::plan::{self, quorum, step::Plan};
@@ -76,6 +76,7 @@ fn session_changes(group: &Group, disks: &[Disk], action: &'static str) -> Vec<C
 
 /// What would be done, for `--dry-run`; refuses what would be refused.
 fn planned(machine: &dyn Machine, group: &Group, devices: &[NamedDevice], force: bool) -> Result<Vec<Change>> {
+    refuse_twice(machine, devices.iter().map(|d| d.device.as_path()))?;
     devices.iter().try_for_each(|d| refuse_unfit(machine, &d.device, force))?;
     let device = |d: &NamedDevice| Change::new(d.device.display().to_string(), "disk-added").text("group", &group.name);
     Ok(devices.iter().map(device).collect())
@@ -112,6 +113,7 @@ fn make_ready(machine: &dyn Machine, group: &Group, devices: &[NamedDevice], for
     if devices.is_empty() {
         return Err(Error::usage("a group needs at least one disk"));
     }
+    refuse_twice(machine, devices.iter().map(|d| d.device.as_path()))?;
     let names = media_names(group, devices)?;
     let mut labelled = Vec::new();
     for device in devices {
@@ -133,6 +135,21 @@ fn make_ready(machine: &dyn Machine, group: &Group, devices: &[NamedDevice], for
         ready.1.push(Member { disk: id, name: format!("{media_name} ({})", device.device.display()), media, label });
     }
     Ok(ready)
+}
+
+/// A device that is named twice, by whatever paths, would be two disks of the configuration, one of them missing from the start.
+fn refuse_twice<'a>(machine: &dyn Machine, devices: impl Iterator<Item = &'a Path>) -> Result<()> {
+    let mut seen: Vec<(DevNo, &Path)> = Vec::new();
+    for device in devices {
+        let dev = machine.inspect(device)?.dev;
+        if let Some((_, before)) = seen.iter().find(|(other, _)| *other == dev) {
+            let (one, other) = (before.display(), device.display());
+            let text = if before == &device { format!("'{one}' is named twice") } else { format!("'{one}' and '{other}' are one device") };
+            return Err(Error::usage(text).on(other).hint("name each device once"));
+        }
+        seen.push((dev, device));
+    }
+    Ok(())
 }
 
 fn media_names(group: &Group, devices: &[NamedDevice]) -> Result<Vec<Name>> {
@@ -210,6 +227,7 @@ fn init<'a>(
 ) -> Result<Report> {
     let _disks = lock_group(lock::DISKS, options.timeout, env)?;
     let devices: Vec<&Path> = devices.collect();
+    refuse_twice(env.machine, devices.iter().copied())?;
     devices.iter().try_for_each(|d| refuse_unfit(env.machine, d, force))?;
     let mut ready = Vec::new();
     let mut report = Report::default();

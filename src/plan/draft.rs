@@ -170,7 +170,13 @@ impl<'w> Draft<'w> {
                 return Ok(space);
             }
         }
-        Err(self.no_space(volume, length, placement, &apart))
+        let full = self.no_space(volume, length, placement, &apart);
+        if sharing == Sharing::WhenNamed && !apart.is_empty() {
+            let group = &self.world.group.name;
+            let hint = "or name the disks to use with --on to let plexes share one";
+            return Err(full.hint(format!("add a disk with 'breakoff group add {group} DEVICE', {hint}")));
+        }
+        Err(full)
     }
 
     fn wish(&self, length: Sectors, placement: &Placement) -> Result<Wish> {
@@ -199,14 +205,9 @@ impl<'w> Draft<'w> {
         };
         let reasons: Vec<String> = self.world.group.disks.iter().map(reason).collect();
         let group = &self.world.group.name;
-        let hint = if apart.is_empty() {
-            format!("add a disk with 'breakoff group add {group} DEVICE'")
-        } else {
-            format!("add a disk with 'breakoff group add {group} DEVICE', or name the disks to use with --on to let plexes share one")
-        };
         Error::no_space(format!("no space for a plex of '{}' ({length}): {}", volume.name, reasons.join(", ")))
             .on(self.path(&volume.name))
-            .hint(hint)
+            .hint(format!("add a disk with 'breakoff group add {group} DEVICE'"))
     }
 
     /// More space for one plex: behind its last subdisk where that is free, else elsewhere on its own disks, and only then on others

@@ -18,6 +18,7 @@ mod pure;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod app_refusals;
 mod cli_binary;
 mod cli_parse;
 mod cli_report;

@@ -249,6 +249,20 @@ fn a_disk_that_was_removed_while_it_was_away_is_never_used_again() {
 }
 
 #[test]
+fn a_device_by_two_paths_is_one_disk() {
+    let lab = lab!(["linear"], [24, 24]);
+    let (word, link) = (lab.disks[0].word(), "/dev/the-same-disk");
+    std::os::unix::fs::symlink(&word, link).unwrap();
+    let before = lab.disks[0].raw(0, AREA);
+    for verb in ["group create g", "disk init --force", "--dry-run group create g"] {
+        lab.cli(&format!("{verb} {word} {link}")).exits(2).says("are one device");
+    }
+    assert!(lab.disks[0].raw(0, AREA) == before, "nothing is written to it");
+    std::fs::remove_file(link).unwrap();
+    lab.finish();
+}
+
+#[test]
 fn a_disk_that_was_replaced_while_it_was_dead_is_never_used_again() {
     let mut lab = lab!(["mirror", "error"], [24, 24, 24]);
     let load = busy_mirror(&lab);
