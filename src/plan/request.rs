@@ -135,7 +135,7 @@ pub enum Request {
         mirrors: Option<usize>,
         /// Whose contents win.
         from: Winner,
-        /// With the snapshot's contents: the old ones become the snapshot's, and nothing is copied.
+        /// With the snapshot's contents: the old ones become the snapshot's.
         keep: bool,
     },
     /// `fast-resync on|off`.

@@ -278,25 +278,79 @@ fn restore(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     set_log(draft, original, &extent)
 }
 
-/// The two change places: nothing is copied.
+/// The contents change place. Plexes are handed over, as many as the snapshot has; what the original has beyond these stays with it and
+/// is filled from what it gets, so that it is as redundant as before.
 fn exchange(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     let Side { original, snapshot, .. } = side;
     draft.require_closed(original, "restored")?;
     if !original.is_synced() || !snapshot.is_synced() {
         return Err(Error::not_ready(format!("the plexes of '{}' are still being made equal", draft.path(&original.name))));
     }
-    let (path, other) = (draft.path(&original.name), draft.path(&snapshot.name));
-    draft.announce(format!("'{path}' is going to hold what '{other}' holds, and the other way round; nothing is copied"));
-    draft.say(Change::new(&path, "exchanged").text("with", &snapshot.name).size("size", original.size).size("to_copy", Sectors::ZERO));
+    let count = snapshot.in_state(PlexState::Active).count();
+    let (go, stay): (Vec<&Plex>, Vec<&Plex>) = handed_over(original, count);
+    let extent = (!stay.is_empty()).then(|| extent(draft.world, original.size, &[side], stay.len()));
+    say_exchange(draft, side, &stay, extent.as_ref());
+    extent.iter().for_each(|extent| rule_out_writes(draft, side, extent));
     rule_out_openers(draft, &[original, snapshot]);
-    // What is written to a log's space while another mirror uses it would be lost: each side gets a new one.
-    for (id, of) in [(original.id, snapshot), (snapshot.id, original)] {
-        let volume = draft.touch(id)?;
-        (volume.plexes, volume.log) = (of.plexes.clone(), None);
-        let volume = volume.clone();
-        draft.touch(id)?.log = draft.optional_log(&volume);
+    for plex in &stay {
+        apply(draft.touch(original.id)?, plex, PlexEvent::Outdated);
     }
-    distrust_others(draft, side)
+    draft.touch(original.id)?.plexes.retain(|p| !go.iter().any(|gone| gone.number == p.number));
+    for plex in &snapshot.plexes {
+        let number = number_in(draft, original.id, plex)?;
+        draft.touch(original.id)?.plexes.push(Plex { number, ..plex.clone() });
+    }
+    draft.touch(snapshot.id)?.plexes = go.into_iter().cloned().collect();
+    renew_logs(draft, [original.id, snapshot.id])?;
+    distrust_others(draft, side)?;
+    extent.iter().try_for_each(|extent| set_log(draft, original, extent))
+}
+
+/// Which complete plexes of an original become the snapshot's, the first data plexes, and which stay.
+fn handed_over(original: &Volume, count: usize) -> (Vec<&Plex>, Vec<&Plex>) {
+    let complete = original.complete();
+    let data = complete.iter().filter(|p| p.state == PlexState::Active).count();
+    let (go, stay) = complete.split_at(count.min(data));
+    (go.to_vec(), stay.to_vec())
+}
+
+/// What is written to a log's space while another mirror uses it would be lost: each mirror of complete plexes gets a new one.
+fn renew_logs(draft: &mut Draft<'_>, volumes: [VolumeId; 2]) -> Result<()> {
+    for id in volumes {
+        let mut volume = draft.touch(id)?.clone();
+        // That of a mirror which is being filled is not in use, and is written anew when it is.
+        if volume.attaching().is_empty() || volume.complete().len() > 1 {
+            volume.log = None;
+            draft.touch(id)?.log = draft.optional_log(&volume);
+        }
+    }
+    Ok(())
+}
+
+fn say_exchange(draft: &mut Draft<'_>, side: &Side<'_>, stay: &[&Plex], extent: Option<&Extent>) {
+    let Side { original, snapshot, .. } = side;
+    let (path, other) = (draft.path(&original.name), draft.path(&snapshot.name));
+    let names: Vec<&str> = stay.iter().map(|p| p.name.as_str()).collect();
+    let copy = match extent {
+        None => "nothing is copied".to_owned(),
+        Some(extent) => {
+            let (copied, size) = (extent.size(original), original.size);
+            format!("{copied} of {size} are copied to {}, which '{path}' keeps ({})", names.join(", "), extent.reason())
+        }
+    };
+    draft.announce(format!("'{path}' is going to hold what '{other}' holds, and the other way round; {copy}"));
+    let change = Change::new(&path, "exchanged").text("with", &snapshot.name);
+    let change = match extent {
+        None => change.size("size", original.size).size("to_copy", Sectors::ZERO),
+        Some(extent) => with_extent(change.text("plexes", names.join(",")), original, extent),
+    };
+    draft.say(change);
+    let data = |volume: &Volume| volume.in_state(PlexState::Active).count();
+    if data(original) < data(snapshot) {
+        let (has, had) = (data(original), data(snapshot));
+        let group = &draft.world.group.name;
+        draft.note(format!("'{other}' has {has} data plexes now, it had {had}: 'breakoff -g {group} mirror {}' adds one", snapshot.name));
+    }
 }
 
 /// What was known of the changes between this original and anybody else was about its old contents.
@@ -313,9 +367,8 @@ fn distrust_others(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
 
 /// A plex under the number that it gets in the original; its name stays.
 fn moved(draft: &mut Draft<'_>, side: &Side<'_>, plex: &Plex) -> Result<Plex> {
+    let number = number_in(draft, side.original.id, plex)?;
     let original = draft.touch(side.original.id)?.clone();
-    let fresh = draft.new_plex(&original, plex.state, plex.subdisks.clone())?;
-    let number = if original.plex(plex.number).is_none() { plex.number } else { fresh.number };
     let spare = side.snapshot.dco.clone().filter(|_| side.whole && plex.dco.is_none());
     let dco = plex.dco.clone().or(spare).map(|dco| Dco { live: false, ..dco });
     // The space of the snapshot's maps goes to one leg only.
@@ -324,6 +377,13 @@ fn moved(draft: &mut Draft<'_>, side: &Side<'_>, plex: &Plex) -> Result<Plex> {
         .iter()
         .any(|p| p.dco.is_some() && dco.as_ref().is_some_and(|dco| p.dco.as_ref().is_some_and(|d| d.copies == dco.copies)));
     Ok(Plex { number, dco: dco.filter(|_| !given), lent: false, ..plex.clone() })
+}
+
+/// The number that a plex gets in a volume: its own where that is free.
+fn number_in(draft: &mut Draft<'_>, volume: VolumeId, plex: &Plex) -> Result<u16> {
+    let volume = draft.touch(volume)?.clone();
+    let fresh = draft.new_plex(&volume, plex.state, Vec::new())?;
+    Ok(if volume.plex(plex.number).is_none() { plex.number } else { fresh.number })
 }
 
 /// Takes what has come back out of the snapshot, which goes with its last plex.

@@ -266,7 +266,10 @@ fn a_map_that_is_damaged() {
 #[test]
 fn a_volume_that_is_restored_without_a_map() {
     let out = [GROUP4, "make v 8m --fast-resync off", "snapstart -b v", "sync", "snapshot v --name s", "write", "close"];
-    crash_all(&World::new("untracked", 4, &out), &["snapback -b s", "snapback -b --from snapshot s"]);
+    crash_all(
+        &World::new("untracked", 4, &out),
+        &["snapback -b s", "snapback -b --from snapshot s", "snapback -b --from snapshot --keep s"],
+    );
     let world = World::new("untracked, restoring", 4, &[&out[..], &["snapback -b --from snapshot s", "region"]].concat());
     crash_all(&world, &["stop v", "rename v w"]);
     // It is carried through over a power cut, and the leg is one again.
@@ -293,10 +296,21 @@ fn a_mirrored_volume_that_is_restored() {
     let script =
         [GROUP4, "make v 16m --mirrors 2 --fast-resync on", "sync", "snapstart -b v", "sync", "snapshot v --name s", "write", "close"];
     let world = World::new("tracked mirror", 4, &script);
-    crash_all(&world, &["snapback -b s", "snapback -b --from snapshot s", "snapback --from snapshot --keep s"]);
-    let script = [&script[..], &["snapback -b --from snapshot s", "region"]].concat();
-    let world = World::new("restoring", 4, &script);
-    crash_all(&world, &["stop v", "rename v w", "recover"]);
+    crash_all(&world, &["snapback -b s", "snapback -b --from snapshot s"]);
+    let restoring = World::new("restoring", 4, &[&script[..], &["snapback -b --from snapshot s", "region"]].concat());
+    crash_all(&restoring, &["stop v", "rename v w", "recover"]);
+}
+
+/// It stays a mirror: one plex of it becomes the snapshot, and the others get what has changed from the one that was.
+#[test]
+fn a_mirrored_volume_that_changes_places_with_its_snapshot() {
+    let made = [GROUP4, "make v 16m --mirrors 2", "sync", "snapstart -b --mirrors 2 v", "sync"];
+    for split in ["snapshot v --name s", "snapshot --mirrors 2 v --name s"] {
+        let script = [&made[..], &[split, "sync", "write", "close"]].concat();
+        crash_all(&World::new("mirror and snapshot", 4, &script), &["snapback -b --from snapshot --keep s"]);
+    }
+    let script = [&made[..], &["snapshot v --name s", "write", "close", "snapback -b --from snapshot --keep s", "region"]].concat();
+    crash_all(&World::new("changing places", 4, &script), &["stop v", "rename v w", "recover"]);
 }
 
 #[test]

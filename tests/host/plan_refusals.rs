@@ -42,11 +42,15 @@ fn a_pair_of_names_that_does_not_fit_is_refused() {
 #[test]
 fn two_plexes_never_share_a_disk_unless_disks_are_named() {
     let mut w = world(1);
-    assert_eq!(refused(&w, &make("m", 10, 2)).kind(), Kind::NoSpace);
+    let alone = refused(&w, &make("m", 10, 2));
+    assert_eq!(alone.kind(), Kind::NoSpace);
+    // Naming the disks would be no help here, and must not be advised.
+    assert!(alone.hint_text().is_some_and(|hint| hint.contains("group add") && !hint.contains("--on")), "{alone:?}");
     done(&mut w, &make("v", 10, 1));
     let reason = refused(&w, &snapstart("v"));
     assert_eq!(reason.kind(), Kind::NoSpace);
     assert!(reason.message().contains("holds a plex of it already"), "{reason}");
+    assert!(reason.hint_text().is_some_and(|hint| hint.contains("--on")), "{reason:?}");
     let named = Request::SnapStart { volumes: vec![name("v")], mirrors: 1, placement: on(&["disk01"]) };
     let planned = done(&mut w, &named);
     assert!(planned.notes.iter().any(|n| n.contains("shares a disk")));
@@ -620,6 +624,50 @@ fn a_snapshot_of_which_there_is_a_snapshot_is_cleared_alone() {
     let unlinked: Vec<&str> = planned.changes.iter().map(|change| change.object.as_str()).collect();
     assert_eq!(unlinked, ["g/SNAP-a"]);
     assert!(w.group.volume_named(&name("SNAP-SNAP-a")).expect("it").origin.is_some());
+}
+
+/// Plexes change hands, as many as the snapshot has; the original is no less redundant than before.
+#[test]
+fn an_original_that_changes_places_keeps_its_mirrors() {
+    let exchange = || Request::SnapBack { snapshots: vec![name("SNAP-v")], mirrors: Some(1), from: Winner::Snapshot, keep: true };
+    let states = |w: &World, volume: &str| {
+        let plexes = &w.group.volume_named(&name(volume)).expect("a volume").plexes;
+        let mut states: Vec<(String, String)> = plexes.iter().map(|p| (p.name.to_string(), p.state.to_string())).collect();
+        states.sort();
+        states.into_iter().map(|(plex, state)| format!("{plex} {state}")).collect::<Vec<_>>()
+    };
+    let mut w = world(4);
+    done(&mut w, &make("v", 8, 2));
+    sync(&mut w);
+    done(&mut w, &Request::SnapStart { volumes: vec![name("v")], mirrors: 2, placement: anywhere() });
+    sync(&mut w);
+    done(&mut w, &split_legs(&["v"], Legs::Count(1)));
+    let planned = done(&mut w, &exchange());
+    assert!(planned.announced.iter().any(|text| text.contains("8m of 8m are copied to v-02, v-04, which 'g/v' keeps")), "{planned:?}");
+    assert_eq!(
+        (states(&w, "v"), states(&w, "SNAP-v")),
+        (vec!["v-02 REVIVING".to_owned(), "v-03 ACTIVE".to_owned(), "v-04 SNAPATT".to_owned()], vec!["v-01 ACTIVE".to_owned()])
+    );
+    sync(&mut w);
+    assert_eq!(states(&w, "v"), ["v-02 ACTIVE", "v-03 ACTIVE", "v-04 SNAPDONE"]);
+    assert!(w.group.volume_named(&name("v")).expect("v").live_log().is_some());
+    // And back again.
+    done(&mut w, &exchange());
+    sync(&mut w);
+    assert_eq!(
+        (states(&w, "v"), states(&w, "SNAP-v")),
+        (vec!["v-01 ACTIVE".to_owned(), "v-03 ACTIVE".to_owned(), "v-04 SNAPDONE".to_owned()], vec!["v-02 ACTIVE".to_owned()])
+    );
+    // The snapshot with more plexes than the original: what it lacks then is said.
+    let mut w = world(3);
+    done(&mut w, &make("v", 8, 1));
+    done(&mut w, &Request::SnapStart { volumes: vec![name("v")], mirrors: 2, placement: anywhere() });
+    sync(&mut w);
+    done(&mut w, &split_legs(&["v"], Legs::Count(2)));
+    let planned = done(&mut w, &exchange());
+    assert!(planned.announced.iter().any(|text| text.contains("nothing is copied")), "{planned:?}");
+    assert!(planned.notes.iter().any(|note| note.contains("breakoff -g g mirror SNAP-v")), "{:?}", planned.notes);
+    assert_eq!((states(&w, "v").len(), states(&w, "SNAP-v").len()), (2, 1));
 }
 
 /// The disks that each plex of a volume lies on.

@@ -259,6 +259,33 @@ fn a_restore_can_keep_the_old_contents() {
     lab.finish();
 }
 
+/// What it has beyond the plexes that change hands stays with it, and gets what has changed.
+#[test]
+fn a_mirror_that_changes_places_with_its_snapshot_stays_a_mirror() {
+    let lab = lab!(["mirror", "era", "zero"], [64, 64, 64, 64]);
+    lab.fill_with_noise();
+    lab.create_group("g");
+    lab.cli("-g g make v 16m --mirrors 2 --on disk01,disk02").ok();
+    lab.wait_synced("g", "v");
+    lab.cli("-g g snapstart v --mirrors 2").ok();
+    lab.cli("-g g snapshot v --name s").ok();
+    scribble(&lab, "v", &[0, 2 * MIB], 1);
+    scribble(&lab, "s", &[4 * MIB], 2);
+    let (v, s) = (contents(&lab, "v"), contents(&lab, "s"));
+    let command = "-y -g g snapback --from snapshot --keep s";
+    lab.cli(&format!("--dry-run {command}")).ok().says("are copied to v-02, v-04, which 'g/v' keeps");
+    assert_eq!(detail(&lab, command, "to_copy").as_u64(), Some(3 * REGION));
+    let after = lab.print("g");
+    assert_eq!((after.volume("v").states(), after.volume("s").states()), (vec!["ACTIVE", "ACTIVE", "SNAPDONE"], vec!["ACTIVE"]));
+    plexes::assert_same("v", &contents(&lab, "v"), "the snapshot before", &s);
+    plexes::assert_same("s", &contents(&lab, "s"), "the original before", &v);
+    plexes::assert_equal(&lab, "g", "v");
+    // The relation goes on, and the leg is ready.
+    assert_eq!(detail(&lab, "-g g snapback s", "to_copy").as_u64(), Some(3 * REGION));
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
 /// An automounter, for one: the volume was closed when the command was checked, and is not any more when it is carried out.
 #[test]
 fn what_is_opened_at_the_last_moment_is_not_overwritten() {

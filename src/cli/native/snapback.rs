@@ -28,7 +28,8 @@ pub(super) struct SnapBack {
     /// Whose contents are on both sides afterwards
     #[arg(long, value_enum, value_name = "original|snapshot", default_value = "original")]
     from: Side,
-    /// With '--from snapshot': keep the old contents of the original in the snapshot
+    /// With '--from snapshot': keep the old contents of the original in the snapshot. As many plexes change hands as the snapshot
+    /// has; others of the original are filled from these, so that it stays a mirror if it is one
     #[arg(long)]
     keep: bool,
 }
