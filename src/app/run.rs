@@ -244,11 +244,7 @@ pub fn group_for(options: &Options, objects: &[Name], machine: &dyn Machine) -> 
     let scan = Scan::new(machine)?;
     let groups = scan.readable_groups();
     let refused = scan.refused().into_iter().next();
-    let holds = |group: &Group| {
-        let known = |object: &Name| group.volumes.iter().any(|v| v.name == *object || v.plexes.iter().any(|p| p.name == *object));
-        objects.iter().all(known)
-    };
-    let all: Vec<&Group> = groups.iter().filter(|g| holds(g)).collect();
+    let all: Vec<&Group> = groups.iter().filter(|g| objects.iter().all(|object| holds(g, object))).collect();
     // What another machine has, or nobody, is not in the way of what this one has.
     let own: Vec<&Group> = all.iter().filter(|g| g.host.is_some() && g.host == machine.host_id().ok()).copied().collect();
     let holders = if own.is_empty() { all } else { own };
@@ -261,12 +257,29 @@ pub fn group_for(options: &Options, objects: &[Name], machine: &dyn Machine) -> 
         ([], _, 0) => {
             Err(Error::not_found("there is no disk group on this machine").hint("make one with 'breakoff group create NAME DEVICE…'"))
         }
-        ([], Some(object), _) => {
-            Err(Error::not_found(format!("no group holds '{object}'")).on(object).hint("'breakoff print' shows what there is"))
+        ([], Some(_), _) => Err(held_nowhere(&groups, objects)),
+        (many, object, _) => {
+            let mut words: Vec<String> = many.iter().map(|g| scan.word(g).to_string()).collect();
+            words.sort();
+            let what = object.map_or_else(|| "there are several groups".to_owned(), |object| format!("several groups have a '{object}'"));
+            Err(Error::usage(format!("{what}: {}", words.join(", "))).hint("choose one with -g GROUP"))
         }
-        (many, _, _) => {
-            let words: Vec<String> = many.iter().map(|g| scan.word(g).to_string()).collect();
-            Err(Error::usage(format!("which group is meant: {}?", words.join(", "))).hint("say it with -g GROUP"))
+    }
+}
+
+/// Whether a volume or a plex of the group has this name.
+fn holds(group: &Group, object: &Name) -> bool {
+    group.volumes.iter().any(|v| v.name == *object || v.plexes.iter().any(|p| p.name == *object))
+}
+
+/// No group has all of these objects: either one of them is not there at all, or they are of different groups.
+fn held_nowhere(groups: &[Group], objects: &[Name]) -> Error {
+    let hint = "'breakoff print' shows what there is";
+    match objects.iter().find(|object| !groups.iter().any(|group| holds(group, object))) {
+        Some(object) => Error::not_found(format!("no group holds '{object}'")).on(object).hint(hint),
+        None => {
+            let names: Vec<String> = objects.iter().map(|object| format!("'{object}'")).collect();
+            Error::usage(format!("no group holds all of {}; a command is for one group", names.join(", "))).hint(hint)
         }
     }
 }
