@@ -24,9 +24,13 @@ install_packages() {
     ((EUID == 0)) || die 125 "not root: please run: apt-get install $*"
     say "installing what is missing: $*"
     refresh_package_lists "$@"
-    # A machine that has just been set up is often busy with its first updates: wait for their lock.
-    DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "$@" >&2 \
+    install_once "$@" || { say 'once more, with fresh package lists' && update_package_lists && install_once "$@"; } \
         || die 125 "apt-get install $* failed"
+}
+
+# A machine that has just been set up is often busy with its first updates: wait for their lock.
+install_once() {
+    DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "$@" >&2
 }
 
 # The lists are fetched only when apt knows no candidate for one of the packages: the usual run needs no network.
@@ -34,9 +38,22 @@ refresh_package_lists() {
     local package
     for package in "$@"; do
         apt-cache show "$package" >/dev/null 2>&1 && continue
-        apt-get -q update >&2 || die 125 "apt-get update failed"
+        update_package_lists || die 125 'apt-get update failed'
         return
     done
+}
+
+# The lock of the lists is one for which apt-get does not wait itself.
+update_package_lists() {
+    local said try
+    for ((try = 1; try <= 60; try++)); do
+        said=$(LC_ALL=C apt-get -q update 2>&1) && return
+        [[ $said == *'Could not get lock'* ]] || break
+        ((try > 1)) || say 'waiting for another apt-get update'
+        sleep 10
+    done
+    printf '%s\n' "$said" >&2
+    return 1
 }
 
 # missing_programs PROGRAM=PACKAGE... : prints the packages of the programs that are not there.
@@ -47,15 +64,59 @@ missing_programs() {
     done | sort -u
 }
 
-# What a build needs without its being a program. The file proves that the package is there.
-DEVELOPMENT=(/usr/include/libudev.h=libudev-dev /usr/include/libdevmapper.h=libdevmapper-dev /usr/include/stdio.h=libc6-dev)
+# What a build needs without its being a program: packages, of which one of each line has to be installed. libclang is opened by
+# bindgen, without a certificate cargo fetches nothing.
+DEVELOPMENT=(
+    libudev-dev
+    libdevmapper-dev
+    libc6-dev
+    'libclang-dev libclang-[0-9]*-dev'
+    ca-certificates
+)
 
-# Prints the packages that a build needs and that are not there.
+# Prints the packages that a build needs and that are not there. The package manager knows; a file's name does not say what it is
+# (libclang-cpp is no libclang). Where there is no dpkg the build itself says what it misses.
 missing_development() {
-    local pair
-    for pair in "${DEVELOPMENT[@]}"; do
-        [[ -e ${pair%%=*} ]] || echo "${pair#*=}"
+    local wanted
+    command -v dpkg-query >/dev/null || return 0
+    for wanted in "${DEVELOPMENT[@]}"; do
+        [[ $wanted != *libclang* || -z ${LIBCLANG_PATH:-} ]] || continue
+        # shellcheck disable=SC2086  # several
+        is_installed $wanted || echo "${wanted%% *}"
     done
-    # bindgen opens it at build time; its file name carries LLVM's version.
-    compgen -G '/usr/lib/llvm-*/lib/libclang.so*' >/dev/null || compgen -G '/usr/lib/*/libclang*.so*' >/dev/null || echo libclang-dev
+}
+
+# is_installed PATTERN... : whether a package of such a name is. One that was removed may still be known by its configuration.
+is_installed() {
+    local states
+    # It fails if one of several patterns fits nothing.
+    states=$(dpkg-query -W -f '${db:Status-Status}\n' "$@" 2>/dev/null) || true
+    [[ $'\n'$states$'\n' == *$'\ninstalled\n'* ]]
+}
+
+# prepare_build [PROGRAM=PACKAGE...] : what a build needs is there afterwards, and these programs.
+prepare_build() {
+    local packages
+    mapfile -t packages < <({ missing_programs gcc=gcc pkg-config=pkg-config "$@"; missing_development; } | sort -u)
+    install_packages "${packages[@]}"
+    find_cargo
+    PATH=$PATH:/usr/sbin:/sbin
+}
+
+# The distribution's own cargo may come first in $PATH and be too old.
+find_cargo() {
+    local need
+    need=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$REPO/Cargo.toml")
+    cargo_is_at_least "$need" && return
+    PATH=${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH
+    cargo_is_at_least "$need" && return
+    command -v cargo >/dev/null || die 1 'there is no cargo here: install Rust, see README.md'
+    die 1 "Rust $need or newer is needed, and $(command -v cargo) is: $(cargo --version 2>&1 | head -n 1)"
+}
+
+cargo_is_at_least() {
+    local version
+    version=$(cd "$REPO" && cargo --version 2>/dev/null) || return 1
+    version=${version#cargo }
+    [[ $(printf '%s\n' "$1" "${version%% *}" | sort -V | head -n 1) == "$1" ]]
 }
