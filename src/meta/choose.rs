@@ -157,12 +157,15 @@ fn agreed(id: GroupId, generation: Generation, contents: &[Vec<Held>], warnings:
     Ok(agreed.map(|(group, _)| group.clone()))
 }
 
-/// What one content says, which is the same wherever it is; believed when one of its disks makes it believable.
+/// What one content says, which is the same wherever it is, and is decoded once; believed when one of its disks makes it believable.
 fn believed<'a>(id: GroupId, holders: &[Held<'a>]) -> Result<&'a Group> {
     let mut refusal = record::refused("it is on no disk");
     for (n, (_, copy)) in holders.iter().enumerate() {
-        holders.first().filter(|_| n > 0).inspect(|(_, first)| copy.says_the_same_as(first));
-        match copy.believed(id) {
+        let belief = copy.believed(id);
+        if n == 0 {
+            holders.iter().for_each(|(_, other)| other.says_the_same_as(copy));
+        }
+        match belief {
             Ok(group) => return Ok(group),
             Err(err) => refusal = err,
         }
