@@ -506,6 +506,7 @@ fn show(name: &Name, env: Env<'_>) -> Result<Outcome> {
             group: Some(group.name.to_string()),
             state: if present.is_some() { "online" } else { "missing" },
             size: Some(disk.size),
+            sector_size: present.map(|p| p.logical_block),
             remark: session.outdated().contains(&disk.id).then(|| "its copy of the configuration is old".to_owned()),
         }
     };

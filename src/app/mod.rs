@@ -193,6 +193,8 @@ pub struct DiskLine {
     pub state: &'static str,
     /// Space for volumes.
     pub size: Option<Sectors>,
+    /// Its logical blocks in bytes; `None` when it is missing.
+    pub sector_size: Option<u32>,
     /// What is odd about it.
     pub remark: Option<String>,
 }

@@ -218,7 +218,8 @@ impl Scan {
     /// Every disk of ours, for `disk list`.
     pub fn disk_lines(&self) -> Vec<DiskLine> {
         let chosen: BTreeMap<GroupId, Result<Chosen>> = self.groups().into_iter().map(|id| (id, self.choose(id))).collect();
-        let mut lines: Vec<DiskLine> = self.labels.iter().map(|(path, label)| self.line(path, label, &chosen)).collect();
+        let mut lines: Vec<DiskLine> =
+            self.labels.iter().zip(&self.candidates).map(|(label, candidate)| self.line(label, candidate, &chosen)).collect();
         lines.extend(self.broken.iter().map(|(candidate, error)| DiskLine {
             device: Some(candidate.path.clone()),
             id: None,
@@ -226,6 +227,7 @@ impl Scan {
             group: None,
             state: "error",
             size: Some(candidate.size),
+            sector_size: Some(candidate.logical_block),
             remark: Some(error.to_string()),
         }));
         for chosen in chosen.values().flatten() {
@@ -237,13 +239,14 @@ impl Scan {
                 group: Some(chosen.group.name.to_string()),
                 state: "missing",
                 size: Some(disk.size),
+                sector_size: None,
                 remark: None,
             }));
         }
         lines
     }
 
-    fn line(&self, path: &str, label: &Label, chosen: &BTreeMap<GroupId, Result<Chosen>>) -> DiskLine {
+    fn line(&self, (path, label): &(String, Label), candidate: &Candidate, chosen: &BTreeMap<GroupId, Result<Chosen>>) -> DiskLine {
         let group = label.group();
         let config = group.and_then(|id| chosen.get(&id)).and_then(|c| c.as_ref().ok());
         let disk = config.and_then(|c| c.group.disk(label.disk()));
@@ -263,6 +266,7 @@ impl Scan {
                 (false, Some(_)) => "online",
             },
             size: Some(label.geometry().data_size()),
+            sector_size: Some(candidate.logical_block),
             remark: if gone {
                 Some("its group was destroyed; 'breakoff recover' erases what is left of it".to_owned())
             } else if stranger {

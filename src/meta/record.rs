@@ -13,7 +13,7 @@ use crate::app::Fill;
 use crate::error::{Error, Kind, Result};
 use crate::model::{
     BootId, ChangeLog, Dco, Disk, DiskId, Extent, Generation, Group, GroupId, HostId, Log, Name, Origin, Plex, PlexState, Returning,
-    Sectors, Timestamp, Tracking, Untracked, Volume, VolumeId,
+    SectorSize, Sectors, Timestamp, Tracking, Untracked, Volume, VolumeId,
 };
 use flate2::Compression;
 use flate2::bufread::GzDecoder;
@@ -72,6 +72,8 @@ struct VolumeRecord {
     dco: Option<DcoRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     returning: Option<ReturningRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sector_size: Option<u32>,
     plexes: Vec<PlexRecord>,
 }
 
@@ -313,6 +315,7 @@ impl VolumeRecord {
             fast_resync: volume.fast_resync,
             dco: volume.dco.as_ref().map(|dco| DcoRecord::of(dco, disks)).transpose()?,
             returning: volume.returning.as_ref().map(ReturningRecord::of),
+            sector_size: volume.sector_size.map(SectorSize::bytes),
             plexes: volume.plexes.iter().map(|plex| PlexRecord::of(plex, disks)).collect::<Result<_>>()?,
         })
     }
@@ -335,6 +338,7 @@ impl VolumeRecord {
             fast_resync: self.fast_resync,
             dco: self.dco.map(|dco| dco.into_model(disks)).transpose().map_err(within)?,
             returning: self.returning.map(ReturningRecord::into_model).transpose().map_err(within)?,
+            sector_size: self.sector_size.map(sector_size).transpose().map_err(within)?,
             copied: self.copied,
             name,
         })
@@ -509,6 +513,10 @@ fn id<T>(text: &str, parse: fn(&str) -> Option<T>) -> Result<T> {
 
 fn sectors(count: u64) -> Result<Sectors> {
     Sectors::new(count).ok_or_else(|| refused(format!("{count} sectors are more than any device can hold")))
+}
+
+fn sector_size(bytes: u32) -> Result<SectorSize> {
+    SectorSize::new(bytes).ok_or_else(|| refused(format!("{bytes} bytes are no sector size")))
 }
 
 /// Whether a payload was refused because a newer version wrote it.

@@ -17,5 +17,5 @@ pub use group::Group;
 pub use ids::{BootId, DevNo, DiskId, Generation, GroupId, HostId, Timestamp, VolumeId};
 pub use name::{DmName, DmUuid, Name, Role};
 pub use state::{Next, PlexEvent, PlexState};
-pub use units::Sectors;
+pub use units::{SectorSize, Sectors};
 pub use volume::{ChangeLog, Dco, Log, Origin, Plex, Returning, Tracking, Untracked, Volume};

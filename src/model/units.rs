@@ -100,6 +100,37 @@ impl fmt::Display for Sectors {
     }
 }
 
+/// What a device reads and writes at once: its logical blocks, which filesystems and databases call its sectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SectorSize(u32);
+
+impl SectorSize {
+    /// What every program can work with.
+    pub const SMALLEST: SectorSize = SectorSize(512);
+    /// The largest that a disk of ours may have; everything that is allocated is aligned to it.
+    pub const LARGEST: SectorSize = SectorSize(4096);
+
+    /// So many bytes; `None` unless it is a power of two from 512 to 4096.
+    pub const fn new(bytes: u32) -> Option<SectorSize> {
+        if bytes.is_power_of_two() && bytes >= SectorSize::SMALLEST.0 && bytes <= SectorSize::LARGEST.0 {
+            Some(SectorSize(bytes))
+        } else {
+            None
+        }
+    }
+
+    /// In bytes.
+    pub const fn bytes(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for SectorSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
 const UNITS: [(char, u32); 4] = [('t', 40), ('g', 30), ('m', 20), ('k', 10)];
 
 /// Bytes with a binary suffix, at most two decimals.
@@ -196,6 +227,12 @@ mod tests {
         for word in ["64m", "1.5g", "2t", "512", "1.25k"] {
             assert_eq!(shown(word).as_deref(), Ok(if word == "1.25k" { "1.5k" } else { word }));
         }
+    }
+
+    #[test]
+    fn sectors_are_powers_of_two_up_to_a_page() {
+        let sizes: Vec<u32> = (0..=8192).filter_map(SectorSize::new).map(SectorSize::bytes).collect();
+        assert_eq!(sizes, [512, 1024, 2048, 4096]);
     }
 
     #[test]

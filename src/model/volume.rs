@@ -4,7 +4,7 @@ use super::disk::Extent;
 use super::ids::{BootId, Timestamp, VolumeId};
 use super::name::Name;
 use super::state::PlexState;
-use super::units::Sectors;
+use super::units::{SectorSize, Sectors};
 
 /// Sizes of volumes are multiples of this (4 KiB), so that every disk's block size is satisfied.
 pub const SIZE_UNIT: Sectors = Sectors::of(8);
@@ -188,6 +188,9 @@ pub struct Volume {
     pub dco: Option<Dco>,
     /// The copy of changed regions that goes on, if one does.
     pub returning: Option<Returning>,
+    /// The largest sectors that the disks of its plexes may have: what is on it was made for these (K43). `None` when an older version
+    /// of the program made it, which did not care.
+    pub sector_size: Option<SectorSize>,
 }
 
 impl Volume {

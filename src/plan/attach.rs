@@ -93,6 +93,7 @@ pub fn reattach(world: &World, name: &Name) -> Result<Plan> {
         let media = world.group.disk(lost.disk).map_or_else(String::new, |d| d.media.to_string());
         return Err(Error::device(format!("plex '{name}' lies on disk '{media}', which is missing")).on(name));
     }
+    world.refuse_larger_sectors(volume, plex.subdisks.iter().map(|s| s.disk))?;
     note_restart(&mut draft, volume, &path);
     draft.say(Change::new(&path, "attaching").text("plex", name).text("state", state).size("size", volume.size));
     super::activate::apply(draft.touch(volume.id)?, plex, PlexEvent::Reattached);

@@ -43,6 +43,10 @@ fn move_volume(draft: &mut Draft<'_>, volume: &Volume, old: &Disk, new: &Disk) -
     let world = draft.world;
     let path = draft.path(&volume.name);
     let on_it = |plex: &Plex| plex.subdisks.iter().any(|s| s.disk == old.id);
+    // Snapshot legs on it go.
+    if volume.plexes.iter().any(|p| on_it(p) && !p.state.is_snapshot_leg()) {
+        world.refuse_larger_sectors(volume, [new.id])?;
+    }
     let elsewhere = volume.in_state(PlexState::Active).any(|p| !on_it(p));
     let first_is_there = volume.complete().first().is_some_and(|p| !on_it(p));
     let survives = elsewhere && (volume.is_synced() || first_is_there);

@@ -2,13 +2,14 @@
 
 use super::change::Change;
 use super::request::Placement;
+use super::sectors;
 use super::step::{Plan, Prepare};
 use super::transition::{self, Terms};
 use super::world::World;
 use crate::error::{Error, Result};
 use crate::model::space::{Free, Wish};
 use crate::model::volume::MAX_PLEXES;
-use crate::model::{DiskId, DmUuid, Extent, Log, Name, Plex, PlexState, Role, Sectors, Volume, VolumeId, check, distinct};
+use crate::model::{DiskId, DmUuid, Extent, Log, Name, Plex, PlexState, Role, SectorSize, Sectors, Volume, VolumeId, check, distinct};
 use crate::table::log;
 use std::collections::BTreeSet;
 
@@ -157,20 +158,24 @@ impl<'w> Draft<'w> {
         let apart: BTreeSet<DiskId> = volume.plexes.iter().flat_map(|p| &p.subdisks).map(|s| s.disk).collect();
         let data = self.plan.group.volumes.iter().filter(|v| v.id != volume.id);
         let others: BTreeSet<DiskId> = data.flat_map(|v| v.plexes.iter().flat_map(|p| &p.subdisks)).map(|s| s.disk).collect();
-        let mut wish = self.wish(length, placement)?;
+        let mut wish = self.plex_wish(volume, length, placement)?;
         wish.avoid.extend(&apart);
-        wish.reluctantly = others;
+        wish.reluctantly.extend(others);
         if let Some(space) = self.free.take(&wish) {
             return Ok(space);
         }
         if sharing == Sharing::WhenNamed && !placement.on.is_empty() {
-            let wish = Wish { reluctantly: apart.clone(), ..self.wish(length, placement)? };
+            let wish = Wish { reluctantly: apart.clone(), ..self.plex_wish(volume, length, placement)? };
             if let Some(space) = self.free.take(&wish) {
                 self.note(format!("the new plex of '{}' shares a disk with another plex of it, because the disks were named", volume.name));
                 return Ok(space);
             }
         }
-        let full = self.no_space(volume, length, placement, &apart);
+        let unfit = self.unfit(volume);
+        let full = self.no_space(volume, length, placement, &apart, &unfit);
+        if !unfit.is_empty() {
+            return Err(full.hint(sectors::HINT));
+        }
         if sharing == Sharing::WhenNamed && !apart.is_empty() {
             let group = &self.world.group.name;
             let hint = "or name the disks to use with --on to let plexes share one";
@@ -189,14 +194,54 @@ impl<'w> Draft<'w> {
         Ok(Wish { length, on, avoid, ..Wish::default() })
     }
 
+    /// Space for a plex: on no disk with larger sectors than the volume's, and better on disks with the same.
+    fn plex_wish(&self, volume: &Volume, length: Sectors, placement: &Placement) -> Result<Wish> {
+        let mut wish = self.wish(length, placement)?;
+        let unfit = self.unfit(volume);
+        if !wish.on.is_empty() && wish.on.iter().all(|id| unfit.contains(id)) {
+            let known = Volume { sector_size: self.sector_limit(volume), ..volume.clone() };
+            self.world.refuse_larger_sectors(&known, wish.on.iter().copied())?;
+        }
+        wish.avoid.extend(unfit);
+        wish.reluctantly = self.other_sectors(volume);
+        Ok(wish)
+    }
+
+    /// The disks that no plex of a volume may lie on, because of their sectors.
+    fn unfit(&self, volume: &Volume) -> BTreeSet<DiskId> {
+        self.world.with_larger_sectors(self.sector_limit(volume))
+    }
+
+    /// The largest sectors that the disks of a volume's plexes may have. One that is being made may still get any.
+    fn sector_limit(&self, volume: &Volume) -> Option<SectorSize> {
+        volume.sector_size.or_else(|| self.world.group.volume(volume.id).and_then(|known| self.world.sector_size(known)))
+    }
+
+    /// The disks whose sectors are not those that a volume has, or was asked to have before it has any: a new volume shows from the
+    /// beginning what it was made for, if there is room for that, and its plexes are alike.
+    fn other_sectors(&self, volume: &Volume) -> BTreeSet<DiskId> {
+        let world = self.world;
+        let Some(preferred) = world.largest_sectors(&volume.plexes).or(volume.sector_size) else { return BTreeSet::new() };
+        world.disks.keys().copied().filter(|disk| world.sectors_of(*disk) != Some(preferred)).collect()
+    }
+
     /// Says for each disk why it is no help.
-    fn no_space(&self, volume: &Volume, length: Sectors, placement: &Placement, apart: &BTreeSet<DiskId>) -> Error {
+    fn no_space(
+        &self,
+        volume: &Volume,
+        length: Sectors,
+        placement: &Placement,
+        apart: &BTreeSet<DiskId>,
+        unfit: &BTreeSet<DiskId>,
+    ) -> Error {
         let reason = |disk: &crate::model::Disk| {
             let media = &disk.media;
             if !self.world.disks.contains_key(&disk.id) {
                 format!("{media} is missing")
             } else if placement.avoid.contains(media) || !(placement.on.is_empty() || placement.on.contains(media)) {
                 format!("{media} is excluded")
+            } else if let Some(sectors) = self.world.sectors_of(disk.id).filter(|_| unfit.contains(&disk.id)) {
+                format!("{media} ({} free) has larger sectors ({sectors} bytes)", self.free.on(disk.id))
             } else if apart.contains(&disk.id) {
                 format!("{media} ({} free) holds a plex of it already", self.free.on(disk.id))
             } else {
@@ -227,10 +272,11 @@ impl<'w> Draft<'w> {
         let apart: BTreeSet<DiskId> = others.map(|s| s.disk).collect();
         let own: Vec<DiskId> = distinct(plex.subdisks.iter().rev().map(|s| s.disk));
         let at_home = Wish { length: missing, on: own, reluctantly: apart.clone(), ..Wish::default() };
-        let mut elsewhere = self.wish(missing, placement)?;
+        let mut elsewhere = self.plex_wish(volume, missing, placement)?;
         elsewhere.avoid.extend(&apart);
         let space = anywhere.then(|| self.free.take(&at_home)).flatten().or_else(|| self.free.take(&elsewhere));
-        plex.subdisks.extend(space.ok_or_else(|| self.no_space(volume, missing, placement, &apart))?);
+        let full = || self.no_space(volume, missing, placement, &apart, &self.unfit(volume));
+        plex.subdisks.extend(space.ok_or_else(full)?);
         Ok(())
     }
 
@@ -254,7 +300,7 @@ impl<'w> Draft<'w> {
         let beside = Wish { on: near.to_vec(), ..wish.clone() };
         let space = self.free.take(&beside).or_else(|| self.free.take(&wish));
         let extent = space.and_then(|e| e.into_iter().next()).ok_or_else(|| {
-            self.no_space(volume, length, placement, &BTreeSet::new())
+            self.no_space(volume, length, placement, &BTreeSet::new(), &BTreeSet::new())
                 .context("the dirty region log")
                 .hint("make it with --no-log: after a crash the whole mirror is resynchronised then")
         })?;
@@ -303,6 +349,7 @@ impl<'w> Draft<'w> {
         for id in self.touched.clone() {
             self.decide_log(id)?;
         }
+        self.record_sectors();
         let broken = check::violations(&self.plan.group);
         if let Some(first) = broken.first() {
             return Err(
@@ -311,6 +358,18 @@ impl<'w> Draft<'w> {
         }
         transition::steps(self.world, &mut self.plan, &self.touched, &self.terms)?;
         Ok(self.plan)
+    }
+
+    /// With the next change to a volume of an older version it is known what it was made for.
+    fn record_sectors(&mut self) {
+        if self.plan.group == self.world.group {
+            return;
+        }
+        for id in &self.touched {
+            let known = self.world.group.volume(*id).and_then(|volume| self.world.sector_size(volume));
+            let volume = self.plan.group.volume_mut(*id).filter(|volume| volume.sector_size.is_none());
+            volume.into_iter().for_each(|volume| volume.sector_size = known);
+        }
     }
 
     /// A log comes into use when a mirror of complete plexes does, with contents that say what is known of them (K17).

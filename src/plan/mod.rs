@@ -12,6 +12,7 @@ pub mod plexes;
 pub mod quorum;
 pub mod render;
 pub mod request;
+pub mod sectors;
 pub mod snapback;
 pub mod snapshot;
 pub mod step;
@@ -29,11 +30,11 @@ use world::World;
 /// Decides what a request takes.
 pub fn plan(world: &World, request: &Request) -> Result<Plan> {
     match request {
-        Request::Make { volume, size, mirrors, placement, log, fast_resync } => {
+        Request::Make { volume, size, mirrors, placement, log, fast_resync, sector_size } => {
             // It would be running then, and nothing would be refused any more.
             quorum::refuse_minority(world)?;
-            let (size, mirrors, log, fast_resync) = (*size, *mirrors, *log, *fast_resync);
-            volumes::make(world, &volumes::Make { volume, size, mirrors, placement, log, fast_resync })
+            let (size, mirrors, log, fast_resync, sector_size) = (*size, *mirrors, *log, *fast_resync, *sector_size);
+            volumes::make(world, &volumes::Make { volume, size, mirrors, placement, log, fast_resync, sector_size })
         }
         Request::Remove { volumes, recursive } => volumes::remove(world, volumes, *recursive),
         Request::Rename { volume, to } => volumes::rename(world, volume, to),

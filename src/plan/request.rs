@@ -1,6 +1,6 @@
 //! What somebody wants, after the words of a command line have been understood. Both front ends end here.
 
-use crate::model::{Name, Sectors, VolumeId};
+use crate::model::{Name, SectorSize, Sectors, VolumeId};
 
 /// Which disks may be used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub enum Request {
         log: bool,
         /// Whether changes are tracked while snapshots are out.
         fast_resync: bool,
+        /// The largest sectors that its disks may have; by default those of the disks that it gets.
+        sector_size: Option<SectorSize>,
     },
     /// `remove VOL…`.
     Remove {

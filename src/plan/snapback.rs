@@ -147,6 +147,7 @@ fn side<'w>(draft: &Draft<'w>, name: &Name, mirrors: Option<usize>) -> Result<Si
     }
     // Its first plex stays as long as any does.
     let plexes: Vec<&Plex> = data[data.len() - count..].to_vec();
+    draft.world.refuse_larger_sectors(original, plexes.iter().flat_map(|p| &p.subdisks).map(|s| s.disk))?;
     let whole = plexes.len() == data.len();
     if whole {
         refuse_dependents(draft, snapshot, &path)?;
@@ -285,6 +286,9 @@ fn exchange(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     draft.require_closed(original, "restored")?;
     if !original.is_synced() || !snapshot.is_synced() {
         return Err(Error::not_ready(format!("the plexes of '{}' are still being made equal", draft.path(&original.name))));
+    }
+    for (volume, of) in [(original, snapshot), (snapshot, original)] {
+        draft.world.refuse_larger_sectors(volume, of.plexes.iter().flat_map(|p| &p.subdisks).map(|s| s.disk))?;
     }
     let count = snapshot.in_state(PlexState::Active).count();
     let (go, stay): (Vec<&Plex>, Vec<&Plex>) = handed_over(original, count);

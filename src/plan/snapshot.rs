@@ -255,6 +255,7 @@ fn snapshot_volume(world: &World, volume: &Volume, legs: &[&Plex], name: Name) -
         fast_resync: volume.fast_resync,
         dco: None,
         returning: None,
+        sector_size: world.sector_size(volume),
     }
 }
 

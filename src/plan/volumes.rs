@@ -3,11 +3,12 @@
 use super::change::Change;
 use super::draft::{Draft, Sharing};
 use super::request::{GrowTo, Placement};
+use super::sectors;
 use super::step::{Plan, Prepare};
 use super::world::World;
 use crate::error::{Error, Result};
 use crate::model::volume::{MAX_PLEXES, SIZE_UNIT};
-use crate::model::{Name, Plex, PlexState, Sectors, Volume, VolumeId, distinct};
+use crate::model::{Name, Plex, PlexState, SectorSize, Sectors, Volume, VolumeId, distinct};
 
 /// What `make` was asked for.
 pub struct Make<'a> {
@@ -23,6 +24,8 @@ pub struct Make<'a> {
     pub log: bool,
     /// Whether changes are tracked while snapshots are out.
     pub fast_resync: bool,
+    /// The largest sectors that its disks may have; by default those of the disks that it gets.
+    pub sector_size: Option<SectorSize>,
 }
 
 /// A new volume. A mirror of it starts with nothing believed: the kernel makes the plexes equal, whatever the disks held.
@@ -47,6 +50,7 @@ pub fn make(world: &World, wanted: &Make<'_>) -> Result<Plan> {
         fast_resync: wanted.fast_resync,
         dco: None,
         returning: None,
+        sector_size: wanted.sector_size,
     };
     for _ in 0..wanted.mirrors {
         let space = draft.allocate_plex(&volume, size, wanted.placement, Sharing::Never)?;
@@ -57,6 +61,9 @@ pub fn make(world: &World, wanted: &Make<'_>) -> Result<Plan> {
     if wanted.log && wanted.mirrors > 1 {
         volume.log = Some(draft.allocate_log(&volume, wanted.placement)?);
     }
+    let shown = world.largest_sectors(&volume.plexes);
+    volume.sector_size = volume.sector_size.or(shown);
+    note_sectors(&mut draft, &volume, shown);
     let change = Change::new(draft.path(&volume.name), "created").size("size", size).number("plexes", wanted.mirrors as u64);
     draft.say(change.text("disks", disks_of(world, &volume.plexes)).text("device", device_path(world, &volume.name)));
     if wanted.mirrors > 1 {
@@ -64,6 +71,24 @@ pub fn make(world: &World, wanted: &Make<'_>) -> Result<Plan> {
     }
     draft.add(volume);
     draft.finish()
+}
+
+/// What is made for larger sectors than it shows depends on who makes the filesystem; what has got larger ones than other disks of the
+/// group have is better known now than later.
+fn note_sectors(draft: &mut Draft<'_>, volume: &Volume, shown: Option<SectorSize>) {
+    let (Some(made_for), Some(shown)) = (volume.sector_size, shown) else { return };
+    let path = draft.path(&volume.name);
+    if shown < made_for {
+        draft.note(sectors::advice(&path, made_for, shown));
+    }
+    let world = draft.world;
+    let smaller = world.disks.keys().any(|disk| world.sectors_of(*disk).is_some_and(|s| s < shown));
+    if smaller && shown > SectorSize::SMALLEST {
+        draft.note(format!(
+            "'{path}' has sectors of {shown} bytes, because its disks have; --sector-size {} keeps it off these",
+            SectorSize::SMALLEST
+        ));
+    }
 }
 
 /// The media names that plexes lie on, in order and once.

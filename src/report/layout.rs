@@ -2,7 +2,7 @@
 
 use super::view::{DiskView, GroupView, LogView, MetadataView, PlexView, SubdiskView, SyncView, VolumeView};
 use crate::app::Fill;
-use crate::model::{DevNo, Disk, DiskId, DmUuid, Extent, Log, Name, Plex, PlexState, Role, Sectors, Volume};
+use crate::model::{DevNo, Disk, DiskId, DmUuid, Extent, Log, Name, Plex, PlexState, Role, SectorSize, Sectors, Volume};
 use crate::plan::world::{DmDevice, World};
 use crate::table::status::{LegHealth, MirrorStatus};
 use std::collections::{BTreeMap, HashMap};
@@ -76,6 +76,7 @@ impl<'w> Seen<'w> {
             state: if here.is_some() { "online" } else { "missing" },
             size: disk.size.bytes(),
             free: disk.size.saturating_sub(used).bytes(),
+            sector_size: self.world.sectors_of(disk.id).map(SectorSize::bytes),
         }
     }
 
@@ -94,6 +95,7 @@ impl<'w> Seen<'w> {
             snapshot_of: volume.origin.as_ref().and_then(|o| self.names.get(&o.original)).map(ToString::to_string),
             snapshots: self.snapshots.get(&volume.id).cloned().unwrap_or_default(),
             resync: (!volume.is_synced()).then(|| self.resync(volume)),
+            sector_size: self.world.sector_size(volume).map(SectorSize::bytes),
             log: volume.log.as_ref().map(|log| self.log(volume, log, device.is_some())),
             plexes,
         }

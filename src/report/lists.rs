@@ -50,6 +50,7 @@ pub(super) struct DiskView<'a> {
     uuid: Option<String>,
     state: &'static str,
     size: Option<u64>,
+    sector_size: Option<u32>,
     remark: Option<&'a str>,
 }
 
@@ -62,6 +63,7 @@ impl<'a> DiskView<'a> {
             uuid: line.id.map(|id| id.to_string()),
             state: line.state,
             size: line.size.map(Sectors::bytes),
+            sector_size: line.sector_size,
             remark: line.remark.as_deref(),
         }
     }
@@ -131,7 +133,7 @@ pub(super) fn disks_text(lines: &[DiskLine]) -> String {
     if lines.is_empty() {
         return "no disks\n".to_owned();
     }
-    let mut columns = Columns::with_heading(&["DEVICE", "DISK", "GROUP", "STATE", "SIZE", "UUID", "REMARK"]);
+    let mut columns = Columns::with_heading(&["DEVICE", "DISK", "GROUP", "STATE", "SIZE", "SECTOR", "UUID", "REMARK"]);
     for line in lines {
         columns.row(vec![
             device(line).unwrap_or_default(),
@@ -139,6 +141,7 @@ pub(super) fn disks_text(lines: &[DiskLine]) -> String {
             text(line.group.as_ref()),
             line.state.to_owned(),
             text(line.size.as_ref()),
+            text(line.sector_size.as_ref()),
             text(line.id.as_ref()),
             text(line.remark.as_ref()),
         ]);
@@ -163,7 +166,7 @@ pub(super) fn group_text(world: &World, lines: &[DiskLine], fill: Option<Fill>) 
 }
 
 fn members_text(world: &World, lines: &[DiskLine]) -> String {
-    let mut columns = Columns::with_heading(&["DISK", "DEVICE", "STATE", "SIZE", "FREE", "UUID", "REMARK"]);
+    let mut columns = Columns::with_heading(&["DISK", "DEVICE", "STATE", "SIZE", "FREE", "SECTOR", "UUID", "REMARK"]);
     for line in lines {
         columns.row(vec![
             text(line.media.as_ref()),
@@ -171,6 +174,7 @@ fn members_text(world: &World, lines: &[DiskLine]) -> String {
             line.state.to_owned(),
             text(size(world, line).as_ref()),
             text(free(world, line).as_ref()),
+            text(line.sector_size.as_ref()),
             text(line.id.as_ref()),
             text(line.remark.as_ref()),
         ]);

@@ -5,7 +5,7 @@ use super::view::{DiskView, GroupView, LogView, PlexView, SubdiskView, VolumeVie
 use crate::model::units::{SECTOR, human_bytes};
 use std::collections::BTreeSet;
 
-const HEADING: [&str; 9] = ["TY", "NAME", "ASSOC", "KSTATE", "LENGTH", "PLOFFS", "STATE", "TUTIL0", "PUTIL0"];
+const HEADING: [&str; 10] = ["TY", "NAME", "ASSOC", "KSTATE", "LENGTH", "PLOFFS", "STATE", "TUTIL0", "PUTIL0", "SECSIZE"];
 const EXACT: [&str; 3] = ["SECTORS", "PLSECTOR", "DKSECTOR"];
 
 /// One record. What does not apply stays empty and is shown as `-`.
@@ -20,6 +20,7 @@ struct Record<'a> {
     disk_offset: Option<u64>,
     state: &'a str,
     tutil: String,
+    sector_size: Option<u32>,
 }
 
 /// The records of these groups. `whole` is false when only some volumes were asked for: then groups and disks are left out.
@@ -51,6 +52,7 @@ impl<'a> Printer<'a> {
         let human = |bytes: Option<u64>| bytes.map(human_bytes).unwrap_or_default();
         let mut cells: Vec<String> = [record.kind, record.name, record.assoc, record.kstate].map(str::to_owned).into();
         cells.extend([human(record.length), human(record.plex_offset), record.state.to_owned(), record.tutil, String::new()]);
+        cells.extend([record.sector_size.map(|bytes| bytes.to_string()).unwrap_or_default()]);
         if self.exact {
             let offsets = [record.length, record.plex_offset, record.disk_offset];
             cells.extend(offsets.map(|bytes| bytes.map(|b| (b / SECTOR).to_string()).unwrap_or_default()));
@@ -66,14 +68,23 @@ impl<'a> Printer<'a> {
 
     fn disk(&mut self, disk: &DiskView) {
         let (assoc, state) = (disk.device.as_deref().unwrap_or_default(), self.presence(&disk.media));
-        self.put(Record { kind: "dm", name: &disk.media, assoc, length: Some(disk.size), state, ..Record::default() });
+        self.put(Record {
+            kind: "dm",
+            name: &disk.media,
+            assoc,
+            length: Some(disk.size),
+            state,
+            sector_size: disk.sector_size,
+            ..Record::default()
+        });
     }
 
     fn volume(&mut self, volume: &VolumeView) {
         self.columns.gap();
-        let VolumeView { name, kstate, state, size, .. } = volume;
+        let VolumeView { name, kstate, state, size, sector_size, .. } = volume;
         let tutil = volume.resync.map(|sync| format!("{}%", sync.percent())).unwrap_or_default();
-        self.put(Record { kind: "v", name, assoc: "fsgen", kstate, length: Some(*size), state, tutil, ..Record::default() });
+        let (length, sector_size) = (Some(*size), *sector_size);
+        self.put(Record { kind: "v", name, assoc: "fsgen", kstate, length, state, tutil, sector_size, ..Record::default() });
         volume.plexes.iter().for_each(|plex| self.plex(volume, plex));
         volume.log.iter().for_each(|log| self.log(volume, log));
         volume.snapshots.iter().chain(&volume.snapshot_of).for_each(|peer| self.relation(volume, peer));

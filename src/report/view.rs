@@ -45,6 +45,8 @@ pub struct DiskView {
     pub size: u64,
     /// Space that is not in use.
     pub free: u64,
+    /// Its logical blocks in bytes; `null` when it is missing.
+    pub sector_size: Option<u32>,
 }
 
 /// A volume or a snapshot volume.
@@ -71,6 +73,8 @@ pub struct VolumeView {
     pub snapshots: Vec<String>,
     /// How far its complete plexes have been made equal again; `null` when they are.
     pub resync: Option<SyncView>,
+    /// The largest sectors in bytes that the disks of its plexes may have; `null` when that is not known.
+    pub sector_size: Option<u32>,
     /// The dirty region log, where there is one.
     pub log: Option<LogView>,
     /// Its plexes.

@@ -41,6 +41,7 @@ fn volume(id: u8, word: &str, plexes: Vec<Plex>) -> Volume {
         fast_resync: false,
         dco: None,
         returning: None,
+        sector_size: None,
         running: Some(BOOT),
         synced: size,
         origin: None,

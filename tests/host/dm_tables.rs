@@ -82,7 +82,15 @@ fn mirrored_volume_without_log() {
     let mut w = world(2);
     done(
         &mut w,
-        &Request::Make { volume: name("v"), size: Sectors::mib(64), mirrors: 2, placement: anywhere(), log: false, fast_resync: false },
+        &Request::Make {
+            volume: name("v"),
+            size: Sectors::mib(64),
+            mirrors: 2,
+            placement: anywhere(),
+            log: false,
+            fast_resync: false,
+            sector_size: None,
+        },
     );
     situation(
         "04-mirrored-volume-without-log",
@@ -217,7 +225,15 @@ fn grown_mirror() {
     let mut w = world(2);
     done(
         &mut w,
-        &Request::Make { volume: name("v"), size: Sectors::mib(32), mirrors: 2, placement: anywhere(), log: false, fast_resync: false },
+        &Request::Make {
+            volume: name("v"),
+            size: Sectors::mib(32),
+            mirrors: 2,
+            placement: anywhere(),
+            log: false,
+            fast_resync: false,
+            sector_size: None,
+        },
     );
     sync(&mut w);
     done(&mut w, &Request::Grow { volume: name("v"), to: GrowTo::By(Sectors::mib(32)), placement: anywhere() });
@@ -248,7 +264,7 @@ fn more_than_nine_plexes() {
 fn tracked(disks: u8, mirrors: usize) -> World {
     let mut w = world(disks);
     let (volume, size) = (name("v"), Sectors::mib(16));
-    done(&mut w, &Request::Make { volume, size, mirrors, placement: anywhere(), log: true, fast_resync: true });
+    done(&mut w, &Request::Make { volume, size, mirrors, placement: anywhere(), log: true, fast_resync: true, sector_size: None });
     sync(&mut w);
     done(&mut w, &snapstart("v"));
     sync(&mut w);

@@ -106,6 +106,7 @@ fn snapshots_of_two_volumes_that_come_back_in_mixed_order() {
                 placement: anywhere(),
                 log: true,
                 fast_resync: false,
+                sector_size: None,
             },
         );
     }

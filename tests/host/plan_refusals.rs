@@ -2,7 +2,7 @@
 
 use crate::pure::{anywhere, done, make, name, on, refused, snapstart, sync, world};
 use breakoff::error::Kind;
-use breakoff::model::{DiskId, PlexState, Sectors};
+use breakoff::model::{Disk, DiskId, PlexState, SectorSize, Sectors};
 use breakoff::plan::finding;
 use breakoff::plan::plan;
 use breakoff::plan::request::{Convert, Finding, GrowTo, Legs, Placement, Relations, Request, Selection, Split, Splits, Winner};
@@ -60,10 +60,28 @@ fn two_plexes_never_share_a_disk_unless_disks_are_named() {
 fn avoided_disks_are_avoided_and_unknown_ones_refused() {
     let mut w = world(3);
     let avoid = Placement { on: Vec::new(), avoid: vec![name("disk01"), name("disk02")] };
-    done(&mut w, &Request::Make { volume: name("v"), size: Sectors::mib(8), mirrors: 1, placement: avoid, log: true, fast_resync: false });
+    done(
+        &mut w,
+        &Request::Make {
+            volume: name("v"),
+            size: Sectors::mib(8),
+            mirrors: 1,
+            placement: avoid,
+            log: true,
+            fast_resync: false,
+            sector_size: None,
+        },
+    );
     assert_eq!(w.group.volumes[0].plexes[0].subdisks[0].disk, w.group.disks[2].id);
-    let unknown =
-        Request::Make { volume: name("x"), size: Sectors::mib(8), mirrors: 1, placement: on(&["nodisk"]), log: true, fast_resync: false };
+    let unknown = Request::Make {
+        volume: name("x"),
+        size: Sectors::mib(8),
+        mirrors: 1,
+        placement: on(&["nodisk"]),
+        log: true,
+        fast_resync: false,
+        sector_size: None,
+    };
     assert_eq!(refused(&w, &unknown).kind(), Kind::NotFound);
 }
 
@@ -350,6 +368,7 @@ fn a_group_that_runs_can_be_repaired_with_any_number_of_disks() {
                 placement: on(&["disk01"]),
                 log: true,
                 fast_resync: true,
+                sector_size: None,
             },
         );
     }
@@ -366,7 +385,15 @@ fn missing_disks_that_hold_nothing_do_not_count() {
     let mut w = world(3);
     done(
         &mut w,
-        &Request::Make { volume: name("v"), size: Sectors::mib(8), mirrors: 1, placement: on(&["disk01"]), log: true, fast_resync: false },
+        &Request::Make {
+            volume: name("v"),
+            size: Sectors::mib(8),
+            mirrors: 1,
+            placement: on(&["disk01"]),
+            log: true,
+            fast_resync: false,
+            sector_size: None,
+        },
     );
     done(&mut w, &Request::Stop(Selection::All));
     lose(&mut w, 1);
@@ -377,7 +404,15 @@ fn missing_disks_that_hold_nothing_do_not_count() {
     for disk in ["disk01", "disk02"] {
         done(
             &mut w,
-            &Request::Make { volume: name(disk), size: Sectors::mib(8), mirrors: 1, placement: on(&[disk]), log: true, fast_resync: false },
+            &Request::Make {
+                volume: name(disk),
+                size: Sectors::mib(8),
+                mirrors: 1,
+                placement: on(&[disk]),
+                log: true,
+                fast_resync: false,
+                sector_size: None,
+            },
         );
     }
     done(&mut w, &Request::Stop(Selection::All));
@@ -413,11 +448,20 @@ fn the_number_of_an_unreadable_disk_comes_from_what_is_certainly_mapped_there() 
             placement: on(&["disk01", "disk02"]),
             log: false,
             fast_resync: true,
+            sector_size: None,
         },
     );
     done(
         &mut w,
-        &Request::Make { volume: name("b"), size: Sectors::mib(8), mirrors: 1, placement: on(&["disk01"]), log: false, fast_resync: false },
+        &Request::Make {
+            volume: name("b"),
+            size: Sectors::mib(8),
+            mirrors: 1,
+            placement: on(&["disk01"]),
+            log: false,
+            fast_resync: false,
+            sector_size: None,
+        },
     );
     sync(&mut w);
     let [first, second] = [w.group.disks[0].id, w.group.disks[1].id];
@@ -504,7 +548,18 @@ fn legs_to_choose_from() -> World {
         |volume: &str, mirrors: usize, disks: &[&str]| Request::SnapStart { volumes: vec![name(volume)], mirrors, placement: on(disks) };
     for volume in ["a", "b"] {
         let placement = on(&["disk01"]);
-        done(&mut w, &Request::Make { volume: name(volume), size: Sectors::mib(8), mirrors: 1, placement, log: true, fast_resync: false });
+        done(
+            &mut w,
+            &Request::Make {
+                volume: name(volume),
+                size: Sectors::mib(8),
+                mirrors: 1,
+                placement,
+                log: true,
+                fast_resync: false,
+                sector_size: None,
+            },
+        );
     }
     done(&mut w, &on_disk("a", 1, &["disk02"]));
     sync(&mut w);
@@ -685,7 +740,10 @@ fn grow(volume: &str, mib: u32) -> Request {
 fn a_plex_grows_where_it_is_and_leaves_the_other_disks_alone() {
     let mut w = world(3);
     let placement = on(&["disk01", "disk02"]);
-    done(&mut w, &Request::Make { volume: name("v"), size: Sectors::mib(8), mirrors: 2, placement, log: true, fast_resync: true });
+    done(
+        &mut w,
+        &Request::Make { volume: name("v"), size: Sectors::mib(8), mirrors: 2, placement, log: true, fast_resync: true, sector_size: None },
+    );
     sync(&mut w);
     // The log and the maps are in nobody's way.
     done(&mut w, &grow("v", 16));
@@ -693,8 +751,15 @@ fn a_plex_grows_where_it_is_and_leaves_the_other_disks_alone() {
     assert_eq!(disks_of(&w, "v"), [["disk01"], ["disk02"]]);
     assert!(w.group.volumes[0].plexes.iter().all(|p| p.subdisks.len() == 1), "{:?}", w.group.volumes[0].plexes);
     // Behind the first plex there is something else now; its disk has room further on.
-    let beside =
-        Request::Make { volume: name("w"), size: Sectors::mib(4), mirrors: 1, placement: on(&["disk01"]), log: true, fast_resync: false };
+    let beside = Request::Make {
+        volume: name("w"),
+        size: Sectors::mib(4),
+        mirrors: 1,
+        placement: on(&["disk01"]),
+        log: true,
+        fast_resync: false,
+        sector_size: None,
+    };
     done(&mut w, &beside);
     done(&mut w, &grow("v", 24));
     sync(&mut w);
@@ -711,7 +776,18 @@ fn a_plex_grows_where_it_is_and_leaves_the_other_disks_alone() {
 fn plexes_whose_disks_are_full_do_not_meet_on_another_one() {
     let mut w = world(4);
     let placement = on(&["disk01", "disk02"]);
-    done(&mut w, &Request::Make { volume: name("v"), size: Sectors::mib(90), mirrors: 2, placement, log: true, fast_resync: false });
+    done(
+        &mut w,
+        &Request::Make {
+            volume: name("v"),
+            size: Sectors::mib(90),
+            mirrors: 2,
+            placement,
+            log: true,
+            fast_resync: false,
+            sector_size: None,
+        },
+    );
     sync(&mut w);
     done(&mut w, &grow("v", 140));
     let disks = disks_of(&w, "v");
@@ -720,7 +796,18 @@ fn plexes_whose_disks_are_full_do_not_meet_on_another_one() {
     // One further disk is not enough for both.
     let mut w = world(3);
     let placement = on(&["disk01", "disk02"]);
-    done(&mut w, &Request::Make { volume: name("v"), size: Sectors::mib(90), mirrors: 2, placement, log: true, fast_resync: false });
+    done(
+        &mut w,
+        &Request::Make {
+            volume: name("v"),
+            size: Sectors::mib(90),
+            mirrors: 2,
+            placement,
+            log: true,
+            fast_resync: false,
+            sector_size: None,
+        },
+    );
     sync(&mut w);
     assert_eq!(refused(&w, &grow("v", 130)).kind(), Kind::NoSpace);
 }
@@ -730,14 +817,163 @@ fn plexes_whose_disks_are_full_do_not_meet_on_another_one() {
 fn a_smaller_disk_replaces_a_large_one_if_the_plexes_fit() {
     let mut w = world(3);
     let placement = on(&["disk01", "disk02"]);
-    done(&mut w, &Request::Make { volume: name("v"), size: Sectors::mib(8), mirrors: 2, placement, log: true, fast_resync: true });
+    done(
+        &mut w,
+        &Request::Make { volume: name("v"), size: Sectors::mib(8), mirrors: 2, placement, log: true, fast_resync: true, sector_size: None },
+    );
     sync(&mut w);
     let log = w.group.volumes[0].log.as_ref().expect("a log").extent;
     assert_eq!((log.disk, log.end()), (w.group.disks[0].id, Sectors::mib(96)));
     let id = DiskId::from_bytes([9; 16]);
     w.disks.insert(id, w.disks[&w.group.disks[0].id].clone());
-    let new = |mib| breakoff::model::Disk { id, size: Sectors::mib(mib), ..w.group.disks[0].clone() };
+    let new = |mib| Disk { id, size: Sectors::mib(mib), ..w.group.disks[0].clone() };
     let replaced = breakoff::plan::disks::replace(&w, &name("disk01"), &new(20)).expect("a plan");
     assert!(breakoff::model::check::violations(&replaced.group).is_empty());
     assert_eq!(breakoff::plan::disks::replace(&w, &name("disk01"), &new(4)).expect_err("a refusal").kind(), Kind::NoSpace);
+}
+
+/// A world in which the disks with these numbers (from 1) have sectors of 4096 bytes.
+fn mixed(disks: u8, large: &[u8]) -> World {
+    let mut w = world(disks);
+    for n in large {
+        w.disks.get_mut(&DiskId::from_bytes([*n; 16])).expect("a disk").logical_block = 4096;
+    }
+    w
+}
+
+fn make_for(volume: &str, sectors: Option<u32>, placement: Placement) -> Request {
+    Request::Make {
+        volume: name(volume),
+        size: Sectors::mib(8),
+        mirrors: 1,
+        placement,
+        log: true,
+        fast_resync: true,
+        sector_size: sectors.and_then(SectorSize::new),
+    }
+}
+
+fn legs(volume: &str, placement: Placement) -> Request {
+    Request::SnapStart { volumes: vec![name(volume)], mirrors: 1, placement }
+}
+
+fn disk_of(w: &World, volume: &str, plex: usize) -> u8 {
+    w.group.volume_named(&name(volume)).expect("made").plexes[plex].subdisks[0].disk.bytes()[0]
+}
+
+fn sectors_of(w: &World, volume: &str) -> Option<u32> {
+    w.group.volume_named(&name(volume)).expect("made").sector_size.map(SectorSize::bytes)
+}
+
+#[test]
+fn no_leg_has_larger_sectors_than_its_volume() {
+    let mut w = mixed(4, &[2, 3]);
+    done(&mut w, &make_for("v", None, on(&["disk01"])));
+    assert_eq!(sectors_of(&w, "v"), Some(512));
+    let mirror = Request::Mirror { volume: name("v"), placement: on(&["disk03"]) };
+    let grow = Request::Grow { volume: name("v"), to: GrowTo::By(Sectors::MIB), placement: on(&["disk02"]) };
+    for request in [legs("v", on(&["disk02", "disk03"])), mirror, grow] {
+        let error = refused(&w, &request);
+        assert_eq!(error.kind(), Kind::Unsafe, "{error}");
+        assert!(error.message().contains("has sectors of 4096 bytes and 'g/v' of 512"), "{error}");
+        assert!(error.hint_text().is_some_and(|hint| hint.contains("--sector-size 4096")), "{error:?}");
+    }
+    // Of several disks those that fit are taken, whatever their order.
+    done(&mut w, &legs("v", on(&["disk02", "disk04"])));
+    assert_eq!(disk_of(&w, "v", 1), 4);
+    sync(&mut w);
+    let error = refused(&w, &legs("v", anywhere()));
+    assert_eq!(error.kind(), Kind::NoSpace);
+    assert!(error.message().contains("has larger sectors (4096 bytes)"), "{error}");
+
+    // What is split off holds the same, and may lie on such a disk no more than its original.
+    done(&mut w, &split_as("v", Some("s")));
+    assert_eq!(sectors_of(&w, "s"), Some(512));
+    assert_eq!(refused(&w, &legs("s", on(&["disk03"]))).kind(), Kind::Unsafe);
+    // Logs and maps of changes lie where there is room.
+    let tracked = w.group.volume_named(&name("v")).expect("made").dco.as_ref().expect("tracked");
+    assert!(tracked.copies.iter().any(|copy| [2, 3].contains(&copy.disk.bytes()[0])), "{tracked:?}");
+}
+
+#[test]
+fn a_volume_made_for_larger_sectors_lies_anywhere() {
+    let mut w = mixed(3, &[2]);
+    done(&mut w, &make_for("v", Some(4096), anywhere()));
+    assert_eq!((disk_of(&w, "v", 0), sectors_of(&w, "v")), (2, Some(4096)), "it shows them from the beginning");
+    done(&mut w, &legs("v", on(&["disk01"])));
+    // Where that cannot be, it is said for what the filesystem has to be made.
+    let planned = done(&mut w, &make_for("w", Some(4096), on(&["disk01"])));
+    assert!(planned.notes.iter().any(|note| note.contains("mkfs.xfs -s size=4096")), "{:?}", planned.notes);
+    done(&mut w, &legs("w", on(&["disk02"])));
+    sync(&mut w);
+    done(&mut w, &split_as("w", Some("s")));
+    assert_eq!(sectors_of(&w, "s"), Some(4096));
+    // And one that is kept to small ones stays there.
+    done(&mut w, &make_for("x", Some(512), anywhere()));
+    assert_ne!(disk_of(&w, "x", 0), 2);
+    assert_eq!(refused(&w, &make_for("y", Some(512), on(&["disk02"]))).kind(), Kind::Unsafe);
+}
+
+#[test]
+fn the_plexes_of_a_new_volume_are_alike_where_they_can_be() {
+    let mut w = mixed(4, &[1, 2]);
+    let two = |volume: &str, placement| Request::Make {
+        volume: name(volume),
+        size: Sectors::mib(8),
+        mirrors: 2,
+        placement,
+        log: true,
+        fast_resync: true,
+        sector_size: None,
+    };
+    let planned = done(&mut w, &two("v", anywhere()));
+    assert_eq!(([disk_of(&w, "v", 0), disk_of(&w, "v", 1)], sectors_of(&w, "v")), ([1, 2], Some(4096)));
+    assert!(planned.notes.iter().any(|note| note.contains("has sectors of 4096 bytes")), "{:?}", planned.notes);
+    let planned = done(&mut w, &two("w", on(&["disk03", "disk04"])));
+    assert_eq!(sectors_of(&w, "w"), Some(512));
+    assert!(!planned.notes.iter().any(|note| note.contains("sectors")), "{:?}", planned.notes);
+    done(&mut w, &two("x", on(&["disk03", "disk02"])));
+    assert_eq!(sectors_of(&w, "x"), Some(4096), "all of its legs from the beginning");
+}
+
+#[test]
+fn a_replacement_has_no_larger_sectors_than_what_lies_on_the_old_disk() {
+    let mut w = mixed(3, &[]);
+    done(&mut w, &make("v", 8, 2));
+    sync(&mut w);
+    let (id, old) = (DiskId::from_bytes([9; 16]), disk_of(&w, "v", 1));
+    let new = Disk { id, media: name("new"), data_start: Sectors::mib(4), size: Sectors::mib(96) };
+    let found =
+        breakoff::plan::world::PresentDisk { path: "/dev/new".into(), logical_block: 4096, ..w.disks[&w.group.disks[0].id].clone() };
+    w.disks.insert(id, found);
+    let replace = |w: &World, n: u8| breakoff::plan::disks::replace(w, &name(&format!("disk{n:02}")), &new);
+    let error = replace(&w, old).expect_err("refused");
+    assert_eq!(error.kind(), Kind::Unsafe);
+    assert!(error.message().contains("'/dev/new' has sectors of 4096 bytes"), "{error}");
+    let unused = (1..=3).find(|n| *n != old && *n != disk_of(&w, "v", 0)).expect("a third disk");
+    replace(&w, unused).expect("nothing lies on it");
+    w.group.volumes[0].sector_size = SectorSize::new(4096);
+    replace(&w, old).expect("it was made for that");
+}
+
+/// The configuration of an older version says nothing of sectors.
+#[test]
+fn what_a_volume_of_an_older_version_was_made_for_is_what_its_data_plexes_show() {
+    let mut w = mixed(3, &[]);
+    done(&mut w, &make("v", 8, 1));
+    done(&mut w, &make("w", 8, 1));
+    done(&mut w, &legs("v", on(&["disk03"])));
+    sync(&mut w);
+    w.group.volumes.iter_mut().for_each(|v| v.sector_size = None);
+    // The older version took this leg without a word.
+    w.disks.get_mut(&DiskId::from_bytes([3; 16])).expect("a disk").logical_block = 4096;
+    assert_eq!(refused(&w, &Request::Mirror { volume: name("v"), placement: on(&["disk03"]) }).kind(), Kind::Unsafe);
+    done(&mut w, &Request::Rename { volume: name("v"), to: name("x") });
+    assert_eq!((sectors_of(&w, "x"), sectors_of(&w, "w")), (Some(512), None), "recorded with the next change");
+    // The leg is split off with what was made for 512, and cannot come back.
+    done(&mut w, &split_as("x", Some("s")));
+    for from in [Winner::Original, Winner::Snapshot] {
+        let back = Request::SnapBack { snapshots: vec![name("s")], mirrors: None, from, keep: false };
+        assert_eq!(refused(&w, &back).kind(), Kind::Unsafe);
+    }
 }

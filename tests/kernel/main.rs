@@ -25,6 +25,7 @@ mod meta;
 mod monitor;
 mod real_conformance;
 mod replay;
+mod sectors;
 mod snap;
 mod snapback;
 mod snapback_crash;

@@ -255,6 +255,7 @@ fn fill_nearly(lab: &Lab, name: &dyn Fn(u64) -> String) -> Vec<String> {
             fast_resync: true,
             dco: None,
             returning: None,
+            sector_size: None,
             running: None,
             synced: Sectors::of(8),
             origin: None,

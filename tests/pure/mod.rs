@@ -150,7 +150,15 @@ pub fn on(disks: &[&str]) -> Placement {
 }
 
 pub fn make(volume: &str, mib: u32, mirrors: usize) -> Request {
-    Request::Make { volume: name(volume), size: Sectors::mib(mib), mirrors, placement: anywhere(), log: true, fast_resync: false }
+    Request::Make {
+        volume: name(volume),
+        size: Sectors::mib(mib),
+        mirrors,
+        placement: anywhere(),
+        log: true,
+        fast_resync: false,
+        sector_size: None,
+    }
 }
 
 pub fn snapstart(volume: &str) -> Request {

@@ -4,7 +4,7 @@ use crate::app::NamedDevice;
 use crate::error::{Error, Result};
 use crate::model::units::{DefaultUnit, parse_size};
 use crate::model::volume::MAX_PLEXES;
-use crate::model::{Name, Sectors};
+use crate::model::{Name, SectorSize, Sectors};
 use crate::plan::request::Placement;
 use clap::Args;
 use std::path::PathBuf;
@@ -33,6 +33,17 @@ pub(super) fn size(word: &str) -> Result<Sectors> {
         size if size.is_zero() => Err(Error::usage(format!("'{word}' is no size to ask for"))),
         size => Ok(size),
     }
+}
+
+/// Bytes of a sector.
+pub(super) fn sector_size(word: &str) -> Result<SectorSize> {
+    let bytes: Option<u32> = match word.strip_suffix(['k', 'K']) {
+        Some(number) => number.parse().ok().and_then(|n: u32| n.checked_mul(1024)),
+        None => word.parse().ok(),
+    };
+    bytes
+        .and_then(SectorSize::new)
+        .ok_or_else(|| Error::usage(format!("'{word}' is no sector size")).hint("512 or 4096; 1024 and 2048 are rare"))
 }
 
 /// `on` or `off`.

@@ -84,7 +84,15 @@ fn make(words: &mut Words) -> Result<Command> {
     let mirrors = layout.mirrors(nmirror(words)?)?;
     usage_type(words)?;
     let fast_resync = fast_resync(words)?;
-    Ok(Command::Change(Request::Make { volume, size, mirrors, placement: words.placement()?, log: layout.log(), fast_resync }))
+    Ok(Command::Change(Request::Make {
+        volume,
+        size,
+        mirrors,
+        placement: words.placement()?,
+        log: layout.log(),
+        fast_resync,
+        sector_size: None,
+    }))
 }
 
 fn mirror(words: &mut Words) -> Result<Command> {

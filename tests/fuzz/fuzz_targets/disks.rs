@@ -166,6 +166,7 @@ fn group(u: &mut Unstructured) -> Result<Group> {
             fast_resync: u.arbitrary()?,
             dco: None,
             returning: None,
+            sector_size: None,
             running: None,
             synced: Sectors::of(8),
             origin: None,
