@@ -10,10 +10,11 @@ use crate::model::{DevNo, Disk, DiskId, Group, HostId, Name, Sectors};
 use crate::plan::view::PlanView;
 use crate::plan::world::{PresentDisk, World};
 use crate::plan::{self, quorum, step::Plan};
+use crate::sys::inspect::Objection;
 use crate::sys::machine::Machine;
 use crate::sys::media::Access;
 use crate::sys::{lock, media};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Disks that were made ready for a group.
@@ -32,6 +33,7 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
         Command::GroupImport { name, new_name, force } => done(import(options, name, new_name.as_ref(), *force, env)),
         Command::GroupDeport(name) => done(deport(options, name, env)),
         Command::DiskInit { devices, force, area } => done(init(options, devices.iter().map(|d| d.as_path()), *force, *area, env)),
+        Command::DiskResize(media) => done(super::resize::resize(options, media, env)),
         Command::GroupList => Ok(Outcome::Groups(list(env.machine)?)),
         Command::GroupShow(name) => show(name, env),
         Command::GroupDump(name) => {
@@ -184,38 +186,67 @@ fn usable_label(machine: &dyn Machine, device: &Path, force: bool) -> Result<Opt
     Ok(meta::read_disk(media.as_ref()).ok().flatten().filter(|label| label.group().is_none() && label.warnings().is_empty()))
 }
 
-/// Refuses a device that is in use, and one that carries something unless that is meant. Names what it found.
+/// Refuses a device that is in use, and one that carries something unless that is meant. Names what it found, also on its partitions
+/// and on the disk that it is a partition of: they are the same bytes.
 fn refuse_unfit(machine: &dyn Machine, device: &Path, force: bool) -> Result<()> {
     let shown = device.display().to_string();
     let found = machine.inspect(device)?;
-    let media = machine.media(device, Access::ReadOnly)?;
-    let mut objections: Vec<(String, bool)> = found.objections(meta::AREA_MIN).into_iter().map(|o| (o.text, o.forcible)).collect();
-    match meta::read_disk(media.as_ref()) {
-        Ok(Some(label)) => match label.group() {
-            // Its own signature is reported by udev too; what it means is said better here.
-            None => objections.retain(|(_, forcible)| !forcible),
-            Some(_) => {
-                objections.retain(|(_, forcible)| !forcible);
-                let belonging = Scan::new(machine)?.belonging(&label);
-                objections.extend(belonging.map(|belonging| (format!("'{shown}' {belonging}"), true)));
-            }
-        },
-        Ok(None) => {}
-        Err(damaged) => objections.push((format!("'{shown}' has a damaged label of ours: {damaged}"), true)),
+    let mut objections = carried(machine, &shown, device, found.objections(meta::AREA_MIN))?;
+    for partition in &found.partitions {
+        let inside = machine.inspect(partition)?;
+        objections.extend(carried(machine, &partition.display().to_string(), partition, inside.objections(Sectors::ZERO))?);
     }
+    if let Some(whole) = &found.whole {
+        objections.extend(carried(machine, &whole.display().to_string(), whole, Vec::new())?);
+    }
+    let mut seen = BTreeSet::new();
+    objections.retain(|objection| seen.insert(objection.clone()));
     let standing: Vec<String> = objections.iter().filter(|(_, forcible)| !(force && *forcible)).map(|(text, _)| text.clone()).collect();
     if standing.is_empty() {
         return Ok(());
     }
     let error = Error::in_use(standing.join("; ")).on(&shown);
     let hard = objections.iter().any(|(_, forcible)| !forcible);
-    Err(if hard { error.hint("take it out of use first") } else { error.hint("if nothing on it is needed any more, repeat with --force") })
+    Err(if hard {
+        error.hint("take it out of use first (a disk of ours by 'breakoff group remove-disk' or 'group destroy')")
+    } else {
+        error.hint("if nothing on it is needed any more, repeat with --force")
+    })
 }
 
-/// Erases what the device held, so that nothing announces it any more.
+/// What speaks against overwriting a device, together with what our own label on it says. Whether it may be overruled is said with it:
+/// not when it is a disk of a group that this machine has.
+fn carried(machine: &dyn Machine, shown: &str, device: &Path, found: Vec<Objection>) -> Result<Vec<(String, bool)>> {
+    let media = machine.media(device, Access::ReadOnly)?;
+    let mut objections: Vec<(String, bool)> = found.into_iter().map(|o| (o.text, o.forcible)).collect();
+    match meta::read_disk(media.as_ref()) {
+        Ok(Some(label)) => {
+            // Its own signature is reported by udev too; what it means is said better here.
+            objections.retain(|(_, forcible)| !forcible);
+            if label.group().is_some() {
+                let scan = Scan::new(machine)?;
+                let is_ours = scan.is_imported(&label);
+                objections.extend(scan.belonging(&label).map(|belonging| {
+                    let text = format!("'{shown}' {belonging}");
+                    if is_ours { (format!("{text}, which this machine has imported"), false) } else { (text, true) }
+                }));
+            }
+        }
+        Ok(None) => {}
+        Err(damaged) => objections.push((format!("'{shown}' has a damaged label of ours: {damaged}"), true)),
+    }
+    Ok(objections)
+}
+
+/// Erases what the device held and its partitions, so that nothing announces it any more.
 fn wipe(machine: &dyn Machine, device: &Path) -> Result<()> {
     let found = machine.inspect(device)?;
-    media::wipe_signatures(machine, &[media::Piece { path: found.path, start: Sectors::ZERO, length: found.size }])
+    let partitions = found.partitions.iter().map(|partition| machine.inspect(partition)).collect::<Result<Vec<_>>>()?;
+    let had_any = !partitions.is_empty();
+    for whole in partitions.into_iter().chain([found]) {
+        media::wipe_signatures(machine, &[media::Piece { path: whole.path, start: Sectors::ZERO, length: whole.size }])?;
+    }
+    if had_any { machine.forget_partitions(device) } else { Ok(()) }
 }
 
 fn init<'a>(
@@ -248,7 +279,7 @@ fn init<'a>(
 }
 
 /// The group for a change; for a dry run it is only looked at.
-fn open<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<Session<'u>> {
+pub(super) fn open<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<Session<'u>> {
     if options.dry_run {
         return Session::look(name, env);
     }

@@ -7,6 +7,8 @@ mod groups;
 mod guard;
 mod learn;
 pub mod monitor;
+mod paths;
+mod resize;
 mod run;
 mod scan;
 mod session;
@@ -131,6 +133,8 @@ pub enum Command {
         /// Size of the private area when it is not the default.
         area: Option<Sectors>,
     },
+    /// `disk resize`.
+    DiskResize(Name),
     /// `print`.
     Print(Vec<Name>),
     /// `snapprint`.

@@ -1,7 +1,7 @@
 //! One command from beginning to end.
 
 use super::session::{Session, refuse_foreign};
-use super::{Command, Env, Fill, Options, Outcome, Report, differences, groups, monitor, scan::Scan, wait};
+use super::{Command, Env, Fill, Options, Outcome, Report, differences, groups, monitor, paths, scan::Scan, wait};
 use crate::error::{Error, Kind, Result};
 use crate::model::{DmUuid, Group, Name, Role};
 use crate::plan::request::{Request, Selection, Splits, Winner};
@@ -31,6 +31,7 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
         | Command::GroupImport { .. }
         | Command::GroupDeport(_)
         | Command::DiskList
+        | Command::DiskResize(_)
         | Command::DiskInit { .. } => groups::run(options, command, env),
         Command::Print(volumes) => layouts(options, volumes, env).map(|worlds| Outcome::Layout(worlds, volumes.clone())),
         Command::SnapPrint(volumes) => {
@@ -102,6 +103,7 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
         }
     }
     let left_behind = has_mirror(&session.world);
+    paths::correct(&session.world, &mut report, env);
     drop(session);
     if left_behind {
         monitor::ensure(env);
@@ -293,7 +295,9 @@ fn layouts(options: &Options, objects: &[Name], env: Env<'_>) -> Result<Vec<(Wor
         for object in objects {
             session.world.group.volume_named(object)?;
         }
-        shown.push((session.world.clone(), session.fill()));
+        let mut world = session.world.clone();
+        paths::look(&mut world, env).iter().for_each(|why| env.ui.note(why));
+        shown.push((world, session.fill()));
     }
     Ok(shown)
 }

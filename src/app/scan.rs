@@ -3,7 +3,7 @@
 use super::{DiskLine, Env};
 use crate::error::{Error, Kind, Result};
 use crate::meta::{self, Chosen, Label, Member};
-use crate::model::{DiskId, Group, GroupId, HostId, Name};
+use crate::model::{DiskId, Group, GroupId, HostId, Name, Sectors};
 use crate::plan::world::PresentDisk;
 use crate::sys::machine::Machine;
 use crate::sys::media::Access;
@@ -180,6 +180,15 @@ impl Scan {
         })
     }
 
+    /// Whether a disk belongs to a group that this machine has, and is in its configuration. It may be given up when both a disk and its
+    /// copy are here, and when it is of the smaller part of a group, which may be left over from long ago (see `plan::quorum`).
+    pub fn is_imported(&self, label: &Label) -> bool {
+        let chosen = label.group().and_then(|id| self.choose(id).ok()).filter(|chosen| !chosen.group.destroyed);
+        let is_whole = |chosen: &Chosen| chosen.present.len() > chosen.missing.len();
+        let is_own = |chosen: &Chosen| chosen.group.host.is_some() && chosen.group.host == self.here;
+        chosen.is_some_and(|chosen| is_own(&chosen) && is_whole(&chosen) && chosen.group.disk(label.disk()).is_some())
+    }
+
     /// The groups that are refused, each with the reason in words and its kind.
     pub fn refused(&self) -> Vec<(String, Kind)> {
         let refusal = |id: GroupId| {
@@ -272,10 +281,17 @@ impl Scan {
             } else if stranger {
                 Some(format!("removed from its group while it was away; 'breakoff disk init --force {path}' makes it free"))
             } else {
-                label.warnings().first().cloned()
+                label.warnings().first().cloned().or_else(|| grown(label, candidate, disk.map(|d| &d.media)))
             },
         }
     }
+}
+
+/// That a disk has more space than its label says.
+fn grown(label: &Label, candidate: &Candidate, media: Option<&Name>) -> Option<String> {
+    let by = label.geometry().grown(candidate.size.bytes())?.data_size().saturating_sub(label.geometry().data_size());
+    let media = media.filter(|_| by >= Sectors::MIB)?;
+    Some(format!("has grown by {by}; 'breakoff disk resize {media}' takes it"))
 }
 
 fn read_label(machine: &dyn Machine, path: &Path) -> Result<Option<Label>> {

@@ -5,7 +5,7 @@ use super::{Change, Detail, Env, Fill, Options, Report};
 use crate::error::{Error, Kind, Result};
 use crate::exec::{self, Executed};
 use crate::meta::{self, Archive, Member};
-use crate::model::{DiskId, DmUuid, Extent, Generation, Group, GroupId, HostId, Name, Role, Volume, VolumeId, check, distinct};
+use crate::model::{DiskId, DmUuid, Extent, Generation, Group, GroupId, HostId, Name, Role, Sectors, Volume, VolumeId, check, distinct};
 use crate::plan::finding;
 use crate::plan::request::Finding;
 use crate::plan::step::{CommitPoint, Plan};
@@ -98,6 +98,9 @@ impl<'u> Session<'u> {
         for disk in chosen.missing.iter().filter_map(|id| chosen.group.disk(*id)) {
             env.ui.warn(&format!("disk '{}' of group '{}' is missing, or its label cannot be read", disk.media, chosen.group.name));
         }
+        if !chosen.missing.is_empty() {
+            scan.unreadable().iter().for_each(|error| env.ui.warn(error.message()));
+        }
         for other in scan.namesakes(&chosen.group) {
             env.ui.warn(&format!("another group is called '{}' too, which is not meant: {other}", chosen.group.name));
         }
@@ -112,6 +115,7 @@ impl<'u> Session<'u> {
             boot: env.machine.boot_id()?,
             now: env.machine.now(),
             known: Known::default(),
+            elsewhere: BTreeMap::new(),
         };
         let (next, outdated) = (chosen.next, chosen.outdated);
         let mut session = Session { env, kernel, world, members, next, outdated, later: Later::default(), lock: None };
@@ -131,6 +135,7 @@ impl<'u> Session<'u> {
             boot: env.machine.boot_id()?,
             now: env.machine.now(),
             known: Known::default(),
+            elsewhere: BTreeMap::new(),
         };
         let (kernel, next, outdated) = (env.machine.kernel()?, Generation::new(1), Vec::new());
         Ok(Session { env, kernel, world, members, next, outdated, later: Later::default(), lock: None })
@@ -525,8 +530,42 @@ impl<'u> Session<'u> {
     }
 
     /// The size of the private areas of the group's disks, for further disks.
-    pub fn area(&self) -> Option<crate::model::Sectors> {
+    pub fn area(&self) -> Option<Sectors> {
         self.members.iter().map(|m| m.label.geometry().area()).max()
+    }
+
+    /// How a disk would be divided if all of its device was used, when that is more than its label says.
+    pub fn grown(&self, disk: DiskId) -> Option<meta::Geometry> {
+        let member = self.members.iter().find(|m| m.disk == disk)?;
+        member.label.geometry().grown(member.media.size())
+    }
+
+    /// The space for volumes that a disk has by its label.
+    pub fn labelled_size(&self, disk: DiskId) -> Option<Sectors> {
+        Some(self.members.iter().find(|m| m.disk == disk)?.label.geometry().data_size())
+    }
+
+    /// Writes a disk's label with more space for volumes, both superblocks, before any configuration says so: a configuration may
+    /// have less space than the label, and never more, whichever superblock is read.
+    pub fn relabel(&mut self, disk: DiskId, geometry: meta::Geometry) -> Result<()> {
+        self.members.iter_mut().filter(|m| m.disk == disk).for_each(|m| m.label.set_geometry(geometry));
+        for _ in 0..2 {
+            let generation = self.next;
+            self.next = generation.next().unwrap_or(generation);
+            let mut prepared = meta::prepare(members_of(&mut self.members, &self.world.group), &self.world.group, generation)?;
+            if !prepared.flip().committed() {
+                prepared.observe();
+            }
+            let outcome = prepared.outcome();
+            if outcome.committed {
+                self.world.generation = generation;
+            }
+            if !outcome.written.contains(&disk) {
+                return Err(Error::device(format!("its label cannot be written: {}", outcome.warnings.join("; "))));
+            }
+            self.later.warnings.extend(outcome.warnings);
+        }
+        Ok(())
     }
 
     /// How full the metadata areas are.

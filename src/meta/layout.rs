@@ -154,6 +154,18 @@ impl Geometry {
             .map_err(|why| Error::usage(why).hint("a private area has 64k to 1g, in multiples of 4k; 4m is the default"))
     }
 
+    /// The same on a device of so many bytes, when it has more space for volumes than this says.
+    pub fn grown(&self, device: u64) -> Option<Geometry> {
+        let size = device.saturating_sub(self.data_start.bytes()) / BLOCK * BLOCK;
+        let data_size = Sectors::from_bytes_floor(size);
+        (data_size > self.data_size).then_some(Geometry { data_size, ..*self })
+    }
+
+    /// What two superblocks of one disk agree on: they may differ in the space for volumes while a disk that has grown is given more.
+    pub fn is_like(&self, other: &Geometry) -> bool {
+        (self.area, self.data_start) == (other.area, other.data_start)
+    }
+
     /// Checks numbers in bytes that anybody may have written; says in words what is wrong.
     fn verify(area: u64, data_start: u64, data_size: u64, device: u64) -> std::result::Result<Geometry, String> {
         if !(AREA_MIN.bytes()..=AREA_MAX.bytes()).contains(&area) || !area.is_multiple_of(BLOCK) {
@@ -307,6 +319,13 @@ pub enum Fault {
     Torn,
     /// The checksum is right but what it says cannot be.
     Impossible(String),
+    /// It was written when the device had more bytes than it has now.
+    Shrunk {
+        /// What it had at least.
+        had: u64,
+        /// What it has.
+        has: u64,
+    },
     /// A newer version wrote it.
     Newer(Box<Newer>),
 }
@@ -318,6 +337,7 @@ impl fmt::Display for Fault {
             Fault::Absent => f.write_str("is missing"),
             Fault::Torn => f.write_str("is damaged: its checksum is wrong"),
             Fault::Impossible(why) => write!(f, "is not valid: {why}"),
+            Fault::Shrunk { had, has } => write!(f, "is of a device of {had} bytes, and this one has {has}: it has shrunk"),
             Fault::Newer(newer) => write!(f, "was written by a newer version: {}", newer.why),
         }
     }
@@ -342,7 +362,7 @@ impl Unverified<'_> {
         if let Some(why) = self.not_understood() {
             return Err(Fault::Newer(Box::new(Newer { disk, group, generation, geometry: geometry.ok(), why })));
         }
-        let geometry = geometry.map_err(Fault::Impossible)?;
+        let geometry = geometry.map_err(|why| self.shrunk(device).unwrap_or(Fault::Impossible(why)))?;
         self.check_identity(position).map_err(Fault::Impossible)?;
         let member = self.membership(group, generation, &geometry).map_err(Fault::Impossible)?;
         Ok(Superblock { position, disk, geometry, member })
@@ -355,6 +375,13 @@ impl Unverified<'_> {
             return Some(format!("its format version is {version}, this program knows {VERSION}"));
         }
         (flags != 0).then(|| format!("it needs features that this program does not know (flags {flags:#x})"))
+    }
+
+    /// Whether nothing but the size of the device is wrong with the division.
+    fn shrunk(&self, has: u64) -> Option<Fault> {
+        let had = self.u64(at::DATA_START).checked_add(self.u64(at::DATA_SIZE)).filter(|had| *had > has)?;
+        Geometry::verify(self.u64(at::AREA), self.u64(at::DATA_START), self.u64(at::DATA_SIZE), had).ok()?;
+        Some(Fault::Shrunk { had, has })
     }
 
     fn check_identity(&self, position: Position) -> std::result::Result<(), String> {

@@ -3,6 +3,7 @@
 use super::layout::{AREA_MIN, BLOCK, Fault, Geometry, Membership, Newer, PayloadAt, Position, Slot, Superblock, Unverified};
 use super::record;
 use crate::error::{Error, Result};
+use crate::model::units::human_bytes;
 use crate::model::{DiskId, Generation, Group, GroupId, Sectors};
 use crate::sys::Media;
 use std::cell::OnceCell;
@@ -84,6 +85,11 @@ impl Label {
     /// How it is divided.
     pub fn geometry(&self) -> Geometry {
         self.geometry
+    }
+
+    /// Divides the disk otherwise from the next commit on.
+    pub fn set_geometry(&mut self, geometry: Geometry) {
+        self.geometry = geometry;
     }
 
     /// Its copies of the group's configuration with a right checksum, newest first; at most two.
@@ -195,14 +201,30 @@ struct Seen {
 impl Seen {
     fn sort(read: [std::result::Result<Superblock, Fault>; 2]) -> Result<Seen> {
         let mut seen = Seen { good: Vec::new(), newer: None, warnings: Vec::new() };
+        let mut shrunk = None;
         for (position, found) in Position::ALL.into_iter().zip(read) {
             match found {
                 Ok(superblock) => seen.good.push(superblock),
                 Err(Fault::Newer(newer)) => seen.newer = Some(*newer),
-                Err(fault) => seen.warnings.push(format!("superblock {position} {fault}")),
+                Err(fault) => {
+                    if let Fault::Shrunk { had, has } = fault {
+                        shrunk = Some((had, has));
+                    }
+                    seen.warnings.push(format!("superblock {position} {fault}"));
+                }
             }
         }
         seen.good.sort_by_key(|superblock| std::cmp::Reverse(superblock.generation()));
+        if let (Some((had, has)), true) = (shrunk, seen.good.is_empty() && seen.newer.is_none()) {
+            let sizes = (human_bytes(had), human_bytes(has));
+            return Err(Error::unsafe_(format!(
+                "the device has shrunk: its label says that it has at least {} ({had} bytes), it has {} ({has})",
+                sizes.0, sizes.1
+            ))
+            .hint(
+                "make it as large as it was; if nothing on it is needed any more, 'breakoff disk init --force' makes it usable as it is",
+            ));
+        }
         if seen.good.is_empty() && seen.newer.is_none() {
             let why = seen.warnings.join("; ");
             return Err(Error::unsafe_(format!("the disk is one of ours, but its label cannot be trusted: {why}"))
@@ -246,7 +268,7 @@ impl Seen {
             let why = self.newer.as_ref().map_or("", |newer| &newer.why);
             return Err(Error::unsupported(format!("a newer version of breakoff wrote the disk's label: {why}")));
         };
-        if all.any(|other| other.0 != disk || other.1.is_some_and(|other| other != geometry)) {
+        if all.any(|other| other.0 != disk || other.1.is_some_and(|other| !other.is_like(&geometry))) {
             return Err(Error::unsafe_("the disk's two superblocks contradict each other: neither can be trusted"));
         }
         Ok((disk, geometry))

@@ -98,9 +98,9 @@ pub fn disks_of<'p>(world: &World, plexes: impl IntoIterator<Item = &'p Plex>) -
     disks.into_iter().map(media).collect::<Vec<_>>().join(",")
 }
 
-/// Where the volume appears.
+/// Where the volume appears when udev's rule makes its link.
 pub fn device_path(world: &World, volume: &Name) -> String {
-    format!("/dev/breakoff/{}/{volume}", world.group.name)
+    super::world::link(&world.group.name, volume).display().to_string()
 }
 
 /// Volumes go away with everything in them. Relations to them are cleared; snapshots of them stay, as volumes of their own.

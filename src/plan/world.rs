@@ -1,10 +1,12 @@
 //! Everything that a plan may look at: the group's configuration and what was observed of kernel and disks, taken once.
 
-use crate::model::{BootId, Dco, DevNo, DiskId, DmName, DmUuid, Extent, Generation, Group, Role, Sectors, Timestamp, Volume, VolumeId};
+use crate::model::{
+    BootId, Dco, DevNo, DiskId, DmName, DmUuid, Extent, Generation, Group, Name, Role, Sectors, Timestamp, Volume, VolumeId,
+};
 use crate::table::status::{MirrorStatus, parse_devno};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The state of a group and its surroundings at one moment.
 #[derive(Debug, Clone)]
@@ -25,6 +27,8 @@ pub struct World {
     pub now: Timestamp,
     /// What has changed, as far as it was asked for.
     pub known: Known,
+    /// Where started volumes are that are not where udev's rule would have put them, as far as it was looked at.
+    pub elsewhere: BTreeMap<VolumeId, PathBuf>,
 }
 
 /// What the maps of changes say. They are read only for the verbs that need it.
@@ -51,7 +55,17 @@ pub struct Known {
 /// Pieces of a volume in order and without overlaps, or why they are not known.
 pub type Listing = Result<Vec<Range<u64>>, String>;
 
+/// Where udev's rule puts a volume.
+pub fn link(group: &Name, volume: &Name) -> PathBuf {
+    Path::new("/dev/breakoff").join(group.as_str()).join(volume.as_str())
+}
+
 impl World {
+    /// Where a volume is, or is going to be.
+    pub fn path(&self, volume: &Volume) -> PathBuf {
+        self.elsewhere.get(&volume.id).cloned().unwrap_or_else(|| link(&self.group.name, &volume.name))
+    }
+
     /// The number of a disk: as it was found or, when its label cannot be read any more, as the live tables have it. What lies on
     /// a disk that has lost its label can be mapped elsewhere all the same.
     pub fn number(&self, disk: DiskId) -> Option<DevNo> {

@@ -81,13 +81,12 @@ impl<'w> Seen<'w> {
     }
 
     fn volume(&self, volume: &Volume) -> VolumeView {
-        let group = &self.world.group;
         let device = self.device(volume, &Role::Volume).filter(|d| !d.table.is_empty());
         let plexes: Vec<PlexView> = volume.plexes.iter().map(|plex| self.plex(volume, plex, device.is_some())).collect();
         VolumeView {
             name: volume.name.to_string(),
             uuid: volume.id.to_string(),
-            device: format!("/dev/breakoff/{}/{}", group.name, volume.name),
+            device: device.map(|_| self.world.path(volume).display().to_string()),
             size: volume.size.bytes(),
             state: volume_state(volume, device.is_some(), &plexes),
             kstate: volume_kstate(device),
@@ -106,7 +105,7 @@ impl<'w> Seen<'w> {
         PlexView {
             name: plex.name.to_string(),
             role: if plex.state.is_snapshot_leg() { "snap" } else { "data" },
-            state: shown_state(volume, plex).word(),
+            state: plex_state(volume, plex, started),
             kstate: plex_kstate(plex, started),
             health: leg.map(|leg| health_word(leg.health)),
             sync: SyncView { done: self.synced(volume, plex, leg).bytes(), total: volume.size.bytes() },
@@ -215,6 +214,7 @@ fn volume_kstate(device: Option<&DmDevice>) -> &'static str {
 fn volume_state(volume: &Volume, started: bool, plexes: &[PlexView]) -> &'static str {
     let weak = |plex: &PlexView| plex.role == "data" && (plex.kstate == "DETACHED" || plex.health.is_some_and(|h| h != "alive"));
     match (volume.running, started) {
+        (None, false) if !volume.is_synced() => "NEEDSYNC",
         (None, false) => "CLEAN",
         (_, true) if !volume.is_synced() => "SYNC",
         (_, true) if plexes.iter().any(weak) => "DEGRADED",
@@ -222,11 +222,14 @@ fn volume_state(volume: &Volume, started: bool, plexes: &[PlexView]) -> &'static
     }
 }
 
-/// The recorded state, except that a complete leg does not count while it is resynchronised after a crash (DESIGN, "Start, stop, crash").
-fn shown_state(volume: &Volume, plex: &Plex) -> PlexState {
+/// The recorded state, with two exceptions. A complete leg does not count while it is resynchronised after a crash. A data plex that is
+/// known to hold the volume's contents after a clean stop is `CLEAN`: `ACTIVE` in a volume that is not started means a crash, as in VxVM.
+fn plex_state(volume: &Volume, plex: &Plex, started: bool) -> &'static str {
+    let first = volume.complete().first().is_some_and(|first| first.number == plex.number);
     match plex.state {
-        PlexState::SnapDone if !volume.is_synced() => PlexState::SnapAtt,
-        state => state,
+        PlexState::SnapDone if !volume.is_synced() => PlexState::SnapAtt.word(),
+        PlexState::Active if !started && volume.running.is_none() && (volume.is_synced() || first) => "CLEAN",
+        state => state.word(),
     }
 }
 

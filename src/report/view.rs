@@ -56,12 +56,12 @@ pub struct VolumeView {
     pub name: String,
     /// Its identity.
     pub uuid: String,
-    /// Its device while it is started.
-    pub device: String,
+    /// Its device while it is started, else `null`.
+    pub device: Option<String>,
     /// Usable size.
     pub size: u64,
     /// `ACTIVE` (in use; while `DISABLED`: the machine went down while it was), `CLEAN` (stopped, all complete plexes are equal),
-    /// `SYNC` (its complete plexes are being made equal), `DEGRADED` (in use, but not on all of its data plexes).
+    /// `NEEDSYNC` (stopped before they were), `SYNC` (its complete plexes are being made equal), `DEGRADED` (in use, but not on all of its data plexes).
     pub state: &'static str,
     /// `ENABLED`, `SUSPENDED` or `DISABLED` (not started).
     pub kstate: &'static str,
@@ -99,7 +99,7 @@ pub struct PlexView {
     pub name: String,
     /// `data` or `snap`.
     pub role: &'static str,
-    /// `ACTIVE`, `ATTACHING`, `REVIVING`, `STALE`, `FAILED`, `SNAPATT` or `SNAPDONE`. A complete snapshot leg that is being
+    /// `ACTIVE`, `CLEAN` (the same of a volume that was stopped cleanly), `ATTACHING`, `REVIVING`, `STALE`, `FAILED`, `SNAPATT` or `SNAPDONE`. A complete snapshot leg that is being
     /// resynchronised after a crash does not count as `SNAPDONE` and is shown as `SNAPATT`.
     pub state: &'static str,
     /// `ENABLED`, `DETACHED` (not written) or `DISABLED` (the volume is not started).

@@ -44,13 +44,17 @@ pub struct Inspection {
     pub size: Sectors,
     /// Its logical block size in bytes.
     pub logical_block: u32,
+    /// Its partitions, as far as the kernel knows them.
+    pub partitions: Vec<PathBuf>,
+    /// The disk that it is a partition of.
+    pub whole: Option<PathBuf>,
     found: Vec<Objection>,
 }
 
 impl Inspection {
     /// A device that nobody uses and that holds nothing.
     pub fn unused(path: PathBuf, dev: DevNo, size: Sectors, logical_block: u32) -> Inspection {
-        Inspection { path, dev, size, logical_block, found: Vec::new() }
+        Inspection { path, dev, size, logical_block, partitions: Vec::new(), whole: None, found: Vec::new() }
     }
 
     /// Everything that speaks against using it, when at least so much space is needed.
@@ -89,7 +93,9 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
         found.extend(busy(&path, dev, !found.is_empty())?);
         found.extend(signatures(&path)?);
     }
-    Ok(Inspection { path, dev, size: block.size(), logical_block: block.logical_block(), found })
+    let partitions = block.partitions().iter().filter_map(Block::path).collect();
+    let whole = block.disk().and_then(|disk| disk.path());
+    Ok(Inspection { path, dev, size: block.size(), logical_block: block.logical_block(), partitions, whole, found })
 }
 
 /// What uses the device or one of its partitions, and what makes it unusable.
@@ -247,6 +253,8 @@ mod tests {
             dev: DevNo { major: 8, minor: 16 },
             size: Sectors::MIB,
             logical_block: 16384,
+            partitions: Vec::new(),
+            whole: None,
             found: Vec::new(),
         };
         let objections = device.objections(Sectors::mib(8));

@@ -6,10 +6,10 @@ use super::events::EventWait;
 use super::helper::{Beside, Charge, Helper};
 use super::inspect::{Inspection, inspect};
 use super::lock::{GroupLock, Holder};
-use super::media::{Access, BlockMedia};
+use super::media::{self, Access, BlockMedia};
 use super::notice::{self, Notice};
 use super::probe::{self, Candidate};
-use super::{Kernel, Media, changes, detached, drain, freeze, helper, host, openers};
+use super::{Kernel, Media, changes, detached, drain, freeze, helper, host, nodes, openers, rules};
 use crate::error::{Error, Result};
 use crate::model::{BootId, DevNo, GroupId, HostId, Timestamp};
 use crate::table::era;
@@ -41,6 +41,12 @@ pub trait Machine {
     fn inspect(&self, device: &Path) -> Result<Inspection>;
     /// Opens a disk.
     fn media(&self, path: &Path, access: Access) -> Result<Box<dyn Media>>;
+    /// Whether a path is, or is a link to, the block device with this number.
+    fn leads_to(&self, path: &Path, number: DevNo) -> bool;
+    /// Why udev has not made the link of a volume (see `rules`).
+    fn why_no_link(&self) -> String;
+    /// Has the kernel forget the partitions of a disk whose partition table is gone.
+    fn forget_partitions(&self, disk: &Path) -> Result<()>;
     /// Has udev look at disks whose label has changed; what went wrong.
     fn announce(&self, disks: &[PathBuf]) -> Option<String>;
     /// Who has a device open, in words.
@@ -100,6 +106,18 @@ impl Machine for Here {
 
     fn media(&self, path: &Path, access: Access) -> Result<Box<dyn Media>> {
         Ok(Box::new(BlockMedia::open(path, access)?))
+    }
+
+    fn leads_to(&self, path: &Path, number: DevNo) -> bool {
+        nodes::leads_to(path, number)
+    }
+
+    fn why_no_link(&self) -> String {
+        rules::why_no_link()
+    }
+
+    fn forget_partitions(&self, disk: &Path) -> Result<()> {
+        media::reread_partitions(disk)
     }
 
     fn announce(&self, disks: &[PathBuf]) -> Option<String> {

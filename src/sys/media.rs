@@ -12,6 +12,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// What offsets and lengths are multiples of: enough for disks with sectors of 512 and of 4096 bytes.
 pub const ALIGNMENT: usize = 4096;
@@ -174,6 +175,30 @@ fn open_error(path: &Path, err: &io::Error) -> Error {
         Some(libc::EACCES | libc::EPERM) => Error::failed(format!("{doing}: {err}")).on(&shown).hint("run it as root"),
         _ => Error::io(doing, err).on(&shown),
     }
+}
+
+/// How often the kernel is asked to read a partition table again: udev may just look at one of the partitions.
+const REREADS: u32 = 40;
+
+/// Has the kernel read the partition table of a disk again, which fails while one of the partitions is open.
+pub fn reread_partitions(disk: &Path) -> Result<()> {
+    let file = open_direct(disk, Access::ReadWrite).map_err(|err| open_error(disk, &err))?;
+    let mut failed = None;
+    for _ in 0..REREADS {
+        // SAFETY: BLKRRPART takes no argument.
+        if unsafe { libc::ioctl(file.as_raw_fd(), nix::request_code_none!(0x12, 95)) } == 0 {
+            return Ok(());
+        }
+        let err = io::Error::last_os_error();
+        // A device that has no partitions, or is none that can have any.
+        if matches!(err.raw_os_error(), Some(libc::EINVAL | libc::ENOTTY)) {
+            return Ok(());
+        }
+        failed = Some(err);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let err = failed.unwrap_or_else(|| io::Error::from_raw_os_error(libc::EBUSY));
+    Err(Error::io(format!("the kernel keeps the old partitions of '{}'", disk.display()), &err).on(disk.display()))
 }
 
 /// Writes bytes somewhere on a disk, durably. Any offset and length: what is around them stays.

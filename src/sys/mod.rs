@@ -7,6 +7,7 @@
 //! ioctl     the verbs of a window        lock      one command per group
 //! cookie    what udev has worked off     media     bytes of disks
 //! nodes     /dev/mapper without udev     probe     what disks are there; inspect, openers, sysfs beneath it
+//! rules     why udev makes no links
 //! events    waiting for dm events        host      which machine, which boot, what time
 //! drain     writing back beforehand      freeze    freezing filesystems
 //! helper    who waits for disks          notice    telling that something has failed
@@ -36,6 +37,7 @@ pub mod nodes;
 pub mod notice;
 pub mod openers;
 pub mod probe;
+mod rules;
 pub mod service;
 pub mod signal;
 pub mod sysfs;

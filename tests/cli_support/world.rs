@@ -69,6 +69,7 @@ pub fn empty() -> World {
         boot: BOOT,
         now: Timestamp::from_millis(1_790_000_000_000),
         known: Default::default(),
+        elsewhere: Default::default(),
     }
 }
 

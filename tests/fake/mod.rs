@@ -291,6 +291,18 @@ impl Machine for Fake {
         Ok(Box::new(disk::FakeMedia(self.clone(), at)))
     }
 
+    fn leads_to(&self, _path: &Path, _number: DevNo) -> bool {
+        true
+    }
+
+    fn why_no_link(&self) -> String {
+        "nobody has made it".to_owned()
+    }
+
+    fn forget_partitions(&self, _disk: &Path) -> Result<()> {
+        Ok(())
+    }
+
     fn announce(&self, _disks: &[PathBuf]) -> Option<String> {
         None
     }

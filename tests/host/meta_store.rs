@@ -4,6 +4,7 @@ use crate::meta_common::*;
 use breakoff::error::Kind;
 use breakoff::meta::{self, format_disk, read_disk, wipe_disk};
 use breakoff::model::*;
+use breakoff::sys::Media as _;
 use proptest::prelude::*;
 
 const A: u64 = 4096;
@@ -132,6 +133,35 @@ fn superblocks_that_contradict_each_other_are_refused() {
     let (disks, _) = two_disks();
     forge(&disks[0], A, 40, &[9; 16]);
     assert_eq!(read_disk(&disks[0]).unwrap_err().kind(), Kind::Unsafe);
+}
+
+/// What a disk that is being resized looks like after a crash: the newer superblock has more space than the other one, and the
+/// configuration not more than either.
+#[test]
+fn superblocks_may_differ_in_the_space_for_volumes_alone() {
+    let (disks, group) = two_disks();
+    let size = read_disk(&disks[0]).unwrap().unwrap().geometry().data_size();
+    forge(&disks[0], A, 88, &(size.bytes() - 4096).to_le_bytes());
+    let label = read_disk(&disks[0]).unwrap().unwrap();
+    assert_eq!((label.geometry().data_size(), label.highest()), (size, Generation::new(1)));
+    assert_eq!(label.geometry().grown(disks[0].size()), None);
+    assert_eq!(label.geometry().grown(disks[0].size() + (1 << 20)).map(|g| g.data_size()), Some(size.saturating_add(Sectors::MIB)));
+    assert_eq!(choose(group.id, &disks).unwrap().group, group);
+    // Where the space begins is no matter of size.
+    forge(&disks[0], A, 80, &(6u64 << 20).to_le_bytes());
+    forge(&disks[0], A, 88, &(1u64 << 20).to_le_bytes());
+    assert_eq!(read_disk(&disks[0]).unwrap_err().kind(), Kind::Unsafe);
+}
+
+#[test]
+fn a_disk_that_has_shrunk_says_so() {
+    let (disks, group) = two_disks();
+    disks[0].shrink(4096);
+    let err = read_disk(&disks[0]).unwrap_err();
+    assert_eq!(err.kind(), Kind::Unsafe);
+    assert!(err.message().contains("the device has shrunk"), "{err}");
+    assert!(err.hint_text().is_some_and(|hint| hint.contains("as large as it was")), "{err:?}");
+    assert_eq!(choose(group.id, &disks).unwrap().missing, [group.disks[0].id]);
 }
 
 #[test]

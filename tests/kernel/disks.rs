@@ -3,7 +3,7 @@
 
 use crate::support::MIB;
 use crate::support::block;
-use crate::support::child::Output;
+use crate::support::child::{Output, killed_at, tool};
 use crate::support::disk::{Fault, UUID};
 use crate::support::dm::{self, Line};
 use crate::support::lab::{Lab, until};
@@ -88,6 +88,135 @@ impl Said for Output {
     fn names(self, all: &[&str]) -> Output {
         all.iter().fold(self, |output, text| output.says(text))
     }
+}
+
+/// A disk with two partitions of 40 MiB, on a file that goes with its device.
+fn partitioned() -> String {
+    let file = tempfile::Builder::new().prefix("botest-").tempfile_in("/tmp").unwrap();
+    file.as_file().set_len(96 * MIB).unwrap();
+    let mut table = [0u8; 512];
+    for (entry, first) in [(446, MIB), (462, 48 * MIB)] {
+        table[entry + 4] = 0x83;
+        table[entry + 8..entry + 12].copy_from_slice(&u32::try_from(first / 512).unwrap().to_le_bytes());
+        table[entry + 12..entry + 16].copy_from_slice(&u32::try_from(40 * MIB / 512).unwrap().to_le_bytes());
+    }
+    table[510..].copy_from_slice(&[0x55, 0xaa]);
+    std::os::unix::fs::FileExt::write_all_at(file.as_file(), &table, 0).unwrap();
+    let disk = tool("losetup", &["-P", "-f", "--show", &file.path().display().to_string()]).ok().stdout.trim().to_owned();
+    until("the partitions are there", || std::path::Path::new(&format!("{disk}p2")).exists());
+    udev::settle();
+    disk
+}
+
+/// The bytes of a disk are also those of its partitions.
+#[test]
+fn what_lies_on_partitions_is_named_and_members_are_never_taken() {
+    let lab = lab!(["mirror"], [40, 40]);
+    let disk = partitioned();
+    let [p1, p2] = [format!("{disk}p1"), format!("{disk}p2")];
+    lab.cli(&format!("group create g {p1} {p2}")).ok();
+    lab.create_group_of("h", 0..1);
+    lab.cli("-g g make v 8m").ok();
+    let written = Writer::start_filled(lab.device("g", "v"), 0, 64, Style::default()).stop();
+    lab.cli("-g g stop v").ok();
+    let spare = lab.disks[1].word();
+    for words in ["group create --force x", "group add --force h", "disk init --force", "group replace-disk --force h disk01"] {
+        let refusal = lab.refuses(4, &format!("{words} {disk}"));
+        let named = [&p1, &p2].map(|p| format!("'{p}' belongs to disk group 'g', which this machine has imported"));
+        assert!(named.iter().all(|name| refusal.message.contains(name)), "{words}: {refusal:?}");
+    }
+    for words in ["disk init --force", "group add --force h"] {
+        lab.cli(&format!("{words} {p1}")).exits(4).says("which this machine has imported");
+        lab.cli(&format!("{words} {}", lab.disks[0].word())).exits(4);
+    }
+    lab.cli("-g g start v").ok();
+    written.verify(lab.device("g", "v"));
+    lab.cli("-y -g g remove v").ok();
+    // A group that nobody has can be given up, knowingly.
+    lab.cli("group deport g").ok();
+    let refusal = lab.refuses(4, &format!("group create x {disk}"));
+    assert!(refusal.message.contains(&p1) && refusal.message.contains("belongs to disk group 'g'"), "{refusal:?}");
+    assert!(refusal.hint.is_some_and(|hint| hint.contains("--force")));
+    lab.cli(&format!("group create --force x {disk}")).ok();
+    assert!(!std::path::Path::new(&p1).exists(), "its partitions are gone");
+    lab.cli("group list").ok().says("x ");
+    assert!(!lab.cli("group list").ok().stdout.contains("g "));
+    lab.cli("-g x make w 4m").ok();
+    lab.cli("-y -g x remove w").ok();
+    lab.cli("group destroy x").ok();
+    lab.cli("group destroy h").ok();
+
+    // A filesystem, and one that is mounted; nothing of ours is on this one.
+    let disk2 = partitioned();
+    let part = format!("{disk2}p2");
+    tool("mkfs.ext4", &["-q", "-F", &part]).ok();
+    udev::settle();
+    lab.cli(&format!("group create x {disk2}")).exits(4).says(&format!("'{part}' holds an ext4 filesystem"));
+    let mounted = crate::support::fs::Mounted::ext4(std::path::Path::new(&part));
+    lab.cli(&format!("group create --force x {disk2}")).exits(4).says(&format!("'{part}' is mounted on"));
+    mounted.unmount();
+    lab.cli(&format!("group create --force x {disk2} {spare}")).ok();
+    lab.cli("group destroy x").ok();
+    for disk in [disk, disk2] {
+        tool("losetup", &["-d", &disk]).ok();
+    }
+    lab.finish();
+}
+
+/// A loop device of so many MiB on a file that can be made larger or smaller.
+fn resizable(mib: u64) -> (tempfile::NamedTempFile, String) {
+    let file = tempfile::Builder::new().prefix("botest-").tempfile_in("/tmp").unwrap();
+    file.as_file().set_len(mib * MIB).unwrap();
+    let disk = tool("losetup", &["-f", "--show", &file.path().display().to_string()]).ok().stdout.trim().to_owned();
+    (file, disk)
+}
+
+#[test]
+fn a_disk_that_has_grown_gives_its_space_and_one_that_has_shrunk_says_so() {
+    let lab = lab!(["mirror"], [24, 24]);
+    let (file, disk) = resizable(24);
+    let resize = |mib: u64| {
+        file.as_file().set_len(mib * MIB).unwrap();
+        tool("losetup", &["-c", &disk]).ok();
+        udev::settle();
+    };
+    lab.cli(&format!("group create g disk01={} disk02={disk} disk03={}", lab.disks[0].word(), lab.disks[1].word())).ok();
+    lab.cli("-g g make v 18m --on disk02").ok();
+    let load = Writer::start_filled(lab.device("g", "v"), 0, 64, Style::default());
+    lab.cli("-g g disk resize disk02").ok().says("has no space that is not used");
+    lab.cli("disk resize nodisk").exits(3);
+
+    resize(64);
+    lab.cli("disk list").ok().says("has grown by 40m").says("breakoff disk resize disk02");
+    // Killed before each of its changes, it is done or not done, and the next one does the rest.
+    let size = || lab.print("g").disk("disk02").size / MIB;
+    for n in 1.. {
+        let output = killed_at(n, "-g g disk resize disk02");
+        assert!([20, 60].contains(&size()), "step {n}: {}", size());
+        lab.cli("-g g recover").ok();
+        lab.cli("-g g recover --check").ok();
+        if output.status == 0 {
+            assert!(n > 4, "it has more changes than that");
+            break;
+        }
+    }
+    assert_eq!(size(), 60);
+    lab.cli("-g g grow v 50m --on disk02").ok();
+    load.goes_on(20);
+    let written = load.stop();
+    lab.cli("-g g stop v").ok();
+
+    resize(40);
+    lab.cli("-g g start v").exits(8).says("has shrunk").says(&disk);
+    lab.cli("disk list").ok().says("has shrunk");
+    lab.cli("-g g disk resize disk02").exits(8);
+    resize(64);
+    lab.cli("-g g start v").ok();
+    written.verify(lab.device("g", "v"));
+    lab.cli("-y -g g remove v").ok();
+    lab.cli("group destroy g").ok();
+    tool("losetup", &["-d", &disk]).ok();
+    lab.finish();
 }
 
 // ------------------------------------------------------------------------------------------------- another machine's disks

@@ -11,6 +11,7 @@ use crate::support::udev;
 use crate::support::writer::{Style, Writer};
 use crate::support::{MIB, stamp};
 use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 
 /// Blocks of the stamped writer in a volume of so many MiB.
 fn blocks(mib: u64) -> u64 {
@@ -536,5 +537,62 @@ fn a_dry_run_changes_nothing() {
     assert_eq!(lab.print("g"), before);
     // A plan that is refused is refused in a dry run, too.
     lab.refuses(6, "-g g --dry-run make w 1g");
+    lab.finish();
+}
+
+/// Takes udev's rule back when a test ends.
+struct OtherRule(PathBuf);
+
+impl OtherRule {
+    /// A rule that runs the program where it is not.
+    fn install() -> OtherRule {
+        let places = ["/usr/lib/udev/rules.d", "/lib/udev/rules.d"].map(|place| Path::new(place).join("56-breakoff.rules"));
+        let text = places.iter().find_map(|path| fs::read_to_string(path).ok()).expect("the rule is installed here");
+        let over = Path::new("/etc/udev/rules.d");
+        fs::create_dir_all(over).unwrap();
+        let rule = OtherRule(over.join("56-breakoff.rules"));
+        fs::write(&rule.0, text.replace("/usr/bin/breakoff", "/opt/elsewhere/breakoff")).unwrap();
+        tool("udevadm", &["control", "--reload"]).ok();
+        rule
+    }
+}
+
+impl Drop for OtherRule {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+        let _ = tool("udevadm", &["control", "--reload"]);
+    }
+}
+
+#[test]
+fn a_path_that_is_told_exists_and_it_is_said_why_the_other_does_not() {
+    let lab = lab!(["mirror"], [24, 24]);
+    lab.create_group("g");
+    let device = |volume: &str| lab.print("g").volume(volume).device.clone();
+    let rule = OtherRule::install();
+    let made = lab.cli("-g g make v 4m").ok().says("device /dev/mapper/g-v");
+    let why = made.says("there is no '/dev/breakoff/g/v'").says("runs '/opt/elsewhere/breakoff', which is not there");
+    assert!(!why.stdout.contains("/dev/breakoff"), "{why}");
+    assert!(!Path::new("/dev/breakoff/g/v").exists());
+    assert_eq!(device("v").as_deref(), Some("/dev/mapper/g-v"));
+    lab.cli("-g g print").ok().says("there is no '/dev/breakoff/g/v'");
+    lab.cli("-g g snapstart v").ok();
+    lab.cli("-g g snapshot --name s v").ok().says("device /dev/mapper/g-s").says("which is not there");
+    lab.cli("-g g rename s t").ok().says("device /dev/mapper/g-t");
+    drop(rule);
+    lab.cli("-g g stop --all").ok();
+
+    // What is not started has no device, and its plexes are clean: ACTIVE would mean that the machine went down.
+    let stopped = lab.print("g");
+    let v = stopped.volume("v");
+    assert_eq!((v.device.as_deref(), v.kstate.as_str(), v.state.as_str(), v.states()), (None, "DISABLED", "CLEAN", vec!["CLEAN"]));
+    assert_eq!(v.plexes[0].kstate, "DISABLED");
+    let text = lab.cli("-g g print").ok().stdout;
+    let plex = text.lines().find(|line| line.starts_with("pl") && line.contains("v-01")).unwrap();
+    assert!(plex.contains("DISABLED") && plex.contains("CLEAN") && !plex.contains("ACTIVE"), "{plex}");
+    lab.cli("-g g start --all").ok();
+    assert_eq!(device("v").as_deref(), Some("/dev/breakoff/g/v"));
+    assert_eq!(lab.print("g").volume("v").states(), ["ACTIVE"]);
+    assert!(lab.cli("-g g print").ok().stderr.is_empty());
     lab.finish();
 }

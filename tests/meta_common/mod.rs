@@ -72,6 +72,11 @@ impl Ram {
         self.0.borrow().data[offset as usize..offset as usize + length].to_vec()
     }
 
+    /// Takes bytes from its end.
+    pub fn shrink(&self, by: u64) {
+        self.0.borrow_mut().size -= by;
+    }
+
     pub fn flip_bit(&self, offset: u64) {
         self.0.borrow_mut().data[offset as usize] ^= 1;
     }

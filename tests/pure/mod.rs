@@ -45,6 +45,7 @@ pub fn world(disks: u8) -> World {
         boot: BOOT,
         now: Timestamp::from_millis(1_000_000),
         known: Known { era_target: Some(true), era_survives_crash: Some(true), ..Known::default() },
+        elsewhere: BTreeMap::new(),
     }
 }
 

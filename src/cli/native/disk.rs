@@ -2,15 +2,16 @@
 
 use super::words;
 use crate::app::Command;
-use crate::model::Sectors;
+use crate::model::{Name, Sectors};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
-/// Disks: list, init
+/// Disks: list, init, resize
 #[derive(Subcommand)]
 pub(super) enum Disk {
     List(List),
     Init(Init),
+    Resize(Resize),
 }
 
 /// List the disks of ours, in a group or free
@@ -34,10 +35,21 @@ pub(super) struct Init {
     area: Option<Sectors>,
 }
 
+/// Take the space of a disk that has become larger
+///
+/// Its volumes may be in use. A disk cannot become smaller: one that has is refused.
+#[derive(Args)]
+pub(super) struct Resize {
+    /// The disk's media name
+    #[arg(value_name = "MEDIA", value_parser = Name::parse)]
+    media: Name,
+}
+
 impl Disk {
     pub(super) fn command(self) -> Command {
         match self {
             Disk::List(List {}) => Command::DiskList,
+            Disk::Resize(Resize { media }) => Command::DiskResize(media),
             Disk::Init(Init { devices, force, area }) => Command::DiskInit { devices, force, area },
         }
     }
