@@ -86,7 +86,7 @@ fn planned(machine: &dyn Machine, group: &Group, devices: &[NamedDevice], force:
 
 fn add(options: &Options, name: &Name, devices: &[NamedDevice], force: bool, env: Env<'_>) -> Result<Report> {
     let _disks = lock_group(lock::DISKS, options.timeout, env)?;
-    let mut session = open(options, name, env)?;
+    let mut session = open_for_change(options, name, env)?;
     if options.dry_run {
         return Ok(Report { changes: planned(env.machine, &session.world.group, devices, force)?, ..Report::default() });
     }
@@ -288,8 +288,15 @@ pub(super) fn open<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<S
     Ok(session)
 }
 
+/// The same, before anything is written to a new disk.
+fn open_for_change<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<Session<'u>> {
+    let session = open(options, name, env)?;
+    quorum::refuse_minority(&session.world)?;
+    Ok(session)
+}
+
 fn remove_disk(options: &Options, name: &Name, media: &Name, env: Env<'_>) -> Result<Report> {
-    let mut session = open(options, name, env)?;
+    let mut session = open_for_change(options, name, env)?;
     let group = &session.world.group;
     let disk = group.disk_named(media)?.clone();
     let path = format!("{name}/{media}");
@@ -306,6 +313,7 @@ fn remove_disk(options: &Options, name: &Name, media: &Name, env: Env<'_>) -> Re
     }
     let mut plan = Plan::nothing(group.clone());
     plan.group.disks.retain(|d| d.id != disk.id);
+    plan.group.standing.remove(&disk.id);
     plan.changes.push(Change::new(path, "disk-removed").text("media", media));
     if options.dry_run {
         return Ok(Report { changes: plan.changes, ..Report::default() });
@@ -325,7 +333,7 @@ fn remove_disk(options: &Options, name: &Name, media: &Name, env: Env<'_>) -> Re
 /// A new disk for a lost one, or for one that is to go; returns when everything is on it.
 fn replace_disk(options: &Options, name: &Name, media: &Name, device: &Path, force: bool, env: Env<'_>) -> Result<Report> {
     let _disks = lock_group(lock::DISKS, options.timeout, env)?;
-    let mut session = open(options, name, env)?;
+    let mut session = open_for_change(options, name, env)?;
     let old = session.world.group.disk_named(media)?.id;
     let named = [NamedDevice { media: None, device: device.to_owned() }];
     // What is refused is refused before the new disk is written to.
@@ -372,7 +380,7 @@ fn try_replacement(session: &Session<'_>, media: &Name, device: &Path, machine: 
 }
 
 fn destroy(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
-    let mut session = open(options, name, env)?;
+    let mut session = open_for_change(options, name, env)?;
     let group = session.world.group.clone();
     let mut plan = Plan::nothing(group.clone());
     if !group.volumes.is_empty() {
@@ -417,7 +425,9 @@ fn import(options: &Options, word: &str, new_name: Option<&Name>, force: bool, e
     let _new = (name != old.name).then(|| lock_group(name.as_str(), options.timeout, env)).transpose()?;
     let mut session = Session::look_writable(&Name::of_group(old.id), env)?;
     let group = session.world.group.clone();
-    if group.host == Some(here) && group.name == name {
+    // Forced, it gives up what is missing: what is here may speak for the group from then on.
+    let gives_up = force && quorum::refuse_minority(&session.world).is_err();
+    if group.host == Some(here) && group.name == name && !gives_up {
         return Ok(Report::default());
     }
     if group.host == Some(here) {
@@ -430,6 +440,10 @@ fn import(options: &Options, word: &str, new_name: Option<&Name>, force: bool, e
     let mut plan = Plan::nothing(group);
     plan.group.host = Some(here);
     plan.group.name = name.clone();
+    plan.forced = force;
+    if gives_up {
+        quorum::give_up_missing(&session.world, &mut plan.group);
+    }
     let mut change = Change::new(name.as_str(), "imported").number("disks", plan.group.disks.len() as u64);
     if name != old.name {
         change = change.text("was", &old.name);
@@ -451,7 +465,8 @@ fn refuse_taken(scan: &Scan, group: &Group, name: &Name, machine: &dyn Machine) 
         .hint(format!("'breakoff group import {} --name NEW' imports the other one under a new name", group.id)))
 }
 
-/// Refuses a group that another machine has, or of which disks are missing.
+/// Refuses a group that another machine has, or of which half of the disks or more are missing. Less than that costs a warning, which
+/// whoever reads the group has given.
 fn refuse_not_ready(session: &Session<'_>, here: HostId) -> Result<()> {
     let world = &session.world;
     let name = &world.group.name;
@@ -460,13 +475,7 @@ fn refuse_not_ready(session: &Session<'_>, here: HostId) -> Result<()> {
             .on(name)
             .hint("deport it there; if that machine is gone for good, repeat with --force"));
     }
-    quorum::refuse_minority(world).map_err(|e| e.hint("plug in the rest, or repeat with --force if it is lost for good"))?;
-    let missing = world.group.disks.iter().filter(|d| !world.disks.contains_key(&d.id));
-    let missing: Vec<String> = missing.map(|d| format!("'{}'", d.media)).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(Error::device(format!("group '{name}' lacks {}", missing.join(", "))).on(name).hint("plug in the rest, or repeat with --force"))
+    quorum::refuse_minority(world).map_err(|e| e.hint("plug in the rest, or repeat with --force if it is lost for good"))
 }
 
 fn refuse_started(world: &World) -> Result<()> {
@@ -481,7 +490,7 @@ fn refuse_started(world: &World) -> Result<()> {
 }
 
 fn deport(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
-    let mut session = open(options, name, env)?;
+    let mut session = open_for_change(options, name, env)?;
     refuse_started(&session.world)?;
     let mut plan = Plan::nothing(session.world.group.clone());
     plan.group.host = None;

@@ -6,10 +6,10 @@ use crate::error::{Error, Kind, Result};
 use crate::exec::{self, Executed};
 use crate::meta::{self, Archive, Member};
 use crate::model::{DiskId, DmUuid, Extent, Generation, Group, GroupId, HostId, Name, Role, Sectors, Volume, VolumeId, check, distinct};
-use crate::plan::finding;
 use crate::plan::request::Finding;
 use crate::plan::step::{CommitPoint, Plan};
 use crate::plan::world::{Known, PresentDisk, World};
+use crate::plan::{finding, quorum};
 use crate::sys::helper::{self, Act, Helper};
 use crate::sys::media::Access;
 use crate::sys::notice::Notice;
@@ -178,7 +178,7 @@ impl<'u> Session<'u> {
                 // It did not help the first time (somebody has an inner device open, say): trying for ever helps nobody.
                 return Ok(done);
             }
-            let report = self.carry_out(&plan)?;
+            let report = self.perform(&plan)?;
             done.extend(report.changes);
             // Nobody has asked for it, so that what there is to know of it is a warning.
             report.notes.iter().for_each(|note| self.env.ui.warn(note));
@@ -199,7 +199,7 @@ impl<'u> Session<'u> {
         let mut done = Vec::new();
         for (missing, add, without) in kinds {
             for volume in missing(&self.world) {
-                match add(&self.world, volume).and_then(|plan| self.carry_out(&plan)) {
+                match add(&self.world, volume).and_then(|plan| self.perform(&plan)) {
                     Ok(report) => done.extend(report.changes),
                     Err(error) => self.env.ui.warn(&format!("{without}: {error}")),
                 }
@@ -227,8 +227,15 @@ impl<'u> Session<'u> {
         findings.first().map(|f| finding::plan(&self.world, f)).transpose()
     }
 
-    /// Commits a plan and carries it out. On an error the group is as it was before, in the kernel too as far as it can be had.
+    /// Commits a plan of somebody's and carries it out, unless the disks that are here may not speak for the group. On an error the group
+    /// is as it was before, in the kernel too as far as it can be had.
     pub fn carry_out(&mut self, plan: &Plan) -> Result<Report> {
+        quorum::refuse_change(&self.world, plan)?;
+        self.perform(plan)
+    }
+
+    /// The same for a repair, too: what runs is repaired with whatever is here.
+    fn perform(&mut self, plan: &Plan) -> Result<Report> {
         let _noted = Interrupts::catch();
         let repair = plan.group == self.world.group;
         let mut helper = self.helper(plan);
@@ -269,8 +276,9 @@ impl<'u> Session<'u> {
             return Err(Error::failed(format!("refusing to write a configuration that breaks a rule: {broken}")));
         }
         self.refuse_last_space(plan)?;
+        let group = self.settled(&plan.group);
         let on = exec::On { machine: self.env.machine, kernel: self.kernel.as_ref() };
-        let mut prepared = match meta::prepare(members_of(&mut self.members, &plan.group), &plan.group, self.next) {
+        let mut prepared = match meta::prepare(members_of(&mut self.members, &group), &group, self.next) {
             Ok(prepared) => prepared,
             Err(error) => return Err(self.not_recorded(plan, error)),
         };
@@ -283,10 +291,11 @@ impl<'u> Session<'u> {
         // What was committed is in force, also when a step after it failed (a failure is recorded before it is acted upon): what
         // is converged to from here on must be what the disks say.
         if outcome.committed {
-            self.world.group = plan.group.clone();
             self.world.generation = generation;
-            self.outdated.clear();
-            self.later.archive.push((plan.group.clone(), generation));
+            let missed = group.disks.iter().map(|d| d.id).filter(|id| !outcome.written.contains(id));
+            self.outdated = missed.filter(|id| self.world.disks.contains_key(id)).collect();
+            self.later.archive.push((group.clone(), generation));
+            self.world.group = group;
             self.note_failures(plan);
         }
         self.distrust_maps(plan, &done);
@@ -298,6 +307,14 @@ impl<'u> Session<'u> {
             Err(error) if !outcome.committed => Err(self.not_recorded(plan, error)),
             done => done,
         }
+    }
+
+    /// The configuration with what its disks count for from now on.
+    fn settled(&self, group: &Group) -> Group {
+        let mut group = group.clone();
+        let written = |id: DiskId| self.members.iter().any(|m| m.disk == id) && !self.outdated.contains(&id);
+        quorum::settle(&self.world, &mut group, &written);
+        group
     }
 
     fn distrust_maps(&mut self, plan: &Plan, done: &Result<Executed>) {

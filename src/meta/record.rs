@@ -13,13 +13,13 @@ use crate::app::Fill;
 use crate::error::{Error, Kind, Result};
 use crate::model::{
     BootId, ChangeLog, Dco, Disk, DiskId, Extent, Generation, Group, GroupId, HostId, Log, Name, Origin, Plex, PlexState, Returning,
-    SectorSize, Sectors, Timestamp, Tracking, Untracked, Volume, VolumeId,
+    SectorSize, Sectors, Standing, Timestamp, Tracking, Untracked, Volume, VolumeId,
 };
 use flate2::Compression;
 use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};
 
 /// The version of the structs below.
@@ -49,6 +49,15 @@ struct DiskRecord {
     uuid: String,
     data_start: u64,
     size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    standing: Option<StandingRecord>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum StandingRecord {
+    Joining,
+    GivenUp,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -264,7 +273,7 @@ impl GroupRecord {
             uuid: group.id.simple(),
             host: group.host.map(HostId::simple),
             destroyed: group.destroyed,
-            disks: group.disks.iter().map(DiskRecord::of).collect(),
+            disks: group.disks.iter().map(|disk| DiskRecord::of(disk, group.standing.get(&disk.id).copied())).collect(),
             volumes: group.volumes.iter().map(|v| VolumeRecord::of(v, &index)).collect::<Result<_>>()?,
         })
     }
@@ -275,19 +284,34 @@ impl GroupRecord {
             return Err(refused(format!("a group cannot be at generation {generation}")));
         }
         sound::refuse_too_many(self.disks.len(), self.volumes.len())?;
-        let disks = self.disks.into_iter().map(DiskRecord::into_model).collect::<Result<Vec<Disk>>>()?;
+        let (mut disks, mut standing) = (Vec::with_capacity(self.disks.len()), BTreeMap::new());
+        for record in self.disks {
+            let counts = record.standing.map(StandingRecord::into_model);
+            let disk = record.into_model()?;
+            standing.extend(counts.map(|counts| (disk.id, counts)));
+            disks.push(disk);
+        }
         let volumes = self.volumes.into_iter().map(|v| v.into_model(&disks)).collect::<Result<_>>()?;
         let host = self.host.map(|host| id(&host, HostId::parse)).transpose()?;
         Ok((
-            Group { id: id(&self.uuid, GroupId::parse)?, name: name(&self.group)?, host, destroyed: self.destroyed, disks, volumes },
+            Group {
+                id: id(&self.uuid, GroupId::parse)?,
+                name: name(&self.group)?,
+                host,
+                destroyed: self.destroyed,
+                disks,
+                standing,
+                volumes,
+            },
             generation,
         ))
     }
 }
 
 impl DiskRecord {
-    fn of(disk: &Disk) -> DiskRecord {
-        DiskRecord { media: disk.media.to_string(), uuid: disk.id.simple(), data_start: disk.data_start.get(), size: disk.size.get() }
+    fn of(disk: &Disk, standing: Option<Standing>) -> DiskRecord {
+        let (media, uuid, standing) = (disk.media.to_string(), disk.id.simple(), standing.map(StandingRecord::of));
+        DiskRecord { media, uuid, data_start: disk.data_start.get(), size: disk.size.get(), standing }
     }
 
     fn into_model(self) -> Result<Disk> {
@@ -297,6 +321,22 @@ impl DiskRecord {
             data_start: sectors(self.data_start)?,
             size: sectors(self.size)?,
         })
+    }
+}
+
+impl StandingRecord {
+    fn of(standing: Standing) -> StandingRecord {
+        match standing {
+            Standing::Joining => StandingRecord::Joining,
+            Standing::GivenUp => StandingRecord::GivenUp,
+        }
+    }
+
+    fn into_model(self) -> Standing {
+        match self {
+            StandingRecord::Joining => Standing::Joining,
+            StandingRecord::GivenUp => Standing::GivenUp,
+        }
     }
 }
 

@@ -20,6 +20,8 @@ pub fn violations(group: &Group) -> Vec<String> {
     for volume in &group.volumes {
         broken.extend(volume_violations(group, volume, &known).into_iter().map(|what| format!("volume '{}': {what}", volume.name)));
     }
+    let known = |id: &DiskId| group.disks.iter().any(|d| d.id == *id);
+    broken.extend(group.standing.keys().filter(|id| !known(id)).map(|id| format!("disk {id}, which is not there, has a standing")));
     broken.extend(colliding_names(group));
     broken.extend(space_violations(group));
     broken

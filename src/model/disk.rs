@@ -17,6 +17,16 @@ pub struct Disk {
     pub size: Sectors,
 }
 
+/// What a disk counts for when it is asked whether those that are here may speak for their group. Most disks just count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// It was blank when it was added (or comes back after it was given up): it counts for nothing until most of those that count
+    /// have it in their configuration.
+    Joining,
+    /// It was away and somebody said that it is lost for good: what it may hold is in nobody's way.
+    GivenUp,
+}
+
 /// A piece of a disk's space. The offset counts from the start of the space for volumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Extent {

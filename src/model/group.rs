@@ -1,10 +1,11 @@
 //! A disk group: the unit of configuration, of commitment and of locking.
 
-use super::disk::{Disk, Extent};
+use super::disk::{Disk, Extent, Standing};
 use super::ids::{DiskId, GroupId, HostId, VolumeId};
 use super::name::Name;
 use super::volume::{Plex, Volume};
 use crate::error::{Error, Result};
+use std::collections::BTreeMap;
 
 /// The whole configuration of a group, as every disk of it holds it. The generation belongs to the copy on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Group {
     pub destroyed: bool,
     /// Its disks.
     pub disks: Vec<Disk>,
+    /// Those of them that do not just count.
+    pub standing: BTreeMap<DiskId, Standing>,
     /// Its volumes and snapshot volumes.
     pub volumes: Vec<Volume>,
 }
@@ -26,7 +29,15 @@ pub struct Group {
 impl Group {
     /// A group without anything in it.
     pub fn new(name: Name, host: HostId) -> Group {
-        Group { id: GroupId::random(), name, host: Some(host), destroyed: false, disks: Vec::new(), volumes: Vec::new() }
+        Group {
+            id: GroupId::random(),
+            name,
+            host: Some(host),
+            destroyed: false,
+            disks: Vec::new(),
+            standing: BTreeMap::new(),
+            volumes: Vec::new(),
+        }
     }
 
     /// `group/volume`, as messages name an object.
@@ -37,6 +48,11 @@ impl Group {
     /// The disk with this identity.
     pub fn disk(&self, id: DiskId) -> Option<&Disk> {
         self.disks.iter().find(|d| d.id == id)
+    }
+
+    /// Whether a disk counts when it is asked if those that are here may speak for the group.
+    pub fn counts(&self, id: DiskId) -> bool {
+        !self.standing.contains_key(&id)
     }
 
     /// The disk with this media name.

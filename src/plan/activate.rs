@@ -32,7 +32,11 @@ pub fn start(world: &World, which: &Selection, force: bool) -> Result<Plan> {
         Ok(()) => None,
     };
     let mut plan = each(world, which, &|draft, volume| if draft.is_live(volume) { Ok(()) } else { start_one(draft, volume, force) })?;
-    plan.notes.extend(doubt);
+    if let Some(doubt) = doubt {
+        quorum::give_up_missing(world, &mut plan.group);
+        plan.notes.push(doubt);
+        plan.forced = true;
+    }
     Ok(plan)
 }
 

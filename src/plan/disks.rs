@@ -22,6 +22,7 @@ pub fn replace(world: &World, media: &Name, new: &Disk) -> Result<Plan> {
         move_volume(&mut draft, volume, &old, new)?;
     }
     draft.say(Change::new(path, "disk-replaced").text("media", media).text("uuid", new.id).size("size", new.size));
+    draft.plan.group.standing.remove(&old.id);
     draft.plan.group.disks.iter_mut().filter(|d| d.id == old.id).for_each(|d| *d = Disk { media: media.clone(), ..new.clone() });
     draft.finish()
 }

@@ -22,17 +22,23 @@ pub mod view;
 pub mod volumes;
 pub mod world;
 
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use request::Request;
 use step::Plan;
 use world::World;
 
-/// Decides what a request takes.
+/// Decides what a request takes. Nothing is changed by disks that may not speak for their group.
 pub fn plan(world: &World, request: &Request) -> Result<Plan> {
+    match decide(world, request) {
+        // What is missing is why there is no space.
+        Err(error) if error.kind() == Kind::NoSpace => Err(quorum::refuse_minority(world).err().unwrap_or(error)),
+        planned => planned.and_then(|plan| quorum::refuse_change(world, &plan).map(|()| plan)),
+    }
+}
+
+fn decide(world: &World, request: &Request) -> Result<Plan> {
     match request {
         Request::Make { volume, size, mirrors, placement, log, fast_resync, sector_size } => {
-            // It would be running then, and nothing would be refused any more.
-            quorum::refuse_minority(world)?;
             let (size, mirrors, log, fast_resync, sector_size) = (*size, *mirrors, *log, *fast_resync, *sector_size);
             volumes::make(world, &volumes::Make { volume, size, mirrors, placement, log, fast_resync, sector_size })
         }

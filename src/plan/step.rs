@@ -29,6 +29,8 @@ pub struct Plan {
     pub window: Window,
     /// After the commit; each may be repeated.
     pub finish: Vec<Finish>,
+    /// Whether it is carried out although the disks that are here may not speak for their group: somebody insisted.
+    pub forced: bool,
     /// What the plan leaves out of a request for many things, each with the reason.
     pub failures: Vec<Error>,
     /// New snapshots, whose freeze time becomes known in the window.
@@ -177,6 +179,7 @@ impl Plan {
             prepare: Vec::new(),
             window: Window::default(),
             finish: Vec::new(),
+            forced: false,
             failures: Vec::new(),
             snapshots: Vec::new(),
         }

@@ -58,6 +58,7 @@ pub fn empty() -> World {
         host: Some(HostId::from_bytes([0x77; 16])),
         destroyed: false,
         disks: (1..=4).map(disk).collect(),
+        standing: BTreeMap::new(),
         volumes: Vec::new(),
     };
     World {

@@ -26,6 +26,7 @@ mod crash_points;
 mod crash_random;
 mod dm_tables;
 mod fake_conformance;
+mod histories;
 mod meta_archive;
 mod meta_commit;
 mod meta_flip;

@@ -116,6 +116,18 @@ fn the_dump_is_readable_and_pinned() {
 }
 
 #[test]
+fn what_a_disk_counts_for_comes_back_and_nothing_else_is_believed() {
+    let mut group = fixed_sample();
+    group.standing = [(group.disks[0].id, Standing::Joining), (group.disks[1].id, Standing::GivenUp)].into();
+    let bytes = encode(&group, Generation::new(3)).unwrap();
+    assert_eq!(decode(&bytes).unwrap(), (group.clone(), Generation::new(3)));
+    assert_eq!(changed(|r| r["disks"][0]["standing"] = json!("given-up")).unwrap().standing.len(), 1);
+    unsafe_when(|r| r["disks"][0]["standing"] = json!("king"));
+    group.disks.pop();
+    assert!(check::violations(&group).iter().any(|rule| rule.contains("standing")));
+}
+
+#[test]
 fn a_payload_written_by_version_2_stays_readable() {
     assert!(GOLDEN_V2.contains("\"breakoff\": 2,"));
     let mut expected = tracked_sample();

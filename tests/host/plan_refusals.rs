@@ -2,11 +2,11 @@
 
 use crate::pure::{anywhere, done, make, name, on, refused, snapstart, sync, world};
 use breakoff::error::Kind;
-use breakoff::model::{Disk, DiskId, PlexState, SectorSize, Sectors};
-use breakoff::plan::finding;
+use breakoff::model::{Disk, DiskId, PlexState, SectorSize, Sectors, Standing};
 use breakoff::plan::plan;
 use breakoff::plan::request::{Convert, Finding, GrowTo, Legs, Placement, Relations, Request, Selection, Split, Splits, Winner};
 use breakoff::plan::world::World;
+use breakoff::plan::{finding, quorum};
 use breakoff::table::status::LegHealth;
 
 fn split_as(volume: &str, snapshot: Option<&str>) -> Request {
@@ -353,6 +353,105 @@ fn half_of_the_disks_start_nothing_unless_forced() {
     let mut back = stopped_mirror();
     lose(&mut back, 0);
     assert_eq!(refused(&back, &start(Selection::All)).kind(), Kind::Unsafe);
+}
+
+/// A stopped group of four disks with a volume on each, of which only the last disk is here.
+fn old_minority() -> World {
+    let mut w = world(4);
+    for (volume, disk) in [("a", "disk01"), ("b", "disk02"), ("c", "disk03"), ("d", "disk04")] {
+        let placement = on(&[disk]);
+        let (volume, size) = (name(volume), Sectors::mib(8));
+        done(&mut w, &Request::Make { volume, size, mirrors: 1, placement, log: true, fast_resync: false, sector_size: None });
+    }
+    done(&mut w, &Request::Stop(Selection::All));
+    (0..3).for_each(|disk| lose(&mut w, disk));
+    w
+}
+
+/// Disks with these numbers join as blank ones.
+fn join(w: &mut World, numbers: std::ops::RangeInclusive<u8>) {
+    let before = w.clone();
+    for n in numbers {
+        let larger = world(n);
+        let new = larger.group.disks.last().expect("a disk").clone();
+        w.disks.insert(new.id, larger.disks[&new.id].clone());
+        w.group.disks.push(new);
+    }
+    quorum::settle(&before, &mut w.group, &|id| before.disks.contains_key(&id));
+}
+
+#[test]
+fn a_minority_changes_nothing_whatever_the_verb() {
+    let w = old_minority();
+    let volume = || name("d");
+    let changes = [
+        make("x", 8, 1),
+        make("x", 90, 1),
+        Request::Remove { volumes: vec![volume()], recursive: false },
+        Request::Rename { volume: volume(), to: name("new") },
+        Request::Grow { volume: volume(), to: GrowTo::By(Sectors::mib(8)), placement: anywhere() },
+        Request::FastResync { volume: volume(), on: true },
+        start(Selection::All),
+    ];
+    for request in changes {
+        let reason = refused(&w, &request);
+        assert_eq!(reason.kind(), Kind::Unsafe, "{request:?}: {reason}");
+        assert!(reason.hint_text().is_some_and(|hint| hint.contains("group import --force")), "{reason}");
+    }
+    // What changes nothing is not refused.
+    assert!(plan(&w, &Request::Stop(Selection::All)).is_ok());
+}
+
+#[test]
+fn blank_disks_do_not_make_a_majority_of_a_minority() {
+    let mut w = old_minority();
+    join(&mut w, 5..=9);
+    assert_eq!(w.disks.len(), 6);
+    assert_eq!(refused(&w, &make("x", 8, 1)).kind(), Kind::Unsafe);
+    // They do not begin to count by themselves.
+    let mut next = w.group.clone();
+    quorum::settle(&w, &mut next, &|id| w.disks.contains_key(&id));
+    assert_eq!(next.standing, w.group.standing);
+    // Somebody insists: what is missing is given up, and nobody has to insist again.
+    let mut forced = w.clone();
+    quorum::give_up_missing(&w, &mut forced.group);
+    done(&mut forced, &make("x", 8, 1));
+}
+
+#[test]
+fn a_disk_that_joined_counts_when_most_of_those_that_count_know_it() {
+    let mut w = world(3);
+    done(&mut w, &make("a", 20, 3));
+    done(&mut w, &Request::Stop(Selection::All));
+    join(&mut w, 4..=6);
+    assert_eq!(w.group.standing.len(), 3);
+    // Not all of them have it yet: two parts could have a majority each, one by the old rule and one by the new.
+    let (first, others) = (w.group.disks[0].id, [w.group.disks[1].id, w.group.disks[2].id]);
+    let mut torn = w.clone();
+    others.iter().for_each(|id| drop(torn.disks.remove(id)));
+    assert_eq!(refused(&torn, &make("x", 8, 1)).kind(), Kind::Unsafe);
+    let mut next = w.group.clone();
+    quorum::settle(&w, &mut next, &|id| id == first);
+    assert_eq!(next.standing.len(), 3);
+    quorum::settle(&w, &mut next, &|id| w.disks.contains_key(&id));
+    assert!(next.standing.is_empty());
+}
+
+#[test]
+fn a_disk_that_was_given_up_counts_for_nothing_until_it_is_known_again() {
+    let mut w = old_minority();
+    let all = world(4).disks;
+    quorum::give_up_missing(&w.clone(), &mut w.group);
+    assert_eq!(w.group.standing.len(), 3);
+    done(&mut w, &start(Selection::Named(vec![name("d")])));
+    done(&mut w, &Request::Stop(Selection::All));
+    w.disks = all;
+    let mut next = w.group.clone();
+    quorum::settle(&w, &mut next, &|_| true);
+    assert!(next.standing.values().all(|standing| *standing == Standing::Joining));
+    w.group = next.clone();
+    quorum::settle(&w, &mut next, &|_| true);
+    assert!(next.standing.is_empty());
 }
 
 #[test]

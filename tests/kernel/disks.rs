@@ -690,3 +690,43 @@ fn the_only_disk_dying_within_a_commit_is_not_called_a_success() {
     assert_eq!(lab.print("g").names(), ["a", "b", "v"]);
     lab.finish();
 }
+
+/// Four disks with a volume on each; three of them go on without the fourth, which then is here alone with three blank ones.
+#[test]
+fn an_old_minority_changes_nothing_and_blank_disks_are_no_help() {
+    let lab = lab!([], [24; 7]);
+    lab.create_group_of("g", 0..4);
+    (1..=4).for_each(|n| drop(lab.cli(&format!("-g g make v{n} 4m --on disk0{n}")).ok()));
+    lab.cli("-g g stop --all").ok();
+    lab.disks[3].unplug(&lab.dm);
+    lab.cli("-g g make new 4m").ok();
+    lab.cli("-g g stop --all").ok();
+    (0..3).for_each(|i| lab.disks[i].unplug(&lab.dm));
+    lab.disks[3].plug(&lab.dm);
+    let before = areas_of(&lab, 3..7);
+    let blank: Vec<String> = (4..7).map(|i| lab.disks[i].word()).collect();
+    let add = format!("group add g {}", blank.join(" "));
+    let replace = format!("group replace-disk g disk01 {}", blank[0]);
+    for words in ["-g g start --all", "-g g make x 1m", "-g g rename v4 w", "group remove-disk g disk01", "group deport g", &add, &replace]
+    {
+        let refusal = lab.refuses(9, words);
+        assert!(refusal.message.contains("'disk01'") && refusal.message.contains("generation"), "{words}: {refusal:?}");
+    }
+    assert!(areas_of(&lab, 3..7) == before, "nothing is written, not to the blank disks either");
+    (0..3).for_each(|i| lab.disks[i].plug(&lab.dm));
+    lab.cli("-g g start --all").ok();
+    assert_eq!(lab.print("g").volumes.len(), 5);
+    lab.cli("-g g stop --all").ok();
+
+    // A minority that is missing costs a warning, at `import` as at `start`.
+    lab.cli("group deport g").ok();
+    lab.disks[0].unplug(&lab.dm);
+    lab.cli("group import g").ok().names(&["disk01", "missing"]);
+    lab.cli("-g g start v2").ok();
+    lab.disks[0].plug(&lab.dm);
+    lab.finish();
+}
+
+fn areas_of(lab: &Lab, disks: Range<usize>) -> Vec<Vec<u8>> {
+    disks.map(|i| lab.disks[i].raw(0, AREA)).collect()
+}

@@ -95,7 +95,7 @@ pub(super) struct Import {
     /// Give it another name
     #[arg(long = "name", value_name = "NEW", value_parser = Name::parse)]
     new_name: Option<Name>,
-    /// Although another machine has it, or disks are missing
+    /// Although another machine has it, or half of its disks or more are missing, which are given up
     #[arg(long)]
     force: bool,
 }
