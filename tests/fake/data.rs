@@ -15,6 +15,9 @@ pub const CELL: u64 = 128;
 /// What a cell of a volume holds.
 pub type Cells = BTreeMap<u64, u64>;
 
+/// What cells of a volume may hold as well.
+type Perhaps = BTreeMap<u64, BTreeSet<u64>>;
+
 /// What has to be on the volumes.
 #[derive(Clone, Default)]
 pub struct Oracle {
@@ -25,7 +28,7 @@ pub struct Oracle {
     /// What was issued to a device that was suspended or held it.
     queued: Vec<(DmUuid, u64, u64)>,
     /// What a volume held when its filesystem was frozen.
-    frozen: BTreeMap<VolumeId, (Cells, BTreeMap<u64, BTreeSet<u64>>)>,
+    frozen: BTreeMap<VolumeId, (Cells, Perhaps)>,
     /// Writes that a power cut met on their way: either is right.
     pub perhaps: BTreeMap<(VolumeId, u64), BTreeSet<u64>>,
     /// Writes that came back as errors.
@@ -44,6 +47,8 @@ pub struct Oracle {
     pub closed: BTreeSet<String>,
     /// Whose contents lie where: the volume that wrote there last, by disk and sector.
     owners: BTreeMap<(u32, u64), VolumeId>,
+    /// What lay at a place until its volume got a place of another one: who gets this place next holds it.
+    left: BTreeMap<(u32, u64), (Cells, Perhaps)>,
 }
 
 impl Oracle {
@@ -376,6 +381,7 @@ impl State {
         let there: BTreeSet<VolumeId> = group.volumes.iter().map(|v| v.id).collect();
         self.data.acked.retain(|id, _| there.contains(id));
         self.data.owners.clear();
+        self.data.left.clear();
         for (volume, plex) in group.volumes.iter().flat_map(|v| v.plexes.iter().map(move |p| (v, p))) {
             let place =
                 plex.subdisks.first().and_then(|s| Some((self.disk_of(s.disk)?, group.disk(s.disk)?.data_start.get() + s.start.get())));
@@ -414,15 +420,22 @@ impl State {
         self.data.perhaps = moved.collect();
     }
 
-    /// One volume has got a plex of another one, which keeps the rest: both hold the same.
+    /// One volume has got a plex of another one, which keeps the rest: both hold the same, or the other one has got something else by now.
     fn contents_are_shared(&mut self, id: VolumeId, owner: VolumeId, place: (u32, u64)) {
+        let (mine, theirs) = (self.contents_of(id), self.contents_of(owner));
+        let own: Vec<_> = self.data.owners.iter().filter(|(_, of)| **of == id).map(|(place, _)| *place).collect();
+        let (cells, perhaps) = self.data.left.remove(&place).unwrap_or(theirs);
+        self.data.left.extend(own.into_iter().map(|place| (place, mine.clone())));
         self.data.owners.insert(place, id);
-        let theirs = self.data.acked.get(&owner).cloned().unwrap_or_default();
-        self.data.acked.insert(id, theirs);
+        self.data.acked.insert(id, cells);
         self.data.perhaps.retain(|(of, _), _| *of != id);
-        let perhaps = self.data.perhaps.iter().filter(|((of, _), _)| *of == owner);
-        let copied: Vec<_> = perhaps.map(|((_, cell), some)| ((id, *cell), some.clone())).collect();
-        self.data.perhaps.extend(copied);
+        self.data.perhaps.extend(perhaps.into_iter().map(|(cell, some)| ((id, cell), some)));
+    }
+
+    /// What a volume has to hold, and may hold.
+    fn contents_of(&self, id: VolumeId) -> (Cells, Perhaps) {
+        let perhaps = self.data.perhaps.iter().filter(|((of, _), _)| *of == id).map(|((_, cell), some)| (*cell, some.clone()));
+        (self.data.acked.get(&id).cloned().unwrap_or_default(), perhaps.collect())
     }
 
     /// All places where a sector lies.
