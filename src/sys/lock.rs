@@ -99,7 +99,7 @@ impl fmt::Display for Holder {
         }
         if let Some(since) = self.since {
             let seconds = super::host::now().millis().saturating_sub(since.millis()) / 1000;
-            write!(f, ", for {seconds} s")?;
+            write!(f, " for {seconds} s")?;
         }
         Ok(())
     }
