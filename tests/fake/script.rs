@@ -2,6 +2,7 @@
 
 use super::disk::Unsynced;
 use super::{Fake, Trap, Words};
+use crate::support::sample;
 use breakoff::app::Outcome;
 use breakoff::model::{Group, Name, Plex, Volume, check};
 use std::collections::BTreeSet;
@@ -231,21 +232,26 @@ impl Case<'_> {
         let mut count = Count { commands: 1, ..Count::default() };
         // What was reported as done is done, whatever the disks' caches lose now.
         self.cut(&whole, "power cut after the command", &[&self.after_cut], &mut count);
-        for at in 1..=changes {
+        for at in (1..=changes).filter(|at| self.takes("killed", *at, 0)) {
             self.killed(at, &mut count);
         }
         let disks = self.world.fake.0.borrow().disks.len();
         self.safe_after = (0..disks).map(|disk| safe_volumes(&whole, disk)).collect();
         for at in 1..=changes {
-            for disk in 0..disks {
+            for disk in (0..disks).filter(|disk| self.takes("dying", at, *disk)) {
                 self.dying(at, disk, &mut count);
             }
         }
-        for at in 1..=calls {
+        for at in (1..=calls).filter(|at| self.takes("failing", *at, 0)) {
             self.failing(Trap::Fail(at), &mut count);
             self.failing(Trap::FailFrom(at), &mut count);
         }
         count
+    }
+
+    /// Whether this point is in the sample.
+    fn takes(&self, what: &str, at: u64, disk: usize) -> bool {
+        sample::takes((self.world.name, &self.words.text, what, at, disk))
     }
 
     fn fresh(&self, trap: Trap) -> Fake {

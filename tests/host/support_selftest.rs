@@ -1,7 +1,9 @@
 //! The verifiers of the kernel tests go red when they should. Runs anywhere.
 
 use crate::support::block::{Aligned, noise};
+use crate::support::sample;
 use crate::support::stamp::{Area, BLOCK, Expectation, Found, Mismatch, read_stamp};
+use std::collections::BTreeSet;
 use std::io::Write;
 
 const AREA: Area = Area { writer: 7, first: 2, blocks: 16 };
@@ -122,4 +124,18 @@ fn the_verifier_reads_what_the_writer_wrote() {
 #[test]
 fn aligned_buffers_are_aligned() {
     assert!((1..20).all(|n| Aligned::new(n * 512).bytes().as_ptr().align_offset(4096) == 0));
+}
+
+/// What no sample has would never be tried.
+#[test]
+fn all_samples_together_have_each_step() {
+    for (first, every) in [(1, 8), (2, 6), (3, 3)] {
+        let all: BTreeSet<u64> = (0..every).flat_map(|number| sample::steps_of(number, first, every).take(10)).collect();
+        let until = first + 9 * every;
+        assert_eq!(all, (first..=until).collect(), "from {first}, every {every}");
+    }
+    for case in 0..50_u64 {
+        let of = (0..300).filter(|number| sample::is_in(*number, ("power cut", case))).count();
+        assert!((60..140).contains(&of), "case {case} is in {of} of 300 samples");
+    }
 }

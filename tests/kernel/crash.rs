@@ -1,11 +1,12 @@
-//! Commands that are killed (SIGKILL) before their changes (see `stride`), on the real kernel, under a writer.
+//! Commands that are killed (SIGKILL) before their changes (see `sample::steps`), on the real kernel, under a writer.
 //!
 //! Which change that is, is counted by the program itself (`sys::failpoint`), which has to be built with the feature `failpoints`.
 
-use crate::support::child::{KILLED, killed_at, stride};
+use crate::support::child::{KILLED, killed_at};
 use crate::support::lab::Lab;
 use crate::support::leaks;
 use crate::support::plexes;
+use crate::support::sample::steps;
 use crate::support::writer::{Style, Writer};
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ fn shape(lab: &Lab) -> Vec<String> {
 fn kill_everywhere(lab: &Lab, load: &Writer, command: &str, undo: &[&str]) {
     let before = shape(lab);
     let (mut outcomes, mut slowest) = ((0, 0), Duration::ZERO);
-    for n in (1..).step_by(stride(3)) {
+    for n in steps(1, 8) {
         let output = killed_at(n, command);
         let died = Instant::now();
         // A suspended volume flows again by itself: nobody has called anything yet.

@@ -3,11 +3,12 @@
 
 use crate::support::MIB;
 use crate::support::block::{self, Aligned};
-use crate::support::child::{DEADLINE, stopped_at, stride};
+use crate::support::child::{DEADLINE, stopped_at};
 use crate::support::disk::Fault;
 use crate::support::fs::{FileLoad, Mounted, e2fsck, mkfs_ext4, needs_recovery};
 use crate::support::lab::{Lab, until};
 use crate::support::plexes;
+use crate::support::sample::steps;
 use crate::support::tracked::{REGION, SIZE, contents, copied, detail, scribble, split, written};
 use crate::support::writer::{Style, Writer};
 use nix::mount::MsFlags;
@@ -294,7 +295,7 @@ fn what_is_opened_at_the_last_moment_is_not_overwritten() {
     scribble(&lab, "v", &[0, 2 * MIB], 1);
     let (v, s) = (contents(&lab, "v"), contents(&lab, "s"));
     for (words, opened) in [("--keep s", "v"), ("--keep s", "s"), ("s", "v")] {
-        let refused = (1..).step_by(stride(6)).take_while(|n| {
+        let refused = steps(1, 6).take_while(|n| {
             let mut running = stopped_at(*n, &format!("-y -g g snapback --from snapshot {words}"));
             assert!(running.stops(), "it is over before anything was opened");
             let opener = fs::File::open(lab.device("g", opened)).unwrap();

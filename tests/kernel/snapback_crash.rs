@@ -1,14 +1,15 @@
-//! A `snapback` that is killed (SIGKILL), or loses the machine's power, before its changes (see `stride`), on the real kernel, in both
-//! directions: the snapshot is there as before, or its leg is on its way by the log of what has changed; the winner's contents are never
+//! A `snapback` that is killed (SIGKILL), or loses the machine's power, before its changes (see `sample::steps`), on the real kernel, in
+//! both directions: the snapshot is there as before, or its leg is on its way by the log of what has changed; the winner's contents are never
 //! lost.
 //!
 //! Which change that is, is counted by the program itself (`sys::failpoint`), which has to be built with the feature `failpoints`.
 
-use crate::support::child::{KILLED, Output, killed_at, stopped_at, stride};
+use crate::support::child::{KILLED, Output, killed_at, stopped_at};
 use crate::support::lab::{Lab, until};
 use crate::support::leaks;
 use crate::support::outage::Power;
 use crate::support::plexes::{self, assert_same};
+use crate::support::sample::steps;
 use crate::support::stamp::Expectation;
 use crate::support::tracked::{REGION, contents, copied, scribble, split, written};
 use crate::support::writer::{Style, Writer};
@@ -95,14 +96,6 @@ enum Blow {
     PowerCut,
 }
 
-impl Blow {
-    /// Before which changes it comes: those of the two lie between each other.
-    fn steps(self) -> impl Iterator<Item = u64> {
-        let first = if self == Blow::Kill { 1 } else { 1 + stride(6) as u64 / 2 };
-        (first..).step_by(stride(6))
-    }
-}
-
 /// What came of a command that was struck.
 struct Struck {
     output: Output,
@@ -146,7 +139,7 @@ const RESTORE: &str = "-y -g g snapback -b --from snapshot s";
 #[test]
 fn a_snapback_killed_anywhere_is_before_or_after() {
     let lab = lab!(["mirror", "era", "zero"], [64, 64]);
-    let lab = snapbacks(lab, Blow::Kill, |lab, n, load| {
+    let lab = snapbacks(lab, |lab, n, load| {
         let output = killed_at(n, SNAPBACK);
         // A suspended volume flows again by itself: nobody has called anything yet.
         load.goes_on(1);
@@ -161,7 +154,7 @@ fn a_snapback_killed_anywhere_is_before_or_after() {
 fn a_power_cut_anywhere_in_a_snapback_is_before_or_after() {
     let lab = lab!(["mirror", "era", "zero"], [64, 64]);
     let mut power = Power::on();
-    let lab = snapbacks(lab, Blow::PowerCut, |lab, n, load| {
+    let lab = snapbacks(lab, |lab, n, load| {
         let mut writers = [load];
         let struck = cut_short(lab, &mut power, n, SNAPBACK, &mut writers);
         (struck, writers[0].fork())
@@ -191,10 +184,10 @@ fn a_power_cut_anywhere_in_a_restore_is_before_or_after() {
 
 /// Snapbacks that are struck while a writer is at work, until one has nothing left to strike.
 #[track_caller]
-fn snapbacks(mut lab: Lab, blow: Blow, mut strike: impl FnMut(&mut Lab, u64, Writer) -> (Struck, Expectation)) -> Lab {
+fn snapbacks(mut lab: Lab, mut strike: impl FnMut(&mut Lab, u64, Writer) -> (Struck, Expectation)) -> Lab {
     split(&lab);
     let (mut tally, mut changes) = (Tally::of(SNAPBACK), Changes::default());
-    for n in blow.steps() {
+    for n in steps(1, 8) {
         changes.add(&lab, n);
         let sides = Sides::look(&lab);
         let load = Writer::start_filled(lab.device("g", "v"), 0, BUSY, PACE);
@@ -226,7 +219,7 @@ fn snapbacks(mut lab: Lab, blow: Blow, mut strike: impl FnMut(&mut Lab, u64, Wri
 fn restores(mut lab: Lab, blow: Blow, mut strike: impl FnMut(&mut Lab, u64) -> Struck) -> Lab {
     split(&lab);
     let (mut tally, mut changes) = (Tally::of(RESTORE), Changes::default());
-    for n in blow.steps() {
+    for n in steps(1, 8) {
         changes.add(&lab, n);
         let sides = Sides::look(&lab);
         let struck = strike(&mut lab, n);
@@ -260,7 +253,7 @@ fn an_exchange_killed_anywhere_is_before_or_after() {
     split(&lab);
     let command = "-y -g g snapback --from snapshot --keep s";
     let (mut tally, mut changes) = (Tally::of(command), Changes::default());
-    for n in 1.. {
+    for n in steps(1, 4) {
         changes.add(&lab, n);
         let sides = Sides::look(&lab);
         let output = killed_at(n, command);

@@ -4,11 +4,12 @@
 //! The command stops itself before its n-th change (`sys::failpoint`), the leg dies, and the command goes on.
 
 use crate::support::MIB;
-use crate::support::child::{DEADLINE, Output, stopped_at, stride};
+use crate::support::child::{DEADLINE, Output, stopped_at};
 use crate::support::disk::Fault;
 use crate::support::fs::{FileLoad, Mounted, e2fsck, mkfs_ext4};
 use crate::support::lab::{Lab, until};
 use crate::support::plexes;
+use crate::support::sample::steps;
 use crate::support::writer::{Style, Writer};
 use std::fs;
 
@@ -68,7 +69,7 @@ fn a_plex_that_dies_before_any_step_of_a_snapshot_of_a_mounted_filesystem() {
     let mounted = Mounted::ext4(&lab.device("g", "v"));
     let load = FileLoad::start(&mounted.at);
     let (mut survived, mut done) = (0, 0);
-    for n in (1..).step_by(stride(6)) {
+    for n in steps(1, 6) {
         lab.cli("-g g snapstart v --on disk03").ok();
         fs::write(mounted.at.join("marker"), n.to_string()).unwrap();
         let Some(output) = dies_before(&mut lab, n, "-g g snapshot v --name s", 1) else { break };
@@ -103,7 +104,7 @@ fn a_plex_that_dies_beneath_a_layer_before_any_step_of_a_snapshot() {
     lab.wait_synced("g", "v");
     let load = Writer::start_filled(lab.device("g", "v"), 0, 256, Style::default());
     let (mut survived, mut done) = (0, 0);
-    for n in (2..).step_by(stride(6)) {
+    for n in steps(2, 6) {
         lab.cli("-g g snapstart v --on disk03").ok();
         // Slow, not paused: a suspend has to wait for the region that is being copied.
         let leg = lab.disks[3].size - lab.print("g").disk("disk04").size;
@@ -143,7 +144,7 @@ fn a_command_and_its_helper_that_are_killed_together_leave_nothing_frozen() {
     let mounted = Mounted::ext4(&lab.device("g", "v"));
     let load = FileLoad::start(&mounted.at);
     let (mut done, mut thawed) = (0, 0);
-    for n in (3..).step_by(stride(3)) {
+    for n in steps(3, 3) {
         lab.cli("-g g snapstart v --on disk03").ok();
         let mut running = stopped_at(n, "-g g snapshot v --name s");
         if !running.stops() {

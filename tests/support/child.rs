@@ -89,13 +89,6 @@ pub fn start_as(name: &str, args: &[&str]) -> Running {
     start(command, name, args)
 }
 
-/// How far the steps are apart before which something is killed or dies: a snapshot with its maps has many, and each takes seconds. All of
-/// them are tried with `BREAKOFF_EVERY_STEP` in the environment (`BREAKOFF_VM_OPTIONS="--env BREAKOFF_EVERY_STEP=1"` brings it into the
-/// VM), and always on the kernel in memory (`host::crash_points`).
-pub fn stride(usual: usize) -> usize {
-    if std::env::var_os("BREAKOFF_EVERY_STEP").is_some() { 1 } else { usual }
-}
-
 /// Runs the program under test, which kills itself before its n-th change (`sys::failpoint`).
 pub fn killed_at(n: u64, words: &str) -> Output {
     start_with("BREAKOFF_KILL_AT", n, words).wait(DEADLINE)

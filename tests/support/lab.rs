@@ -4,7 +4,7 @@ use super::child::{DEADLINE, Output, Running, start_as};
 use super::disk::{Disk, Fault};
 use super::dm::Dm;
 use super::view::{self, Group};
-use super::{MIB, block, disk, leaks};
+use super::{MIB, block, disk, leaks, sample};
 use serde_json::Value;
 use std::io::Write;
 use std::ops::Range;
@@ -306,15 +306,16 @@ impl Drop for Lab {
 /// Ends the whole test program, with what can be said about it, when a test hangs where nothing can interrupt it.
 struct Watchdog(Arc<AtomicBool>);
 
-/// No test takes that long.
+/// No test takes that long; those that try every step may take several times that.
 const TEST_DEADLINE: Duration = Duration::from_secs(900);
+const TEST_DEADLINE_THOROUGH: Duration = Duration::from_secs(5400);
 
 impl Watchdog {
     fn start(name: &str) -> Watchdog {
         let (over, name) = (Arc::new(AtomicBool::new(false)), name.to_owned());
         let watched = Arc::clone(&over);
         thread::spawn(move || {
-            let end = Instant::now() + TEST_DEADLINE;
+            let end = Instant::now() + if sample::thorough() { TEST_DEADLINE_THOROUGH } else { TEST_DEADLINE };
             while Instant::now() < end && !watched.load(SeqCst) {
                 thread::sleep(Duration::from_millis(500));
             }

@@ -22,6 +22,7 @@ pub mod outage;
 pub mod plexes;
 pub mod pty;
 pub mod recorder;
+pub mod sample;
 pub mod stamp;
 pub mod tracked;
 pub mod udev;
