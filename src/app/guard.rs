@@ -5,10 +5,10 @@
 //! `recover` does: it finds out whether the command was committed, and finishes or undoes it.
 
 use super::{Env, Options, status};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{DmUuid, Name};
 use crate::sys::critical::Critical;
-use crate::sys::freeze::{Content, Frozen};
+use crate::sys::freeze::Stack;
 use crate::sys::helper::{Act, Charge, Requests};
 use crate::sys::{ArmedDevice, Errno, Kernel, SuspendMode};
 use std::time::Duration;
@@ -28,51 +28,40 @@ struct Entry {
     uuid: DmUuid,
     device: Box<dyn ArmedDevice>,
     mode: SuspendMode,
-    content: Option<Content>,
-    frozen: bool,
+    /// Its place among those that are frozen, and how often it was open when it was found out what rests on it.
+    volume: Option<(usize, u32)>,
+    /// Whether what rests on it was frozen, as far as it can be.
+    tried: bool,
+}
+
+/// All that it has been given.
+struct Guard<'k> {
+    kernel: &'k dyn Kernel,
+    entries: Vec<Entry>,
+    stack: Stack,
+    /// Whether something is frozen already.
+    begun: bool,
 }
 
 /// Answers requests on stdin until one says that it is not needed any more; the end of stdin says that the command is dead.
 pub fn run(group: &Name, charges: &[Charge], env: Env<'_>) -> Result<()> {
     let kernel = env.machine.kernel()?;
-    let mut entries = Vec::new();
-    for Charge { uuid, mode, links } in charges {
-        let dev = kernel.device(uuid)?.map(|device| device.dev).filter(|_| *mode == SuspendMode::Freeze);
-        entries.push(Entry {
-            uuid: uuid.clone(),
-            device: kernel.arm(uuid, *links)?,
-            mode: *mode,
-            content: dev.map(Content::open),
-            frozen: false,
-        });
-    }
+    let mut guard = Guard::new(kernel.as_ref(), charges)?;
     // Once something is suspended nothing may have to be read from it.
     let _critical = Critical::enter();
     let mut requests = Requests(std::io::stdin(), std::io::stdout());
     requests.answer(Ok(0));
     while let Some(act) = requests.read() {
-        if act == Act::Done {
-            return Ok(());
+        match act {
+            Act::Done => return Ok(()),
+            Act::Reason(at) => requests.answer_text(guard.reason(at).as_deref()),
+            other => requests.answer(guard.carry_out(other)),
         }
-        requests.answer(carry_out(act, &mut entries, kernel.as_ref()));
     }
     let options = Options { group: Some(group.clone()), timeout: Some(PATIENCE), ..Options::default() };
     let recovered = status::recover(&options, false, env).map(drop);
-    thaw(&mut entries).ok();
+    guard.stack.thaw().ok();
     recovered
-}
-
-fn entry(entries: &mut [Entry], at: u8) -> std::result::Result<&mut Entry, Errno> {
-    entries.get_mut(usize::from(at)).ok_or(Errno(libc::EINVAL))
-}
-
-fn carry_out(act: Act, entries: &mut [Entry], kernel: &dyn Kernel) -> std::result::Result<u32, Errno> {
-    match act {
-        Act::Hold(at) => hold(&entry(entries, at)?.uuid, kernel),
-        Act::Release(at) => kernel.message(&entry(entries, at)?.uuid, RELEASE).map(|()| 0).map_err(|_| Errno(libc::EIO)),
-        Act::Era(at) => kernel.era(&entry(entries, at)?.uuid).map_err(|_| Errno(libc::EIO)),
-        other => change(other, entries, kernel).map(|()| 0),
-    }
 }
 
 /// Has an era hold the state of its map, and begin a new one.
@@ -85,41 +74,99 @@ fn hold(uuid: &DmUuid, kernel: &dyn Kernel) -> std::result::Result<u32, Errno> {
     held.and_then(|()| kernel.era(uuid)).map_err(|_| Errno(libc::EIO))
 }
 
-fn change(act: Act, entries: &mut [Entry], kernel: &dyn Kernel) -> std::result::Result<(), Errno> {
-    match act {
-        Act::WriteBack(at) => {
-            entry(entries, at)?.content.iter().for_each(Content::write_back);
-            Ok(())
+impl<'k> Guard<'k> {
+    fn new(kernel: &'k dyn Kernel, charges: &[Charge]) -> Result<Guard<'k>> {
+        let mut entries = Vec::new();
+        let mut volumes = 0;
+        for Charge { uuid, mode, links } in charges {
+            let volume = (*mode == SuspendMode::Freeze).then_some((volumes, 0));
+            volumes += usize::from(volume.is_some());
+            entries.push(Entry { uuid: uuid.clone(), device: kernel.arm(uuid, *links)?, mode: *mode, volume, tried: false });
         }
-        Act::Freeze(at) => {
-            let entry = entry(entries, at)?;
-            if let Some(content) = &mut entry.content {
-                entry.frozen = content.freeze()? == Frozen::Yes;
+        let mut guard = Guard { kernel, entries, stack: Stack::default(), begun: false };
+        guard.look()?;
+        Ok(guard)
+    }
+
+    /// Finds out what rests on the volumes.
+    fn look(&mut self) -> Result<()> {
+        let uuids: Vec<DmUuid> = self.entries.iter().filter(|entry| entry.volume.is_some()).map(|entry| entry.uuid.clone()).collect();
+        let devices = uuids.iter().map(|uuid| self.kernel.device(uuid)).collect::<Result<Vec<_>>>()?;
+        let Some(devices) = devices.into_iter().collect::<Option<Vec<_>>>() else {
+            return Err(Error::not_found("a volume that is to be frozen is gone"));
+        };
+        let again = |uuid: &DmUuid| self.kernel.device(uuid).ok().flatten().map(|device| device.open_count);
+        let count = || devices.iter().zip(&uuids).map(|(device, uuid)| (device.dev, again(uuid).unwrap_or(device.open_count))).collect();
+        self.stack = Stack::open(&count);
+        for entry in &mut self.entries {
+            if let Some((_, count)) = &mut entry.volume {
+                *count = entry.device.open_count().unwrap_or(u32::MAX);
             }
-            Ok(())
         }
-        Act::Suspend(at) => {
-            let entry = entry(entries, at)?;
-            entry.device.suspend(if entry.frozen { SuspendMode::NoFlush } else { entry.mode })
+        Ok(())
+    }
+
+    fn entry(&mut self, at: u16) -> std::result::Result<&mut Entry, Errno> {
+        self.entries.get_mut(usize::from(at)).ok_or(Errno(libc::EINVAL))
+    }
+
+    fn reason(&self, at: u16) -> Option<String> {
+        let (volume, _) = self.entries.get(usize::from(at))?.volume?;
+        self.stack.reason(volume)
+    }
+
+    fn carry_out(&mut self, act: Act) -> std::result::Result<u32, Errno> {
+        let kernel = self.kernel;
+        match act {
+            Act::Hold(at) => hold(&self.entry(at)?.uuid, kernel),
+            Act::Release(at) => kernel.message(&self.entry(at)?.uuid, RELEASE).map(|()| 0).map_err(|_| Errno(libc::EIO)),
+            Act::Era(at) => kernel.era(&self.entry(at)?.uuid).map_err(|_| Errno(libc::EIO)),
+            Act::Freeze(at) => self.freeze(at).map(|frozen| u32::from(!frozen)),
+            Act::Thaw => self.stack.thaw().map(|held| u32::from(!held)),
+            other => self.change(other).map(|()| 0),
         }
-        Act::Resume(at) => entry(entries, at)?.device.resume(),
-        Act::Activate(at) => {
-            // Without a semaphore nobody waits for udev, and that is all.
-            let _ = kernel.take_cookie();
-            let resumed = entry(entries, at)?.device.resume();
-            kernel.settle(UDEV);
-            resumed
+    }
+
+    fn change(&mut self, act: Act) -> std::result::Result<(), Errno> {
+        match act {
+            Act::WriteBack(at) => {
+                if let Some((volume, _)) = self.entry(at)?.volume {
+                    self.stack.write_back(volume);
+                }
+                Ok(())
+            }
+            Act::Suspend(at) => {
+                let left = self.entry(at)?.volume.is_some_and(|(volume, _)| self.stack.is_left_to_suspend(volume));
+                let entry = self.entry(at)?;
+                entry.device.suspend(if entry.tried && !left { SuspendMode::NoFlush } else { entry.mode })
+            }
+            Act::Resume(at) => self.entry(at)?.device.resume(),
+            Act::Activate(at) => {
+                // Without a semaphore nobody waits for udev, and that is all.
+                let _ = self.kernel.take_cookie();
+                let resumed = self.entry(at)?.device.resume();
+                self.kernel.settle(UDEV);
+                resumed
+            }
+            Act::Freeze(_) | Act::Thaw | Act::Reason(_) | Act::Hold(_) | Act::Release(_) | Act::Era(_) | Act::Done => Ok(()),
         }
-        Act::Thaw => thaw(entries),
-        Act::Hold(_) | Act::Release(_) | Act::Era(_) | Act::Done => Ok(()),
+    }
+
+    /// What has been opened while everything was written back is looked at once more.
+    fn freeze(&mut self, at: u16) -> std::result::Result<bool, Errno> {
+        if !std::mem::replace(&mut self.begun, true) && self.entries.iter_mut().any(Entry::was_opened) {
+            self.look().map_err(|_| Errno(libc::EIO))?;
+        }
+        let Some((volume, _)) = self.entry(at)?.volume else { return Err(Errno(libc::EINVAL)) };
+        let frozen = self.stack.freeze(volume);
+        self.entry(at)?.tried = true;
+        Ok(frozen)
     }
 }
 
-/// All of them, whatever becomes of one.
-fn thaw(entries: &mut [Entry]) -> std::result::Result<(), Errno> {
-    let mut all = Ok(());
-    for content in entries.iter_mut().filter_map(|entry| entry.content.as_mut()) {
-        all = all.and(content.thaw());
+impl Entry {
+    fn was_opened(&mut self) -> bool {
+        let Some((_, before)) = self.volume else { return false };
+        self.device.open_count().is_ok_and(|now| now > before)
     }
-    all
 }

@@ -5,8 +5,8 @@ use crate::error::{Error, Result};
 use crate::exec;
 use crate::model::{DmUuid, Extent, Name, Role, Sectors, Volume, VolumeId};
 use crate::plan::request::{Request, Splits};
-use crate::plan::snapback;
-use crate::plan::world::Listing;
+use crate::plan::world::{DmDevice, Listing};
+use crate::plan::{snapback, snapshot};
 use crate::sys::helper::{Act, Charge, Helper};
 use crate::sys::media::Access;
 use crate::sys::{Errno, Links, SuspendMode};
@@ -34,6 +34,9 @@ impl Session<'_> {
 
     /// What a dry run may find out: nothing is written to a disk, and no volume is repaired.
     pub fn learn_without_a_trace(&mut self, request: &Request) -> Result<()> {
+        if let Request::Snapshot { splits, .. } = request {
+            self.learn_unfrozen(splits);
+        }
         match request {
             Request::Snapshot { .. } if self.world.group.volumes.iter().any(|v| v.fast_resync) => {
                 self.world.known.era_target = Some(self.kernel.has_target("era")? && self.kernel.has_target("zero")?);
@@ -46,6 +49,20 @@ impl Session<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Finds out what rests on the volumes that are to be split, and cannot be frozen.
+    fn learn_unfrozen(&mut self, splits: &Splits) {
+        let world = &self.world;
+        // What is wrong with the words is for the plan to say.
+        let Ok(splits) = snapshot::resolve(world, splits) else { return };
+        let named = splits.iter().filter_map(|split| world.group.volume_named(&split.volume).ok());
+        let live = named.filter_map(|v| Some((v.id, world.devices.get(&DmUuid::new(world.group.id, v.id, &Role::Volume))?)));
+        let live: Vec<(VolumeId, &DmDevice)> = live.collect();
+        let again = |device: &DmDevice| self.kernel.device(&device.uuid).ok().flatten().map_or(device.open_count, |d| d.open_count);
+        let volumes = || live.iter().map(|(_, device)| (device.dev, again(device))).collect();
+        let obstacles = self.env.machine.obstacles(&volumes);
+        self.world.known.unfrozen = live.iter().zip(obstacles).filter_map(|((id, _), reason)| Some((*id, reason?))).collect();
     }
 
     /// Tries whether the space that is set aside for new maps can be written to: a disk may fail that only they lie on, and nobody has

@@ -80,9 +80,15 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
     }
     let new_legs = wait::new_legs(&session.world, &plan.group);
     let (before, damaged) = (session.world.generation, session.world.known.damaged.len());
+    let unfrozen = session.world.known.unfrozen.len();
     let mut report = match session.carry_out(&plan) {
         // Without its map a volume can still be started.
         Err(refused) if session.distrust_refused_map(request, &refused) => start_without_map(&mut session, request, refused)?,
+        // What cannot be frozen showed only when it was tried. The snapshot is called so, or refused.
+        Err(_) if session.world.known.unfrozen.len() > unfrozen => {
+            let again = plan_patiently(&mut session, request)?;
+            session.carry_out(&again)?
+        }
         // A copy of a map was found dead when it was to be made equal to the others, or when the map was written for the last time, and
         // is out by now; or udev had a look into the volume just then.
         Err(error)

@@ -5,7 +5,9 @@ use super::{Change, Detail, Env, Fill, Options, Report};
 use crate::error::{Error, Kind, Result};
 use crate::exec::{self, Executed};
 use crate::meta::{self, Archive, Member};
-use crate::model::{DiskId, DmUuid, Extent, Generation, Group, GroupId, HostId, Name, Role, Sectors, Volume, VolumeId, check, distinct};
+use crate::model::{
+    CrashReason, DiskId, DmUuid, Extent, Generation, Group, GroupId, HostId, Name, Role, Sectors, Volume, VolumeId, check, distinct,
+};
 use crate::plan::request::Finding;
 use crate::plan::step::{CommitPoint, Plan};
 use crate::plan::world::{Known, PresentDisk, World};
@@ -239,9 +241,17 @@ impl<'u> Session<'u> {
         let _noted = Interrupts::catch();
         let repair = plan.group == self.world.group;
         let mut helper = self.helper(plan);
+        if helper.is_none() && !plan.window.frozen.is_empty() {
+            let reason = "the process that freezes could not be started";
+            let ids = plan.window.frozen.iter().filter_map(DmUuid::volume);
+            self.world.known.unfrozen.extend(ids.map(|id| (id, reason.to_owned())));
+            return Err(Error::failed(format!("{reason}; nothing was changed")));
+        }
         let executed = match self.commit_and_execute(plan, as_aid(&mut helper)) {
             Ok(executed) => executed,
             Err(error) => {
+                let unfrozen = reasons(plan, as_aid(&mut helper));
+                self.world.known.unfrozen.extend(unfrozen);
                 self.fall_back(helper);
                 return Err(self.name_openers(error));
             }
@@ -249,13 +259,14 @@ impl<'u> Session<'u> {
         self.later.warnings.extend(executed.warnings);
         let failures = plan.failures.iter().map(|error| self.name_openers(error.clone())).collect();
         let mut report = Report { changes: plan.changes.clone(), notes: plan.notes.clone(), failures };
+        let thawed = if executed.thawed { reasons(plan, as_aid(&mut helper)) } else { BTreeMap::new() };
         if helper.as_ref().is_some_and(|helper| helper.is_busy()) {
             // A leg has died while the filesystem was thawed: it is taken out, and the helper comes to an end.
             self.fall_back(helper);
         } else {
             drop(helper);
         }
-        self.record_freeze(plan, executed.held, &mut report);
+        self.record_freeze(plan, executed.held, &thawed, &mut report);
         match self.observe() {
             // A repair that did not help is not tried again at once.
             Ok(()) if executed.unfinished && !repair => self.fall_back(None),
@@ -435,8 +446,9 @@ impl<'u> Session<'u> {
         .hint("remove volumes or snapshots, or replace the disk by one that was initialised with a larger private area"))
     }
 
-    /// How long the split kept the originals waiting is known only afterwards; it is recorded with the snapshots.
-    fn record_freeze(&mut self, plan: &Plan, held: Duration, report: &mut Report) {
+    /// How long the split kept the originals waiting is known only afterwards, and whether something else has thawed what was to stay
+    /// frozen; it is recorded with the snapshots.
+    fn record_freeze(&mut self, plan: &Plan, held: Duration, thawed: &BTreeMap<VolumeId, String>, report: &mut Report) {
         if plan.snapshots.is_empty() {
             return;
         }
@@ -444,7 +456,13 @@ impl<'u> Session<'u> {
         let mut record = Plan::nothing(self.world.group.clone());
         for origin in record.group.volumes.iter_mut().filter(|v| plan.snapshots.contains(&v.id)).filter_map(|v| v.origin.as_mut()) {
             origin.freeze_us = micros;
+            if let Some(reason) = thawed.get(&origin.original) {
+                origin.crash = Some(CrashReason::new(reason));
+            }
         }
+        report
+            .notes
+            .extend(thawed.values().map(|reason| format!("the snapshot holds what a crash at the split would have left: {reason}")));
         for change in report.changes.iter_mut().filter(|c| c.action == "split") {
             change.details.push(("freeze_us", Detail::Number(micros)));
         }
@@ -625,6 +643,14 @@ fn members_of<'m>(members: &'m mut [Member], group: &Group) -> &'m mut [Member] 
     members.sort_by_key(|member| group.disk(member.disk).is_none());
     let count = members.partition_point(|member| group.disk(member.disk).is_some());
     &mut members[..count]
+}
+
+/// Why volumes are not frozen that the plan calls so.
+fn reasons(plan: &Plan, aid: exec::Aid<'_>) -> BTreeMap<VolumeId, String> {
+    let Some(helper) = aid.filter(|helper| !helper.is_busy()) else { return BTreeMap::new() };
+    let suspended = plan.window.suspend.iter().map(|(uuid, _)| uuid).zip(0u16..);
+    let named = suspended.filter(|(uuid, _)| plan.window.frozen.contains(uuid));
+    named.filter_map(|(uuid, entry)| Some((uuid.volume()?, helper.reason(entry, COMES_BACK)?))).collect()
 }
 
 fn as_aid<'h>(helper: &'h mut Option<Box<dyn Helper>>) -> exec::Aid<'h> {

@@ -55,6 +55,8 @@ pub struct Executed {
     pub warnings: Vec<String>,
     /// Whether a step after the commit failed, so that the kernel is not yet what the configuration says.
     pub unfinished: bool,
+    /// Whether something that was frozen was thawed too early, by something else.
+    pub thawed: bool,
     /// Volumes that the kernel does not resume with the map of changes that they have.
     pub refused: Vec<DmUuid>,
 }
@@ -97,7 +99,8 @@ fn steps(on: On<'_>, world: &World, plan: &Plan, commit: Option<&mut Prepared<'_
     heed_interrupt(may_stop)?;
     let passed = window::Armed::new(kernel, &plan.window)?.run(commit, aid)?;
     let unfinished = !passed.asleep.is_empty();
-    let mut executed = Executed { held: passed.held, unfinished, warnings: passed.warnings, refused: passed.refused };
+    let mut executed =
+        Executed { held: passed.held, unfinished, warnings: passed.warnings, thawed: passed.thawed, refused: passed.refused };
     executed.warnings.extend(passed.asleep);
     for step in &plan.finish {
         if let Err(error) = finish(on, world, step, &mut executed.refused) {

@@ -24,6 +24,7 @@ pub struct Armed<'k> {
     closed: Vec<usize>,
     resume: Vec<usize>,
     tracked: Vec<usize>,
+    frozen: Vec<usize>,
     /// What the helper knows, in its order.
     charges: Vec<usize>,
     /// The device that the helper is resuming: it may be a mirror now, and in the next moment an era that does not answer (K7).
@@ -46,6 +47,8 @@ pub fn charges(window: &Window) -> Vec<Charge> {
 enum End {
     Through,
     CannotSuspend(usize, Errno),
+    CannotFreeze(usize, Errno),
+    NotFrozen(usize),
     CannotCheck(usize, Errno),
     NotInSync(usize),
     NotAlive(usize),
@@ -64,6 +67,8 @@ pub struct Passed {
     pub asleep: Vec<String>,
     /// Those of them that the kernel has refused to resume with the map of changes that they have.
     pub refused: Vec<DmUuid>,
+    /// Whether something that was frozen was not until the end: what is called frozen has to be asked for.
+    pub thawed: bool,
     /// Weaknesses of the surroundings (memory could not be locked).
     pub warnings: Vec<String>,
 }
@@ -80,6 +85,7 @@ impl<'k> Armed<'k> {
             closed: Vec::new(),
             resume: Vec::new(),
             tracked: Vec::new(),
+            frozen: Vec::new(),
             charges: Vec::new(),
             rising: None,
             commit: window.commit,
@@ -106,6 +112,7 @@ impl<'k> Armed<'k> {
         }
         let known = |uuid: &DmUuid| armed.devices.iter().position(|(known, _)| known == uuid);
         armed.tracked = window.tracked.iter().filter_map(known).collect();
+        armed.frozen = window.frozen.iter().filter_map(known).collect();
         armed.charges = charges(window).iter().filter_map(|charge| known(&charge.uuid)).collect();
         Ok(armed)
     }
@@ -145,7 +152,10 @@ impl<'k> Armed<'k> {
         warnings
             .extend(thawed.err().map(|errno| format!("a filesystem may still be frozen: {}; 'breakoff recover' thaws it", words(errno))));
         match end {
-            End::Through => Ok(Passed { held, asleep: self.asleep(&errors), refused: self.refused(&errors), warnings }),
+            End::Through => {
+                let (asleep, refused) = (self.asleep(&errors), self.refused(&errors));
+                Ok(Passed { held, asleep, refused, thawed: thawed == Ok(false), warnings })
+            }
             _ => Err(self.explain(end, &errors)),
         }
     }
@@ -198,37 +208,44 @@ impl<'k> Armed<'k> {
         for count in 0..self.suspend.len() {
             let (at, mode) = self.suspend[count];
             if mode == SuspendMode::Freeze {
-                self.ask(helper, Act::WriteBack(entry(count)), at)?;
+                self.ask(helper, Act::WriteBack(entry(count)), at).map_err(end_of_freeze)?;
             }
         }
         Ok(())
     }
 
-    /// Without a helper the suspend freezes, too.
+    /// Without a helper the suspend freezes what it can, which is not called frozen.
     fn freeze(&mut self, count: usize, aid: &mut super::Aid<'_>) -> std::result::Result<(), End> {
         let (at, mode) = self.suspend[count];
-        let Some(helper) = aid.as_deref_mut().filter(|_| mode == SuspendMode::Freeze) else { return Ok(()) };
+        let must = self.frozen.contains(&at);
+        let Some(helper) = aid.as_deref_mut().filter(|_| mode == SuspendMode::Freeze) else {
+            return if must { Err(End::NotFrozen(at)) } else { Ok(()) };
+        };
         failpoint::step();
-        self.ask(helper, Act::Freeze(entry(count)), at)
+        match self.ask(helper, Act::Freeze(entry(count)), at).map_err(end_of_freeze)? {
+            0 => Ok(()),
+            _ if must => Err(End::NotFrozen(at)),
+            _ => Ok(()),
+        }
     }
 
     fn suspend(&mut self, count: usize, aid: &mut super::Aid<'_>) -> std::result::Result<(), End> {
         let (at, mode) = self.suspend[count];
         failpoint::step();
         match aid.as_deref_mut() {
-            Some(helper) => self.ask(helper, Act::Suspend(entry(count)), at),
+            Some(helper) => self.ask(helper, Act::Suspend(entry(count)), at).map(drop),
             None => self.devices[at].1.suspend(mode).map_err(|errno| End::CannotSuspend(at, errno)),
         }
     }
 
     /// Has the helper do something to the device at `at`, and looks after the legs meanwhile.
-    fn ask(&mut self, helper: &mut dyn Helper, act: Act, at: usize) -> std::result::Result<(), End> {
+    fn ask(&mut self, helper: &mut dyn Helper, act: Act, at: usize) -> std::result::Result<u32, End> {
         let failed = |errno| End::CannotSuspend(at, errno);
         helper.begin(act).map_err(failed)?;
         let begun = Instant::now();
         loop {
             if let Some(done) = helper.wait(LOOK) {
-                return done.map(drop).map_err(failed);
+                return done.map_err(failed);
             }
             if let Some(mirror) = self.failed() {
                 return Err(End::NotAlive(mirror));
@@ -248,16 +265,17 @@ impl<'k> Armed<'k> {
 
     /// Has everything thawed again that the helper has frozen. That writes to the disks, too: should a leg fail just now the caller
     /// takes it out, and the helper is through after that. So is one that is still about something else.
-    fn thaw(&mut self, aid: &mut super::Aid<'_>) -> std::result::Result<(), Errno> {
-        let Some(helper) = aid.as_deref_mut().filter(|helper| !helper.is_busy()) else { return Ok(()) };
+    /// Whether everything was frozen until now.
+    fn thaw(&mut self, aid: &mut super::Aid<'_>) -> std::result::Result<bool, Errno> {
+        let Some(helper) = aid.as_deref_mut().filter(|helper| !helper.is_busy()) else { return Ok(true) };
         helper.begin(Act::Thaw)?;
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE && self.failed().is_none() {
             if let Some(thawed) = helper.wait(LOOK) {
-                return thawed.map(drop);
+                return thawed.map(|number| number == 0);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Resumes with the new tables. One more try for each: what stays asleep keeps somebody's I/O waiting.
@@ -337,6 +355,11 @@ impl<'k> Armed<'k> {
     fn explain(&self, end: End, errors: &[Option<Errno>]) -> Error {
         let error = match end {
             End::CannotSuspend(at, errno) => Error::device(format!("device {} could not be suspended: {}", self.uuid(at), words(errno))),
+            End::CannotFreeze(at, errno) => {
+                Error::device(format!("what rests on '{}' could not be frozen: {}", self.name(at), words(errno)))
+                    .hint("nothing was changed; see the kernel's log")
+            }
+            End::NotFrozen(at) => Error::in_use(format!("not everything that rests on '{}' could be frozen", self.name(at))),
             End::CannotCheck(at, errno) => {
                 Error::device(format!("the kernel did not tell the state of {}: {}", self.uuid(at), words(errno)))
             }
@@ -372,6 +395,12 @@ impl<'k> Armed<'k> {
         }
     }
 
+    /// As people know it.
+    fn name(&self, at: usize) -> String {
+        let device = self.kernel.device(self.uuid(at)).ok().flatten();
+        device.map_or_else(|| self.uuid(at).to_string(), |device| device.name.to_string())
+    }
+
     fn uuid(&self, at: usize) -> &DmUuid {
         &self.devices[at].0
     }
@@ -382,8 +411,16 @@ const LOOK: Duration = Duration::from_millis(20);
 /// How long a freeze or a suspend may take. What has been written was written back before; with everybody waiting this is long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn entry(count: usize) -> u8 {
-    u8::try_from(count).unwrap_or(u8::MAX)
+fn entry(count: usize) -> u16 {
+    u16::try_from(count).unwrap_or(u16::MAX)
+}
+
+/// What a freeze comes to that the helper could not do.
+fn end_of_freeze(end: End) -> End {
+    match end {
+        End::CannotSuspend(at, errno) => End::CannotFreeze(at, errno),
+        other => other,
+    }
 }
 
 /// Makes the configuration valid; where all disks refused, what they really hold decides.

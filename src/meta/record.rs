@@ -12,8 +12,8 @@ use super::sound;
 use crate::app::Fill;
 use crate::error::{Error, Kind, Result};
 use crate::model::{
-    BootId, ChangeLog, Dco, Disk, DiskId, Extent, Generation, Group, GroupId, HostId, Log, Name, Origin, Plex, PlexState, Returning,
-    SectorSize, Sectors, Standing, Timestamp, Tracking, Untracked, Volume, VolumeId,
+    BootId, ChangeLog, CrashReason, Dco, Disk, DiskId, Extent, Generation, Group, GroupId, HostId, Log, Name, Origin, Plex, PlexState,
+    Returning, SectorSize, Sectors, Standing, Timestamp, Tracking, Untracked, Volume, VolumeId,
 };
 use flate2::Compression;
 use flate2::bufread::GzDecoder;
@@ -155,6 +155,9 @@ struct OriginRecord {
     taken_at_ms: u64,
     frozen: bool,
     freeze_us: u64,
+    /// Why not, when it was not frozen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    crash: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tracking: Option<TrackingRecord>,
 }
@@ -474,8 +477,9 @@ impl OriginRecord {
         OriginRecord {
             original: origin.original.simple(),
             taken_at_ms: origin.taken_at.millis(),
-            frozen: origin.frozen,
+            frozen: origin.crash.is_none(),
             freeze_us: origin.freeze_us,
+            crash: origin.crash.as_ref().map(|reason| reason.as_str().to_owned()),
             tracking: Some(TrackingRecord::of(origin.tracking)),
         }
     }
@@ -484,10 +488,23 @@ impl OriginRecord {
         Ok(Origin {
             original: id(&self.original, VolumeId::parse)?,
             taken_at: Timestamp::from_millis(self.taken_at_ms),
-            frozen: self.frozen,
+            crash: crash(self.frozen, self.crash)?,
             freeze_us: self.freeze_us,
             tracking: self.tracking.map_or(Tracking::Untracked(Untracked::Off), TrackingRecord::into_model),
         })
+    }
+}
+
+/// Before version 3 no reason was recorded.
+fn crash(frozen: bool, reason: Option<String>) -> Result<Option<CrashReason>> {
+    match (frozen, reason) {
+        (true, None) => Ok(None),
+        (true, Some(_)) => Err(refused("a snapshot is recorded as frozen, with a reason why it is not")),
+        (false, None) => Ok(Some(CrashReason::new(CrashReason::UNKNOWN))),
+        (false, Some(text)) => {
+            let reason = CrashReason::parse(&text);
+            reason.map(Some).ok_or_else(|| refused(format!("'{}' is not a reason why a snapshot is not frozen", plain(&text))))
+        }
     }
 }
 

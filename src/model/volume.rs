@@ -151,12 +151,43 @@ pub struct Origin {
     pub original: VolumeId,
     /// When.
     pub taken_at: Timestamp,
-    /// Whether mounted filesystems were frozen (`frozen`), or the volume was down and in sync (also exact).
-    pub frozen: bool,
+    /// Why it holds what a crash at that instant would have left; `None`: every filesystem that rested on the original was frozen.
+    pub crash: Option<CrashReason>,
     /// How long the split kept the original's I/O waiting, in microseconds; known once the window is over.
     pub freeze_us: u64,
     /// What is known of the changes since.
     pub tracking: Tracking,
+}
+
+/// Why a snapshot is only what a crash would have left: one line of plain text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CrashReason(String);
+
+impl CrashReason {
+    /// The most bytes of it: it is stored with each snapshot.
+    pub const MOST: usize = 200;
+
+    /// As it was written; `None` when it is not what [`CrashReason::new`] makes.
+    pub fn parse(text: &str) -> Option<CrashReason> {
+        let reason = CrashReason::new(text);
+        (reason.0 == text).then_some(reason)
+    }
+
+    /// Makes one line of any text, and cuts off what is too long.
+    pub fn new(text: &str) -> CrashReason {
+        let line: String = text.trim().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        let end = (0..=line.len().min(Self::MOST)).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
+        let line = line[..end].trim_end();
+        CrashReason(if line.is_empty() { Self::UNKNOWN.to_owned() } else { line.to_owned() })
+    }
+
+    /// What is said of snapshots that were recorded before there were reasons.
+    pub const UNKNOWN: &'static str = "not recorded";
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// A volume or a snapshot volume.
@@ -245,5 +276,23 @@ impl Volume {
         let plexes = self.plexes.iter().flat_map(|p| &p.subdisks);
         let dcos = self.plexes.iter().filter_map(|p| p.dco.as_ref()).chain(&self.dco);
         plexes.chain(self.log.as_ref().map(|l| &l.extent)).chain(dcos.flat_map(|dco| &dco.copies))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_short_line() {
+        assert_eq!(CrashReason::new(" used\nas \u{1b}swap ").as_str(), "used?as ?swap");
+        assert_eq!(CrashReason::new("\t").as_str(), CrashReason::UNKNOWN);
+        let long = "ä".repeat(CrashReason::MOST);
+        assert_eq!(CrashReason::new(&long).as_str(), "ä".repeat(CrashReason::MOST / 2));
+        assert_eq!(CrashReason::new(&format!("x{long}")).as_str().len(), CrashReason::MOST - 1);
+        for bad in ["", " x", "x ", "a\nb", &long] {
+            assert_eq!(CrashReason::parse(bad), None, "{bad:?}");
+        }
+        assert_eq!(CrashReason::parse("used as swap"), Some(CrashReason::new("used as swap")));
     }
 }

@@ -49,7 +49,9 @@ fn decide(world: &World, request: &Request) -> Result<Plan> {
         Request::Start { volumes, force } => activate::start(world, volumes, *force),
         Request::Stop(which) => activate::stop(world, which),
         Request::SnapStart { volumes, mirrors, placement } => attach::snapstart(world, volumes, *mirrors, placement),
-        Request::Snapshot { splits, legs, pattern } => snapshot::snapshot(world, splits, legs, pattern.as_deref()),
+        Request::Snapshot { splits, legs, pattern, require_frozen } => {
+            snapshot::snapshot(world, splits, legs, pattern.as_deref(), *require_frozen)
+        }
         Request::SnapAbort { volume, count } => snapshot::snapabort(world, volume, *count),
         Request::SnapClear { volume, which } => snapshot::snapclear(world, volume, which),
         Request::SnapBack { snapshots, mirrors, from, keep } => snapback::snapback(world, snapshots, *mirrors, *from, *keep),

@@ -114,6 +114,8 @@ pub enum Request {
         legs: Legs,
         /// Names with `%v` and `%d`; default `SNAP%d-%v`.
         pattern: Option<String>,
+        /// Refuses where not everything that rests on a volume can be frozen.
+        require_frozen: bool,
     },
     /// `snapabort VOL`.
     SnapAbort {

@@ -7,7 +7,7 @@ use super::step::Plan;
 use super::volumes::{device_path, disks_of};
 use super::world::World;
 use crate::error::{Error, Result};
-use crate::model::{DmUuid, Group, Name, Next, Origin, Plex, PlexEvent, PlexState, Tracking, Untracked, Volume, VolumeId};
+use crate::model::{CrashReason, DmUuid, Group, Name, Next, Origin, Plex, PlexEvent, PlexState, Tracking, Untracked, Volume, VolumeId};
 use crate::table::stack::{LegOf, mirror_roles};
 use crate::table::status::MirrorStatus;
 
@@ -24,7 +24,7 @@ struct Ready<'w> {
 }
 
 /// Plans the split of everything that was asked for.
-pub fn snapshot(world: &World, splits: &Splits, legs: &Legs, pattern: Option<&str>) -> Result<Plan> {
+pub fn snapshot(world: &World, splits: &Splits, legs: &Legs, pattern: Option<&str>, require_frozen: bool) -> Result<Plan> {
     if matches!(legs, Legs::Count(0) | Legs::On(0, _)) {
         return Err(Error::usage("at least one snapshot leg has to be split off"));
     }
@@ -32,6 +32,9 @@ pub fn snapshot(world: &World, splits: &Splits, legs: &Legs, pattern: Option<&st
     let splits = resolve(world, splits)?;
     refuse_strangers(world, &splits, legs)?;
     let ready = splits.iter().map(|split| ready(&draft, &split.volume, legs)).collect::<Result<Vec<_>>>()?;
+    if require_frozen {
+        ready.iter().try_for_each(|ready| refuse_unfrozen(&draft, ready.volume))?;
+    }
     for (split, ready) in splits.iter().zip(ready) {
         let name = match &split.name {
             Some(name) => name.clone(),
@@ -43,8 +46,17 @@ pub fn snapshot(world: &World, splits: &Splits, legs: &Legs, pattern: Option<&st
     draft.finish()
 }
 
+/// A snapshot that has to be exact is not taken where it would not be.
+fn refuse_unfrozen(draft: &Draft<'_>, volume: &Volume) -> Result<()> {
+    let Some(reason) = draft.world.known.unfrozen.get(&volume.id) else { return Ok(()) };
+    let path = draft.path(&volume.name);
+    Err(Error::in_use(format!("a snapshot of '{path}' would not be frozen: {reason}"))
+        .on(&path)
+        .hint("stop or unmount what is named, or name all volumes of a filesystem in one command; without '--require-frozen' the snapshot holds what a crash would leave"))
+}
+
 /// Which volumes are meant.
-fn resolve(world: &World, splits: &Splits) -> Result<Vec<Split>> {
+pub fn resolve(world: &World, splits: &Splits) -> Result<Vec<Split>> {
     let unnamed = |name: &Name| Split { volume: name.clone(), name: None };
     let exists = |name: &Name| world.group.volumes.iter().any(|v| v.name == *name);
     let list = match splits {
@@ -223,7 +235,14 @@ fn split_off(draft: &mut Draft<'_>, ready: &Ready<'_>, name: Name) -> Result<()>
     let leg_names: Vec<&str> = legs.iter().map(|p| p.name.as_str()).collect();
     let change = Change::new(&path, "split").text("original", &volume.name).text("plexes", leg_names.join(",")).size("size", volume.size);
     let device = device_path(world, &snapshot.name);
-    draft.say(change.text("device", &device));
+    let change = change.text("device", &device);
+    match snapshot.origin.as_ref().and_then(|origin| origin.crash.as_ref()) {
+        None => draft.say(change.text("consistency", "frozen")),
+        Some(reason) => {
+            draft.say(change.text("consistency", "crash").text("consistency_reason", reason.as_str()));
+            draft.note(format!("'{path}' holds what a crash at the split would have left: {}", reason.as_str()));
+        }
+    }
     draft.note(format!(
         "'{path}' holds '{original}' as it is at the split; mount it with: mount -o ro {device} DIR  (XFS: -o ro,nouuid; by-uuid links keep pointing to the original)"
     ));
@@ -239,8 +258,8 @@ fn snapshot_volume(world: &World, volume: &Volume, legs: &[&Plex], name: Name) -
         Next::State(state) => Some(Plex { state, ..(*leg).clone() }),
         Next::Gone | Next::Refused => None,
     });
-    let origin =
-        Origin { original: volume.id, taken_at: world.now, frozen: true, freeze_us: 0, tracking: Tracking::Untracked(Untracked::Off) };
+    let crash = world.known.unfrozen.get(&volume.id).map(|reason| CrashReason::new(reason));
+    let origin = Origin { original: volume.id, taken_at: world.now, crash, freeze_us: 0, tracking: Tracking::Untracked(Untracked::Off) };
     Volume {
         id: VolumeId::random(),
         name,

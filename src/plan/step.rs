@@ -126,6 +126,8 @@ pub enum CommitPoint {
 /// Suspend, check, flip, resume: nothing else can be expressed, so nothing else can happen.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Window {
+    /// Volumes of which everything that rests on them has to be frozen, or the whole plan is off: it calls their snapshots so.
+    pub frozen: Vec<DmUuid>,
     /// Suspended in this order (from the top down).
     pub suspend: Vec<(DmUuid, SuspendMode)>,
     /// Mirrors that nothing may have failed in when the window begins: what a mirror holds because of a failed leg keeps a

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 /// What a verb asks of the transition beside the new configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Terms {
-    /// Volumes whose mounted filesystem is frozen (a snapshot is taken).
+    /// Volumes whose filesystems are frozen, as far as they can be (a snapshot is taken).
     pub freeze: Vec<VolumeId>,
     /// Plexes (of the configuration that is in force) that must be equal to their volume at the instant of the commit.
     pub equal: Vec<(VolumeId, Vec<u16>)>,
@@ -25,6 +25,9 @@ pub fn steps(world: &World, plan: &mut Plan, volumes: &[VolumeId], terms: &Terms
     for id in volumes {
         let mut diff = Diff::of(world, &plan.group, *id)?;
         diff.freeze = terms.freeze.contains(id);
+        if diff.freeze && !world.known.unfrozen.contains_key(id) {
+            plan.window.frozen.push(DmUuid::new(world.group.id, *id, &Role::Volume));
+        }
         diff.refuse_taken_names(world)?;
         diff.prepare(plan);
         let before = (suspend.len(), plan.window.resume.len());

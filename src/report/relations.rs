@@ -24,8 +24,10 @@ pub struct Relation {
     pub size: u64,
     /// When it was split off (RFC 3339, UTC).
     pub taken_at: String,
-    /// `frozen`: mounted filesystems were frozen at that instant. `crash`: they were not.
+    /// `frozen`: every filesystem that rested on the original was frozen at that instant. `crash`: it holds what a crash would have left.
     pub consistency: &'static str,
+    /// Why it is no more than that; `null` when it is `frozen`.
+    pub consistency_reason: Option<String>,
     /// Whether changes since then are tracked.
     pub tracked: bool,
     /// Why it is not known what has changed; `null` when it is.
@@ -74,7 +76,8 @@ fn relation(world: &World, snapshot: &Volume, origin: &Origin) -> Relation {
         snapshot: snapshot.name.to_string(),
         size: snapshot.size.bytes(),
         taken_at: time::rfc3339(origin.taken_at),
-        consistency: if origin.frozen { "frozen" } else { "crash" },
+        consistency: if origin.crash.is_none() { "frozen" } else { "crash" },
+        consistency_reason: origin.crash.as_ref().map(|reason| reason.as_str().to_owned()),
         tracked: matches!(origin.tracking, Tracking::Since(_)),
         reason: differences.err(),
         dirty_bytes: dirty,
@@ -113,7 +116,18 @@ pub(super) fn text(worlds: &[World], only: &[Name]) -> String {
             empty = false;
         }
     }
-    if empty { "no snapshots\n".to_owned() } else { columns.text() }
+    if empty { "no snapshots\n".to_owned() } else { columns.text() + &crashes(worlds, only) }
+}
+
+/// Which snapshots are no more than what a crash would have left, and why.
+fn crashes(worlds: &[World], only: &[Name]) -> String {
+    let all = worlds.iter().flat_map(|world| related(world, only).map(move |(snapshot, origin)| (world, snapshot, origin)));
+    let line = |(world, snapshot, origin): (&World, &Volume, &Origin)| {
+        let reason = origin.crash.as_ref()?.as_str();
+        Some(format!("'{}' holds what a crash would have left: {reason}\n", world.group.path(&snapshot.name)))
+    };
+    let lines: String = all.filter_map(line).collect();
+    if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
 
 /// What there is to say below a volume.

@@ -1,122 +1,265 @@
-//! Freezing the filesystem on a volume, apart from the suspend of the volume.
+//! Freezing the filesystems that rest on volumes, apart from the suspends of the volumes.
 //!
-//! dm can freeze on its way into a suspend, but a mirror beneath is already told by then that it is going to sleep: a write of the
-//! freeze that fails on a leg comes back as an error, and the filesystem gives up. Frozen beforehand, the mirror holds such a
-//! write until the leg is taken out, and nothing is lost.
+//! dm can freeze on its way into a suspend, but only what lies on the volume itself, and a mirror beneath is already told by then that
+//! it is going to sleep: a write of the freeze that fails on a leg comes back as an error, and the filesystem gives up. Frozen
+//! beforehand, the mirror holds such a write until the leg is taken out, and nothing is lost. What dm froze cannot be asked either,
+//! and after a thaw by somebody else it freezes nothing and says that it did: only what was frozen here, and was still frozen when
+//! it was thawed, counts.
 //!
-//! A frozen filesystem stays frozen when whoever froze it dies, and nothing shows that it is. So a note lies in `/run` from before
-//! the freeze until after the thaw, and whoever recovers thaws what has a note and nobody to care.
+//! A filesystem is frozen before the one that holds its loop file, and thawed after it.
+//!
+//! A frozen filesystem stays frozen when whoever froze it dies, and when it is unmounted, and nothing shows that it is. So a note lies
+//! in `/run` from before the freeze until after the thaw, and whoever recovers thaws what has a note and nobody to care.
 
-use super::{Errno, nodes, sysfs};
+use super::above::{self, Above, Filesystem, Here, Sight};
+use super::{Errno, changes, nodes, sysfs};
 use crate::model::DevNo;
 use nix::errno::Errno as Number;
 use nix::fcntl::{Flock, FlockArg};
+use nix::mount::{MntFlags, MsFlags};
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Where the notes are, each with the name of a device number.
 const NOTES: &str = "/run/breakoff/frozen";
+
+/// How long an opener may take to go that cannot be found: udev's probes.
+const OPENERS_GO: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// From `<linux/fs.h>`.
 const FIFREEZE: libc::Ioctl = nix::request_code_readwrite!(b'X', 119, size_of::<libc::c_int>());
 const FITHAW: libc::Ioctl = nix::request_code_readwrite!(b'X', 120, size_of::<libc::c_int>());
 
-/// What is on a volume, opened ahead.
+/// What rests on volumes that are split at one instant, opened ahead.
+#[derive(Debug, Default)]
+pub struct Stack {
+    volumes: Vec<Resting>,
+    filesystems: Vec<Frost>,
+    /// In the order in which they were frozen.
+    frozen: Vec<usize>,
+}
+
+/// What rests on one volume.
 #[derive(Debug)]
-pub enum Content {
-    /// A mounted filesystem, by any directory of it, and the note while it is frozen.
-    Filesystem(File, Note),
-    /// None: what is in memory of the device itself.
-    Device(File),
-    /// Something that only the kernel can freeze, on its way into the suspend: mounted where we cannot see it.
-    Hidden,
+struct Resting {
+    /// In the order in which they are frozen.
+    filesystems: Vec<usize>,
+    /// Devices without a filesystem.
+    bare: Vec<File>,
+    obstacles: Vec<String>,
+    /// Whether there may be something on the volume itself that only the kernel can freeze, on its way into the suspend.
+    hidden: bool,
+}
+
+/// A filesystem, and how far it is.
+#[derive(Debug)]
+struct Frost {
+    filesystem: Filesystem,
+    file: Option<File>,
+    note: Note,
+    state: State,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Flowing,
+    /// By us.
+    Frozen,
+    /// By somebody else, and so much had been written to its devices then.
+    Held(Vec<u64>),
+    /// It is not, for this reason.
+    Not(String),
 }
 
 /// The note that a filesystem is frozen.
 #[derive(Debug)]
-pub struct Note {
+struct Note {
     path: PathBuf,
     lock: Option<Flock<File>>,
 }
 
-/// How far a [`Content`] came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Frozen {
-    /// Nothing more is written: the suspend needs no freeze.
-    Yes,
-    /// The suspend has to do it.
-    No,
+impl Stack {
+    /// Finds what rests on volumes, and opens it. `counts` is asked for them, with their openers, as often as that may have changed.
+    pub fn open(counts: &dyn Fn() -> Vec<(DevNo, u32)>) -> Stack {
+        let until = Instant::now() + OPENERS_GO;
+        loop {
+            let volumes = counts();
+            let here = Here::look(&volumes);
+            let named: Vec<DevNo> = volumes.iter().map(|(dev, _)| *dev).collect();
+            let found: Vec<Above> = named.iter().map(|dev| above::climb(&here, *dev, &named)).collect();
+            if !found.iter().any(|above| above.fleeting) || Instant::now() > until {
+                return Stack::of(&named, found);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn of(named: &[DevNo], found: Vec<Above>) -> Stack {
+        let mut stack = Stack::default();
+        for (volume, above) in named.iter().zip(found) {
+            let hidden = above.fleeting && above.filesystems.is_empty();
+            let filesystems = above.filesystems.into_iter().map(|filesystem| stack.add(filesystem)).collect();
+            let bare = above.bare.iter().filter_map(|dev| open_device(*dev)).collect();
+            stack.volumes.push(Resting { filesystems, bare, obstacles: above.obstacles, hidden: hidden && above::is_claimed(*volume) });
+        }
+        stack
+    }
+
+    /// A filesystem that lies on several of the volumes is one.
+    fn add(&mut self, filesystem: Filesystem) -> usize {
+        if let Some(at) = self.filesystems.iter().position(|frost| frost.filesystem.dev == filesystem.dev) {
+            return at;
+        }
+        self.filesystems.push(Frost::new(filesystem));
+        self.filesystems.len() - 1
+    }
+
+    /// Why the n-th volume is not frozen or cannot be, as far as that is known.
+    pub fn reason(&self, volume: usize) -> Option<String> {
+        let resting = self.volumes.get(volume)?;
+        let not = resting.filesystems.iter().filter_map(|at| match &self.filesystems.get(*at)?.state {
+            State::Not(why) => Some(why),
+            State::Flowing | State::Frozen | State::Held(_) => None,
+        });
+        let all: Vec<&str> = resting.obstacles.iter().chain(not).map(String::as_str).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// Whether the suspend of the n-th volume has to do what it can: something is mounted on it that only the kernel can freeze.
+    pub fn is_left_to_suspend(&self, volume: usize) -> bool {
+        let is_not = |at: &usize| self.filesystems.get(*at).is_some_and(|frost| matches!(frost.state, State::Not(_)));
+        self.volumes.get(volume).is_some_and(|resting| resting.hidden || resting.filesystems.iter().any(is_not))
+    }
+
+    /// Writes back what is in memory of the n-th volume and what rests on it. May wait for the disks; how it ended is for the freeze to
+    /// find out.
+    pub fn write_back(&self, volume: usize) {
+        let Some(resting) = self.volumes.get(volume) else { return };
+        for file in resting.filesystems.iter().filter_map(|at| self.filesystems.get(*at)?.file.as_ref()) {
+            // SAFETY: the descriptor is open; nothing else is passed.
+            let _ = unsafe { libc::syncfs(file.as_raw_fd()) };
+        }
+        resting.bare.iter().for_each(|file| drop(file.sync_data()));
+    }
+
+    /// Freezes what rests on the n-th volume. May wait for the disks. Whether nothing more is written to it.
+    pub fn freeze(&mut self, volume: usize) -> bool {
+        let Some(resting) = self.volumes.get_mut(volume) else { return false };
+        for at in &resting.filesystems {
+            if let Some(frost) = self.filesystems.get_mut(*at)
+                && frost.state == State::Flowing
+            {
+                frost.freeze();
+                self.frozen.extend((frost.state == State::Frozen).then_some(*at));
+            }
+        }
+        if let Some(error) = resting.bare.iter().find_map(|file| file.sync_data().err()) {
+            resting.obstacles.push(format!("what was written does not reach the disks: {error}"));
+        }
+        self.reason(volume).is_none()
+    }
+
+    /// Thaws what [`Stack::freeze`] has frozen. Whether all of it, and what others had frozen, was frozen until now.
+    pub fn thaw(&mut self) -> Result<bool, Errno> {
+        while let Some(frost) = self.frozen.last().and_then(|at| self.filesystems.get_mut(*at)) {
+            frost.thaw()?;
+            self.frozen.pop();
+        }
+        self.filesystems.iter_mut().for_each(Frost::check_held);
+        Ok(self.filesystems.iter().all(|frost| !matches!(frost.state, State::Not(_))))
+    }
 }
 
-impl Content {
-    /// Finds out what is on a device and opens it.
-    pub fn open(dev: DevNo) -> Content {
-        let mounts: Vec<sysfs::Mount> = sysfs::mounts("self").into_iter().filter(|mount| mount.is_on(dev)).collect();
-        if !mounts.is_empty() {
-            let note = Note { path: Path::new(NOTES).join(dev.to_string()), lock: None };
-            return mounts.iter().find_map(open_mount).map_or(Content::Hidden, |file| Content::Filesystem(file, note));
-        }
-        let node = sysfs::Block::numbered(dev).and_then(|block| block.path()).filter(|path| nodes::leads_to(path, dev));
-        // Exclusive: refused when it is mounted somewhere else.
-        let open = |path: PathBuf| File::options().read(true).custom_flags(libc::O_EXCL).open(&path).and_then(|_| File::open(&path));
-        node.and_then(|path| open(path).ok()).map_or(Content::Hidden, Content::Device)
+/// Why not everything can be frozen that rests on volumes, as far as that shows without a try.
+pub fn obstacles(volumes: &dyn Fn() -> Vec<(DevNo, u32)>) -> Vec<Option<String>> {
+    let stack = Stack::open(volumes);
+    (0..stack.volumes.len()).map(|volume| stack.reason(volume)).collect()
+}
+
+impl Frost {
+    fn new(filesystem: Filesystem) -> Frost {
+        let file = filesystem.open();
+        let state = match file {
+            Some(_) => State::Flowing,
+            None => State::Not(format!("the filesystem on {} cannot be reached", filesystem.point)),
+        };
+        let note = Note { path: Path::new(NOTES).join(filesystem.dev.to_string()), lock: None };
+        Frost { filesystem, file, note, state }
     }
 
-    /// Writes back what is in memory of it. May wait for the disks; how it ended is for the freeze to find out.
-    pub fn write_back(&self) {
-        match self {
-            Content::Hidden => {}
-            Content::Filesystem(file, _) => {
-                // SAFETY: the descriptor is open; nothing else is passed.
-                let _ = unsafe { libc::syncfs(file.as_raw_fd()) };
-            }
-            Content::Device(file) => drop(file.sync_data()),
+    fn freeze(&mut self) {
+        let Some(file) = &self.file else { return };
+        if let Err(error) = self.note.write(&self.filesystem) {
+            let why = match error.raw_os_error() {
+                Some(libc::EWOULDBLOCK) => "is being frozen by another command".to_owned(),
+                _ => format!("cannot be frozen: '{}' cannot be written: {error}", self.note.path.display()),
+            };
+            self.state = self.not(&why);
+            return;
         }
-    }
-
-    /// Freezes it. May wait for the disks.
-    pub fn freeze(&mut self) -> Result<Frozen, Errno> {
-        match self {
-            Content::Hidden => Ok(Frozen::No),
-            Content::Device(file) => file.sync_data().map(|()| Frozen::Yes).or(Ok(Frozen::No)),
-            Content::Filesystem(file, note) => {
-                note.write().map_err(|err| Errno(err.raw_os_error().unwrap_or(libc::EIO)))?;
-                match ioctl(file, FIFREEZE) {
-                    Ok(()) => Ok(Frozen::Yes),
-                    // Somebody else has frozen it, and is going to thaw it; or it cannot be frozen like that.
-                    Err(number) => {
-                        note.remove();
-                        Ok(if number == Number::EBUSY { Frozen::Yes } else { Frozen::No })
-                    }
+        self.state = match ioctl(file, FIFREEZE) {
+            Ok(()) => State::Frozen,
+            Err(number) => {
+                self.note.remove();
+                match number {
+                    // Somebody else has frozen it. That it stays so is looked at afterwards.
+                    Number::EBUSY => State::Held(self.written()),
+                    Number::EOPNOTSUPP => self.not("cannot be frozen by this kernel"),
+                    number => self.not(&format!("could not be frozen: {}", number.desc())),
                 }
             }
-        }
+        };
     }
 
-    /// Thaws what [`Content::freeze`] has frozen.
-    pub fn thaw(&mut self) -> Result<(), Errno> {
-        let Content::Filesystem(file, note) = self else { return Ok(()) };
-        if note.lock.is_none() {
-            return Ok(());
-        }
+    fn not(&self, why: &str) -> State {
+        State::Not(format!("the filesystem on {} ({}) {why}", self.filesystem.point, self.filesystem.kind))
+    }
+
+    /// How much has been written to its devices. What thaws it and freezes it again writes.
+    fn written(&self) -> Vec<u64> {
+        self.filesystem.on.iter().map(|dev| changes::writes(*dev).unwrap_or(u64::MAX)).collect()
+    }
+
+    fn thaw(&mut self) -> Result<(), Errno> {
+        let Some(file) = &self.file else { return Ok(()) };
         match ioctl(file, FITHAW) {
-            // It may have been thawed by somebody else.
-            Ok(()) | Err(Number::EINVAL) => {
-                note.remove();
-                Ok(())
-            }
-            Err(number) => Err(Errno(number as i32)),
+            Ok(()) => self.state = State::Flowing,
+            Err(Number::EINVAL) => self.state = self.not("was thawed by something else meanwhile"),
+            Err(number) => return Err(Errno(number as i32)),
         }
+        self.note.remove();
+        Ok(())
+    }
+
+    /// What was frozen by somebody else must still be.
+    fn check_held(&mut self) {
+        let (State::Held(before), Some(file)) = (&self.state, &self.file) else { return };
+        let still = match ioctl(file, FIFREEZE) {
+            Ok(()) => {
+                let _ = ioctl(file, FITHAW);
+                false
+            }
+            Err(number) => number == Number::EBUSY,
+        };
+        let unwritten = *before == self.written() && !before.contains(&u64::MAX);
+        self.state = if still && unwritten { State::Flowing } else { self.not("was frozen by something else, and thawed meanwhile") };
     }
 }
 
 impl Note {
-    fn write(&mut self) -> std::io::Result<()> {
+    fn write(&mut self, filesystem: &Filesystem) -> std::io::Result<()> {
         fs::create_dir_all(NOTES)?;
-        let file = File::create(&self.path)?;
-        self.lock = Some(Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, number)| number)?);
+        // Not cut off before it is ours: it may be another command's.
+        let file = File::options().write(true).create(true).truncate(false).open(&self.path)?;
+        let mut lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, number)| number)?;
+        lock.set_len(0)?;
+        let on: Vec<String> = filesystem.on.iter().map(DevNo::to_string).collect();
+        write!(lock, "{}\n{}\n", filesystem.kind, on.join(" "))?;
+        self.lock = Some(lock);
         Ok(())
     }
 
@@ -126,11 +269,9 @@ impl Note {
     }
 }
 
-/// Opens a mount point, unless something else has been mounted over it.
-fn open_mount(mount: &sysfs::Mount) -> Option<File> {
-    let file = File::open(&mount.point).ok()?;
-    let about = file.metadata().ok()?;
-    (Some(nodes::devno(about.dev())) == mount.dev).then_some(file)
+fn open_device(dev: DevNo) -> Option<File> {
+    let path = sysfs::Block::numbered(dev).and_then(|block| block.path()).filter(|path| nodes::leads_to(path, dev))?;
+    File::open(path).ok()
 }
 
 /// A thaw would wait for whoever resumes it.
@@ -142,7 +283,6 @@ fn ioctl(file: &File, request: libc::Ioctl) -> Result<(), Number> {
     // SAFETY: the descriptor is open; the kernel ignores the argument of both requests.
     Number::result(unsafe { libc::ioctl(file.as_raw_fd(), request, 0) }).map(drop)
 }
-
 /// Thaws what dead processes have left frozen; each in words.
 pub fn thaw_left_behind() -> Vec<String> {
     let notes = fs::read_dir(NOTES).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -150,24 +290,80 @@ pub fn thaw_left_behind() -> Vec<String> {
     notes.filter(unlocked).map(|note| thaw_by(&note)).collect()
 }
 
-fn thaw_by(note: &Path) -> String {
-    let name = note.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let dev = crate::table::status::parse_devno(&name);
-    let mounts: Vec<sysfs::Mount> = sysfs::mounts("self").into_iter().filter(|mount| dev.is_some_and(|dev| mount.is_on(dev))).collect();
-    if dev.is_some_and(is_suspended) {
-        return format!("device {name} is suspended, and what is mounted on it was left frozen; 'breakoff recover' tries again");
+/// A note, read.
+struct Left {
+    dev: DevNo,
+    kind: String,
+    on: Vec<DevNo>,
+}
+
+impl Left {
+    fn read(note: &Path) -> Option<Left> {
+        let dev = crate::table::status::parse_devno(note.file_name()?.to_str()?)?;
+        let text = fs::read_to_string(note).unwrap_or_default();
+        let mut lines = text.lines();
+        let kind = lines.next().unwrap_or_default().to_owned();
+        let on: Vec<DevNo> = lines.next().unwrap_or_default().split(' ').filter_map(crate::table::status::parse_devno).collect();
+        Some(Left { dev, kind, on: if on.is_empty() { vec![dev] } else { on } })
     }
-    let Some(point) = mounts.first().map(|mount| sysfs::printable(&mount.point)) else {
-        // It is not mounted any more, or never was.
+}
+
+fn thaw_by(note: &Path) -> String {
+    let shown = sysfs::printable(&note.to_string_lossy());
+    let Some(left) = Left::read(note) else {
         let _ = fs::remove_file(note);
-        return format!("a note that device {name} is frozen was left behind");
+        return format!("'{shown}' was no note of ours");
     };
-    match mounts.iter().find_map(open_mount).map(|file| ioctl(&file, FITHAW)) {
+    let here = Here::look(&[]);
+    let device = left.on.first().map_or_else(|| left.dev.to_string(), |dev| here.title(*dev));
+    if left.on.iter().copied().any(is_suspended) {
+        return format!("device {device} is suspended, and the filesystem on it was left frozen; 'breakoff recover' tries again");
+    }
+    let mounted = left.on.iter().find_map(|dev| here.filesystem(*dev)).filter(|filesystem| filesystem.dev == left.dev);
+    let Some(filesystem) = mounted else { return thaw_unmounted(note, &left, &device) };
+    let point = &filesystem.point;
+    match filesystem.open().map(|file| ioctl(&file, FITHAW)) {
         Some(Ok(()) | Err(Number::EINVAL)) => {
             let _ = fs::remove_file(note);
-            format!("'{point}' was left frozen and flows again")
+            format!("{point} was left frozen and flows again")
         }
-        Some(Err(number)) => format!("'{point}' was left frozen and cannot be thawed: {number}"),
-        None => format!("'{point}' was left frozen and cannot be reached; 'fsfreeze -u' on another mount point of it thaws it"),
+        Some(Err(number)) => format!("{point} was left frozen and cannot be thawed: {number}"),
+        None => format!("{point} was left frozen and cannot be reached; 'fsfreeze -u' on another mount point of it thaws it"),
     }
+}
+
+/// A filesystem that is unmounted while it is frozen lives on in the kernel, and frozen: who mounts it again waits with the first
+/// write. Its device is claimed as long as it does, and mounting it once more is the way to it.
+fn thaw_unmounted(note: &Path, left: &Left, device: &str) -> String {
+    if !left.on.iter().copied().any(above::is_claimed) {
+        let _ = fs::remove_file(note);
+        return format!("a note that the filesystem on device {device} is frozen was left behind");
+    }
+    match mounted_apart(left) {
+        Ok(()) => {
+            let _ = fs::remove_file(note);
+            format!("the filesystem on device {device} was left frozen and unmounted, and is thawed")
+        }
+        Err(number) => {
+            format!("the filesystem on device {device} was left frozen, and cannot be reached: {number}; 'breakoff recover' tries again")
+        }
+    }
+}
+
+/// Mounts a filesystem in a mount namespace of its own and thaws it there. It goes with the thread.
+fn mounted_apart(left: &Left) -> Result<(), Number> {
+    let node = left.on.first().and_then(|dev| sysfs::Block::numbered(*dev)).and_then(|block| block.path()).ok_or(Number::ENODEV)?;
+    let kind = left.kind.clone();
+    let thread = std::thread::spawn(move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
+        let none: Option<&str> = None;
+        nix::mount::mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+        let at = |flags| nix::mount::mount(Some(&node), NOTES, Some(kind.as_str()), flags, none);
+        // What is mounted for reading only is one that is mounted so again.
+        at(MsFlags::empty()).or_else(|_| at(MsFlags::MS_RDONLY))?;
+        let thawed = File::open(NOTES).map_err(|_| Number::ENOENT).and_then(|file| ioctl(&file, FITHAW));
+        nix::mount::umount2(NOTES, MntFlags::MNT_DETACH)?;
+        thawed.or_else(|number| if number == Number::EINVAL { Ok(()) } else { Err(number) })
+    });
+    thread.join().unwrap_or(Err(Number::EIO))
 }

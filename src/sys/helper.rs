@@ -6,8 +6,8 @@
 //!
 //! What an era is told or asked waits for its map in the same way, and is done by a helper, too.
 //!
-//! A request is two bytes (what, which entry), an answer is four: an error number, or what was asked for as 0 or less. Nothing is
-//! allocated for either.
+//! A request is three bytes (what, which entry), an answer is four: an error number, or what was asked for as 0 or less. Nothing is
+//! allocated for either. A reason in words follows its answer, which is its length; it is asked for when nothing is suspended.
 
 use super::{Errno, Links, SuspendMode};
 use crate::model::DmUuid;
@@ -21,55 +21,64 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
     /// Writes back what is in memory of the n-th device and the filesystem on it, so that a freeze finds little to do.
-    WriteBack(u8),
-    /// Freezes the filesystem on the n-th device, or writes back what is in memory of it where there is none.
-    Freeze(u8),
+    WriteBack(u16),
+    /// Freezes the filesystems that rest on the n-th device; answers with 0 when nothing more is written to it, else with 1.
+    Freeze(u16),
     /// Suspends the n-th device.
-    Suspend(u8),
+    Suspend(u16),
     /// Resumes the n-th device.
-    Resume(u8),
+    Resume(u16),
     /// Makes the n-th device live, and waits for udev.
-    Activate(u8),
+    Activate(u16),
     /// Has the n-th device hold a state of its map for a listing; answers with the era that begins with it.
-    Hold(u8),
+    Hold(u16),
     /// Has it let go of that.
-    Release(u8),
+    Release(u16),
     /// Answers with the era that the n-th device is in.
-    Era(u8),
-    /// Thaws whatever it has frozen.
+    Era(u16),
+    /// Thaws whatever it has frozen; answers with 0 when all of it was frozen until now, else with 1.
     Thaw,
+    /// Answers with why the n-th device is not frozen, or was not until the thaw.
+    Reason(u16),
     /// It is not needed any more, and leaves everything as it is.
     Done,
 }
 
 impl Act {
-    fn to_bytes(self) -> [u8; 2] {
+    fn to_bytes(self) -> [u8; 3] {
+        let with = |what: u8, entry: u16| {
+            let [low, high] = entry.to_le_bytes();
+            [what, low, high]
+        };
         match self {
-            Act::WriteBack(entry) => [b'w', entry],
-            Act::Freeze(entry) => [b'f', entry],
-            Act::Suspend(entry) => [b's', entry],
-            Act::Resume(entry) => [b'r', entry],
-            Act::Activate(entry) => [b'a', entry],
-            Act::Hold(entry) => [b'h', entry],
-            Act::Release(entry) => [b'l', entry],
-            Act::Era(entry) => [b'e', entry],
-            Act::Thaw => [b't', 0],
-            Act::Done => [b'.', 0],
+            Act::WriteBack(entry) => with(b'w', entry),
+            Act::Freeze(entry) => with(b'f', entry),
+            Act::Suspend(entry) => with(b's', entry),
+            Act::Resume(entry) => with(b'r', entry),
+            Act::Activate(entry) => with(b'a', entry),
+            Act::Hold(entry) => with(b'h', entry),
+            Act::Release(entry) => with(b'l', entry),
+            Act::Era(entry) => with(b'e', entry),
+            Act::Reason(entry) => with(b'y', entry),
+            Act::Thaw => with(b't', 0),
+            Act::Done => with(b'.', 0),
         }
     }
 
-    fn from_bytes(bytes: [u8; 2]) -> Option<Act> {
-        match bytes {
-            [b'w', entry] => Some(Act::WriteBack(entry)),
-            [b'f', entry] => Some(Act::Freeze(entry)),
-            [b's', entry] => Some(Act::Suspend(entry)),
-            [b'r', entry] => Some(Act::Resume(entry)),
-            [b'a', entry] => Some(Act::Activate(entry)),
-            [b'h', entry] => Some(Act::Hold(entry)),
-            [b'l', entry] => Some(Act::Release(entry)),
-            [b'e', entry] => Some(Act::Era(entry)),
-            [b't', _] => Some(Act::Thaw),
-            [b'.', _] => Some(Act::Done),
+    fn from_bytes([what, low, high]: [u8; 3]) -> Option<Act> {
+        let entry = u16::from_le_bytes([low, high]);
+        match what {
+            b'w' => Some(Act::WriteBack(entry)),
+            b'f' => Some(Act::Freeze(entry)),
+            b's' => Some(Act::Suspend(entry)),
+            b'r' => Some(Act::Resume(entry)),
+            b'a' => Some(Act::Activate(entry)),
+            b'h' => Some(Act::Hold(entry)),
+            b'l' => Some(Act::Release(entry)),
+            b'e' => Some(Act::Era(entry)),
+            b'y' => Some(Act::Reason(entry)),
+            b't' => Some(Act::Thaw),
+            b'.' => Some(Act::Done),
             _ => None,
         }
     }
@@ -83,10 +92,14 @@ pub trait Helper {
     fn wait(&mut self, patience: Duration) -> Option<Result<u32, Errno>>;
     /// Whether something has begun and is not through.
     fn is_busy(&self) -> bool;
+    /// Why the n-th device is not frozen, or was not until the thaw. Allocates: not to be asked while something is suspended.
+    fn reason(&mut self, entry: u16, patience: Duration) -> Option<String>;
 }
 
-/// The most devices that one helper takes: its requests count them in a byte.
-pub const MOST: usize = 255;
+/// The most devices that one helper takes: its requests count them in two bytes, and each is a word on its command line.
+pub const MOST: usize = 10_000;
+/// No reason is longer.
+const LONGEST: u32 = 4096;
 
 /// A device that a helper may be asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -187,6 +200,14 @@ impl Helper for Beside {
     fn is_busy(&self) -> bool {
         self.busy
     }
+
+    fn reason(&mut self, entry: u16, patience: Duration) -> Option<String> {
+        self.begin(Act::Reason(entry)).ok()?;
+        let length = self.wait(patience)?.ok().filter(|length| (1..=LONGEST).contains(length))?;
+        let mut text = vec![0; usize::try_from(length).ok()?];
+        self.answers.read_exact(&mut text).ok()?;
+        String::from_utf8(text).ok()
+    }
 }
 
 impl Drop for Beside {
@@ -209,7 +230,7 @@ pub struct Requests<R, W>(pub R, pub W);
 impl<R: Read, W: Write> Requests<R, W> {
     /// The next request; `None` at the end of the pipe: the command is dead.
     pub fn read(&mut self) -> Option<Act> {
-        let mut bytes = [0; 2];
+        let mut bytes = [0; 3];
         self.0.read_exact(&mut bytes).ok()?;
         Act::from_bytes(bytes)
     }
@@ -218,6 +239,17 @@ impl<R: Read, W: Write> Requests<R, W> {
     pub fn answer(&mut self, came: Result<u32, Errno>) {
         let number = came.map_or_else(|Errno(number)| number, |number| i32::try_from(number).map_or(i32::MIN, i32::wrapping_neg));
         let _ = self.1.write_all(&number.to_le_bytes()).and_then(|()| self.1.flush());
+    }
+
+    /// Answers with a text, or that there is none.
+    pub fn answer_text(&mut self, text: Option<&str>) {
+        let text = text.unwrap_or_default();
+        let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        if length > LONGEST {
+            return self.answer(Ok(0));
+        }
+        self.answer(Ok(length));
+        let _ = self.1.write_all(text.as_bytes()).and_then(|()| self.1.flush());
     }
 }
 
@@ -233,9 +265,10 @@ mod tests {
     }
 
     #[test]
-    fn acts_are_two_bytes_each_way() {
-        let with_entry = [Act::WriteBack, Act::Freeze, Act::Suspend, Act::Resume, Act::Activate, Act::Hold, Act::Release, Act::Era];
-        let all = with_entry.iter().zip([1, 0, 7, 3, 255, 9, 4, 2]).map(|(act, entry)| act(entry));
+    fn acts_are_three_bytes_each_way() {
+        let with_entry =
+            [Act::WriteBack, Act::Freeze, Act::Suspend, Act::Resume, Act::Activate, Act::Hold, Act::Release, Act::Era, Act::Reason];
+        let all = with_entry.iter().zip([1, 0, 7, 3, 255, 9, 4, 256, 40_000]).map(|(act, entry)| act(entry));
         for act in all.chain([Act::Thaw, Act::Done]) {
             assert_eq!(Act::from_bytes(act.to_bytes()), Some(act));
         }
@@ -258,8 +291,18 @@ mod tests {
     }
 
     #[test]
+    fn a_reason_follows_its_length() {
+        let mut answers = Vec::new();
+        Requests(io::empty(), &mut answers).answer_text(Some("used as swap"));
+        let octal: String = answers.iter().map(|byte| format!("\\{byte:03o}")).collect();
+        let mut beside = shell(&format!("printf '\\0\\0\\0\\0{octal}\\0\\0\\0\\0'; cat >/dev/null")).unwrap();
+        assert_eq!(beside.reason(3, Duration::from_secs(60)).as_deref(), Some("used as swap"));
+        assert_eq!(beside.reason(4, Duration::from_secs(60)), None);
+    }
+
+    #[test]
     fn one_that_waits_keeps_nobody_waiting() {
-        let mut beside = shell("printf '\\0\\0\\0\\0'; head -c 2 >/dev/null; sleep 0.3; printf '\\5\\0\\0\\0'; cat >/dev/null").unwrap();
+        let mut beside = shell("printf '\\0\\0\\0\\0'; head -c 3 >/dev/null; sleep 0.3; printf '\\5\\0\\0\\0'; cat >/dev/null").unwrap();
         assert!(!beside.is_busy());
         beside.begin(Act::Suspend(0)).unwrap();
         assert_eq!(beside.wait(Duration::from_millis(1)), None);

@@ -421,9 +421,9 @@ impl ArmedDevice for ArmedDm {
         wire::health(self.lines.data(), self.lines.header().target_count)
     }
 
-    fn is_open(&mut self) -> std::result::Result<bool, Errno> {
+    fn open_count(&mut self) -> std::result::Result<u32, Errno> {
         self.small.call(&self.control, Verb::Info, &self.header)?;
-        Ok(self.small.header().open_count > 0)
+        Ok(u32::try_from(self.small.header().open_count).unwrap_or(0))
     }
 
     fn clear(&mut self) -> std::result::Result<(), Errno> {

@@ -51,6 +51,9 @@ pub trait Machine {
     fn announce(&self, disks: &[PathBuf]) -> Option<String>;
     /// Who has a device open, in words.
     fn openers(&self, dev: DevNo) -> Vec<String>;
+    /// Why not everything can be frozen that rests on volumes, for each: those are asked for, with their openers, as often as that may
+    /// have changed. All of them are split at one instant.
+    fn obstacles(&self, volumes: &dyn Fn() -> Vec<(DevNo, u32)>) -> Vec<Option<String>>;
     /// Writes back what is in memory of a device and of the filesystem on it (see `drain`).
     fn write_back(&self, dev: DevNo, deadline: Duration) -> Result<()>;
     /// The blocks that the map of changes on a device says were written in an era or later (see `changes`).
@@ -126,6 +129,10 @@ impl Machine for Here {
 
     fn openers(&self, dev: DevNo) -> Vec<String> {
         openers::openers(dev)
+    }
+
+    fn obstacles(&self, volumes: &dyn Fn() -> Vec<(DevNo, u32)>) -> Vec<Option<String>> {
+        freeze::obstacles(volumes)
     }
 
     fn write_back(&self, dev: DevNo, deadline: Duration) -> Result<()> {

@@ -9,7 +9,7 @@
 //! nodes     /dev/mapper without udev     probe     what disks are there; inspect, openers, sysfs beneath it
 //! rules     why udev makes no links
 //! events    waiting for dm events        host      which machine, which boot, what time
-//! drain     writing back beforehand      freeze    freezing filesystems
+//! drain     writing back beforehand      freeze    freezing filesystems; above finds them
 //! helper    who waits for disks          notice    telling that something has failed
 //! changes   what the maps of changes say
 //! wire      what the kernel answers      machine   all of it as one object
@@ -17,6 +17,7 @@
 //!                                              failpoint where tests kill us
 //! ```
 
+mod above;
 pub mod changes;
 pub mod cookie;
 pub mod critical;
@@ -138,8 +139,12 @@ pub trait ArmedDevice {
     fn suspend(&mut self, mode: SuspendMode) -> std::result::Result<(), Errno>;
     /// How the mirror is that its live table is (K15). Not to be asked of a device that somebody else is resuming.
     fn health(&mut self) -> std::result::Result<MirrorHealth, Errno>;
+    /// How often it is open.
+    fn open_count(&mut self) -> std::result::Result<u32, Errno>;
     /// Whether somebody has it open.
-    fn is_open(&mut self) -> std::result::Result<bool, Errno>;
+    fn is_open(&mut self) -> std::result::Result<bool, Errno> {
+        Ok(self.open_count()? > 0)
+    }
     /// Forgets its inactive table, so that a resume keeps the live one.
     fn clear(&mut self) -> std::result::Result<(), Errno>;
     /// Resumes it.

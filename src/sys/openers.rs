@@ -5,7 +5,7 @@
 use super::nodes::{devno, leads_to};
 use super::sysfs::{self, Block, printable};
 use crate::model::DevNo;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
@@ -57,7 +57,7 @@ fn foreign_mounts(dev: DevNo, until: Instant) -> Vec<String> {
     for pid in pids() {
         let fresh = namespace(&pid).is_some_and(|namespace| seen.insert(namespace));
         if fresh && let Some(mount) = sysfs::mounts(&pid).into_iter().find(|mount| mount.is_on(dev)) {
-            found.push(format!("mounted on '{}' for process {pid} ({})", printable(&mount.point), command(&pid)));
+            found.push(format!("mounted on '{}' for {}", printable(&mount.point), process(&pid)));
         }
         if Instant::now() > until || found.len() >= LIMITS.0 {
             break;
@@ -72,7 +72,7 @@ fn processes(dev: DevNo, until: Instant) -> Vec<String> {
     let mut found = Vec::new();
     for pid in pids().into_iter().filter(|pid| *pid != own) {
         if has_open(&pid, dev) {
-            found.push(format!("open in process {pid} ({})", command(&pid)));
+            found.push(format!("open in {}", process(&pid)));
         }
         if Instant::now() > until || found.len() >= LIMITS.0 {
             break;
@@ -82,14 +82,55 @@ fn processes(dev: DevNo, until: Instant) -> Vec<String> {
 }
 
 fn has_open(pid: &str, dev: DevNo) -> bool {
-    fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten().any(|entry| {
-        // Only what is called a device is looked at: to look at a file on a dead server would wait for the server.
-        let called_device = fs::read_link(entry.path()).is_ok_and(|target| target.starts_with("/dev/"));
-        called_device && fs::metadata(entry.path()).is_ok_and(|m| m.file_type().is_block_device() && devno(m.rdev()) == dev)
-    })
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    descriptors.into_iter().any(|entry| device_behind(&entry.path()) == Some(dev))
 }
 
-fn pids() -> Vec<String> {
+/// A process that has a block device open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Opener {
+    /// Which, for people.
+    pub process: String,
+    /// Whether it can write to it.
+    pub writes: bool,
+}
+
+/// Every descriptor on a block device that a process has, this one excepted.
+pub(super) fn all() -> BTreeMap<DevNo, Vec<Opener>> {
+    let own = std::process::id().to_string();
+    let mut found: BTreeMap<DevNo, Vec<Opener>> = BTreeMap::new();
+    for pid in pids().into_iter().filter(|pid| *pid != own) {
+        for entry in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
+            let Some(dev) = device_behind(&entry.path()) else { continue };
+            let number = entry.file_name();
+            let about = fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", number.to_string_lossy())).unwrap_or_default();
+            found.entry(dev).or_default().push(Opener { process: process(&pid), writes: writes(&about) });
+        }
+    }
+    found
+}
+
+/// What `/proc/PID/fdinfo` says of how a descriptor was opened; one that cannot be read is taken for a writer.
+fn writes(about: &str) -> bool {
+    let flags = about.lines().find_map(|line| line.strip_prefix("flags:")).map(str::trim);
+    let flags = flags.and_then(|flags| libc::c_int::from_str_radix(flags, 8).ok());
+    flags.is_none_or(|flags| flags & libc::O_ACCMODE != libc::O_RDONLY)
+}
+
+/// The block device that a descriptor is for. Only what is called a device is looked at: to look at a file on a dead server would
+/// wait for the server.
+fn device_behind(descriptor: &Path) -> Option<DevNo> {
+    fs::read_link(descriptor).ok().filter(|target| target.to_string_lossy().contains("/dev/"))?;
+    fs::metadata(descriptor).ok().filter(|about| about.file_type().is_block_device()).map(|about| devno(about.rdev()))
+}
+
+/// A process, for people.
+pub(super) fn process(pid: &str) -> String {
+    format!("process {pid} ({})", command(pid))
+}
+
+/// All processes.
+pub(super) fn pids() -> Vec<String> {
     let names = fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
     names.filter(|name| name.bytes().all(|b| b.is_ascii_digit())).collect()
 }
@@ -101,6 +142,14 @@ fn command(pid: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn writers_are_told_from_readers() {
+        assert!(!writes("pos:\t0\nflags:\t0100000\nmnt_id:\t5\n"));
+        for writer in ["flags:\t0100002\n", "flags:\t01\n", "", "flags: x"] {
+            assert!(writes(writer), "{writer:?}");
+        }
+    }
 
     #[test]
     fn nobody_has_a_device_that_does_not_exist() {

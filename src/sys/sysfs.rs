@@ -137,6 +137,10 @@ pub(super) struct Mount {
     pub source: PathBuf,
     /// Where.
     pub point: String,
+    /// The kind of filesystem, such as `ext4`.
+    pub kind: String,
+    /// The filesystem's own options.
+    pub options: String,
 }
 
 impl Mount {
@@ -161,8 +165,11 @@ fn parse_mounts(text: &str) -> Vec<Mount> {
         let mut place = place.split(' ').skip(2);
         let dev = crate::table::status::parse_devno(place.next()?);
         let point = unescape(place.nth(1)?);
-        let source = PathBuf::from(unescape(filesystem.split(' ').nth(1)?));
-        Some(Mount { dev, source, point })
+        let mut filesystem = filesystem.split(' ');
+        let kind = unescape(filesystem.next()?);
+        let source = PathBuf::from(unescape(filesystem.next()?));
+        let options = unescape(filesystem.next().unwrap_or_default());
+        Some(Mount { dev, source, point, kind, options })
     };
     text.lines().filter_map(parse).collect()
 }
@@ -202,7 +209,8 @@ mod tests {
         let mounts = parse_mounts(text);
         assert_eq!(mounts.len(), 2);
         assert_eq!((mounts[0].dev, mounts[0].point.as_str()), (Some(DevNo { major: 98, minor: 0 }), "/mnt two"));
-        assert_eq!(mounts[1].source, Path::new("/dev/sda 1"));
+        assert_eq!((mounts[1].source.as_path(), mounts[1].kind.as_str()), (Path::new("/dev/sda 1"), "btrfs"));
+        assert_eq!((mounts[0].kind.as_str(), mounts[0].options.as_str()), ("ext3", "rw,errors=continue"));
     }
 
     #[test]

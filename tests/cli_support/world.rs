@@ -1,8 +1,8 @@
 //! A group made by hand that shows every state that `print` can show.
 
 use breakoff::model::{
-    BootId, DevNo, Disk, DiskId, DmName, DmUuid, Extent, Generation, Group, GroupId, HostId, Log, Name, Origin, Plex, PlexState, Role,
-    Sectors, Timestamp, Tracking, Untracked, Volume, VolumeId,
+    BootId, CrashReason, DevNo, Disk, DiskId, DmName, DmUuid, Extent, Generation, Group, GroupId, HostId, Log, Name, Origin, Plex,
+    PlexState, Role, Sectors, Timestamp, Tracking, Untracked, Volume, VolumeId,
 };
 use breakoff::plan::world::{DmDevice, PresentDisk, TargetLine, World};
 use breakoff::table::status::{LegHealth, MirrorStatus};
@@ -163,7 +163,7 @@ fn origin(original: VolumeId, frozen: bool) -> Origin {
     Origin {
         original,
         taken_at: Timestamp::from_millis(1_789_999_000_123),
-        frozen,
+        crash: (!frozen).then(|| CrashReason::new("used as swap")),
         freeze_us: 12_345,
         tracking: Tracking::Untracked(Untracked::Off),
     }

@@ -37,6 +37,10 @@ pub struct Oracle {
     pub in_freeze: u64,
     /// Filesystems that nobody can write to for now.
     pub frozen_filesystems: BTreeSet<DmUuid>,
+    /// Volumes with a filesystem that cannot be frozen, which shows when it is tried.
+    pub unfreezable: BTreeMap<DmUuid, String>,
+    /// Volumes whose filesystem somebody else thaws too early.
+    pub thawed_early: BTreeMap<DmUuid, String>,
     /// Nobody writes.
     pub quiet: bool,
     /// How many writes each device has seen, by its number.

@@ -729,11 +729,11 @@ impl ArmedDevice for Armed {
         })
     }
 
-    fn is_open(&mut self) -> std::result::Result<bool, Errno> {
+    fn open_count(&mut self) -> std::result::Result<u32, Errno> {
         self.kernel.0.look()?;
         let state = self.kernel.0.0.borrow();
         let minor = state.dm.minor_of(&self.uuid).ok_or(Errno(libc::ENXIO))?;
-        Ok(state.dm.open_count(minor) > 0)
+        Ok(state.dm.open_count(minor))
     }
 
     fn clear(&mut self) -> Done {

@@ -22,6 +22,13 @@ impl FakeHelper {
     fn try_it(&self, act: Act) -> Option<Result<u32, Errno>> {
         match act {
             Act::Hold(at) | Act::Release(at) | Act::Era(at) => self.ask_era(act, &self.entries[usize::from(at)].0),
+            Act::Freeze(at) if self.fake.0.borrow().data.unfreezable.contains_key(&self.entries[usize::from(at)].0) => Some(Ok(1)),
+            Act::Thaw => {
+                let thawed = self.try_change(act)?;
+                let data = &self.fake.0.borrow().data;
+                let early = self.entries.iter().any(|(uuid, _)| data.thawed_early.contains_key(uuid));
+                Some(thawed.map(|()| u32::from(early)))
+            }
             other => self.try_change(other).map(|done| done.map(|()| 0)),
         }
     }
@@ -76,7 +83,7 @@ impl FakeHelper {
             }
             // A thaw writes, and the writers go on.
             Act::Thaw if self.entries.iter().any(|(uuid, _)| state.is_held(uuid)) => None,
-            Act::Thaw | Act::Done | Act::Hold(_) | Act::Release(_) | Act::Era(_) => Some(Ok(())),
+            Act::Thaw | Act::Done | Act::Hold(_) | Act::Release(_) | Act::Era(_) | Act::Reason(_) => Some(Ok(())),
         }
     }
 }
@@ -90,7 +97,7 @@ impl Helper for FakeHelper {
             Act::Resume(at) | Act::Activate(at) => format!("resume {} (helper)", self.entries[usize::from(at)].0),
             Act::Hold(at) => format!("hold the map of {}", self.entries[usize::from(at)].0),
             Act::Release(at) => format!("release the map of {}", self.entries[usize::from(at)].0),
-            Act::Thaw | Act::Done | Act::Era(_) => format!("{act:?}"),
+            Act::Thaw | Act::Done | Act::Era(_) | Act::Reason(_) => format!("{act:?}"),
         };
         self.fake.change(words)?;
         if act == Act::Thaw {
@@ -110,5 +117,10 @@ impl Helper for FakeHelper {
 
     fn is_busy(&self) -> bool {
         self.asked.is_some()
+    }
+
+    fn reason(&mut self, entry: u16, _patience: Duration) -> Option<String> {
+        let (data, uuid) = (&self.fake.0.borrow().data, &self.entries[usize::from(entry)].0);
+        data.unfreezable.get(uuid).or(data.thawed_early.get(uuid)).cloned()
     }
 }

@@ -311,6 +311,10 @@ impl Machine for Fake {
         Vec::new()
     }
 
+    fn obstacles(&self, volumes: &dyn Fn() -> Vec<(DevNo, u32)>) -> Vec<Option<String>> {
+        volumes().iter().map(|_| None).collect()
+    }
+
     fn write_back(&self, dev: DevNo, _deadline: Duration) -> Result<()> {
         if self.0.borrow().has_queued(dev.minor) {
             return Err(Error::timed_out("what was written does not reach the disks"));

@@ -1,6 +1,9 @@
 //! Every crash point of every command, on a machine in memory: killed or the power cut before each change, and each call failing.
 
-use crate::fake::script::{Count, World};
+use crate::fake::Words;
+use crate::fake::script::{self, Count, World};
+use breakoff::error::Kind;
+use breakoff::model::{CrashReason, DmUuid, Role};
 
 const GROUP4: &str = "group create g /dev/fake1 /dev/fake2 /dev/fake3 /dev/fake4";
 
@@ -276,7 +279,7 @@ fn a_volume_that_is_restored_without_a_map() {
     let cut = world.fake.copy();
     cut.power_cut(&mut |sector| sector.versions);
     cut.ok("start --auto");
-    crate::fake::script::sync(&cut);
+    script::sync(&cut);
     let states = cut.group().map(|(g, _)| g.volumes[0].plexes.iter().map(|p| p.state.to_string()).collect::<Vec<_>>());
     assert_eq!(states.unwrap(), ["ACTIVE", "SNAPDONE"]);
 }
@@ -319,4 +322,29 @@ fn groups_and_their_disks() {
     crash_all(&world, &["group add g /dev/fake5", "group remove-disk g disk04", "group destroy g"]);
     let world = World::new("no-group", 2, &[]);
     crash_all(&world, &["group create g /dev/fake1 /dev/fake2", "disk init /dev/fake1"]);
+}
+
+/// What shows only when it is tried, and what something else thaws too early.
+#[test]
+fn a_filesystem_that_is_not_frozen_is_recorded_so() {
+    let world = World::new("snapdone", 4, &[GROUP4, "make v 8m", "snapstart -b v", "sync"]);
+    let (group, _) = world.fake.group().unwrap();
+    let id = group.volumes[0].id;
+    let uuid = DmUuid::new(group.id, id, &Role::Volume);
+    let crash = || world.fake.group().unwrap().0.volumes.iter().find_map(|v| v.origin.clone()).unwrap().crash;
+    world.fake.0.borrow_mut().data.unfreezable.insert(uuid.clone(), "vfat".to_owned());
+    let refused = world.fake.run(&Words::parse("snapshot --require-frozen v --name s"));
+    let refusal = refused.unwrap().unwrap_err();
+    assert_eq!((refusal.kind(), refusal.object()), (Kind::InUse, Some("g/v")), "{refusal}");
+    assert_eq!(world.fake.group().unwrap().0.volumes.len(), 1);
+    world.fake.ok("snapshot v --name s");
+    assert_eq!(crash(), Some(CrashReason::new("vfat")));
+    world.fake.ok("remove --recursive s");
+
+    world.fake.0.borrow_mut().data.unfreezable.clear();
+    world.fake.0.borrow_mut().data.thawed_early.insert(uuid, "thawed".to_owned());
+    world.fake.ok("snapstart -b v");
+    script::sync(&world.fake);
+    world.fake.ok("snapshot v --name s");
+    assert_eq!(crash(), Some(CrashReason::new("thawed")));
 }

@@ -37,7 +37,7 @@ fn situation(file: &str, words: &[&str], world: &World) {
 
 fn snapshot(volumes: &[&str], mirrors: usize) -> Request {
     let these = volumes.iter().map(|v| Split { volume: name(v), name: None }).collect();
-    Request::Snapshot { splits: Splits::These(these), legs: Legs::Count(mirrors), pattern: None }
+    Request::Snapshot { splits: Splits::These(these), legs: Legs::Count(mirrors), pattern: None, require_frozen: false }
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn tracked(disks: u8, mirrors: usize) -> World {
     done(&mut w, &snapstart("v"));
     sync(&mut w);
     let these = vec![Split { volume: name("v"), name: Some(name("s")) }];
-    done(&mut w, &Request::Snapshot { splits: Splits::These(these), legs: Legs::Count(1), pattern: None });
+    done(&mut w, &Request::Snapshot { splits: Splits::These(these), legs: Legs::Count(1), pattern: None, require_frozen: false });
     w
 }
 

@@ -55,7 +55,7 @@ fn sample() -> Group {
     snapshot.origin = Some(Origin {
         original: original.id,
         taken_at: Timestamp::from_millis(1_700_000_000_000),
-        frozen: true,
+        crash: None,
         freeze_us: 870,
         tracking: Tracking::Untracked(Untracked::Off),
     });
@@ -298,6 +298,24 @@ fn hostile_relations_are_refused() {
 }
 
 #[test]
+fn reasons_why_a_snapshot_is_not_frozen_are_short_lines() {
+    let crash = |frozen: bool, reason: Value| {
+        move |r: &mut Value| {
+            r["volumes"][1]["origin"]["frozen"] = json!(frozen);
+            r["volumes"][1]["origin"]["crash"] = reason;
+        }
+    };
+    let read = |reason| changed(crash(false, reason)).unwrap().volumes[1].origin.clone().unwrap().crash;
+    assert_eq!(read(json!("it is used as swap")), Some(CrashReason::new("it is used as swap")));
+    assert_eq!(read(Value::Null), Some(CrashReason::new(CrashReason::UNKNOWN)), "what older versions wrote");
+    unsafe_when(crash(true, json!("it is used as swap")));
+    for bad in ["", " ", "a\nb", "\u{1b}[2J", &"x".repeat(201)] {
+        unsafe_when(crash(false, json!(bad)));
+    }
+    unsafe_when(crash(false, json!(7)));
+}
+
+#[test]
 fn unknown_missing_and_repeated_fields_are_refused() {
     unsafe_when(|r| r["extra"] = json!(1));
     unsafe_when(|r| v(r)["extra"] = json!(1));
@@ -392,7 +410,7 @@ fn many(count: usize) -> Group {
         let origin = group.volumes.last().filter(|_| n % 10 == 9).map(|original: &Volume| Origin {
             original: original.id,
             taken_at: Timestamp::from_millis(1_700_000_000_000 + n as u64 * 86_413),
-            frozen: true,
+            crash: None,
             freeze_us: 700 + n as u64 * 31 % 911,
             tracking: Tracking::Untracked(Untracked::Off),
         });

@@ -42,7 +42,7 @@ fn one(volume: &str) -> Selection {
 
 fn split(volumes: &[&str]) -> Request {
     let these = volumes.iter().map(|v| Split { volume: name(v), name: None }).collect();
-    Request::Snapshot { splits: Splits::These(these), legs: Legs::Count(1), pattern: None }
+    Request::Snapshot { splits: Splits::These(these), legs: Legs::Count(1), pattern: None, require_frozen: false }
 }
 
 #[test]
@@ -120,6 +120,7 @@ fn snapshots_of_two_volumes_that_come_back_in_mixed_order() {
             splits: Splits::These(vec![Split { volume: name("a"), name: None }]),
             legs: Legs::Named(vec![name("a-03")]),
             pattern: None,
+            require_frozen: false,
         },
     );
     done(&mut w, &split(&["b"]));

@@ -2,7 +2,7 @@
 
 use crate::pure::{anywhere, done, make, name, on, refused, snapstart, sync, world};
 use breakoff::error::Kind;
-use breakoff::model::{Disk, DiskId, PlexState, SectorSize, Sectors, Standing};
+use breakoff::model::{CrashReason, Disk, DiskId, DmUuid, PlexState, SectorSize, Sectors, Standing};
 use breakoff::plan::plan;
 use breakoff::plan::request::{Convert, Finding, GrowTo, Legs, Placement, Relations, Request, Selection, Split, Splits, Winner};
 use breakoff::plan::world::World;
@@ -11,7 +11,7 @@ use breakoff::table::status::LegHealth;
 
 fn split_as(volume: &str, snapshot: Option<&str>) -> Request {
     let these = vec![Split { volume: name(volume), name: snapshot.map(name) }];
-    Request::Snapshot { splits: Splits::These(these), legs: Legs::Count(1), pattern: None }
+    Request::Snapshot { splits: Splits::These(these), legs: Legs::Count(1), pattern: None, require_frozen: false }
 }
 
 fn start(volumes: Selection) -> Request {
@@ -132,7 +132,7 @@ fn one_volume_that_is_not_ready_keeps_all_from_being_split() {
     done(&mut w, &make("b", 8, 1));
     done(&mut w, &snapstart("a"));
     sync(&mut w);
-    let all = Request::Snapshot { splits: Splits::All, legs: Legs::Count(1), pattern: None };
+    let all = Request::Snapshot { splits: Splits::All, legs: Legs::Count(1), pattern: None, require_frozen: false };
     assert_eq!(refused(&w, &all).kind(), Kind::NotReady);
 }
 
@@ -153,6 +153,7 @@ fn default_names_count_up_and_a_collision_fails_before_any_change() {
         splits: Splits::These(vec![Split { volume: name("v"), name: None }]),
         legs: Legs::Count(1),
         pattern: Some(p.to_owned()),
+        require_frozen: false,
     };
     assert_eq!(refused(&w, &pattern("same")).kind(), Kind::Usage);
     assert_eq!(refused(&w, &pattern("%v")).kind(), Kind::Exists);
@@ -167,7 +168,12 @@ fn vxvms_pair_is_a_name_unless_such_a_volume_exists() {
     done(&mut w, &make("b", 8, 1));
     done(&mut w, &Request::SnapStart { volumes: vec![name("a"), name("b")], mirrors: 1, placement: anywhere() });
     sync(&mut w);
-    let pair = |second: &str| Request::Snapshot { splits: Splits::PairOrTwo(name("a"), name(second)), legs: Legs::Count(1), pattern: None };
+    let pair = |second: &str| Request::Snapshot {
+        splits: Splits::PairOrTwo(name("a"), name(second)),
+        legs: Legs::Count(1),
+        pattern: None,
+        require_frozen: false,
+    };
     assert_eq!(plan(&w, &pair("b")).expect("a plan").snapshots.len(), 2);
     assert_eq!(plan(&w, &pair("snapvol")).expect("a plan").snapshots.len(), 1);
 }
@@ -629,7 +635,7 @@ fn a_map_that_has_lost_a_copy_gets_another_one_before_it_is_used_next() {
 
 fn split_legs(volumes: &[&str], legs: Legs) -> Request {
     let these = volumes.iter().map(|v| Split { volume: name(v), name: None }).collect();
-    Request::Snapshot { splits: Splits::These(these), legs, pattern: None }
+    Request::Snapshot { splits: Splits::These(these), legs, pattern: None, require_frozen: false }
 }
 
 fn snapback(snapshots: &[&str], from: Winner) -> Request {
@@ -1075,4 +1081,27 @@ fn what_a_volume_of_an_older_version_was_made_for_is_what_its_data_plexes_show()
         let back = Request::SnapBack { snapshots: vec![name("s")], mirrors: None, from, keep: false };
         assert_eq!(refused(&w, &back).kind(), Kind::Unsafe);
     }
+}
+
+#[test]
+fn what_cannot_be_frozen_is_called_crash_or_refused() {
+    let mut w = world(4);
+    done(&mut w, &make("a", 8, 1));
+    done(&mut w, &make("b", 8, 1));
+    done(&mut w, &Request::SnapStart { volumes: vec![name("a"), name("b")], mirrors: 1, placement: anywhere() });
+    sync(&mut w);
+    let id = w.group.volume_named(&name("b")).unwrap().id;
+    w.known.unfrozen.insert(id, "it is used as swap".into());
+    let these: Vec<Split> = ["a", "b"].map(|volume| Split { volume: name(volume), name: None }).into();
+    let both =
+        |require_frozen| Request::Snapshot { splits: Splits::These(these.clone()), legs: Legs::Count(1), pattern: None, require_frozen };
+    let refusal = refused(&w, &both(true));
+    assert_eq!((refusal.kind(), refusal.object()), (Kind::InUse, Some("g/b")));
+    assert!(refusal.message().contains("used as swap"), "{refusal}");
+
+    let plan = plan(&w, &both(false)).unwrap();
+    let crash = |snapshot: &str| plan.group.volume_named(&name(snapshot)).unwrap().origin.clone().unwrap().crash;
+    assert_eq!((crash("SNAP-a"), crash("SNAP-b")), (None, Some(CrashReason::new("it is used as swap"))));
+    let a = w.group.volume_named(&name("a")).unwrap().id;
+    assert_eq!(plan.window.frozen.iter().map(DmUuid::volume).collect::<Vec<_>>(), [Some(a)]);
 }

@@ -18,6 +18,7 @@ mod crash;
 mod disks;
 mod dm_tables;
 mod faults;
+mod frozen;
 mod harness;
 mod legs;
 mod limits;

@@ -318,7 +318,7 @@ fn build(seeds: Vec<Seed>, disks: usize, ids: ([u8; 16], Option<[u8; 16]>)) -> G
         let origin = seed.origin.map(|(of, at, frozen, freeze_us)| Origin {
             original: *of.get(&volume_ids),
             taken_at: Timestamp::from_millis(at),
-            frozen,
+            crash: (!frozen).then(|| CrashReason::new(&format!("reason {freeze_us}"))),
             freeze_us,
             tracking: if frozen {
                 Tracking::Untracked(Untracked::ALL[(freeze_us % 6) as usize])

@@ -8,7 +8,7 @@ use clap::Args;
 ///
 /// Of each volume: v, its snapshots or its original as ss, and plexes that were detached as dp. %DIRTY is the share of the volume
 /// that was written to since the split (on either side, for a plex all that has to be copied when it is attached), CHANGED the same in bytes.
-/// CONSISTENCY is 'frozen' when mounted filesystems were frozen at that instant, else 'crash'. STALL is how long the split kept the
+/// CONSISTENCY is 'frozen' when everything that rested on the original was frozen at that instant, else 'crash'. STALL is how long the split kept the
 /// original's I/O waiting. TRACKED says why a snapback would copy everything, or why it is not known now what has changed.
 #[derive(Args)]
 pub(super) struct SnapPrint {

@@ -9,8 +9,9 @@ use clap::Args;
 
 /// Break off complete snapshot legs: each becomes a volume of its own
 ///
-/// All volumes named are split at one instant, with mounted filesystems frozen, or none is. The snapshots are called SNAP-VOL,
-/// then SNAP1-VOL and so on, unless --name or --pattern says otherwise.
+/// All volumes named are split at one instant, or none is, with every filesystem frozen that rests on them, through encryption, LVM,
+/// partitions, loop devices and md, too. Where that cannot be, the snapshot holds what a crash would leave, and says so and why. The
+/// snapshots are called SNAP-VOL, then SNAP1-VOL and so on, unless --name or --pattern says otherwise.
 #[derive(Args)]
 pub(super) struct Snapshot {
     /// The volumes
@@ -34,6 +35,9 @@ pub(super) struct Snapshot {
     /// Break off legs that lie on these disks, and on no other
     #[arg(long, value_name = "MEDIA", value_delimiter = ',', value_parser = Name::parse)]
     on: Vec<Name>,
+    /// Refuse, with nothing changed, when not everything that rests on a volume can be frozen
+    #[arg(long)]
+    require_frozen: bool,
 }
 
 /// A pattern whose plain part can be part of a name.
@@ -57,6 +61,6 @@ impl Snapshot {
             (_, disks) if !disks.is_empty() => Legs::On(self.mirrors, disks),
             _ => Legs::Count(self.mirrors),
         };
-        Ok(Command::Change(Request::Snapshot { splits, legs, pattern: self.pattern }))
+        Ok(Command::Change(Request::Snapshot { splits, legs, pattern: self.pattern, require_frozen: self.require_frozen }))
     }
 }

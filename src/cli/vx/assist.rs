@@ -132,7 +132,7 @@ fn snapshot(words: &mut Words) -> Result<Command> {
     let (all, pattern) = (words.uses("allvols"), words.uses_value("name"));
     let legs = legs(words)?;
     let splits = splits(all, pattern.is_some(), words.names()?)?;
-    Ok(Command::Change(Request::Snapshot { splits, legs, pattern }))
+    Ok(Command::Change(Request::Snapshot { splits, legs, pattern, require_frozen: false }))
 }
 
 /// The plain operands are volumes here, so that disks are named by `alloc=`; `plex=` is from VxVM's other ways to make a snapshot.
