@@ -7,6 +7,7 @@ use crate::model::{DmUuid, Extent, Name, Role, Sectors, Volume, VolumeId};
 use crate::plan::request::{Request, Splits};
 use crate::plan::world::{DmDevice, Listing};
 use crate::plan::{snapback, snapshot};
+use crate::sys::freeze::Standing;
 use crate::sys::helper::{Act, Charge, Helper};
 use crate::sys::media::Access;
 use crate::sys::{Errno, Links, SuspendMode};
@@ -61,8 +62,9 @@ impl Session<'_> {
         let live: Vec<(VolumeId, &DmDevice)> = live.collect();
         let again = |device: &DmDevice| self.kernel.device(&device.uuid).ok().flatten().map_or(device.open_count, |d| d.open_count);
         let volumes = || live.iter().map(|(_, device)| (device.dev, again(device))).collect();
-        let obstacles = self.env.machine.obstacles(&volumes);
-        self.world.known.unfrozen = live.iter().zip(obstacles).filter_map(|((id, _), reason)| Some((*id, reason?))).collect();
+        let standing: Vec<(VolumeId, Standing)> = live.iter().map(|(id, _)| *id).zip(self.env.machine.standing(&volumes)).collect();
+        self.world.known.content = standing.iter().filter_map(|(id, found)| Some((*id, found.content.clone()?))).collect();
+        self.world.known.unfrozen = standing.into_iter().filter_map(|(id, found)| Some((id, found.obstacle?))).collect();
     }
 
     /// Tries whether the space that is set aside for new maps can be written to: a disk may fail that only they lie on, and nobody has

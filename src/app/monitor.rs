@@ -19,7 +19,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Also without an event everything is looked at this often.
 const PATROL: Duration = Duration::from_secs(10);
@@ -28,6 +28,8 @@ const SOON: Duration = Duration::from_millis(300);
 /// How soon what did not work is tried again, and twice as late each time: as long as no disk takes the record of a failure a write
 /// waits for this.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How soon somebody is sent again to thaw what a killed command has left frozen.
+const THAW_AGAIN: Duration = Duration::from_secs(60);
 /// How long a service waits for another one to end before it says that it is still there.
 const ANOTHER: Duration = Duration::from_secs(2);
 /// Where what a monitor keeps goes: what must survive a reboot may lie on a volume that it guards.
@@ -47,6 +49,7 @@ pub fn run(env: Env<'_>) -> Result<()> {
     let kernel = env.machine.kernel()?;
     let mut events = env.machine.events()?;
     let mut watch = Watch { seen: None, known: BTreeMap::new(), told: BTreeSet::new(), again: AGAIN };
+    let mut left = LeftFrozen { since: None };
     service.ready("watching");
     while !interrupts.arrived() {
         reap_hooks();
@@ -56,10 +59,31 @@ pub fn run(env: Env<'_>) -> Result<()> {
         if until_idle && now.is_empty() {
             return Ok(());
         }
+        left.look(env);
         let next = watch.look(kernel.as_ref(), &now, env);
         events.wait(service.at_most(next))?;
     }
     Ok(())
+}
+
+/// What killed commands have left frozen. A thaw writes, and waits for a leg that dies in that moment: it is not done by the one who
+/// has to take that leg out.
+struct LeftFrozen {
+    /// When somebody was sent to thaw it.
+    since: Option<Instant>,
+}
+
+impl LeftFrozen {
+    fn look(&mut self, env: Env<'_>) {
+        let recently = self.since.is_some_and(|since| since.elapsed() < THAW_AGAIN);
+        if recently || !env.machine.has_left_frozen() {
+            return;
+        }
+        self.since = Some(Instant::now());
+        if let Err(error) = env.machine.start_detached(&["-q", "recover"], &[]) {
+            env.ui.warn(&format!("a filesystem was left frozen, and nobody can be sent to thaw it: {error}"));
+        }
+    }
 }
 
 /// What the monitor remembers from one look to the next.

@@ -111,6 +111,8 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
     let left_behind = has_mirror(&session.world);
     paths::correct(&session.world, &mut report, env);
     drop(session);
+    // Without a lock: a thaw writes.
+    env.machine.thaw_left_behind().iter().for_each(|told| env.ui.warn(told));
     if left_behind {
         monitor::ensure(env);
     }

@@ -243,14 +243,44 @@ fn split_off(draft: &mut Draft<'_>, ready: &Ready<'_>, name: Name) -> Result<()>
             draft.note(format!("'{path}' holds what a crash at the split would have left: {}", reason.as_str()));
         }
     }
-    draft.note(format!(
-        "'{path}' holds '{original}' as it is at the split; mount it with: mount -o ro {device} DIR  (XFS: -o ro,nouuid; by-uuid links keep pointing to the original)"
-    ));
+    let advice = advice(world.known.content.get(&volume.id).map(String::as_str), &device);
+    draft.note(format!("'{path}' holds '{original}' as it is at the split; {advice}"));
     draft.plan.snapshots.push(snapshot.id);
     let (id, log) = (snapshot.id, draft.optional_log(&snapshot));
     draft.add(snapshot);
     draft.touch(id)?.log = log;
     Ok(())
+}
+
+/// How to get at what is in a snapshot, beside its original. What finds devices by a UUID finds the original's.
+fn advice(content: Option<&str>, device: &str) -> String {
+    let by_uuid = "by-uuid links keep pointing to the original";
+    match content {
+        Some("ext2" | "ext3" | "ext4" | "vfat" | "exfat" | "ntfs" | "f2fs" | "jfs" | "reiserfs" | "iso9660") => {
+            format!("mount it with: mount -o ro {device} DIR  ({by_uuid})")
+        }
+        Some("xfs") => format!("mount it with: mount -o ro,nouuid {device} DIR  ({by_uuid})"),
+        Some("btrfs") => format!(
+            "it holds btrfs, which finds its devices by a UUID that the original has, too: mount it on another machine, all its devices named \
+             with '-o ro,device=…', or, where it lies on one device only, after: btrfstune -m {device}"
+        ),
+        Some("crypto_LUKS") => {
+            format!("open it with: cryptsetup open --readonly {device} NAME, then mount /dev/mapper/NAME with -o ro  (XFS: -o ro,nouuid)")
+        }
+        Some("LVM2_member") => {
+            format!(
+                "it holds LVM: vgimportclone --basevgname NAME {device} gives its volume group another name; name all snapshots of the group's disks"
+            )
+        }
+        Some("linux_raid_member") => {
+            format!(
+                "it holds a part of an md array: mdadm --assemble --readonly --update=uuid /dev/md/NAME {device} and its other parts' snapshots"
+            )
+        }
+        Some("swap") => format!("it holds swap, of which nothing can be mounted: {device}"),
+        Some("gpt" | "dos") => format!("it holds partitions: losetup --partscan --read-only --show -f {device} makes devices of them"),
+        Some(_) | None => format!("mount it with: mount -o ro {device} DIR  (XFS: -o ro,nouuid; {by_uuid})"),
+    }
 }
 
 fn snapshot_volume(world: &World, volume: &Volume, legs: &[&Plex], name: Name) -> Volume {
@@ -363,6 +393,26 @@ fn relations<'g>(group: &'g Group, volume: &'g Volume, which: &Relations) -> Res
             Err(Error::usage(format!("'{path}' is the original of {count} snapshots: which relation is to end?"))
                 .on(path)
                 .hint(format!("type {}, or {every} for all of them", lines.join(" or "))))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_advice_knows_what_is_on_the_volume() {
+        let says = |content, word: &str| assert!(advice(content, "/dev/x").contains(word), "{content:?}: {}", advice(content, "/dev/x"));
+        says(None, "XFS: -o ro,nouuid");
+        says(Some("ext4"), "mount -o ro /dev/x DIR");
+        says(Some("xfs"), "-o ro,nouuid /dev/x");
+        says(Some("crypto_LUKS"), "cryptsetup open --readonly /dev/x");
+        says(Some("LVM2_member"), "vgimportclone");
+        says(Some("linux_raid_member"), "mdadm --assemble");
+        says(Some("btrfs"), "btrfstune -m /dev/x");
+        for content in ["btrfs", "LVM2_member", "swap", "linux_raid_member"] {
+            assert!(!advice(Some(content), "/dev/x").contains("mount -o ro /dev/x"), "{content}");
         }
     }
 }

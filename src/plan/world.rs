@@ -48,6 +48,8 @@ pub struct Known {
     pub writes: BTreeMap<VolumeId, u64>,
     /// What was written to a volume from an era on.
     pub changed: BTreeMap<(VolumeId, u32), Listing>,
+    /// What is on a volume, as udev calls it.
+    pub content: BTreeMap<VolumeId, String>,
     /// Why not everything that rests on a volume can be frozen.
     pub unfrozen: BTreeMap<VolumeId, String>,
     /// What the change log in use says that there is left to copy.

@@ -168,6 +168,8 @@ pub(super) struct Here {
     btrfs: BTreeMap<DevNo, Vec<DevNo>>,
     openers: OnceCell<BTreeMap<DevNo, Vec<Opener>>>,
     counts: BTreeMap<DevNo, u32>,
+    /// Whether it matters who else uses a device.
+    layers_only: bool,
 }
 
 /// A mount, and the process whose namespace it is in.
@@ -187,7 +189,12 @@ impl Here {
         let loops = Block::all().unwrap_or_default().into_iter().filter(|block| block.name.starts_with("loop"));
         let btrfs = btrfs_members(&mounts);
         let (loops, counts) = (loops.filter_map(backing).collect(), counts.iter().copied().collect());
-        Here { mounts, swaps: sysfs::swaps(), loops, btrfs, openers: OnceCell::new(), counts }
+        Here { mounts, swaps: sysfs::swaps(), loops, btrfs, openers: OnceCell::new(), counts, layers_only: false }
+    }
+
+    /// The same for those who do not ask who else uses a device.
+    pub(super) fn look_at_layers() -> Here {
+        Here { layers_only: true, ..Here::look(&[]) }
     }
 
     fn block(dev: DevNo) -> Option<Block> {
@@ -257,6 +264,9 @@ impl Sight for Here {
     }
 
     fn raw_use(&self, dev: DevNo, known: usize) -> Option<RawUse> {
+        if self.layers_only {
+            return None;
+        }
         if self.swaps.iter().any(|path| leads_to(path, dev)) {
             return Some(RawUse::By("used as swap".to_owned()));
         }

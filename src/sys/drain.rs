@@ -4,6 +4,7 @@
 //! disk take minutes. Written back beforehand, little is left to do. It is also the last chance to learn that a disk hangs:
 //! a suspend that waits for such a disk cannot be given up again (see `critical`).
 
+use super::above::{Here, climb};
 use super::{nodes, sysfs, tools};
 use crate::error::{Error, Result};
 use crate::model::DevNo;
@@ -14,17 +15,19 @@ use std::time::{Duration, Instant};
 /// How often the writing is looked at.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Writes back the filesystems that are mounted on a device, and the device itself. Fails with `TimedOut` when that does not
+/// Writes back the filesystems that rest on a device, through whatever layers, and the device itself. Fails with `TimedOut` when that does not
 /// come to an end within the deadline; nothing was changed then. `sync` does it, in processes of their own: if a disk hangs
 /// they do, and we do not.
 pub fn write_back(device: DevNo, deadline: Duration) -> Result<()> {
     let until = Instant::now() + deadline;
-    let mounted = sysfs::mounts("self").into_iter().find(|mount| mount.is_on(device));
-    let node = sysfs::Block::numbered(device).and_then(|block| block.path()).filter(|path| nodes::leads_to(path, device));
-    let Some(node) = node else { return Ok(()) };
-    let filesystem = mounted.map(|mount| ["--file-system".into(), "--".into(), mount.point.into()]);
-    let itself: [OsString; 3] = ["--data".into(), "--".into(), node.clone().into()];
-    for words in filesystem.into_iter().chain([itself]) {
+    let node_of = |dev| sysfs::Block::numbered(dev).and_then(|block| block.path()).filter(|path| nodes::leads_to(path, dev));
+    let Some(node) = node_of(device) else { return Ok(()) };
+    let above = climb(&Here::look_at_layers(), device, &[device]);
+    let filesystems = above.filesystems.into_iter().filter_map(|filesystem| filesystem.ways.into_iter().next());
+    let filesystems = filesystems.map(|way| -> [OsString; 3] { ["--file-system".into(), "--".into(), way.into()] });
+    let bare = above.bare.into_iter().filter(|dev| *dev != device).filter_map(node_of).chain([node.clone()]);
+    let bare = bare.map(|path| -> [OsString; 3] { ["--data".into(), "--".into(), path.into()] });
+    for words in filesystems.chain(bare) {
         if !done_by(until, sync(&words)) {
             let shown = node.display();
             return Err(Error::timed_out(format!(

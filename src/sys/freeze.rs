@@ -12,7 +12,7 @@
 //! in `/run` from before the freeze until after the thaw, and whoever recovers thaws what has a note and nobody to care.
 
 use super::above::{self, Above, Filesystem, Here, Sight};
-use super::{Errno, changes, nodes, sysfs};
+use super::{Errno, changes, nodes, probe, sysfs};
 use crate::model::DevNo;
 use nix::errno::Errno as Number;
 use nix::fcntl::{Flock, FlockArg};
@@ -174,10 +174,20 @@ impl Stack {
     }
 }
 
-/// Why not everything can be frozen that rests on volumes, as far as that shows without a try.
-pub fn obstacles(volumes: &dyn Fn() -> Vec<(DevNo, u32)>) -> Vec<Option<String>> {
+/// What rests on a volume, as far as that shows without a try.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Why not everything can be frozen.
+    pub obstacle: Option<String>,
+    /// What udev has found on it, such as `ext4` or `crypto_LUKS`.
+    pub content: Option<String>,
+}
+
+/// What rests on volumes.
+pub fn standing(volumes: &dyn Fn() -> Vec<(DevNo, u32)>) -> Vec<Standing> {
     let stack = Stack::open(volumes);
-    (0..stack.volumes.len()).map(|volume| stack.reason(volume)).collect()
+    let contents = volumes().into_iter().map(|(dev, _)| probe::content(dev));
+    contents.enumerate().map(|(at, content)| Standing { obstacle: stack.reason(at), content }).collect()
 }
 
 impl Frost {
@@ -283,11 +293,19 @@ fn ioctl(file: &File, request: libc::Ioctl) -> Result<(), Number> {
     // SAFETY: the descriptor is open; the kernel ignores the argument of both requests.
     Number::result(unsafe { libc::ioctl(file.as_raw_fd(), request, 0) }).map(drop)
 }
+/// Whether a note lies there whose command is dead.
+pub fn has_left_behind() -> bool {
+    left_notes().next().is_some()
+}
+
 /// Thaws what dead processes have left frozen; each in words.
 pub fn thaw_left_behind() -> Vec<String> {
+    left_notes().map(|note| thaw_by(&note)).collect()
+}
+
+fn left_notes() -> impl Iterator<Item = PathBuf> {
     let notes = fs::read_dir(NOTES).into_iter().flatten().flatten().map(|entry| entry.path());
-    let unlocked = |note: &PathBuf| File::open(note).is_ok_and(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok());
-    notes.filter(unlocked).map(|note| thaw_by(&note)).collect()
+    notes.filter(|note| File::open(note).is_ok_and(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok()))
 }
 
 /// A note, read.
@@ -314,7 +332,7 @@ fn thaw_by(note: &Path) -> String {
         let _ = fs::remove_file(note);
         return format!("'{shown}' was no note of ours");
     };
-    let here = Here::look(&[]);
+    let here = Here::look_at_layers();
     let device = left.on.first().map_or_else(|| left.dev.to_string(), |dev| here.title(*dev));
     if left.on.iter().copied().any(is_suspended) {
         return format!("device {device} is suspended, and the filesystem on it was left frozen; 'breakoff recover' tries again");

@@ -3,6 +3,7 @@
 
 use super::dm::Dm;
 use super::events::EventWait;
+use super::freeze::Standing;
 use super::helper::{Beside, Charge, Helper};
 use super::inspect::{Inspection, inspect};
 use super::lock::{GroupLock, Holder};
@@ -51,9 +52,9 @@ pub trait Machine {
     fn announce(&self, disks: &[PathBuf]) -> Option<String>;
     /// Who has a device open, in words.
     fn openers(&self, dev: DevNo) -> Vec<String>;
-    /// Why not everything can be frozen that rests on volumes, for each: those are asked for, with their openers, as often as that may
-    /// have changed. All of them are split at one instant.
-    fn obstacles(&self, volumes: &dyn Fn() -> Vec<(DevNo, u32)>) -> Vec<Option<String>>;
+    /// What rests on volumes, for each: those are asked for, with their openers, as often as that may have changed. All of them are split
+    /// at one instant.
+    fn standing(&self, volumes: &dyn Fn() -> Vec<(DevNo, u32)>) -> Vec<Standing>;
     /// Writes back what is in memory of a device and of the filesystem on it (see `drain`).
     fn write_back(&self, dev: DevNo, deadline: Duration) -> Result<()>;
     /// The blocks that the map of changes on a device says were written in an era or later (see `changes`).
@@ -72,6 +73,8 @@ pub trait Machine {
     fn start_detached(&self, words: &[&str], environment: &[(&str, &str)]) -> Result<()>;
     /// Starts the helper of a window with these devices (see `app::guard`).
     fn helper(&self, group: GroupId, charges: &[Charge]) -> Result<Box<dyn Helper>>;
+    /// Whether something is frozen that [`Machine::thaw_left_behind`] would thaw. Waits for nothing.
+    fn has_left_frozen(&self) -> bool;
     /// Thaws what somebody has frozen and not lived to thaw; each in words.
     fn thaw_left_behind(&self) -> Vec<String>;
     /// Tells of a failure (see `notice`); what went wrong with that.
@@ -131,8 +134,8 @@ impl Machine for Here {
         openers::openers(dev)
     }
 
-    fn obstacles(&self, volumes: &dyn Fn() -> Vec<(DevNo, u32)>) -> Vec<Option<String>> {
-        freeze::obstacles(volumes)
+    fn standing(&self, volumes: &dyn Fn() -> Vec<(DevNo, u32)>) -> Vec<Standing> {
+        freeze::standing(volumes)
     }
 
     fn write_back(&self, dev: DevNo, deadline: Duration) -> Result<()> {
@@ -173,6 +176,10 @@ impl Machine for Here {
         let words: Vec<&str> = ["guard", group.as_str()].into_iter().chain(devices.iter().map(String::as_str)).collect();
         let beside = detached::spawn_beside(&words).and_then(|process| Beside::new(process, HELPER_STARTS));
         Ok(Box::new(beside.map_err(|err| Error::io("cannot start the helper of a window", &err))?))
+    }
+
+    fn has_left_frozen(&self) -> bool {
+        freeze::has_left_behind()
     }
 
     fn thaw_left_behind(&self) -> Vec<String> {

@@ -3,7 +3,7 @@
 //! udev knows the members that its rule has marked. A device that it knows to hold something else is not opened; one that it
 //! knows nothing of is looked into, so that a disk is found also before udev has seen it, and without udev at all.
 
-use super::sysfs::Block;
+use super::sysfs::{Block, printable};
 use super::{cookie, tools};
 use crate::error::{Error, Result};
 use crate::model::{DevNo, Sectors, name::UUID_PREFIX};
@@ -100,6 +100,14 @@ fn may_be_a_disk(block: &Block) -> bool {
     let disconnected = || block.name.starts_with("nbd") && block.attribute("pid").is_none() && block.disk().is_none();
     let hidden = || block.number("hidden").is_some_and(|hidden| hidden != 0);
     !never && !ours() && !block.size().is_zero() && !block.is_suspended() && !disconnected() && !hidden() && block.partitions().is_empty()
+}
+
+/// What udev has found on a device, such as `ext4` or `crypto_LUKS`.
+pub(super) fn content(dev: DevNo) -> Option<String> {
+    let name = Block::numbered(dev)?.name;
+    let device = udev::Device::from_subsystem_sysname("block".to_owned(), name).ok()?;
+    let found = |name: &str| device.property_value(name).map(|value| printable(&value.to_string_lossy())).filter(|text| !text.is_empty());
+    found("ID_FS_TYPE").or_else(|| found("ID_PART_TABLE_TYPE"))
 }
 
 fn ask_udev(block: &Block) -> Verdict {

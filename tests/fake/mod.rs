@@ -18,6 +18,7 @@ use breakoff::cli::Action;
 use breakoff::error::{Error, Result};
 use breakoff::meta;
 use breakoff::model::{BootId, DevNo, DiskId, Generation, Group, GroupId, HostId, Timestamp};
+use breakoff::sys::freeze::Standing;
 use breakoff::sys::helper::{Charge, Helper};
 use breakoff::sys::inspect::Inspection;
 use breakoff::sys::lock::Holder;
@@ -311,8 +312,8 @@ impl Machine for Fake {
         Vec::new()
     }
 
-    fn obstacles(&self, volumes: &dyn Fn() -> Vec<(DevNo, u32)>) -> Vec<Option<String>> {
-        volumes().iter().map(|_| None).collect()
+    fn standing(&self, volumes: &dyn Fn() -> Vec<(DevNo, u32)>) -> Vec<Standing> {
+        volumes().iter().map(|_| Standing::default()).collect()
     }
 
     fn write_back(&self, dev: DevNo, _deadline: Duration) -> Result<()> {
@@ -362,6 +363,10 @@ impl Machine for Fake {
     fn helper(&self, _group: GroupId, charges: &[Charge]) -> Result<Box<dyn Helper>> {
         self.look().map_err(|errno| Error::io("cannot start the helper of a window", &io(errno)))?;
         Ok(Box::new(helper::FakeHelper::new(self, charges)))
+    }
+
+    fn has_left_frozen(&self) -> bool {
+        false
     }
 
     fn thaw_left_behind(&self) -> Vec<String> {

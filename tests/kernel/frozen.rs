@@ -1,7 +1,7 @@
 //! What a snapshot is called: `frozen` only where everything that rests on the volume was, through whatever layers.
 
 use crate::support::block;
-use crate::support::child::{DEADLINE, start, tool};
+use crate::support::child::{DEADLINE, start, stopped_at, tool};
 use crate::support::fs::{FileLoad, Mounted, mkfs_ext4, needs_recovery};
 use crate::support::lab::{Lab, until};
 use nix::mount::MsFlags;
@@ -9,6 +9,9 @@ use serde_json::Value;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// Where the notes of what is frozen lie.
+const NOTES: &str = "/run/breakoff/frozen";
 
 /// A group on all disks and a volume on the first one, with a leg that is complete.
 fn volume(lab: &Lab, size: &str) {
@@ -128,7 +131,7 @@ fn round(lab: &Lab, what: &str, device: &Path, on_snapshot: impl FnOnce(&Path) -
 }
 
 #[test]
-fn filesystems_are_frozen_through_dm_crypt_partitions_loops_and_lvm() {
+fn filesystems_are_frozen_through_dm_crypt_partitions_and_loops() {
     tool("modprobe", &["dm-crypt"]);
     let lab = lab!(["mirror", "crypt"], [64, 64]);
     volume(&lab, "32m");
@@ -174,16 +177,6 @@ fn filesystems_are_frozen_through_dm_crypt_partitions_loops_and_lvm() {
     below.unmount();
     drop(top);
     forget(&lab);
-    leg(&lab, "v");
-
-    // LVM takes nothing for a disk that has a `mirror` table, unless it is told otherwise.
-    let config = "devices { scan=\"/dev/mapper\" use_devicesfile=0 ignore_lvm_mirrors=0 }";
-    let lvm = |words: &[&str]| tool("lvm", &[words, &["--config", config]].concat()).ok();
-    lvm(&["pvcreate", "-ff", "-y", &shown]);
-    lvm(&["vgcreate", "ftvg", &shown]);
-    lvm(&["lvcreate", "-y", "-Wn", "-L16m", "-n", "lv", "ftvg"]);
-    round(&lab, "LVM", Path::new("/dev/mapper/ftvg-lv"), |s| Some(Layer::new("ftsnap", &format!("0 32768 linear {} 2048", s.display()))));
-    dmsetup(&["remove", "--retry", "ftvg-lv"]);
     lab.finish();
 }
 
@@ -230,6 +223,18 @@ fn what_cannot_be_frozen_is_called_crash_with_the_reason() {
     fs::write(mounted.at.join("file"), "x").unwrap();
     crash(&lab, "vfat");
     fs::write(mounted.at.join("file"), "y").unwrap();
+    mounted.unmount();
+    forget(&lab);
+    leg(&lab, "v");
+
+    // Without a note nobody would know of it, so that it is not frozen.
+    mkfs_ext4(&device);
+    let mounted = Mounted::ext4(&device);
+    let _ = fs::remove_dir_all(NOTES);
+    fs::create_dir_all("/run/breakoff").unwrap();
+    fs::write(NOTES, "").unwrap();
+    crash(&lab, "cannot be written");
+    fs::remove_file(NOTES).unwrap();
     mounted.unmount();
     forget(&lab);
     leg(&lab, "v");
@@ -287,5 +292,42 @@ fn what_others_freeze_and_thaw_is_noticed() {
     fs::write(mounted.at.join("marker"), "after").unwrap();
     mounted.unmount();
     forget(&lab);
+    lab.finish();
+}
+
+/// Not mounted is not thawed: the kernel keeps such a filesystem, and whoever mounts it again would wait for ever.
+#[test]
+fn what_was_left_frozen_and_unmounted_is_thawed() {
+    let lab = lab!(["mirror"], [48, 48]);
+    lab.create_group("g");
+    lab.cli("-g g make v 16m --on disk01 --fast-resync off").ok();
+    let device = lab.device("g", "v");
+    mkfs_ext4(&device);
+    let mounted = Mounted::ext4(&device);
+    fs::write(mounted.at.join("marker"), "before").unwrap();
+    leg(&lab, "v");
+    let is_noted = || fs::read_dir(NOTES).is_ok_and(|mut notes| notes.next().is_some());
+    let found = (2..40).any(|n| {
+        let mut running = stopped_at(n, "-g g snapshot v --name s");
+        if !running.stops() {
+            return false;
+        }
+        running.kill_with_children();
+        running.wait(DEADLINE);
+        if is_noted() {
+            return true;
+        }
+        lab.cli("-g g recover").ok();
+        false
+    });
+    assert!(found, "nothing was ever frozen");
+    tool("umount", &[&mounted.at.display().to_string()]).ok();
+    drop(mounted);
+    // The monitor may have been faster.
+    lab.cli("-g g recover").ok();
+    until("it is thawed", || !is_noted());
+    let mounted = Mounted::ext4(&device);
+    tool("timeout", &["20", "touch", &mounted.at.join("after").display().to_string()]).ok();
+    mounted.unmount();
     lab.finish();
 }

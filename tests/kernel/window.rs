@@ -152,8 +152,9 @@ fn a_command_and_its_helper_that_are_killed_together_leave_nothing_frozen() {
         }
         running.kill_with_children();
         running.wait(DEADLINE);
-        let recovered = lab.cli("-g g recover").ok();
-        thawed += usize::from(recovered.stderr.contains("left frozen and flows again"));
+        // Who thaws may be the monitor, too.
+        thawed += usize::from(fs::read_dir("/run/breakoff/frozen").is_ok_and(|mut notes| notes.next().is_some()));
+        lab.cli("-g g recover").ok();
         load.goes_on(5);
         lab.cli("-g g recover --check").ok();
         let split = lab.print("g").names().contains(&"s");
