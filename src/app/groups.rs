@@ -297,29 +297,13 @@ fn open_for_change<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<S
 
 fn remove_disk(options: &Options, name: &Name, media: &Name, env: Env<'_>) -> Result<Report> {
     let mut session = open_for_change(options, name, env)?;
-    let group = &session.world.group;
-    let disk = group.disk_named(media)?.clone();
-    let path = format!("{name}/{media}");
-    let on_it: Vec<&str> = group.volumes.iter().filter(|v| v.extents().any(|e| e.disk == disk.id)).map(|v| v.name.as_str()).collect();
-    if !on_it.is_empty() {
-        return Err(Error::in_use(format!("disk '{media}' holds parts of {}", on_it.join(", ")))
-            .on(path)
-            .hint("remove or move these first"));
-    }
-    if group.disks.len() == 1 {
-        return Err(Error::in_use(format!("disk '{media}' is the last one of group '{name}'"))
-            .on(path)
-            .hint(format!("'breakoff group destroy {name}'")));
-    }
-    let mut plan = Plan::nothing(group.clone());
-    plan.group.disks.retain(|d| d.id != disk.id);
-    plan.group.standing.remove(&disk.id);
-    plan.changes.push(Change::new(path, "disk-removed").text("media", media));
+    let disk = session.world.group.disk_named(media)?.id;
+    let plan = plan::disks::remove(&session.world, media)?;
     if options.dry_run {
         return Ok(Report { changes: plan.changes, ..Report::default() });
     }
-    let device: Vec<PathBuf> = session.world.disks.get(&disk.id).map(|p| p.path.clone()).into_iter().collect();
-    let gone = session.drop_member(disk.id);
+    let device: Vec<PathBuf> = session.world.disks.get(&disk).map(|p| p.path.clone()).into_iter().collect();
+    let gone = session.drop_member(disk);
     let report = session.carry_out(&plan)?;
     // The group is right without it; a label that cannot be erased is told and ignored by everybody from now on.
     match gone.map(|member| meta::wipe_disk(member.media.as_ref())) {

@@ -174,6 +174,7 @@ impl<'u> Session<'u> {
             }
             let Some(plan) = self.next_repair()? else {
                 done.extend(self.add_what_was_lost());
+                self.tell_waiting();
                 return Ok(done);
             };
             if last.as_ref() == Some(&plan) {
@@ -187,6 +188,13 @@ impl<'u> Session<'u> {
             last = Some(plan);
         }
         Ok(done)
+    }
+
+    /// What cannot be brought to what is recorded stops nothing else, and is told.
+    fn tell_waiting(&self) {
+        for error in finding::converge(&self.world).failures {
+            self.env.ui.warn(&error.to_string());
+        }
     }
 
     /// Mirrors that have lost their log get another one, and maps that have lost a copy space for the next one. That is good to have
@@ -222,7 +230,7 @@ impl<'u> Session<'u> {
         if let Some(held) = finding::unhold(&self.world) {
             return Ok(Some(held));
         }
-        let converge = finding::converge(&self.world)?;
+        let converge = finding::converge(&self.world);
         if converge.has_steps() {
             return Ok(Some(converge));
         }

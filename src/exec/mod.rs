@@ -8,9 +8,9 @@ mod window;
 
 pub use window::charges;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::meta::Prepared;
-use crate::model::{DmUuid, Extent, Group, GroupId, Role, Sectors, VolumeId};
+use crate::model::{DiskId, DmUuid, Extent, Group, GroupId, Role, Sectors, VolumeId};
 use crate::plan::step::{CommitPoint, Finish, Plan, Prepare};
 use crate::plan::world::World;
 use crate::plan::{render, transition};
@@ -143,7 +143,7 @@ fn prepare(on: On<'_>, world: &World, step: &Prepare) -> Result<()> {
         Prepare::Blank(extents) => extents.iter().try_for_each(|extent| blank(on, world, extent)),
         Prepare::CopyMap { from, to } => copy_map(on, world, from, to),
         Prepare::Create { name, uuid } => kernel.create(name, uuid).map(drop),
-        Prepare::Load { uuid, volume, table } => load(kernel, world, uuid, *volume, table),
+        Prepare::Load { uuid, volume, table, forgo } => load(kernel, world, (uuid, *volume), table, *forgo),
         Prepare::LoadRaw { uuid, lines } => kernel.load(uuid, lines),
         Prepare::Activate(uuid) => kernel.resume(uuid, Links::Hidden),
         Prepare::Clear(uuid) => kernel.clear(uuid),
@@ -246,8 +246,9 @@ fn give_back(kernel: &dyn Kernel, known: Option<&Group>, uuid: &DmUuid) -> Resul
     kernel.resume(uuid, volume.map_or(unknown, |volume| transition::links(volume, &role))).and(given)
 }
 
-/// Loads a table with the numbers that its devices have now.
-fn load(kernel: &dyn Kernel, world: &World, uuid: &DmUuid, volume: VolumeId, table: &Table) -> Result<()> {
+/// Loads a table with the numbers that its devices have now. What lies on a disk that is missing, and that the kernel does not
+/// know any more, becomes an error where that is allowed.
+fn load(kernel: &dyn Kernel, world: &World, (uuid, volume): (&DmUuid, VolumeId), table: &Table, forgo: bool) -> Result<()> {
     let device = |role: &Role| kernel.device(&DmUuid::new(world.group.id, volume, role)).ok().flatten().map(|d| d.dev);
     let number = |what: &DevRef| {
         let dev = match what {
@@ -256,9 +257,16 @@ fn load(kernel: &dyn Kernel, world: &World, uuid: &DmUuid, volume: VolumeId, tab
         };
         dev.map(|dev| dev.to_string())
     };
-    let lines =
-        table.render(&number).ok_or_else(|| Error::device(format!("something that the table of {uuid} refers to is missing")).on(uuid))?;
-    kernel.load(uuid, &lines)
+    let lost: Vec<DiskId> = table.disks().into_iter().filter(|disk| !world.disks.contains_key(disk)).collect();
+    let kind = if lost.is_empty() { Kind::Device } else { Kind::NotFound };
+    let unknown = || Error::new(kind, format!("something that the table of {uuid} refers to is missing")).on(uuid);
+    match table.render(&number).ok_or_else(unknown).and_then(|lines| kernel.load(uuid, &lines)) {
+        Err(error) if error.kind() == Kind::NotFound && !lost.is_empty() => match table.render_without(&lost, &number) {
+            Some(rest) if forgo => kernel.load(uuid, &rest),
+            _ => Err(world.group.volume(volume).map_or(error, |volume| transition::missing(&world.group, volume, &lost))),
+        },
+        loaded => loaded,
+    }
 }
 
 fn wipe(on: On<'_>, world: &World, extents: &[Extent]) -> Result<()> {

@@ -27,6 +27,70 @@ pub fn replace(world: &World, media: &Name, new: &Disk) -> Result<Plan> {
     draft.finish()
 }
 
+/// Takes a disk out of its group. Of one that is missing what is not worth anything without it, or can be had again, is given up: logs,
+/// copies of maps, plexes that had failed, and snapshot legs. A plex in use stays in the way: whose it is and what to do is said.
+pub fn remove(world: &World, media: &Name) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    let disk = world.group.disk_named(media)?.clone();
+    let path = format!("{}/{media}", world.group.name);
+    let on_it: Vec<&Volume> = world.group.volumes.iter().filter(|v| v.extents().any(|e| e.disk == disk.id)).collect();
+    if world.disks.contains_key(&disk.id) && !on_it.is_empty() {
+        let names: Vec<&str> = on_it.iter().map(|v| v.name.as_str()).collect();
+        return Err(Error::in_use(format!("disk '{media}' holds parts of {}", names.join(", ")))
+            .on(path)
+            .hint("remove or move these first"));
+    }
+    if let [_] = world.group.disks.as_slice() {
+        return Err(Error::in_use(format!("disk '{media}' is the last one of group '{}'", world.group.name))
+            .on(path)
+            .hint(format!("'breakoff group destroy {}'", world.group.name)));
+    }
+    on_it.iter().try_for_each(|volume| refuse_in_use(world, volume, &disk))?;
+    on_it.into_iter().try_for_each(|volume| give_up(&mut draft, volume, &disk))?;
+    draft.plan.group.disks.retain(|d| d.id != disk.id);
+    draft.plan.group.standing.remove(&disk.id);
+    draft.say(Change::new(path, "disk-removed").text("media", media));
+    draft.finish()
+}
+
+/// A plex that counts, on a disk that is missing: what the administrator has to say himself.
+fn refuse_in_use(world: &World, volume: &Volume, disk: &Disk) -> Result<()> {
+    let on_it = |plex: &&Plex| plex.subdisks.iter().any(|s| s.disk == disk.id);
+    let given_up = |plex: &&Plex| matches!(plex.state, PlexState::Failed | PlexState::Stale) || plex.state.is_snapshot_leg();
+    let Some(plex) = volume.plexes.iter().filter(on_it).find(|plex| !given_up(plex) || volume.plexes.len() == 1) else { return Ok(()) };
+    let (group, path) = (&world.group.name, world.group.path(&volume.name));
+    let another = volume.in_state(PlexState::Active).any(|p| !on_it(&p));
+    let hint = match another {
+        true => format!("'breakoff -g {group} plex remove {}' gives it up; 'breakoff group replace-disk {group} {} DEVICE' fills it again", plex.name, disk.media),
+        false => format!("nothing else has its data: bring the disk back, or 'breakoff -g {group} remove {}'", volume.name),
+    };
+    Err(Error::in_use(format!("disk '{}' is missing, and plex '{}' of '{path}' lies on it", disk.media, plex.name))
+        .on(format!("{group}/{}", disk.media))
+        .hint(hint))
+}
+
+fn give_up(draft: &mut Draft<'_>, volume: &Volume, disk: &Disk) -> Result<()> {
+    let path = draft.path(&volume.name);
+    let on_it = |plex: &&Plex| plex.subdisks.iter().any(|s| s.disk == disk.id);
+    for plex in volume.plexes.iter().filter(on_it) {
+        apply(draft.touch(volume.id)?, plex, PlexEvent::Removed);
+        draft.say(Change::new(&path, "plex-removed").text("plex", &plex.name).text("was", plex.state));
+    }
+    forget(draft, volume, disk)
+}
+
+/// What lies on a disk beside plexes: the log, and copies of maps.
+fn forget(draft: &mut Draft<'_>, volume: &Volume, disk: &Disk) -> Result<()> {
+    let changed = draft.touch(volume.id)?;
+    // A log is written anew, wherever there is space, when the plexes are equal.
+    changed.log = changed.log.take().filter(|log| log.extent.disk != disk.id);
+    changed.plexes.iter_mut().for_each(|p| p.dco = p.dco.take().filter(|dco| dco.copies.iter().all(|copy| copy.disk != disk.id)));
+    let copies = volume.dco.iter().flat_map(|dco| dco.copies.iter().enumerate());
+    let lost: Vec<usize> = copies.filter(|(_, copy)| copy.disk == disk.id).map(|(at, _)| at).collect();
+    super::tracking::drop_copies(&mut draft.plan.group, volume.id, &lost).into_iter().for_each(|change| draft.say(change));
+    Ok(())
+}
+
 fn refuse_small(world: &World, old: &Disk, new: &Disk, path: &str) -> Result<()> {
     // Logs and maps find another place.
     let plexes = world.group.volumes.iter().flat_map(|v| &v.plexes).flat_map(|p| &p.subdisks);
@@ -64,16 +128,10 @@ fn move_volume(draft: &mut Draft<'_>, volume: &Volume, old: &Disk, new: &Disk) -
     for plex in volume.plexes.iter().filter(|p| on_it(p)) {
         move_plex(draft, volume, plex, survives, &path)?;
     }
-    let moved = draft.touch(volume.id)?;
-    // A log is written anew, wherever there is space, when the plexes are equal.
-    moved.log = moved.log.take().filter(|log| log.extent.disk != old.id);
-    moved.plexes.iter_mut().for_each(|p| p.dco = p.dco.take().filter(|dco| dco.copies.iter().all(|copy| copy.disk != old.id)));
-    for extent in moved.plexes.iter_mut().flat_map(|p| &mut p.subdisks).filter(|s| s.disk == old.id) {
+    for extent in draft.touch(volume.id)?.plexes.iter_mut().flat_map(|p| &mut p.subdisks).filter(|s| s.disk == old.id) {
         extent.disk = new.id;
     }
-    let copies = volume.dco.iter().flat_map(|dco| dco.copies.iter().enumerate());
-    let lost: Vec<usize> = copies.filter(|(_, copy)| copy.disk == old.id).map(|(at, _)| at).collect();
-    super::tracking::drop_copies(&mut draft.plan.group, volume.id, &lost).into_iter().for_each(|change| draft.say(change));
+    forget(draft, volume, old)?;
     if !survives && volume.complete().into_iter().any(on_it) {
         draft.note(format!("'{path}' has lost its only complete plex: restore it from a backup ('breakoff remove' it first)"));
     }

@@ -102,8 +102,8 @@ fn lost_maps(world: &World, volume: &Volume) -> Vec<usize> {
 }
 
 /// Brings the kernel to what is recorded, for every volume: after an interrupted command, a failed step, or a failed leg.
-/// The configuration is not changed.
-pub fn converge(world: &World) -> Result<Plan> {
+/// The configuration is not changed. A volume for which that cannot be had, because a disk is missing, is a failure of its own.
+pub fn converge(world: &World) -> Plan {
     let mut plan = Plan::nothing(world.group.clone());
     let mut ids: Vec<VolumeId> = world.group.volumes.iter().map(|v| v.id).collect();
     for orphan in world.devices.keys().filter_map(DmUuid::volume) {
@@ -111,8 +111,8 @@ pub fn converge(world: &World) -> Result<Plan> {
             ids.push(orphan);
         }
     }
-    transition::steps(world, &mut plan, &ids, &transition::Terms::default())?;
-    Ok(plan)
+    transition::recorded(world, &mut plan, &ids);
+    plan
 }
 
 /// The kernel's mirror that has just the legs which the configuration gives one. When the tracking of changes has just begun or

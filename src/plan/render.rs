@@ -61,7 +61,7 @@ fn prepare_step(names: &Names, world: &World, prepare: &Prepare) -> StepView {
         Prepare::Blank(extents) => step("blank", "new map of changes", extents.iter().map(|e| place(world, e)).collect()),
         Prepare::CopyMap { from, to } => step("copy", "map of changes", [from].into_iter().chain(to).map(|e| place(world, e)).collect()),
         Prepare::Create { name, .. } => step("create", name, Vec::new()),
-        Prepare::Load { uuid, volume, table } => step("load", names.device(uuid), names.table(world, *volume, table)),
+        Prepare::Load { uuid, volume, table, .. } => step("load", names.device(uuid), names.table(world, *volume, table)),
         Prepare::LoadRaw { uuid, lines } => step("load", names.device(uuid), lines.iter().map(line).collect()),
         Prepare::Activate(uuid) => step("resume", names.device(uuid), Vec::new()),
         Prepare::Clear(uuid) => step("clear", names.device(uuid), Vec::new()),

@@ -97,6 +97,9 @@ pub enum Prepare {
         volume: VolumeId,
         /// The table.
         table: Table,
+        /// Whether what lies on a missing disk becomes an error when the kernel does not know the disk any more: it is lost anyhow,
+        /// and the rest must not wait for it.
+        forgo: bool,
     },
     /// Loads an inactive table that is derived from a live one (a failed leg taken out).
     LoadRaw {

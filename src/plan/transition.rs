@@ -4,10 +4,10 @@
 use super::step::{Finish, Plan, Prepare};
 use super::world::{DmDevice, World};
 use crate::error::{Error, Result};
-use crate::model::{DmName, DmUuid, Group, Role, Volume, VolumeId};
+use crate::model::{DiskId, DmName, DmUuid, Group, Role, Volume, VolumeId};
 use crate::sys::{Links, SuspendMode};
 use crate::table::stack::{Device, LegOf, formatter, mirror_roles, stack};
-use crate::table::{DevRef, Target, dco, same_mapping};
+use crate::table::{DevRef, ERROR, Table, dco, same_mapping};
 use std::collections::BTreeSet;
 
 /// What a verb asks of the transition beside the new configuration.
@@ -23,28 +23,49 @@ pub struct Terms {
 pub fn steps(world: &World, plan: &mut Plan, volumes: &[VolumeId], terms: &Terms) -> Result<()> {
     let mut suspend = Vec::new();
     for id in volumes {
-        let mut diff = Diff::of(world, &plan.group, *id)?;
-        diff.freeze = terms.freeze.contains(id);
-        if diff.freeze && !world.known.unfrozen.contains_key(id) {
+        let diff = Diff::of(world, &plan.group, *id, false)?;
+        diff.refuse_unknown(&plan.group)?;
+        if terms.freeze.contains(id) && !world.known.unfrozen.contains_key(id) {
             plan.window.frozen.push(DmUuid::new(world.group.id, *id, &Role::Volume));
         }
-        diff.refuse_taken_names(world)?;
-        diff.prepare(plan);
-        let before = (suspend.len(), plan.window.resume.len());
-        diff.window(&mut suspend, plan);
-        diff.finish(plan);
-        if (suspend.len(), plan.window.resume.len()) != before {
-            let is_mirror = |d: &&DmDevice| d.uuid.volume() == Some(*id) && d.mirror.is_some();
-            let mirrors: Vec<DmUuid> = world.devices.values().filter(is_mirror).map(|d| d.uuid.clone()).collect();
-            plan.window.alive.extend(mirrors.into_iter().filter(|uuid| !plan.window.alive.contains(uuid)).collect::<Vec<_>>());
-            if plan.group != world.group {
-                checks(world, plan, *id, terms)?;
-            }
-        }
+        diff.add(world, plan, terms, &mut suspend)?;
     }
     // All volumes are down before the first comes up again.
     plan.window.suspend.extend(suspend);
     Ok(())
+}
+
+/// The same for what is recorded already. A volume that cannot be brought there is left as it is, and why is a failure of the plan;
+/// it stops no other.
+pub fn recorded(world: &World, plan: &mut Plan, volumes: &[VolumeId]) {
+    let group = plan.group.clone();
+    let (mut diffs, mut waiting) = (Vec::new(), Vec::new());
+    for id in volumes {
+        let diff = Diff::of(world, &group, *id, true);
+        match diff.and_then(|diff| diff.refuse_unknown(&group).and_then(|()| diff.refuse_taken_names(world)).map(|()| diff)) {
+            Ok(diff) => diffs.push(diff),
+            Err(error) => waiting.push((*id, error)),
+        }
+    }
+    // What was split off from one that waits is not brought up as long as that may still write there.
+    let writes = |id: VolumeId| {
+        let maps = |d: &&DmDevice| d.uuid.volume() == Some(id) && d.table.iter().any(|line| line.target != ERROR);
+        world.devices.values().any(|d| maps(&d))
+    };
+    let original = |id: VolumeId| group.volume(id).and_then(|v| v.origin.as_ref()).map(|o| o.original);
+    let writing: Vec<VolumeId> = waiting.iter().map(|(id, _)| *id).filter(|id| writes(*id)).collect();
+    let waits = |diff: &Diff<'_>| {
+        let is_related = |other: &&VolumeId| original(diff.id) == Some(**other) || original(**other) == Some(diff.id);
+        diff.has_steps() && writing.iter().any(|other| is_related(&other))
+    };
+    let mut suspend = Vec::new();
+    for diff in diffs.iter().filter(|diff| !waits(diff)) {
+        if let Err(error) = diff.add(world, plan, &Terms::default(), &mut suspend) {
+            plan.failures.push(error);
+        }
+    }
+    plan.window.suspend.extend(suspend);
+    plan.failures.extend(waiting.into_iter().map(|(_, error)| error));
 }
 
 /// What has to be proven while a volume is suspended: that the plexes which the verb names are equal to it, and that what is
@@ -80,6 +101,8 @@ struct Wanted {
     now: Option<DmDevice>,
     exists: bool,
     changed: bool,
+    /// The missing disks that it lies on and of which no number is known: what is mapped there cannot be told.
+    unknown: Vec<DiskId>,
 }
 
 /// The difference for one volume.
@@ -88,16 +111,19 @@ struct Diff<'a> {
     wanted: Vec<Wanted>,
     gone: Vec<&'a DmDevice>,
     live_top: bool,
-    freeze: bool,
     /// A new map has to be formatted: its space made blank, and the devices that do the rest.
     blank: Option<Prepare>,
     formatter: Vec<Device>,
     /// Whatever a map is made of, all copies of it hold the same before it is used.
     copy: Option<Prepare>,
+    /// Whether this is recorded already.
+    recorded: bool,
+    /// Whether the tracking of its changes ends, which nothing may stop: the space of the map is given up with it.
+    ends: bool,
 }
 
 impl<'a> Diff<'a> {
-    fn of(world: &'a World, new: &Group, id: VolumeId) -> Result<Diff<'a>> {
+    fn of(world: &'a World, new: &Group, id: VolumeId, recorded: bool) -> Result<Diff<'a>> {
         let running = new.volume(id).filter(|v| v.running == Some(world.boot));
         let expected = running.map(|v| stack(new, v)).transpose()?.unwrap_or_default();
         let uuids: BTreeSet<&DmUuid> = expected.iter().map(|d| &d.uuid).collect();
@@ -118,7 +144,45 @@ impl<'a> Diff<'a> {
             let (from, to) = (maps.next()?, maps.collect::<Vec<_>>());
             (!to.is_empty()).then_some(Prepare::CopyMap { from, to })
         });
-        Ok(Diff { id, wanted, gone, live_top, freeze: false, blank, formatter, copy })
+        let ends = was_tracked && running.is_some_and(|v| v.live_dco().is_none());
+        Ok(Diff { id, wanted, gone, live_top, blank, formatter, copy, recorded, ends })
+    }
+
+    /// Adds its steps to the plan; what is suspended is kept apart.
+    fn add(&self, world: &World, plan: &mut Plan, terms: &Terms, suspend: &mut Vec<(DmUuid, SuspendMode)>) -> Result<()> {
+        self.refuse_taken_names(world)?;
+        self.prepare(plan);
+        let before = (suspend.len(), plan.window.resume.len());
+        self.window(terms.freeze.contains(&self.id), suspend, plan);
+        self.finish(plan);
+        if (suspend.len(), plan.window.resume.len()) != before {
+            let is_mirror = |d: &&DmDevice| d.uuid.volume() == Some(self.id) && d.mirror.is_some();
+            let mirrors: Vec<DmUuid> = world.devices.values().filter(is_mirror).map(|d| d.uuid.clone()).collect();
+            plan.window.alive.extend(mirrors.into_iter().filter(|uuid| !plan.window.alive.contains(uuid)).collect::<Vec<_>>());
+            if !self.recorded && plan.group != world.group {
+                checks(world, plan, self.id, terms)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether any device or table of it has to change.
+    fn has_steps(&self) -> bool {
+        let settled = |w: &Wanted| w.exists && !w.changed && !w.suspended() && !w.stale_inactive();
+        !self.gone.is_empty() || !self.wanted.iter().all(settled)
+    }
+
+    /// Refuses to change what lies on missing disks that nobody knows, and to believe of it that it is as recorded. What is not
+    /// changed may be as it likes; and the tracking of changes ends in any case, with errors in the place of what is lost.
+    fn refuse_unknown(&self, new: &Group) -> Result<()> {
+        let mut unknown: Vec<DiskId> = self.wanted.iter().flat_map(|w| w.unknown.clone()).collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        let Some(volume) = new.volume(self.id).filter(|_| !unknown.is_empty()) else { return Ok(()) };
+        if !self.recorded && (self.ends || !self.has_steps()) {
+            return Ok(());
+        }
+        Err(missing(new, volume, &unknown))
     }
 
     /// A name that somebody else's device has cannot be ours.
@@ -154,7 +218,7 @@ impl<'a> Diff<'a> {
                 plan.prepare.push(Prepare::Create { name: w.device.name.clone(), uuid: uuid.clone() });
             }
             if w.changed {
-                plan.prepare.push(Prepare::Load { uuid: uuid.clone(), volume: self.id, table: w.device.table.clone() });
+                plan.prepare.push(self.load(&uuid, &w.device.table));
             } else if w.stale_inactive() && w.suspended() {
                 plan.prepare.push(Prepare::Clear(uuid.clone()));
             }
@@ -164,13 +228,17 @@ impl<'a> Diff<'a> {
         }
     }
 
+    fn load(&self, uuid: &DmUuid, table: &Table) -> Prepare {
+        Prepare::Load { uuid: uuid.clone(), volume: self.id, table: table.clone(), forgo: self.recorded || self.ends }
+    }
+
     /// The kernel formats a new map, to its full size. In the window nothing is left to do then, and a table reads its map when it is
     /// loaded (K16).
     fn format(&self, plan: &mut Plan) {
         plan.prepare.extend(self.blank.iter().cloned());
         for Device { name, uuid, table, .. } in self.formatter.clone() {
             plan.prepare.push(Prepare::Create { name, uuid: uuid.clone() });
-            plan.prepare.push(Prepare::Load { uuid: uuid.clone(), volume: self.id, table });
+            plan.prepare.push(self.load(&uuid, &table));
             plan.prepare.push(Prepare::Activate(uuid));
         }
         plan.prepare.extend(self.formatter.iter().rev().map(|device| Prepare::Remove(device.uuid.clone())));
@@ -181,12 +249,12 @@ impl<'a> Diff<'a> {
     ///
     /// Suspends from the top down, resumes from the bottom up (K19). A mirror that goes is suspended too, and stays so until it
     /// is removed: its log must not be live twice.
-    fn window(&self, suspend: &mut Vec<(DmUuid, SuspendMode)>, plan: &mut Plan) {
+    fn window(&self, freeze: bool, suspend: &mut Vec<(DmUuid, SuspendMode)>, plan: &mut Plan) {
         if !self.live_top {
             return;
         }
         let swapped = |w: &&Wanted| w.changed && !w.fresh();
-        let frozen = |w: &&Wanted| self.freeze && w.device.role == Role::Volume;
+        let frozen = |w: &&Wanted| freeze && w.device.role == Role::Volume;
         // A part of a snapshot goes: it was suspended before, and goes on afterwards.
         let quiet = |w: &&Wanted| plan.prepare.iter().any(|p| matches!(p, Prepare::Unwritten { uuid, .. } if *uuid == w.device.uuid));
         let goes_down = self.wanted.iter().filter(|w| swapped(w) || frozen(w) || quiet(w));
@@ -197,7 +265,7 @@ impl<'a> Diff<'a> {
             down.extend(self.gone.iter().filter(|d| d.mirror.is_some() && !map(d)).map(|d| d.uuid.clone()));
         }
         down.sort_by_key(rank);
-        let mode = |uuid: &DmUuid| if self.freeze && uuid.is_volume() { SuspendMode::Freeze } else { SuspendMode::NoFlush };
+        let mode = |uuid: &DmUuid| if freeze && uuid.is_volume() { SuspendMode::Freeze } else { SuspendMode::NoFlush };
         suspend.extend(down.iter().map(|uuid| (uuid.clone(), mode(uuid))));
         let up = self.wanted.iter().filter(|w| {
             let new_mirror = w.fresh() && w.device.table.is_mirror() && !w.is_leaf();
@@ -266,14 +334,22 @@ fn wanted(world: &World, group: &Group, volume: &Volume, device: Device) -> Resu
     let now = world.devices.get(&device.uuid).cloned();
     let live = now.as_ref().map(|d| d.table.as_slice()).unwrap_or_default();
     let rendered = device.table.render(&|what| number(world, group, volume, what));
+    let mut unknown = device.table.disks();
+    unknown.retain(|id| rendered.is_none() && world.number(*id).is_none());
     let changed = match &rendered {
         Some(lines) => !same_mapping(lines, live),
-        // It refers to something that does not exist yet, or to a disk that cannot be found any more.
-        None if missing_disks(world, &device).is_empty() => true,
-        // Where its table cannot be told from the one that is wanted nothing may be taken for granted.
-        None => return Err(missing(group, volume, &missing_disks(world, &device))),
+        // It refers to something that does not exist yet.
+        None if unknown.is_empty() => true,
+        None => live.is_empty() || !is_as_before(world, &device)?,
     };
-    Ok(Wanted { links: links(volume, &device.role), exists: now.is_some(), now, changed, device })
+    Ok(Wanted { links: links(volume, &device.role), exists: now.is_some(), now, changed, unknown, device })
+}
+
+/// Whether the configuration in force asks for the same table.
+fn is_as_before(world: &World, device: &Device) -> Result<bool> {
+    let volume = device.uuid.volume().and_then(|id| world.group.volume(id));
+    let before = volume.map(|volume| stack(&world.group, volume)).transpose()?.unwrap_or_default();
+    Ok(before.iter().any(|old| old.uuid == device.uuid && old.table == device.table))
 }
 
 fn number(world: &World, group: &Group, volume: &Volume, what: &DevRef) -> Option<String> {
@@ -284,25 +360,13 @@ fn number(world: &World, group: &Group, volume: &Volume, what: &DevRef) -> Optio
     Some(dev.to_string())
 }
 
-fn missing_disks(world: &World, device: &Device) -> Vec<crate::model::DiskId> {
-    let mut missing = Vec::new();
-    for line in &device.table.0 {
-        let on: Vec<&DevRef> = match &line.target {
-            Target::Linear { on, .. } => vec![on],
-            Target::Mirror { legs, .. } => legs.iter().map(|(leg, _)| leg).collect(),
-            Target::Era { .. } | Target::Zero => Vec::new(),
-        };
-        missing.extend(on.into_iter().filter_map(|on| if let DevRef::Disk(id) = on { Some(*id) } else { None }));
-    }
-    missing.retain(|id| world.number(*id).is_none());
-    missing
-}
-
-fn missing(group: &Group, volume: &Volume, disks: &[crate::model::DiskId]) -> Error {
+/// What a volume says of which disks are missing.
+pub fn missing(group: &Group, volume: &Volume, disks: &[DiskId]) -> Error {
     let media: Vec<String> = disks.iter().filter_map(|id| group.disk(*id)).map(|d| format!("'{}'", d.media)).collect();
-    Error::device(format!("volume '{}' needs disk {}, which is missing", volume.name, media.join(", ")))
-        .on(group.path(&volume.name))
-        .hint(format!("plug it in, then 'breakoff -g {} start {}'", group.name, volume.name))
+    let (name, volume) = (&group.name, &volume.name);
+    Error::device(format!("volume '{}' needs disk {}, which is missing", group.path(volume), media.join(", ")))
+        .on(group.path(volume))
+        .hint(format!("plug it in; if it is lost for good, 'breakoff -g {name} stop {volume}' and 'breakoff -g {name} remove {volume}' work without it"))
 }
 
 /// From the top down: the volume, the layers from the highest, then what is under them.

@@ -3,6 +3,7 @@
 use crate::model::{
     BootId, Dco, DevNo, DiskId, DmName, DmUuid, Extent, Generation, Group, Name, Role, Sectors, Timestamp, Volume, VolumeId,
 };
+use crate::table::stack::change_log;
 use crate::table::status::{MirrorStatus, parse_devno};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -107,19 +108,24 @@ impl World {
         };
         let on_it = |volume: &Volume| {
             let mut numbers = BTreeSet::new();
-            // A volume of one plex is that plex; the table of any other says nothing about where a plex of it lies.
+            // A volume of one plex is that plex, or what its tracking passes on to is; the table of any other says nothing about where
+            // a plex of it lies.
             let complete = volume.complete();
             let plain = complete.first().filter(|_| complete.len() == 1 && volume.attaching().is_empty()).map(|p| p.number);
             for plex in &volume.plexes {
-                let roles = [Some(Role::Plex(plex.number)), (plain == Some(plex.number)).then_some(Role::Volume)];
+                let is_plain = plain == Some(plex.number);
+                let tops = [Role::Volume, Role::Data].into_iter().filter(|_| is_plain);
+                let roles: Vec<Role> = tops.chain([Role::Plex(plex.number)]).collect();
                 let here = plex.layout().filter(|(_, extent)| extent.disk == id);
                 here.for_each(|(start, extent)| {
-                    numbers.extend(roles.iter().flatten().filter_map(|role| mapped_at(volume, role.clone(), start, extent)))
+                    numbers.extend(roles.iter().filter_map(|role| mapped_at(volume, role.clone(), start, extent)))
                 });
             }
             numbers.extend(volume.live_dco().and_then(|dco| self.map_number(volume, dco, id)));
             let log = volume.log.as_ref().filter(|log| log.extent.disk == id);
             numbers.extend(log.and_then(|log| mapped_at(volume, Role::Log, Sectors::ZERO, &log.extent)));
+            let changes = change_log(volume).filter(|(_, extent)| extent.disk == id);
+            numbers.extend(changes.and_then(|(r, extent)| mapped_at(volume, Role::Changes(r.log), Sectors::ZERO, &extent)));
             numbers
         };
         self.group.volumes.iter().flat_map(on_it).collect()

@@ -11,6 +11,9 @@ pub mod status;
 use crate::model::{DiskId, Role, Sectors};
 use crate::plan::world::TargetLine;
 
+/// The target that fails all I/O.
+pub const ERROR: &str = "error";
+
 /// What a table line refers to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DevRef {
@@ -94,6 +97,24 @@ impl Table {
     /// Whether it notes what is written.
     pub fn is_era(&self) -> bool {
         self.0.iter().any(|line| matches!(line.target, Target::Era { .. }))
+    }
+
+    /// The disks that it refers to itself.
+    pub fn disks(&self) -> Vec<DiskId> {
+        let on = |line: &'_ Line| match &line.target {
+            Target::Linear { on, .. } => vec![on.clone()],
+            Target::Mirror { legs, .. } => legs.iter().map(|(leg, _)| leg.clone()).collect(),
+            Target::Era { .. } | Target::Zero => Vec::new(),
+        };
+        let disk = |on| if let DevRef::Disk(id) = on { Some(id) } else { None };
+        self.0.iter().flat_map(on).filter_map(disk).collect()
+    }
+
+    /// The same with errors in the place of what lies on these disks, which can neither be read nor written.
+    pub fn render_without(&self, lost: &[DiskId], number: &dyn Fn(&DevRef) -> Option<String>) -> Option<Vec<TargetLine>> {
+        let is_lost = |line: &Line| matches!(&line.target, Target::Linear { on: DevRef::Disk(id), .. } if lost.contains(id));
+        let error = |line: &Line| TargetLine { start: line.start, length: line.length, target: ERROR.to_owned(), params: String::new() };
+        self.0.iter().map(|line| if is_lost(line) { Some(error(line)) } else { render_line(line, number) }).collect()
     }
 
     /// The table as the kernel takes it; `None` when something that it refers to has no number (yet).

@@ -219,7 +219,7 @@ impl State {
         let below: Vec<(DevNo, u64)> = match self.dm.segment(dev.minor, sector) {
             None => return Vec::new(),
             Some((start, Seg::Linear { dev, offset })) => vec![(dev, offset + sector - start)],
-            Some((_, Seg::Zero)) => return Vec::new(),
+            Some((_, Seg::Zero | Seg::Error)) => return Vec::new(),
             Some((_, Seg::Era { map, data, block })) if self.is_unnoted(map, sector / block) => vec![(map, 0), (data, sector)],
             Some((_, Seg::Era { data, .. })) => vec![(data, sector)],
             Some((_, Seg::Mirror(mirror))) if mirror.holds() == Held::Yes => return vec![dev.minor],
@@ -261,7 +261,7 @@ impl State {
 
     fn write_first_legs(&mut self, dev: DevNo, sector: u64, bytes: &Sector) {
         if dev.major == DISK_MAJOR {
-            if let Some(disk) = self.disks.get_mut(dev.minor as usize).filter(|d| !d.dead) {
+            if let Some(disk) = self.disks.get_mut(dev.minor as usize).filter(|d| d.answers()) {
                 disk.write_through(sector, bytes.clone());
             }
             return;
@@ -279,7 +279,7 @@ impl State {
                 }
                 (*data, 0)
             }
-            Seg::Zero => return,
+            Seg::Zero | Seg::Error => return,
         };
         self.mark_dirty(dev.minor, sector);
         self.write_first_legs(first, offset + sector - start, bytes);
@@ -291,7 +291,7 @@ impl State {
             return Written::Waits;
         }
         if dev.major == DISK_MAJOR {
-            return match self.disks.get_mut(dev.minor as usize).filter(|d| !d.dead) {
+            return match self.disks.get_mut(dev.minor as usize).filter(|d| d.answers()) {
                 Some(disk) => {
                     disk.write_through(sector, bytes.clone());
                     Written::Done
@@ -303,6 +303,7 @@ impl State {
         match seg {
             Seg::Linear { dev, offset } => self.write_sector(dev, offset + sector - start, bytes),
             Seg::Zero => Written::Done,
+            Seg::Error => Written::Failed,
             Seg::Era { map, data, block } => {
                 if self.is_unnoted(map, sector / block) {
                     let noted = self.note_block(map, sector / block);
@@ -349,7 +350,7 @@ impl State {
         match self.dm.segment(dev.minor, sector) {
             None => false,
             Some((start, Seg::Linear { dev, offset })) => self.waits(dev, offset + sector - start),
-            Some((_, Seg::Zero)) => false,
+            Some((_, Seg::Zero | Seg::Error)) => false,
             Some((_, Seg::Era { map, data, block })) => {
                 self.waits(data, sector) || (self.is_unnoted(map, sector / block) && self.waits(map, 0))
             }
@@ -362,12 +363,13 @@ impl State {
     /// What a read brings, or that it fails.
     pub fn read_sector(&self, dev: DevNo, sector: u64) -> Result<Sector, ()> {
         if dev.major == DISK_MAJOR {
-            return self.disks.get(dev.minor as usize).filter(|disk| !disk.dead).map(|disk| disk.read(sector)).ok_or(());
+            return self.disks.get(dev.minor as usize).filter(|disk| disk.answers()).map(|disk| disk.read(sector)).ok_or(());
         }
         match self.dm.segment(dev.minor, sector).ok_or(())? {
             (start, Seg::Linear { dev, offset }) => self.read_sector(dev, offset + sector - start),
             (_, Seg::Era { data, .. }) => self.read_sector(data, sector),
             (_, Seg::Zero) => Ok(None),
+            (_, Seg::Error) => Err(()),
             // One that fails is read from another leg where they are equal.
             (start, Seg::Mirror(mirror)) => {
                 let count = if mirror.in_sync_at(start, sector) { mirror.legs.len() } else { 1 };
@@ -453,7 +455,7 @@ impl State {
                 mirror.legs.iter().flat_map(|leg| self.lies_at(leg.dev, leg.offset + sector - start)).collect()
             }
             Some((_, Seg::Era { data, .. })) => self.lies_at(data, sector),
-            Some((_, Seg::Zero)) | None => Vec::new(),
+            Some((_, Seg::Zero | Seg::Error)) | None => Vec::new(),
         }
     }
 
@@ -466,13 +468,13 @@ impl State {
             (start, Seg::Linear { dev, offset }) => self.first_place(dev, offset + sector - start),
             (start, Seg::Mirror(mirror)) => self.first_place(mirror.legs[0].dev, mirror.legs[0].offset + sector - start),
             (_, Seg::Era { data, .. }) => self.first_place(data, sector),
-            (_, Seg::Zero) => None,
+            (_, Seg::Zero | Seg::Error) => None,
         }
     }
 
     /// The disks that are dead.
     pub fn labels_of_dead(&self) -> Vec<DiskId> {
-        self.labels.iter().filter(|(_, at)| self.disks[*at].dead).map(|(id, _)| *id).collect()
+        self.labels.iter().filter(|(_, at)| !self.disks[*at].answers()).map(|(id, _)| *id).collect()
     }
 
     /// What is wrong with the data of the plexes that can be read.

@@ -67,6 +67,11 @@ impl Disk {
         }
     }
 
+    /// Whether there is an answer other than an error.
+    pub fn answers(&self) -> bool {
+        !(self.dead || self.unplugged)
+    }
+
     /// What a read returns.
     pub fn read(&self, sector: u64) -> Sector {
         match self.cache.get(&sector).and_then(|versions| versions.last()) {
@@ -122,7 +127,7 @@ pub struct FakeMedia(pub Fake, pub usize);
 
 impl FakeMedia {
     fn alive(&self) -> stdio::Result<()> {
-        if self.0.0.borrow().disks[self.1].dead { Err(stdio::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
+        if !self.0.0.borrow().disks[self.1].answers() { Err(stdio::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
     }
 
     fn name(&self) -> String {

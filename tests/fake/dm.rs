@@ -48,6 +48,7 @@ pub enum Seg {
     Mirror(Mirror),
     Era { map: DevNo, data: DevNo, block: u64 },
     Zero,
+    Error,
 }
 
 #[derive(Clone)]
@@ -155,6 +156,7 @@ impl Table {
             }
             "mirror" => Mirror::parse(line).map(Seg::Mirror),
             "zero" => Some(Seg::Zero),
+            "error" => Some(Seg::Error),
             "era" => match line.params.split(' ').collect::<Vec<_>>()[..] {
                 [map, data, block] => Some(Seg::Era { map: dev(map)?, data: dev(data)?, block: block.parse().ok()? }),
                 _ => None,
@@ -180,7 +182,7 @@ impl Table {
                     open.extend(mirror.log.map(|log| (log, 0)));
                 }
                 Seg::Era { map, data, .. } => open.extend([(*map, 0), (*data, length)]),
-                Seg::Zero => {}
+                Seg::Zero | Seg::Error => {}
             }
         }
         open
@@ -189,14 +191,14 @@ impl Table {
     fn mirrors(&self) -> impl Iterator<Item = (&TargetLine, &Mirror)> {
         self.lines.iter().zip(&self.segs).filter_map(|(line, seg)| match seg {
             Seg::Mirror(mirror) => Some((line, mirror)),
-            Seg::Linear { .. } | Seg::Era { .. } | Seg::Zero => None,
+            Seg::Linear { .. } | Seg::Era { .. } | Seg::Zero | Seg::Error => None,
         })
     }
 
     fn mirrors_mut(&mut self) -> impl Iterator<Item = (u64, &mut Mirror)> {
         self.lines.iter().zip(&mut self.segs).filter_map(|(line, seg)| match seg {
             Seg::Mirror(mirror) => Some((line.start.get(), mirror)),
-            Seg::Linear { .. } | Seg::Era { .. } | Seg::Zero => None,
+            Seg::Linear { .. } | Seg::Era { .. } | Seg::Zero | Seg::Error => None,
         })
     }
 
@@ -328,6 +330,10 @@ impl State {
         self.dm.0.values_mut().find(|d| d.uuid == *uuid).ok_or(Errno(libc::ENXIO))
     }
 
+    fn is_unplugged(&self, dev: DevNo) -> bool {
+        dev.major == DISK_MAJOR && self.disks.get(dev.minor as usize).is_some_and(|disk| disk.unplugged)
+    }
+
     fn size_of(&self, dev: DevNo) -> Option<u64> {
         match dev.major {
             DISK_MAJOR => self.disks.get(dev.minor as usize).filter(|d| !d.unplugged).map(|d| d.size().get()),
@@ -337,7 +343,10 @@ impl State {
 
     fn load(&mut self, uuid: &DmUuid, lines: &[TargetLine]) -> Done {
         let table = Table::parse(lines).ok_or(Errno(libc::EINVAL))?;
-        if table.opens().iter().any(|(dev, _)| self.size_of(*dev).is_none()) {
+        // A disk that is gone cannot be opened any more; whoever has it open keeps it, a device over its reloads, too.
+        let has = self.device_mut(uuid)?.live.as_ref().map(Table::opens).unwrap_or_default();
+        let held = |dev: DevNo| has.iter().any(|(open, _)| *open == dev);
+        if table.opens().iter().any(|(dev, _)| self.size_of(*dev).is_none() && !held(*dev)) {
             return Err(Errno(libc::ENXIO));
         }
         // Sizes are looked at when the table is swapped in, but for a log's (K22).
@@ -423,7 +432,7 @@ impl State {
         if device.inactive.is_some() && device.live.is_some() && !device.suspended {
             self.suspend(uuid, SuspendMode::Freeze)?;
         }
-        let fits = |(dev, end): (DevNo, u64)| self.size_of(dev).is_some_and(|size| size == 0 || end <= size);
+        let fits = |(dev, end): (DevNo, u64)| self.is_unplugged(dev) || self.size_of(dev).is_some_and(|size| size == 0 || end <= size);
         let table = self.dm.0.get(&minor).and_then(|d| d.inactive.as_ref());
         if !table.into_iter().flat_map(Table::opens).all(fits) {
             // The table is gone, and the device stays suspended.
@@ -601,7 +610,7 @@ impl Kernel for FakeKernel {
     }
 
     fn has_target(&self, target: &str) -> Result<bool> {
-        Ok(["linear", "mirror", "era", "zero"].contains(&target))
+        Ok(["linear", "mirror", "era", "zero", "error"].contains(&target))
     }
 
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DevNo> {

@@ -21,7 +21,7 @@ fn verb(world: &mut World, file: &str, request: &Request) {
     let planned = plan(world, request).unwrap_or_else(|e| panic!("{file}: {e}"));
     assert_golden(&format!("tests/golden/plans/{file}"), &shown(world, &planned));
     carry_out(world, &planned);
-    assert!(!converge(world).expect("a plan").has_steps(), "{file}: something is left to converge");
+    assert!(!converge(world).has_steps(), "{file}: something is left to converge");
 }
 
 fn found(world: &mut World, file: &str) {

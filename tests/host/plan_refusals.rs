@@ -1105,3 +1105,105 @@ fn what_cannot_be_frozen_is_called_crash_or_refused() {
     let a = w.group.volume_named(&name("a")).unwrap().id;
     assert_eq!(plan.window.frozen.iter().map(DmUuid::volume).collect::<Vec<_>>(), [Some(a)]);
 }
+
+/// A tracked snapshot `s` of `v`, each on a disk of its own, and a volume `w` beside them.
+fn split_and_tracked() -> World {
+    let mut w = world(4);
+    let tracked = |volume: &str, disk: &str| Request::Make {
+        volume: name(volume),
+        size: Sectors::mib(8),
+        mirrors: 1,
+        placement: on(&[disk]),
+        log: true,
+        fast_resync: true,
+        sector_size: None,
+    };
+    done(&mut w, &tracked("v", "disk01"));
+    done(&mut w, &tracked("w", "disk03"));
+    done(&mut w, &Request::SnapStart { volumes: vec![name("v")], mirrors: 1, placement: on(&["disk02"]) });
+    sync(&mut w);
+    done(&mut w, &split_as("v", Some("s")));
+    assert!(w.group.volume_named(&name("s")).expect("split").live_dco().is_some());
+    w
+}
+
+#[test]
+fn where_a_tracked_volume_lies_is_known_without_its_disks_label() {
+    for (disk, volume) in [(0, "v"), (1, "s")] {
+        let mut w = split_and_tracked();
+        let id = w.group.disks[disk].id;
+        let number = w.disks[&id].dev;
+        w.disks.remove(&id);
+        assert_eq!(w.number(id), Some(number), "{volume}");
+        let converge = finding::converge(&w);
+        assert!(!converge.has_steps() && converge.failures.is_empty(), "{volume}: {:?}", converge.failures);
+    }
+}
+
+#[test]
+fn a_volume_that_cannot_be_judged_keeps_no_other_from_being_changed() {
+    let mut w = split_and_tracked();
+    let lost = w.group.disks[1].id;
+    let s = w.group.volume_named(&name("s")).expect("split").id;
+    // Nothing tells where the disk was.
+    for device in w.devices.values_mut().filter(|d| d.uuid.volume() == Some(s)) {
+        for line in device.table.iter_mut().filter(|line| line.target == "linear") {
+            (line.target, line.params) = ("error".to_owned(), String::new());
+        }
+    }
+    w.disks.remove(&lost);
+    assert_eq!(w.number(lost), None);
+    let converge = finding::converge(&w);
+    assert!(!converge.has_steps());
+    let told: Vec<&str> = converge.failures.iter().map(breakoff::error::Error::message).collect();
+    assert_eq!(told, ["volume 'g/s' needs disk 'disk02', which is missing"]);
+
+    for request in [
+        make("x", 8, 1),
+        make("x", 8, 2),
+        Request::Grow { volume: name("w"), to: GrowTo::To(Sectors::mib(16)), placement: anywhere() },
+        Request::Rename { volume: name("w"), to: name("x") },
+        Request::Rename { volume: name("s"), to: name("t") },
+        Request::Remove { volumes: vec![name("w")], recursive: false },
+        Request::Remove { volumes: vec![name("s")], recursive: false },
+        Request::Remove { volumes: vec![name("v")], recursive: true },
+        Request::SnapStart { volumes: vec![name("w")], mirrors: 1, placement: on(&["disk04"]) },
+        Request::SnapStart { volumes: vec![name("v")], mirrors: 1, placement: on(&["disk03"]) },
+        Request::SnapClear { volume: name("s"), only: None },
+        Request::FastResync { volume: name("v"), on: false },
+        Request::Stop(Selection::Named(vec![name("s")])),
+        Request::Stop(Selection::All),
+    ] {
+        let planned = plan(&w, &request);
+        assert!(planned.is_ok(), "{request:?}: {:?}", planned.err());
+    }
+    for request in [
+        Request::SnapStart { volumes: vec![name("s")], mirrors: 1, placement: on(&["disk03"]) },
+        Request::Mirror { volume: name("s"), placement: on(&["disk03"]) },
+    ] {
+        let refusal = refused(&w, &request);
+        assert!(refusal.kind() == Kind::Device && refusal.message().contains("'disk02'"), "{request:?}: {refusal}");
+    }
+}
+
+#[test]
+fn a_missing_disk_is_taken_out_of_its_group_when_nothing_that_counts_is_on_it() {
+    let mut w = world(4);
+    done(&mut w, &make("v", 8, 1));
+    done(&mut w, &Request::SnapStart { volumes: vec![name("v")], mirrors: 1, placement: on(&["disk02"]) });
+    sync(&mut w);
+    let remove = |w: &World, media: &str| breakoff::plan::disks::remove(w, &name(media));
+    assert_eq!(remove(&w, "disk02").expect_err("it is here").kind(), Kind::InUse);
+    let mut without = w.clone();
+    without.disks.remove(&w.group.disks[1].id);
+    let plan = remove(&without, "disk02").expect("a plan");
+    let volume = plan.group.volume_named(&name("v")).expect("kept");
+    assert_eq!((plan.group.disks.len(), volume.plexes.len()), (3, 1), "the leg is given up");
+    let mut without = w.clone();
+    without.disks.remove(&w.group.disks[0].id);
+    let refusal = remove(&without, "disk01").expect_err("the volume's only plex");
+    assert!(refusal.message().contains("'v-01' of 'g/v'"), "{refusal}");
+    assert!(refusal.hint_text().is_some_and(|hint| hint.contains("remove v")), "{refusal:?}");
+    // A disk with nothing on it goes at once.
+    assert!(remove(&w, "disk04").expect("a plan").changes.iter().any(|change| change.action == "disk-removed"));
+}

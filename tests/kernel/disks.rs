@@ -730,3 +730,137 @@ fn an_old_minority_changes_nothing_and_blank_disks_are_no_help() {
 fn areas_of(lab: &Lab, disks: Range<usize>) -> Vec<Vec<u8>> {
     disks.map(|i| lab.disks[i].raw(0, AREA)).collect()
 }
+
+// --------------------------------------------------------------------------------------- a disk that is missing stops no other
+
+/// A disk that can be pulled out while it is in use: the kernel does not know it any more, and whoever has it open keeps what is left.
+struct Pluggable {
+    directory: std::path::PathBuf,
+    path: String,
+}
+
+impl Pluggable {
+    /// A null_blk disk of so many MiB that holds what is written to it. `None` where the kernel has none.
+    fn new(name: &str, mib: u64) -> Option<Pluggable> {
+        let configfs = std::path::Path::new("/sys/kernel/config");
+        support::child::tool("modprobe", &["null_blk", "nr_devices=0"]);
+        if !configfs.join("nullb").is_dir() {
+            support::child::tool("mount", &["-t", "configfs", "none", "/sys/kernel/config"]);
+        }
+        let directory = configfs.join("nullb").join(name);
+        std::fs::create_dir(&directory).ok()?;
+        for (file, value) in [("size", mib.to_string()), ("memory_backed", "1".into()), ("power", "1".into())] {
+            std::fs::write(directory.join(file), value).unwrap();
+        }
+        let index = std::fs::read_to_string(directory.join("index")).unwrap();
+        let path = format!("/dev/nullb{}", index.trim());
+        until("the disk appears", || std::path::Path::new(&path).exists());
+        udev::settle();
+        Some(Pluggable { directory, path })
+    }
+
+    fn pull_out(&self) {
+        std::fs::write(self.directory.join("power"), "0").unwrap();
+        until("the disk goes", || !std::path::Path::new(&self.path).exists());
+    }
+}
+
+impl Drop for Pluggable {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.directory);
+    }
+}
+
+/// Commands that have nothing to do with the disk that is lost. There are a mirror `m` with a leg, and `n`.
+fn others_go_on(lab: &Lab) {
+    for words in
+        ["make x 2m", "grow x 3m", "rename x y", "snapstart y --on disk04", "snapabort y", "stop y", "start y", "remove y", "recover"]
+    {
+        lab.cli(&format!("-g g {words}")).ok();
+    }
+    lab.cli("-g g snapabort m").ok();
+    lab.cli("-g g snapstart m").ok();
+    lab.cli("-g g print").ok().names(&["missing"]);
+    lab.cli("status").ok().names(&["'disk02' of group 'g' is missing"]);
+}
+
+fn table(lab: &Lab, name: &str) -> Vec<Line> {
+    lab.dm.table(name).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// All of a disk fails, its label, too; what is mapped there is known all the same.
+#[test]
+fn a_snapshot_on_a_dead_disk_stops_nobody_and_can_be_given_up() {
+    let mut lab = lab!(["mirror", "era", "error"], [64, 64, 64, 64, 64]);
+    lab.fill_with_noise();
+    lab.create_group("g");
+    lab.cli("-g g make v 8m --on disk01").ok();
+    lab.cli("-g g make m 4m --mirrors 2 --on disk03,disk04").ok();
+    lab.wait_synced("g", "m");
+    lab.cli("-g g snapstart m --on disk05").ok();
+    lab.cli("-g g snapstart v --on disk02").ok();
+    lab.cli("-g g snapshot v --name s").ok();
+    let contents = block::read_direct(lab.device("g", "s"), 0, 8 * MIB).unwrap();
+    let number = dm::number(block::number(lab.disks[1].path()).unwrap());
+
+    lab.fault(1, Fault::Fail);
+    others_go_on(&lab);
+    // The tracking ends, and the volume lies on the disk, which may come back.
+    lab.cli("-g g snapclear s").ok();
+    assert_eq!(lab.dm.table("g-s").unwrap()[0].target, "linear");
+    assert_eq!(table(&lab, "g-s")[0].words()[0], number, "it is mapped to the disk that it was on");
+    lab.cli("-g g rename s t").ok();
+    lab.cli("-g g snapstart v").ok();
+    lab.heal(1);
+    lab.cli("recover").ok();
+    let now = block::read_direct(lab.device("g", "t"), 0, 8 * MIB).unwrap();
+    plexes::assert_same("t", &now, "s before its disk died", &contents);
+
+    lab.fault(1, Fault::Fail);
+    let other = lab.cli("group remove-disk g disk02").exits(4);
+    other.names(&["missing", "'g/t'", "breakoff -g g remove t"]);
+    lab.cli("-g g stop t").ok();
+    assert!(!lab.dm.exists("g-t"));
+    lab.cli("-g g remove t").ok();
+    lab.cli("group remove-disk g disk02").ok();
+    assert_eq!(lab.print("g").disks.len(), 4);
+    assert!(lab.cli("status").ok().stdout.contains("nothing needs attention"));
+    lab.finish();
+}
+
+/// The kernel does not know the disk any more, so that nothing can be mapped there anew.
+#[test]
+fn what_lies_on_a_disk_that_is_pulled_out_can_be_given_up_and_the_rest_goes_on() {
+    for (lost, good) in [("s", "v"), ("v", "s")] {
+        let lab = lab!(["mirror", "era", "error"], [64, 64, 64, 64]);
+        let Some(pulled) = Pluggable::new("botest", 64) else { panic!("this kernel has no null_blk") };
+        let disks: Vec<String> = (0..4).map(|i| lab.disks[i].word()).collect();
+        let words = [&disks[0], &pulled.path, &disks[1], &disks[2], &disks[3]].map(String::as_str);
+        let media: Vec<String> = words.iter().zip(1..).map(|(word, n)| format!("disk0{n}={word}")).collect();
+        lab.cli(&format!("group create g {}", media.join(" "))).ok();
+        let (original, copy) = if lost == "s" { ("disk01", "disk02") } else { ("disk02", "disk01") };
+        lab.cli(&format!("-g g make v 8m --on {original}")).ok();
+        lab.cli("-g g make m 4m --mirrors 2 --on disk03,disk04").ok();
+        lab.wait_synced("g", "m");
+        lab.cli("-g g snapstart m --on disk05").ok();
+        lab.cli(&format!("-g g snapstart v --on {copy}")).ok();
+        lab.cli("-g g snapshot v --name s").ok();
+        let contents = block::read_direct(lab.device("g", good), 0, 8 * MIB).unwrap();
+
+        pulled.pull_out();
+        others_go_on(&lab);
+        lab.cli(&format!("-g g snapstart {lost} --on disk03")).exits(8).names(&["disk02"]);
+        lab.cli("-g g snapclear s").ok();
+        assert_eq!(table(&lab, &format!("g-{lost}"))[0].target, "error", "nothing else can be there");
+        lab.cli(&format!("-g g snapstart {good} --on disk03")).ok();
+        lab.cli(&format!("-g g rename {lost} t")).ok();
+        others_go_on(&lab);
+        let now = block::read_direct(lab.device("g", good), 0, 8 * MIB).unwrap();
+        plexes::assert_same(good, &now, "the same before the disk was pulled out", &contents);
+        lab.cli("-g g stop t").ok();
+        assert!(!lab.dm.exists("g-t"));
+        lab.cli("-g g remove t").ok();
+        lab.cli("group remove-disk g disk02").ok();
+        lab.finish();
+    }
+}

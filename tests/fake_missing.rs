@@ -1,0 +1,182 @@
+//! A group of which a disk is missing, on a machine in memory: what does not need it works, and what is lost can be given up.
+
+#![allow(clippy::unwrap_used)]
+
+mod fake;
+
+use breakoff::app::Outcome;
+use breakoff::error::{Kind, Result};
+use breakoff::model::check;
+use fake::script::{World, sync};
+use fake::{Fake, Words};
+
+/// How a disk is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loss {
+    /// It is pulled out while everything runs: the kernel does not know it any more.
+    Unplugged,
+    /// It is there, and all I/O to it fails.
+    Dead,
+    /// It is not there any more after a reboot.
+    Rebooted,
+}
+
+const LOSSES: [Loss; 3] = [Loss::Unplugged, Loss::Dead, Loss::Rebooted];
+
+fn lose(fake: &Fake, disk: usize, how: Loss) {
+    match how {
+        Loss::Unplugged => fake.0.borrow_mut().disks[disk - 1].unplugged = true,
+        Loss::Dead => fake.0.borrow_mut().disks[disk - 1].dead = true,
+        Loss::Rebooted => {
+            fake.0.borrow_mut().disks[disk - 1].unplugged = true;
+            fake.power_cut(&mut |sector| sector.versions);
+            // It says itself what it could not start.
+            fake.run(&Words::parse("start --auto")).unwrap().unwrap();
+            sync(fake);
+        }
+    }
+    (0..8).for_each(|_| fake.0.borrow_mut().writers_write());
+}
+
+/// `v` on disk01 and its snapshot `s` on disk02, tracked or not, beside a mirror `m` with a leg, and a plain volume `n`.
+fn split(tracked: &str) -> World {
+    let make = format!("make v 8m --on disk01 --fast-resync {tracked}");
+    let script = [
+        "group create g /dev/fake1 /dev/fake2 /dev/fake3 /dev/fake4 /dev/fake5",
+        &make,
+        "make m 4m --mirrors 2 --on disk03,disk04",
+        "make n 4m --on disk03",
+        "sync",
+        "snapstart -b --on disk02 v",
+        "snapstart -b --on disk05 m",
+        "sync",
+        "snapshot v --name s",
+        "sync",
+        "write",
+    ];
+    World::new("split", 7, &script)
+}
+
+fn run(fake: &Fake, command: &str) -> Result<Outcome> {
+    fake.run(&Words::parse(command)).unwrap()
+}
+
+/// What has to hold after any command.
+#[track_caller]
+fn is_sound(fake: &Fake, what: &str) {
+    let Some((group, _)) = fake.group() else { return };
+    assert_eq!(check::violations(&group), Vec::<String>::new(), "{what}");
+    for _ in 0..4 {
+        run(fake, "recover").unwrap_or_else(|error| panic!("{what}: 'recover': {error}"));
+        fake.0.borrow_mut().writers_write();
+    }
+    let (group, _) = fake.group().unwrap();
+    let mut state = fake.0.borrow_mut();
+    let dirty: Vec<&str> = state.dm.all().filter(|d| !d.is_clean()).map(|d| d.name.as_str()).collect();
+    assert!(dirty.is_empty(), "{what}: left suspended or half loaded: {dirty:?}");
+    assert!(state.data.nothing_queued(), "{what}: a write is held for ever");
+    assert_eq!(state.misplaced(&group), Vec::<String>::new(), "{what}");
+    state.know_volumes(&group);
+    let lost = state.labels_of_dead();
+    let wrong = state.wrong_data_beside(&group, &|plex| plex.subdisks.iter().any(|s| lost.contains(&s.disk)));
+    assert!(wrong.is_empty(), "{what}: {wrong:#?}");
+    let gone: Vec<&str> = state.dm.all().filter(|d| d.uuid.volume().is_none_or(|id| group.volume(id).is_none())).map(|d| d.name.as_str()).collect();
+    assert!(gone.is_empty(), "{what}: devices of no volume: {gone:?}");
+}
+
+/// Runs commands one after another on a copy of the machine; each has to work.
+#[track_caller]
+fn works(fake: &Fake, commands: &[&str], what: &str) -> Fake {
+    let fake = fake.copy();
+    for command in commands {
+        if let Err(error) = run(&fake, command) {
+            panic!("{what}: '{command}' fails: {error} ({:?})", error.hint_text());
+        }
+        is_sound(&fake, &format!("{what}: '{command}'"));
+    }
+    sync(&fake);
+    is_sound(&fake, &format!("{what}: after {commands:?}"));
+    fake
+}
+
+/// Volumes that have nothing to do with a lost disk go on as if it were there.
+#[test]
+fn a_missing_disk_stops_only_what_needs_it() {
+    for tracked in ["on", "off"] {
+        for (disk, how) in [1, 2].into_iter().flat_map(|disk| LOSSES.map(|how| (disk, how))) {
+            let world = split(tracked);
+            lose(&world.fake, disk, how);
+            let what = format!("tracking {tracked}, disk {disk} {how:?}");
+            for command in [
+                "make x 4m",
+                "make x 4m --mirrors 2 --on disk03,disk04",
+                "grow n 8m",
+                "rename n k",
+                "remove n",
+                "remove --recursive m",
+                "snapstart -b n",
+                "snapabort m",
+                "snapshot m",
+                "mirror -b n",
+                "stop m",
+                "recover",
+                "plex detach m-02",
+            ] {
+                works(&world.fake, &[command], &what);
+            }
+            works(&world.fake, &["group add g /dev/fake6", "group remove-disk g disk06"], &what);
+        }
+    }
+}
+
+/// A snapshot whose disk is gone, or an original: each way out works, and what is good of the pair goes on.
+#[test]
+fn what_is_lost_can_be_given_up() {
+    for tracked in ["on", "off"] {
+        for (disk, lost, good, how) in [(2, "s", "v"), (1, "v", "s")].into_iter().flat_map(|(d, l, g)| LOSSES.map(|how| (d, l, g, how))) {
+            let world = split(tracked);
+            lose(&world.fake, disk, how);
+            let what = format!("tracking {tracked}, disk {disk} with '{lost}' {how:?}");
+            let media = format!("disk0{disk}");
+            let (stop, remove) = (format!("stop {lost}"), format!("remove --recursive {lost}"));
+            let (remove_disk, replace_disk) = (format!("group remove-disk g {media}"), format!("group replace-disk -b g {media} /dev/fake7"));
+            works(&world.fake, &["snapclear s", &format!("snapstart -b {good}")], &what);
+            works(&world.fake, &["snapclear s", &remove, &remove_disk], &what);
+            let stopped = works(&world.fake, &[&stop], &what);
+            let (group, _) = stopped.group().unwrap();
+            let id = group.volume_named(&breakoff::model::Name::parse(lost).unwrap()).unwrap().id;
+            assert!(!stopped.0.borrow().dm.all().any(|d| d.uuid.volume() == Some(id)), "{what}: devices are left");
+            works(&world.fake, &[&stop, "snapclear s", &remove], &what);
+            works(&world.fake, &[&remove, &remove_disk, &format!("snapstart -b {good}")], &what);
+            works(&world.fake, &[&stop, &replace_disk, &remove], &what);
+            works(&world.fake, &[&format!("rename {lost} other"), "remove --recursive other", &remove_disk], &what);
+            works(&world.fake, &["fast-resync off v", "remove --recursive v s", &remove_disk], &what);
+            works(&world.fake, &["remove --recursive v", &format!("rename {} other", if lost == "s" { "s" } else { "m" })], &what);
+            works(&world.fake, &["group destroy g"], &what);
+        }
+    }
+}
+
+/// What needs the missing disk says so, names it, and changes nothing.
+#[test]
+fn what_needs_a_missing_disk_is_refused_by_its_name() {
+    for how in [Loss::Unplugged, Loss::Rebooted] {
+        let world = split("on");
+        lose(&world.fake, 2, how);
+        for command in ["snapstart -b s", "mirror -b s", "start s"] {
+            let fake = world.fake.copy();
+            sync(&fake);
+            let before = fake.group().unwrap().1;
+            match run(&fake, command) {
+                Ok(Outcome::Done(report)) if command == "start s" && how == Loss::Unplugged && report.changes.is_empty() => {}
+                Ok(other) => panic!("{how:?} '{command}': {other:?}"),
+                Err(error) => {
+                    let ready = how == Loss::Rebooted && error.kind() == Kind::NotReady;
+                    assert!(ready || (error.kind() == Kind::Device && error.message().contains("'disk02'")), "{how:?} '{command}': {error} ({:?})", error.kind());
+                }
+            }
+            assert_eq!(fake.group().unwrap().1, before, "{how:?} '{command}'");
+            is_sound(&fake, command);
+        }
+    }
+}
