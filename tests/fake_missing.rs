@@ -80,7 +80,8 @@ fn is_sound(fake: &Fake, what: &str) {
     let lost = state.labels_of_dead();
     let wrong = state.wrong_data_beside(&group, &|plex| plex.subdisks.iter().any(|s| lost.contains(&s.disk)));
     assert!(wrong.is_empty(), "{what}: {wrong:#?}");
-    let gone: Vec<&str> = state.dm.all().filter(|d| d.uuid.volume().is_none_or(|id| group.volume(id).is_none())).map(|d| d.name.as_str()).collect();
+    let gone: Vec<&str> =
+        state.dm.all().filter(|d| d.uuid.volume().is_none_or(|id| group.volume(id).is_none())).map(|d| d.name.as_str()).collect();
     assert!(gone.is_empty(), "{what}: devices of no volume: {gone:?}");
 }
 
@@ -139,7 +140,8 @@ fn what_is_lost_can_be_given_up() {
             let what = format!("tracking {tracked}, disk {disk} with '{lost}' {how:?}");
             let media = format!("disk0{disk}");
             let (stop, remove) = (format!("stop {lost}"), format!("remove --recursive {lost}"));
-            let (remove_disk, replace_disk) = (format!("group remove-disk g {media}"), format!("group replace-disk -b g {media} /dev/fake7"));
+            let (remove_disk, replace_disk) =
+                (format!("group remove-disk g {media}"), format!("group replace-disk -b g {media} /dev/fake7"));
             works(&world.fake, &["snapclear s", &format!("snapstart -b {good}")], &what);
             works(&world.fake, &["snapclear s", &remove, &remove_disk], &what);
             let stopped = works(&world.fake, &[&stop], &what);
@@ -172,11 +174,41 @@ fn what_needs_a_missing_disk_is_refused_by_its_name() {
                 Ok(other) => panic!("{how:?} '{command}': {other:?}"),
                 Err(error) => {
                     let ready = how == Loss::Rebooted && error.kind() == Kind::NotReady;
-                    assert!(ready || (error.kind() == Kind::Device && error.message().contains("'disk02'")), "{how:?} '{command}': {error} ({:?})", error.kind());
+                    assert!(
+                        ready || (error.kind() == Kind::Device && error.message().contains("'disk02'")),
+                        "{how:?} '{command}': {error} ({:?})",
+                        error.kind()
+                    );
                 }
             }
             assert_eq!(fake.group().unwrap().1, before, "{how:?} '{command}'");
             is_sound(&fake, command);
         }
+    }
+}
+
+/// Labels that cannot be read are no reason to say that there is nothing.
+#[test]
+fn a_group_that_runs_and_cannot_be_read_is_named() {
+    for how in [Loss::Dead, Loss::Unplugged] {
+        let world = split("on");
+        (1..=5).for_each(|disk| lose(&world.fake, disk, how));
+        for words in ["status", "recover", "recover --check", "print", "snapprint", "group list", "disk list"] {
+            let fake = world.fake.copy();
+            let errors = match run(&fake, words) {
+                Ok(Outcome::Lacking(_, errors)) => errors,
+                Ok(Outcome::Done(report)) => report.failures,
+                other => panic!("{how:?} '{words}': {other:?}"),
+            };
+            let named = errors.iter().any(|e| e.kind() == Kind::Device && e.message().contains("group 'g'") && e.message().contains("g-v"));
+            assert!(named, "{how:?} '{words}': {errors:?}");
+        }
+        for words in ["make x 4m", "-g g make x 4m", "stop v", "snapstart v", "group show g", "group destroy g", "-g g snapwait v", "status -g g"] {
+            let fake = world.fake.copy();
+            let error = run(&fake, words).err().unwrap_or_else(|| panic!("{how:?} '{words}' works"));
+            assert_eq!(error.kind(), Kind::Device, "{how:?} '{words}': {error}");
+            assert!(error.message().contains("group 'g'"), "{how:?} '{words}': {error}");
+        }
+        assert_eq!(run(&world.fake.copy(), "-g other make x 4m").unwrap_err().kind(), Kind::NotFound);
     }
 }

@@ -34,13 +34,16 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
         Command::GroupDeport(name) => done(deport(options, name, env)),
         Command::DiskInit { devices, force, area } => done(init(options, devices.iter().map(|d| d.as_path()), *force, *area, env)),
         Command::DiskResize(media) => done(super::resize::resize(options, media, env)),
-        Command::GroupList => Ok(Outcome::Groups(list(env.machine)?)),
+        Command::GroupList => Ok(Outcome::Groups(list(env.machine)?).lacking(Scan::new(env.machine)?.silent())),
         Command::GroupShow(name) => show(name, env),
         Command::GroupDump(name) => {
             let session = Session::look(name, env)?;
             meta::dump(&session.world.group, session.world.generation).map(Outcome::Dump)
         }
-        Command::DiskList => Ok(Outcome::Disks(Scan::new(env.machine)?.disk_lines())),
+        Command::DiskList => {
+            let scan = Scan::new(env.machine)?;
+            Ok(Outcome::Disks(scan.disk_lines()).lacking(scan.silent()))
+        }
         _ => Err(Error::failed("this is not a verb on groups or disks")),
     }
 }

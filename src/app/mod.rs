@@ -172,13 +172,7 @@ pub struct Report {
 impl Report {
     /// The one error that the failures come to.
     pub fn failure(&self) -> Option<Error> {
-        let first = self.failures.first()?;
-        if self.failures.len() == 1 {
-            return Some(first.clone());
-        }
-        let kind = if self.failures.iter().all(|e| e.kind() == first.kind()) { first.kind() } else { Kind::Failed };
-        let messages: Vec<&str> = self.failures.iter().map(Error::message).collect();
-        Some(Error::new(kind, format!("{} of them failed: {}", messages.len(), messages.join("; "))))
+        one_error(&self.failures)
     }
 }
 
@@ -273,6 +267,26 @@ pub enum Outcome {
     Findings(Vec<String>),
     /// `recover --check` with something to be done, which has an exit status of its own.
     ToBeRepaired(Vec<String>),
+    /// Something that was asked for, without what could not be had.
+    Lacking(Box<Outcome>, Vec<Error>),
+}
+
+impl Outcome {
+    /// The same when nothing is wrong; else it is shown and is a failure all the same.
+    pub fn lacking(self, wrong: Vec<Error>) -> Outcome {
+        if wrong.is_empty() { self } else { Outcome::Lacking(Box::new(self), wrong) }
+    }
+}
+
+/// The one error that several come to.
+pub fn one_error(errors: &[Error]) -> Option<Error> {
+    let first = errors.first()?;
+    if errors.len() == 1 {
+        return Some(first.clone());
+    }
+    let kind = if errors.iter().all(|e| e.kind() == first.kind()) { first.kind() } else { Kind::Failed };
+    let messages: Vec<&str> = errors.iter().map(Error::message).collect();
+    Some(Error::new(kind, format!("{} of them failed: {}", messages.len(), messages.join("; "))))
 }
 
 /// How a long copy stands, for a progress display.

@@ -33,9 +33,13 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
         | Command::DiskList
         | Command::DiskResize(_)
         | Command::DiskInit { .. } => groups::run(options, command, env),
-        Command::Print(volumes) => layouts(options, volumes, env).map(|worlds| Outcome::Layout(worlds, volumes.clone())),
+        Command::Print(volumes) => {
+            let shown = layouts(options, volumes, env).map(|worlds| Outcome::Layout(worlds, volumes.clone()))?;
+            with_silent(options, volumes, shown, env)
+        }
         Command::SnapPrint(volumes) => {
-            differences::relations(options, volumes, env).map(|worlds| Outcome::Relations(worlds, volumes.clone()))
+            let shown = differences::relations(options, volumes, env).map(|worlds| Outcome::Relations(worlds, volumes.clone()))?;
+            with_silent(options, volumes, shown, env)
         }
         Command::ChangedRanges(snapshots) => differences::changed_ranges(options, snapshots, env).map(Outcome::ChangedRanges),
         Command::Status => super::status::status(options, env),
@@ -45,6 +49,14 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
         Command::Guard(group, suspend) => super::guard::run(group, suspend, env).map(|()| Outcome::Done(Report::default())),
         Command::Monitor => monitor::run(env).map(|()| Outcome::Done(Report::default())),
     }
+}
+
+/// What is shown of all groups is not all when one runs here whose labels cannot be read.
+fn with_silent(options: &Options, objects: &[Name], shown: Outcome, env: Env<'_>) -> Result<Outcome> {
+    if options.group.is_some() || !objects.is_empty() {
+        return Ok(shown);
+    }
+    Ok(shown.lacking(Scan::new(env.machine)?.silent()))
 }
 
 /// How long an opener may take to go.
@@ -263,6 +275,7 @@ pub fn group_for(options: &Options, objects: &[Name], machine: &dyn Machine) -> 
             let (reason, kind) = refused.unwrap_or_else(|| (String::new(), Kind::Unsafe));
             Err(Error::new(kind, reason).hint("'breakoff group list' shows all groups; -g GROUP names another one"))
         }
+        ([], _, _) if !scan.silent().is_empty() => Err(scan.silent().swap_remove(0)),
         ([only], _, _) => Ok(scan.word(only)),
         ([], _, 0) => {
             Err(Error::not_found("there is no disk group on this machine").hint("make one with 'breakoff group create NAME DEVICE…'"))
@@ -348,6 +361,7 @@ pub fn tell_unreadable(scan: &Scan, report: &mut Report, env: Env<'_>) {
     } else {
         failed.iter().for_each(|error| env.ui.warn(error.message()));
     }
+    report.failures.extend(scan.silent());
     let refused = scan.refused().into_iter();
     report
         .failures

@@ -3,11 +3,14 @@
 use super::{DiskLine, Env};
 use crate::error::{Error, Kind, Result};
 use crate::meta::{self, Chosen, Label, Member};
-use crate::model::{DiskId, Group, GroupId, HostId, Name, Sectors};
-use crate::plan::world::PresentDisk;
+use crate::model::{DevNo, DiskId, DmName, Group, GroupId, HostId, Name, Sectors};
+use crate::plan::world::{DmDevice, PresentDisk};
+use crate::sys::Kernel;
 use crate::sys::machine::Machine;
 use crate::sys::media::Access;
 use crate::sys::probe::{self, Candidate};
+use crate::table::status::parse_devno;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -17,6 +20,20 @@ pub struct Scan {
     labels: Vec<(String, Label)>,
     broken: Vec<(Candidate, Error)>,
     here: Option<HostId>,
+    kernel: Box<dyn Kernel>,
+    silent: OnceCell<Vec<Silent>>,
+}
+
+/// A group that runs on this machine, and of which no disk says anything.
+#[derive(Debug, Clone)]
+struct Silent {
+    id: GroupId,
+    /// What its devices say that it is called.
+    name: Option<Name>,
+    /// The devices of its volumes.
+    volumes: Vec<DmName>,
+    /// The disks that they lie on.
+    disks: BTreeSet<DevNo>,
 }
 
 /// What the plan has to know of a disk that is here.
@@ -29,7 +46,14 @@ impl Scan {
     /// Finds the disks and reads their labels. Nothing is written.
     pub fn new(machine: &dyn Machine) -> Result<Scan> {
         let is_ours = |path: &Path| machine.media(path, Access::ReadOnly).is_ok_and(|media| meta::is_ours(media.as_ref()));
-        let mut scan = Scan { candidates: Vec::new(), labels: Vec::new(), broken: Vec::new(), here: machine.host_id().ok() };
+        let mut scan = Scan {
+            candidates: Vec::new(),
+            labels: Vec::new(),
+            broken: Vec::new(),
+            here: machine.host_id().ok(),
+            kernel: machine.kernel()?,
+            silent: OnceCell::new(),
+        };
         for candidate in machine.members(&is_ours)? {
             match read_label(machine, &candidate.path) {
                 Ok(Some(label)) => {
@@ -50,6 +74,45 @@ impl Scan {
             Error::new(error.kind(), format!("disk '{shown}' cannot be read: {error}")).on(shown)
         };
         self.broken.iter().map(told).collect()
+    }
+
+    /// The groups that run here and of which no label can be read: the kernel goes on with them, and nothing can be recorded.
+    pub fn silent(&self) -> Vec<Error> {
+        self.running_in_silence().iter().map(|silent| self.described_silent(silent)).collect()
+    }
+
+    /// The one of them that is meant by this name or identity; any, when nothing else is here.
+    fn silent_named(&self, word: &str) -> Option<Error> {
+        let is_it =
+            |silent: &&Silent| silent.name.as_ref().is_some_and(|name| name.as_str() == word) || GroupId::parse(word) == Some(silent.id);
+        self.running_in_silence().iter().find(is_it).map(|silent| self.described_silent(silent))
+    }
+
+    fn running_in_silence(&self) -> &[Silent] {
+        self.silent.get_or_init(|| {
+            let known = meta::groups(&self.labels);
+            let devices = self.kernel.devices().unwrap_or_default();
+            let ids: BTreeSet<GroupId> = devices.iter().filter_map(|d| d.uuid.group()).filter(|id| !known.contains(id)).collect();
+            ids.into_iter().map(|id| Silent::of(id, &devices)).collect()
+        })
+    }
+
+    fn described_silent(&self, silent: &Silent) -> Error {
+        let path = |dev: &DevNo| {
+            let broken = self.broken.iter().find(|(candidate, _)| candidate.dev == *dev);
+            broken.map_or_else(|| dev.to_string(), |(candidate, error)| format!("{}: {error}", candidate.path.display()))
+        };
+        let disks: Vec<String> = silent.disks.iter().map(path).collect();
+        let volumes: Vec<String> = silent.volumes.iter().map(|name| format!("/dev/mapper/{name}")).collect();
+        let name = silent.name.as_ref().map_or_else(|| silent.id.to_string(), Name::to_string);
+        let message = format!(
+            "no label of group '{name}' can be read, and it runs on this machine ({}); its disks are {}",
+            volumes.join(", "),
+            if disks.is_empty() { "not known".to_owned() } else { disks.join(", ") }
+        );
+        Error::device(message).on(name).hint(
+            "its volumes go on as far as their disks do, and nothing can be changed; when a disk answers again, 'breakoff recover' goes on",
+        )
     }
 
     /// The groups that the disks name.
@@ -96,9 +159,11 @@ impl Scan {
         let called: Vec<GroupId> = all.into_iter().filter(|id| self.name_of(*id).is_some_and(|n| n.as_str() == name)).collect();
         match called.as_slice() {
             [only] => Ok(*only),
-            [] => Err(Error::not_found(format!("there is no disk group '{name}'"))
-                .on(name)
-                .hint("'breakoff group list' shows the groups on this machine")),
+            [] => Err(self.silent_named(name).unwrap_or_else(|| {
+                Error::not_found(format!("there is no disk group '{name}'"))
+                    .on(name)
+                    .hint("'breakoff group list' shows the groups on this machine")
+            })),
             many => self.preferred(many).ok_or_else(|| self.ambiguous(name, many)),
         }
     }
@@ -292,6 +357,18 @@ fn grown(label: &Label, candidate: &Candidate, media: Option<&Name>) -> Option<S
     let by = label.geometry().grown(candidate.size.bytes())?.data_size().saturating_sub(label.geometry().data_size());
     let media = media.filter(|_| by >= Sectors::MIB)?;
     Some(format!("has grown by {by}; 'breakoff disk resize {media}' takes it"))
+}
+
+impl Silent {
+    fn of(id: GroupId, devices: &[DmDevice]) -> Silent {
+        let ours: Vec<&DmDevice> = devices.iter().filter(|d| d.uuid.group() == Some(id)).collect();
+        let volumes: Vec<DmName> = ours.iter().filter(|d| d.uuid.is_volume()).map(|d| d.name.clone()).collect();
+        let name = volumes.first().and_then(DmName::split).map(|(group, _)| group);
+        let inner: BTreeSet<DevNo> = ours.iter().map(|d| d.dev).collect();
+        let words = ours.iter().flat_map(|d| &d.table).flat_map(|line| line.params.split_ascii_whitespace());
+        let disks = words.filter_map(parse_devno).filter(|dev| !inner.contains(dev)).collect();
+        Silent { id, name, volumes, disks }
+    }
 }
 
 fn read_label(machine: &dyn Machine, path: &Path) -> Result<Option<Label>> {

@@ -3,7 +3,7 @@
 use super::scan::Scan;
 use super::session::Session;
 use super::{Change, Env, Options, Outcome, Report};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::meta;
 use crate::model::{Name, PlexState, Volume};
 use crate::plan::world::World;
@@ -26,14 +26,17 @@ fn names(options: &Options, machine: &dyn Machine) -> Result<Vec<Name>> {
 /// What is not as it should be, on all groups or the one that was named.
 pub fn status(options: &Options, env: Env<'_>) -> Result<Outcome> {
     let mut findings = Vec::new();
-    for (remark, _) in Scan::new(env.machine)?.refused() {
+    let scan = Scan::new(env.machine)?;
+    for (remark, _) in scan.refused() {
         findings.push(remark);
     }
+    let silent = if options.group.is_none() { scan.silent() } else { Vec::new() };
+    findings.extend(silent.iter().map(|error| error.message().to_owned()));
     for name in names(options, env.machine)? {
         let session = Session::look(&name, env)?;
         findings.extend(group_findings(&session));
     }
-    Ok(Outcome::Findings(findings))
+    Ok(Outcome::Findings(findings).lacking(silent))
 }
 
 fn group_findings(session: &Session<'_>) -> Vec<String> {
@@ -73,10 +76,11 @@ fn volume_findings(world: &World, volume: &Volume) -> Vec<String> {
 pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> {
     if check || options.dry_run {
         let found: Result<Vec<Vec<String>>> = own(options, env.machine)?.iter().map(|name| to_be_done(name, env)).collect();
-        return found.map(|all| match all.concat() {
+        let shown = found.map(|all| match all.concat() {
             none if none.is_empty() => Outcome::Findings(none),
             some => Outcome::ToBeRepaired(some),
         });
+        return shown.map(|shown| shown.lacking(what_is_wrong(options, env)));
     }
     let mut report = Report::default();
     if options.group.is_none() {
@@ -94,6 +98,17 @@ pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> 
     // Last: a thaw writes, and what is suspended has to be resumed before.
     report.notes.extend(env.machine.thaw_left_behind());
     Ok(Outcome::Done(report))
+}
+
+/// Groups of which nothing can be said, because they are refused or cannot be read.
+fn what_is_wrong(options: &Options, env: Env<'_>) -> Vec<Error> {
+    let mut report = Report::default();
+    if options.group.is_none()
+        && let Ok(scan) = Scan::new(env.machine)
+    {
+        super::run::tell_unreadable(&scan, &mut report, env);
+    }
+    report.failures
 }
 
 /// A group that was destroyed by a command that did not get to all of its disks.

@@ -184,7 +184,7 @@ fn wait(options: &Options, group: &Name, judge: &dyn Fn(&World) -> Result<bool>,
             Ok(session) => session,
             Err(error) => {
                 env.ui.progress_end();
-                return Err(error);
+                return Err(out_of_sight(group, error));
             }
         };
         // Between two looks, not in the middle of recording what was seen.
@@ -204,6 +204,18 @@ fn wait(options: &Options, group: &Name, judge: &dyn Fn(&World) -> Result<bool>,
             env.ui.progress_end();
             return Err(error);
         }
+    }
+}
+
+/// What is waited for was committed, and goes on whether it can be seen or not.
+fn out_of_sight(group: &Name, error: Error) -> Error {
+    match error.kind() {
+        Kind::NotFound | Kind::Device => {
+            Error::device(format!("the copy in group '{group}' was begun and goes on in the kernel, but it cannot be looked at: {error}"))
+                .on(group)
+                .hint("when its disks can be read again: 'breakoff print' shows how far it is, 'breakoff snapwait' waits")
+        }
+        _ => error,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::output;
 use super::{Stopped, Style, Why};
-use crate::app::{Outcome, Report, Ui};
+use crate::app::{Outcome, Report, Ui, one_error};
 use crate::error::{Error, Result};
 use crate::report;
 
@@ -11,6 +11,7 @@ pub(super) fn outcome(style: &Style, came: Result<Outcome>, ui: &dyn Ui) -> u8 {
     match came {
         Ok(Outcome::Done(report)) if !report.failures.is_empty() => partial(style, &report, ui),
         Ok(Outcome::ToBeRepaired(findings)) => to_be_repaired(style, &findings),
+        Ok(Outcome::Lacking(shown, wrong)) => lacking(style, &shown, &wrong),
         Ok(outcome) => status(style, success(style, &outcome, ui)),
         Err(err) => failure(style, &err),
     }
@@ -54,6 +55,20 @@ fn to_be_repaired(style: &Style, findings: &[String]) -> u8 {
     };
     drop(printed);
     err.kind().exit_status()
+}
+
+/// What there is is shown, and then each thing that could not be had.
+fn lacking(style: &Style, shown: &Outcome, wrong: &[Error]) -> u8 {
+    let Some(all) = one_error(wrong) else { return 0 };
+    if style.json {
+        let _ = report::json::lacking(style.verb.as_deref(), shown, &all).and_then(|text| output::result(&text));
+    } else {
+        let text = report::text::outcome(shown, style.verbose);
+        // That there is nothing is just what is not known.
+        let _ = if report::text::is_empty(shown) { Ok(()) } else { output::result(&text) };
+        wrong.iter().for_each(|err| output::message(&report::text::failure(&style.program, err)));
+    }
+    all.kind().exit_status()
 }
 
 /// Some of many things were done and others not: what was done is told as ever, and then each failure.

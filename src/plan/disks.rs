@@ -61,7 +61,10 @@ fn refuse_in_use(world: &World, volume: &Volume, disk: &Disk) -> Result<()> {
     let (group, path) = (&world.group.name, world.group.path(&volume.name));
     let another = volume.in_state(PlexState::Active).any(|p| !on_it(&p));
     let hint = match another {
-        true => format!("'breakoff -g {group} plex remove {}' gives it up; 'breakoff group replace-disk {group} {} DEVICE' fills it again", plex.name, disk.media),
+        true => format!(
+            "'breakoff -g {group} plex remove {}' gives it up; 'breakoff group replace-disk {group} {} DEVICE' fills it again",
+            plex.name, disk.media
+        ),
         false => format!("nothing else has its data: bring the disk back, or 'breakoff -g {group} remove {}'", volume.name),
     };
     Err(Error::in_use(format!("disk '{}' is missing, and plex '{}' of '{path}' lies on it", disk.media, plex.name))

@@ -74,6 +74,7 @@ pub fn success(command: Option<&str>, outcome: &Outcome) -> Result<String> {
         Outcome::Disks(lines) => ok(command, Named::Disks(lines.iter().map(lists::DiskView::new).collect::<Vec<_>>())),
         Outcome::Dump(text) => ok(command, Named::Configuration(configuration(text))),
         Outcome::Findings(findings) | Outcome::ToBeRepaired(findings) => ok(command, Named::Findings(findings)),
+        Outcome::Lacking(shown, _) => success(command, shown),
     }
 }
 
@@ -90,6 +91,14 @@ pub fn help(command: Option<&str>, text: &str) -> Result<String> {
 /// The document of a command that failed.
 pub fn failure(command: Option<&str>, err: &Error) -> Result<String> {
     document(&Envelope::<()> { breakoff: VERSION, command, ok: false, result: None, error: Some(ErrorView::new(err)) })
+}
+
+/// The document of a command that shows what there is and fails for what it cannot show: both a result and an error.
+pub fn lacking(command: Option<&str>, shown: &Outcome, err: &Error) -> Result<String> {
+    let unreadable = |err: serde_json::Error| Error::failed(format!("the result cannot be written as JSON: {err}"));
+    let mut shown: Value = serde_json::from_str(&success(command, shown)?).map_err(unreadable)?;
+    let result = shown.get_mut("result").map(Value::take);
+    document(&Envelope { breakoff: VERSION, command, ok: false, result, error: Some(ErrorView::new(err)) })
 }
 
 /// The document of a check that found something: both what it found and an error.

@@ -20,6 +20,20 @@ pub fn outcome(outcome: &Outcome, verbose: bool) -> String {
         Outcome::Disks(lines) => lists::disks_text(lines),
         Outcome::Dump(text) => with_newline(text),
         Outcome::Findings(findings) | Outcome::ToBeRepaired(findings) => findings_text(findings),
+        Outcome::Lacking(shown, _) => self::outcome(shown, verbose),
+    }
+}
+
+/// Whether there is nothing to show of what was asked for.
+pub fn is_empty(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Layout(worlds, _) => worlds.is_empty(),
+        Outcome::Relations(worlds, _) => worlds.is_empty(),
+        Outcome::Groups(lines) => lines.is_empty(),
+        Outcome::Disks(lines) => lines.is_empty(),
+        Outcome::Findings(findings) | Outcome::ToBeRepaired(findings) => findings.is_empty(),
+        Outcome::Lacking(shown, _) => is_empty(shown),
+        Outcome::Done(_) | Outcome::Planned(_) | Outcome::ChangedRanges(_) | Outcome::Group(..) | Outcome::Dump(_) => false,
     }
 }
 

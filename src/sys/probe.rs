@@ -80,8 +80,10 @@ pub fn member_devices(is_member: &dyn Fn(&Path) -> bool) -> Result<Vec<Candidate
             continue;
         }
         let Some(candidate) = Candidate::from_block(block) else { continue };
-        looks += usize::from(verdict == Verdict::Unknown);
-        if verdict == Verdict::Member || is_member(&candidate.path) {
+        // What our own devices lie on is one of ours, whatever can be read of it now.
+        let is_member_known = verdict == Verdict::Member || candidate.holders.iter().any(|holder| is_ours(holder));
+        looks += usize::from(!is_member_known);
+        if is_member_known || is_member(&candidate.path) {
             found.push(candidate);
         }
     }
@@ -91,12 +93,17 @@ pub fn member_devices(is_member: &dyn Fn(&Path) -> bool) -> Result<Vec<Candidate
 /// Kernel names of what can never be a disk of a group.
 const NEVER: [&str; 6] = ["ram", "zram", "sr", "fd", "mtdblock", "loop-control"];
 
+/// Whether the device with this kernel name is one that we have made.
+fn is_ours(name: &str) -> bool {
+    Block::named(name).and_then(|block| block.dm_uuid()).is_some_and(|uuid| uuid.starts_with(UUID_PREFIX))
+}
+
 /// Whether a device can be a disk and may be opened, as far as `/sys` tells without touching it.
 fn may_be_a_disk(block: &Block) -> bool {
     let never = NEVER
         .iter()
         .any(|prefix| block.name.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit())));
-    let ours = || block.dm_uuid().is_some_and(|uuid| uuid.starts_with(UUID_PREFIX));
+    let ours = || is_ours(&block.name);
     let disconnected = || block.name.starts_with("nbd") && block.attribute("pid").is_none() && block.disk().is_none();
     let hidden = || block.number("hidden").is_some_and(|hidden| hidden != 0);
     !never && !ours() && !block.size().is_zero() && !block.is_suspended() && !disconnected() && !hidden() && block.partitions().is_empty()

@@ -573,6 +573,7 @@ fn two_paths_to_one_disk_are_both_named_and_neither_is_used() {
         assert!(words == "start --auto" || (hint.contains("multipath") && hint.contains("initialise neither")), "{words}: {refusal:?}");
     }
     assert_eq!(listed(&lab, 0).0, "duplicate");
+    lab.cli("recover --check").exits(9).names(&["group 'g' is refused"]);
     load.goes_on(30);
     until("the path goes", || lab.dm.remove("path").is_ok());
     udev::settle();
@@ -863,4 +864,49 @@ fn what_lies_on_a_disk_that_is_pulled_out_can_be_given_up_and_the_rest_goes_on()
         lab.cli("group remove-disk g disk02").ok();
         lab.finish();
     }
+}
+
+// ------------------------------------------------------------------------------------------------ labels that cannot be read
+
+/// The labels of all disks fail while the volumes run: what the kernel has is known, and nobody is told that there is nothing.
+#[test]
+fn a_group_that_runs_is_not_gone_when_no_label_can_be_read() {
+    let mut lab = lab!(["mirror", "era", "error", "delay"], [48, 48, 48]);
+    lab.fill_with_noise();
+    lab.create_group("g");
+    lab.cli("-g g make v 8m --on disk01").ok();
+    lab.cli("-g g snapstart v --on disk02").ok();
+    lab.cli("-g g snapshot v --name s").ok();
+    let load = Writer::start_filled(lab.device("g", "v"), 0, 256, Style::default());
+    // A copy that has begun, and ends when nothing can be read any more.
+    let leg = lab.print("g").volume("s").plexes[0].subdisks[0].clone();
+    let at = AREA + leg.disk_offset;
+    lab.fault_in(1, at + 4 * MIB..at + 5 * MIB, Fault::Paused);
+    lab.cli("-g g fast-resync off v").ok();
+    let waiting = lab.spawn("-g g snapback s");
+    until("it copies", || lab.print("g").volume("v").plexes.len() == 2);
+    (0..3).for_each(|disk| lab.fault_in(disk, 0..AREA, Fault::Fail));
+
+    let names: Vec<String> = lab.disks.iter().map(|disk| disk.word()).collect();
+    for words in ["status", "recover", "recover --check", "print", "snapprint", "group list", "disk list"] {
+        let output = lab.cli(words).exits(8).names(&["group 'g'", "/dev/mapper/g-v", &names[0], &names[1]]);
+        assert!(!output.stdout.contains("nothing needs") && !output.stdout.contains("no groups") && !output.stdout.contains("no disks"), "{words}");
+        let refusal = lab.refuses(8, words);
+        assert!(refusal.message.contains("'g'"), "{words}: {refusal:?}");
+    }
+    for words in ["-g g make x 1m", "make x 1m", "-g g stop v", "snapstart v", "-g g snapwait v", "group show g", "group remove-disk g disk03"] {
+        lab.cli(words).exits(8).names(&["group 'g'", "/dev/mapper/g-v"]);
+    }
+    lab.cli("-g other make x 1m").exits(3);
+    lab.fault_in(1, at + 4 * MIB..at + 5 * MIB, Fault::Slow { read: 0, write: 0 });
+    let came = waiting.wait(LONG).exits(8);
+    came.names(&["goes on in the kernel", "'g'"]);
+    load.goes_on(20);
+
+    (0..3).for_each(|disk| lab.heal(disk));
+    lab.cli("recover").ok();
+    lab.cli("-g g snapwait v").ok();
+    assert!(lab.cli("status").ok().stdout.contains("nothing needs attention"));
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
 }
