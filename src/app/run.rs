@@ -93,6 +93,7 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
     let new_legs = wait::new_legs(&session.world, &plan.group);
     let (before, damaged) = (session.world.generation, session.world.known.damaged.len());
     let unfrozen = session.world.known.unfrozen.len();
+    let ends_tracking = ends_tracking(&session.world.group, &plan);
     let mut report = match session.carry_out(&plan) {
         // Without its map a volume can still be started.
         Err(refused) if session.distrust_refused_map(request, &refused) => start_without_map(&mut session, request, refused)?,
@@ -105,7 +106,7 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
         // is out by now; or udev had a look into the volume just then.
         Err(error)
             if session.world.known.damaged.len() > damaged
-                || (ends_an_era(&plan) && session.world.generation != before)
+                || (ends_tracking && session.world.generation != before)
                 || (error.kind() == Kind::InUse && (ends_an_era(&plan) || !plan.window.closed.is_empty())) =>
         {
             let again = plan_patiently(&mut session, request).map_err(|e| session.name_openers(e))?;
@@ -133,6 +134,12 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
         report.changes.extend(done);
     }
     Ok(Outcome::Done(report))
+}
+
+/// Whether a map is written for the last time: its disks are found dead then, when nobody has written to it before.
+fn ends_tracking(group: &Group, plan: &Plan) -> bool {
+    let mut tracked = group.volumes.iter().filter(|v| v.live_dco().is_some());
+    tracked.any(|v| plan.group.volume(v.id).is_none_or(|now| now.live_dco().is_none()))
 }
 
 fn ends_an_era(plan: &Plan) -> bool {

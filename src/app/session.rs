@@ -209,13 +209,30 @@ impl<'u> Session<'u> {
         let mut done = Vec::new();
         for (missing, add, without) in kinds {
             for volume in missing(&self.world) {
-                match add(&self.world, volume).and_then(|plan| self.perform(&plan)) {
-                    Ok(report) => done.extend(report.changes),
+                match self.add(volume, add) {
+                    Ok(changes) => done.extend(changes),
                     Err(error) => self.env.ui.warn(&format!("{without}: {error}")),
                 }
             }
         }
         done
+    }
+
+    /// Space that cannot be written to is none, and another place is tried as long as there is one.
+    fn add(&mut self, volume: VolumeId, add: fn(&World, VolumeId) -> Result<Plan>) -> Result<Vec<Change>> {
+        for _ in 0..self.world.group.disks.len() {
+            let plan = add(&self.world, volume)?;
+            let error = match self.perform(&plan) {
+                Ok(report) => return Ok(report.changes),
+                Err(error) => error,
+            };
+            let new: Vec<Extent> = exec::logs(&plan).into_iter().filter(|extent| !self.world.known.damaged.contains(extent)).collect();
+            if new.is_empty() || error.kind() != Kind::Device {
+                return Err(error);
+            }
+            self.world.known.damaged.extend(new);
+        }
+        add(&self.world, volume).and_then(|plan| self.perform(&plan)).map(|report| report.changes)
     }
 
     /// The next thing that should be done without being asked, the most urgent first; `None` when all is well.
@@ -314,7 +331,10 @@ impl<'u> Session<'u> {
             let missed = group.disks.iter().map(|d| d.id).filter(|id| !outcome.written.contains(id));
             self.outdated = missed.filter(|id| self.world.disks.contains_key(id)).collect();
             self.later.archive.push((group.clone(), generation));
-            self.world.group = group;
+            let before = std::mem::replace(&mut self.world.group, group);
+            if plan.changes.iter().any(|change| change.action == "log-failed") {
+                self.distrust_lost_logs(&before);
+            }
             self.note_failures(plan);
         }
         self.distrust_maps(plan, &done);
@@ -334,6 +354,14 @@ impl<'u> Session<'u> {
         let written = |id: DiskId| self.members.iter().any(|m| m.disk == id) && !self.outdated.contains(&id);
         quorum::settle(&self.world, &mut group, &written);
         group
+    }
+
+    /// Where a log was that has failed no other one is put.
+    fn distrust_lost_logs(&mut self, before: &Group) {
+        let now = |old: &Volume| self.world.group.volume(old.id).and_then(|v| v.log.as_ref()).map(|log| log.extent);
+        let lost = before.volumes.iter().filter_map(|old| old.log.as_ref().filter(|_| now(old).is_none()));
+        let lost: Vec<Extent> = lost.map(|log| log.extent).collect();
+        self.world.known.damaged.extend(lost);
     }
 
     fn distrust_maps(&mut self, plan: &Plan, done: &Result<Executed>) {

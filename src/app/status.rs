@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::meta;
 use crate::model::{Name, PlexState, Volume};
 use crate::plan::world::World;
-use crate::plan::{quorum, render};
+use crate::plan::{finding, quorum, render};
 use crate::report::text;
 use crate::sys::machine::Machine;
 use crate::sys::media::Access;
@@ -64,6 +64,9 @@ fn volume_findings(world: &World, volume: &Volume) -> Vec<String> {
     let mut findings: Vec<String> = bad.map(|p| format!("plex '{}' of '{path}' is {}", p.name, p.state)).collect();
     if volume.running.is_some_and(|boot| boot != world.boot) {
         findings.push(format!("volume '{path}' was running when the machine went down and has not been started since"));
+    }
+    if finding::lacks_log(world, volume) {
+        findings.push(format!("mirror '{path}' has no dirty region log: after a crash all of it is copied"));
     }
     if volume.running == Some(world.boot) && !volume.is_synced() {
         findings.push(format!("the plexes of '{path}' are being made equal"));

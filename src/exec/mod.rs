@@ -319,6 +319,12 @@ pub fn uncopied(world: &World, plan: &Plan, error: &Error) -> Vec<Extent> {
     plan.prepare.iter().flat_map(of).filter(|extent| error.object() == Some(render::place(world, extent).as_str())).collect()
 }
 
+/// Where a plan writes dirty region logs.
+pub fn logs(plan: &Plan) -> Vec<Extent> {
+    let extent = |step: &Prepare| if let Prepare::WriteLog { extent, .. } = step { Some(*extent) } else { None };
+    plan.prepare.iter().filter_map(extent).collect()
+}
+
 /// Where an extent is on its device.
 fn place(world: &World, extent: &Extent) -> Result<(PathBuf, Sectors)> {
     let disk = world.group.disk(extent.disk).zip(world.disks.get(&extent.disk));

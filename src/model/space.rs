@@ -66,6 +66,23 @@ impl Free {
         Some(chosen)
     }
 
+    /// Keeps something that is free from being taken: it was no good.
+    pub fn keep_off(&mut self, extent: &Extent) {
+        let Some(pieces) = self.pieces.get_mut(&extent.disk) else { return };
+        let around = |piece: &Extent| {
+            let is_in = piece.start <= extent.start && extent.end() <= piece.end();
+            let parts = if is_in {
+                [(piece.start, extent.start), (extent.end().round_up(Sectors::MIB), piece.end())]
+            } else {
+                [(piece.start, piece.end()); 2]
+            };
+            let count = if is_in { 2 } else { 1 };
+            let length = |(start, end): (Sectors, Sectors)| Extent { disk: piece.disk, start, length: end.saturating_sub(start) };
+            parts.into_iter().take(count).map(length).filter(|part| !part.length.is_zero()).collect::<Vec<_>>()
+        };
+        *pieces = pieces.iter().flat_map(around).collect();
+    }
+
     /// Takes the space right behind `end` on a disk, at most `wanted`; how much it was.
     pub fn take_behind(&mut self, disk: DiskId, end: Sectors, used_to: Sectors, wanted: Sectors) -> Sectors {
         // The rest of the last MiB of a piece is never handed out otherwise: `used_to` is where the next piece may begin.

@@ -18,8 +18,8 @@ fn selected<'w>(world: &'w World, which: &Selection) -> Result<Vec<&'w Volume>> 
     }
 }
 
-/// Re-creates the recorded stacks. A leg whose attach was cut short is removed; after anything but a clean stop mirrors are
-/// resynchronised (by their log where there is one) before they count as equal. Never waits for that.
+/// Re-creates the recorded stacks. A snapshot leg whose attach was cut short is removed, a data plex is filled again; after anything
+/// but a clean stop mirrors are resynchronised (by their log where there is one) before they count as equal. Never waits for that.
 ///
 /// With [`Selection::All`] a volume that cannot be started is a failure of its own and stops no other.
 ///
@@ -95,9 +95,10 @@ fn start_one(draft: &mut Draft<'_>, volume: &Volume, force: bool) -> Result<()> 
     Ok(())
 }
 
-/// What comes back by a log goes on where it was, and a restore begins its copy again; any other one that was cut short is given up.
+/// What comes back by a log goes on where it was, and what is a data plex, or is to be one, begins again: its volume was promised that
+/// copy. A snapshot leg that was cut short is given up.
 fn copy_goes_on(volume: &Volume, plex: &Plex) -> bool {
-    volume.returning.is_some() || (plex.state == PlexState::Reviving && volume.plexes.iter().any(|p| p.lent))
+    volume.returning.is_some() || matches!(plex.state, PlexState::Attaching | PlexState::Reviving)
 }
 
 /// A map that is damaged or whose disks are missing, or that this kernel may have lost something of when the machine went down, is not believed.
@@ -180,6 +181,10 @@ fn report_start(draft: &mut Draft<'_>, before: &Volume, after: &Volume, clean: b
         }
     }
     draft.say(Change::new(path, "started").text("after", if clean { "clean stop" } else { "crash" }));
+    for plex in after.attaching() {
+        let how = if after.returning.is_some() { "goes on" } else { "begins again" };
+        draft.note(format!("the copy to '{}' of '{path}', which was interrupted, {how}", plex.name));
+    }
     if after.complete().len() > 1 && !after.is_synced() {
         let how = if after.live_log().is_some() { "the regions that were being written" } else { "everything" };
         draft.note(format!("'{path}' was not stopped cleanly: the kernel makes its plexes equal again ({how}); it can be used meanwhile"));

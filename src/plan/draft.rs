@@ -9,7 +9,9 @@ use super::world::World;
 use crate::error::{Error, Result};
 use crate::model::space::{Free, Wish};
 use crate::model::volume::MAX_PLEXES;
-use crate::model::{DiskId, DmUuid, Extent, Log, Name, Plex, PlexState, Role, SectorSize, Sectors, Volume, VolumeId, check, distinct};
+use crate::model::{
+    DiskId, DmUuid, Extent, Group, Log, Name, Plex, PlexState, Role, SectorSize, Sectors, Volume, VolumeId, check, distinct,
+};
 use crate::table::log;
 use std::collections::BTreeSet;
 
@@ -36,7 +38,8 @@ pub struct Draft<'w> {
 impl<'w> Draft<'w> {
     /// Starts from the configuration in force.
     pub fn new(world: &'w World) -> Draft<'w> {
-        let free = Free::of(&world.group, |disk| world.disks.contains_key(&disk));
+        let mut free = Free::of(&world.group, |disk| world.disks.contains_key(&disk));
+        world.known.damaged.iter().for_each(|extent| free.keep_off(extent));
         Draft { world, plan: Plan::nothing(world.group.clone()), free, touched: Vec::new(), terms: Terms::default() }
     }
 
@@ -286,10 +289,13 @@ impl<'w> Draft<'w> {
         self.allocate_log_near(volume, placement, &first)
     }
 
-    /// The same for a log that was lost: where it was, it was no good, and that was most likely beside the first plex.
+    /// The same for a log that was lost: where it was, it was no good. That was most likely beside the first plex; disks on which
+    /// anything was found damaged come last.
     pub fn allocate_log_elsewhere(&mut self, volume: &Volume) -> Result<Log> {
         let first: BTreeSet<DiskId> = volume.plexes.iter().take(1).flat_map(|p| &p.subdisks).map(|s| s.disk).collect();
-        let others: Vec<DiskId> = self.world.group.disks.iter().map(|d| d.id).filter(|id| !first.contains(id)).collect();
+        let damaged: BTreeSet<DiskId> = self.world.known.damaged.iter().map(|extent| extent.disk).collect();
+        let mut others: Vec<DiskId> = self.world.group.disks.iter().map(|d| d.id).collect();
+        others.sort_by_key(|id| (damaged.contains(id), first.contains(id)));
         self.allocate_log_near(volume, &Placement::default(), &others)
     }
 
@@ -346,7 +352,9 @@ impl<'w> Draft<'w> {
         let ids = self.plan.group.volumes.iter().map(|v| v.id);
         let tracking: Vec<VolumeId> = ids.filter(|id| live(self.plan.group.volume(*id)) != live(self.world.group.volume(*id))).collect();
         self.touched.extend(tracking.into_iter().filter(|id| !self.touched.contains(id)).collect::<Vec<_>>());
+        release_logs(&mut self.plan.group, &self.touched);
         for id in self.touched.clone() {
+            self.replace_missing_log(id)?;
             self.decide_log(id)?;
         }
         self.record_sectors();
@@ -372,6 +380,17 @@ impl<'w> Draft<'w> {
         }
     }
 
+    /// A log that is out of use on a disk that is missing cannot be written; it gets another place, or the mirror goes on without one.
+    fn replace_missing_log(&mut self, id: VolumeId) -> Result<()> {
+        let Some(volume) = self.plan.group.volume(id).cloned() else { return Ok(()) };
+        let is_missing = |log: &Log| !log.live && !self.world.disks.contains_key(&log.extent.disk);
+        if volume.running == Some(self.world.boot) && volume.log.as_ref().is_some_and(is_missing) && volume.complete().len() > 1 {
+            let unlogged = Volume { log: None, ..volume };
+            self.touch(id)?.log = self.optional_log(&unlogged);
+        }
+        Ok(())
+    }
+
     /// A log comes into use when a mirror of complete plexes does, with contents that say what is known of them (K17).
     fn decide_log(&mut self, id: VolumeId) -> Result<()> {
         let boot = self.world.boot;
@@ -388,6 +407,14 @@ impl<'w> Draft<'w> {
         }
         Ok(())
     }
+}
+
+/// Releases the space of the logs of volumes, of these, that are no mirrors and are not going to be: one data plex is left, and no leg
+/// beside it.
+pub fn release_logs(group: &mut Group, volumes: &[VolumeId]) {
+    let mirrored = |v: &Volume| v.complete().len() > 1 || v.plexes.iter().filter(|p| !p.state.is_snapshot_leg()).count() > 1;
+    let single = group.volumes.iter_mut().filter(|v| volumes.contains(&v.id) && !mirrored(v));
+    single.for_each(|volume| volume.log = None);
 }
 
 /// `v-01`, shortened where the volume's name is as long as names get.

@@ -2,7 +2,7 @@
 
 use super::activate::apply;
 use super::change::Change;
-use super::draft::Draft;
+use super::draft::{Draft, release_logs};
 use super::request::{Finding, Lost};
 use super::snapback;
 use super::step::{CommitPoint, Plan, Prepare};
@@ -199,6 +199,12 @@ fn log_missing(world: &World, volume: &Volume) -> bool {
     }
 }
 
+/// Whether a mirror goes on without the log that it is to have: after a crash all of it would be copied.
+pub fn lacks_log(world: &World, volume: &Volume) -> bool {
+    let mirrored = volume.in_state(PlexState::Active).count() > 1 && volume.log_wanted;
+    mirrored && volume.running == Some(world.boot) && volume.is_synced() && volume.live_log().is_none()
+}
+
 /// Gives such a volume its log.
 pub fn add_log(world: &World, id: VolumeId) -> Result<Plan> {
     let mut draft = Draft::new(world);
@@ -377,6 +383,7 @@ fn give_up(world: &World, id: VolumeId, lost: &Lost) -> Result<Plan> {
         plan.notes.push(format!("'{path}' has lost its last data plex; its complete snapshot leg '{}' takes its place", leg.name));
     }
     tracking::settle(&mut plan.group);
+    release_logs(&mut plan.group, &[id]);
     Ok(plan)
 }
 

@@ -291,7 +291,7 @@ impl State {
             return Written::Waits;
         }
         if dev.major == DISK_MAJOR {
-            return match self.disks.get_mut(dev.minor as usize).filter(|d| d.answers()) {
+            return match self.disks.get_mut(dev.minor as usize).filter(|d| d.takes(sector)) {
                 Some(disk) => {
                     disk.write_through(sector, bytes.clone());
                     Written::Done
@@ -363,7 +363,7 @@ impl State {
     /// What a read brings, or that it fails.
     pub fn read_sector(&self, dev: DevNo, sector: u64) -> Result<Sector, ()> {
         if dev.major == DISK_MAJOR {
-            return self.disks.get(dev.minor as usize).filter(|disk| disk.answers()).map(|disk| disk.read(sector)).ok_or(());
+            return self.disks.get(dev.minor as usize).filter(|disk| disk.takes(sector)).map(|disk| disk.read(sector)).ok_or(());
         }
         match self.dm.segment(dev.minor, sector).ok_or(())? {
             (start, Seg::Linear { dev, offset }) => self.read_sector(dev, offset + sector - start),

@@ -27,6 +27,8 @@ pub struct Disk {
     pub dead: bool,
     /// Nobody finds it.
     pub unplugged: bool,
+    /// Sectors that can be neither read nor written.
+    pub bad: Vec<std::ops::Range<u64>>,
 }
 
 /// A sector that was written since the last flush: `versions` beside the old one (0) may be what stays.
@@ -47,6 +49,7 @@ impl Disk {
             cache: BTreeMap::new(),
             dead: false,
             unplugged: false,
+            bad: Vec::new(),
         }
     }
 
@@ -70,6 +73,11 @@ impl Disk {
     /// Whether there is an answer other than an error.
     pub fn answers(&self) -> bool {
         !(self.dead || self.unplugged)
+    }
+
+    /// The same of a sector.
+    pub fn takes(&self, sector: u64) -> bool {
+        self.answers() && !self.bad.iter().any(|bad| bad.contains(&sector))
     }
 
     /// What a read returns.
@@ -127,7 +135,11 @@ pub struct FakeMedia(pub Fake, pub usize);
 
 impl FakeMedia {
     fn alive(&self) -> stdio::Result<()> {
-        if !self.0.0.borrow().disks[self.1].answers() { Err(stdio::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
+        self.takes(0)
+    }
+
+    fn takes(&self, offset: u64) -> stdio::Result<()> {
+        if !self.0.0.borrow().disks[self.1].takes(offset / SECTOR) { Err(stdio::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
     }
 
     fn name(&self) -> String {
@@ -137,7 +149,7 @@ impl FakeMedia {
 
 impl Media for FakeMedia {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> stdio::Result<()> {
-        self.alive()?;
+        self.takes(offset)?;
         self.0.look().map_err(io)?;
         let state = self.0.0.borrow();
         let disk = &state.disks[self.1];
@@ -154,7 +166,7 @@ impl Media for FakeMedia {
     }
 
     fn write_at(&self, offset: u64, buf: &[u8]) -> stdio::Result<()> {
-        self.alive()?;
+        self.takes(offset)?;
         self.0.change(|| format!("write {} bytes at {offset} of {}", buf.len(), self.name())).map_err(io)?;
         let mut state = self.0.0.borrow_mut();
         for (at, part) in buf.chunks(SECTOR as usize).enumerate() {

@@ -33,6 +33,7 @@ mod meta_flip;
 mod meta_layout;
 mod meta_record;
 mod meta_store;
+mod missing;
 mod plan_golden;
 mod plan_refusals;
 mod programs;

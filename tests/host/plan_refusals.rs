@@ -1169,7 +1169,7 @@ fn a_volume_that_cannot_be_judged_keeps_no_other_from_being_changed() {
         Request::Remove { volumes: vec![name("v")], recursive: true },
         Request::SnapStart { volumes: vec![name("w")], mirrors: 1, placement: on(&["disk04"]) },
         Request::SnapStart { volumes: vec![name("v")], mirrors: 1, placement: on(&["disk03"]) },
-        Request::SnapClear { volume: name("s"), only: None },
+        Request::SnapClear { volume: name("s"), which: Relations::TheOne },
         Request::FastResync { volume: name("v"), on: false },
         Request::Stop(Selection::Named(vec![name("s")])),
         Request::Stop(Selection::All),

@@ -7,6 +7,7 @@ use crate::support::child::{Output, killed_at, tool};
 use crate::support::disk::{Fault, UUID};
 use crate::support::dm::{self, Line};
 use crate::support::lab::{Lab, until};
+use crate::support::outage::Power;
 use crate::support::plexes;
 use crate::support::udev;
 use crate::support::writer::{Style, Writer};
@@ -744,20 +745,22 @@ impl Pluggable {
     /// A null_blk disk of so many MiB that holds what is written to it. `None` where the kernel has none.
     fn new(name: &str, mib: u64) -> Option<Pluggable> {
         let configfs = std::path::Path::new("/sys/kernel/config");
-        support::child::tool("modprobe", &["null_blk", "nr_devices=0"]);
+        tool("modprobe", &["null_blk", "nr_devices=0"]);
         if !configfs.join("nullb").is_dir() {
-            support::child::tool("mount", &["-t", "configfs", "none", "/sys/kernel/config"]);
+            tool("mount", &["-t", "configfs", "none", "/sys/kernel/config"]);
         }
         let directory = configfs.join("nullb").join(name);
         std::fs::create_dir(&directory).ok()?;
         for (file, value) in [("size", mib.to_string()), ("memory_backed", "1".into()), ("power", "1".into())] {
             std::fs::write(directory.join(file), value).unwrap();
         }
+        // Newer kernels call it as we do.
         let index = std::fs::read_to_string(directory.join("index")).unwrap();
-        let path = format!("/dev/nullb{}", index.trim());
-        until("the disk appears", || std::path::Path::new(&path).exists());
+        let paths = [format!("/dev/{name}"), format!("/dev/nullb{}", index.trim())];
+        let found = || paths.iter().find(|path| std::path::Path::new(path).exists());
+        until("the disk appears", || found().is_some());
         udev::settle();
-        Some(Pluggable { directory, path })
+        found().cloned().map(|path| Pluggable { directory, path })
     }
 
     fn pull_out(&self) {
@@ -890,11 +893,16 @@ fn a_group_that_runs_is_not_gone_when_no_label_can_be_read() {
     let names: Vec<String> = lab.disks.iter().map(|disk| disk.word()).collect();
     for words in ["status", "recover", "recover --check", "print", "snapprint", "group list", "disk list"] {
         let output = lab.cli(words).exits(8).names(&["group 'g'", "/dev/mapper/g-v", &names[0], &names[1]]);
-        assert!(!output.stdout.contains("nothing needs") && !output.stdout.contains("no groups") && !output.stdout.contains("no disks"), "{words}");
+        assert!(
+            !output.stdout.contains("nothing needs") && !output.stdout.contains("no groups") && !output.stdout.contains("no disks"),
+            "{words}"
+        );
         let refusal = lab.refuses(8, words);
         assert!(refusal.message.contains("'g'"), "{words}: {refusal:?}");
     }
-    for words in ["-g g make x 1m", "make x 1m", "-g g stop v", "snapstart v", "-g g snapwait v", "group show g", "group remove-disk g disk03"] {
+    for words in
+        ["-g g make x 1m", "make x 1m", "-g g stop v", "snapstart v", "-g g snapwait v", "group show g", "group remove-disk g disk03"]
+    {
         lab.cli(words).exits(8).names(&["group 'g'", "/dev/mapper/g-v"]);
     }
     lab.cli("-g other make x 1m").exits(3);
@@ -908,5 +916,47 @@ fn a_group_that_runs_is_not_gone_when_no_label_can_be_read() {
     lab.cli("-g g snapwait v").ok();
     assert!(lab.cli("status").ok().stdout.contains("nothing needs attention"));
     load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+// ---------------------------------------------------------------------------------------------- a rebuild that is interrupted
+
+/// The power goes while a data plex is being filled: at the next start the copy goes on by itself, and nothing is left behind.
+#[test]
+fn a_rebuild_goes_on_by_itself_after_a_power_cut() {
+    let mut lab = lab!(["mirror", "delay", "error"], [24, 24, 24, 24]);
+    lab.fill_with_noise();
+    let mut power = Power::on();
+    lab.create_group_of("g", 0..3);
+    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02").ok();
+    lab.wait_synced("g", "v");
+    lab.cli("-g g make w 4m --on disk01").ok();
+    lab.cli("-g g plex detach v-02").ok();
+    let mut cut = |lab: &mut Lab, words: &str, paused: usize, what: &str| {
+        let load = Writer::start_filled(lab.device("g", "v"), 0, 256, Style::default());
+        lab.fault_in(paused, AREA + 5 * MIB..AREA + 6 * MIB, Fault::Paused);
+        let command = lab.spawn(words);
+        until("it copies", || {
+            let states = lab.print("g").volume("v").states().join(" ");
+            states.contains("REVIVING") || states.contains("ATTACHING")
+        });
+        let mut writers = [load];
+        power.cut(lab, command, &mut writers);
+        lab.cli("start --auto").ok().names(&["begins again"]);
+        writers[0].fork().verify(lab.device("g", "v"));
+        until("the plex is filled", || lab.print("g").volume("v").states() == ["ACTIVE", "ACTIVE"]);
+        lab.cli("recover").ok();
+        plexes::assert_equal(lab, "g", "v");
+        assert!(lab.cli("status").ok().stdout.contains("nothing needs attention"), "{what}");
+    };
+    cut(&mut lab, "-g g plex attach v-02", 1, "plex attach");
+    let word = lab.disks[3].word();
+    cut(&mut lab, &format!("group replace-disk g disk02 {word}"), 3, "replace-disk");
+    lab.cli("-g g plex remove v-02").ok();
+    let free = lab.print("g").free();
+    cut(&mut lab, "-g g mirror v --on disk03", 2, "mirror");
+    lab.cli("-g g plex remove v-02").ok();
+    assert_eq!(lab.print("g").free(), free, "the log has gone with the mirror");
+    drop(power);
     lab.finish();
 }

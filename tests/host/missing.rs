@@ -1,14 +1,11 @@
-//! A group of which a disk is missing, on a machine in memory: what does not need it works, and what is lost can be given up.
+//! A group of which a disk is missing, on a machine in memory: what does not need it works, what is lost can be given up, and
+//! redundancy that was being made anew when the machine went down is made all the same.
 
-#![allow(clippy::unwrap_used)]
-
-mod fake;
-
+use crate::fake::script::{World, sync};
+use crate::fake::{Fake, Words};
 use breakoff::app::Outcome;
 use breakoff::error::{Kind, Result};
 use breakoff::model::check;
-use fake::script::{World, sync};
-use fake::{Fake, Words};
 
 /// How a disk is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,12 +200,80 @@ fn a_group_that_runs_and_cannot_be_read_is_named() {
             let named = errors.iter().any(|e| e.kind() == Kind::Device && e.message().contains("group 'g'") && e.message().contains("g-v"));
             assert!(named, "{how:?} '{words}': {errors:?}");
         }
-        for words in ["make x 4m", "-g g make x 4m", "stop v", "snapstart v", "group show g", "group destroy g", "-g g snapwait v", "status -g g"] {
+        for words in
+            ["make x 4m", "-g g make x 4m", "stop v", "snapstart v", "group show g", "group destroy g", "-g g snapwait v", "-g g status"]
+        {
             let fake = world.fake.copy();
             let error = run(&fake, words).err().unwrap_or_else(|| panic!("{how:?} '{words}' works"));
             assert_eq!(error.kind(), Kind::Device, "{how:?} '{words}': {error}");
             assert!(error.message().contains("group 'g'"), "{how:?} '{words}': {error}");
         }
         assert_eq!(run(&world.fake.copy(), "-g other make x 4m").unwrap_err().kind(), Kind::NotFound);
+    }
+}
+
+const GROUP4: &str = "group create g /dev/fake1 /dev/fake2 /dev/fake3 /dev/fake4";
+
+fn states(fake: &Fake, volume: &str) -> Vec<String> {
+    let (group, _) = fake.group().unwrap();
+    group.volumes.iter().filter(|v| v.name.as_str() == volume).flat_map(|v| &v.plexes).map(|p| p.state.to_string()).collect()
+}
+
+#[test]
+fn a_rebuild_that_a_crash_interrupts_goes_on_and_a_leg_does_not() {
+    let mirrored = [GROUP4, "make v 8m --mirrors 2 --on disk01,disk02", "sync"];
+    let plain = [GROUP4, "make v 8m --on disk01"];
+    let replaced = ["group replace-disk -b g disk02 /dev/fake5"];
+    for (script, rebuild, leg) in [
+        (&mirrored[..], &["plex detach v-02", "plex attach -b v-02"][..], false),
+        (&mirrored[..], &["plex detach v-02", "plex attach -b v-02", "snapstart -b v"][..], true),
+        (&mirrored[..], &replaced[..], false),
+        (&plain[..], &["mirror -b v"][..], false),
+    ] {
+        for stopped in [false, true] {
+            let what = format!("{rebuild:?}, stopped {stopped}");
+            let end: &[&str] = if stopped { &["stop v"] } else { &[] };
+            let world = World::new("rebuild", 5, &[script, rebuild, &["region"], end].concat());
+            let fake = &world.fake;
+            assert!(states(fake, "v").iter().any(|state| ["REVIVING", "ATTACHING"].contains(&state.as_str())), "{what}");
+            fake.power_cut(&mut |sector| sector.versions);
+            let before = fake.0.borrow().changes;
+            fake.ok("start --auto");
+            assert!(fake.0.borrow().changes > before);
+            assert!(states(fake, "v").iter().all(|state| state != "SNAPATT"), "{what}: a leg is given up (was there: {leg})");
+            assert!(states(fake, "v").iter().any(|state| state != "ACTIVE"), "{what}: nobody has waited for it");
+            sync(fake);
+            assert_eq!(states(fake, "v"), ["ACTIVE", "ACTIVE"], "{what}");
+            is_sound(fake, &what);
+            let (group, _) = fake.group().unwrap();
+            let log = group.volumes[0].log.as_ref().map(|log| log.live);
+            assert_eq!(log, Some(true), "{what}: the log is in use");
+            // Nothing is left of it when one plex is.
+            fake.ok("plex remove v-02");
+            let (group, _) = fake.group().unwrap();
+            assert_eq!(group.volumes[0].log, None, "{what}");
+        }
+    }
+}
+
+/// The second place of a log fails, too: the third one is another disk, and the second one is not tried again.
+#[test]
+fn a_log_that_is_lost_again_goes_elsewhere() {
+    let world = World::new("logs", 4, &[GROUP4, "make v 8m --mirrors 2 --on disk01,disk02", "sync"]);
+    let fake = &world.fake;
+    let place = |fake: &Fake| fake.group().unwrap().0.volumes[0].log.as_ref().map(|log| log.extent);
+    let mut seen = vec![place(fake).unwrap()];
+    for _ in 0..3 {
+        let (group, _) = fake.group().unwrap();
+        let extent = *seen.last().unwrap();
+        let disk = fake.0.borrow().labels.iter().find(|(id, _)| *id == extent.disk).unwrap().1;
+        let at = group.disk(extent.disk).unwrap().data_start.get() + extent.start.get();
+        fake.0.borrow_mut().disks[disk].bad.push(at..at + extent.length.get());
+        (0..8).for_each(|_| fake.0.borrow_mut().writers_write());
+        sync(fake);
+        is_sound(fake, "a log is lost");
+        let new = place(fake).expect("there is room");
+        assert!(seen.iter().all(|old| *old != new), "{new:?} after {seen:?}");
+        seen.push(new);
     }
 }
