@@ -185,7 +185,7 @@ fn plan_patiently(session: &mut Session<'_>, request: &Request) -> Result<Plan> 
             Err(error) => error.kind() == Kind::InUse,
             Ok(plan) => plan.failures.iter().any(|error| error.kind() == Kind::InUse),
         };
-        let opened = |d: &DmDevice| d.uuid.is_volume() && d.open_count > 0;
+        let opened = |d: &DmDevice| (d.uuid.is_volume() || d.waits_to_be_closed()) && d.open_count > 0;
         if !open || !session.world.devices.values().any(opened) || Instant::now() >= until {
             return planned;
         }

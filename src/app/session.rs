@@ -10,7 +10,7 @@ use crate::model::{
 };
 use crate::plan::request::Finding;
 use crate::plan::step::{CommitPoint, Plan};
-use crate::plan::world::{Known, PresentDisk, World};
+use crate::plan::world::{DmDevice, Known, PresentDisk, World};
 use crate::plan::{finding, quorum};
 use crate::sys::helper::{self, Act, Helper};
 use crate::sys::media::Access;
@@ -251,7 +251,14 @@ impl<'u> Session<'u> {
         if converge.has_steps() {
             return Ok(Some(converge));
         }
-        findings.first().map(|f| finding::plan(&self.world, f)).transpose()
+        for found in &findings {
+            match finding::plan(&self.world, found) {
+                // It waits for a device that another process has open; what does not goes on.
+                Err(error) if error.kind() == Kind::InUse => {}
+                plan => return plan.map(Some),
+            }
+        }
+        Ok(None)
     }
 
     /// Commits a plan of somebody's and carries it out, unless the disks that are here may not speak for the group. On an error the group
@@ -561,12 +568,36 @@ impl<'u> Session<'u> {
         if error.kind() != Kind::InUse {
             return error;
         }
+        let named = |d: &&DmDevice| error.object() == Some(d.name.as_str());
+        if let Some(device) = self.world.devices.values().find(named) {
+            return match self.env.machine.openers(device.dev).as_slice() {
+                [] => error,
+                who => error.because(who.join(", ")),
+            };
+        }
         let volumes = self.world.group.volumes.iter();
         let Some(volume) = error.object().and_then(|o| volumes.clone().find(|v| self.world.group.path(&v.name) == o)) else { return error };
         match self.openers(volume).as_slice() {
             [] => error,
             who => error.because(who.join(", ")),
         }
+    }
+
+    /// Devices that nothing needs any more and that other processes still have open, in words.
+    pub fn held_open(&self) -> Vec<String> {
+        let group = &self.world.group;
+        let line = |d: &DmDevice| {
+            let volume = d.uuid.volume().and_then(|id| group.volume(id)).map(|v| format!(" of '{}'", group.path(&v.name)));
+            let role = d.uuid.role().map_or_else(|| "device".to_owned(), |role| role.to_string());
+            let who = self.env.machine.openers(d.dev);
+            let who = if who.is_empty() { "by a process that cannot be found".to_owned() } else { format!("({})", who.join(", ")) };
+            let of = volume.unwrap_or_else(|| format!(" of a former volume of group '{}'", group.name));
+            format!(
+                "device '{}', formerly {role}{of}, is held open {who}: nothing can be read or written through it, and it goes when it is closed",
+                d.name
+            )
+        };
+        self.world.devices.values().filter(|d| d.waits_to_be_closed()).map(line).collect()
     }
 
     fn openers(&self, volume: &Volume) -> Vec<String> {

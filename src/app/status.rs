@@ -51,6 +51,7 @@ fn group_findings(session: &Session<'_>) -> Vec<String> {
     findings.extend(outdated);
     findings.extend(quorum::refuse_minority(world).err().map(|refusal| refusal.message().to_owned()));
     findings.extend(group.volumes.iter().flat_map(|v| volume_findings(world, v)));
+    findings.extend(session.held_open());
     if let Ok(Some(plan)) = session.next_repair() {
         findings.push(format!("group '{}': something is to be recorded or repaired; 'breakoff recover' does it", group.name));
         findings.extend(plan.changes.iter().map(text::change));
@@ -93,7 +94,10 @@ pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> 
     }
     for name in own(options, env.machine)? {
         match recover_group(options, &name, env) {
-            Ok(changes) => report.changes.extend(changes),
+            Ok((changes, held)) => {
+                report.changes.extend(changes);
+                report.notes.extend(held);
+            }
             Err(error) if options.group.is_none() => report.failures.push(error),
             Err(error) => return Err(error),
         }
@@ -134,14 +138,15 @@ fn own(options: &Options, machine: &dyn Machine) -> Result<Vec<Name>> {
     }
 }
 
-fn recover_group(options: &Options, name: &Name, env: Env<'_>) -> Result<Vec<Change>> {
+/// What was done, and what other processes keep it from bringing to an end.
+fn recover_group(options: &Options, name: &Name, env: Env<'_>) -> Result<(Vec<Change>, Vec<String>)> {
     let mut session = Session::open(options, name, env)?;
     let changes = session.tend()?;
     // Taking a cookie sweeps those that killed commands have left.
     if session.kernel.take_cookie().is_ok() {
         let _ = session.kernel.settle(Duration::from_secs(5));
     }
-    Ok(changes)
+    Ok((changes, session.held_open()))
 }
 
 fn to_be_done(name: &Name, env: Env<'_>) -> Result<Vec<String>> {

@@ -4,6 +4,7 @@
 //! the commit made; the caller converges (`plan::finding::converge`) from what is observed. After the commit nothing fails the
 //! command any more: what could not be finished is told, and converged later.
 
+mod retire;
 mod window;
 
 pub use window::charges;
@@ -89,9 +90,10 @@ fn steps(on: On<'_>, world: &World, plan: &Plan, commit: Option<&mut Prepared<'_
     let On { kernel, .. } = on;
     // A repair is carried out in any case, and what has no steps is over before anybody could change his mind.
     let may_stop = commit.is_some() && plan.has_steps() && plan.window.commit != CommitPoint::First;
+    let mut after = After::default();
     for step in &plan.prepare {
         heed_interrupt(may_stop)?;
-        prepare(on, world, step)?;
+        prepare(on, world, step, &mut after)?;
     }
     if aid.is_none() {
         write_back(on, plan)?;
@@ -103,12 +105,34 @@ fn steps(on: On<'_>, world: &World, plan: &Plan, commit: Option<&mut Prepared<'_
         Executed { held: passed.held, unfinished, warnings: passed.warnings, thawed: passed.thawed, refused: passed.refused };
     executed.warnings.extend(passed.asleep);
     for step in &plan.finish {
-        if let Err(error) = finish(on, world, step, &mut executed.refused) {
+        if let Err(error) = finish(on, world, step, (&plan.group, &mut after, &mut executed.refused)) {
             executed.unfinished = true;
             executed.warnings.push(error.to_string());
         }
     }
+    for open in &after.open {
+        let told = retire::part(on, open);
+        executed.warnings.push(told.unwrap_or_else(|error| error.to_string()));
+    }
     Ok(executed)
+}
+
+/// What the steps have left that comes after them.
+#[derive(Default)]
+struct After {
+    /// Devices that lead nowhere any more and that are still open.
+    open: Vec<retire::Open>,
+    /// Where devices still lead to that could not be taken out of use, with the volume that they were part of.
+    led_to: Vec<(Option<VolumeId>, Extent)>,
+}
+
+impl After {
+    /// Whether a volume lies where a former device of another one leads to.
+    fn leads_into(&self, group: &Group, uuid: &DmUuid) -> bool {
+        let Some(volume) = uuid.volume().and_then(|id| group.volume(id)) else { return false };
+        let others = || self.led_to.iter().filter(|(of, _)| *of != Some(volume.id));
+        volume.plexes.iter().flat_map(|p| &p.subdisks).any(|s| others().any(|(_, extent)| s.overlaps(extent)))
+    }
 }
 
 /// Ctrl-C ends a command between two steps as long as nothing is committed; from then on the command is carried through.
@@ -131,7 +155,7 @@ fn write_back(on: On<'_>, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-fn prepare(on: On<'_>, world: &World, step: &Prepare) -> Result<()> {
+fn prepare(on: On<'_>, world: &World, step: &Prepare, after: &mut After) -> Result<()> {
     let On { kernel, .. } = on;
     failpoint::step();
     match step {
@@ -148,20 +172,32 @@ fn prepare(on: On<'_>, world: &World, step: &Prepare) -> Result<()> {
         Prepare::Activate(uuid) => kernel.resume(uuid, Links::Hidden),
         Prepare::Clear(uuid) => kernel.clear(uuid),
         Prepare::Remove(uuid) => kernel.remove(uuid),
+        Prepare::Retire(uuid) => retire::retire(on, world, uuid).map(|open| after.open.extend(open)),
     }
 }
 
-fn finish(on: On<'_>, world: &World, step: &Finish, refused: &mut Vec<DmUuid>) -> Result<()> {
+fn finish(on: On<'_>, world: &World, step: &Finish, left: (&Group, &mut After, &mut Vec<DmUuid>)) -> Result<()> {
     let On { kernel, .. } = on;
+    let (group, after, refused) = left;
     failpoint::step();
     match step {
+        // Whoever has the old device open would be in the new one.
+        Finish::Activate { uuid, .. } if after.leads_into(group, uuid) => {
+            Err(Error::in_use(format!("device {uuid} does not come up as long as an old device leads to its space")))
+        }
         Finish::Activate { uuid, links, tracked: true } => {
             let came = ask_its_map(on, world, Act::Activate(0), uuid, *links)?;
             refused.extend(came.is_err_and(|errno| errno.is_some()).then(|| uuid.clone()));
             came.map_err(|errno| no_answer(uuid, "resumed", errno))
         }
         Finish::Activate { uuid, links, tracked: false } => kernel.resume(uuid, *links),
-        Finish::Remove(uuid) => kernel.remove(uuid),
+        Finish::Retire(uuid) => {
+            let led_to = world.devices.get(uuid).map(|device| world.mapped(device)).unwrap_or_default();
+            let retired = retire::retire(on, world, uuid);
+            let open = retired.inspect_err(|_| after.led_to.extend(led_to.into_iter().map(|extent| (uuid.volume(), extent))))?;
+            after.open.extend(open);
+            Ok(())
+        }
         Finish::Rename { uuid, to } => kernel.rename(uuid, to),
         Finish::Clear(uuid) => kernel.clear(uuid),
     }

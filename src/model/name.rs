@@ -134,6 +134,12 @@ impl DmName {
         DmName(if name.len() <= DM_NAME_MAX { name } else { format!("breakoff-{}_{role}", id.simple()) })
     }
 
+    /// The name of a device that nothing needs any more and that waits to be closed: it is in the way of no other one.
+    pub fn held(uuid: &DmUuid) -> DmName {
+        let (volume, role) = uuid.parts().map(|(_, volume, role)| (volume.simple(), role)).unwrap_or_default();
+        DmName(format!("breakoff-{volume}_{role}_held"))
+    }
+
     /// A name that the kernel told us. Never used to build a path without a check.
     pub fn from_kernel(name: &str) -> DmName {
         DmName(name.to_owned())
@@ -295,6 +301,7 @@ mod tests {
         assert!(inner.as_str().len() <= DM_NAME_MAX);
         let uuid = DmUuid::new(GroupId::random(), VolumeId::random(), &Role::Layer(255));
         assert!(uuid.as_str().len() < 129);
+        assert!(DmName::held(&uuid).as_str().len() <= DM_NAME_MAX);
     }
 
     #[test]

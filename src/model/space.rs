@@ -66,21 +66,15 @@ impl Free {
         Some(chosen)
     }
 
-    /// Keeps something that is free from being taken: it was no good.
-    pub fn keep_off(&mut self, extent: &Extent) {
-        let Some(pieces) = self.pieces.get_mut(&extent.disk) else { return };
-        let around = |piece: &Extent| {
-            let is_in = piece.start <= extent.start && extent.end() <= piece.end();
-            let parts = if is_in {
-                [(piece.start, extent.start), (extent.end().round_up(Sectors::MIB), piece.end())]
-            } else {
-                [(piece.start, piece.end()); 2]
-            };
-            let count = if is_in { 2 } else { 1 };
-            let length = |(start, end): (Sectors, Sectors)| Extent { disk: piece.disk, start, length: end.saturating_sub(start) };
-            parts.into_iter().take(count).map(length).filter(|part| !part.length.is_zero()).collect::<Vec<_>>()
+    /// Hands none of this out, as far as it is free: it was no good, or something still leads to it.
+    pub fn keep_off(&mut self, kept: &Extent) {
+        let Some(pieces) = self.pieces.get_mut(&kept.disk).filter(|pieces| pieces.iter().any(|p| p.overlaps(kept))) else { return };
+        let rest = |piece: &Extent| {
+            let behind = kept.end().round_up(Sectors::MIB).max(piece.start);
+            let before = Extent { length: kept.start.min(piece.end()).saturating_sub(piece.start), ..*piece };
+            [before, Extent { start: behind, length: piece.end().saturating_sub(behind), ..*piece }]
         };
-        *pieces = pieces.iter().flat_map(around).collect();
+        *pieces = pieces.iter().flat_map(rest).filter(|piece| !piece.length.is_zero()).collect();
     }
 
     /// Takes the space right behind `end` on a disk, at most `wanted`; how much it was.
@@ -258,6 +252,20 @@ mod tests {
         // In several pieces it would be no use.
         assert_eq!(free.take(&Wish { on: vec![second], at_end: true, ..wish(11) }), None);
         assert_eq!(free.on(second), Sectors::mib(10));
+    }
+
+    #[test]
+    fn what_something_leads_to_is_not_handed_out() {
+        let group = group(&[10]);
+        let disk = group.disks[0].id;
+        let mut free = Free::of(&group, |_| true);
+        let kept = Extent { disk, start: Sectors::mib(2), length: Sectors::of(2056) };
+        free.keep_off(&kept);
+        free.keep_off(&Extent { disk, start: Sectors::mib(9), length: Sectors::mib(5) });
+        assert_eq!(free.on(disk), Sectors::mib(2 + 5));
+        let all = free.take(&wish(7)).unwrap();
+        assert!(all.iter().all(|piece| !piece.overlaps(&kept) && piece.end() <= Sectors::mib(9)), "{all:?}");
+        assert_eq!(free.take(&wish(1)), None);
     }
 
     proptest! {

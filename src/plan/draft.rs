@@ -13,6 +13,7 @@ use crate::model::{
     DiskId, DmUuid, Extent, Group, Log, Name, Plex, PlexState, Role, SectorSize, Sectors, Volume, VolumeId, check, distinct,
 };
 use crate::table::log;
+use crate::table::stack::stack;
 use std::collections::BTreeSet;
 
 /// Whether two plexes of one volume may share a disk.
@@ -40,6 +41,8 @@ impl<'w> Draft<'w> {
     pub fn new(world: &'w World) -> Draft<'w> {
         let mut free = Free::of(&world.group, |disk| world.disks.contains_key(&disk));
         world.known.damaged.iter().for_each(|extent| free.keep_off(extent));
+        // A device that nobody needs any more and that could not be taken out of use leads to space that is free.
+        world.devices.values().flat_map(|device| world.mapped(device)).for_each(|extent| free.keep_off(&extent));
         Draft { world, plan: Plan::nothing(world.group.clone()), free, touched: Vec::new(), terms: Terms::default() }
     }
 
@@ -338,7 +341,8 @@ impl<'w> Draft<'w> {
         };
         for number in 1..=u16::MAX {
             let name = plex_name(&volume.name, number)?;
-            if volume.plex(number).is_none() && !taken(&name) {
+            let device = DmUuid::new(self.world.group.id, volume.id, &Role::Plex(number));
+            if volume.plex(number).is_none() && !taken(&name) && !self.world.devices.contains_key(&device) {
                 return Ok(Plex { number, name, state, subdisks, dco: None, lent: false });
             }
         }
@@ -354,6 +358,7 @@ impl<'w> Draft<'w> {
         self.touched.extend(tracking.into_iter().filter(|id| !self.touched.contains(id)).collect::<Vec<_>>());
         release_logs(&mut self.plan.group, &self.touched);
         for id in self.touched.clone() {
+            self.renumber(id);
             self.replace_missing_log(id)?;
             self.decide_log(id)?;
         }
@@ -391,14 +396,37 @@ impl<'w> Draft<'w> {
         Ok(())
     }
 
+    /// A plex that was all of its volume gets a device of its own when another one joins. Where another process still has an old device
+    /// open that had its number it gets another one; its name stays. Not where the order of complete plexes depends on it.
+    fn renumber(&mut self, id: VolumeId) {
+        let world = self.world;
+        let started = |volume: &Volume| volume.running == Some(world.boot);
+        let Some(old) = world.group.volume(id).filter(|v| started(v)) else { return };
+        let Some(new) = self.plan.group.volumes.iter_mut().find(|v| v.id == id && started(v)) else { return };
+        let had: Vec<Role> = stack(&world.group, old).unwrap_or_default().into_iter().map(|d| d.role).collect();
+        let several = new.complete().len() > 1;
+        let blocked = |number| !had.contains(&Role::Plex(number)) && world.occupied(id, &Role::Plex(number)).is_some();
+        let moves = |p: &&Plex| blocked(p.number) && !(several && p.state.is_complete());
+        for number in new.plexes.iter().filter(moves).map(|p| p.number).collect::<Vec<_>>() {
+            let taken = |n: &u16| new.plex(*n).is_some() || world.devices.contains_key(&DmUuid::new(world.group.id, id, &Role::Plex(*n)));
+            let Some(free) = (1..=u16::MAX).find(|n| !taken(n)) else { return };
+            new.plex_mut(number).into_iter().for_each(|plex| plex.number = free);
+        }
+    }
+
     /// A log comes into use when a mirror of complete plexes does, with contents that say what is known of them (K17).
     fn decide_log(&mut self, id: VolumeId) -> Result<()> {
         let boot = self.world.boot;
+        let held = self.world.occupied(id, &Role::Log).is_some();
         let Some(volume) = self.plan.group.volumes.iter_mut().find(|v| v.id == id) else { return Ok(()) };
         let (needed, clean, size) = (volume.complete().len() > 1, volume.is_synced(), volume.size);
         let running = volume.running == Some(boot);
         let Some(log) = volume.log.as_mut() else { return Ok(()) };
         if needed && running && !log.live {
+            if held {
+                self.plan.notes.push(format!("'{}' goes on without its log as long as another process has the old one open", volume.name));
+                return Ok(());
+            }
             log.live = true;
             let write = Prepare::WriteLog { extent: log.extent, size, region: log.region, clean };
             self.plan.prepare.push(write);

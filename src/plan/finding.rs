@@ -187,7 +187,8 @@ pub fn unlogged(world: &World) -> Vec<VolumeId> {
 /// Whether a mirror that should have a log has none, or does not use it. A log that has just been lost is allocated elsewhere once
 /// writes flow again.
 fn log_missing(world: &World, volume: &Volume) -> bool {
-    if volume.live_log().is_some() || !volume.attaching().is_empty() || !volume.is_synced() {
+    let held = world.occupied(volume.id, &Role::Log).is_some();
+    if volume.live_log().is_some() || !volume.attaching().is_empty() || !volume.is_synced() || held {
         return false;
     }
     match &volume.log {

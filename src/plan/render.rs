@@ -65,7 +65,7 @@ fn prepare_step(names: &Names, world: &World, prepare: &Prepare) -> StepView {
         Prepare::LoadRaw { uuid, lines } => step("load", names.device(uuid), lines.iter().map(line).collect()),
         Prepare::Activate(uuid) => step("resume", names.device(uuid), Vec::new()),
         Prepare::Clear(uuid) => step("clear", names.device(uuid), Vec::new()),
-        Prepare::Remove(uuid) => step("remove", names.device(uuid), Vec::new()),
+        Prepare::Remove(uuid) | Prepare::Retire(uuid) => step("remove", names.device(uuid), Vec::new()),
     }
 }
 
@@ -96,7 +96,7 @@ fn window(names: &Names, plan: &Plan) -> Vec<StepView> {
 fn finish(names: &Names, finish: &Finish) -> StepView {
     match finish {
         Finish::Activate { uuid, .. } => step("resume", names.device(uuid), Vec::new()),
-        Finish::Remove(uuid) => step("remove", names.device(uuid), Vec::new()),
+        Finish::Retire(uuid) => step("remove", names.device(uuid), Vec::new()),
         Finish::Rename { uuid, to } => step("rename", names.device(uuid), vec![format!("to {to}")]),
         Finish::Clear(uuid) => step("clear", names.device(uuid), Vec::new()),
     }

@@ -182,6 +182,9 @@ fn extent(world: &World, size: Sectors, sides: &[&Side<'_>], legs: usize) -> Ext
     if legs >= MAX_LEGS {
         return Extent::All(format!("the kernel takes a log for at most {} legs at once", MAX_LEGS - 1));
     }
+    if sides.iter().any(|side| is_log_occupied(world, side.original.id)) {
+        return Extent::All("another process still has the log of an earlier copy open".to_owned());
+    }
     let mut all = Vec::new();
     for side in sides {
         match side.changed(world) {
@@ -191,6 +194,11 @@ fn extent(world: &World, size: Sectors, sides: &[&Side<'_>], legs: usize) -> Ext
     }
     let region = dco::region(size, &all);
     Extent::Regions(region, dco::regions(size, region, &all))
+}
+
+/// Whether the log of what has changed cannot come into use.
+fn is_log_occupied(world: &World, original: VolumeId) -> bool {
+    [ChangeLog::A, ChangeLog::B].into_iter().any(|log| world.occupied(original, &Role::Changes(log)).is_some())
 }
 
 impl Extent {
@@ -387,7 +395,8 @@ fn moved(draft: &mut Draft<'_>, side: &Side<'_>, plex: &Plex) -> Result<Plex> {
 fn number_in(draft: &mut Draft<'_>, volume: VolumeId, plex: &Plex) -> Result<u16> {
     let volume = draft.touch(volume)?.clone();
     let fresh = draft.new_plex(&volume, plex.state, Vec::new())?;
-    Ok(if volume.plex(plex.number).is_none() { plex.number } else { fresh.number })
+    let held = draft.world.devices.contains_key(&DmUuid::new(draft.world.group.id, volume.id, &Role::Plex(plex.number)));
+    Ok(if volume.plex(plex.number).is_none() && !held { plex.number } else { fresh.number })
 }
 
 /// Takes what has come back out of the snapshot, which goes with its last plex.
@@ -447,9 +456,13 @@ pub fn complete_log(world: &World, id: VolumeId) -> Result<Plan> {
     let listed = world.known.changed.get(&(id, returning.since)).cloned().unwrap_or_else(unread);
     let left = world.known.left.get(&id).cloned().unwrap_or_else(unread);
     let path = draft.path(&volume.name);
-    match listed.and_then(|changed| Ok([left?, dco::regions(volume.size, returning.region, &changed)].concat())) {
+    let log = if returning.log == ChangeLog::A { ChangeLog::B } else { ChangeLog::A };
+    let free = match world.occupied(id, &Role::Changes(log)) {
+        None => Ok(()),
+        Some(held) => Err(format!("another process has the old device '{}' open", held.name)),
+    };
+    match free.and(listed).and_then(|changed| Ok([left?, dco::regions(volume.size, returning.region, &changed)].concat())) {
         Ok(regions) => {
-            let log = if returning.log == ChangeLog::A { ChangeLog::B } else { ChangeLog::A };
             let changed = draft.touch(id)?;
             changed.returning = Some(Returning { log, exact: true, ..returning });
             let changed = changed.clone();

@@ -114,6 +114,8 @@ pub enum Prepare {
     Clear(DmUuid),
     /// Removes a device that must be unused; fails, with nothing changed, when it is open.
     Remove(DmUuid),
+    /// Removes an inner device. As long as another process has it open it is an error device instead.
+    Retire(DmUuid),
 }
 
 /// When the new configuration becomes the valid one.
@@ -160,8 +162,8 @@ pub enum Finish {
         /// Whether its changes are tracked: it waits when its map cannot be written to.
         tracked: bool,
     },
-    /// Removes a device that is no longer part of any stack.
-    Remove(DmUuid),
+    /// Removes a device that is no longer part of any stack. As long as another process has it open it is an error device instead.
+    Retire(DmUuid),
     /// Gives a device its new name.
     Rename {
         /// The device.

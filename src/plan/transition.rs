@@ -101,6 +101,8 @@ struct Wanted {
     now: Option<DmDevice>,
     exists: bool,
     changed: bool,
+    /// Whether the device of its volume is live.
+    live_top: bool,
     /// The missing disks that it lies on and of which no number is known: what is mapped there cannot be told.
     unknown: Vec<DiskId>,
 }
@@ -127,12 +129,14 @@ impl<'a> Diff<'a> {
         let running = new.volume(id).filter(|v| v.running == Some(world.boot));
         let expected = running.map(|v| stack(new, v)).transpose()?.unwrap_or_default();
         let uuids: BTreeSet<&DmUuid> = expected.iter().map(|d| &d.uuid).collect();
-        let mut gone: Vec<&DmDevice> = world.devices.values().filter(|d| d.uuid.volume() == Some(id) && !uuids.contains(&d.uuid)).collect();
+        // What waits to be closed is as it has to be, and nothing is left to be done.
+        let needless = |d: &&DmDevice| d.uuid.volume() == Some(id) && !uuids.contains(&d.uuid) && !d.waits_to_be_closed();
+        let mut gone: Vec<&DmDevice> = world.devices.values().filter(needless).collect();
         gone.sort_by_key(|d| rank(&d.uuid));
         let top = DmUuid::new(new.id, id, &Role::Volume);
         let live_top = world.devices.get(&top).is_some_and(|d| !d.table.is_empty());
         let wanted = match running {
-            Some(volume) => expected.into_iter().map(|device| wanted(world, new, volume, device)).collect::<Result<_>>()?,
+            Some(volume) => expected.into_iter().map(|device| wanted(world, new, volume, (device, live_top))).collect::<Result<_>>()?,
             None => Vec::new(),
         };
         let was_tracked = world.group.volume(id).is_some_and(|v| v.live_dco().is_some());
@@ -151,6 +155,7 @@ impl<'a> Diff<'a> {
     /// Adds its steps to the plan; what is suspended is kept apart.
     fn add(&self, world: &World, plan: &mut Plan, terms: &Terms, suspend: &mut Vec<(DmUuid, SuspendMode)>) -> Result<()> {
         self.refuse_taken_names(world)?;
+        self.refuse_occupied(world)?;
         self.prepare(plan);
         let before = (suspend.len(), plan.window.resume.len());
         self.window(terms.freeze.contains(&self.id), suspend, plan);
@@ -199,13 +204,31 @@ impl<'a> Diff<'a> {
         }
     }
 
+    /// A new device cannot have the UUID of one that another process still has open, and that one must not become the new one. What the
+    /// configuration in force has is another matter: there the device has been needed all along.
+    fn refuse_occupied(&self, world: &World) -> Result<()> {
+        let old = world.group.volume(self.id).filter(|v| v.running == Some(world.boot));
+        let old = old.map(|v| stack(&world.group, v)).transpose()?.unwrap_or_default();
+        let new = self.wanted.iter().map(|w| &w.device).filter(|new| !old.iter().any(|d| d.uuid == new.uuid));
+        match new.filter(|new| new.role != Role::Volume).find_map(|new| Some((new, world.occupied(self.id, &new.role)?))) {
+            None => Ok(()),
+            Some((new, held)) => Err(Error::in_use(format!(
+                "device '{}' cannot be made as long as another process has the one open that was in its place, '{}'",
+                new.name, held.name
+            ))
+            .on(&held.name)
+            .hint("stop that process; the old device goes by itself when it is closed")),
+        }
+    }
+
     fn prepare(&self, plan: &mut Plan) {
         if self.wanted.is_empty() {
             for device in &self.gone {
                 if !device.suspended && is_era(device) {
                     plan.prepare.push(Prepare::EndEra(device.uuid.clone()));
                 }
-                plan.prepare.push(Prepare::Remove(device.uuid.clone()));
+                let uuid = device.uuid.clone();
+                plan.prepare.push(if uuid.is_volume() { Prepare::Remove(uuid) } else { Prepare::Retire(uuid) });
             }
             return;
         }
@@ -297,14 +320,15 @@ impl<'a> Diff<'a> {
                 plan.finish.push(Finish::Rename { uuid: w.device.uuid.clone(), to: w.device.name.clone() });
             }
         }
-        plan.finish.extend(self.gone.iter().map(|d| Finish::Remove(d.uuid.clone())));
+        plan.finish.extend(self.gone.iter().map(|d| Finish::Retire(d.uuid.clone())));
     }
 }
 
 impl Wanted {
-    /// Whether it has no live table yet.
+    /// Whether it has no live table yet, or (when the command that gave it up was not committed) one that leads nowhere. Below a volume
+    /// that is live an error stands for what is missing, and is in use.
     fn fresh(&self) -> bool {
-        self.now.as_ref().is_none_or(|now| now.table.is_empty())
+        self.now.as_ref().is_none_or(|now| if self.live_top { now.table.is_empty() } else { now.is_retired() })
     }
 
     /// An inner device straight onto the disks: harmless live, and a mirror's log and an era's map have to be when the table above
@@ -330,7 +354,7 @@ fn is_era(device: &DmDevice) -> bool {
     device.table.iter().any(|line| line.target == "era")
 }
 
-fn wanted(world: &World, group: &Group, volume: &Volume, device: Device) -> Result<Wanted> {
+fn wanted(world: &World, group: &Group, volume: &Volume, (device, live_top): (Device, bool)) -> Result<Wanted> {
     let now = world.devices.get(&device.uuid).cloned();
     let live = now.as_ref().map(|d| d.table.as_slice()).unwrap_or_default();
     let rendered = device.table.render(&|what| number(world, group, volume, what));
@@ -342,7 +366,7 @@ fn wanted(world: &World, group: &Group, volume: &Volume, device: Device) -> Resu
         None if unknown.is_empty() => true,
         None => live.is_empty() || !is_as_before(world, &device)?,
     };
-    Ok(Wanted { links: links(volume, &device.role), exists: now.is_some(), now, changed, unknown, device })
+    Ok(Wanted { links: links(volume, &device.role), exists: now.is_some(), now, changed, live_top, unknown, device })
 }
 
 /// Whether the configuration in force asks for the same table.

@@ -3,6 +3,7 @@
 use crate::model::{
     BootId, Dco, DevNo, DiskId, DmName, DmUuid, Extent, Generation, Group, Name, Role, Sectors, Timestamp, Volume, VolumeId,
 };
+use crate::table::ERROR;
 use crate::table::stack::change_log;
 use crate::table::status::{MirrorStatus, parse_devno};
 use std::collections::{BTreeMap, BTreeSet};
@@ -132,6 +133,33 @@ impl World {
     }
 }
 
+impl World {
+    /// The space of the group that a device leads to, as far as its disks are here.
+    pub fn mapped(&self, device: &DmDevice) -> Vec<Extent> {
+        let piece = |dev: &str, offset: &str, length| {
+            let (dev, offset) = (parse_devno(dev)?, Sectors::new(offset.parse().ok()?)?);
+            let (id, _) = self.disks.iter().find(|(_, disk)| disk.dev == dev)?;
+            let start = offset.checked_sub(self.group.disk(*id)?.data_start)?;
+            Some(Extent { disk: *id, start, length })
+        };
+        let on = |line: &TargetLine| {
+            let words: Vec<&str> = line.params.split(' ').collect();
+            // A device and an offset, wherever they stand in the line of a linear or of a mirror.
+            words.windows(2).filter_map(|pair| piece(pair[0], pair[1], line.length)).collect::<Vec<_>>()
+        };
+        device.table.iter().filter(|line| ["linear", "mirror"].contains(&line.target.as_str())).flat_map(on).collect()
+    }
+
+    /// A device with this role that another process has open although the configuration in force has no use for it: a new one cannot
+    /// be made as long as it is there (its UUID stays with it), and it must not become one, since whoever has it open would be in it.
+    pub fn occupied(&self, volume: VolumeId, role: &Role) -> Option<&DmDevice> {
+        let device = self.devices.get(&DmUuid::new(self.group.id, volume, role)).filter(|d| d.open_count > 0)?;
+        let dev = device.dev.to_string();
+        let refers = |d: &DmDevice| d.table.iter().any(|line| line.params.split(' ').any(|word| word == dev));
+        (device.is_retired() || !self.devices.values().any(refers)).then_some(device)
+    }
+}
+
 /// A device of ours as the kernel shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DmDevice {
@@ -151,6 +179,19 @@ pub struct DmDevice {
     pub table: Vec<TargetLine>,
     /// The status of a mirror; `None` for other targets.
     pub mirror: Option<MirrorStatus>,
+}
+
+impl DmDevice {
+    /// Whether nothing can be read or written through it: its table is `error`, or it has none.
+    pub fn is_retired(&self) -> bool {
+        self.table.iter().all(|line| line.target == ERROR)
+    }
+
+    /// Whether it is as it has to be while another process has it open that nobody needs any more.
+    pub fn waits_to_be_closed(&self) -> bool {
+        let at_rest = !self.suspended && !self.has_inactive;
+        self.open_count > 0 && self.is_retired() && at_rest && self.name == DmName::held(&self.uuid)
+    }
 }
 
 /// One line of a table or of a status, as the kernel prints it.

@@ -254,6 +254,11 @@ impl Kernel for Dm {
         Ok(())
     }
 
+    fn remove_when_closed(&self, uuid: &DmUuid) -> Result<()> {
+        // Nobody waits for what udev does then: nobody knows when that is.
+        ioctl::remove_when_closed(&self.control, uuid.as_str()).map_err(|errno| self.failure("cannot remove", uuid, errno))
+    }
+
     fn rename(&self, uuid: &DmUuid, to: &DmName) -> Result<()> {
         let (info, live) = self.table(uuid)?;
         if info.name == to.as_str() {

@@ -342,6 +342,12 @@ pub(super) fn with_event(
     done
 }
 
+/// Removes a device when it is closed, which may be now. The event for udev has no cookie.
+pub(super) fn remove_when_closed(control: &Control, uuid: &str) -> std::result::Result<(), Errno> {
+    let header = Header::new(Subject::Uuid(uuid), dmi::DM_DEFERRED_REMOVE)?;
+    Buffer::with_room(0).call(control, Verb::Remove, &header)
+}
+
 /// Renames a device. The kernel finds it by its name only.
 pub(super) fn rename(control: &Control, cookies: &Cookies, from: &str, to: &str, flags: EventFlags) -> std::result::Result<(), Errno> {
     let mut buffer = Buffer::with_room(256);

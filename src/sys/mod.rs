@@ -99,6 +99,8 @@ pub trait Kernel {
     /// Removes a device; fails with `InUse` when it is open. An opener that is about to go (udev's probes) is waited for,
     /// at most a second.
     fn remove(&self, uuid: &DmUuid) -> Result<()>;
+    /// Has the kernel remove a device as soon as nobody has it open any more: at once, or by itself later.
+    fn remove_when_closed(&self, uuid: &DmUuid) -> Result<()>;
     /// Gives a device another name.
     fn rename(&self, uuid: &DmUuid, to: &DmName) -> Result<()>;
     /// Sends a message to the target of a device. **Never to an `era` that is suspended** (K7).

@@ -29,6 +29,12 @@ pub trait Bench {
     fn disk_write(&mut self, n: usize, mib: u64, bytes: &[u8]);
     /// All I/O of a disk fails from now on, or works again.
     fn set_dead(&mut self, n: usize, dead: bool);
+    /// Another process opens a device to write to it.
+    fn hold(&mut self, device: &DmUuid);
+    /// It writes a number at a MiB of what it has open.
+    fn held_write(&mut self, mib: u64, number: u64) -> Write;
+    /// It closes it.
+    fn release(&mut self);
     /// Lets the kernel copy until a mirror is in sync.
     fn copy_all(&mut self, mirror: &DmUuid);
 }
@@ -53,6 +59,7 @@ pub fn run(bench: &mut dyn Bench) -> Vec<String> {
     script.failures();
     script.sinks();
     script.eras();
+    script.open_devices();
     script.remove_all();
     script.notes
 }
@@ -400,6 +407,38 @@ impl Script<'_> {
     fn message(&mut self, what: &str, role: &Role, message: &str) {
         let came = self.kernel().message(&self.uuid(role), message);
         self.done(what, came);
+    }
+
+    /// K44: what is open stays, with its table; `error` in its place, and it goes when it is closed.
+    fn open_devices(&mut self) {
+        let (one, uuid) = (Role::Plex(1), self.uuid(&Role::Plex(1)));
+        self.bench.hold(&uuid);
+        let came = self.bench.held_write(12, 111);
+        self.note("who has it open writes", came);
+        let came = self.kernel().remove(&uuid);
+        self.done("remove what is open", came);
+        let came = self.bench.held_write(12, 112);
+        self.note("who has it open writes on", came);
+        self.note("it is on the disk", self.bench.disk_read(0, 20));
+        let came = self.load(&one, "error", SIZE, String::new()).and_then(|()| self.swap(&one, SuspendMode::NoFlush));
+        self.done("error in its place", came);
+        let came = self.bench.held_write(12, 113);
+        self.note("who has it open writes", came);
+        self.note("it is not on the disk", self.bench.disk_read(0, 20));
+        let came = self.kernel().remove_when_closed(&uuid);
+        self.done("remove it when it is closed", came);
+        let came = self.kernel().rename(&uuid, &DmName::from_kernel("c-held"));
+        self.done("rename it", came);
+        self.look(&one);
+        let came = self.create(&one, "c-one");
+        self.done("its UUID is taken as long as it is there", came);
+        let came = self.create(&Role::Log, "c-one").and_then(|_| self.kernel().remove(&self.uuid(&Role::Log)));
+        self.done("its name is not", came);
+        self.bench.release();
+        self.look(&one);
+        let came = self.create(&one, "c-one").and_then(|_| self.kernel().remove_when_closed(&uuid));
+        self.done("what is closed goes at once", came);
+        self.look(&one);
     }
 
     fn remove_all(&mut self) {

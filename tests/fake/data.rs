@@ -47,6 +47,8 @@ pub struct Oracle {
     pub writes: BTreeMap<u32, u64>,
     /// Devices that wait for their map to begin an era.
     pub beginning: BTreeSet<DmUuid>,
+    /// What a process that has an old device open could have done to another volume, at any moment.
+    pub intruders: Vec<String>,
     /// Devices that nobody has open, by name.
     pub closed: BTreeSet<String>,
     /// Whose contents lie where: the volume that wrote there last, by disk and sector.

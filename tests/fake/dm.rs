@@ -33,6 +33,10 @@ pub struct Device {
     live: Option<Table>,
     inactive: Option<Table>,
     suspended: bool,
+    /// A process of somebody else has it open.
+    held: bool,
+    /// It goes when it is closed.
+    deferred: bool,
 }
 
 #[derive(Clone)]
@@ -306,7 +310,59 @@ impl Devices {
     fn open_count(&self, minor: u32) -> u32 {
         let tables = self.0.values().flat_map(|d| d.live.iter().chain(&d.inactive));
         let opens = tables.flat_map(Table::opens).filter(|(dev, _)| *dev == DevNo { major: DM_MAJOR, minor }).count();
-        opens as u32
+        opens as u32 + self.0.get(&minor).map_or(0, |d| u32::from(d.held))
+    }
+
+    /// A process that is not ours opens a device, or closes it.
+    pub fn hold(&mut self, minor: u32, held: bool) {
+        self.0.get_mut(&minor).into_iter().for_each(|d| d.held = held);
+        self.remove_deferred();
+    }
+
+    pub fn held(&self) -> Vec<&Device> {
+        self.0.values().filter(|d| d.held).collect()
+    }
+
+    /// What was to go when it is closed, and is.
+    fn remove_deferred(&mut self) {
+        while let Some(minor) = self.0.values().find(|d| d.deferred && self.open_count(d.minor) == 0).map(|d| d.minor) {
+            self.0.remove(&minor);
+        }
+    }
+
+    /// The pieces of disks that can be written through a device.
+    pub fn reaches(&self, minor: u32) -> Vec<(u32, std::ops::Range<u64>)> {
+        let Some(table) = self.0.get(&minor).and_then(|d| d.live.as_ref()) else { return Vec::new() };
+        let mut pieces = Vec::new();
+        for (line, seg) in table.lines.iter().zip(&table.segs) {
+            let below: Vec<(DevNo, u64)> = match seg {
+                Seg::Linear { dev, offset } => vec![(*dev, *offset)],
+                Seg::Mirror(mirror) => mirror.legs.iter().map(|leg| (leg.dev, leg.offset)).chain(mirror.log.map(|log| (log, 0))).collect(),
+                Seg::Era { map, data, .. } => vec![(*map, 0), (*data, 0)],
+                Seg::Zero | Seg::Error => Vec::new(),
+            };
+            for (dev, offset) in below {
+                match dev.major {
+                    DISK_MAJOR => pieces.push((dev.minor, offset..offset + line.length.get())),
+                    _ => pieces.extend(self.reaches(dev.minor)),
+                }
+            }
+        }
+        pieces
+    }
+
+    /// Devices that somebody has open who could write into another volume than the one that they are of.
+    pub fn intruders(&self) -> Vec<String> {
+        let tops: Vec<&Device> = self.0.values().filter(|d| d.uuid.is_volume() && d.live.is_some()).collect();
+        let overlap = |a: &[(u32, std::ops::Range<u64>)], b: &[(u32, std::ops::Range<u64>)]| {
+            a.iter().any(|(disk, x)| b.iter().any(|(other, y)| disk == other && x.start < y.end && y.start < x.end))
+        };
+        let meets = |held: &&Device| {
+            let reached = self.reaches(held.minor);
+            let other = tops.iter().find(|top| top.uuid.volume() != held.uuid.volume() && overlap(&reached, &self.reaches(top.minor)));
+            other.map(|top| format!("who has '{}' open can write to '{}'", held.name, top.name))
+        };
+        self.held().iter().filter_map(meets).collect()
     }
 
     fn seen(&self, device: &Device) -> DmDevice {
@@ -445,6 +501,7 @@ impl State {
             device.live = Some(table);
         }
         device.suspended = false;
+        self.dm.remove_deferred();
         if was_asleep {
             if let Some((_, Seg::Era { map, .. })) = self.dm.segment(minor, 0)
                 && let Err(errno) = self.next_era(map)
@@ -620,7 +677,10 @@ impl Kernel for FakeKernel {
             }
             let minor = (0..).find(|minor| !state.dm.0.contains_key(minor)).unwrap_or_default();
             let (name, uuid) = (name.clone(), uuid.clone());
-            state.dm.0.insert(minor, Device { name, uuid, minor, live: None, inactive: None, suspended: false });
+            state
+                .dm
+                .0
+                .insert(minor, Device { name, uuid, minor, live: None, inactive: None, suspended: false, held: false, deferred: false });
             Ok(())
         })?;
         let minor = self.0.0.borrow().dm.minor_of(uuid).unwrap_or_default();
@@ -658,7 +718,16 @@ impl Kernel for FakeKernel {
                 state.clean_log(minor);
             }
             state.dm.0.remove(&minor);
+            state.dm.remove_deferred();
             state.retry_queued();
+            Ok(())
+        })
+    }
+
+    fn remove_when_closed(&self, uuid: &DmUuid) -> Result<()> {
+        self.changed("remove when closed", uuid, |state| {
+            state.device_mut(uuid)?.deferred = true;
+            state.dm.remove_deferred();
             Ok(())
         })
     }

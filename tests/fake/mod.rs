@@ -205,6 +205,7 @@ impl Fake {
             {
                 state.disks[disk].dead = true;
             }
+            state.data.intruders.extend(state.dm.intruders());
             let killed = state.trap == Trap::Kill(state.changes);
             if !killed {
                 state.writers_write();

@@ -5,6 +5,7 @@ use super::{Fake, Trap, Words};
 use crate::support::sample;
 use breakoff::app::Outcome;
 use breakoff::model::{Group, Name, Plex, Volume, check};
+use breakoff::table::stack::stack;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -114,6 +115,11 @@ impl World {
                     fake.power_cut(&mut |sector| sector.versions);
                     fake.ok("start --auto");
                 }
+                // Somebody opens one of our devices and keeps it open.
+                line if line.starts_with("hold ") => {
+                    hold(&fake, &line[5..]);
+                    continue;
+                }
                 line => drop(fake.ok(line)),
             }
             settle_writers(&fake);
@@ -192,6 +198,33 @@ pub fn sync(fake: &Fake) {
 
 fn nothing_changes(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Done(report) if report.changes.is_empty())
+}
+
+/// Opens a device for somebody.
+#[track_caller]
+pub fn hold(fake: &Fake, name: &str) {
+    let state = &mut *fake.0.borrow_mut();
+    let minor = state.dm.all().find(|d| d.name.as_str() == name).map(|d| d.minor);
+    state.dm.hold(minor.unwrap_or_else(|| panic!("there is no device '{name}'")), true);
+}
+
+/// Whoever has something open that is ours closes it.
+pub fn release(fake: &Fake) {
+    let state = &mut *fake.0.borrow_mut();
+    for minor in state.dm.held().iter().map(|d| d.minor).collect::<Vec<_>>() {
+        state.dm.hold(minor, false);
+    }
+}
+
+/// Devices that no stack of the configuration has, in words; those that wait to be closed are as they have to be.
+pub fn needless(fake: &Fake, group: &Group) -> Vec<String> {
+    let state = fake.0.borrow();
+    let running = group.volumes.iter().filter(|v| v.running.is_some());
+    let needed: BTreeSet<_> = running.flat_map(|v| stack(group, v).unwrap_or_default()).map(|d| d.uuid).collect();
+    let seen = state.dm.all().filter(|d| !needed.contains(&d.uuid));
+    let wrong =
+        seen.filter(|d| !(state.dm.held().iter().any(|h| h.uuid == d.uuid) && state.dm.reaches(d.minor).is_empty() && d.is_clean()));
+    wrong.map(|d| format!("'{}' is left", d.name)).collect()
 }
 
 /// Volumes that are new are written to from now on.
@@ -425,8 +458,14 @@ impl Case<'_> {
             assert!(nothing_changes(&again), "{place}: a second 'recover' does something: {again:?}");
             assert_eq!(fake.0.borrow().changes, 0, "{place}: a second 'recover' changes something");
         }
-        // Life goes on: the copies end, and all that counts as equal is.
+        // Life goes on: the copies end, and all that counts as equal is. What others have open goes with them.
         sync(fake);
+        if !fake.0.borrow().dm.held().is_empty() {
+            release(fake);
+            fake.ok("recover");
+            let left = fake.group().map(|(group, _)| needless(fake, &group)).unwrap_or_default();
+            assert_eq!(left, Vec::<String>::new(), "{place}: closed, and still there");
+        }
         self.check_data(fake, &format!("{what}, later"));
     }
 
@@ -444,6 +483,9 @@ impl Case<'_> {
         let dirty: Vec<&str> = state.dm.all().filter(|d| !d.is_clean()).map(|d| d.name.as_str()).collect();
         assert!(dirty.is_empty(), "{place}: left suspended or half loaded: {dirty:?}");
         assert!(state.data.nothing_queued(), "{place}: a write is still held");
+        assert_eq!(state.data.intruders, Vec::<String>::new(), "{place}");
+        let left = group.as_ref().map(|group| needless(fake, group)).unwrap_or_default();
+        assert_eq!(left, Vec::<String>::new(), "{place}");
         let misplaced = group.as_ref().map(|group| state.misplaced(group)).unwrap_or_default();
         assert_eq!(misplaced, Vec::<String>::new(), "{place}");
         let errors: Vec<_> = group.iter().flat_map(|g| &g.volumes).filter(|v| state.data.errors.contains_key(&v.id)).collect();

@@ -316,6 +316,63 @@ fn a_mirrored_volume_that_changes_places_with_its_snapshot() {
     crash_all(&World::new("changing places", 4, &script), &["stop v", "rename v w", "recover"]);
 }
 
+/// Somebody has inner devices open while they go: nothing can be written through them into what their space belongs to then, nothing
+/// stays suspended, and they go when they are closed.
+#[test]
+fn devices_that_somebody_has_open() {
+    let leg = [GROUP4, "make v 8m --fast-resync off", "snapstart -b v", "sync"];
+    for (name, held) in [("held leg", "hold g-v_v--02"), ("held plex", "hold g-v_v--01")] {
+        let world = World::new(name, 4, &[&leg[..], &[held]].concat());
+        crash_all(&world, &["snapshot v", "snapabort v", "stop v", "remove --recursive v"]);
+    }
+    let mirror = [GROUP4, "make v 8m --mirrors 2", "sync", "hold g-v_log", "hold g-v_v--02"];
+    crash_all(&World::new("held log", 4, &mirror), &["plex remove v-02", "plex detach v-02", "stop v"]);
+}
+
+/// A layer goes when all legs are equal.
+#[test]
+fn a_layer_that_somebody_has_open() {
+    let world = World::new("held layer", 4, &[GROUP4, "make v 8m --mirrors 2", "sync", "mirror -b v", "hold g-v_l1"]);
+    while world.fake.0.borrow_mut().tick() {}
+    crash_all(&world, &["recover"]);
+    let layered = [GROUP4, "make v 8m", "snapstart -b v", "sync", "snapstart -b v", "hold g-v_l1", "hold g-v_v--02", "hold g-v_v--03"];
+    crash_all(&World::new("held below", 4, &layered), &["snapabort --all-plexes v", "snapabort v"]);
+}
+
+/// What tracks the changes goes with the last snapshot that needs it, or comes back with the snapshot.
+#[test]
+fn what_tracks_changes_and_is_held_open() {
+    let out = [GROUP4, "make v 8m", "snapstart -b v", "sync", "snapshot v --name s", "close"];
+    let held = ["hold g-v_data--0", "hold g-v_map--0", "hold g-v_sink--0", "hold g-s_data--0", "hold g-s_map--0"];
+    let world = World::new("held maps", 4, &[&out[..], &held].concat());
+    crash_all(&world, &["snapclear s", "snapback -b s", "stop v"]);
+}
+
+/// What nobody needs any more and somebody has open is in the way of nothing but of what would need its UUID.
+#[test]
+fn what_is_still_open_is_no_part_of_anything_new() {
+    let script =
+        [GROUP4, "make v 8m --fast-resync off", "snapstart -b v", "sync", "hold g-v_v--01", "hold g-v_v--02", "snapshot v --name s"];
+    let world = World::new("still open", 4, &script);
+    crash_all(&world, &["snapstart -b v", "mirror -b v", "make w 8m --mirrors 2", "remove s", "rename v u"]);
+    let fake = world.fake;
+    fake.ok("remove --recursive v");
+    fake.ok("make v 8m --mirrors 2");
+    assert_eq!(fake.0.borrow().data.intruders, Vec::<String>::new());
+    let group = fake.group().unwrap().0;
+    assert_eq!(script::needless(&fake, &group), Vec::<String>::new());
+    // One that is needed under the same UUID is refused, with nothing changed, as long as it is open.
+    let mirrored = [GROUP4, "make v 8m --mirrors 2", "sync", "hold g-v_v--02", "stop v"];
+    let fake = World::new("stopped", 4, &mirrored).fake;
+    let start = Words::parse("start v");
+    let refused = fake.run(&start).unwrap().map(drop).unwrap_err();
+    assert_eq!(refused.kind(), Kind::InUse, "{refused}");
+    assert!(refused.message().contains("held"), "{refused}");
+    script::release(&fake);
+    fake.ok("start v");
+    assert_eq!(fake.0.borrow().dm.held().len(), 0);
+}
+
 #[test]
 fn groups_and_their_disks() {
     let world = World::new("group", 5, &[GROUP4, "make v 8m --mirrors 2", "sync"]);

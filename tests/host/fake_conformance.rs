@@ -11,13 +11,14 @@ struct FakeBench {
     fake: Fake,
     kernel: FakeKernel,
     waiting: Vec<(DmUuid, u64, u64)>,
+    held: Option<DmUuid>,
 }
 
 impl FakeBench {
     fn new() -> FakeBench {
         let fake = Fake::new(&[48, 48]);
         fake.0.borrow_mut().data.quiet = true;
-        FakeBench { kernel: FakeKernel(fake.clone()), fake, waiting: Vec::new() }
+        FakeBench { kernel: FakeKernel(fake.clone()), fake, waiting: Vec::new(), held: None }
     }
 
     fn issue(&mut self, device: &DmUuid, mib: u64, number: u64) -> Write {
@@ -32,6 +33,23 @@ impl FakeBench {
 }
 
 impl Bench for FakeBench {
+    fn hold(&mut self, device: &DmUuid) {
+        let mut state = self.fake.0.borrow_mut();
+        let minor = state.dm.minor_of(device).unwrap();
+        state.dm.hold(minor, true);
+        self.held = Some(device.clone());
+    }
+
+    fn held_write(&mut self, mib: u64, number: u64) -> Write {
+        let device = self.held.clone().unwrap();
+        self.issue(&device, mib, number)
+    }
+
+    fn release(&mut self) {
+        let held: Vec<u32> = self.fake.0.borrow().dm.held().iter().map(|d| d.minor).collect();
+        held.into_iter().for_each(|minor| self.fake.0.borrow_mut().dm.hold(minor, false));
+    }
+
     fn kernel(&self) -> &dyn Kernel {
         &self.kernel
     }

@@ -20,6 +20,7 @@ mod dm_tables;
 mod faults;
 mod frozen;
 mod harness;
+mod holders;
 mod legs;
 mod limits;
 mod meta;

@@ -20,6 +20,7 @@ struct RealBench {
     lab: Lab,
     kernel: Dm,
     waiting: Vec<Receiver<std::io::Result<()>>>,
+    held: Option<(DmUuid, std::fs::File)>,
 }
 
 fn judged(came: std::io::Result<()>) -> Write {
@@ -27,6 +28,24 @@ fn judged(came: std::io::Result<()>) -> Write {
 }
 
 impl Bench for RealBench {
+    fn hold(&mut self, device: &DmUuid) {
+        let node = PathBuf::from(format!("/dev/dm-{}", self.kernel.device(device).unwrap().unwrap().dev.minor));
+        until("the node is there", || node.exists());
+        self.held = Some((device.clone(), block::open_direct(&node, true).unwrap()));
+    }
+
+    fn held_write(&mut self, mib: u64, number: u64) -> Write {
+        let mut bytes = vec![0; 4096];
+        bytes[..8].copy_from_slice(&number.to_le_bytes());
+        judged(block::write_open(&self.held.as_ref().unwrap().1, mib * MIB, &bytes))
+    }
+
+    fn release(&mut self) {
+        let (device, file) = self.held.take().unwrap();
+        drop(file);
+        until("the kernel has removed it", || self.kernel.device(&device).unwrap().is_none());
+    }
+
     fn kernel(&self) -> &dyn Kernel {
         &self.kernel
     }
@@ -83,7 +102,7 @@ fn the_real_kernel_does_what_the_fake_one_does() {
     let lab = lab!(["mirror", "error", "era", "zero"], [48, 48]);
     let kernel = Dm::open().unwrap();
     kernel.take_cookie().unwrap();
-    let mut bench = RealBench { lab, kernel, waiting: Vec::new() };
+    let mut bench = RealBench { lab, kernel, waiting: Vec::new(), held: None };
     let notes = crate::conformance::run(&mut bench);
     assert_eq!(bench.kernel.settle(Duration::from_secs(60)), None);
     notes.iter().for_each(|note| println!("{note}"));

@@ -59,7 +59,11 @@ pub fn read_direct(path: impl AsRef<Path>, offset: u64, length: u64) -> io::Resu
 
 /// Writes a range whose ends are multiples of 4096.
 pub fn write_direct(path: impl AsRef<Path>, offset: u64, bytes: &[u8]) -> io::Result<()> {
-    let file = open_direct(path, true)?;
+    write_open(&open_direct(path, true)?, offset, bytes)
+}
+
+/// The same to what is open.
+pub fn write_open(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
     let mut buffer = Aligned::new(1 << 20);
     for (chunk, at) in bytes.chunks(1 << 20).zip((offset..).step_by(1 << 20)) {
         buffer.bytes_mut()[..chunk.len()].copy_from_slice(chunk);
