@@ -286,7 +286,8 @@ impl<'w> Draft<'w> {
         Ok(())
     }
 
-    /// Space for a dirty region log: best beside the first plex, so that it is lost only when that is.
+    /// Space for a dirty region log: best beside the first plex, so that it is lost only when that is; then on the disks that were
+    /// named, and then on any that is not avoided, which is said.
     pub fn allocate_log(&mut self, volume: &Volume, placement: &Placement) -> Result<Log> {
         let first: Vec<DiskId> = volume.plexes.iter().take(1).flat_map(|p| &p.subdisks).map(|s| s.disk).collect();
         self.allocate_log_near(volume, placement, &first)
@@ -307,12 +308,23 @@ impl<'w> Draft<'w> {
         let length = log::space(volume.size, region);
         let wish = Wish { at_end: true, ..self.wish(length, placement)? };
         let beside = Wish { on: near.to_vec(), ..wish.clone() };
-        let space = self.free.take(&beside).or_else(|| self.free.take(&wish));
+        let anywhere = Wish { on: Vec::new(), ..wish.clone() };
+        let asked = self.free.take(&beside).or_else(|| self.free.take(&wish));
+        let elsewhere = asked.is_none();
+        let space = asked.or_else(|| self.free.take(&anywhere));
         let extent = space.and_then(|e| e.into_iter().next()).ok_or_else(|| {
-            self.no_space(volume, length, placement, &BTreeSet::new(), &BTreeSet::new())
+            let anywhere = Placement { on: Vec::new(), ..placement.clone() };
+            self.no_space(volume, length, &anywhere, &BTreeSet::new(), &BTreeSet::new())
                 .context("the dirty region log")
                 .hint("make it with --no-log: after a crash the whole mirror is resynchronised then")
         })?;
+        if elsewhere && !placement.on.is_empty() {
+            let media = self.world.group.disk(extent.disk).map_or_else(String::new, |disk| disk.media.to_string());
+            self.note(format!(
+                "the dirty region log of '{}' lies on '{media}': the disks that were named are full",
+                self.path(&volume.name)
+            ));
+        }
         Ok(Log { extent, region, live: false })
     }
 

@@ -14,7 +14,13 @@ pub fn view(world: &World, plan: &Plan) -> PlanView {
     PlanView {
         group: world.group.name.to_string(),
         changes: plan.changes.clone(),
-        notes: plan.notes.iter().cloned().chain(plan.failures.iter().map(|error| format!("left out: {error}"))).collect(),
+        notes: plan
+            .announced
+            .iter()
+            .chain(&plan.notes)
+            .cloned()
+            .chain(plan.failures.iter().map(|error| format!("left out: {error}")))
+            .collect(),
         prepare: prepare(&names, world, plan),
         window: window(&names, plan),
         finish: plan.finish.iter().map(|step| finish(&names, step)).collect(),

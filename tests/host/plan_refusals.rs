@@ -841,6 +841,27 @@ fn grow(volume: &str, mib: u32) -> Request {
     Request::Grow { volume: name(volume), to: GrowTo::To(Sectors::mib(mib)), placement: anywhere() }
 }
 
+/// The disks that are named are for the plexes; a log that finds no room on them lies elsewhere, but never where it must not.
+#[test]
+fn a_log_goes_elsewhere_when_the_named_disks_are_full() {
+    let full = |avoid: &[&str]| Request::Make {
+        volume: name("v"),
+        size: Sectors::mib(96),
+        mirrors: 2,
+        placement: Placement { on: vec![name("disk01"), name("disk02")], avoid: avoid.iter().map(|media| name(media)).collect() },
+        log: true,
+        fast_resync: false,
+        sector_size: None,
+    };
+    let mut w = world(3);
+    let refusal = refused(&w, &full(&["disk03"])).to_string();
+    assert!(["the dirty region log", "disk01 has 0 free", "disk03 is excluded"].iter().all(|text| refusal.contains(text)), "{refusal}");
+    let planned = done(&mut w, &full(&[]));
+    assert!(planned.notes.iter().any(|note| note.contains("log of 'g/v' lies on 'disk03'")), "{:?}", planned.notes);
+    assert_eq!(disks_of(&w, "v"), [["disk01"], ["disk02"]]);
+    assert_eq!(w.group.volumes[0].log.as_ref().map(|log| log.extent.disk), Some(w.group.disks[2].id));
+}
+
 #[test]
 fn a_plex_grows_where_it_is_and_leaves_the_other_disks_alone() {
     let mut w = world(3);

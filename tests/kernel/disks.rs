@@ -475,7 +475,7 @@ fn an_old_disk_that_comes_back_alone_starts_nothing_unless_forced() {
 #[test]
 fn a_disk_of_a_destroyed_group_does_not_bring_it_back() {
     let mut lab = lab!(["mirror", "error"], [24, 24, 24]);
-    let old = stopped_group(&lab, "g", 0..2);
+    let old = stopped_group(&lab, "g", 0..3);
     lab.disks[1].unplug(&lab.dm);
     lab.cli("-y group destroy g").ok().says("disk02");
     // Its space belongs to others now, under the same names.
@@ -884,7 +884,8 @@ fn a_group_that_runs_is_not_gone_when_no_label_can_be_read() {
     // A copy that has begun, and ends when nothing can be read any more.
     let leg = lab.print("g").volume("s").plexes[0].subdisks[0].clone();
     let at = AREA + leg.disk_offset;
-    lab.fault_in(1, at + 4 * MIB..at + 5 * MIB, Fault::Paused);
+    // What waits in one region is let go when the labels begin to fail; the next ones wait.
+    lab.fault_in(1, at + 2 * MIB..at + 8 * MIB, Fault::Paused);
     lab.cli("-g g fast-resync off v").ok();
     let waiting = lab.spawn("-g g snapback s");
     until("it copies", || lab.print("g").volume("v").plexes.len() == 2);
@@ -906,7 +907,7 @@ fn a_group_that_runs_is_not_gone_when_no_label_can_be_read() {
         lab.cli(words).exits(8).names(&["group 'g'", "/dev/mapper/g-v"]);
     }
     lab.cli("-g other make x 1m").exits(3);
-    lab.fault_in(1, at + 4 * MIB..at + 5 * MIB, Fault::Slow { read: 0, write: 0 });
+    lab.fault_in(1, at + 2 * MIB..at + 8 * MIB, Fault::Slow { read: 0, write: 0 });
     let came = waiting.wait(LONG).exits(8);
     came.names(&["goes on in the kernel", "'g'"]);
     load.goes_on(20);
