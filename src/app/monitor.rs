@@ -1,14 +1,16 @@
 //! The monitor: somebody has to be there when a leg dies, because a write that fails on a leg is held until then (K2).
 //!
-//! One thread, woken by dm events of any device. When a mirror of ours shows a failed letter or has finished, its group is opened
-//! like any other command opens it, and what is found is recorded and repaired. Killed and started again it finishes what it finds.
+//! One thread, woken by dm events of any device. When a mirror of ours shows a failed letter or has finished, its group is opened, and
+//! what is found is recorded and repaired. Only the disks that the group's live tables name are read for that, and what udev knows to be
+//! the group's: neither a copy of them that comes into sight nor a foreign disk that hangs keeps a repair waiting. What could not be
+//! done is tried again, and said by `status` meanwhile. Killed and started again the monitor finishes what it finds.
 
 use super::scan::Scan;
 use super::session::{Session, lock_group};
 use super::{Env, Options, Ui};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::exec;
-use crate::model::{Group, GroupId, Name};
+use crate::model::{DmUuid, Group, GroupId, Name};
 use crate::plan::world::DmDevice;
 use crate::report::text;
 use crate::sys::service::{self, Service};
@@ -41,27 +43,43 @@ const UNTIL_IDLE: &str = "BREAKOFF_MONITOR_UNTIL_IDLE";
 pub fn run(env: Env<'_>) -> Result<()> {
     let interrupts = Interrupts::catch();
     let service = Service::from_environment();
-    let Some(_only_one) = only_one(&service, &interrupts, env)? else { return Ok(()) };
+    let Some(mut only_one) = only_one(&service, &interrupts, env)? else { return Ok(()) };
     for wrong in service::stay_resident() {
         env.ui.warn(&format!("{wrong}: a monitor that has to wait for a disk may wait for itself"));
     }
     let until_idle = std::env::var_os(UNTIL_IDLE).is_some();
     let kernel = env.machine.kernel()?;
     let mut events = env.machine.events()?;
-    let mut watch = Watch { seen: None, known: BTreeMap::new(), told: BTreeSet::new(), again: AGAIN };
+    let mut watch = Watch::default();
     let mut left = LeftFrozen { since: None };
     service.ready("watching");
     while !interrupts.arrived() {
         reap_hooks();
         service.alive();
-        events.arm()?;
-        let now = mirrors(kernel.as_ref())?;
-        if until_idle && now.is_empty() {
-            return Ok(());
-        }
         left.look(env);
-        let next = watch.look(kernel.as_ref(), &now, env);
-        events.wait(service.at_most(next))?;
+        // As long as the kernel does not say what there is, somebody has to ask again.
+        let looked = events.arm().and_then(|()| watch.look(kernel.as_ref(), env));
+        let waited = match looked {
+            Ok(Look::Nothing) if until_idle => {
+                // Who has made a mirror since, and seen that there is a monitor, relies on it.
+                drop(only_one);
+                if watched(kernel.as_ref())?.is_empty() {
+                    return Ok(());
+                }
+                match lock_group(lock::MONITOR, Some(Duration::ZERO), Env { ui: &Quiet(env.ui), ..env }) {
+                    Ok(again) => only_one = again,
+                    Err(_) => return Ok(()),
+                }
+                continue;
+            }
+            Ok(Look::Nothing) => events.wait(service.at_most(PATROL)),
+            Ok(Look::Next(next)) => events.wait(service.at_most(next)),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = waited {
+            watch.complain(&error, env);
+            std::thread::sleep(service.at_most(AGAIN));
+        }
     }
     Ok(())
 }
@@ -86,41 +104,80 @@ impl LeftFrozen {
     }
 }
 
-/// What the monitor remembers from one look to the next.
-struct Watch {
-    /// What was looked after, all of it.
-    seen: Option<Vec<(String, Seen)>>,
-    /// The groups as they were read last: when no disk answers any more nobody can say what they are.
-    known: BTreeMap<GroupId, Group>,
-    /// The warnings of the last look: one that stays the same is said once.
-    told: BTreeSet<String>,
-    /// How long what did not work is left alone.
-    again: Duration,
+/// What there is to look after.
+enum Look {
+    /// Nothing.
+    Nothing,
+    /// Something; how long it may take until the next look.
+    Next(Duration),
 }
 
+/// What the monitor remembers from one look to the next.
+#[derive(Default)]
+struct Watch {
+    wards: BTreeMap<GroupId, Ward>,
+    /// What kept it from looking at all the last time.
+    complaint: Option<String>,
+}
+
+/// A group that has a mirror.
+#[derive(Default)]
+struct Ward {
+    /// What was looked after.
+    seen: Option<Vec<State>>,
+    /// The group as it was read last: when no disk answers any more nobody can say what it is.
+    known: Option<Group>,
+    /// The warnings of the last look: one that stays the same is said once.
+    told: BTreeSet<String>,
+    /// When it is looked at again although nothing has happened to it.
+    due: Option<Instant>,
+    /// How often in a row it could not be looked after.
+    failures: u32,
+}
+
+/// What decides whether there is anything to be looked after: a device, its legs' letters, and whether it is suspended.
+type State = (DmUuid, Option<Seen>, bool);
+
 impl Watch {
-    /// Looks after everything if there is news; how long it may take until the next look.
-    fn look(&mut self, kernel: &dyn Kernel, mirrors: &[DmDevice], env: Env<'_>) -> Duration {
-        let state = state_of(mirrors);
-        if self.seen.as_ref() == Some(&state) {
-            return PATROL;
+    /// Looks after all groups of which there is news.
+    fn look(&mut self, kernel: &dyn Kernel, env: Env<'_>) -> Result<Look> {
+        let devices = watched(kernel)?;
+        self.complaint = None;
+        self.wards.retain(|id, _| devices.contains_key(id));
+        for (id, devices) in &devices {
+            self.wards.entry(*id).or_default().look(*id, devices, kernel, env);
+        }
+        let now = Instant::now();
+        let next = self.wards.values().filter_map(|ward| ward.due).map(|due| due.saturating_duration_since(now)).min();
+        Ok(if devices.is_empty() { Look::Nothing } else { Look::Next(next.unwrap_or(PATROL).min(PATROL)) })
+    }
+
+    /// Says once what keeps it from looking.
+    fn complain(&mut self, error: &Error, env: Env<'_>) {
+        let complaint = error.to_string();
+        if self.complaint.as_ref() != Some(&complaint) {
+            env.ui.warn(&format!("the mirrors cannot be looked at: {complaint}"));
+        }
+        self.complaint = Some(complaint);
+    }
+}
+
+impl Ward {
+    fn look(&mut self, id: GroupId, devices: &[DmDevice], kernel: &dyn Kernel, env: Env<'_>) {
+        let state = state_of(devices);
+        if self.seen.as_ref() == Some(&state) && self.due.is_none_or(|due| Instant::now() < due) {
+            return;
         }
         let once = Once { inner: env.ui, told: &self.told, now: RefCell::default() };
-        let done = tend(kernel, mirrors, &mut self.known, Env { ui: &once, ..env });
+        let tended = tend(kernel, id, devices, &mut self.known, Env { ui: &once, ..env });
         self.told = once.now.into_inner();
-        // What could not be looked after is looked at again soon.
-        self.seen = (done == Tended::Well).then_some(state);
-        match done {
-            Tended::Well => {
-                self.again = AGAIN;
-                PATROL
-            }
-            Tended::Locked => SOON,
-            Tended::Badly => {
-                let twice = PATROL.min(self.again * 2);
-                std::mem::replace(&mut self.again, twice)
-            }
-        }
+        self.seen = Some(state);
+        self.failures = if tended == Tended::Badly { self.failures.saturating_add(1) } else { 0 };
+        self.due = match tended {
+            Tended::Well => None,
+            Tended::Locked => Some(Instant::now() + SOON),
+            Tended::Badly => Some(Instant::now() + PATROL.min(AGAIN * 2u32.saturating_pow(self.failures - 1))),
+        };
     }
 }
 
@@ -150,19 +207,31 @@ fn reap_hooks() {
     }
 }
 
-fn mirrors(kernel: &dyn Kernel) -> Result<Vec<DmDevice>> {
-    Ok(kernel.devices()?.into_iter().filter(|d| d.mirror.is_some()).collect())
+/// The groups that have a mirror, each with its devices.
+fn watched(kernel: &dyn Kernel) -> Result<BTreeMap<GroupId, Vec<DmDevice>>> {
+    let mut groups: BTreeMap<GroupId, Vec<DmDevice>> = BTreeMap::new();
+    for device in kernel.devices()? {
+        if let Some(id) = device.uuid.group() {
+            groups.entry(id).or_default().push(device);
+        }
+    }
+    groups.retain(|_, devices| devices.iter().any(is_mirror));
+    Ok(groups)
 }
 
-/// What decides whether anything has to be looked at.
-fn state_of(mirrors: &[DmDevice]) -> Vec<(String, Seen)> {
-    let status = |d: &DmDevice| d.mirror.as_ref().map(|m| (d.uuid.to_string(), Seen::of(m)));
-    mirrors.iter().filter_map(status).collect()
+/// Also one whose status makes no sense.
+fn is_mirror(device: &DmDevice) -> bool {
+    device.mirror.is_some() || device.table.iter().any(|line| line.target == "mirror")
 }
 
-/// What came of looking after the groups; the least of all counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+fn state_of(devices: &[DmDevice]) -> Vec<State> {
+    devices.iter().map(|d| (d.uuid.clone(), d.mirror.as_ref().map(Seen::of), d.suspended)).collect()
+}
+
+/// What came of looking after a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tended {
+    /// There is nothing left to do.
     Well,
     /// A command has the lock.
     Locked,
@@ -170,46 +239,60 @@ enum Tended {
     Badly,
 }
 
-/// Looks after every group that has a mirror.
-fn tend(kernel: &dyn Kernel, mirrors: &[DmDevice], known: &mut BTreeMap<GroupId, Group>, env: Env<'_>) -> Tended {
-    let ids: BTreeSet<GroupId> = mirrors.iter().filter_map(|d| d.uuid.group()).collect();
-    let here = env.machine.host_id().ok();
-    let scan = Scan::new(env.machine).map_err(|error| env.ui.warn(&format!("the disks cannot be read: {error}"))).ok();
-    let groups: Vec<(Name, Group)> =
-        scan.iter().flat_map(|scan| scan.readable_groups().into_iter().map(|group| (scan.word(&group), group))).collect();
-    known.retain(|id, _| ids.contains(id));
-    let mut worst = Tended::Well;
-    for (word, group) in groups.iter().filter(|(_, g)| ids.contains(&g.id) && g.host.is_some() && g.host == here) {
-        worst = worst.max(tend_group(word, env));
-        known.insert(group.id, group.clone());
-    }
-    let failed =
-        |id: &GroupId| mirrors.iter().any(|d| d.uuid.group() == Some(*id) && d.mirror.as_ref().is_some_and(MirrorStatus::has_failed));
-    // A group that is refused, because of a duplicate perhaps, is waited for; of one that has no disk any more nobody ever hears.
-    let there = scan.as_ref().map(Scan::groups).unwrap_or_else(|| ids.clone());
-    for lost in ids.difference(&there).copied().filter(failed) {
-        exec::fail_held(kernel, lost, known.get(&lost)).iter().for_each(|told| env.ui.warn(told));
-        worst = Tended::Badly;
-    }
-    worst
-}
-
-fn tend_group(name: &Name, env: Env<'_>) -> Tended {
-    let at_once = Options { timeout: Some(Duration::from_secs(2)), ..Options::default() };
-    match Session::open(&at_once, name, Env { ui: &Quiet(env.ui), ..env }).and_then(|mut session| session.tend()) {
-        Ok(changes) => {
-            for change in changes {
-                env.ui.note(&text::change(&change));
+/// Looks after a group.
+fn tend(kernel: &dyn Kernel, id: GroupId, devices: &[DmDevice], known: &mut Option<Group>, env: Env<'_>) -> Tended {
+    let title = known.as_ref().map_or_else(|| id.to_string(), |group| group.name.to_string());
+    let quiet = Quiet(env.ui);
+    let mut session = match Session::open_running(&AT_ONCE, id, Env { ui: &quiet, ..env }) {
+        Ok(session) => session,
+        Err(error) if error.kind() == Kind::TimedOut => return Tended::Locked,
+        Err(error) => {
+            env.ui.warn(&format!("group '{title}' cannot be looked after: {error}"));
+            // Of a group that has no disk any more nobody ever hears.
+            let failed = devices.iter().any(|d| d.mirror.as_ref().is_some_and(MirrorStatus::has_failed));
+            if failed && Scan::of_running(env.machine, id).is_ok_and(|scan| scan.is_lost(id)) {
+                exec::fail_held(kernel, id, known.as_ref()).iter().for_each(|told| env.ui.warn(told));
             }
-            Tended::Well
+            return Tended::Badly;
         }
-        Err(error) if error.kind() == Kind::TimedOut => Tended::Locked,
+    };
+    let (name, before) = (session.world.group.name.clone(), session.world.generation);
+    let tended = session.tend();
+    *known = Some(session.world.group.clone());
+    let worst = match &tended {
+        Ok(_) => what_is_left(&session),
         Err(error) => {
             env.ui.warn(&format!("group '{name}': {error}"));
             Tended::Badly
         }
+    };
+    tended.iter().flatten().for_each(|change| env.ui.note(&text::change(change)));
+    let unheard = session.world.generation != before && session.lacks_disks();
+    drop(session);
+    if unheard {
+        tell_the_others(&name, env);
+    }
+    worst
+}
+
+/// A repair that did not help, and one that gave up, have said so; what is left of them is tried again.
+fn what_is_left(session: &Session<'_>) -> Tended {
+    match session.next_repair() {
+        Ok(None) => Tended::Well,
+        Ok(Some(_)) | Err(_) => Tended::Badly,
     }
 }
+
+/// A disk of the group that no table names, and udev does not know, has an old configuration now. That is made up for when nobody is
+/// waiting any more: should the others be lost it would be taken for true.
+fn tell_the_others(name: &Name, env: Env<'_>) {
+    if let Ok(mut session) = Session::open(&AT_ONCE, name, Env { ui: &Silent, ..env }) {
+        session.heal();
+    }
+}
+
+/// How long a command may keep the monitor waiting before it looks elsewhere.
+const AT_ONCE: Options = Options { group: None, dry_run: false, yes: false, background: false, timeout: Some(Duration::from_secs(2)) };
 
 /// Says a warning once as long as it stays.
 struct Once<'u> {
@@ -242,6 +325,19 @@ impl Ui for Quiet<'_> {
     fn warn(&self, text: &str) {
         self.0.warn(text);
     }
+    fn progress(&self, _copies: &[super::Progress]) {}
+    fn progress_end(&self) {}
+    fn confirm(&self, _question: &str) -> bool {
+        false
+    }
+}
+
+/// Says nothing.
+struct Silent;
+
+impl Ui for Silent {
+    fn note(&self, _text: &str) {}
+    fn warn(&self, _text: &str) {}
     fn progress(&self, _copies: &[super::Progress]) {}
     fn progress_end(&self) {}
     fn confirm(&self, _question: &str) -> bool {

@@ -3,13 +3,14 @@
 use super::session::{Session, refuse_foreign};
 use super::{Command, Env, Fill, Options, Outcome, Report, differences, groups, monitor, paths, scan::Scan, wait};
 use crate::error::{Error, Kind, Result};
-use crate::model::{DmUuid, Group, Name, Role};
+use crate::model::{DmUuid, Group, GroupId, Name, Role};
 use crate::plan::request::{Request, Selection, Splits, Winner};
 use crate::plan::step::{Plan, Prepare};
 use crate::plan::world::{DmDevice, World};
 use crate::plan::{self, render};
 use crate::sys::machine::Machine;
 use crate::sys::signal::Interrupts;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// Does what was asked.
@@ -279,7 +280,7 @@ pub fn group_for(options: &Options, objects: &[Name], machine: &dyn Machine) -> 
     let holders = if own.is_empty() { all } else { own };
     match (holders.as_slice(), objects.first(), groups.len()) {
         ([], _, _) if refused.is_some() => {
-            let (reason, kind) = refused.unwrap_or_else(|| (String::new(), Kind::Unsafe));
+            let (reason, kind) = refused.map_or_else(|| (String::new(), Kind::Unsafe), |(_, reason, kind)| (reason, kind));
             Err(Error::new(kind, reason).hint("'breakoff group list' shows all groups; -g GROUP names another one"))
         }
         ([], _, _) if !scan.silent().is_empty() => Err(scan.silent().swap_remove(0)),
@@ -337,7 +338,7 @@ pub fn shown_groups(options: &Options, objects: &[Name], env: Env<'_>) -> Result
         None if !objects.is_empty() => Ok(vec![group_for(options, objects, env.machine)?]),
         None => {
             let scan = Scan::new(env.machine)?;
-            scan.refused().iter().for_each(|(reason, _)| env.ui.warn(reason));
+            scan.refused().iter().for_each(|(_, reason, _)| env.ui.warn(reason));
             scan.own_words(env.machine)
         }
     }
@@ -360,26 +361,30 @@ fn observe_quietly<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<S
 }
 
 /// Groups that are refused, and disks of ours that cannot be read. As long as another one has the configuration that is a warning; else nothing can be said of
-/// their groups, and nothing was done for them.
-pub fn tell_unreadable(scan: &Scan, report: &mut Report, env: Env<'_>) {
+/// their groups, and nothing was done for them. `except` are those for which something is done all the same.
+pub fn tell_unreadable(scan: &Scan, except: &BTreeSet<GroupId>, report: &mut Report, env: Env<'_>) {
     let failed = scan.unreadable();
     if scan.groups().is_empty() {
         report.failures.extend(failed);
     } else {
         failed.iter().for_each(|error| env.ui.warn(error.message()));
     }
+    scan.unanswered().iter().for_each(|error| env.ui.warn(error.message()));
     report.failures.extend(scan.silent());
-    let refused = scan.refused().into_iter();
-    report
-        .failures
-        .extend(refused.map(|(reason, kind)| Error::new(kind, reason).hint("'breakoff group list' and 'breakoff disk list' show more")));
+    for (id, reason, kind) in scan.refused() {
+        if except.contains(&id) {
+            env.ui.warn(&reason);
+        } else {
+            report.failures.push(Error::new(kind, reason).hint("'breakoff group list' and 'breakoff disk list' show more"));
+        }
+    }
 }
 
 /// Everything on this machine, at boot or at shutdown. A group or volume that fails stops no other.
 fn on_all_groups(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome> {
     let mut all = Report::default();
     let scan = Scan::new(env.machine)?;
-    tell_unreadable(&scan, &mut all, env);
+    tell_unreadable(&scan, &BTreeSet::new(), &mut all, env);
     for group in scan.own_groups(env.machine)? {
         let options = Options { group: Some(scan.word(&group)), ..options.clone() };
         match change(&options, request, env) {

@@ -5,10 +5,10 @@ use crate::error::{Error, Kind, Result};
 use crate::meta::{self, Chosen, Label, Member};
 use crate::model::{DevNo, DiskId, DmName, Group, GroupId, HostId, Name, Sectors};
 use crate::plan::world::{DmDevice, PresentDisk};
-use crate::sys::Kernel;
 use crate::sys::machine::Machine;
 use crate::sys::media::Access;
-use crate::sys::probe::{self, Candidate};
+use crate::sys::probe::{self, Candidate, Found, Which};
+use crate::sys::{Kernel, Media};
 use crate::table::status::parse_devno;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +19,8 @@ pub struct Scan {
     candidates: Vec<Candidate>,
     labels: Vec<(String, Label)>,
     broken: Vec<(Candidate, Error)>,
+    /// What did not answer in time, and may be a disk of ours or not.
+    unanswered: Vec<Error>,
     here: Option<HostId>,
     kernel: Box<dyn Kernel>,
     silent: OnceCell<Vec<Silent>>,
@@ -45,26 +47,68 @@ pub fn present_disk(machine: &dyn Machine, path: &Path) -> Result<PresentDisk> {
 impl Scan {
     /// Finds the disks and reads their labels. Nothing is written.
     pub fn new(machine: &dyn Machine) -> Result<Scan> {
-        let is_ours = |path: &Path| machine.media(path, Access::ReadOnly).is_ok_and(|media| meta::is_ours(media.as_ref()));
+        let mut scan = Scan::read(machine, Which::All)?;
+        let upper: Vec<Candidate> = scan.candidates.iter().chain(scan.broken.iter().map(|(candidate, _)| candidate)).cloned().collect();
+        scan.retain(&|candidate, _| !upper.iter().any(|other| probe::lies_on(other, candidate)));
+        Ok(scan)
+    }
+
+    /// The disks of a group that is running, as its live tables name them, and nothing else: what other disks say, or do not, is no
+    /// reason to let the group's writes wait. A copy of one of its disks is left out. So are copies of a disk that no table names:
+    /// which of them is the disk is not known.
+    pub fn of_running(machine: &dyn Machine, group: GroupId) -> Result<Scan> {
+        let mapped = mapped_by(&machine.kernel()?.devices()?, group);
+        let mut scan = Scan::read(machine, Which::Running(group, &mapped))?;
+        let is_mapped = |candidate: &Candidate| mapped.contains(&candidate.dev);
+        let all: Vec<(Candidate, DiskId)> =
+            scan.candidates.iter().cloned().zip(scan.labels.iter().map(|(_, label)| label.disk())).collect();
+        scan.retain(&|candidate, disk| {
+            let same = |(other, id): &&(Candidate, DiskId)| other.dev != candidate.dev && disk.is_some_and(|disk| *id == disk);
+            let mut copies = all.iter().filter(same);
+            let beneath = all.iter().any(|(other, _)| is_mapped(other) && probe::lies_on(other, candidate));
+            if is_mapped(candidate) { !copies.any(|(other, _)| is_mapped(other)) } else { !beneath && copies.next().is_none() }
+        });
+        Ok(scan)
+    }
+
+    fn read(machine: &dyn Machine, which: Which<'_>) -> Result<Scan> {
         let mut scan = Scan {
             candidates: Vec::new(),
             labels: Vec::new(),
             broken: Vec::new(),
+            unanswered: Vec::new(),
             here: machine.host_id().ok(),
             kernel: machine.kernel()?,
             silent: OnceCell::new(),
         };
-        for candidate in machine.members(&is_ours)? {
-            match read_label(machine, &candidate.path) {
+        let reading = |media: &dyn Media| drop(meta::read_disk(media));
+        for Found { candidate, is_known, media } in machine.members(which, &reading)? {
+            let is_ours = is_known || media.as_ref().is_ok_and(|media| meta::is_ours(media.as_ref()));
+            match media.and_then(|media| meta::read_disk(media.as_ref())) {
                 Ok(Some(label)) => {
                     scan.labels.push((candidate.path.display().to_string(), label));
                     scan.candidates.push(candidate);
                 }
                 Ok(None) => {}
-                Err(error) => scan.broken.push((candidate, error)),
+                Err(error) if error.kind() == Kind::TimedOut && !is_known => scan.unanswered.push(error),
+                Err(error) if is_ours => scan.broken.push((candidate, error)),
+                Err(_) => {}
             }
         }
         Ok(scan)
+    }
+
+    /// Leaves out what is not to be kept; what has no label has no identity.
+    fn retain(&mut self, keep: &dyn Fn(&Candidate, Option<DiskId>) -> bool) {
+        let labelled = std::mem::take(&mut self.candidates).into_iter().zip(std::mem::take(&mut self.labels));
+        let kept = labelled.filter(|(candidate, (_, label))| keep(candidate, Some(label.disk())));
+        (self.candidates, self.labels) = kept.unzip();
+        self.broken.retain(|(candidate, _)| keep(candidate, None));
+    }
+
+    /// The devices that did not answer in time. Whether they are disks of ours nobody knows.
+    pub fn unanswered(&self) -> &[Error] {
+        &self.unanswered
     }
 
     /// The disks that look like ours and cannot be read.
@@ -133,6 +177,25 @@ impl Scan {
     /// The configuration of a group.
     pub fn choose(&self, id: GroupId) -> Result<Chosen> {
         meta::choose(id, &self.labels)
+    }
+
+    /// The same for a scan of a group that is running, so that it has disks.
+    pub fn choose_running(&self, id: GroupId) -> Result<Chosen> {
+        self.choose(id).map_err(|error| {
+            if error.kind() != Kind::NotFound {
+                return error;
+            }
+            let why = self.unreadable().iter().map(|error| error.message().to_owned()).collect::<Vec<_>>().join("; ");
+            let lost = Error::device("none of its disks says what it is").hint("see the kernel's log, and 'breakoff disk list'");
+            if why.is_empty() { lost } else { lost.because(why) }
+        })
+    }
+
+    /// Whether no disk is left that could name a group that is running. One that did not answer may still do.
+    pub fn is_lost(&self, id: GroupId) -> bool {
+        let is_its = |label: &Label| label.group() == Some(id);
+        let silent = self.broken.iter().any(|(_, error)| error.kind() == Kind::TimedOut);
+        !silent && !self.labels.iter().any(|(_, label)| is_its(label))
     }
 
     /// The name of a group, also of one that is refused.
@@ -255,13 +318,23 @@ impl Scan {
     }
 
     /// The groups that are refused, each with the reason in words and its kind.
-    pub fn refused(&self) -> Vec<(String, Kind)> {
+    pub fn refused(&self) -> Vec<(GroupId, String, Kind)> {
         let refusal = |id: GroupId| {
             let error = self.choose(id).err()?;
             let name = self.name_of(id).map_or_else(|| id.to_string(), |n| n.to_string());
-            Some((format!("group '{name}' is refused: {error}"), error.kind()))
+            Some((id, format!("group '{name}' is refused: {error}"), error.kind()))
         };
         self.groups().into_iter().filter_map(refusal).collect()
+    }
+
+    /// The groups that have devices in the kernel and cannot be had by what the disks in sight say. What runs is repaired all the same
+    /// (see [`Scan::of_running`]), but for those of which no disk says
+    /// anything.
+    pub fn running_all_the_same(&self, machine: &dyn Machine) -> Result<BTreeSet<GroupId>> {
+        let running: BTreeSet<GroupId> = self.kernel.devices()?.into_iter().filter_map(|device| device.uuid.group()).collect();
+        let is_silent = |id: GroupId| self.running_in_silence().iter().any(|silent| silent.id == id);
+        let speaks = |id: GroupId| !is_silent(id) || Scan::of_running(machine, id).is_ok_and(|scan| scan.choose(id).is_ok());
+        Ok(running.into_iter().filter(|id| self.choose(*id).is_err() && speaks(*id)).collect())
     }
 
     /// The disks of a chosen group: for the plan, and opened for commits.
@@ -364,11 +437,16 @@ impl Silent {
         let ours: Vec<&DmDevice> = devices.iter().filter(|d| d.uuid.group() == Some(id)).collect();
         let volumes: Vec<DmName> = ours.iter().filter(|d| d.uuid.is_volume()).map(|d| d.name.clone()).collect();
         let name = volumes.first().and_then(DmName::split).map(|(group, _)| group);
-        let inner: BTreeSet<DevNo> = ours.iter().map(|d| d.dev).collect();
-        let words = ours.iter().flat_map(|d| &d.table).flat_map(|line| line.params.split_ascii_whitespace());
-        let disks = words.filter_map(parse_devno).filter(|dev| !inner.contains(dev)).collect();
-        Silent { id, name, volumes, disks }
+        Silent { id, name, volumes, disks: mapped_by(devices, id) }
     }
+}
+
+/// The numbers of the disks that the live tables of a group name.
+fn mapped_by(devices: &[DmDevice], group: GroupId) -> BTreeSet<DevNo> {
+    let of_the_group = devices.iter().filter(|device| device.uuid.group() == Some(group));
+    let lines = of_the_group.flat_map(|device| &device.table);
+    let numbers = lines.flat_map(|line| line.params.split_ascii_whitespace()).filter_map(parse_devno);
+    numbers.filter(|number| !devices.iter().any(|device| device.dev == *number)).collect()
 }
 
 fn read_label(machine: &dyn Machine, path: &Path) -> Result<Option<Label>> {
@@ -384,6 +462,6 @@ pub fn udev_probe(machine: &dyn Machine, path: &Path) -> Result<Vec<(String, Str
         ("ID_FS_UUID".to_owned(), label.disk().to_string()),
         ("BREAKOFF_DISK_UUID".to_owned(), label.disk().to_string()),
     ];
-    properties.extend(label.group().map(|id| ("BREAKOFF_GROUP_UUID".to_owned(), id.to_string())));
+    properties.extend(label.group().map(|id| (probe::GROUP_PROPERTY.to_owned(), id.to_string())));
     Ok(properties)
 }

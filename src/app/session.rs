@@ -4,7 +4,7 @@ use super::scan::Scan;
 use super::{Change, Detail, Env, Fill, Options, Report};
 use crate::error::{Error, Kind, Result};
 use crate::exec::{self, Executed};
-use crate::meta::{self, Archive, Member};
+use crate::meta::{self, Archive, Chosen, Member};
 use crate::model::{
     CrashReason, DiskId, DmUuid, Extent, Generation, Group, GroupId, HostId, Name, Role, Sectors, Volume, VolumeId, check, distinct,
 };
@@ -87,6 +87,28 @@ impl<'u> Session<'u> {
         Ok(session)
     }
 
+    /// Opens a group that runs on this machine for repairs, and reads only its own disks, as the kernel's tables name them: whatever else
+    /// is in sight, a copy of one of them or a disk that hangs, must not keep its writes waiting.
+    pub fn open_running(options: &Options, id: GroupId, env: Env<'u>) -> Result<Session<'u>> {
+        let name = Scan::of_running(env.machine, id)?.choose_running(id)?.group.name;
+        let lock = lock_group(name.as_str(), options.timeout, env)?;
+        let mut session = Session::look_running(id, env, Access::ReadWrite)?;
+        session.lock = Some(lock);
+        refuse_foreign(&session.world.group, &name, env.machine.host_id()?)?;
+        if session.world.group.name != name {
+            return Err(Error::not_ready(format!("group '{name}' was renamed just now")).on(&name).hint("try again"));
+        }
+        Ok(session)
+    }
+
+    /// The same to be looked at.
+    pub fn look_running(id: GroupId, env: Env<'u>, access: Access) -> Result<Session<'u>> {
+        let scan = Scan::of_running(env.machine, id)?;
+        scan.unreadable().iter().for_each(|error| env.ui.warn(error.message()));
+        let chosen = scan.choose_running(id)?;
+        Session::of(scan, chosen, env, access)
+    }
+
     /// Opens a group to be looked at. Nothing is locked or changed.
     pub fn look(name: &Name, env: Env<'u>) -> Result<Session<'u>> {
         Session::read(name, env, Access::ReadOnly)
@@ -94,9 +116,9 @@ impl<'u> Session<'u> {
 
     fn read(name: &Name, env: Env<'u>, access: Access) -> Result<Session<'u>> {
         let scan = Scan::new(env.machine)?;
+        scan.unanswered().iter().for_each(|error| env.ui.warn(error.message()));
         let id = scan.group_named(name.as_str())?;
         let chosen = scan.choose(id)?;
-        chosen.warnings.iter().for_each(|warning| env.ui.warn(warning));
         for disk in chosen.missing.iter().filter_map(|id| chosen.group.disk(*id)) {
             env.ui.warn(&format!("disk '{}' of group '{}' is missing, or its label cannot be read", disk.media, chosen.group.name));
         }
@@ -106,6 +128,11 @@ impl<'u> Session<'u> {
         for other in scan.namesakes(&chosen.group) {
             env.ui.warn(&format!("another group is called '{}' too, which is not meant: {other}", chosen.group.name));
         }
+        Session::of(scan, chosen, env, access)
+    }
+
+    fn of(scan: Scan, chosen: Chosen, env: Env<'u>, access: Access) -> Result<Session<'u>> {
+        chosen.warnings.iter().for_each(|warning| env.ui.warn(warning));
         let (disks, members) = scan.into_members(&chosen, access, env)?;
         let kernel = env.machine.kernel()?;
         let world = World {
@@ -410,17 +437,39 @@ impl<'u> Session<'u> {
     /// A disk may have the new configuration, and cannot be asked. The kernel has what was before; so that nobody finds the other
     /// one later and goes on with it, what was before is committed once more, under a newer generation.
     fn take_back(&mut self, error: Error) -> Error {
+        if self.write_again() {
+            return Error::new(error.kind(), format!("{error}; what was before is written again, nothing was changed"));
+        }
+        error.hint("the disks do not answer; when they do, 'breakoff recover' finds out and finishes or undoes it")
+    }
+
+    /// Writes the configuration that is in force once more, under a new generation; whether a disk has taken it.
+    fn write_again(&mut self) -> bool {
         let generation = self.next;
         self.next = generation.next().unwrap_or(generation);
         let again = meta::prepare(members_of(&mut self.members, &self.world.group), &self.world.group, generation).map(|mut prepared| {
             prepared.flip();
-            prepared.outcome().committed
+            prepared.outcome()
         });
-        if again.is_ok_and(|committed| committed) {
+        let Ok(outcome) = again else { return false };
+        self.later.warnings.extend(outcome.warnings);
+        if outcome.committed {
             self.world.generation = generation;
-            return Error::new(error.kind(), format!("{error}; what was before is written again, nothing was changed"));
+            self.outdated.clear();
         }
-        error.hint("the disks do not answer; when they do, 'breakoff recover' finds out and finishes or undoes it")
+        outcome.committed
+    }
+
+    /// Writes the configuration to disks that have an old copy of it, without being asked for any change.
+    pub fn heal(&mut self) {
+        if !self.outdated.is_empty() && !self.write_again() {
+            self.later.warnings.push(format!("the configuration of group '{}' could not be written again", self.world.group.name));
+        }
+    }
+
+    /// Whether disks of the group are not among those that changes are written to.
+    pub fn lacks_disks(&self) -> bool {
+        self.world.group.disks.iter().any(|disk| !self.world.disks.contains_key(&disk.id))
     }
 
     /// The journal and the administrator's hook are going to hear of everything that has failed.

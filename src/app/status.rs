@@ -5,7 +5,7 @@ use super::session::Session;
 use super::{Change, Env, Options, Outcome, Report};
 use crate::error::{Error, Result};
 use crate::meta;
-use crate::model::{Name, PlexState, Volume};
+use crate::model::{GroupId, Name, PlexState, Volume};
 use crate::plan::world::World;
 use crate::plan::{finding, quorum, render};
 use crate::report::text;
@@ -13,28 +13,65 @@ use crate::sys::machine::Machine;
 use crate::sys::media::Access;
 use std::time::Duration;
 
-fn names(options: &Options, machine: &dyn Machine) -> Result<Vec<Name>> {
-    match &options.group {
-        Some(name) => Ok(vec![name.clone()]),
-        None => {
-            let scan = Scan::new(machine)?;
-            Ok(scan.readable_groups().iter().map(|group| scan.word(group)).collect())
+/// A group that a command looks at or repairs.
+enum Target {
+    /// By its word.
+    Named(Name),
+    /// What runs of it, whatever the disks in sight say.
+    Running(GroupId),
+}
+
+impl Target {
+    /// The group that was named, or all of these words, and what runs of groups that cannot be had otherwise.
+    fn all(options: &Options, scan: &Scan, words: Vec<Name>, machine: &dyn Machine) -> Result<Vec<Target>> {
+        let mut running = scan.running_all_the_same(machine)?;
+        let mut targets: Vec<Target> = words.into_iter().map(Target::Named).collect();
+        if let Some(name) = &options.group {
+            let known = |id: &GroupId| scan.name_of(*id).is_some_and(|known| known == *name) || *name == Name::of_group(*id);
+            running.retain(known);
+            targets = if running.is_empty() { vec![Target::Named(name.clone())] } else { Vec::new() };
+        }
+        targets.extend(running.into_iter().map(Target::Running));
+        Ok(targets)
+    }
+
+    fn look<'u>(&self, env: Env<'u>) -> Result<Session<'u>> {
+        match self {
+            Target::Named(name) => Session::look(name, env),
+            Target::Running(id) => Session::look_running(*id, env, Access::ReadOnly),
+        }
+    }
+
+    fn open<'u>(&self, options: &Options, env: Env<'u>) -> Result<Session<'u>> {
+        match self {
+            Target::Named(name) => Session::open(options, name, env),
+            Target::Running(id) => Session::open_running(options, *id, env),
         }
     }
 }
 
 /// What is not as it should be, on all groups or the one that was named.
 pub fn status(options: &Options, env: Env<'_>) -> Result<Outcome> {
-    let mut findings = Vec::new();
     let scan = Scan::new(env.machine)?;
-    for (remark, _) in scan.refused() {
-        findings.push(remark);
-    }
+    let mut findings: Vec<String> =
+        scan.unanswered().iter().map(|error| format!("device {error}: whether it is a disk of ours is not known")).collect();
+    findings.extend(scan.refused().into_iter().map(|(_, remark, _)| remark));
     let silent = if options.group.is_none() { scan.silent() } else { Vec::new() };
     findings.extend(silent.iter().map(|error| error.message().to_owned()));
-    for name in names(options, env.machine)? {
-        let session = Session::look(&name, env)?;
-        findings.extend(group_findings(&session));
+    let words = scan.readable_groups().iter().map(|group| scan.word(group)).collect();
+    for target in Target::all(options, &scan, words, env.machine)? {
+        match (&target, target.look(env)) {
+            (Target::Named(_), session) => findings.extend(group_findings(&session?)),
+            (Target::Running(_), Ok(session)) => {
+                let name = &session.world.group.name;
+                findings.push(format!("group '{name}': what runs of it is looked after all the same, by what the kernel's tables name"));
+                findings.extend(running_findings(&session));
+            }
+            (Target::Running(id), Err(error)) => {
+                let name = scan.name_of(*id).map_or_else(|| id.to_string(), |name| name.to_string());
+                findings.push(format!("group '{name}' runs and cannot be looked after: {error}"));
+            }
+        }
     }
     Ok(Outcome::Findings(findings).lacking(silent))
 }
@@ -50,6 +87,15 @@ fn group_findings(session: &Session<'_>) -> Vec<String> {
     });
     findings.extend(outdated);
     findings.extend(quorum::refuse_minority(world).err().map(|refusal| refusal.message().to_owned()));
+    findings.extend(running_findings(session));
+    findings
+}
+
+/// What there is to say of the volumes.
+fn running_findings(session: &Session<'_>) -> Vec<String> {
+    let world = &session.world;
+    let group = &world.group;
+    let mut findings = Vec::new();
     findings.extend(group.volumes.iter().flat_map(|v| volume_findings(world, v)));
     findings.extend(session.held_open());
     if let Ok(Some(plan)) = session.next_repair() {
@@ -78,22 +124,22 @@ fn volume_findings(world: &World, volume: &Volume) -> Vec<String> {
 /// Finishes or undoes what an interrupted command left; with `check` only says what there is. Without a group all that this
 /// machine has; one that fails stops no other.
 pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> {
+    let scan = Scan::new(env.machine)?;
     if check || options.dry_run {
-        let found: Result<Vec<Vec<String>>> = own(options, env.machine)?.iter().map(|name| to_be_done(name, env)).collect();
+        let found: Result<Vec<Vec<String>>> = own(options, &scan, env.machine)?.iter().map(|target| to_be_done(target, env)).collect();
         let shown = found.map(|all| match all.concat() {
             none if none.is_empty() => Outcome::Findings(none),
             some => Outcome::ToBeRepaired(some),
         });
-        return shown.map(|shown| shown.lacking(what_is_wrong(options, env)));
+        return shown.map(|shown| shown.lacking(what_is_wrong(options, &scan, env)));
     }
     let mut report = Report::default();
     if options.group.is_none() {
-        let scan = Scan::new(env.machine)?;
-        super::run::tell_unreadable(&scan, &mut report, env);
+        super::run::tell_unreadable(&scan, &scan.running_all_the_same(env.machine)?, &mut report, env);
         erase_leftovers(&scan, &mut report, env);
     }
-    for name in own(options, env.machine)? {
-        match recover_group(options, &name, env) {
+    for target in own(options, &scan, env.machine)? {
+        match recover_group(options, &target, env) {
             Ok((changes, held)) => {
                 report.changes.extend(changes);
                 report.notes.extend(held);
@@ -108,12 +154,11 @@ pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> 
 }
 
 /// Groups of which nothing can be said, because they are refused or cannot be read.
-fn what_is_wrong(options: &Options, env: Env<'_>) -> Vec<Error> {
+fn what_is_wrong(options: &Options, scan: &Scan, env: Env<'_>) -> Vec<Error> {
     let mut report = Report::default();
-    if options.group.is_none()
-        && let Ok(scan) = Scan::new(env.machine)
-    {
-        super::run::tell_unreadable(&scan, &mut report, env);
+    if options.group.is_none() {
+        let running = scan.running_all_the_same(env.machine).unwrap_or_default();
+        super::run::tell_unreadable(scan, &running, &mut report, env);
     }
     report.failures
 }
@@ -131,16 +176,14 @@ fn erase_leftovers(scan: &Scan, report: &mut Report, env: Env<'_>) {
 }
 
 /// The group that was named, or all that this machine has imported.
-fn own(options: &Options, machine: &dyn Machine) -> Result<Vec<Name>> {
-    match &options.group {
-        Some(name) => Ok(vec![name.clone()]),
-        None => Scan::new(machine)?.own_words(machine),
-    }
+fn own(options: &Options, scan: &Scan, machine: &dyn Machine) -> Result<Vec<Target>> {
+    let words = if options.group.is_some() { Vec::new() } else { scan.own_words(machine)? };
+    Target::all(options, scan, words, machine)
 }
 
 /// What was done, and what other processes keep it from bringing to an end.
-fn recover_group(options: &Options, name: &Name, env: Env<'_>) -> Result<(Vec<Change>, Vec<String>)> {
-    let mut session = Session::open(options, name, env)?;
+fn recover_group(options: &Options, target: &Target, env: Env<'_>) -> Result<(Vec<Change>, Vec<String>)> {
+    let mut session = target.open(options, env)?;
     let changes = session.tend()?;
     // Taking a cookie sweeps those that killed commands have left.
     if session.kernel.take_cookie().is_ok() {
@@ -149,9 +192,10 @@ fn recover_group(options: &Options, name: &Name, env: Env<'_>) -> Result<(Vec<Ch
     Ok((changes, session.held_open()))
 }
 
-fn to_be_done(name: &Name, env: Env<'_>) -> Result<Vec<String>> {
-    let session = Session::look(name, env)?;
+fn to_be_done(target: &Target, env: Env<'_>) -> Result<Vec<String>> {
+    let session = target.look(env)?;
     let Some(plan) = session.next_repair()? else { return Ok(Vec::new()) };
+    let name = &session.world.group.name;
     let view = render::view(&session.world, &plan);
     let steps = view.prepare.iter().chain(&view.window).chain(&view.finish);
     Ok(view.changes.iter().map(text::change).chain(steps.map(|s| format!("group '{name}': {} {}", s.verb, s.object))).collect())

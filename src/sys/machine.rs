@@ -1,6 +1,7 @@
 //! The machine that a command runs on, as one object: what a fake stands in for, so that whole commands can be crashed at every
 //! call. [`Here`] is this machine.
 
+use super::apart::Reading;
 use super::dm::Dm;
 use super::events::EventWait;
 use super::freeze::Standing;
@@ -9,7 +10,7 @@ use super::inspect::{Inspection, inspect};
 use super::lock::{GroupLock, Holder};
 use super::media::{self, Access, BlockMedia};
 use super::notice::{self, Notice};
-use super::probe::{self, Candidate};
+use super::probe::{self, Found, Which};
 use super::{Kernel, Media, changes, detached, drain, freeze, helper, host, nodes, openers, rules};
 use crate::error::{Error, Result};
 use crate::model::{BootId, DevNo, GroupId, HostId, Timestamp};
@@ -36,8 +37,8 @@ pub trait Machine {
     fn kernel(&self) -> Result<Box<dyn Kernel>>;
     /// Device-mapper's events.
     fn events(&self) -> Result<Box<dyn Events>>;
-    /// The devices that look like disks of ours; `is_ours` reads one of which udev knows nothing.
-    fn members(&self, is_ours: &dyn Fn(&Path) -> bool) -> Result<Vec<Candidate>>;
+    /// The devices that are, or may be, disks of ours, as far as `reading` reads each (see `probe`).
+    fn members(&self, which: Which<'_>, reading: Reading<'_>) -> Result<Vec<Found>>;
     /// A device, and what speaks against using it.
     fn inspect(&self, device: &Path) -> Result<Inspection>;
     /// Opens a disk.
@@ -102,8 +103,8 @@ impl Machine for Here {
         Ok(Box::new(EventWait::open()?))
     }
 
-    fn members(&self, is_ours: &dyn Fn(&Path) -> bool) -> Result<Vec<Candidate>> {
-        probe::member_devices(is_ours)
+    fn members(&self, which: Which<'_>, reading: Reading<'_>) -> Result<Vec<Found>> {
+        probe::look(which, reading)
     }
 
     fn inspect(&self, device: &Path) -> Result<Inspection> {

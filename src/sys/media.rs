@@ -83,10 +83,14 @@ pub struct BlockMedia {
 impl BlockMedia {
     /// Opens it and allocates what I/O needs.
     pub fn open(path: &Path, access: Access) -> Result<BlockMedia> {
-        let failed = |err: io::Error| open_error(path, &err);
-        let file = open_direct(path, access).map_err(failed)?;
-        let is_disk = file.metadata().map_err(failed)?.file_type().is_block_device();
-        let size = if is_disk { device_size(&file).map_err(failed)? } else { file.metadata().map_err(failed)?.len() };
+        Self::try_open(path, access).map_err(|err| open_error(path, &err))
+    }
+
+    /// The same, with the error as the kernel gives it.
+    pub(super) fn try_open(path: &Path, access: Access) -> io::Result<BlockMedia> {
+        let file = open_direct(path, access)?;
+        let is_disk = file.metadata()?.file_type().is_block_device();
+        let size = if is_disk { device_size(&file)? } else { file.metadata()?.len() };
         Ok(BlockMedia { file, is_disk, size, bounce: Mutex::new(AlignedBuf::zeroed(BOUNCE)) })
     }
 
@@ -167,7 +171,8 @@ fn open_direct(path: &Path, access: Access) -> io::Result<File> {
     }
 }
 
-fn open_error(path: &Path, err: &io::Error) -> Error {
+/// What an error of opening a disk means.
+pub(super) fn open_error(path: &Path, err: &io::Error) -> Error {
     let (shown, doing) = (path.display(), format!("cannot open '{}'", path.display()));
     match err.raw_os_error() {
         Some(libc::EBUSY) => Error::in_use(format!("'{shown}' is in use")).on(&shown).hint(format!("see 'lsblk {shown}'")),

@@ -11,13 +11,14 @@
 //! events    waiting for dm events        host      which machine, which boot, what time
 //! drain     writing back beforehand      freeze    freezing filesystems; above finds them
 //! helper    who waits for disks          notice    telling that something has failed
-//! changes   what the maps of changes say
+//! changes   what the maps of changes say   apart     reading from disks that may not answer
 //! wire      what the kernel answers      machine   all of it as one object
 //! signal, detached, tools   processes         service   what a service owes the machine
 //!                                              failpoint where tests kill us
 //! ```
 
 mod above;
+pub mod apart;
 pub mod changes;
 pub mod cookie;
 pub mod critical;

@@ -1,12 +1,14 @@
 //! Which disks of ours are there. What they say is `meta`'s to read and to judge.
 //!
 //! udev knows the members that its rule has marked. A device that it knows to hold something else is not opened; one that it
-//! knows nothing of is looked into, so that a disk is found also before udev has seen it, and without udev at all.
+//! knows nothing of is looked into, so that a disk is found also before udev has seen it, and without udev at all. All are read beside
+//! each other and with a deadline (`apart`): a disk that hangs, ours or not, keeps no command waiting for longer.
 
+use super::apart::{self, Reading};
 use super::sysfs::{Block, printable};
-use super::{cookie, tools};
+use super::{Media, cookie, tools};
 use crate::error::{Error, Result};
-use crate::model::{DevNo, Sectors, name::UUID_PREFIX};
+use crate::model::{DevNo, GroupId, Sectors, name::UUID_PREFIX};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -18,6 +20,13 @@ pub use super::openers::openers;
 
 /// What udev calls a disk of ours.
 pub const MEMBER_TYPE: &str = "breakoff_member";
+/// Where our udev rule keeps the group of one.
+pub const GROUP_PROPERTY: &str = "BREAKOFF_GROUP_UUID";
+/// How long a device may take to answer that may be a disk of ours or not, and one that a running group uses: what is written to
+/// the group may be waiting for a repair meanwhile.
+const ANSWERS: Duration = Duration::from_secs(5);
+/// The same for one that udev knows to be ours: it may have to spin up first.
+const MEMBER_ANSWERS: Duration = Duration::from_secs(10);
 /// How many devices that udev knows nothing of are opened at most.
 const LOOK_INTO: usize = 4096;
 /// How long udev may take to look at one device.
@@ -36,10 +45,8 @@ pub struct Candidate {
     pub size: Sectors,
     /// Its logical block size in bytes.
     pub logical_block: u32,
-    /// The devices that are made of it, by kernel name.
-    pub holders: Vec<String>,
-    /// The devices that it is made of, by kernel name.
-    pub slaves: Vec<String>,
+    /// The devices that it is made of, however deep, by kernel name.
+    pub beneath: Vec<String>,
 }
 
 impl Candidate {
@@ -50,10 +57,29 @@ impl Candidate {
             dev: block.dev()?,
             size: block.size(),
             logical_block: block.logical_block(),
-            holders: block.holders(),
-            slaves: block.slaves(),
+            beneath: beneath(block.slaves(), &|name| Block::named(name).map(|block| block.slaves()).unwrap_or_default()),
         })
     }
+}
+
+/// Which disks are looked for.
+#[derive(Debug, Clone, Copy)]
+pub enum Which<'w> {
+    /// All that there are.
+    All,
+    /// Those of a group that is running: the devices with these numbers, which its tables name, and what udev knows to be the group's.
+    /// Nothing else is read, as long as there is an udev to know that.
+    Running(GroupId, &'w BTreeSet<DevNo>),
+}
+
+/// A device that was looked into.
+pub struct Found {
+    /// Which.
+    pub candidate: Candidate,
+    /// Whether it is known to be a disk of ours without having been read.
+    pub is_known: bool,
+    /// What was read of it, and nothing else; `TimedOut` when it did not answer.
+    pub media: Result<Box<dyn Media>>,
 }
 
 /// What udev's database says of a device.
@@ -67,27 +93,64 @@ enum Verdict {
     Unknown,
 }
 
-/// The devices that look like disks of ours. Of devices that are layered the topmost counts (a multipath device, not its paths).
-///
-/// `is_member` reads a device's superblock; it is asked only where udev does not know.
-pub fn member_devices(is_member: &dyn Fn(&Path) -> bool) -> Result<Vec<Candidate>> {
-    let blocks = Block::all().map_err(|err| Error::io("cannot list the block devices", &err).hint("is /sys mounted?"))?;
+/// The devices that are, or may be, disks of ours, each as far as `reading` has read it.
+pub fn look(which: Which<'_>, reading: Reading<'_>) -> Result<Vec<Found>> {
+    let chosen = match which {
+        Which::All => all()?,
+        Which::Running(group, mapped) => running(group, mapped)?,
+    };
+    let disks: Vec<(&Path, Duration)> = chosen.iter().map(|chosen| (chosen.candidate.path.as_path(), chosen.patience)).collect();
+    let read = apart::read_each(&disks, reading);
+    Ok(chosen.into_iter().zip(read).map(|(Chosen { candidate, is_known, .. }, media)| Found { candidate, is_known, media }).collect())
+}
+
+/// A device that is going to be read.
+struct Chosen {
+    candidate: Candidate,
+    is_known: bool,
+    patience: Duration,
+}
+
+fn blocks() -> Result<Vec<Block>> {
+    Block::all().map_err(|err| Error::io("cannot list the block devices", &err).hint("is /sys mounted?"))
+}
+
+fn all() -> Result<Vec<Chosen>> {
     let (database, mut looks) = (cookie::udev_running(), 0);
-    let mut found = Vec::new();
-    for block in blocks.iter().filter(|block| may_be_a_disk(block)) {
+    let mut chosen = Vec::new();
+    for block in blocks()?.iter().filter(|block| may_be_a_disk(block)) {
         let verdict = if database { ask_udev(block) } else { Verdict::Unknown };
         if verdict == Verdict::Other || (verdict == Verdict::Unknown && looks >= LOOK_INTO) {
             continue;
         }
         let Some(candidate) = Candidate::from_block(block) else { continue };
         // What our own devices lie on is one of ours, whatever can be read of it now.
-        let is_member_known = verdict == Verdict::Member || candidate.holders.iter().any(|holder| is_ours(holder));
-        looks += usize::from(!is_member_known);
-        if is_member_known || is_member(&candidate.path) {
-            found.push(candidate);
-        }
+        let is_known = verdict == Verdict::Member || block.holders().iter().any(|holder| is_ours(holder));
+        looks += usize::from(!is_known);
+        chosen.push(Chosen { candidate, is_known, patience: if verdict == Verdict::Member { MEMBER_ANSWERS } else { ANSWERS } });
     }
-    Ok(topmost(found, &|name| Block::named(name).map(|block| block.slaves()).unwrap_or_default()))
+    Ok(chosen)
+}
+
+fn running(group: GroupId, mapped: &BTreeSet<DevNo>) -> Result<Vec<Chosen>> {
+    let chosen = |block: &Block| Some(Chosen { candidate: Candidate::from_block(block)?, is_known: true, patience: ANSWERS });
+    let on_the_group = |block: &Block| block.dev().is_some_and(|dev| mapped.contains(&dev));
+    let mut all: Vec<Chosen> = mapped
+        .iter()
+        .filter_map(|dev| Block::numbered(*dev))
+        .filter(|block| !block.is_suspended())
+        .filter_map(|block| chosen(&block))
+        .collect();
+    let others = blocks()?.into_iter().filter(|block| !on_the_group(block) && may_be_a_disk(block));
+    if cookie::udev_running() {
+        let group = group.to_string();
+        let is_its = |block: &Block| ask_udev(block) == Verdict::Member && udev_property(block, GROUP_PROPERTY).as_ref() == Some(&group);
+        all.extend(others.filter(is_its).filter_map(|block| chosen(&block)));
+    } else {
+        // A disk that no table names may have the newest configuration, and has to have the next one.
+        all.extend(others.take(LOOK_INTO).filter_map(|block| Some(Chosen { is_known: false, ..chosen(&block)? })));
+    }
+    Ok(all)
 }
 
 /// Kernel names of what can never be a disk of a group.
@@ -111,17 +174,25 @@ fn may_be_a_disk(block: &Block) -> bool {
 
 /// What udev has found on a device, such as `ext4` or `crypto_LUKS`.
 pub(super) fn content(dev: DevNo) -> Option<String> {
-    let name = Block::numbered(dev)?.name;
-    let device = udev::Device::from_subsystem_sysname("block".to_owned(), name).ok()?;
-    let found = |name: &str| device.property_value(name).map(|value| printable(&value.to_string_lossy())).filter(|text| !text.is_empty());
+    let block = Block::numbered(dev)?;
+    let found = |name: &str| udev_property(&block, name).map(|value| printable(&value)).filter(|text| !text.is_empty());
     found("ID_FS_TYPE").or_else(|| found("ID_PART_TABLE_TYPE"))
 }
 
 fn ask_udev(block: &Block) -> Verdict {
-    let device = udev::Device::from_subsystem_sysname("block".to_owned(), block.name.clone());
-    let Some(device) = device.ok().filter(udev::Device::is_initialized) else { return Verdict::Unknown };
+    let Some(device) = udev_device(block) else { return Verdict::Unknown };
     let property = |name: &str| device.property_value(name).map(|value| value.to_string_lossy().into_owned());
     verdict(&property, block.disk().is_some())
+}
+
+/// What udev has noted of a device, if it has looked at it.
+fn udev_device(block: &Block) -> Option<udev::Device> {
+    let device = udev::Device::from_subsystem_sysname("block".to_owned(), block.name.clone());
+    device.ok().filter(udev::Device::is_initialized)
+}
+
+fn udev_property(block: &Block, name: &str) -> Option<String> {
+    udev_device(block)?.property_value(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 fn verdict(property: &dyn Fn(&str) -> Option<String>, is_partition: bool) -> Verdict {
@@ -138,18 +209,21 @@ fn verdict(property: &dyn Fn(&str) -> Option<String>, is_partition: bool) -> Ver
     if other { Verdict::Other } else { Verdict::Unknown }
 }
 
-/// Leaves out what is beneath another candidate, however deep.
-fn topmost(candidates: Vec<Candidate>, slaves_of: &dyn Fn(&str) -> Vec<String>) -> Vec<Candidate> {
-    let mut beneath = BTreeSet::new();
-    for candidate in &candidates {
-        let mut next = candidate.slaves.clone();
-        while let Some(name) = next.pop() {
-            if beneath.insert(name.clone()) {
-                next.extend(slaves_of(&name));
-            }
+/// The devices that are beneath these, however deep.
+fn beneath(slaves: Vec<String>, slaves_of: &dyn Fn(&str) -> Vec<String>) -> Vec<String> {
+    let (mut found, mut next) = (BTreeSet::new(), slaves);
+    while let Some(name) = next.pop() {
+        if found.insert(name.clone()) {
+            next.extend(slaves_of(&name));
         }
     }
-    candidates.into_iter().filter(|candidate| !beneath.contains(&candidate.name)).collect()
+    found.into_iter().collect()
+}
+
+/// Whether one of two devices is a layer on top of the other. Of devices that are layered the topmost counts (a multipath device, not
+/// its paths).
+pub fn lies_on(upper: &Candidate, lower: &Candidate) -> bool {
+    upper.beneath.contains(&lower.name)
 }
 
 /// Lets udev look at devices again whose superblock was just written or wiped, and waits until it has, at most ten seconds.
@@ -196,32 +270,21 @@ mod tests {
         assert_eq!(asked(&[("ID_FS_AMBIVALENT", "x")], false), Verdict::Other);
     }
 
-    fn candidate(name: &str, slaves: &[&str]) -> Candidate {
-        Candidate {
-            name: name.to_owned(),
-            path: PathBuf::from("/dev").join(name),
-            dev: DevNo { major: 8, minor: 0 },
-            size: Sectors::MIB,
-            logical_block: 512,
-            holders: Vec::new(),
-            slaves: slaves.iter().map(|name| (*name).to_owned()).collect(),
-        }
-    }
-
     #[test]
-    fn of_layers_the_topmost_counts() {
-        let names = |found: Vec<Candidate>| found.into_iter().map(|candidate| candidate.name).collect::<Vec<_>>();
-        let deeper = |name: &str| if name == "dm-0" { vec!["sda".to_owned(), "sdb".to_owned()] } else { Vec::new() };
-        let found = vec![candidate("sda", &[]), candidate("sdb", &[]), candidate("sdc", &[]), candidate("dm-1", &["dm-0"])];
-        assert_eq!(names(topmost(found, &deeper)), ["sdc", "dm-1"]);
-        let endless = |_: &str| vec!["dm-0".to_owned(), "dm-1".to_owned()];
-        assert_eq!(names(topmost(vec![candidate("sdc", &["dm-0"])], &endless)), ["sdc"]);
+    fn what_is_beneath_is_found_however_deep() {
+        let deeper = |name: &str| match name {
+            "dm-1" => vec!["dm-0".to_owned()],
+            "dm-0" => vec!["sda".to_owned(), "dm-1".to_owned()],
+            _ => Vec::new(),
+        };
+        assert_eq!(beneath(vec!["dm-1".to_owned(), "sdb".to_owned()], &deeper), ["dm-0", "dm-1", "sda", "sdb"]);
+        assert!(beneath(Vec::new(), &deeper).is_empty());
     }
 
     #[test]
     fn searching_this_machine_opens_only_what_may_be_a_disk() {
-        for found in member_devices(&|_| true).unwrap() {
-            assert!(!found.name.starts_with("zram") && !found.size.is_zero(), "{found:?}");
+        for Found { candidate, .. } in look(Which::All, &|_| ()).unwrap() {
+            assert!(!candidate.name.starts_with("zram") && !candidate.size.is_zero(), "{candidate:?}");
         }
     }
 }

@@ -29,6 +29,8 @@ pub struct Disk {
     pub unplugged: bool,
     /// Sectors that can be neither read nor written.
     pub bad: Vec<std::ops::Range<u64>>,
+    /// udev does not know that it is a disk of ours.
+    pub unknown: bool,
 }
 
 /// A sector that was written since the last flush: `versions` beside the old one (0) may be what stays.
@@ -50,6 +52,7 @@ impl Disk {
             dead: false,
             unplugged: false,
             bad: Vec::new(),
+            unknown: false,
         }
     }
 
@@ -59,15 +62,7 @@ impl Disk {
 
     pub fn candidate(&self) -> Candidate {
         let name = self.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        Candidate {
-            name,
-            path: self.path.clone(),
-            dev: self.dev,
-            size: self.size(),
-            logical_block: 512,
-            holders: Vec::new(),
-            slaves: Vec::new(),
-        }
+        Candidate { name, path: self.path.clone(), dev: self.dev, size: self.size(), logical_block: 512, beneath: Vec::new() }
     }
 
     /// Whether there is an answer other than an error.

@@ -18,6 +18,7 @@ use breakoff::cli::Action;
 use breakoff::error::{Error, Result};
 use breakoff::meta;
 use breakoff::model::{BootId, DevNo, DiskId, Generation, Group, GroupId, HostId, Timestamp};
+use breakoff::sys::apart::Reading;
 use breakoff::sys::freeze::Standing;
 use breakoff::sys::helper::{Charge, Helper};
 use breakoff::sys::inspect::Inspection;
@@ -25,7 +26,7 @@ use breakoff::sys::lock::Holder;
 use breakoff::sys::machine::{Events, Machine};
 use breakoff::sys::media::Access;
 use breakoff::sys::notice::Notice;
-use breakoff::sys::probe::Candidate;
+use breakoff::sys::probe::{Found, Which};
 use breakoff::sys::{Errno, Kernel, Media};
 use std::any::Any;
 use std::cell::RefCell;
@@ -274,9 +275,16 @@ impl Machine for Fake {
         Ok(Box::new(FakeEvents(self.clone())))
     }
 
-    fn members(&self, _is_ours: &dyn Fn(&Path) -> bool) -> Result<Vec<Candidate>> {
+    fn members(&self, which: Which<'_>, _reading: Reading<'_>) -> Result<Vec<Found>> {
         // As udev would: it knows them without reading them again.
-        Ok(self.0.borrow().disks.iter().filter(|d| !d.unplugged).map(disk::Disk::candidate).collect())
+        let disks = self.0.borrow().disks.clone();
+        let wanted = |disk: &disk::Disk| match which {
+            Which::All => true,
+            Which::Running(_, mapped) => mapped.contains(&disk.dev) || !disk.unknown,
+        };
+        let found =
+            |disk: disk::Disk| Found { candidate: disk.candidate(), is_known: true, media: self.media(&disk.path, Access::ReadOnly) };
+        Ok(disks.into_iter().filter(|d| !d.unplugged && wanted(d)).map(found).collect())
     }
 
     fn inspect(&self, device: &Path) -> Result<Inspection> {

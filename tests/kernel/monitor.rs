@@ -5,10 +5,14 @@ use crate::support::disk::Fault;
 use crate::support::lab::{Lab, until};
 use crate::support::monitor::NoMonitor;
 use crate::support::writer::{Style, Writer};
+use crate::support::{MIB, block, udev};
+use breakoff::meta::{self, Label, Member};
+use breakoff::model::{Group, HostId};
+use breakoff::sys::media::{Access, BlockMedia};
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// systemd's end of the notify protocol.
 struct Systemd {
@@ -143,5 +147,186 @@ fn a_monitor_that_is_killed_before_any_step_loses_nothing() {
     drop(nobody);
     load.stop().verify(lab.device("g", "v"));
     crate::support::plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
+// -------------------------------------------------------------------------------- what is in sight and is not the group's
+
+/// What a repair may take at the most while a disk hangs that it has no business with: it hangs for an hour.
+const SOON: Duration = Duration::from_secs(30);
+const AREA: u64 = 4 * MIB;
+
+/// A group `g` on the first disks with a mirror `v` on two of them, a writer on it, and the monitor that the command has started.
+fn watched(lab: &Lab, disks: usize) -> Writer {
+    lab.fill_with_noise();
+    lab.create_group_of("g", 0..disks);
+    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02").ok();
+    lab.wait_synced("g", "v");
+    Writer::start_filled(lab.device("g", "v"), 0, 256, Style::default())
+}
+
+/// All of a disk but its end, which udev reads when it looks at what the disk is made of.
+fn hang(lab: &mut Lab, disk: usize) {
+    let size = lab.disks[disk].size;
+    lab.fault_in(disk, 0..size - MIB, Fault::Paused);
+}
+
+/// A leg dies, and the writer goes on soon.
+#[track_caller]
+fn dies_and_is_taken_out(lab: &mut Lab, disk: usize, load: &Writer) {
+    load.forget_stalls();
+    lab.fault(disk, Fault::Fail);
+    load.goes_on(100);
+    assert!(load.longest_stall() < SOON, "writes were held for {:?}", load.longest_stall());
+}
+
+fn label(lab: &Lab, disk: usize) -> Vec<u8> {
+    lab.disks[disk].raw(0, AREA)
+}
+
+#[test]
+fn a_disk_that_hangs_and_is_not_needed_keeps_no_repair_and_no_command_waiting() {
+    let mut lab = lab!(["mirror", "error", "delay"], [24, 24, 24, 24]);
+    let load = watched(&lab, 3);
+    // One that is nobody's, and of which udev knows nothing.
+    hang(&mut lab, 3);
+    dies_and_is_taken_out(&mut lab, 1, &load);
+    let begun = Instant::now();
+    let printed = lab.cli("-g g print").ok();
+    assert!(begun.elapsed() < SOON, "print took {:?}", begun.elapsed());
+    printed.says(&lab.disks[3].name).says("did not answer");
+    assert_eq!(states(&lab), ["ACTIVE", "FAILED"]);
+    lab.cli("status").ok().says(&lab.disks[3].name);
+    lab.heal(3);
+
+    // One of the group that no volume lies on: it misses the record of the failure, and no more.
+    lab.heal(1);
+    lab.cli("-g g plex attach v-02").ok();
+    lab.wait_synced("g", "v");
+    hang(&mut lab, 2);
+    let before = label(&lab, 2);
+    dies_and_is_taken_out(&mut lab, 0, &load);
+    until("it is recorded", || states(&lab) == ["FAILED", "ACTIVE"]);
+    assert!(label(&lab, 2) == before, "the disk that hangs was written to");
+    lab.heal(2);
+    lab.heal(0);
+    lab.cli("-g g plex attach v-01").ok();
+    assert!(label(&lab, 2) != before, "the next change reaches it");
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+#[test]
+fn copies_in_sight_keep_no_repair_waiting_and_are_not_written_to() {
+    let mut lab = lab!(["mirror", "error"], [24, 24, 24, 24, 24, 24]);
+    let load = watched(&lab, 3);
+    for disk in 0..3 {
+        block::write_direct(lab.disks[disk + 3].path(), 0, &label(&lab, disk)).unwrap();
+    }
+    udev::settle();
+    lab.refuses(9, "-g g print");
+    let copies: Vec<Vec<u8>> = (3..6).map(|disk| label(&lab, disk)).collect();
+    dies_and_is_taken_out(&mut lab, 1, &load);
+    lab.cli("status").ok().says("group 'g' is refused").says("looked after all the same").says("FAILED");
+
+    // The same without a monitor: `recover` is all that is needed.
+    lab.heal(1);
+    for disk in 3..6 {
+        block::write_direct(lab.disks[disk].path(), 0, &vec![0; AREA as usize]).unwrap();
+    }
+    udev::settle();
+    lab.cli("-g g plex attach v-02").ok();
+    lab.wait_synced("g", "v");
+    for disk in 0..3 {
+        lab.disks[disk + 3].raw_write(0, &copies[disk]);
+        drop(fs::File::options().write(true).open(lab.disks[disk + 3].path()).unwrap());
+    }
+    udev::settle();
+    lab.refuses(9, "-g g make w 1m");
+    kill_monitor();
+    let nobody = NoMonitor::begin();
+    lab.fault(0, Fault::Fail);
+    load.wait_until_held();
+    lab.cli("recover --check").exits(1).says("FAILED");
+    lab.cli("recover").ok();
+    load.goes_on(100);
+    drop(nobody);
+    assert!((3..6).all(|disk| label(&lab, disk) == copies[disk - 3]), "a copy was written to");
+    for disk in 3..6 {
+        block::write_direct(lab.disks[disk].path(), 0, &vec![0; AREA as usize]).unwrap();
+    }
+    udev::settle();
+    assert_eq!(states(&lab), ["FAILED", "ACTIVE"]);
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+/// Commits a change of the group to its disks behind the program's back.
+fn rewrite(lab: &Lab, disks: &[usize], change: impl FnOnce(&mut Group)) {
+    let open = |i: usize| BlockMedia::open(&lab.disks[i].path(), Access::ReadWrite).unwrap();
+    let found: Vec<(String, Label)> = disks.iter().map(|i| (lab.disks[*i].word(), meta::read_disk(&open(*i)).unwrap().unwrap())).collect();
+    let mut chosen = meta::choose(found[0].1.group().unwrap(), &found).unwrap();
+    change(&mut chosen.group);
+    let member = |(i, (name, label)): (&usize, (String, Label))| Member { disk: label.disk(), name, media: Box::new(open(*i)), label };
+    let mut members: Vec<Member> = disks.iter().zip(found).map(member).collect();
+    assert_eq!(meta::prepare(&mut members, &chosen.group, chosen.next).unwrap().flip().flipped, disks.len());
+}
+
+#[test]
+fn a_group_that_the_monitor_must_not_touch_is_said_and_looked_at_again_by_itself() {
+    let mut lab = lab!(["mirror", "error"], [24, 24]);
+    let load = watched(&lab, 2);
+    let mut here = None;
+    rewrite(&lab, &[0, 1], |group| here = group.host.replace(HostId::from_bytes([0xab; 16])));
+    lab.fault_in(1, AREA..23 * MIB, Fault::Fail);
+    load.wait_until_held();
+    // Nothing happens in the kernel any more, so that only patience brings it back to the group.
+    assert!(load.is_held(Duration::from_secs(3)), "a group of another machine was changed");
+    rewrite(&lab, &[0, 1], |group| group.host = here);
+    load.goes_on(100);
+    until("it is recorded", || states(&lab) == ["ACTIVE", "FAILED"]);
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+// ------------------------------------------------------------------------------------------------ a monitor that is dead
+
+const LOCK: &str = "/run/breakoff/lock/.monitor";
+
+/// The process that holds the monitor's lock.
+fn monitor() -> Option<i32> {
+    fs::read_to_string(LOCK).ok()?.split_whitespace().next()?.parse().ok()
+}
+
+fn kill_monitor() {
+    let pid = nix::unistd::Pid::from_raw(monitor().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    until("the monitor is gone", || !fs::exists(format!("/proc/{pid}")).unwrap_or(true) || state_of(pid.as_raw()) == Some('Z'));
+}
+
+fn state_of(pid: i32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+#[test]
+fn whoever_sees_mirrors_sees_to_it_that_they_are_watched() {
+    let mut lab = lab!(["mirror", "error"], [24, 24, 24]);
+    let load = watched(&lab, 3);
+    lab.cli("-g g snapstart v --on disk03").ok();
+    for words in ["-g g print", "-g g snapprint", "-g g snapwait v", "recover", "-g g group show g"] {
+        kill_monitor();
+        let dead = monitor();
+        lab.cli(words).ok();
+        until(&format!("'{words}' has started a monitor"), || monitor() != dead && monitor().is_some());
+    }
+    kill_monitor();
+    let dead = monitor();
+    lab.cli("status").ok().says("was not running").says("breakoff monitor");
+    until("it was started", || monitor() != dead && monitor().is_some());
+    let again = lab.cli("status").ok();
+    assert!(!again.stdout.contains("was not running"), "{again}");
+    dies_and_is_taken_out(&mut lab, 1, &load);
+    load.stop().verify(lab.device("g", "v"));
     lab.finish();
 }
