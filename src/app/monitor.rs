@@ -13,6 +13,7 @@ use crate::exec;
 use crate::model::{DmUuid, Group, GroupId, Name};
 use crate::plan::world::DmDevice;
 use crate::report::text;
+use crate::sys::machine::Machine;
 use crate::sys::service::{self, Service};
 use crate::sys::signal::Interrupts;
 use crate::sys::{Kernel, lock};
@@ -34,6 +35,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 const THAW_AGAIN: Duration = Duration::from_secs(60);
 /// How long a service waits for another one to end before it says that it is still there.
 const ANOTHER: Duration = Duration::from_secs(2);
+/// How long somebody may hold the monitor's lock who only looks whether there is one.
+const A_MOMENT: Duration = Duration::from_millis(500);
 /// Where what a monitor keeps goes: what must survive a reboot may lie on a volume that it guards.
 const STATE_DIR: (&str, &str) = ("BREAKOFF_STATE_DIR", "/run/breakoff/state");
 /// Set for a monitor that a command has started: it ends when there is no mirror left to guard.
@@ -66,7 +69,7 @@ pub fn run(env: Env<'_>) -> Result<()> {
                 if watched(kernel.as_ref())?.is_empty() {
                     return Ok(());
                 }
-                match lock_group(lock::MONITOR, Some(Duration::ZERO), Env { ui: &Quiet(env.ui), ..env }) {
+                match lock_group(lock::MONITOR, Some(A_MOMENT), Env { ui: &Quiet(env.ui), ..env }) {
                     Ok(again) => only_one = again,
                     Err(_) => return Ok(()),
                 }
@@ -186,7 +189,8 @@ impl Ward {
 fn only_one(service: &Service, interrupts: &Interrupts, env: Env<'_>) -> Result<Option<Box<dyn Any>>> {
     let quiet = Env { ui: &Quiet(env.ui), ..env };
     if !service.is_supervised() {
-        return lock_group(lock::MONITOR, Some(Duration::ZERO), env).map(Some);
+        // Whoever looks whether there is one holds the lock for a moment.
+        return lock_group(lock::MONITOR, Some(A_MOMENT), quiet).map(Some);
     }
     while !interrupts.arrived() {
         match lock_group(lock::MONITOR, Some(service.at_most(ANOTHER)), quiet) {
@@ -345,17 +349,42 @@ impl Ui for Silent {
     }
 }
 
-/// Makes sure that a monitor runs; for commands that leave a mirror behind.
-pub fn ensure(env: Env<'_>) {
-    match lock_group(lock::MONITOR, Some(Duration::ZERO), Env { ui: &Quiet(env.ui), ..env }) {
+/// How it was found that the mirrors are watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Watched {
+    /// They were, or somebody is just about it.
+    Already,
+    /// They were not; a monitor was started.
+    Started,
+    /// They are not, and why.
+    Not(String),
+}
+
+/// Makes sure that a monitor runs.
+pub fn start(env: Env<'_>) -> Watched {
+    match lock_group(lock::MONITOR, Some(Duration::ZERO), Env { ui: &Silent, ..env }) {
         Ok(free) => drop(free),
-        Err(error) if error.kind() == Kind::TimedOut => return,
-        Err(error) => return env.ui.warn(&format!("whether 'breakoff monitor' runs is not known: {error}")),
+        Err(error) if error.kind() == Kind::TimedOut => return Watched::Already,
+        Err(error) => return Watched::Not(format!("whether 'breakoff monitor' runs is not known: {error}")),
     }
     match env.machine.start_detached(&["monitor"], &[(UNTIL_IDLE, "1"), STATE_DIR]) {
-        Ok(()) => env.ui.note("started 'breakoff monitor', which looks after the mirrors as long as there are any"),
+        Ok(()) => Watched::Started,
         Err(error) => {
-            env.ui.warn(&format!("'breakoff monitor' could not be started ({error}): until it runs, writes wait when a leg fails"))
+            Watched::Not(format!("'breakoff monitor' could not be started ({error}): until it runs, writes wait when a leg fails"))
         }
     }
+}
+
+/// The same, said to whoever has called; for commands that leave a mirror behind, or see one.
+pub fn ensure(env: Env<'_>) {
+    match start(env) {
+        Watched::Already => {}
+        Watched::Started => env.ui.note("started 'breakoff monitor', which looks after the mirrors as long as there are any"),
+        Watched::Not(why) => env.ui.warn(&why),
+    }
+}
+
+/// Whether there is anything to watch.
+pub fn has_work(machine: &dyn Machine) -> bool {
+    machine.kernel().and_then(|kernel| watched(kernel.as_ref())).is_ok_and(|groups| !groups.is_empty())
 }

@@ -13,8 +13,11 @@ use crate::sys::signal::Interrupts;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// Does what was asked.
+/// Does what was asked. Whoever sees mirrors makes sure that they are watched: the monitor may have been killed.
 pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome> {
+    if sees_mirrors(command) && !options.dry_run && monitor::has_work(env.machine) {
+        monitor::ensure(env);
+    }
     match command {
         Command::Change(request) => change(options, request, env),
         Command::SnapWait { volumes, mirrors } => {
@@ -58,6 +61,38 @@ fn with_silent(options: &Options, objects: &[Name], shown: Outcome, env: Env<'_>
         return Ok(shown);
     }
     Ok(shown.lacking(Scan::new(env.machine)?.silent()))
+}
+
+/// Commands that look at volumes, and leave none behind that was not there. A change looks when it is done; `status` has something to
+/// say about it; at shutdown nothing is started any more.
+fn sees_mirrors(command: &Command) -> bool {
+    match command {
+        Command::SnapWait { .. }
+        | Command::GroupAdd { .. }
+        | Command::GroupRemoveDisk { .. }
+        | Command::GroupReplaceDisk { .. }
+        | Command::GroupList
+        | Command::GroupShow(_)
+        | Command::Print(_)
+        | Command::SnapPrint(_)
+        | Command::ChangedRanges(_)
+        | Command::Recover { check: false } => true,
+        Command::Change(_)
+        | Command::GroupCreate { .. }
+        | Command::GroupDump(_)
+        | Command::GroupDestroy(_)
+        | Command::GroupImport { .. }
+        | Command::GroupDeport(_)
+        | Command::DiskList
+        | Command::DiskResize(_)
+        | Command::DiskInit { .. }
+        | Command::Status
+        | Command::Recover { check: true }
+        | Command::StartAuto
+        | Command::StopAuto
+        | Command::Monitor
+        | Command::Guard(..) => false,
+    }
 }
 
 /// How long an opener may take to go.

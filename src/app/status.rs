@@ -1,5 +1,6 @@
 //! `status` and `recover`: what needs attention, and having it done.
 
+use super::monitor::{self, Watched};
 use super::scan::Scan;
 use super::session::Session;
 use super::{Change, Env, Options, Outcome, Report};
@@ -58,6 +59,7 @@ pub fn status(options: &Options, env: Env<'_>) -> Result<Outcome> {
     findings.extend(scan.refused().into_iter().map(|(_, remark, _)| remark));
     let silent = if options.group.is_none() { scan.silent() } else { Vec::new() };
     findings.extend(silent.iter().map(|error| error.message().to_owned()));
+    findings.extend(unwatched(options, env));
     let words = scan.readable_groups().iter().map(|group| scan.word(group)).collect();
     for target in Target::all(options, &scan, words, env.machine)? {
         match (&target, target.look(env)) {
@@ -74,6 +76,20 @@ pub fn status(options: &Options, env: Env<'_>) -> Result<Outcome> {
         }
     }
     Ok(Outcome::Findings(findings).lacking(silent))
+}
+
+/// That nobody has looked after the mirrors, which goes on no longer.
+fn unwatched(options: &Options, env: Env<'_>) -> Option<String> {
+    if options.dry_run || !monitor::has_work(env.machine) {
+        return None;
+    }
+    match monitor::start(env) {
+        Watched::Already => None,
+        Watched::Started => {
+            Some("'breakoff monitor' was not running, so that nobody looked after the mirrors; it has been started".to_owned())
+        }
+        Watched::Not(why) => Some(format!("nobody looks after the mirrors: {why}")),
+    }
 }
 
 fn group_findings(session: &Session<'_>) -> Vec<String> {
