@@ -237,6 +237,7 @@ fn write_back(options: &Options, name: &Name, splits: &Splits, env: Env<'_>) -> 
         let mut session = Session::open(options, name, env)?;
         session.tend()?;
         session.release();
+        session.refuse_silent(&|volume| splits.may_mean(&volume.name))?;
         if write_back_round(&session, splits) {
             break;
         }

@@ -175,6 +175,12 @@ impl<'u> Session<'u> {
         exec::On { machine: self.env.machine, kernel: self.kernel.as_ref() }
     }
 
+    /// Refuses what would wait for a disk that hangs beneath such volumes.
+    pub fn refuse_silent(&self, which: &dyn Fn(&Volume) -> bool) -> Result<()> {
+        let volumes = self.world.group.volumes.iter().filter(|volume| which(volume)).map(|volume| volume.id).collect();
+        exec::refuse_silent(self.on(), &self.world, &volumes)
+    }
+
     /// Looks at the kernel again.
     pub fn observe(&mut self) -> Result<()> {
         let group = self.world.group.id;

@@ -87,7 +87,6 @@ fn take_cookie(kernel: &dyn Kernel, plan: &Plan) -> Result<()> {
 }
 
 fn steps(on: On<'_>, world: &World, plan: &Plan, commit: Option<&mut Prepared<'_>>, aid: Aid<'_>) -> Result<Executed> {
-    let On { kernel, .. } = on;
     // A repair is carried out in any case, and what has no steps is over before anybody could change his mind.
     let may_stop = commit.is_some() && plan.has_steps() && plan.window.commit != CommitPoint::First;
     let mut after = After::default();
@@ -98,8 +97,9 @@ fn steps(on: On<'_>, world: &World, plan: &Plan, commit: Option<&mut Prepared<'_
     if aid.is_none() {
         write_back(on, plan)?;
     }
+    refuse_silent_disks(on, world, plan)?;
     heed_interrupt(may_stop)?;
-    let passed = window::Armed::new(kernel, &plan.window)?.run(commit, aid)?;
+    let passed = window::Armed::new(on, world, plan)?.run(commit, aid)?;
     let unfinished = !passed.asleep.is_empty();
     let mut executed =
         Executed { held: passed.held, unfinished, warnings: passed.warnings, thawed: passed.thawed, refused: passed.refused };
@@ -155,6 +155,29 @@ fn write_back(on: On<'_>, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
+/// A suspend waits for every disk beneath it, and so does everybody who uses another volume of the same window. A repair has no time to look
+/// for one that hangs: it suspends what a dead disk keeps waiting.
+fn refuse_silent_disks(on: On<'_>, world: &World, plan: &Plan) -> Result<()> {
+    let waits = |mode: &SuspendMode| matches!(mode, SuspendMode::Freeze | SuspendMode::Flush);
+    if plan.window.commit == CommitPoint::First || !plan.window.suspend.iter().any(|(_, mode)| waits(mode)) {
+        return Ok(());
+    }
+    refuse_silent(on, world, &plan.window.suspend.iter().filter_map(|(uuid, _)| uuid.volume()).collect())
+}
+
+/// Finds out whether a disk beneath some volumes hangs already, before anybody is made to wait for it.
+pub fn refuse_silent(on: On<'_>, world: &World, volumes: &BTreeSet<VolumeId>) -> Result<()> {
+    let Some(silent) = on.machine.silent(&world.numbers_beneath(volumes)).into_iter().next() else { return Ok(()) };
+    let disk = world.group.disks.iter().find(|disk| world.number(disk.id) == Some(silent));
+    let media = disk.map_or_else(|| format!("with number {silent}"), |disk| format!("'{}'", disk.media));
+    let lies_on = |id: &&VolumeId| world.numbers_beneath(&BTreeSet::from([**id])).contains(&silent);
+    let volume = volumes.iter().find(lies_on).and_then(|id| world.group.volume(*id));
+    let path = volume.map_or_else(|| world.group.name.to_string(), |volume| world.group.path(&volume.name));
+    Err(Error::timed_out(format!("disk {media} beneath '{path}' does not answer; nothing was changed, and no I/O was held"))
+        .on(path)
+        .hint("see the kernel's log; try again when the disk answers, or take it out with 'breakoff plex detach'"))
+}
+
 fn prepare(on: On<'_>, world: &World, step: &Prepare, after: &mut After) -> Result<()> {
     let On { kernel, .. } = on;
     failpoint::step();
@@ -188,7 +211,7 @@ fn finish(on: On<'_>, world: &World, step: &Finish, left: (&Group, &mut After, &
         Finish::Activate { uuid, links, tracked: true } => {
             let came = ask_its_map(on, world, Act::Activate(0), uuid, *links)?;
             refused.extend(came.is_err_and(|errno| errno.is_some()).then(|| uuid.clone()));
-            came.map_err(|errno| no_answer(uuid, "resumed", errno))
+            came.map_err(|errno| no_answer(world, uuid, "resumed", errno))
         }
         Finish::Activate { uuid, links, tracked: false } => kernel.resume(uuid, *links),
         Finish::Retire(uuid) => {
@@ -206,7 +229,8 @@ fn finish(on: On<'_>, world: &World, step: &Finish, left: (&Group, &mut After, &
 /// A write that the listing lacks would stay on the leg that comes back. The count is looked at when nothing can be written any more.
 fn refuse_written(on: On<'_>, world: &World, uuid: &DmUuid, writes: u64) -> Result<()> {
     wait_for_map(on, world, Act::Suspend(0), uuid, Links::Hidden)?;
-    let device = on.kernel.device(uuid)?.ok_or_else(|| Error::not_found(format!("device {uuid} is gone")))?;
+    let device =
+        on.kernel.device(uuid)?.ok_or_else(|| Error::not_found(format!("{} is gone", render::title(world, &world.group, uuid))))?;
     if on.machine.writes(device.dev)? == writes {
         return Ok(());
     }
@@ -217,7 +241,7 @@ fn refuse_written(on: On<'_>, world: &World, uuid: &DmUuid, writes: u64) -> Resu
 /// that dies in that moment can be taken out by whoever looks next; the helper is through after that.
 fn wait_for_map(on: On<'_>, world: &World, act: Act, uuid: &DmUuid, links: Links) -> Result<()> {
     let doing = if matches!(act, Act::Suspend(_)) { "suspended" } else { "resumed" };
-    ask_its_map(on, world, act, uuid, links)?.map_err(|errno| no_answer(uuid, doing, errno))
+    ask_its_map(on, world, act, uuid, links)?.map_err(|errno| no_answer(world, uuid, doing, errno))
 }
 
 /// The same; the kernel's answer, or `None` when a disk beneath does not give one.
@@ -227,11 +251,14 @@ fn ask_its_map(on: On<'_>, world: &World, act: Act, uuid: &DmUuid, links: Links)
     Ok(ask(on.kernel, helper.as_mut(), act, uuid).map(drop))
 }
 
-fn no_answer(uuid: &DmUuid, doing: &str, errno: Option<Errno>) -> Error {
+fn no_answer(world: &World, uuid: &DmUuid, doing: &str, errno: Option<Errno>) -> Error {
+    let title = render::title(world, &world.group, uuid);
     Error::device(match errno {
-        Some(errno) => format!("device {uuid} cannot be {doing}: {}", std::io::Error::from_raw_os_error(errno.0)),
-        None => format!("device {uuid} cannot be {doing} as long as a disk beneath it does not take what is written"),
+        Some(errno) => format!("{title} cannot be {doing}: {}", std::io::Error::from_raw_os_error(errno.0)),
+        None => format!("{title} cannot be {doing} as long as a disk beneath it does not take what is written"),
     })
+    .on(render::object(world, &world.group, uuid))
+    .hint("see the kernel's log")
 }
 
 /// Has a helper do something to a volume whose changes are tracked, and looks after the mirrors of it meanwhile. `None` for an error:
@@ -295,7 +322,10 @@ fn load(kernel: &dyn Kernel, world: &World, (uuid, volume): (&DmUuid, VolumeId),
     };
     let lost: Vec<DiskId> = table.disks().into_iter().filter(|disk| !world.disks.contains_key(disk)).collect();
     let kind = if lost.is_empty() { Kind::Device } else { Kind::NotFound };
-    let unknown = || Error::new(kind, format!("something that the table of {uuid} refers to is missing")).on(uuid);
+    let unknown = || {
+        let title = render::title(world, &world.group, uuid);
+        Error::new(kind, format!("a disk that the table of {title} refers to is missing")).on(uuid)
+    };
     match table.render(&number).ok_or_else(unknown).and_then(|lines| kernel.load(uuid, &lines)) {
         Err(error) if error.kind() == Kind::NotFound && !lost.is_empty() => match table.render_without(&lost, &number) {
             Some(rest) if forgo => kernel.load(uuid, &rest),

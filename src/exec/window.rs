@@ -6,10 +6,13 @@
 //! What may wait for a disk is done by the window's helper (see `sys::helper`), whose memory is locked as ours is. While it waits
 //! the mirrors beneath are looked at: a leg that dies in that moment ends the window, so that it can be taken out.
 
+use super::On;
 use crate::error::{Error, Result};
 use crate::meta::{Observed, Prepared};
-use crate::model::DmUuid;
-use crate::plan::step::{CommitPoint, Window};
+use crate::model::{DmUuid, Group};
+use crate::plan::render;
+use crate::plan::step::{CommitPoint, Plan, Window};
+use crate::plan::world::World;
 use crate::sys::helper::{Act, Charge, Helper};
 use crate::sys::{ArmedDevice, Errno, Kernel, Links, MirrorHealth, SuspendMode, failpoint};
 use std::time::{Duration, Instant};
@@ -17,6 +20,12 @@ use std::time::{Duration, Instant};
 /// A window that is ready to run.
 pub struct Armed<'k> {
     kernel: &'k dyn Kernel,
+    /// What people call the devices, for when it is over.
+    world: &'k World,
+    new: &'k Group,
+    /// How long a disk may keep the window waiting from the first freeze on, and when that was.
+    patience: Duration,
+    held_since: Option<Instant>,
     devices: Vec<(DmUuid, Box<dyn ArmedDevice>)>,
     suspend: Vec<(usize, SuspendMode)>,
     alive: Vec<usize>,
@@ -75,9 +84,14 @@ pub struct Passed {
 
 impl<'k> Armed<'k> {
     /// Opens and allocates all that the window needs.
-    pub fn new(kernel: &'k dyn Kernel, window: &Window) -> Result<Armed<'k>> {
+    pub fn new(on: On<'k>, world: &'k World, plan: &'k Plan) -> Result<Armed<'k>> {
+        let window = &plan.window;
         let mut armed = Armed {
-            kernel,
+            kernel: on.kernel,
+            world,
+            new: &plan.group,
+            patience: on.machine.hold_timeout(),
+            held_since: None,
             devices: Vec::new(),
             suspend: Vec::new(),
             alive: Vec::new(),
@@ -140,6 +154,7 @@ impl<'k> Armed<'k> {
         }
         let critical = self.kernel.enter_window();
         let begun = Instant::now();
+        self.held_since = Some(begun);
         let (end, suspended) = self.down(commit, &mut aid);
         match end {
             End::Through => self.up(&mut errors, &mut aid),
@@ -242,7 +257,8 @@ impl<'k> Armed<'k> {
     fn ask(&mut self, helper: &mut dyn Helper, act: Act, at: usize) -> std::result::Result<u32, End> {
         let failed = |errno| End::CannotSuspend(at, errno);
         helper.begin(act).map_err(failed)?;
-        let begun = Instant::now();
+        // While nobody waits for it, it may take its time.
+        let (since, patience) = self.held_since.map_or_else(|| (Instant::now(), PATIENCE), |since| (since, self.patience));
         loop {
             if let Some(done) = helper.wait(LOOK) {
                 return done.map_err(failed);
@@ -250,7 +266,7 @@ impl<'k> Armed<'k> {
             if let Some(mirror) = self.failed() {
                 return Err(End::NotAlive(mirror));
             }
-            if begun.elapsed() > PATIENCE {
+            if since.elapsed() > patience {
                 return Err(End::NoAnswer(at));
             }
         }
@@ -343,7 +359,7 @@ impl<'k> Armed<'k> {
 
     fn asleep(&self, errors: &[Option<Errno>]) -> Vec<String> {
         let failed = self.devices.iter().zip(errors).filter_map(|((uuid, _), errno)| errno.map(|errno| (uuid, errno)));
-        failed.map(|(uuid, errno)| format!("device {uuid} could not be resumed: {}", words(errno))).collect()
+        failed.map(|(uuid, errno)| format!("{} could not be resumed: {}", self.title(uuid), words(errno))).collect()
     }
 
     /// A helper that is still waiting has not been told no.
@@ -354,30 +370,38 @@ impl<'k> Armed<'k> {
 
     fn explain(&self, end: End, errors: &[Option<Errno>]) -> Error {
         let error = match end {
-            End::CannotSuspend(at, errno) => Error::device(format!("device {} could not be suspended: {}", self.uuid(at), words(errno))),
-            End::CannotFreeze(at, errno) => {
-                Error::device(format!("what rests on '{}' could not be frozen: {}", self.name(at), words(errno)))
-                    .hint("nothing was changed; see the kernel's log")
+            End::CannotFreeze(at, errno) => Error::device(format!("what rests on {} could not be frozen: {}", self.name(at), words(errno)))
+                .on(self.object(at))
+                .hint("nothing was changed; see the kernel's log"),
+            End::NotFrozen(at) => {
+                Error::in_use(format!("not everything that rests on {} could be frozen", self.name(at))).on(self.object(at))
             }
-            End::NotFrozen(at) => Error::in_use(format!("not everything that rests on '{}' could be frozen", self.name(at))),
+            End::CannotSuspend(at, errno) => {
+                let error = Error::device(format!("{} could not be suspended: {}", self.name(at), words(errno))).on(self.object(at));
+                if errno.0 == libc::EBUSY {
+                    error.hint("somebody else has frozen its filesystem, perhaps in a container: 'fsfreeze -u' there, then try again")
+                } else {
+                    error.hint("see the kernel's log")
+                }
+            }
             End::CannotCheck(at, errno) => {
-                Error::device(format!("the kernel did not tell the state of {}: {}", self.uuid(at), words(errno)))
+                Error::device(format!("the kernel did not tell the state of {}: {}", self.name(at), words(errno))).on(self.object(at))
             }
-            End::NotInSync(at) => {
-                Error::not_ready(format!("mirror {} was not in sync on every leg at the instant of the split", self.uuid(at)))
-                    .hint("'breakoff print' shows the legs; wait with 'breakoff snapwait'")
-            }
-            End::NotAlive(at) => {
-                Error::device(format!("a leg or the log of mirror {} has just failed; nothing was changed", self.uuid(at)))
-                    .hint("'breakoff recover' deals with it; then try again")
-            }
-            End::Open(at) => Error::in_use(format!("device {} has just been opened; nothing was changed", self.uuid(at)))
-                .on(self.uuid(at))
+            End::NotInSync(at) => Error::not_ready(format!("{} was not in sync on every leg at the instant of the split", self.name(at)))
+                .on(self.object(at))
+                .hint("'breakoff print' shows the legs; wait with 'breakoff snapwait'"),
+            End::NotAlive(at) => Error::device(format!("a leg or the log of {} has just failed; nothing was changed", self.name(at)))
+                .on(self.object(at))
+                .hint("'breakoff recover' deals with it; then try again"),
+            End::Open(at) => Error::in_use(format!("{} has just been opened; nothing was changed", self.name(at)))
+                .on(self.object(at))
                 .hint("stop its users, then try again"),
             End::NoAnswer(at) => Error::timed_out(format!(
-                "device {} could not be suspended within {PATIENCE:?}: a disk beneath it does not answer",
-                self.uuid(at)
+                "{} could not be suspended within {} s: a disk beneath it does not answer; nothing was changed",
+                self.name(at),
+                self.patience.as_secs_f32()
             ))
+            .on(self.object(at))
             .hint("see the kernel's log; what is left of it is undone when the disk answers"),
             End::NotCommitted(errno) => Error::device(format!(
                 "the configuration could not be written to any disk of the group{}",
@@ -395,10 +419,18 @@ impl<'k> Armed<'k> {
         }
     }
 
-    /// As people know it.
+    fn title(&self, uuid: &DmUuid) -> String {
+        render::title(self.world, self.new, uuid)
+    }
+
+    /// What the device at `at` is called.
     fn name(&self, at: usize) -> String {
-        let device = self.kernel.device(self.uuid(at)).ok().flatten();
-        device.map_or_else(|| self.uuid(at).to_string(), |device| device.name.to_string())
+        self.title(self.uuid(at))
+    }
+
+    /// What an error on it is about.
+    fn object(&self, at: usize) -> String {
+        render::object(self.world, self.new, self.uuid(at))
     }
 
     fn uuid(&self, at: usize) -> &DmUuid {
@@ -408,7 +440,8 @@ impl<'k> Armed<'k> {
 
 /// How often the legs are looked at while the helper waits.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long a freeze or a suspend may take. What has been written was written back before; with everybody waiting this is long.
+/// How long writing back may take that nobody waits for, and what ends a window. What has to be frozen and suspended has less time (see
+/// [`crate::sys::machine::Machine::hold_timeout`]): everybody waits then, also those whose disks are well.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn entry(count: usize) -> u16 {

@@ -3,7 +3,7 @@
 use super::step::{CommitPoint, Finish, Plan, Prepare};
 use super::view::{PlanView, StepView};
 use super::world::{TargetLine, World};
-use crate::model::{DmName, DmUuid, Extent, VolumeId};
+use crate::model::{DmName, DmUuid, Extent, Group, Role, VolumeId};
 use crate::sys::SuspendMode;
 use crate::table::{DevRef, Table};
 use std::collections::BTreeMap;
@@ -73,6 +73,37 @@ fn prepare_step(names: &Names, world: &World, prepare: &Prepare) -> StepView {
         Prepare::Clear(uuid) => step("clear", names.device(uuid), Vec::new()),
         Prepare::Remove(uuid) | Prepare::Retire(uuid) => step("remove", names.device(uuid), Vec::new()),
     }
+}
+
+/// What people call a device of a volume, whether it is there yet or not: the volume, and what it is to that.
+pub fn title(world: &World, new: &Group, uuid: &DmUuid) -> String {
+    let found = |group| Some((group, uuid.volume().and_then(|id| Group::volume(group, id))?));
+    let Some((group, volume)) = found(&world.group).or_else(|| found(new)) else {
+        let name = world.devices.get(uuid).map_or_else(|| uuid.to_string(), |device| device.name.to_string());
+        return format!("device '{name}'");
+    };
+    let path = group.path(&volume.name);
+    match uuid.role() {
+        Some(Role::Volume) => format!("'{path}'"),
+        Some(Role::Plex(number)) => match volume.plex(number) {
+            Some(plex) => format!("plex '{}' of '{path}'", plex.name),
+            None => format!("plex {number} of '{path}'"),
+        },
+        Some(Role::Log) => format!("the dirty region log of '{path}'"),
+        Some(Role::Layer(_)) => format!("a layer of the mirror '{path}'"),
+        Some(Role::Data) => format!("the data of '{path}'"),
+        Some(Role::Map | Role::Sink | Role::Formatter) => format!("the map of changes of '{path}'"),
+        Some(Role::Changes(_)) => format!("the change log of '{path}'"),
+        None => format!("a device of '{path}'"),
+    }
+}
+
+/// The volume that a device belongs to, as `g/v`, or what it is called.
+pub fn object(world: &World, new: &Group, uuid: &DmUuid) -> String {
+    let path = |group: &Group| uuid.volume().and_then(|id| group.volume(id)).map(|volume| group.path(&volume.name));
+    path(&world.group)
+        .or_else(|| path(new))
+        .unwrap_or_else(|| world.devices.get(uuid).map_or_else(|| uuid.to_string(), |d| d.name.to_string()))
 }
 
 /// Where something is, in words.

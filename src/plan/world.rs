@@ -97,6 +97,13 @@ impl World {
         status.legs.get(at).filter(|_| status.legs.len() == dco.copies.len() + 1).map(|(dev, _)| *dev)
     }
 
+    /// The numbers of the disks that the live tables of some volumes name.
+    pub fn numbers_beneath(&self, volumes: &BTreeSet<VolumeId>) -> BTreeSet<DevNo> {
+        let devices = self.devices.values().filter(|d| d.uuid.volume().is_some_and(|id| volumes.contains(&id)));
+        let words = devices.flat_map(|d| &d.table).flat_map(|line| line.params.split_ascii_whitespace());
+        words.filter_map(parse_devno).filter(|number| !self.devices.values().any(|d| d.dev == *number)).collect()
+    }
+
     /// The numbers that live tables have where a disk of the group should be.
     fn claimed_numbers(&self, id: DiskId) -> BTreeSet<DevNo> {
         let Some(disk) = self.group.disk(id) else { return BTreeSet::new() };

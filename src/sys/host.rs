@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::model::{BootId, HostId, Timestamp};
 use std::fs;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 const RELEASE: &str = "/proc/sys/kernel/osrelease";
@@ -45,6 +45,15 @@ pub fn state_dir() -> PathBuf {
 pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// How long I/O is held at the most when a disk keeps a window waiting, by default.
+const HOLD: Duration = Duration::from_secs(10);
+
+/// The same, as `BREAKOFF_HOLD_TIMEOUT` says in seconds; what is no such number says nothing.
+pub fn hold_timeout() -> Duration {
+    let said = std::env::var("BREAKOFF_HOLD_TIMEOUT").ok().and_then(|text| text.trim().parse::<f64>().ok());
+    said.filter(|seconds| (0.1..=3600.0).contains(seconds)).map_or(HOLD, Duration::from_secs_f64)
 }
 
 #[cfg(test)]

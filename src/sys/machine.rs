@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::model::{BootId, DevNo, GroupId, HostId, Timestamp};
 use crate::table::era;
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,6 +40,10 @@ pub trait Machine {
     fn events(&self) -> Result<Box<dyn Events>>;
     /// The devices that are, or may be, disks of ours, as far as `reading` reads each (see `probe`).
     fn members(&self, which: Which<'_>, reading: Reading<'_>) -> Result<Vec<Found>>;
+    /// Those of these disks that do not answer a read in time (see `probe`).
+    fn silent(&self, disks: &BTreeSet<DevNo>) -> Vec<DevNo>;
+    /// How long I/O is held at the most when a disk keeps a window waiting (see `host`).
+    fn hold_timeout(&self) -> Duration;
     /// A device, and what speaks against using it.
     fn inspect(&self, device: &Path) -> Result<Inspection>;
     /// Opens a disk.
@@ -105,6 +110,14 @@ impl Machine for Here {
 
     fn members(&self, which: Which<'_>, reading: Reading<'_>) -> Result<Vec<Found>> {
         probe::look(which, reading)
+    }
+
+    fn silent(&self, disks: &BTreeSet<DevNo>) -> Vec<DevNo> {
+        probe::silent(disks)
+    }
+
+    fn hold_timeout(&self) -> Duration {
+        host::hold_timeout()
     }
 
     fn inspect(&self, device: &Path) -> Result<Inspection> {

@@ -5,9 +5,10 @@
 //! each other and with a deadline (`apart`): a disk that hangs, ours or not, keeps no command waiting for longer.
 
 use super::apart::{self, Reading};
+use super::media::ALIGNMENT;
 use super::sysfs::{Block, printable};
 use super::{Media, cookie, tools};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::model::{DevNo, GroupId, Sectors, name::UUID_PREFIX};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -102,6 +103,16 @@ pub fn look(which: Which<'_>, reading: Reading<'_>) -> Result<Vec<Found>> {
     let disks: Vec<(&Path, Duration)> = chosen.iter().map(|chosen| (chosen.candidate.path.as_path(), chosen.patience)).collect();
     let read = apart::read_each(&disks, reading);
     Ok(chosen.into_iter().zip(read).map(|(Chosen { candidate, is_known, .. }, media)| Found { candidate, is_known, media }).collect())
+}
+
+/// Those of these disks that do not answer in time: whatever else they say is for others to find out.
+pub fn silent(disks: &BTreeSet<DevNo>) -> Vec<DevNo> {
+    let path = |dev: &DevNo| Some((*dev, Block::numbered(*dev).filter(|block| !block.is_suspended())?.path()?));
+    let disks: Vec<(DevNo, PathBuf)> = disks.iter().filter_map(path).collect();
+    let asked: Vec<(&Path, Duration)> = disks.iter().map(|(_, path)| (path.as_path(), ANSWERS)).collect();
+    let read = apart::read_each(&asked, &|media: &dyn Media| drop(media.read_at(0, &mut [0; ALIGNMENT])));
+    let silent = |answer: &Result<Box<dyn Media>>| answer.as_ref().is_err_and(|error| error.kind() == Kind::TimedOut);
+    disks.iter().zip(read).filter(|(_, answer)| silent(answer)).map(|((dev, _), _)| *dev).collect()
 }
 
 /// A device that is going to be read.

@@ -287,6 +287,14 @@ impl Machine for Fake {
         Ok(disks.into_iter().filter(|d| !d.unplugged && wanted(d)).map(found).collect())
     }
 
+    fn silent(&self, _disks: &BTreeSet<DevNo>) -> Vec<DevNo> {
+        Vec::new()
+    }
+
+    fn hold_timeout(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+
     fn inspect(&self, device: &Path) -> Result<Inspection> {
         let state = self.0.borrow();
         let disk = state.disks.iter().find(|d| d.path == device && !d.unplugged);

@@ -4,7 +4,7 @@
 //! The command stops itself before its n-th change (`sys::failpoint`), the leg dies, and the command goes on.
 
 use crate::support::MIB;
-use crate::support::child::{DEADLINE, Output, stopped_at};
+use crate::support::child::{self, DEADLINE, Output, stopped_at};
 use crate::support::disk::Fault;
 use crate::support::fs::{FileLoad, Mounted, e2fsck, mkfs_ext4};
 use crate::support::lab::{Lab, until};
@@ -12,6 +12,8 @@ use crate::support::plexes;
 use crate::support::sample::steps;
 use crate::support::writer::{Style, Writer};
 use std::fs;
+use std::process::Command;
+use std::time::Duration;
 
 /// After so many steps that a leg's death did not disturb any more the window is long over.
 const DONE: usize = 6;
@@ -167,5 +169,44 @@ fn a_command_and_its_helper_that_are_killed_together_leave_nothing_frozen() {
     assert!(thawed > 0, "nothing was ever frozen");
     load.stop();
     mounted.unmount();
+    lab.finish();
+}
+
+/// A disk that hangs is found out before a volume whose disks are well has to wait for it; one that hangs for writes alone, which nobody
+/// can find out, is given up soon. Both are named as people know them.
+#[test]
+fn a_disk_that_hangs_does_not_hold_the_other_volumes_of_a_snapshot() {
+    let mut lab = lab!(["mirror", "delay"], [24, 24, 24, 24]);
+    lab.fill_with_noise();
+    lab.create_group("g");
+    for (volume, disk, leg) in [("a", "disk01", "disk02"), ("b", "disk03", "disk04")] {
+        lab.cli(&format!("-g g make {volume} 8m --on {disk}")).ok();
+        lab.cli(&format!("-g g snapstart {volume} --on {leg}")).ok();
+    }
+    let well = Writer::start_filled(lab.device("g", "a"), 0, 64, Style::default());
+    let size = lab.disks[2].size;
+    lab.fault_in(2, 0..size - MIB, Fault::Paused);
+    well.forget_stalls();
+    let refused = lab.cli("-g g snapshot --all").exits(7).says("disk03").says("'g/b'");
+    assert!(!refused.stderr.contains("BREAKOFF-"), "{refused}");
+    assert!(well.longest_stall() < Duration::from_secs(5), "held for {:?}", well.longest_stall());
+    lab.heal(2);
+
+    let waits = Writer::start_filled(lab.device("g", "b"), 0, 64, Style::default());
+    lab.fault_in(2, 4 * MIB..size - MIB, Fault::PausedWrites);
+    waits.wait_until_held();
+    well.forget_stalls();
+    let mut command = Command::new(child::program());
+    command.env("BREAKOFF_HOLD_TIMEOUT", "2");
+    let refused = child::start(command, "breakoff", &["-g", "g", "snapshot", "--all"]).wait(DEADLINE).exits(7).says("'g/b'");
+    assert!(!refused.stderr.contains("BREAKOFF-"), "{refused}");
+    assert!(well.longest_stall() < Duration::from_secs(10), "held for {:?}", well.longest_stall());
+    lab.heal(2);
+    waits.goes_on(30);
+    lab.cli("recover").ok();
+    lab.cli("-g g snapshot --all").ok();
+    assert_eq!(lab.print("g").names().len(), 4);
+    waits.stop().verify(lab.device("g", "b"));
+    well.stop().verify(lab.device("g", "a"));
     lab.finish();
 }
