@@ -3,7 +3,7 @@
 use super::{DiskLine, Env};
 use crate::error::{Error, Kind, Result};
 use crate::meta::{self, Chosen, Label, Member};
-use crate::model::{DevNo, DiskId, DmName, Group, GroupId, HostId, Name, Sectors};
+use crate::model::{DevNo, DiskId, DmName, Group, GroupId, HostId, Name, Sectors, Volume, VolumeId};
 use crate::plan::world::{DmDevice, PresentDisk};
 use crate::sys::machine::Machine;
 use crate::sys::media::Access;
@@ -54,10 +54,11 @@ impl Scan {
     }
 
     /// The disks of a group that is running, as its live tables name them, and nothing else: what other disks say, or do not, is no
-    /// reason to let the group's writes wait. A copy of one of its disks is left out. So are copies of a disk that no table names:
-    /// which of them is the disk is not known.
+    /// reason to let the group's writes wait. A copy of one of its disks is left out, also when the disk itself is dead and cannot say
+    /// that there are two. So are copies of a disk that no table names: which of them is the disk is not known.
     pub fn of_running(machine: &dyn Machine, group: GroupId) -> Result<Scan> {
-        let mapped = mapped_by(&machine.kernel()?.devices()?, group);
+        let devices = machine.kernel()?.devices()?;
+        let mapped = mapped_by(&devices, group);
         let mut scan = Scan::read(machine, Which::Running(group, &mapped))?;
         let is_mapped = |candidate: &Candidate| mapped.contains(&candidate.dev);
         let all: Vec<(Candidate, DiskId)> =
@@ -68,6 +69,9 @@ impl Scan {
             let beneath = all.iter().any(|(other, _)| is_mapped(other) && probe::lies_on(other, candidate));
             if is_mapped(candidate) { !copies.any(|(other, _)| is_mapped(other)) } else { !beneath && copies.next().is_none() }
         });
+        // What something lies on that runs has to be mapped: anything else that has its identity is a copy.
+        let Ok(Chosen { group: configuration, .. }) = scan.choose(group) else { return Ok(scan) };
+        scan.retain(&|candidate, disk| is_mapped(candidate) || disk.is_none_or(|disk| is_idle(&configuration, &devices, disk)));
         Ok(scan)
     }
 
@@ -439,6 +443,14 @@ impl Silent {
         let name = volumes.first().and_then(DmName::split).map(|(group, _)| group);
         Silent { id, name, volumes, disks: mapped_by(devices, id) }
     }
+}
+
+/// Whether nothing lies on a disk of a group that belongs to one of these devices' volumes: no plex, no log, no map.
+pub fn is_idle<'d>(group: &Group, devices: impl IntoIterator<Item = &'d DmDevice>, disk: DiskId) -> bool {
+    let of_the_group = devices.into_iter().filter(|device| device.uuid.group() == Some(group.id));
+    let running: BTreeSet<VolumeId> = of_the_group.filter_map(|device| device.uuid.volume()).collect();
+    let volumes = group.volumes.iter().filter(|volume| running.contains(&volume.id));
+    !volumes.flat_map(Volume::extents).any(|extent| extent.disk == disk)
 }
 
 /// The numbers of the disks that the live tables of a group name.

@@ -1,6 +1,6 @@
 //! A group in the hands of one command: locked, read, observed, and changed only through [`Session::carry_out`].
 
-use super::scan::Scan;
+use super::scan::{self, Scan};
 use super::{Change, Detail, Env, Fill, Options, Report};
 use crate::error::{Error, Kind, Result};
 use crate::exec::{self, Executed};
@@ -466,8 +466,15 @@ impl<'u> Session<'u> {
         outcome.committed
     }
 
-    /// Writes the configuration to disks that have an old copy of it, without being asked for any change.
+    /// Writes the configuration to disks that have an old copy of it, without being asked for any change. What passes for a disk that
+    /// something lies on that runs, and is not what the live tables name, may be a copy of a dead one, and is left alone.
     pub fn heal(&mut self) {
+        let all = self.world.group.volumes.iter().map(|volume| volume.id).collect();
+        let mapped = self.world.numbers_beneath(&all);
+        let world = &self.world;
+        let is_mapped = |id: DiskId| world.disks.get(&id).is_some_and(|disk| mapped.contains(&disk.dev));
+        let is_it = |id: DiskId| is_mapped(id) || scan::is_idle(&world.group, world.devices.values(), id);
+        self.members.retain(|member| is_it(member.disk));
         if !self.outdated.is_empty() && !self.write_again() {
             self.later.warnings.push(format!("the configuration of group '{}' could not be written again", self.world.group.name));
         }

@@ -246,7 +246,9 @@ fn copies_in_sight_keep_no_repair_waiting_and_are_not_written_to() {
     let nobody = NoMonitor::begin();
     lab.fault(0, Fault::Fail);
     load.wait_until_held();
-    lab.cli("recover --check").exits(5).says("FAILED");
+    // The log lies on that disk, too, and the kernel may find it dead before the leg.
+    let found = lab.cli("recover --check").exits(5);
+    assert!(["FAILED", "g/v log failed"].iter().any(|text| found.stdout.contains(text)), "{found}");
     lab.cli("recover").ok();
     load.goes_on(100);
     drop(nobody);
