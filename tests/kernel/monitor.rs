@@ -247,7 +247,7 @@ fn copies_in_sight_keep_no_repair_waiting_and_are_not_written_to() {
     lab.fault(0, Fault::Fail);
     load.wait_until_held();
     // The log lies on that disk, too, and the kernel may find it dead before the leg.
-    let found = lab.cli("recover --check").exits(9).names(&["group 'g' is refused"]);
+    let found = lab.cli("recover --check").exits(9).says("group 'g' is refused");
     assert!(["FAILED", "g/v log failed"].iter().any(|text| found.stdout.contains(text)), "{found}");
     lab.cli("recover").ok();
     load.goes_on(100);
