@@ -66,7 +66,7 @@ pub fn run(env: Env<'_>) -> Result<()> {
             Ok(Look::Nothing) if until_idle => {
                 // Who has made a mirror since, and seen that there is a monitor, relies on it.
                 drop(only_one);
-                if watched(kernel.as_ref())?.is_empty() {
+                if watched(kernel.as_ref()).is_ok_and(|groups| groups.is_empty()) {
                     return Ok(());
                 }
                 match lock_group(lock::MONITOR, Some(A_MOMENT), Env { ui: &Quiet(env.ui), ..env }) {

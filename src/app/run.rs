@@ -66,33 +66,19 @@ fn with_silent(options: &Options, objects: &[Name], shown: Outcome, env: Env<'_>
 /// Commands that look at volumes, and leave none behind that was not there. A change looks when it is done; `status` has something to
 /// say about it; at shutdown nothing is started any more.
 fn sees_mirrors(command: &Command) -> bool {
-    match command {
+    matches!(
+        command,
         Command::SnapWait { .. }
-        | Command::GroupAdd { .. }
-        | Command::GroupRemoveDisk { .. }
-        | Command::GroupReplaceDisk { .. }
-        | Command::GroupList
-        | Command::GroupShow(_)
-        | Command::Print(_)
-        | Command::SnapPrint(_)
-        | Command::ChangedRanges(_)
-        | Command::Recover { check: false } => true,
-        Command::Change(_)
-        | Command::GroupCreate { .. }
-        | Command::GroupDump(_)
-        | Command::GroupDestroy(_)
-        | Command::GroupImport { .. }
-        | Command::GroupDeport(_)
-        | Command::DiskList
-        | Command::DiskResize(_)
-        | Command::DiskInit { .. }
-        | Command::Status
-        | Command::Recover { check: true }
-        | Command::StartAuto
-        | Command::StopAuto
-        | Command::Monitor
-        | Command::Guard(..) => false,
-    }
+            | Command::GroupAdd { .. }
+            | Command::GroupRemoveDisk { .. }
+            | Command::GroupReplaceDisk { .. }
+            | Command::GroupList
+            | Command::GroupShow(_)
+            | Command::Print(_)
+            | Command::SnapPrint(_)
+            | Command::ChangedRanges(_)
+            | Command::Recover { check: false }
+    )
 }
 
 /// How long an opener may take to go.

@@ -4,12 +4,11 @@ use super::{DiskLine, Env};
 use crate::error::{Error, Kind, Result};
 use crate::meta::{self, Chosen, Label, Member};
 use crate::model::{DevNo, DiskId, DmName, Group, GroupId, HostId, Name, Sectors, Volume, VolumeId};
-use crate::plan::world::{DmDevice, PresentDisk};
+use crate::plan::world::{DmDevice, PresentDisk, disks_beneath};
 use crate::sys::machine::Machine;
 use crate::sys::media::Access;
 use crate::sys::probe::{self, Candidate, Found, Which};
 use crate::sys::{Kernel, Media};
-use crate::table::status::parse_devno;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -332,8 +331,7 @@ impl Scan {
     }
 
     /// The groups that have devices in the kernel and cannot be had by what the disks in sight say. What runs is repaired all the same
-    /// (see [`Scan::of_running`]), but for those of which no disk says
-    /// anything.
+    /// (see [`Scan::of_running`]), but for those of which no disk says anything.
     pub fn running_all_the_same(&self, machine: &dyn Machine) -> Result<BTreeSet<GroupId>> {
         let running: BTreeSet<GroupId> = self.kernel.devices()?.into_iter().filter_map(|device| device.uuid.group()).collect();
         let is_silent = |id: GroupId| self.running_in_silence().iter().any(|silent| silent.id == id);
@@ -455,10 +453,7 @@ pub fn is_idle<'d>(group: &Group, devices: impl IntoIterator<Item = &'d DmDevice
 
 /// The numbers of the disks that the live tables of a group name.
 fn mapped_by(devices: &[DmDevice], group: GroupId) -> BTreeSet<DevNo> {
-    let of_the_group = devices.iter().filter(|device| device.uuid.group() == Some(group));
-    let lines = of_the_group.flat_map(|device| &device.table);
-    let numbers = lines.flat_map(|line| line.params.split_ascii_whitespace()).filter_map(parse_devno);
-    numbers.filter(|number| !devices.iter().any(|device| device.dev == *number)).collect()
+    disks_beneath(devices.iter().filter(|device| device.uuid.group() == Some(group)), &|_| true)
 }
 
 fn read_label(machine: &dyn Machine, path: &Path) -> Result<Option<Label>> {

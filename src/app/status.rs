@@ -4,7 +4,7 @@ use super::monitor::{self, Watched};
 use super::scan::Scan;
 use super::session::Session;
 use super::{Change, Env, Options, Outcome, Report};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::meta;
 use crate::model::{GroupId, Name, PlexState, Volume};
 use crate::plan::world::World;
@@ -29,8 +29,7 @@ impl Target {
         let mut running = scan.running_all_the_same(machine)?;
         let mut targets: Vec<Target> = words.into_iter().map(Target::Named).collect();
         if let Some(name) = &options.group {
-            let known = |id: &GroupId| scan.name_of(*id).is_some_and(|known| known == *name) || *name == Name::of_group(*id);
-            running.retain(known);
+            running.retain(|id| is_meant(options, scan, *id));
             targets = if running.is_empty() { vec![Target::Named(name.clone())] } else { Vec::new() };
         }
         targets.extend(running.into_iter().map(Target::Running));
@@ -50,6 +49,12 @@ impl Target {
             Target::Running(id) => Session::open_running(options, *id, env),
         }
     }
+}
+
+/// Whether a command is for this group: without a name it is for all.
+fn is_meant(options: &Options, scan: &Scan, id: GroupId) -> bool {
+    let is_it = |name: &Name| scan.name_of(id).is_some_and(|known| known == *name) || *name == Name::of_group(id);
+    options.group.as_ref().is_none_or(is_it)
 }
 
 /// What is not as it should be, on all groups or the one that was named.
@@ -154,6 +159,8 @@ pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> 
     if options.group.is_none() {
         super::run::tell_unreadable(&scan, &scan.running_all_the_same(env.machine)?, &mut report, env);
         erase_leftovers(&scan, &mut report, env);
+    } else {
+        refused(options, &scan).for_each(|(reason, _)| env.ui.warn(&reason));
     }
     for target in own(options, &scan, env.machine)? {
         match recover_group(options, &target, env) {
@@ -173,10 +180,16 @@ pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> 
 /// Groups that cannot be read or are refused, also when what runs of them is looked after: no change is possible.
 fn what_is_wrong(options: &Options, scan: &Scan, env: Env<'_>) -> Vec<Error> {
     let mut report = Report::default();
-    if options.group.is_none() {
-        super::run::tell_unreadable(scan, &BTreeSet::new(), &mut report, env);
+    match options.group {
+        None => super::run::tell_unreadable(scan, &BTreeSet::new(), &mut report, env),
+        Some(_) => report.failures.extend(refused(options, scan).map(|(reason, kind)| Error::new(kind, reason))),
     }
     report.failures
+}
+
+/// Why no command but a repair is possible on the groups that are meant.
+fn refused<'s>(options: &'s Options, scan: &'s Scan) -> impl Iterator<Item = (String, Kind)> + 's {
+    scan.refused().into_iter().filter(|(id, ..)| is_meant(options, scan, *id)).map(|(_, reason, kind)| (reason, kind))
 }
 
 /// A group that was destroyed by a command that did not get to all of its disks.

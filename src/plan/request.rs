@@ -5,7 +5,7 @@ use crate::model::{Name, SectorSize, Sectors, VolumeId};
 /// Which disks may be used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Placement {
-    /// Only these; naming them also overrides the rule that a disk holds one plex of a volume.
+    /// Only these (a log that finds no room on them may lie elsewhere); naming them also overrides the rule that a disk holds one plex of a volume.
     pub on: Vec<Name>,
     /// None of these.
     pub avoid: Vec<Name>,

@@ -61,6 +61,13 @@ pub struct Known {
 /// Pieces of a volume in order and without overlaps, or why they are not known.
 pub type Listing = Result<Vec<Range<u64>>, String>;
 
+/// The numbers that the live tables of some of a group's devices name, without those of the group's devices themselves.
+pub fn disks_beneath<'d>(group: impl Iterator<Item = &'d DmDevice> + Clone, some: &dyn Fn(&DmDevice) -> bool) -> BTreeSet<DevNo> {
+    let lines = group.clone().filter(|device| some(device)).flat_map(|device| &device.table);
+    let numbers = lines.flat_map(|line| line.params.split_ascii_whitespace()).filter_map(parse_devno);
+    numbers.filter(|number| !group.clone().any(|device| device.dev == *number)).collect()
+}
+
 /// Where udev's rule puts a volume.
 pub fn link(group: &Name, volume: &Name) -> PathBuf {
     Path::new("/dev/breakoff").join(group.as_str()).join(volume.as_str())
@@ -99,9 +106,7 @@ impl World {
 
     /// The numbers of the disks that the live tables of some volumes name.
     pub fn numbers_beneath(&self, volumes: &BTreeSet<VolumeId>) -> BTreeSet<DevNo> {
-        let devices = self.devices.values().filter(|d| d.uuid.volume().is_some_and(|id| volumes.contains(&id)));
-        let words = devices.flat_map(|d| &d.table).flat_map(|line| line.params.split_ascii_whitespace());
-        words.filter_map(parse_devno).filter(|number| !self.devices.values().any(|d| d.dev == *number)).collect()
+        disks_beneath(self.devices.values(), &|device| device.uuid.volume().is_some_and(|id| volumes.contains(&id)))
     }
 
     /// The numbers that live tables have where a disk of the group should be.

@@ -574,7 +574,10 @@ fn two_paths_to_one_disk_are_both_named_and_neither_is_used() {
         assert!(words == "start --auto" || (hint.contains("multipath") && hint.contains("initialise neither")), "{words}: {refusal:?}");
     }
     assert_eq!(listed(&lab, 0).0, "duplicate");
-    lab.cli("recover --check").exits(9).names(&["group 'g' is refused"]);
+    for words in ["recover --check", "-g g recover --check"] {
+        lab.cli(words).exits(9).names(&["group 'g' is refused"]);
+    }
+    assert!(lab.cli("-g g recover").ok().stderr.contains("group 'g' is refused"));
     load.goes_on(30);
     until("the path goes", || lab.dm.remove("path").is_ok());
     udev::settle();
