@@ -5,7 +5,7 @@ use super::session::{Session, lock_group};
 use super::wait;
 use super::{Change, Command, DiskLine, Env, GroupLine, NamedDevice, Options, Outcome, Report};
 use crate::error::{Error, Result};
-use crate::meta::{self, Member};
+use crate::meta::{self, Member, Side};
 use crate::model::{DevNo, Disk, DiskId, Group, HostId, Name, Sectors};
 use crate::plan::view::PlanView;
 use crate::plan::world::{PresentDisk, World};
@@ -32,13 +32,14 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
         Command::GroupDestroy(name) => done(destroy(options, name, env)),
         Command::GroupImport { name, new_name, force } => done(import(options, name, new_name.as_ref(), *force, env)),
         Command::GroupDeport(name) => done(deport(options, name, env)),
+        Command::GroupChoose { name, side } => done(choose(options, name, side, env)),
         Command::DiskInit { devices, force, area } => done(init(options, devices.iter().map(|d| d.as_path()), *force, *area, env)),
         Command::DiskResize(media) => done(super::resize::resize(options, media, env)),
         Command::GroupList => Ok(Outcome::Groups(list(env.machine)?).lacking(Scan::new(env.machine)?.silent())),
         Command::GroupShow(name) => show(name, env),
         Command::GroupDump(name) => {
-            let session = Session::look(name, env)?;
-            meta::dump(&session.world.group, session.world.generation).map(Outcome::Dump)
+            let scan = Scan::new(env.machine)?;
+            meta::dump_all(&scan.choose(scan.group_named(name.as_str())?)?.whole).map(Outcome::Dump)
         }
         Command::DiskList => {
             let scan = Scan::new(env.machine)?;
@@ -486,6 +487,76 @@ fn deport(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
         return Ok(Report { changes: plan.changes, ..Report::default() });
     }
     session.carry_out(&plan)
+}
+
+/// Goes on with one of the ways that a group went; what only the others have is given up, and what their disks hold is made anew.
+fn choose(options: &Options, word: &str, side: &str, env: Env<'_>) -> Result<Report> {
+    let _disks = lock_group(lock::DISKS, options.timeout, env)?;
+    let scan = Scan::new(env.machine)?;
+    let id = scan.group_named(word)?;
+    let sides = scan.sides(id)?;
+    let chosen = scan.choose_side(id, meant(&sides, side, word)?)?;
+    let name = chosen.group.name.clone();
+    let _group = lock_group(name.as_str(), options.timeout, env)?;
+    if sides.len() == 1 {
+        return Ok(Report::default());
+    }
+    let lost = only_elsewhere(&chosen, &sides);
+    let parted = chosen.parted.clone();
+    let session = Session::chosen(scan, chosen, env, if options.dry_run { Access::ReadOnly } else { Access::ReadWrite });
+    let mut session = session?;
+    refuse_running_otherwise(&session.world)?;
+    let mut plan = plan::disks::distrust(&session.world, &parted)?;
+    let mut change = Change::new(name.as_str(), "side-chosen").text("side", side).number("disks_of_others", parted.len() as u64);
+    if !lost.is_empty() {
+        change = change.text("volumes_given_up", lost.join(", "));
+    }
+    plan.changes.insert(0, change);
+    if options.dry_run {
+        return Ok(Report { changes: plan.changes, notes: plan.notes, ..Report::default() });
+    }
+    let what =
+        if lost.is_empty() { "what the others wrote".to_owned() } else { format!("{} and what else the others wrote", lost.join(", ")) };
+    if !options.yes && !env.ui.confirm(&format!("give up {what}?")) {
+        return Err(Error::unsafe_(format!("going on with one side gives up {what}; nothing was changed"))
+            .on(&name)
+            .hint("say -y when that is what you want"));
+    }
+    session.carry_out(&plan)
+}
+
+/// The side that a word means.
+fn meant<'s>(sides: &'s [Side], word: &str, group: &str) -> Result<&'s Side> {
+    let is_it = |side: &&Side| side.stamp.digest.to_string().starts_with(word) || side.devices.iter().any(|device| device == word);
+    let meant: Vec<&Side> = sides.iter().filter(is_it).collect();
+    match meant.as_slice() {
+        [only] => Ok(only),
+        found => {
+            let all: Vec<String> = sides.iter().map(|s| format!("{} on {}", s.stamp.digest.short(), s.devices.join(", "))).collect();
+            let many = if found.is_empty() { "no side" } else { "more than one side" };
+            Err(Error::not_found(format!("{many} of group '{group}' is meant by '{word}': {}", all.join("; "))).on(group))
+        }
+    }
+}
+
+/// The volumes that the chosen side lacks.
+fn only_elsewhere(chosen: &meta::Chosen, sides: &[Side]) -> Vec<String> {
+    let all = sides.iter().flat_map(|side| &side.says.group.volumes);
+    let mut lost: Vec<String> = all.filter(|v| chosen.group.volume(v.id).is_none()).map(|v| v.name.to_string()).collect();
+    lost.sort_unstable();
+    lost.dedup();
+    lost
+}
+
+/// What runs here by what another side says cannot be brought in line with this one.
+fn refuse_running_otherwise(world: &World) -> Result<()> {
+    let runs = |id| world.group.volume(id).is_some_and(|v| v.running == Some(world.boot));
+    let other = world.devices.values().find(|d| d.uuid.volume().is_none_or(|id| !runs(id)));
+    other.map_or(Ok(()), |device| {
+        Err(Error::in_use(format!("'{}' runs by what another side of the group says", device.name))
+            .on(&world.group.name)
+            .hint("choose that side, or stop its volumes first: disconnect the disks of the side to be chosen, 'breakoff stop --all', connect them again"))
+    })
 }
 
 fn list(machine: &dyn Machine) -> Result<Vec<GroupLine>> {

@@ -122,6 +122,13 @@ pub enum Command {
     },
     /// `group deport`.
     GroupDeport(Name),
+    /// `group choose`.
+    GroupChoose {
+        /// Which group, by name or UUID.
+        name: String,
+        /// The side that wins: how its digest begins, or a device of it.
+        side: String,
+    },
     /// `disk list`.
     DiskList,
     /// `disk init`.

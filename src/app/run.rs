@@ -34,6 +34,7 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
         | Command::GroupDestroy(_)
         | Command::GroupImport { .. }
         | Command::GroupDeport(_)
+        | Command::GroupChoose { .. }
         | Command::DiskList
         | Command::DiskResize(_)
         | Command::DiskInit { .. } => groups::run(options, command, env),

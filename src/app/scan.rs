@@ -2,7 +2,7 @@
 
 use super::{DiskLine, Env};
 use crate::error::{Error, Kind, Result};
-use crate::meta::{self, Chosen, Label, Member};
+use crate::meta::{self, Chosen, Guide, Label, Member, Side, Witness};
 use crate::model::{DevNo, DiskId, DmName, Group, GroupId, HostId, Name, Sectors, Volume, VolumeId};
 use crate::plan::world::{DmDevice, PresentDisk, disks_beneath};
 use crate::sys::machine::Machine;
@@ -21,6 +21,7 @@ pub struct Scan {
     /// What did not answer in time, and may be a disk of ours or not.
     unanswered: Vec<Error>,
     here: Option<HostId>,
+    witness: Option<Witness>,
     kernel: Box<dyn Kernel>,
     silent: OnceCell<Vec<Silent>>,
 }
@@ -81,6 +82,7 @@ impl Scan {
             broken: Vec::new(),
             unanswered: Vec::new(),
             here: machine.host_id().ok(),
+            witness: machine.witness_dir().map(Witness::at),
             kernel: machine.kernel()?,
             silent: OnceCell::new(),
         };
@@ -179,7 +181,8 @@ impl Scan {
 
     /// The configuration of a group.
     pub fn choose(&self, id: GroupId) -> Result<Chosen> {
-        meta::choose(id, &self.labels)
+        let seen = self.witness.as_ref().and_then(|witness| witness.seen(id));
+        meta::choose_by(id, &self.labels, &Guide { seen, ..Guide::default() })
     }
 
     /// The same for a scan of a group that is running, so that it has disks.
@@ -199,6 +202,16 @@ impl Scan {
         let is_its = |label: &Label| label.group() == Some(id);
         let silent = self.broken.iter().any(|(_, error)| error.kind() == Kind::TimedOut);
         !silent && !self.labels.iter().any(|(_, label)| is_its(label))
+    }
+
+    /// The ways that a group went: one, unless its disks were changed apart from each other.
+    pub fn sides(&self, id: GroupId) -> Result<Vec<Side>> {
+        meta::sides(id, &self.labels)
+    }
+
+    /// The configuration of one of them.
+    pub fn choose_side(&self, id: GroupId, side: &Side) -> Result<Chosen> {
+        meta::choose_by(id, &self.labels, &Guide { side: Some(side.stamp.digest), ..Guide::default() })
     }
 
     /// The name of a group, also of one that is refused.

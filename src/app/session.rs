@@ -4,9 +4,10 @@ use super::scan::{self, Scan};
 use super::{Change, Detail, Env, Fill, Options, Report};
 use crate::error::{Error, Kind, Result};
 use crate::exec::{self, Executed};
-use crate::meta::{self, Archive, Chosen, Member};
+use crate::meta::{self, Archive, Chosen, CommitOutcome, Lineage, Member, Sighting, Stamp, Witness};
 use crate::model::{
-    CrashReason, DiskId, DmUuid, Extent, Generation, Group, GroupId, HostId, Name, Role, Sectors, Volume, VolumeId, check, distinct,
+    CrashReason, DiskId, DmUuid, Extent, Generation, Group, GroupId, HostId, Name, Role, Sectors, Testimony, Volume, VolumeId, check,
+    distinct,
 };
 use crate::plan::request::Finding;
 use crate::plan::step::{CommitPoint, Plan};
@@ -43,6 +44,12 @@ pub struct Session<'u> {
     members: Vec<Member>,
     next: Generation,
     outdated: Vec<DiskId>,
+    /// Where the configuration comes from.
+    lineage: Lineage,
+    /// A configuration that may be on a disk without being known to be in force.
+    pending: Option<Stamp>,
+    /// Disks that did not take what was written; the next command tries them again.
+    silent: Vec<DiskId>,
     later: Later,
     lock: Option<Box<dyn Any>>,
 }
@@ -117,8 +124,12 @@ impl<'u> Session<'u> {
     fn read(name: &Name, env: Env<'u>, access: Access) -> Result<Session<'u>> {
         let scan = Scan::new(env.machine)?;
         scan.unanswered().iter().for_each(|error| env.ui.warn(error.message()));
-        let id = scan.group_named(name.as_str())?;
-        let chosen = scan.choose(id)?;
+        let chosen = scan.choose(scan.group_named(name.as_str())?)?;
+        Session::chosen(scan, chosen, env, access)
+    }
+
+    /// A group in the form that was chosen, with what an administrator should know of it.
+    pub fn chosen(scan: Scan, chosen: Chosen, env: Env<'u>, access: Access) -> Result<Session<'u>> {
         for disk in chosen.missing.iter().filter_map(|id| chosen.group.disk(*id)) {
             env.ui.warn(&format!("disk '{}' of group '{}' is missing, or its label cannot be read", disk.media, chosen.group.name));
         }
@@ -147,9 +158,24 @@ impl<'u> Session<'u> {
             elsewhere: BTreeMap::new(),
         };
         let (next, outdated) = (chosen.next, chosen.outdated);
-        let mut session = Session { env, kernel, world, members, next, outdated, later: Later::default(), lock: None };
+        let mut lineage = chosen.lineage;
+        lineage.now = world.now;
+        let silent = Vec::new();
+        let mut session =
+            Session { env, kernel, world, members, next, outdated, lineage, pending: None, silent, later: Later::default(), lock: None };
+        session.hear_witness();
         session.observe()?;
         Ok(session)
+    }
+
+    /// What this machine's witness says of a group that belongs to it.
+    fn hear_witness(&mut self) {
+        let here = self.env.machine.host_id().ok();
+        let (Some(dir), Some(stamp)) = (self.env.machine.witness_dir(), self.lineage.newest) else { return };
+        if self.world.group.host.is_some() && self.world.group.host == here {
+            let seen = Witness::at(dir).seen(self.world.group.id);
+            self.world.known.testimony = seen.map_or(Testimony::None, |seen| seen.on(stamp));
+        }
     }
 
     /// A group that is being created on these members.
@@ -166,8 +192,10 @@ impl<'u> Session<'u> {
             known: Known::default(),
             elsewhere: BTreeMap::new(),
         };
-        let (kernel, next, outdated) = (env.machine.kernel()?, Generation::new(1), Vec::new());
-        Ok(Session { env, kernel, world, members, next, outdated, later: Later::default(), lock: None })
+        let (kernel, next, outdated, silent) = (env.machine.kernel()?, Generation::new(1), Vec::new(), Vec::new());
+        let mut lineage = Lineage::default();
+        lineage.now = world.now;
+        Ok(Session { env, kernel, world, members, next, outdated, lineage, pending: None, silent, later: Later::default(), lock: None })
     }
 
     /// What plans are carried out on.
@@ -343,7 +371,7 @@ impl<'u> Session<'u> {
     }
 
     fn commit_and_execute(&mut self, plan: &Plan, aid: exec::Aid<'_>) -> Result<Executed> {
-        if plan.group == self.world.group {
+        if plan.group == self.world.group && !plan.forced {
             let done = exec::execute(self.on(), &self.world, plan, None, aid);
             self.distrust_maps(plan, &done);
             return done;
@@ -354,12 +382,14 @@ impl<'u> Session<'u> {
         self.refuse_last_space(plan)?;
         let group = self.settled(&plan.group);
         let on = exec::On { machine: self.env.machine, kernel: self.kernel.as_ref() };
-        let mut prepared = match meta::prepare(members_of(&mut self.members, &group), &group, self.next) {
+        let mut prepared = match meta::prepare(members_of(&mut self.members, &group, &self.silent), &group, self.next, &self.lineage) {
             Ok(prepared) => prepared,
             Err(error) => return Err(self.not_recorded(plan, error)),
         };
+        self.later.warnings.extend(announce(self.env, &self.world.group, self.lineage.newest, prepared.stamp()));
         let done = exec::execute(on, &self.world, plan, Some(&mut prepared), aid);
         let outcome = prepared.outcome();
+        self.took(&group, &outcome);
         self.later.warnings.extend(outcome.warnings);
         // A generation is never used twice, not even one whose commit failed: a disk may have it all the same.
         let generation = self.next;
@@ -376,6 +406,9 @@ impl<'u> Session<'u> {
                 self.distrust_lost_logs(&before);
             }
             self.note_failures(plan);
+            if !outcome.complete {
+                self.confirm();
+            }
         }
         self.distrust_maps(plan, &done);
         match done {
@@ -386,6 +419,46 @@ impl<'u> Session<'u> {
             Err(error) if !outcome.committed => Err(self.not_recorded(plan, error)),
             done => done,
         }
+    }
+
+    /// Remembers what the disks hold now.
+    fn took(&mut self, group: &Group, outcome: &CommitOutcome) {
+        self.lineage.wrote(group, outcome.stamp, &outcome.written, &outcome.unsure);
+        self.pending =
+            (!outcome.committed && !outcome.unsure.is_empty()).then_some(outcome.stamp).or(self.pending.filter(|_| !outcome.committed));
+        if outcome.committed {
+            self.world.known.testimony = Testimony::Newest;
+            let meant = self.members.iter().map(|member| member.disk);
+            let missed: Vec<DiskId> = meant.filter(|disk| group.disk(*disk).is_some() && !outcome.written.contains(disk)).collect();
+            self.silent.extend(missed);
+        }
+    }
+
+    /// A commit has not reached all disks that it was meant for, and looks like one that came to no end. The same once more, for
+    /// those that it has reached.
+    fn confirm(&mut self) {
+        if let Err(error) = self.commit_again() {
+            self.later.warnings.push(format!("some disks have the new configuration and others do not: {error}"));
+        }
+    }
+
+    /// The configuration that is in force once more, under a new generation.
+    fn commit_again(&mut self) -> Result<CommitOutcome> {
+        let generation = self.next;
+        self.next = generation.next().unwrap_or(generation);
+        let group = self.world.group.clone();
+        let members = members_of(&mut self.members, &group, &self.silent);
+        let mut prepared = meta::prepare(members, &group, generation, &self.lineage)?;
+        self.later.warnings.extend(announce(self.env, &group, self.lineage.newest, prepared.stamp()));
+        if !prepared.flip().committed() {
+            prepared.observe();
+        }
+        let outcome = prepared.outcome();
+        self.took(&group, &outcome);
+        if outcome.committed {
+            self.world.generation = generation;
+        }
+        Ok(outcome)
     }
 
     /// The configuration with what its disks count for from now on.
@@ -451,16 +524,9 @@ impl<'u> Session<'u> {
 
     /// Writes the configuration that is in force once more, under a new generation; whether a disk has taken it.
     fn write_again(&mut self) -> bool {
-        let generation = self.next;
-        self.next = generation.next().unwrap_or(generation);
-        let again = meta::prepare(members_of(&mut self.members, &self.world.group), &self.world.group, generation).map(|mut prepared| {
-            prepared.flip();
-            prepared.outcome()
-        });
-        let Ok(outcome) = again else { return false };
+        let Ok(outcome) = self.commit_again() else { return false };
         self.later.warnings.extend(outcome.warnings);
         if outcome.committed {
-            self.world.generation = generation;
             self.outdated.clear();
         }
         outcome.committed
@@ -674,6 +740,10 @@ impl<'u> Session<'u> {
 
     /// Lets other commands at the group. What is seen from here on may be out of date, and nothing may be changed any more.
     pub fn release(&mut self) {
+        // In the middle of something nothing is known.
+        if !std::thread::panicking() {
+            self.note_what_was_seen();
+        }
         self.lock = None;
         let later = std::mem::take(&mut self.later);
         later.warnings.iter().for_each(|warning| self.env.ui.warn(warning));
@@ -690,6 +760,28 @@ impl<'u> Session<'u> {
             if let Some(warning) = Archive::below(&state).keep(group, *generation, &command.join(" ")) {
                 self.env.ui.warn(&warning);
             }
+        }
+    }
+
+    /// Tells this machine's witness which configuration is in force, unless that is not known. Before anybody else has the lock, and
+    /// before anybody is told of what was done.
+    fn note_what_was_seen(&mut self) {
+        let (Some(_), Some(dir), Some(stamp)) = (&self.lock, self.env.machine.witness_dir(), self.lineage.newest) else { return };
+        let group = &self.world.group;
+        if !may_be_ours(self.env, group) || quorum::refuse_minority(&self.world).is_err() {
+            return;
+        }
+        let witness = Witness::at(dir);
+        let noted = if group.destroyed {
+            witness.forget(group.id)
+        } else {
+            witness.note(group.id, &group.name, Sighting { newest: stamp, next: self.pending })
+        };
+        if let Err(error) = noted {
+            let without = "with half of its disks missing the group is not started by itself";
+            self.later
+                .warnings
+                .push(format!("what this machine has seen of group '{}' is not noted, so that {without}: {error}", group.name));
         }
     }
 
@@ -714,16 +806,7 @@ impl<'u> Session<'u> {
     pub fn relabel(&mut self, disk: DiskId, geometry: meta::Geometry) -> Result<()> {
         self.members.iter_mut().filter(|m| m.disk == disk).for_each(|m| m.label.set_geometry(geometry));
         for _ in 0..2 {
-            let generation = self.next;
-            self.next = generation.next().unwrap_or(generation);
-            let mut prepared = meta::prepare(members_of(&mut self.members, &self.world.group), &self.world.group, generation)?;
-            if !prepared.flip().committed() {
-                prepared.observe();
-            }
-            let outcome = prepared.outcome();
-            if outcome.committed {
-                self.world.generation = generation;
-            }
+            let outcome = self.commit_again()?;
             if !outcome.written.contains(&disk) {
                 return Err(Error::device(format!("its label cannot be written: {}", outcome.warnings.join("; "))));
             }
@@ -767,10 +850,32 @@ impl Drop for Session<'_> {
     }
 }
 
-/// Those of the disks that are in a configuration: one that was to be added by a command that failed is not.
-fn members_of<'m>(members: &'m mut [Member], group: &Group) -> &'m mut [Member] {
-    members.sort_by_key(|member| group.disk(member.disk).is_none());
-    let count = members.partition_point(|member| group.disk(member.disk).is_some());
+/// Whether this machine has the group, or could.
+fn may_be_ours(env: Env<'_>, group: &Group) -> bool {
+    env.machine.host_id().is_ok_and(|here| group.host.is_none_or(|host| host == here))
+}
+
+/// Tells this machine's witness of a configuration that is about to be written; what an administrator should know when it does not hear.
+fn announce(env: Env<'_>, group: &Group, newest: Option<Stamp>, next: Stamp) -> Option<String> {
+    let (dir, newest) = (env.machine.witness_dir()?, newest?);
+    if !may_be_ours(env, group) {
+        return None;
+    }
+    let noted = Witness::at(dir).expect(group.id, &group.name, newest, next);
+    noted.err().map(|error| format!("what this machine saw of group '{}' before may be taken for the newest: {error}", group.name))
+}
+
+/// Those of the disks that are in a configuration (one that was to be added by a command that failed is not), without those that did
+/// not take what was written before, unless no other one is left.
+fn members_of<'m>(members: &'m mut [Member], group: &Group, silent: &[DiskId]) -> &'m mut [Member] {
+    let rank = |member: &Member| match group.disk(member.disk) {
+        Some(_) if !silent.contains(&member.disk) => 0,
+        Some(_) => 1,
+        None => 2,
+    };
+    members.sort_by_key(rank);
+    let best = members.first().map_or(2, rank).min(1);
+    let count = members.partition_point(|member| rank(member) <= best);
     &mut members[..count]
 }
 

@@ -45,7 +45,7 @@ impl Archive {
 
     /// Writes one file, whole or not at all; returns its name.
     fn write(&self, group: &Group, generation: Generation, command: &str) -> Result<Kept> {
-        let text = super::pretty::to_string(&Entry { command, configuration: GroupRecord::of(group, generation)? })?;
+        let text = super::pretty::to_string(&Entry { command, configuration: GroupRecord::of(group, generation, None)? })?;
         DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).map_err(|err| Error::io("creating it", &err))?;
         let kept = Kept::new(group, generation);
         let name = kept.file_name();

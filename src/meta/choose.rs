@@ -1,12 +1,15 @@
 //! Which of the copies on all the disks is the configuration of a group. Pure: labels in, one configuration or a refusal out.
 //!
-//! The newest generation that verifies and decodes wins, on whatever disk it is. Nothing is ever guessed from a clock or from a count of disks.
+//! The configuration wins that knows all others ([`super::history`]); of those that do not say what they follow, as earlier versions
+//! wrote them, the newest generation. Nothing is ever guessed from a clock or from a count of disks.
 
+use super::history::{Digest, History, Lineage, Stamp};
 use super::layout::GENERATION_MAX;
-use super::record;
+use super::record::{self, Configuration};
 use super::store::{Copy, Label};
+use super::witness::Sighting;
 use crate::error::{Error, Kind, Result};
-use crate::model::{Disk, DiskId, Generation, Group, GroupId};
+use crate::model::{Disk, DiskId, Generation, Group, GroupId, Volume};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The configuration of a group, and which of the disks that were looked at belong to it.
@@ -26,6 +29,12 @@ pub struct Chosen {
     pub outdated: Vec<DiskId>,
     /// Disks that name this group but are not in its configuration (removed while they were away): never written to.
     pub strangers: Vec<DiskId>,
+    /// Disks that are here and went on apart from this configuration, which was chosen by name: what they hold is given up.
+    pub parted: Vec<DiskId>,
+    /// The configuration with where it comes from.
+    pub whole: Configuration,
+    /// What the next commit has to know of those before.
+    pub lineage: Lineage,
     /// What an administrator should know, in words that name the devices.
     pub warnings: Vec<String>,
 }
@@ -42,6 +51,20 @@ pub fn groups(found: &[(String, Label)]) -> BTreeSet<GroupId> {
 /// Errors: `NotFound` when no disk names the group; `Unsafe` for a split brain, a disk that is there twice, or when nothing decodes;
 /// `Unsupported` when a newer version wrote the newest configuration.
 pub fn choose(id: GroupId, found: &[(String, Label)]) -> Result<Chosen> {
+    choose_by(id, found, &Guide::default())
+}
+
+/// What is known of a group beside what its disks say.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Guide {
+    /// Of a group that went several ways the one that somebody has chosen.
+    pub side: Option<Digest>,
+    /// What this machine has seen last.
+    pub seen: Option<Sighting>,
+}
+
+/// The same with such knowledge.
+pub fn choose_by(id: GroupId, found: &[(String, Label)], guide: &Guide) -> Result<Chosen> {
     let ours: Vec<Seen> = Seen::all(found).filter(|seen| seen.label.group() == Some(id)).collect();
     if ours.is_empty() {
         return Err(Error::not_found(format!("no disk belongs to a group {id}")));
@@ -50,11 +73,23 @@ pub fn choose(id: GroupId, found: &[(String, Label)]) -> Result<Chosen> {
     refuse_newer(&ours)?;
     let mut warnings: Vec<String> =
         ours.iter().flat_map(|seen| seen.label.warnings().iter().map(|w| format!("{}: {w}", seen.device))).collect();
-    let (group, generation) = newest(id, &ours, &mut warnings)?;
+    let heads = Heads::of(id, &ours, &mut warnings)?;
+    let verdict = match heads.all_old() {
+        true => {
+            let (group, generation) = newest(id, &ours, &mut warnings)?;
+            heads.verdict_on(&group, generation)?
+        }
+        false => heads.verdict(guide)?,
+    };
+    let whole = verdict.chosen.says.clone();
+    let (group, generation) = (whole.group.clone(), whole.generation);
+    let lineage = heads.lineage(&verdict);
+    let parted = verdict.parted.iter().flat_map(|side| side.on.iter().map(|seen| seen.label.disk())).collect();
     let highest = ours.iter().map(|seen| seen.label.highest()).max().unwrap_or(generation);
     let next = highest.next().filter(|next| *next <= GENERATION_MAX);
     let next = next.ok_or_else(|| Error::unsafe_(format!("group '{}' is at the last possible generation", group.name)))?;
-    let mut chosen = Chosen { group, generation, next, present: vec![], missing: vec![], outdated: vec![], strangers: vec![], warnings };
+    let (present, missing, outdated, strangers) = Default::default();
+    let mut chosen = Chosen { group, generation, next, present, missing, outdated, strangers, parted, whole, lineage, warnings };
     chosen.find_disks(found)?;
     chosen.find_strangers(&ours);
     Ok(chosen)
@@ -100,6 +135,192 @@ fn refuse_newer(seen: &[Seen]) -> Result<()> {
             .on(device)
             .hint("use that version, or a later one"))
     })
+}
+
+/// A configuration that is the newest one that can be used on one disk or several.
+struct Head<'a> {
+    stamp: Stamp,
+    says: &'a Configuration,
+    on: Vec<Seen<'a>>,
+}
+
+/// All of them, the newest first.
+struct Heads<'a>(Vec<Head<'a>>);
+
+/// Which one is in force, and which ones that it does not know are given up for it.
+struct Verdict<'h, 'a> {
+    chosen: &'h Head<'a>,
+    /// Commits that came to no end: nobody was told of them.
+    unfinished: Vec<&'h Head<'a>>,
+    /// Those of a side that was not chosen.
+    parted: Vec<&'h Head<'a>>,
+}
+
+impl<'a> Heads<'a> {
+    /// Disks without any copy that can be used have none.
+    fn of(id: GroupId, ours: &[Seen<'a>], warnings: &mut Vec<String>) -> Result<Heads<'a>> {
+        let mut heads: Vec<Head> = Vec::new();
+        let mut known: Vec<&Copy> = Vec::new();
+        let mut refusals = Vec::new();
+        for seen in ours {
+            for copy in seen.label.copies() {
+                match known.iter().find(|other| other.payload == copy.payload) {
+                    Some(same) => copy.says_the_same_as(same),
+                    None => known.push(copy),
+                }
+                let says = match copy.configuration(id) {
+                    Ok(says) => says,
+                    Err(err) => {
+                        refusals.push((*seen, copy.generation(), err));
+                        continue;
+                    }
+                };
+                match heads.iter_mut().find(|head| head.stamp == copy.stamp()) {
+                    Some(head) => head.on.push(*seen),
+                    None => heads.push(Head { stamp: copy.stamp(), says, on: vec![*seen] }),
+                }
+                break;
+            }
+        }
+        heads.sort_by_key(|head| std::cmp::Reverse(head.stamp));
+        let newest = heads.first().map(|head| head.stamp.generation);
+        if newest.is_some() && heads.iter().any(|head| head.says.history.is_some()) {
+            for (seen, generation, err) in refusals {
+                if record::is_newer(&err) && Some(generation) >= newest {
+                    return Err(err.context(seen.device).on(seen.device));
+                }
+                warnings.push(format!("{}: generation {generation}: {}", seen.device, err.message()));
+            }
+        }
+        Ok(Heads(heads))
+    }
+
+    /// Whether none says where it comes from: then the generation is all that there is to go by.
+    fn all_old(&self) -> bool {
+        self.0.iter().all(|head| head.says.history.is_none())
+    }
+
+    /// The one that was chosen from the same copies by its generation.
+    fn verdict_on(&self, group: &Group, generation: Generation) -> Result<Verdict<'_, 'a>> {
+        let chosen = self.0.iter().find(|head| head.stamp.generation == generation && head.says.group == *group);
+        let chosen = chosen.ok_or_else(|| Error::unsafe_(format!("generation {generation} of group '{}' is on no disk", group.name)))?;
+        Ok(Verdict { chosen, unfinished: Vec::new(), parted: Vec::new() })
+    }
+
+    fn held(&self, disk: DiskId) -> Option<Stamp> {
+        self.0.iter().find(|head| head.on.iter().any(|seen| seen.label.disk() == disk)).map(|head| head.stamp)
+    }
+
+    /// Whether who goes on with `head` knows all that the other one holds.
+    fn knows(&self, head: &Head, other: &Head) -> bool {
+        match (&head.says.history, &other.says.history) {
+            (Some(history), _) => other.on.iter().all(|seen| history.accepts(seen.label.disk(), other.stamp)),
+            (None, None) => other.stamp.generation < head.stamp.generation,
+            (None, Some(_)) => false,
+        }
+    }
+
+    fn is_unfinished(&self, other: &Head, head: &Head) -> bool {
+        let (Some(own), Some(history)) = (&other.says.history, &head.says.history) else { return false };
+        own.is_unfinished(other.stamp, (history, head.stamp), &|disk| self.held(disk))
+    }
+
+    /// The heads that this one does not know: those that came to no end, and those that did.
+    fn unknown_to(&self, head: &Head<'a>) -> (Vec<&Head<'a>>, Vec<&Head<'a>>) {
+        let others = self.0.iter().filter(|other| other.stamp != head.stamp && !self.knows(head, other));
+        others.partition(|other| self.is_unfinished(other, head))
+    }
+
+    /// The one that knows all others; else the newest one that knows all but those that came to no end; else there is none, unless
+    /// somebody has said which.
+    fn verdict(&self, guide: &Guide) -> Result<Verdict<'_, 'a>> {
+        let all = || self.0.iter().map(move |head| (head, self.unknown_to(head)));
+        let sound = || all().filter(|(_, (_, parted))| parted.is_empty());
+        let whole = sound().find(|(_, (unfinished, _))| unfinished.is_empty());
+        let chosen = match guide.side {
+            Some(side) => all().find(|(head, _)| head.stamp.digest == side),
+            None => whole.or_else(|| sound().next()),
+        };
+        let (chosen, (unfinished, parted)) = chosen.ok_or_else(|| went_apart(&self.sides(), guide.seen))?;
+        Ok(Verdict { chosen, unfinished, parted })
+    }
+
+    /// The heads that no other one knows.
+    fn sides(&self) -> Vec<Side> {
+        let tops = self.0.iter().filter(|head| !self.0.iter().any(|other| other.stamp != head.stamp && self.knows(other, head)));
+        let side = |head: &Head| {
+            let mut devices: Vec<String> = head.on.iter().map(|seen| seen.device.to_owned()).collect();
+            // Disks that lag behind on the same side.
+            let behind = self.0.iter().filter(|other| other.stamp != head.stamp && self.knows(head, other));
+            devices.extend(behind.flat_map(|other| other.on.iter().map(|seen| seen.device.to_owned())));
+            Side { stamp: head.stamp, devices, says: head.says.clone() }
+        };
+        tops.map(side).collect()
+    }
+
+    fn lineage(&self, verdict: &Verdict<'_, 'a>) -> Lineage {
+        let chosen = verdict.chosen;
+        let dismissed: Vec<(Stamp, &History)> =
+            verdict.unfinished.iter().chain(&verdict.parted).filter_map(|head| Some((head.stamp, head.says.history.as_ref()?))).collect();
+        let given_up = verdict.unfinished.iter().chain(&verdict.parted);
+        let strangers: Vec<(DiskId, Stamp)> = given_up
+            .flat_map(|head| head.on.iter().map(|seen| (seen.label.disk(), head.stamp)))
+            .filter(|(disk, _)| chosen.says.group.disk(*disk).is_none())
+            .collect();
+        let (group, history) = (&chosen.says.group, chosen.says.history.as_ref());
+        Lineage::of(group, chosen.stamp, history, &dismissed, &|disk| self.held(disk), &strangers)
+    }
+}
+
+/// One of the ways that a group went.
+#[derive(Debug, Clone)]
+pub struct Side {
+    /// Its configuration.
+    pub stamp: Stamp,
+    /// The devices that hold it, or an older one that it knows.
+    pub devices: Vec<String>,
+    /// What it says.
+    pub says: Configuration,
+}
+
+/// The ways that a group went: one, unless its disks were changed apart from each other.
+pub fn sides(id: GroupId, found: &[(String, Label)]) -> Result<Vec<Side>> {
+    let ours: Vec<Seen> = Seen::all(found).filter(|seen| seen.label.group() == Some(id)).collect();
+    Heads::of(id, &ours, &mut Vec::new()).map(|heads| heads.sides())
+}
+
+/// Refuses a group that went several ways, with what each has.
+fn went_apart(sides: &[Side], seen: Option<Sighting>) -> Error {
+    let name = sides.first().map_or_else(String::new, |side| side.says.group.name.to_string());
+    let each: Vec<String> = sides.iter().map(|side| describe(side, sides, seen)).collect();
+    let keep = sides.first().map_or_else(String::new, |side| side.stamp.digest.short());
+    Error::unsafe_(format!(
+        "the disks of group '{name}' were changed apart from each other and went {} ways: {}",
+        sides.len(),
+        each.join("; ")
+    ))
+    .on(&name)
+    .hint(format!(
+        "nothing is written until you choose: disconnect the disks of all sides but one to look at it, then 'breakoff group choose {name} \
+             {keep}' (or another side) goes on with that one and gives up what only the others have"
+    ))
+}
+
+fn describe(side: &Side, all: &[Side], seen: Option<Sighting>) -> String {
+    let group = &side.says.group;
+    let elsewhere = |v: &Volume| all.iter().filter(|other| other.stamp != side.stamp).all(|other| other.says.group.volume(v.id).is_some());
+    let own: Vec<&str> = group.volumes.iter().filter(|v| !elsewhere(v)).map(|v| v.name.as_str()).collect();
+    let own = if own.is_empty() { "no volume that the others lack".to_owned() } else { format!("alone has {}", own.join(", ")) };
+    let host = group.host.map_or_else(|| "deported".to_owned(), |host| format!("machine {host}"));
+    let at = side.says.history.as_ref().map_or_else(String::new, |history| format!(" written at {}", history.written_at));
+    format!(
+        "side {} on {} (generation {}{at}, {host}, {} volumes, {own}{})",
+        side.stamp.digest.short(),
+        side.devices.join(", "),
+        side.stamp.generation,
+        group.volumes.len(),
+        if seen.is_some_and(|seen| seen.is_of(side.stamp)) { "; this machine had it last" } else { "" }
+    )
 }
 
 /// A copy and the disk that it is on.

@@ -4,8 +4,9 @@
 //! older one, flush. A crash before the flip leaves the old configuration on every disk. A crash within the flip leaves the new one on
 //! some: it has the larger generation and wins. Writing again with the next commit heals the others.
 
+use super::history::{Digest, Lineage, Stamp};
 use super::layout::{BLOCK, GENERATION_MAX, Membership, PayloadAt, Position, Superblock};
-use super::record;
+use super::record::{self, Configuration};
 use super::store::{Copy, Label};
 use crate::error::{Error, Result};
 use crate::model::{DiskId, Generation, Group, GroupId};
@@ -28,7 +29,9 @@ pub struct Member {
 /// A configuration that is on the disks but not yet valid. Dropping it changes nothing.
 pub struct Prepared<'m> {
     group: GroupId,
-    generation: Generation,
+    stamp: Stamp,
+    /// How many disks it is meant for.
+    meant: usize,
     staged: Vec<Staged<'m>>,
     warnings: Vec<String>,
     /// Whether the disks were asked after a flip that failed, and what they said.
@@ -91,8 +94,14 @@ pub struct CommitOutcome {
     pub committed: bool,
     /// Whether that is not known: a disk may have it and cannot be asked.
     pub unknown: bool,
+    /// Which one it is.
+    pub stamp: Stamp,
     /// Disks that have it.
     pub written: Vec<DiskId>,
+    /// Disks of which that is not known.
+    pub unsure: Vec<DiskId>,
+    /// Whether all disks have it that it was meant for.
+    pub complete: bool,
     /// What went wrong on which disk.
     pub warnings: Vec<String>,
 }
@@ -100,30 +109,27 @@ pub struct CommitOutcome {
 /// Puts the payload of a configuration on all disks and makes the superblocks ready.
 ///
 /// The generation is [`Chosen::next`](super::Chosen::next), or 1 for a new group. A disk that is free becomes a member with the flip.
-/// A disk that cannot be written is left out with a warning, as long as one remains.
+/// A disk that cannot be written is left out with a warning, as long as one remains. What it follows is `lineage`'s to say.
 ///
 /// Errors, with nothing changed: `NoSpace` when it does not fit a disk's private area, `Unsafe` when a disk belongs elsewhere or is ahead,
 /// `Device` when no disk could be written.
-pub fn prepare<'m>(members: &'m mut [Member], group: &Group, generation: Generation) -> Result<Prepared<'m>> {
+pub fn prepare<'m>(members: &'m mut [Member], group: &Group, generation: Generation, lineage: &Lineage) -> Result<Prepared<'m>> {
     // At the very last generation there is no next one, and a group without a next one is not read.
     if generation == Generation::ZERO || generation >= GENERATION_MAX {
         return Err(Error::failed(format!("group '{}' cannot be at generation {generation}", group.name)));
     }
-    let payload: Arc<[u8]> = record::encode(group, generation)?.into();
-    for member in members.iter() {
-        refuse_member(member, group, generation)?;
-        refuse_full(member, group, payload.len() as u64)?;
-    }
+    members.iter().try_for_each(|member| refuse_member(member, group, generation))?;
+    let (taking, content, warnings) = write_payload(members, group, generation, lineage)?;
     let mut prepared = Prepared {
         group: group.id,
-        generation,
-        staged: Vec::with_capacity(members.len()),
-        warnings: Vec::new(),
+        stamp: Stamp { generation, digest: Digest::of(&content.payload) },
+        meant: taking.len(),
+        staged: Vec::with_capacity(taking.len()),
+        warnings,
         observed: None,
         read: vec![0; BLOCK as usize],
     };
-    let content = Content::new(payload, group, generation);
-    for member in members {
+    for member in members.iter_mut().filter(|member| taking.contains(&member.disk)) {
         prepared.stage(member, &content);
     }
     if prepared.staged.is_empty() {
@@ -133,19 +139,57 @@ pub fn prepare<'m>(members: &'m mut [Member], group: &Group, generation: Generat
     Ok(prepared)
 }
 
+/// Writes the payload to all disks that take it: which ones, and what. It says which disks it is meant for, so that it is written once
+/// more when one of them does not take it.
+fn write_payload(
+    members: &mut [Member],
+    group: &Group,
+    generation: Generation,
+    lineage: &Lineage,
+) -> Result<(Vec<DiskId>, Content, Vec<String>)> {
+    let mut warnings = Vec::new();
+    let mut taking: Vec<DiskId> = members.iter().map(|member| member.disk).collect();
+    loop {
+        let history = lineage.history(group, &|disk| taking.contains(&disk));
+        let payload: Arc<[u8]> = record::encode(group, generation, Some(&history))?.into();
+        members.iter().try_for_each(|member| refuse_full(member, group, payload.len() as u64))?;
+        let content = Content::new(payload, Configuration { group: group.clone(), generation, history: Some(history) });
+        let meant = taking.len();
+        for member in members.iter_mut().filter(|member| taking.contains(&member.disk)).collect::<Vec<_>>() {
+            if let Err(err) = member.write(&content) {
+                warnings.push(format!("{}: the configuration cannot be written: {err}", member.name));
+                taking.retain(|disk| *disk != member.disk);
+            }
+        }
+        if taking.len() == meant || taking.is_empty() {
+            return Ok((taking, content, warnings));
+        }
+    }
+}
+
+impl Member {
+    /// Writes the payload. From here on the disk's older copy is gone, good or not.
+    fn write(&mut self, content: &Content) -> std::io::Result<()> {
+        let (_, slot) = self.label.target();
+        self.label.copies.retain(|copy| copy.slot != slot);
+        failpoint::step();
+        self.media.write_at(self.label.geometry().slot(slot).start, &content.padded).and_then(|()| self.media.flush())
+    }
+}
+
 /// What is written to every disk.
 struct Content {
     payload: Arc<[u8]>,
     padded: Vec<u8>,
     checksum: u32,
-    says: Arc<(Group, Generation)>,
+    says: Arc<Configuration>,
 }
 
 impl Content {
-    fn new(payload: Arc<[u8]>, group: &Group, generation: Generation) -> Content {
+    fn new(payload: Arc<[u8]>, says: Configuration) -> Content {
         let mut padded = payload.to_vec();
         padded.resize(payload.len().next_multiple_of(BLOCK as usize), 0);
-        Content { padded, checksum: crc32c::crc32c(&payload), says: Arc::new((group.clone(), generation)), payload }
+        Content { padded, checksum: crc32c::crc32c(&payload), says: Arc::new(says), payload }
     }
 }
 
@@ -185,25 +229,20 @@ fn refuse_full(member: &Member, group: &Group, used: u64) -> Result<()> {
 }
 
 impl<'m> Prepared<'m> {
-    /// Writes the payload to one disk. From here on that disk's older copy is gone, good or not.
+    /// Makes the superblock of a disk ready that has the payload.
     fn stage(&mut self, member: &'m mut Member, content: &Content) {
         let (position, slot) = member.label.target();
         let offset = member.label.geometry().slot(slot).start;
-        member.label.copies.retain(|copy| copy.slot != slot);
-        failpoint::step();
-        if let Err(err) = member.media.write_at(offset, &content.padded).and_then(|()| member.media.flush()) {
-            self.warnings.push(format!("{}: the configuration cannot be written: {err}", member.name));
-            return;
-        }
         let at = PayloadAt { slot, offset, length: content.payload.len() as u64, checksum: content.checksum };
         let superblock = self.superblock(member, position, at);
         let copy = Copy {
             disk: member.disk,
-            generation: self.generation,
+            generation: self.stamp.generation,
             position,
             slot,
             payload: content.payload.clone(),
             says: OnceCell::from(Ok(content.says.clone())),
+            digest: OnceCell::from(self.stamp.digest),
         };
         self.staged.push(Staged { member, superblock, block: superblock.encode(), copy, state: Flip::Waiting });
     }
@@ -213,8 +252,13 @@ impl<'m> Prepared<'m> {
             position,
             disk: member.disk,
             geometry: member.label.geometry(),
-            member: Some(Membership { group: self.group, generation: self.generation, payload }),
+            member: Some(Membership { group: self.group, generation: self.stamp.generation, payload }),
         }
+    }
+
+    /// What is going to be in force.
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
     }
 
     /// What went wrong while preparing, in words: disks that are left out.
@@ -256,7 +300,8 @@ impl<'m> Prepared<'m> {
     pub fn outcome(mut self) -> CommitOutcome {
         let committed = self.result().committed();
         let unknown = !committed && self.observed == Some(Observed::Unknown);
-        let mut outcome = CommitOutcome { committed, unknown, written: Vec::new(), warnings: std::mem::take(&mut self.warnings) };
+        let (stamp, warnings) = (self.stamp, std::mem::take(&mut self.warnings));
+        let mut outcome = CommitOutcome { committed, unknown, stamp, written: vec![], unsure: vec![], complete: false, warnings };
         for staged in self.staged {
             match staged.state.failure() {
                 None if staged.state == Flip::Done => {
@@ -265,11 +310,13 @@ impl<'m> Prepared<'m> {
                 }
                 None => {}
                 Some((doing, errno)) => {
+                    outcome.unsure.push(staged.member.disk);
                     let err = std::io::Error::from_raw_os_error(errno.0);
                     outcome.warnings.push(format!("{}: the superblock cannot be {doing}: {err}", staged.member.name));
                 }
             }
         }
+        outcome.complete = outcome.written.len() == self.meant;
         outcome
     }
 }

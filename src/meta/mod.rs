@@ -1,22 +1,26 @@
 //! The configuration of a group on its disks: where it lies, how it is written and what of it is believed.
 //!
 //! `layout` (superblock) and `record` (payload) turn bytes that anybody may have written into verified types and back, purely; `choose`
-//! picks one configuration from the labels of all disks; `store` and `commit` do the reading and writing through [`crate::sys::Media`];
+//! picks one configuration from the labels of all disks, and `history` says which of them know each other; `store` and `commit` do the reading and writing through [`crate::sys::Media`];
 //! `archive` keeps earlier configurations as files for people.
 
 pub mod archive;
 mod choose;
 mod commit;
+mod history;
 pub mod layout;
 mod pretty;
 pub mod record;
 mod sound;
 mod store;
+mod witness;
 
 pub use archive::Archive;
-pub use choose::{Chosen, choose, groups};
+pub use choose::{Chosen, Guide, Side, choose, choose_by, groups, sides};
 pub use commit::{CommitOutcome, FlipResult, Member, Observed, Prepared, prepare};
+pub use history::{Digest, History, Known, Lineage, Past, Stamp};
 pub use layout::{AREA_DEFAULT, AREA_MAX, AREA_MIN, Geometry};
-pub use record::{decode, dump, encode, fill};
+pub use record::{Configuration, decode, decode_all, dump, dump_all, encode, fill};
 pub use sound::{MAX_DISKS, MAX_VOLUMES};
 pub use store::{Copy, Label, format_disk, is_ours, read_disk, wipe_disk};
+pub use witness::{Sighting, Witness};

@@ -7,6 +7,7 @@
 //! Sizes and offsets are in sectors of 512 bytes, identities are 32 hex digits, a piece of disk is `[disk, start, length]` with the
 //! disk as its index in `disks` and the start counted from the disk's space for volumes.
 
+use super::history::{Digest, History, Known, Past, Stamp};
 use super::layout::{self, GENERATION_MAX, PAYLOAD_MAX};
 use super::sound;
 use crate::app::Fill;
@@ -38,6 +39,8 @@ pub(super) struct GroupRecord {
     host: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     destroyed: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    history: Option<HistoryRecord>,
     disks: Vec<DiskRecord>,
     volumes: Vec<VolumeRecord>,
 }
@@ -51,6 +54,40 @@ struct DiskRecord {
     size: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     standing: Option<StandingRecord>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    away: bool,
+    /// Left out where the disk held the configuration that this one follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    past: Option<PastRecord>,
+}
+
+/// Generation, digest.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct StampRecord(u64, String);
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HistoryRecord {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    follows: Option<StampRecord>,
+    written_at_ms: u64,
+    others: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    removed: Vec<RemovedRecord>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RemovedRecord {
+    uuid: String,
+    past: PastRecord,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PastRecord {
+    before: u64,
+    holds: Vec<StampRecord>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -178,41 +215,63 @@ enum StateRecord {
     SnapDone,
 }
 
-/// The payload for this configuration. It is read back and compared: what we could not read again is never written.
-pub fn encode(group: &Group, generation: Generation) -> Result<Vec<u8>> {
-    let broken = |why: &str| Error::failed(format!("the configuration of group '{}' cannot be stored: {why}", group.name)).on(&group.name);
-    let payload = pack(group, generation)?;
-    let (again, at) = decode(&payload).map_err(|err| broken(err.message()))?;
-    if again == *group && at == generation { Ok(payload) } else { Err(broken("it reads back differently")) }
+/// What a payload says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configuration {
+    /// The group.
+    pub group: Group,
+    /// Its generation.
+    pub generation: Generation,
+    /// Where it comes from; `None` when a version before 3 wrote it.
+    pub history: Option<History>,
 }
 
-fn pack(group: &Group, generation: Generation) -> Result<Vec<u8>> {
+/// The payload for this configuration. It is read back and compared: what we could not read again is never written.
+pub fn encode(group: &Group, generation: Generation, history: Option<&History>) -> Result<Vec<u8>> {
+    let broken = |why: &str| Error::failed(format!("the configuration of group '{}' cannot be stored: {why}", group.name)).on(&group.name);
+    let payload = pack(group, generation, history)?;
+    let again = decode_all(&payload).map_err(|err| broken(err.message()))?;
+    let same = again.group == *group && again.generation == generation && again.history.as_ref() == history;
+    if same { Ok(payload) } else { Err(broken("it reads back differently")) }
+}
+
+fn pack(group: &Group, generation: Generation, history: Option<&History>) -> Result<Vec<u8>> {
     let broken = |err: &dyn std::fmt::Display| Error::failed(format!("the configuration cannot be packed: {err}")).on(&group.name);
-    let json = serde_json::to_vec(&GroupRecord::of(group, generation)?).map_err(|err| broken(&err))?;
+    let json = serde_json::to_vec(&GroupRecord::of(group, generation, history)?).map_err(|err| broken(&err))?;
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(&json).and_then(|()| gzip.finish()).map_err(|err| broken(&err))
 }
 
-/// What a payload says, every rule of the model checked. Refused: [`Kind::Unsafe`], or [`Kind::Unsupported`] when a newer version wrote it.
+/// The group that a payload describes, and its generation; see [`decode_all`].
 pub fn decode(payload: &[u8]) -> Result<(Group, Generation)> {
+    decode_all(payload).map(|all| (all.group, all.generation))
+}
+
+/// What a payload says, every rule of the model checked. Refused: [`Kind::Unsafe`], or [`Kind::Unsupported`] when a newer version wrote it.
+pub fn decode_all(payload: &[u8]) -> Result<Configuration> {
     let json = unpack(payload)?;
     let record: GroupRecord = serde_json::from_slice(&json).map_err(|err| not_ours(&json, &err))?;
     if !(OLDEST..=VERSION).contains(&record.breakoff) {
         return Err(wrong_version(record.breakoff));
     }
-    let (group, generation) = record.into_model()?;
-    sound::refuse_unsound(&group)?;
-    Ok((group, generation))
+    let all = record.into_model()?;
+    sound::refuse_unsound(&all.group)?;
+    Ok(all)
 }
 
 /// The configuration as JSON for people: volumes field by field, each plex on one line.
 pub fn dump(group: &Group, generation: Generation) -> Result<String> {
-    super::pretty::to_string(&GroupRecord::of(group, generation)?)
+    super::pretty::to_string(&GroupRecord::of(group, generation, None)?)
+}
+
+/// The same with where it comes from.
+pub fn dump_all(all: &Configuration) -> Result<String> {
+    super::pretty::to_string(&GroupRecord::of(&all.group, all.generation, all.history.as_ref())?)
 }
 
 /// How full a private area of this size is with this configuration.
 pub fn fill(group: &Group, area: Sectors) -> Result<Fill> {
-    let used = pack(group, Generation::new(1))?.len() as u64;
+    let used = pack(group, Generation::new(1), None)?.len() as u64;
     Ok(Fill { used, capacity: layout::capacity(area) })
 }
 
@@ -267,7 +326,7 @@ fn plain(text: &str) -> String {
 
 impl GroupRecord {
     /// The record of a group; fails when a piece of disk lies on a disk that the group does not have.
-    pub(super) fn of(group: &Group, generation: Generation) -> Result<GroupRecord> {
+    pub(super) fn of(group: &Group, generation: Generation, history: Option<&History>) -> Result<GroupRecord> {
         let index = DiskIndex::of(group);
         Ok(GroupRecord {
             breakoff: VERSION,
@@ -276,45 +335,57 @@ impl GroupRecord {
             uuid: group.id.simple(),
             host: group.host.map(HostId::simple),
             destroyed: group.destroyed,
-            disks: group.disks.iter().map(|disk| DiskRecord::of(disk, group.standing.get(&disk.id).copied())).collect(),
+            history: history.map(HistoryRecord::of),
+            disks: group.disks.iter().map(|disk| DiskRecord::of(disk, group, history)).collect(),
             volumes: group.volumes.iter().map(|v| VolumeRecord::of(v, &index)).collect::<Result<_>>()?,
         })
     }
 
-    fn into_model(self) -> Result<(Group, Generation)> {
+    fn into_model(self) -> Result<Configuration> {
         let generation = Generation::new(self.generation);
         if generation == Generation::ZERO || generation > GENERATION_MAX {
             return Err(refused(format!("a group cannot be at generation {generation}")));
         }
         sound::refuse_too_many(self.disks.len(), self.volumes.len())?;
+        let mut history = self.history.map(|history| history.into_model(generation)).transpose()?;
         let (mut disks, mut standing) = (Vec::with_capacity(self.disks.len()), BTreeMap::new());
-        for record in self.disks {
+        for mut record in self.disks {
+            let known = record.known(history.as_ref(), generation)?;
             let counts = record.standing.map(StandingRecord::into_model);
             let disk = record.into_model()?;
             standing.extend(counts.map(|counts| (disk.id, counts)));
+            history.iter_mut().for_each(|history| drop(history.disks.insert(disk.id, known.clone())));
             disks.push(disk);
         }
         let volumes = self.volumes.into_iter().map(|v| v.into_model(&disks)).collect::<Result<_>>()?;
         let host = self.host.map(|host| id(&host, HostId::parse)).transpose()?;
-        Ok((
-            Group {
-                id: id(&self.uuid, GroupId::parse)?,
-                name: name(&self.group)?,
-                host,
-                destroyed: self.destroyed,
-                disks,
-                standing,
-                volumes,
-            },
-            generation,
-        ))
+        let group = Group {
+            id: id(&self.uuid, GroupId::parse)?,
+            name: name(&self.group)?,
+            host,
+            destroyed: self.destroyed,
+            disks,
+            standing,
+            volumes,
+        };
+        Ok(Configuration { group, generation, history })
     }
 }
 
 impl DiskRecord {
-    fn of(disk: &Disk, standing: Option<Standing>) -> DiskRecord {
-        let (media, uuid, standing) = (disk.media.to_string(), disk.id.simple(), standing.map(StandingRecord::of));
-        DiskRecord { media, uuid, data_start: disk.data_start.get(), size: disk.size.get(), standing }
+    fn of(disk: &Disk, group: &Group, history: Option<&History>) -> DiskRecord {
+        let standing = group.standing.get(&disk.id).copied().map(StandingRecord::of);
+        let (media, uuid, (data_start, size)) = (disk.media.to_string(), disk.id.simple(), (disk.data_start.get(), disk.size.get()));
+        let usual = history.map(usual_past);
+        let known = history.and_then(|history| history.disks.get(&disk.id));
+        let past = known.filter(|known| Some(&known.past) != usual.as_ref()).map(|known| PastRecord::of(&known.past));
+        DiskRecord { media, uuid, data_start, size, standing, away: known.is_some_and(|known| !known.here), past }
+    }
+
+    /// What the configuration of this generation says of the disk's past.
+    fn known(&mut self, history: Option<&History>, generation: Generation) -> Result<Known> {
+        let past = self.past.take().map(|past| past.into_model(generation)).transpose()?;
+        Ok(Known { here: !self.away, past: past.or_else(|| history.map(usual_past)).unwrap_or_default() })
     }
 
     fn into_model(self) -> Result<Disk> {
@@ -325,6 +396,67 @@ impl DiskRecord {
             size: sectors(self.size)?,
         })
     }
+}
+
+/// What most disks held: the configuration that this one follows.
+fn usual_past(history: &History) -> Past {
+    history.follows.map(Past::seen).unwrap_or_default()
+}
+
+impl HistoryRecord {
+    fn of(history: &History) -> HistoryRecord {
+        let removed = |(id, past): &(DiskId, Past)| RemovedRecord { uuid: id.simple(), past: PastRecord::of(past) };
+        HistoryRecord {
+            follows: history.follows.map(StampRecord::of),
+            written_at_ms: history.written_at.millis(),
+            others: history.others.get(),
+            removed: history.removed.iter().map(removed).collect(),
+        }
+    }
+
+    /// Without its disks, which have it themselves.
+    fn into_model(self, of: Generation) -> Result<History> {
+        sound::refuse_too_many_removed(self.removed.len())?;
+        let removed = |record: RemovedRecord| Ok((id(&record.uuid, DiskId::parse)?, record.past.into_model(of)?));
+        let follows = self.follows.map(|stamp| stamp.into_model(of)).transpose()?;
+        let removed = self.removed.into_iter().map(removed).collect::<Result<_>>()?;
+        let others = older(self.others, of)?;
+        Ok(History { follows, written_at: Timestamp::from_millis(self.written_at_ms), disks: BTreeMap::new(), removed, others })
+    }
+}
+
+impl PastRecord {
+    fn of(past: &Past) -> PastRecord {
+        PastRecord { before: past.before.get(), holds: past.holds.iter().copied().map(StampRecord::of).collect() }
+    }
+
+    fn into_model(self, of: Generation) -> Result<Past> {
+        sound::refuse_too_many_held(self.holds.len())?;
+        let holds = self.holds.into_iter().map(|stamp| stamp.into_model(of)).collect::<Result<_>>()?;
+        Ok(Past { before: older(self.before, of)?, holds })
+    }
+}
+
+impl StampRecord {
+    fn of(stamp: Stamp) -> StampRecord {
+        StampRecord(stamp.generation.get(), stamp.digest.to_string())
+    }
+
+    /// A configuration only knows of older ones.
+    fn into_model(self, of: Generation) -> Result<Stamp> {
+        let generation = older(self.0, of)?;
+        if generation == of || generation == Generation::ZERO {
+            return Err(refused(format!("it speaks of a generation {generation} before it")));
+        }
+        let digest = Digest::parse(&self.1).ok_or_else(|| refused(format!("'{}' is not a digest", plain(&self.1))))?;
+        Ok(Stamp { generation, digest })
+    }
+}
+
+/// A generation that is no newer than the configuration that speaks of it.
+fn older(generation: u64, of: Generation) -> Result<Generation> {
+    let generation = Generation::new(generation);
+    if generation > of { Err(refused(format!("it speaks of generation {generation}, which is newer"))) } else { Ok(generation) }
 }
 
 impl StandingRecord {

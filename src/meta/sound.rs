@@ -1,5 +1,6 @@
 //! What a configuration from a disk must be before anything believes it: limits on its size, and every rule of the model. Pure.
 
+use super::history;
 use super::record::refused;
 use crate::error::Result;
 use crate::model::volume::MAX_PLEXES;
@@ -16,6 +17,16 @@ pub const MAX_DISKS: usize = 4096;
 pub(super) fn refuse_too_many(disks: usize, volumes: usize) -> Result<()> {
     at_most("disks", disks, MAX_DISKS)?;
     at_most("volumes", volumes, MAX_VOLUMES)
+}
+
+/// Refuses a count of removed disks before anything is built from them.
+pub(super) fn refuse_too_many_removed(removed: usize) -> Result<()> {
+    at_most("removed disks", removed, history::MAX_REMOVED)
+}
+
+/// Refuses a count of what a disk may hold before anything is built from it.
+pub(super) fn refuse_too_many_held(held: usize) -> Result<()> {
+    at_most("configurations on one disk", held, history::MAX_HELD)
 }
 
 /// Refuses a count of plexes before anything is built from them.

@@ -1,7 +1,8 @@
 //! One disk's label: made, read and destroyed. Reading never writes, and believes nothing that does not verify.
 
+use super::history::{Digest, Stamp};
 use super::layout::{AREA_MIN, BLOCK, Fault, Geometry, Membership, Newer, PayloadAt, Position, Slot, Superblock, Unverified};
-use super::record;
+use super::record::{self, Configuration};
 use crate::error::{Error, Result};
 use crate::model::units::human_bytes;
 use crate::model::{DiskId, Generation, Group, GroupId, Sectors};
@@ -21,7 +22,9 @@ pub struct Copy {
     pub(super) slot: Slot,
     pub(super) payload: Arc<[u8]>,
     /// What the payload says, worked out once.
-    pub(super) says: OnceCell<Result<Arc<(Group, Generation)>>>,
+    pub(super) says: OnceCell<Result<Arc<Configuration>>>,
+    /// Which bytes they are, worked out once.
+    pub(super) digest: OnceCell<Digest>,
 }
 
 impl Copy {
@@ -35,24 +38,37 @@ impl Copy {
         self.believed(group).cloned()
     }
 
+    /// Which one of all that the group ever had.
+    pub fn stamp(&self) -> Stamp {
+        Stamp { generation: self.generation, digest: *self.digest.get_or_init(|| Digest::of(&self.payload)) }
+    }
+
     pub(super) fn believed(&self, id: GroupId) -> Result<&Group> {
-        let (group, generation) =
-            &**self.says.get_or_init(|| record::decode(&self.payload).map(Arc::new)).as_ref().map_err(Clone::clone)?;
-        if group.id != id || *generation != self.generation {
+        self.configuration(id).map(|all| &all.group)
+    }
+
+    pub(super) fn configuration(&self, id: GroupId) -> Result<&Configuration> {
+        let all = &**self.says.get_or_init(|| record::decode_all(&self.payload).map(Arc::new)).as_ref().map_err(Clone::clone)?;
+        let group = &all.group;
+        if group.id != id || all.generation != self.generation {
             return Err(record::refused("it belongs to another group or generation than the superblock says"));
         }
         // Commits only ever write to disks that the configuration lists.
         if group.disk(self.disk).is_none() {
             return Err(record::refused("it does not list the disk that it is on"));
         }
-        Ok(group)
+        Ok(all)
     }
 
     /// Spares decoding the same bytes again.
     pub(super) fn says_the_same_as(&self, other: &Copy) {
+        if std::ptr::eq(self, other) {
+            return;
+        }
         if let Some(says) = other.says.get() {
             self.says.get_or_init(|| says.clone());
         }
+        self.digest.get_or_init(|| other.stamp().digest);
     }
 }
 
@@ -287,6 +303,7 @@ impl Label {
                 slot: member.payload.slot,
                 payload,
                 says: OnceCell::new(),
+                digest: OnceCell::new(),
             }),
             Err(why) if newest => self.warnings.push(format!("the configuration of generation {} {why}", member.generation)),
             Err(_) => {}

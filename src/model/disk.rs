@@ -1,6 +1,6 @@
 //! A disk of a group, and pieces of its space.
 
-use super::ids::DiskId;
+use super::ids::{DiskId, Generation};
 use super::name::Name;
 use super::units::Sectors;
 
@@ -25,6 +25,18 @@ pub enum Standing {
     Joining,
     /// It was away and somebody said that it is lost for good: what it may hold is in nobody's way.
     GivenUp,
+}
+
+/// What the witness says of the configuration that the disks hold which are here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Testimony {
+    /// Nothing: there is none, or this machine has not seen what is here.
+    #[default]
+    None,
+    /// This machine has seen nothing newer.
+    Newest,
+    /// This machine has seen something newer, of this generation.
+    Older(Generation),
 }
 
 /// A piece of a disk's space. The offset counts from the start of the space for volumes.

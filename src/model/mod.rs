@@ -11,7 +11,7 @@ pub mod state;
 pub mod units;
 pub mod volume;
 
-pub use disk::{Disk, Extent, Standing};
+pub use disk::{Disk, Extent, Standing, Testimony};
 pub use distinct::distinct;
 pub use group::Group;
 pub use ids::{BootId, DevNo, DiskId, Generation, GroupId, HostId, Timestamp, VolumeId};

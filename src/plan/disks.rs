@@ -6,7 +6,7 @@ use super::draft::Draft;
 use super::step::Plan;
 use super::world::World;
 use crate::error::{Error, Result};
-use crate::model::{Disk, Name, Plex, PlexEvent, PlexState, Sectors, Volume};
+use crate::model::{Disk, DiskId, Extent, Name, Plex, PlexEvent, PlexState, Sectors, Standing, Volume};
 
 /// Puts `new` where the disk with this media name was: under that name, with everything at the same place. The plexes that lay on it
 /// are filled again from the others; snapshot legs, which are not worth that, go. All in one commit.
@@ -79,25 +79,60 @@ fn give_up(draft: &mut Draft<'_>, volume: &Volume, disk: &Disk) -> Result<()> {
         apply(draft.touch(volume.id)?, plex, PlexEvent::Removed);
         draft.say(Change::new(&path, "plex-removed").text("plex", &plex.name).text("was", plex.state));
     }
-    forget(draft, volume, disk)
+    forget(draft, volume, &|extent| extent.disk == disk.id)
 }
 
-/// What lies on a disk beside plexes: the log, and copies of maps.
-fn forget(draft: &mut Draft<'_>, volume: &Volume, disk: &Disk) -> Result<()> {
+/// What lies there beside plexes: the log, and copies of maps.
+fn forget(draft: &mut Draft<'_>, volume: &Volume, is_there: &dyn Fn(&Extent) -> bool) -> Result<()> {
     let changed = draft.touch(volume.id)?;
     // A log is written anew, wherever there is space, when the plexes are equal.
-    changed.log = changed.log.take().filter(|log| log.extent.disk != disk.id);
-    changed.plexes.iter_mut().for_each(|p| p.dco = p.dco.take().filter(|dco| dco.copies.iter().all(|copy| copy.disk != disk.id)));
+    changed.log = changed.log.take().filter(|log| !is_there(&log.extent));
+    changed.plexes.iter_mut().for_each(|p| p.dco = p.dco.take().filter(|dco| !dco.copies.iter().any(is_there)));
     let copies = volume.dco.iter().flat_map(|dco| dco.copies.iter().enumerate());
-    let lost: Vec<usize> = copies.filter(|(_, copy)| copy.disk == disk.id).map(|(at, _)| at).collect();
+    let lost: Vec<usize> = copies.filter(|(_, copy)| is_there(copy)).map(|(at, _)| at).collect();
     super::tracking::drop_copies(&mut draft.plan.group, volume.id, &lost).into_iter().for_each(|change| draft.say(change));
     Ok(())
+}
+
+/// What these disks hold went on apart from the configuration in force: their plexes are filled anew from others when their volumes are
+/// started, where there are others; logs and maps on them are made anew. Committed in any case, so that the disks are written.
+pub fn distrust(world: &World, parted: &[DiskId]) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    let on_them = |extent: &Extent| parted.contains(&extent.disk);
+    for volume in world.group.volumes.iter().filter(|v| v.extents().any(on_them)) {
+        distrust_volume(&mut draft, volume, &on_them)?;
+    }
+    let known = parted.iter().filter(|id| world.group.disk(**id).is_some());
+    draft.plan.group.standing.extend(known.map(|id| (*id, Standing::Joining)));
+    draft.plan.forced = true;
+    draft.finish()
+}
+
+fn distrust_volume(draft: &mut Draft<'_>, volume: &Volume, on_them: &dyn Fn(&Extent) -> bool) -> Result<()> {
+    let path = draft.path(&volume.name);
+    let is_on_them = |plex: &Plex| plex.subdisks.iter().any(on_them);
+    let first_is_ours = volume.complete().first().is_some_and(|p| !is_on_them(p));
+    let survives = volume.in_state(PlexState::Active).any(|p| !is_on_them(p)) && (volume.is_synced() || first_is_ours);
+    let is_good = |plex: &&Plex| !matches!(plex.state, PlexState::Failed | PlexState::Stale);
+    for plex in volume.plexes.iter().filter(|p| is_on_them(p)).filter(is_good) {
+        if survives {
+            apply(draft.touch(volume.id)?, plex, PlexEvent::Failed);
+            if let Some(failed) = draft.touch(volume.id)?.plex(plex.number).cloned() {
+                apply(draft.touch(volume.id)?, &failed, PlexEvent::Reattached);
+            }
+            let state = draft.touch(volume.id)?.plex(plex.number).map_or_else(|| "removed".to_owned(), |plex| plex.state.to_string());
+            draft.say(Change::new(&path, "plex-failed").text("plex", &plex.name).text("was", plex.state).text("state", state));
+        } else {
+            draft.note(format!("'{path}' has no other plex than '{}', which holds what the other side wrote last", plex.name));
+        }
+    }
+    forget(draft, volume, on_them)
 }
 
 fn refuse_small(world: &World, old: &Disk, new: &Disk, path: &str) -> Result<()> {
     // Logs and maps find another place.
     let plexes = world.group.volumes.iter().flat_map(|v| &v.plexes).flat_map(|p| &p.subdisks);
-    let ends = plexes.filter(|e| e.disk == old.id).map(crate::model::Extent::end);
+    let ends = plexes.filter(|e| e.disk == old.id).map(Extent::end);
     let needed = ends.max().unwrap_or(Sectors::ZERO);
     if needed <= new.size {
         return Ok(());
@@ -134,7 +169,7 @@ fn move_volume(draft: &mut Draft<'_>, volume: &Volume, old: &Disk, new: &Disk) -
     for extent in draft.touch(volume.id)?.plexes.iter_mut().flat_map(|p| &mut p.subdisks).filter(|s| s.disk == old.id) {
         extent.disk = new.id;
     }
-    forget(draft, volume, old)?;
+    forget(draft, volume, &|extent| extent.disk == old.id)?;
     if !survives && volume.complete().into_iter().any(on_it) {
         draft.note(format!("'{path}' has lost its only complete plex: restore it from a backup ('breakoff remove' it first)"));
     }

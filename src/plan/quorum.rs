@@ -4,7 +4,7 @@
 use super::step::Plan;
 use super::world::World;
 use crate::error::{Error, Result};
-use crate::model::{Disk, DiskId, Group, Plex, PlexState, Standing, Volume};
+use crate::model::{Disk, DiskId, Group, Plex, PlexState, Standing, Testimony, Volume};
 
 /// Refuses a plan that changes the configuration, as [`refuse_minority`] does, unless somebody insists. The one place where that is
 /// asked of what a person wants; repairs of what runs are not asked.
@@ -18,9 +18,14 @@ pub fn refuse_change(world: &World, plan: &Plan) -> Result<()> {
 /// wrote that went on without it) or given up. Of those that are here one that was blank when it was added does not count until most of
 /// those that did have it in their configuration: blank disks cannot make a majority of a minority. Once a volume runs nothing is
 /// refused any more, so that a repair is always possible.
+///
+/// The machine that the group belongs to remembers what it has seen of it last. Half of the disks will do when they hold just that; when
+/// it has seen something newer, no disk may be missing that could hold it.
 pub fn refuse_minority(world: &World) -> Result<()> {
     let group = &world.group;
-    if group.volumes.iter().any(|v| v.running == Some(world.boot)) {
+    // An old configuration may say so of what was stopped since.
+    let has_device = |volume: &Volume| world.devices.values().any(|d| d.uuid.volume() == Some(volume.id));
+    if group.volumes.iter().any(|v| v.running == Some(world.boot) && has_device(v)) {
         return Ok(());
     }
     let is_here = |disk: &&Disk| world.disks.contains_key(&disk.id);
@@ -29,14 +34,20 @@ pub fn refuse_minority(world: &World) -> Result<()> {
     // Those that are joining are asked, too, but not alone.
     let voters = |disks: &mut dyn Iterator<Item = &Disk>| disks.filter(|d| group.counts(d.id)).count();
     let (missing_voters, voters_here) = (voters(&mut missing.iter().copied()), voters(&mut group.disks.iter().filter(is_here)));
-    if missing.is_empty() || (missing.len() < here && (missing_voters < voters_here || missing_voters == 0)) {
+    if missing.is_empty() {
         return Ok(());
     }
+    let newer = match world.known.testimony {
+        Testimony::Older(seen) => format!("; this machine has seen generation {seen}"),
+        Testimony::Newest if voters_here > 0 && voters_here >= missing_voters => return Ok(()),
+        _ if missing.len() < here && (missing_voters < voters_here || missing_voters == 0) => return Ok(()),
+        _ => String::new(),
+    };
     let names: Vec<String> = missing.iter().map(|d| format!("'{}'", d.media)).collect();
     let devices: Vec<String> = world.disks.values().map(|d| d.path.display().to_string()).collect();
     Err(Error::unsafe_(format!(
         "group '{}' is not all there: {} missing, {here} of {} disks here with its configuration at generation {}; what is missing may \
-         have gone on without them, and what these hold would be old",
+         have gone on without them, and what these hold would be old{newer}",
         group.name,
         names.join(", "),
         group.disks.len(),

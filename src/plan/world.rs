@@ -1,7 +1,7 @@
 //! Everything that a plan may look at: the group's configuration and what was observed of kernel and disks, taken once.
 
 use crate::model::{
-    BootId, Dco, DevNo, DiskId, DmName, DmUuid, Extent, Generation, Group, Name, Role, Sectors, Timestamp, Volume, VolumeId,
+    BootId, Dco, DevNo, DiskId, DmName, DmUuid, Extent, Generation, Group, Name, Role, Sectors, Testimony, Timestamp, Volume, VolumeId,
 };
 use crate::table::ERROR;
 use crate::table::stack::change_log;
@@ -56,6 +56,8 @@ pub struct Known {
     pub unfrozen: BTreeMap<VolumeId, String>,
     /// What the change log in use says that there is left to copy.
     pub left: BTreeMap<VolumeId, Listing>,
+    /// What this machine's witness says of the configuration in force.
+    pub testimony: Testimony,
 }
 
 /// Pieces of a volume in order and without overlaps, or why they are not known.

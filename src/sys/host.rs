@@ -41,6 +41,12 @@ pub fn state_dir() -> PathBuf {
     std::env::var_os("BREAKOFF_STATE_DIR").filter(|dir| !dir.is_empty()).map_or_else(|| "/var/lib/breakoff".into(), PathBuf::from)
 }
 
+/// Where the program notes what it has seen of each group: on the root filesystem, which is there when volumes are started at boot and
+/// lies on none of them. `BREAKOFF_WITNESS_DIR` overrides it.
+pub fn witness_dir() -> PathBuf {
+    std::env::var_os("BREAKOFF_WITNESS_DIR").filter(|dir| !dir.is_empty()).map_or_else(|| "/etc/breakoff/witness".into(), PathBuf::from)
+}
+
 /// Now, for people to read. A clock before 1970 counts as 1970.
 pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

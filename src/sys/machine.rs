@@ -93,6 +93,8 @@ pub trait Machine {
     fn now(&self) -> Timestamp;
     /// Where what must survive a reboot is kept, if anywhere.
     fn state_dir(&self) -> Option<PathBuf>;
+    /// Where is noted what this machine has seen of each group, if anywhere.
+    fn witness_dir(&self) -> Option<PathBuf>;
 }
 
 /// This machine.
@@ -218,5 +220,9 @@ impl Machine for Here {
 
     fn state_dir(&self) -> Option<PathBuf> {
         Some(host::state_dir())
+    }
+
+    fn witness_dir(&self) -> Option<PathBuf> {
+        Some(host::witness_dir())
     }
 }

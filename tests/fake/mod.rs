@@ -69,6 +69,10 @@ pub struct State {
     pub dm: dm::Devices,
     pub data: data::Oracle,
     pub trap: Trap,
+    /// Where what must survive a reboot goes.
+    pub state_dir: Option<PathBuf>,
+    /// Where it notes what it has seen of groups.
+    pub witness_dir: Option<PathBuf>,
     /// Changes so far: what a crash can come before.
     pub changes: u64,
     /// Calls that can fail so far, changes included.
@@ -115,6 +119,8 @@ impl Fake {
             dm: dm::Devices::default(),
             data: data::Oracle::default(),
             trap: Trap::None,
+            state_dir: None,
+            witness_dir: None,
             changes: 0,
             calls: 0,
             trace: None,
@@ -405,7 +411,11 @@ impl Machine for Fake {
     }
 
     fn state_dir(&self) -> Option<PathBuf> {
-        None
+        self.0.borrow().state_dir.clone()
+    }
+
+    fn witness_dir(&self) -> Option<PathBuf> {
+        self.0.borrow().witness_dir.clone()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::meta_common::*;
 use breakoff::error::Kind;
-use breakoff::meta::{self, Chosen, Observed, prepare};
+use breakoff::meta::{self, Chosen, Observed};
 use breakoff::model::*;
 use breakoff::sys::Errno;
 

@@ -87,7 +87,7 @@ fn neither_the_flip_nor_looking_again_allocates() {
             members.push(member);
             group.disks.push(disk);
         }
-        let mut prepared = meta::prepare(&mut members, &group, Generation::new(1)).unwrap();
+        let mut prepared = meta::prepare(&mut members, &group, Generation::new(1), &meta::Lineage::default()).unwrap();
         for (n, media) in media.iter().enumerate() {
             media.broken.set((broken >> n) & 1 == 1);
         }

@@ -2,7 +2,7 @@
 
 use crate::meta_common::*;
 use breakoff::error::{Error, Kind};
-use breakoff::meta::{self, decode, dump, encode};
+use breakoff::meta::{self, Configuration, Digest, History, Known, Past, Stamp, decode, decode_all, dump, dump_all, encode};
 use breakoff::model::*;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -87,7 +87,7 @@ fn v(value: &mut Value) -> &mut Value {
 
 #[test]
 fn the_sample_comes_back() {
-    let bytes = encode(&fixed_sample(), Generation::new(3)).unwrap();
+    let bytes = encode(&fixed_sample(), Generation::new(3), None).unwrap();
     assert_eq!(decode(&bytes).unwrap(), (fixed_sample(), Generation::new(3)));
 }
 
@@ -112,14 +112,14 @@ fn the_dump_is_readable_and_pinned() {
     }
     assert_eq!(text, GOLDEN_V3);
     assert_eq!(decode(&gzip(text.as_bytes())).unwrap().0, tracked_sample());
-    assert_eq!(encode(&fixed_sample(), Generation::new(3)).unwrap(), encode(&fixed_sample(), Generation::new(3)).unwrap());
+    assert_eq!(encode(&fixed_sample(), Generation::new(3), None).unwrap(), encode(&fixed_sample(), Generation::new(3), None).unwrap());
 }
 
 #[test]
 fn what_a_disk_counts_for_comes_back_and_nothing_else_is_believed() {
     let mut group = fixed_sample();
     group.standing = [(group.disks[0].id, Standing::Joining), (group.disks[1].id, Standing::GivenUp)].into();
-    let bytes = encode(&group, Generation::new(3)).unwrap();
+    let bytes = encode(&group, Generation::new(3), None).unwrap();
     assert_eq!(decode(&bytes).unwrap(), (group.clone(), Generation::new(3)));
     assert_eq!(changed(|r| r["disks"][0]["standing"] = json!("given-up")).unwrap().standing.len(), 1);
     unsafe_when(|r| r["disks"][0]["standing"] = json!("king"));
@@ -174,15 +174,90 @@ const GOLDEN_V2: &str = include_str!("../meta_common/record_v2.json");
 /// What the first release wrote.
 const GOLDEN: &str = include_str!("../meta_common/record_v1.json");
 
+/// The sample with where it comes from.
+fn with_history() -> Configuration {
+    let group = tracked_sample();
+    let stamp = |generation: u64| Stamp { generation: Generation::new(generation), digest: Digest::of(&generation.to_le_bytes()) };
+    let follows = stamp(6);
+    let known = |here, past| Known { here, past };
+    let past = Past { before: Generation::new(3), holds: vec![stamp(4), stamp(5)] };
+    let disks = [(group.disks[0].id, known(true, Past::seen(follows))), (group.disks[1].id, known(false, past.clone()))].into();
+    let removed = vec![(DiskId::from_bytes([9; 16]), past)];
+    let history = History { follows: Some(follows), written_at: Timestamp::from_millis(1234), disks, removed, others: Generation::new(2) };
+    Configuration { group, generation: Generation::new(7), history: Some(history) }
+}
+
+#[test]
+fn where_a_configuration_comes_from_comes_back() {
+    let all = with_history();
+    let bytes = encode(&all.group, all.generation, all.history.as_ref()).unwrap();
+    assert_eq!(decode_all(&bytes).unwrap(), all);
+    assert_eq!(decode(&bytes).unwrap(), (all.group.clone(), all.generation));
+    // That of a new group.
+    let known = |disk: &Disk| (disk.id, Known { here: true, past: Past::default() });
+    let disks = all.group.disks.iter().map(known).collect();
+    let first = History { follows: None, removed: vec![], others: Generation::ZERO, disks, ..all.history.unwrap() };
+    let bytes = encode(&all.group, Generation::new(1), Some(&first)).unwrap();
+    assert_eq!(decode_all(&bytes).unwrap().history, Some(first));
+}
+
+#[test]
+fn hostile_histories_are_refused() {
+    let all = with_history();
+    let refused = |change: &dyn Fn(&mut Value)| {
+        let mut value: Value = serde_json::from_str(&dump_all(&all).unwrap()).unwrap();
+        change(&mut value);
+        let error = decode_all(&gzip(&serde_json::to_vec(&value).unwrap())).unwrap_err();
+        assert_eq!(error.kind(), Kind::Unsafe, "{error}");
+        assert!(error.message().len() < 2000 && !error.message().chars().any(char::is_control), "{error}");
+    };
+    let digest = Digest::of(b"x").to_string();
+    let stamps = [
+        json!(null),
+        json!([]),
+        json!([3]),
+        json!([0, digest]),
+        json!([7, digest]),
+        json!([8, digest]),
+        json!([u64::MAX, digest]),
+        json!([3, ""]),
+        json!([3, digest[1..]]),
+        json!([3, digest.to_uppercase()]),
+        json!([3, "\u{1b}[2J".repeat(10_000)]),
+        json!([3, digest, 4]),
+    ];
+    for stamp in &stamps {
+        if !stamp.is_null() {
+            refused(&|r| r["history"]["follows"] = stamp.clone());
+        }
+        refused(&|r| r["disks"][1]["past"]["holds"] = json!([stamp]));
+        refused(&|r| r["history"]["removed"][0]["past"]["holds"] = json!([stamp]));
+    }
+    for generation in [json!(8), json!(u64::MAX), json!(-1), json!("1"), json!(null)] {
+        refused(&|r| r["history"]["others"] = generation.clone());
+        refused(&|r| r["disks"][1]["past"]["before"] = generation.clone());
+        refused(&|r| r["history"]["removed"][0]["past"]["before"] = generation.clone());
+    }
+    for time in [json!(-1), json!("now"), json!(null), json!(1.5)] {
+        refused(&|r| r["history"]["written_at_ms"] = time.clone());
+    }
+    refused(&|r| r["disks"][1]["away"] = json!("yes"));
+    refused(&|r| r["disks"][1]["past"]["holds"] = json!(vec![json!([3, digest]); 17]));
+    refused(&|r| r["history"]["removed"] = json!(vec![r["history"]["removed"][0].clone(); 129]));
+    refused(&|r| r["history"]["removed"][0]["uuid"] = json!("0"));
+    refused(&|r| r["history"]["extra"] = json!(1));
+    refused(&|r| r["disks"][1]["past"]["extra"] = json!(1));
+}
+
 #[test]
 fn a_group_that_we_could_not_read_again_is_never_written() {
     let mut group = sample();
     group.volumes[1].name = group.volumes[0].name.clone();
-    assert_eq!(encode(&group, Generation::new(1)).unwrap_err().kind(), Kind::Failed);
+    assert_eq!(encode(&group, Generation::new(1), None).unwrap_err().kind(), Kind::Failed);
     let mut group = sample();
     group.volumes[0].plexes[0].subdisks[0].disk = DiskId::random();
-    assert_eq!(encode(&group, Generation::new(1)).unwrap_err().kind(), Kind::Failed);
-    assert_eq!(encode(&sample(), Generation::ZERO).unwrap_err().kind(), Kind::Failed);
+    assert_eq!(encode(&group, Generation::new(1), None).unwrap_err().kind(), Kind::Failed);
+    assert_eq!(encode(&sample(), Generation::ZERO, None).unwrap_err().kind(), Kind::Failed);
 }
 
 #[test]
@@ -372,10 +447,10 @@ fn deeply_nested_json_is_refused_without_a_stack_overflow() {
 
 #[test]
 fn what_follows_the_compressed_data_is_refused() {
-    let mut bytes = encode(&sample(), Generation::new(1)).unwrap();
+    let mut bytes = encode(&sample(), Generation::new(1), None).unwrap();
     bytes.push(0);
     assert_eq!(decode(&bytes).unwrap_err().kind(), Kind::Unsafe);
-    let twice = [encode(&sample(), Generation::new(1)).unwrap(), encode(&sample(), Generation::new(1)).unwrap()].concat();
+    let twice = [encode(&sample(), Generation::new(1), None).unwrap(), encode(&sample(), Generation::new(1), None).unwrap()].concat();
     assert_eq!(decode(&twice).unwrap_err().kind(), Kind::Unsafe);
     assert_eq!(decode(&[]).unwrap_err().kind(), Kind::Unsafe);
 }
@@ -446,7 +521,7 @@ proptest! {
 
     #[test]
     fn every_sound_group_comes_back(group in sound_group(), generation in 1u64..=1 << 48) {
-        let bytes = encode(&group, Generation::new(generation)).unwrap();
+        let bytes = encode(&group, Generation::new(generation), None).unwrap();
         prop_assert_eq!(decode(&bytes).unwrap(), (group, Generation::new(generation)));
     }
 

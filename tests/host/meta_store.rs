@@ -111,7 +111,7 @@ fn a_configuration_that_was_prepared_and_given_up_is_no_damage() {
     let (disks, group) = two_disks();
     commit(&disks, &with_volume(&group, "w"), 2);
     let mut members = members(&disks);
-    drop(meta::prepare(&mut members, &with_volume(&group, "x"), Generation::new(3)).unwrap());
+    drop(prepare(&mut members, &with_volume(&group, "x"), Generation::new(3)).unwrap());
     let chosen = choose(group.id, &disks).unwrap();
     assert_eq!((chosen.generation, chosen.warnings), (Generation::new(2), vec![]));
 }
@@ -269,7 +269,7 @@ fn a_disk_that_was_removed_while_away_is_left_alone() {
     let removed = group.disks[1].id;
     assert_eq!((chosen.strangers, chosen.present.len(), chosen.outdated), (vec![removed], 1, vec![]));
     assert!(chosen.warnings[0].contains("/dev/sd1"));
-    let err = meta::prepare(&mut members(&disks), &smaller, Generation::new(3)).err().unwrap();
+    let err = prepare(&mut members(&disks), &smaller, Generation::new(3)).err().unwrap();
     assert_eq!(err.kind(), Kind::Unsafe, "never healed back");
 }
 

@@ -15,6 +15,7 @@ use breakoff::meta::{self, Label, Member};
 use breakoff::model::{Group, HostId, Name};
 use breakoff::sys::media::{Access, BlockMedia};
 use std::ops::Range;
+use std::path::Path;
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(120);
@@ -37,7 +38,7 @@ fn elsewhere(lab: &Lab, disks: &[usize], change: impl FnOnce(&mut Group)) {
     change(&mut chosen.group);
     let member = |(i, (name, label)): (&usize, (String, Label))| Member { disk: label.disk(), name, media: Box::new(open(*i)), label };
     let mut members: Vec<Member> = disks.iter().zip(found).map(member).collect();
-    let mut prepared = meta::prepare(&mut members, &chosen.group, chosen.next).unwrap();
+    let mut prepared = meta::prepare(&mut members, &chosen.group, chosen.next, &chosen.lineage).unwrap();
     assert_eq!(prepared.flip().flipped, disks.len());
 }
 
@@ -63,6 +64,15 @@ fn stopped_group(lab: &Lab, group: &str, disks: Range<usize>) -> String {
     }
     lab.cli(&format!("-g {group} stop --all")).ok();
     lab.print(group).uuid
+}
+
+/// As on a machine that has seen nothing of the group yet.
+fn forget_what_was_seen(lab: &Lab) {
+    std::fs::remove_file(witness(lab)).expect("what was seen was noted");
+}
+
+fn witness(lab: &Lab) -> std::path::PathBuf {
+    Path::new("/etc/breakoff/witness").join(format!("{}.json", lab.print("g").uuid))
 }
 
 fn areas(lab: &Lab) -> Vec<Vec<u8>> {
@@ -426,6 +436,7 @@ fn an_old_disk_that_comes_back_alone_starts_nothing_unless_forced() {
     let lab = lab!(["mirror"], [24, 24]);
     busy_mirror(&lab).stop();
     lab.cli("-g g stop v").ok();
+    forget_what_was_seen(&lab);
     lab.disks[1].unplug(&lab.dm);
     for words in ["start --auto", "-g g start --all", "-g g start v"] {
         let refusal = lab.refuses(9, words);
@@ -469,6 +480,88 @@ fn an_old_disk_that_comes_back_alone_starts_nothing_unless_forced() {
     lab.cli("-g g plex attach v-02").ok();
     written.verify(lab.device("g", "v"));
     plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
+/// A mirror of which first one half is away, then the other one, on a machine that has seen what was done.
+#[test]
+fn half_of_a_group_starts_by_itself_when_it_is_what_ran_here_last() {
+    let lab = lab!(["mirror"], [24, 24]);
+    busy_mirror(&lab).stop();
+    lab.cli("-g g stop v").ok();
+    lab.disks[1].unplug(&lab.dm);
+    lab.cli("start --auto").ok();
+    let written = {
+        let load = busy(&lab, "g");
+        load.goes_on(100);
+        load.stop()
+    };
+    lab.cli("-g g make new 2m").ok();
+    lab.cli("-g g stop --all").ok();
+
+    lab.disks[0].unplug(&lab.dm);
+    lab.disks[1].plug(&lab.dm);
+    let before = areas_of(&lab, 1..2);
+    for words in ["start --auto", "-g g start v", "-g g make x 1m", "group deport g"] {
+        let refusal = lab.refuses(9, words);
+        assert!(refusal.message.contains("'disk01' missing") && refusal.message.contains("this machine has seen"), "{words}: {refusal:?}");
+    }
+    assert!(areas_of(&lab, 1..2) == before, "nothing is written");
+
+    lab.disks[0].plug(&lab.dm);
+    lab.cli("start --auto").ok();
+    assert_eq!(lab.print("g").names(), ["new", "v"]);
+    written.verify(lab.device("g", "v"));
+    lab.cli("-g g plex attach v-02").ok();
+    plexes::assert_equal(&lab, "g", "v");
+    let seen = witness(&lab);
+    assert!(seen.exists());
+    lab.cli("-y group destroy g").ok();
+    assert!(!seen.exists(), "a group that is gone is forgotten");
+    lab.finish();
+}
+
+/// Both halves of a mirror are used alone, by force, and differ in what was made there; on one of them the mirror was written to.
+#[test]
+fn halves_that_went_on_apart_are_refused_until_one_is_chosen_which_then_is_whole() {
+    let lab = lab!(["mirror"], [24, 24]);
+    let written = busy_mirror(&lab).stop();
+    lab.cli("-g g stop v").ok();
+    lab.disks[1].unplug(&lab.dm);
+    lab.cli("group import g --force").ok();
+    lab.cli("-g g make left 1m").ok();
+    lab.cli("-g g stop left").ok();
+    lab.disks[0].unplug(&lab.dm);
+    lab.disks[1].plug(&lab.dm);
+    lab.cli("group import g --force").ok();
+    lab.cli("-g g start v").ok();
+    (1..=3).for_each(|n| drop(lab.cli(&format!("-g g make right{n} 1m")).ok()));
+    let load = busy(&lab, "g");
+    load.goes_on(100);
+    load.stop();
+    lab.cli("-g g stop --all").ok();
+    lab.disks[0].plug(&lab.dm);
+    let (before, devices) = (areas(&lab), [lab.disks[0].word(), lab.disks[1].word()]);
+    let all = ["side", "left", "right1", "right2", "right3", "this machine had it last", &devices[0], &devices[1]];
+    for words in ["start --auto", "-g g start v", "-g g make x 1m", "group import g --force", "-g g remove v", "recover --check"] {
+        let refusal = lab.refuses(9, words);
+        assert!(all.iter().all(|text| refusal.message.contains(text)), "{words}: {refusal:?}");
+    }
+    lab.cli("-y group choose g /dev/nothing").exits(3);
+    lab.cli(&format!("--dry-run group choose g {}", devices[0])).ok().names(&["right1, right2, right3"]);
+    assert!(areas(&lab) == before, "nothing is written");
+
+    lab.cli(&format!("-y group choose g {}", devices[0])).ok().names(&["right1, right2, right3"]);
+    lab.cli("-g g start --all").ok();
+    assert_eq!(lab.print("g").names(), ["left", "v"]);
+    lab.wait_synced("g", "v");
+    assert_eq!(lab.print("g").volume("v").states(), ["ACTIVE", "ACTIVE"]);
+    written.verify(lab.device("g", "v"));
+    plexes::assert_equal(&lab, "g", "v");
+    // For good: the other half is nothing of its own any more.
+    lab.cli("-g g stop --all").ok();
+    lab.cli("start --auto").ok();
+    lab.cli("recover --check").ok();
     lab.finish();
 }
 
@@ -768,7 +861,7 @@ impl Pluggable {
 
     fn pull_out(&self) {
         std::fs::write(self.directory.join("power"), "0").unwrap();
-        until("the disk goes", || !std::path::Path::new(&self.path).exists());
+        until("the disk goes", || !Path::new(&self.path).exists());
     }
 }
 

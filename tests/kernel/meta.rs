@@ -263,7 +263,7 @@ fn fill_nearly(lab: &Lab, name: &dyn Fn(u64) -> String) -> Vec<String> {
         });
     }
     let mut members = [Member { disk: label.disk(), name: "disk01".into(), media: Box::new(media), label }];
-    let mut prepared = meta::prepare(&mut members, &chosen.group, chosen.next).unwrap();
+    let mut prepared = meta::prepare(&mut members, &chosen.group, chosen.next, &chosen.lineage).unwrap();
     assert!(prepared.flip().committed());
     names
 }

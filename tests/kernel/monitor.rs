@@ -270,7 +270,7 @@ fn rewrite(lab: &Lab, disks: &[usize], change: impl FnOnce(&mut Group)) {
     change(&mut chosen.group);
     let member = |(i, (name, label)): (&usize, (String, Label))| Member { disk: label.disk(), name, media: Box::new(open(*i)), label };
     let mut members: Vec<Member> = disks.iter().zip(found).map(member).collect();
-    assert_eq!(meta::prepare(&mut members, &chosen.group, chosen.next).unwrap().flip().flipped, disks.len());
+    assert_eq!(meta::prepare(&mut members, &chosen.group, chosen.next, &chosen.lineage).unwrap().flip().flipped, disks.len());
 }
 
 #[test]

@@ -212,10 +212,17 @@ pub fn with_volume(group: &Group, volume: &str) -> Group {
     group
 }
 
+/// Prepares a commit that follows what these disks hold.
+pub fn prepare<'m>(members: &'m mut [Member], group: &Group, generation: Generation) -> breakoff::error::Result<meta::Prepared<'m>> {
+    let found: Vec<(String, Label)> = members.iter().map(|member| (member.name.clone(), member.label.clone())).collect();
+    let lineage = meta::choose(group.id, &found).map(|chosen| chosen.lineage).unwrap_or_default();
+    meta::prepare(members, group, generation, &lineage)
+}
+
 /// Commits to all of these disks.
 pub fn commit(disks: &[Ram], group: &Group, generation: u64) {
     let mut members = members(disks);
-    let mut prepared = meta::prepare(&mut members, group, Generation::new(generation)).unwrap();
+    let mut prepared = prepare(&mut members, group, Generation::new(generation)).unwrap();
     assert!(prepared.flip().committed());
     let outcome = prepared.outcome();
     assert_eq!((outcome.warnings, outcome.written.len()), (vec![], disks.len()));

@@ -6,7 +6,7 @@ use crate::model::{Name, Sectors};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
-/// Disk groups: create, list, show, dump, destroy, import, deport, add, remove-disk, replace-disk
+/// Disk groups: create, list, show, dump, destroy, import, deport, choose, and their disks
 ///
 /// A group is a set of disks that share one configuration; each of its disks holds all of it.
 #[derive(Subcommand)]
@@ -21,6 +21,7 @@ pub(super) enum Group {
     Add(Add),
     RemoveDisk(RemoveDisk),
     ReplaceDisk(ReplaceDisk),
+    Choose(Choose),
 }
 
 /// Create a group from one or more disks
@@ -142,6 +143,18 @@ pub(super) struct ReplaceDisk {
     background: bool,
 }
 
+/// Go on with one side of a group whose disks were changed apart from each other
+///
+/// The refusal of such a group names its sides and what each has. What only the others have is given up: their volumes are gone, and
+/// plexes on their disks are filled again from the chosen side's when their volumes are started.
+#[derive(Args)]
+pub(super) struct Choose {
+    /// The group, by name or UUID
+    name: String,
+    /// The side that wins: as the refusal names it, or a device of it
+    side: String,
+}
+
 impl Group {
     /// `-b`
     pub(super) fn background(&self) -> bool {
@@ -155,6 +168,7 @@ impl Group {
             Group::RemoveDisk(RemoveDisk { name, media }) => Command::GroupRemoveDisk { name, media },
             Group::ReplaceDisk(ReplaceDisk { name, media, device, force, .. }) => Command::GroupReplaceDisk { name, media, device, force },
             Group::Import(Import { name, new_name, force }) => Command::GroupImport { name, new_name, force },
+            Group::Choose(Choose { name, side }) => Command::GroupChoose { name, side },
             Group::List(List {}) => Command::GroupList,
             Group::Show(Show { name }) => Command::GroupShow(name),
             Group::Dump(Dump { name }) => Command::GroupDump(name),
@@ -174,7 +188,7 @@ impl Group {
             | Group::Dump(Dump { name })
             | Group::Destroy(Destroy { name })
             | Group::Deport(Deport { name }) => Some(name),
-            Group::List(_) | Group::Import(_) => None,
+            Group::List(_) | Group::Import(_) | Group::Choose(_) => None,
         }
     }
 }

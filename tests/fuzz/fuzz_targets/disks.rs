@@ -4,7 +4,7 @@
 #![no_main]
 
 use breakoff::meta::layout::*;
-use breakoff::meta::{self, Chosen, Label, Member};
+use breakoff::meta::{self, Chosen, Guide, Label, Member};
 use breakoff::model::{DiskId, Extent, Generation, Group, GroupId, HostId, Name, Plex, PlexState, Sectors, Volume, VolumeId};
 use breakoff::sys::Media;
 use breakoff_fuzz::media::{self, Ram};
@@ -41,6 +41,17 @@ fuzz_target!(|data: &[u8]| {
             }
             Err(err) => check_error(&err),
         }
+        for side in meta::sides(id, &labels).into_iter().flatten() {
+            check_group(&side.says.group);
+            let guide = Guide { side: Some(side.stamp.digest), ..Guide::default() };
+            match meta::choose_by(id, &labels, &guide) {
+                Ok(chosen) => {
+                    check_chosen(id, &chosen, &labels);
+                    write_again(&chosen, &found, &disks);
+                }
+                Err(err) => check_error(&err),
+            }
+        }
     }
 });
 
@@ -75,7 +86,7 @@ fn write_again(chosen: &Chosen, found: &[(usize, Label)], disks: &[Ram]) {
         Member { disk: *disk, name: format!("/dev/sd{n}"), media: Box::new(disks[*n].writable()), label: label.clone() }
     };
     let mut members: Vec<Member> = chosen.present.iter().map(member).collect();
-    let committed = match meta::prepare(&mut members, &chosen.group, chosen.next) {
+    let committed = match meta::prepare(&mut members, &chosen.group, chosen.next, &chosen.lineage) {
         Ok(mut prepared) => prepared.flip().committed(),
         Err(err) => return check_error(&err),
     };

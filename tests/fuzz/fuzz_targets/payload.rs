@@ -13,7 +13,7 @@ fuzz_target!(|data: &[u8]| {
     match memory::bounded(LIMIT, || breakoff::meta::decode(&payload)) {
         Ok((group, generation)) => {
             check_group(&group);
-            let again = breakoff::meta::encode(&group, generation).expect("what was read can be written");
+            let again = breakoff::meta::encode(&group, generation, None).expect("what was read can be written");
             assert_eq!(breakoff::meta::decode(&again), Ok((group.clone(), generation)));
             let shown = breakoff::meta::dump(&group, generation).expect("what was read can be shown");
             assert_eq!(breakoff::meta::decode(&media::pack(shown.as_bytes())), Ok((group, generation)));

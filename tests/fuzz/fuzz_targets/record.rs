@@ -7,11 +7,11 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(json) = group(&mut Unstructured::new(data)) else { return };
-    match breakoff::meta::decode(&media::pack(json.as_bytes())) {
-        Ok((group, generation)) => {
-            check_group(&group);
-            let again = breakoff::meta::encode(&group, generation).expect("what was read can be written");
-            assert_eq!(breakoff::meta::decode(&again), Ok((group, generation)));
+    match breakoff::meta::decode_all(&media::pack(json.as_bytes())) {
+        Ok(all) => {
+            check_group(&all.group);
+            let again = breakoff::meta::encode(&all.group, all.generation, all.history.as_ref()).expect("what was read can be written");
+            assert_eq!(breakoff::meta::decode_all(&again), Ok(all));
         }
         Err(err) => check_error(&err),
     }
@@ -23,15 +23,35 @@ fn group(u: &mut Unstructured) -> Result<String> {
     let (name, uuid, host) = (name(u)?, uuid(u)?, uuid(u)?);
     let destroyed = u.ratio(1, 8)?;
     let generation = number(u, 9)?;
+    let history = if u.ratio(3, 4)? { history(u)? } else { String::new() };
+    let version = if u.ratio(7, 8)? { 3 } else { number(u, 3)? };
     Ok(format!(
-        r#"{{"breakoff":1,"generation":{generation},"group":"{name}","uuid":"{uuid}","host":"{host}","destroyed":{destroyed},"disks":[{disks}],"volumes":[{volumes}]}}"#
+        r#"{{"breakoff":{version},"generation":{generation},{history}"group":"{name}","uuid":"{uuid}","host":"{host}","destroyed":{destroyed},"disks":[{disks}],"volumes":[{volumes}]}}"#
     ))
 }
 
 fn disk(u: &mut Unstructured, n: usize) -> Result<String> {
     let media = if u.ratio(7, 8)? { format!("disk{n}") } else { name(u)? };
     let uuid = if u.ratio(7, 8)? { format!("{:032x}", n + 1) } else { uuid(u)? };
-    Ok(format!(r#"{{"media":"{media}","uuid":"{uuid}","data_start":{},"size":{}}}"#, number(u, 2048)?, number(u, 1 << 20)?))
+    let past = if u.ratio(1, 2)? { format!(r#","away":{},"past":{}"#, u.arbitrary::<bool>()?, past(u)?) } else { String::new() };
+    Ok(format!(r#"{{"media":"{media}","uuid":"{uuid}","data_start":{},"size":{}{past}}}"#, number(u, 2048)?, number(u, 1 << 20)?))
+}
+
+/// Where the configuration comes from.
+fn history(u: &mut Unstructured) -> Result<String> {
+    let follows = if u.ratio(3, 4)? { format!(r#""follows":{},"#, stamp(u)?) } else { String::new() };
+    let removed = list(u, 3, |u, _| Ok(format!(r#"{{"uuid":"{}","past":{}}}"#, uuid(u)?, past(u)?)))?;
+    let (written, others) = (number(u, 7)?, number(u, 5)?);
+    Ok(format!(r#""history":{{{follows}"written_at_ms":{written},"others":{others},"removed":[{removed}]}},"#))
+}
+
+fn past(u: &mut Unstructured) -> Result<String> {
+    Ok(format!(r#"{{"before":{},"holds":[{}]}}"#, number(u, 6)?, list(u, 3, |u, _| stamp(u))?))
+}
+
+fn stamp(u: &mut Unstructured) -> Result<String> {
+    let digest = if u.ratio(7, 8)? { format!("{:032x}", u.int_in_range(0..=9u8)?) } else { name(u)? };
+    Ok(format!(r#"[{},"{digest}"]"#, number(u, 8)?))
 }
 
 fn volume(u: &mut Unstructured, n: usize) -> Result<String> {

@@ -1,0 +1,280 @@
+//! Where a configuration comes from, and which older copies it knows: how parts of a group that went on apart from each other are told
+//! from disks that were merely away. Pure.
+//!
+//! Each configuration names the one that it follows by generation and digest, and says of every disk what that may hold: exactly what was
+//! seen on it when it was here last, and what has been written to it since. A disk that comes back with one of these has nothing of its
+//! own. One that comes back with anything newer went on elsewhere: whatever the generations, neither side knows what the other one did.
+//!
+//! A commit that did not come to its end on all disks it was meant for leaves copies that nobody was told about. Such a copy is known by a
+//! disk that it was meant for and that went on without it. So that this is sure, a commit that does not reach all disks it was meant for
+//! is followed by another one that is meant for those only that it has reached, before anybody acts on it any further.
+
+use crate::model::{DiskId, Generation, Group, Timestamp};
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The most configurations that a disk is said to hold perhaps. With more the oldest are only told by their generation.
+pub const MAX_HELD: usize = 16;
+/// The most removed disks that are remembered.
+pub const MAX_REMOVED: usize = 128;
+
+/// Which bytes a payload has: the first half of their SHA-256.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 16]);
+
+impl Digest {
+    /// That of a payload.
+    pub fn of(payload: &[u8]) -> Digest {
+        let mut half = [0; 16];
+        half.iter_mut().zip(Sha256::digest(payload)).for_each(|(to, from)| *to = from);
+        Digest(half)
+    }
+
+    /// From 32 lower-case hex digits.
+    pub fn parse(text: &str) -> Option<Digest> {
+        let valid = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let digits = valid.then(|| u128::from_str_radix(text, 16).ok()).flatten()?;
+        Some(Digest(digits.to_be_bytes()))
+    }
+
+    /// The first digits, which people are shown and may type.
+    pub fn short(self) -> String {
+        self.to_string().chars().take(8).collect()
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// One configuration of a group among all that it ever had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stamp {
+    /// Its generation.
+    pub generation: Generation,
+    /// Its bytes.
+    pub digest: Digest,
+}
+
+/// What is known of a disk: what it may hold without having gone on elsewhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Past {
+    /// Anything older than this: the disk held something as new when it was seen.
+    pub before: Generation,
+    /// And exactly these, oldest first.
+    pub holds: Vec<Stamp>,
+}
+
+impl Past {
+    /// It was seen to hold this.
+    pub fn seen(stamp: Stamp) -> Past {
+        Past { before: stamp.generation, holds: vec![stamp] }
+    }
+
+    /// It may hold this as well.
+    pub fn may_hold(&mut self, stamp: Stamp) {
+        if !self.holds.contains(&stamp) {
+            self.holds.push(stamp);
+            self.holds.sort_unstable();
+        }
+        while self.holds.len() > MAX_HELD {
+            let oldest = self.holds.remove(0);
+            self.before = self.before.max(oldest.generation.next().unwrap_or(oldest.generation));
+        }
+    }
+
+    /// It is here and holds this. What is newer may still come to light on it: a copy that cannot be read now.
+    fn see(&mut self, stamp: Stamp) {
+        self.holds.retain(|held| held.generation > stamp.generation);
+        self.before = self.before.max(stamp.generation);
+        self.may_hold(stamp);
+    }
+
+    /// What either knows.
+    fn merge(&mut self, other: &Past) {
+        self.before = self.before.max(other.before);
+        other.holds.iter().for_each(|stamp| self.may_hold(*stamp));
+    }
+
+    /// Whether a disk that holds this has nothing of its own.
+    pub fn accepts(&self, stamp: Stamp) -> bool {
+        stamp.generation < self.before || self.holds.contains(&stamp)
+    }
+}
+
+/// What a configuration says of one of its disks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Whether the commit was meant for it.
+    pub here: bool,
+    /// What it may have held before the commit.
+    pub past: Past,
+}
+
+/// Where a configuration comes from. Those that were written before there was such a thing have none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// The one that it follows; `None` for a new group.
+    pub follows: Option<Stamp>,
+    /// When it was written, for people.
+    pub written_at: Timestamp,
+    /// Of all its disks.
+    pub disks: BTreeMap<DiskId, Known>,
+    /// Of disks that were removed, in that order: what is left of them is known when it comes back.
+    pub removed: Vec<(DiskId, Past)>,
+    /// Of any other disk: what is older than this has nothing of its own.
+    pub others: Generation,
+}
+
+impl History {
+    /// Whether a disk that holds this has nothing of its own, for who goes on with this configuration.
+    pub fn accepts(&self, disk: DiskId, stamp: Stamp) -> bool {
+        let removed = || self.removed.iter().find(|(id, _)| *id == disk).map(|(_, past)| past);
+        match self.disks.get(&disk).map(|known| &known.past).or_else(removed) {
+            Some(past) => past.accepts(stamp),
+            None => stamp.generation < self.others,
+        }
+    }
+
+    /// Whether the commit was meant for this disk.
+    pub fn was_here(&self, disk: DiskId) -> bool {
+        self.disks.get(&disk).is_some_and(|known| known.here)
+    }
+
+    /// What the disk may hold, the configuration itself (`stamp`) included.
+    fn after(&self, disk: DiskId, stamp: Stamp) -> Option<Past> {
+        let known = self.disks.get(&disk)?;
+        let mut past = known.past.clone();
+        if known.here {
+            past.may_hold(stamp);
+        }
+        Some(past)
+    }
+
+    /// Whether nobody was ever told of what this configuration (`own`) has and another one (`other`) does not know: it itself, and each
+    /// that it follows and the other one does not know, came to no end. Of such a commit there is a disk that it was meant for and that
+    /// has something older, or went on without it.
+    ///
+    /// `held` says what a disk holds that is here.
+    pub fn is_unfinished(&self, own: Stamp, other: (&History, Stamp), held: &dyn Fn(DiskId) -> Option<Stamp>) -> bool {
+        let known_there = |disk: DiskId, stamp: Stamp| stamp == other.1 || other.0.accepts(disk, stamp);
+        let known_here = |disk: DiskId, stamp: Stamp| stamp == own || self.accepts(disk, stamp);
+        // It was seen by the other side with something that was never seen on this one: had it held ours then, ours would be known.
+        let is_past = |disk: DiskId, stamp: Stamp| match held(disk) {
+            Some(now) => known_there(disk, now) && (!known_here(disk, now) || now.generation < stamp.generation),
+            None => other.0.disks.get(&disk).is_some_and(|known| {
+                let holds = &known.past.holds;
+                !holds.is_empty() && holds.iter().all(|seen| !known_here(disk, *seen))
+            }),
+        };
+        let missed = |stamp: Stamp| {
+            let meant = |known: &Known| if stamp == own { known.here } else { known.past.holds.contains(&stamp) };
+            self.disks.iter().any(|(disk, known)| meant(known) && is_past(*disk, stamp))
+        };
+        let held_before = self.disks.iter().flat_map(|(disk, known)| known.past.holds.iter().map(|stamp| (*disk, *stamp)));
+        missed(own) && held_before.filter(|(disk, stamp)| !known_there(*disk, *stamp)).all(|(_, stamp)| missed(stamp))
+    }
+}
+
+/// What the next configuration has to know of those before: carried from commit to commit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lineage {
+    /// The configuration in force.
+    pub newest: Option<Stamp>,
+    /// What time it is, for people.
+    pub now: Timestamp,
+    disks: BTreeMap<DiskId, Past>,
+    removed: Vec<(DiskId, Past)>,
+    others: Generation,
+}
+
+impl Lineage {
+    /// That of a configuration: what it says itself and what those said that are given up in its favour (`dismissed`), and what the
+    /// disks that are here hold.
+    pub fn of(
+        group: &Group,
+        stamp: Stamp,
+        history: Option<&History>,
+        dismissed: &[(Stamp, &History)],
+        held: &dyn Fn(DiskId) -> Option<Stamp>,
+        strangers: &[(DiskId, Stamp)],
+    ) -> Lineage {
+        let next = stamp.generation.next().unwrap_or(stamp.generation);
+        let unknown = || Past { before: next, holds: vec![stamp] };
+        let mut lineage = Lineage { newest: Some(stamp), others: history.map_or(next, |h| h.others), ..Lineage::default() };
+        lineage.removed = history.map_or_else(Vec::new, |h| h.removed.clone());
+        for disk in group.disks.iter().map(|d| d.id) {
+            let mut past = history.map_or_else(unknown, |h| h.after(disk, stamp).unwrap_or_default());
+            dismissed.iter().filter_map(|(stamp, other)| other.after(disk, *stamp)).for_each(|other| past.merge(&other));
+            held(disk).into_iter().for_each(|stamp| past.see(stamp));
+            lineage.disks.insert(disk, past);
+        }
+        for (disk, held) in strangers {
+            let mut past = Past::default();
+            dismissed.iter().filter_map(|(stamp, other)| other.after(*disk, *stamp)).for_each(|other| past.merge(&other));
+            past.see(*held);
+            lineage.forget(*disk, past);
+        }
+        for (stamp, other) in dismissed {
+            lineage.others = lineage.others.max(other.others);
+            let gone = other.disks.keys().filter(|id| group.disk(**id).is_none()).filter_map(|id| Some((*id, other.after(*id, *stamp)?)));
+            gone.chain(other.removed.iter().cloned())
+                .filter(|(id, _)| group.disk(*id).is_none())
+                .for_each(|(id, past)| lineage.forget(id, past));
+        }
+        lineage
+    }
+
+    /// Remembers a disk that the group does not have any more.
+    fn forget(&mut self, disk: DiskId, past: Past) {
+        match self.removed.iter_mut().find(|(id, _)| *id == disk) {
+            Some((_, known)) => known.merge(&past),
+            None => self.removed.push((disk, past)),
+        }
+        while self.removed.len() > MAX_REMOVED {
+            let (_, oldest) = self.removed.remove(0);
+            let newest = oldest.holds.last().and_then(|stamp| stamp.generation.next());
+            self.others = self.others.max(oldest.before).max(newest.unwrap_or_default());
+        }
+    }
+
+    /// What the next configuration says, meant for the disks that are `here`.
+    pub fn history(&self, group: &Group, here: &dyn Fn(DiskId) -> bool) -> History {
+        let known = |id: DiskId| Known { here: here(id), past: self.disks.get(&id).cloned().unwrap_or_default() };
+        let mut all = self.clone();
+        self.disks.iter().filter(|(id, _)| group.disk(**id).is_none()).for_each(|(id, past)| all.forget(*id, past.clone()));
+        History {
+            follows: self.newest,
+            written_at: self.now,
+            disks: group.disks.iter().map(|disk| (disk.id, known(disk.id))).collect(),
+            removed: all.removed,
+            others: all.others,
+        }
+    }
+
+    /// A configuration was written: these disks have it, of these that is not known.
+    pub fn wrote(&mut self, group: &Group, stamp: Stamp, written: &[DiskId], unsure: &[DiskId]) {
+        for disk in unsure {
+            self.disks.entry(*disk).or_default().may_hold(stamp);
+        }
+        if written.is_empty() {
+            return;
+        }
+        self.newest = Some(stamp);
+        written.iter().for_each(|disk| drop(self.disks.insert(*disk, Past::seen(stamp))));
+        let gone: Vec<DiskId> = self.disks.keys().copied().filter(|id| group.disk(*id).is_none()).collect();
+        for disk in gone {
+            let past = self.disks.remove(&disk).unwrap_or_default();
+            self.forget(disk, past);
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! What this machine has seen last of each group, as one small file per group on its root filesystem.
+//!
+//! Half of a group's disks cannot know whether the other half has gone on without them. The machine that the group belongs to can: when
+//! they hold what it has seen last, nothing was done here without them, and when it has seen something newer, they are old. So that this
+//! is sure, what is about to be written is noted before it is: until it is known what came of it, the one before may be old. A file
+//! that is missing or makes no sense says nothing.
+
+use super::history::{Digest, Stamp};
+use crate::error::{Error, Result};
+use crate::model::{Generation, GroupId, Name, Testimony};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// The version of the file's form.
+const VERSION: u32 = 1;
+/// A file is never larger.
+const MOST: u64 = 4096;
+/// Nobody waits any longer for a root filesystem that does not answer: a repair has writers waiting.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// The directory of the files.
+#[derive(Debug, Clone)]
+pub struct Witness(PathBuf);
+
+/// What was seen of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting {
+    /// The configuration that was in force.
+    pub newest: Stamp,
+    /// The one that was going to follow it, of which nothing is known.
+    pub next: Option<Stamp>,
+}
+
+impl Sighting {
+    /// Whether a configuration is one of these.
+    pub fn is_of(&self, stamp: Stamp) -> bool {
+        self.newest == stamp || self.next == Some(stamp)
+    }
+
+    /// What it says of the configuration `here`.
+    pub fn on(&self, here: Stamp) -> Testimony {
+        match self.next {
+            Some(next) if next == here => Testimony::Newest,
+            None if self.newest == here => Testimony::Newest,
+            _ if self.newest.generation > here.generation => Testimony::Older(self.newest.generation),
+            _ => Testimony::None,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    version: u32,
+    /// For people.
+    name: String,
+    newest: StampRecord,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next: Option<StampRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StampRecord {
+    generation: u64,
+    digest: String,
+}
+
+impl StampRecord {
+    fn of(stamp: Stamp) -> StampRecord {
+        StampRecord { generation: stamp.generation.get(), digest: stamp.digest.to_string() }
+    }
+
+    fn stamp(&self) -> Option<Stamp> {
+        Some(Stamp { generation: Generation::new(self.generation), digest: Digest::parse(&self.digest)? })
+    }
+}
+
+impl Witness {
+    /// The one in a directory.
+    pub fn at(dir: PathBuf) -> Witness {
+        Witness(dir)
+    }
+
+    fn file(&self, group: GroupId) -> PathBuf {
+        self.0.join(format!("{group}.json"))
+    }
+
+    /// What was seen of a group last.
+    pub fn seen(&self, group: GroupId) -> Option<Sighting> {
+        let mut text = String::new();
+        File::open(self.file(group)).ok()?.take(MOST).read_to_string(&mut text).ok()?;
+        let record: Record = serde_json::from_str(&text).ok().filter(|record: &Record| record.version == VERSION)?;
+        let next = match &record.next {
+            Some(next) => Some(next.stamp()?),
+            None => None,
+        };
+        Some(Sighting { newest: record.newest.stamp()?, next })
+    }
+
+    /// Notes what is seen, whole or not at all, and durably. A root filesystem that is read-only makes no witness.
+    pub fn note(&self, group: GroupId, name: &Name, seen: Sighting) -> Result<()> {
+        if self.seen(group) == Some(seen) {
+            return Ok(());
+        }
+        let (newest, next) = (StampRecord::of(seen.newest), seen.next.map(StampRecord::of));
+        let text = super::pretty::to_string(&Record { version: VERSION, name: name.to_string(), newest, next })?;
+        let (dir, file) = (self.0.clone(), self.file(group));
+        let temporary = self.0.join(format!("{group}.{}", std::process::id()));
+        let (done, result) = mpsc::channel();
+        thread::spawn(move || {
+            let written = DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&dir)
+                .and_then(|()| File::create(&temporary))
+                .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+                .and_then(|()| fs::rename(&temporary, &file))
+                .and_then(|()| File::open(&dir)?.sync_all());
+            written.as_ref().err().filter(|err| err.kind() != ErrorKind::ReadOnlyFilesystem).inspect(|_| drop(fs::remove_file(&temporary)));
+            done.send(written)
+        });
+        let failed = |err: io::Error| Err(Error::io(format_args!("writing '{}'", self.file(group).display()), &err));
+        match result.recv_timeout(DEADLINE) {
+            Ok(Err(err)) if err.kind() == ErrorKind::ReadOnlyFilesystem => Ok(()),
+            Ok(Err(err)) => failed(err),
+            Ok(Ok(())) => Ok(()),
+            Err(_) => failed(ErrorKind::TimedOut.into()),
+        }
+    }
+
+    /// Notes that a configuration is about to follow the one in force. Of a group that was never seen nothing is noted.
+    pub fn expect(&self, group: GroupId, name: &Name, newest: Stamp, next: Stamp) -> Result<()> {
+        match self.seen(group) {
+            Some(_) => self.note(group, name, Sighting { newest, next: Some(next) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets a group that is gone.
+    pub fn forget(&self, group: GroupId) -> Result<()> {
+        match fs::remove_file(self.file(group)) {
+            Err(err) if err.kind() != ErrorKind::NotFound => {
+                Err(Error::io(format_args!("removing '{}'", self.file(group).display()), &err))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn stamp(generation: u64) -> Stamp {
+        Stamp { generation: Generation::new(generation), digest: Digest::of(&generation.to_le_bytes()) }
+    }
+
+    fn sighting(newest: u64, next: Option<u64>) -> Sighting {
+        Sighting { newest: stamp(newest), next: next.map(stamp) }
+    }
+
+    #[test]
+    fn what_was_noted_is_seen_until_it_is_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let (witness, id, name) = (Witness::at(dir.path().join("a/b")), GroupId::random(), Name::parse("g").unwrap());
+        witness.expect(id, &name, stamp(1), stamp(2)).unwrap();
+        assert_eq!(witness.seen(id), None);
+        for seen in [sighting(3, None), sighting(4, Some(5)), sighting(4, Some(5)), sighting(4, None), sighting(2, None)] {
+            witness.note(id, &name, seen).unwrap();
+            assert_eq!(witness.seen(id), Some(seen));
+        }
+        witness.expect(id, &name, stamp(2), stamp(9)).unwrap();
+        assert_eq!(witness.seen(id), Some(sighting(2, Some(9))));
+        assert_eq!(fs::read_dir(dir.path().join("a/b")).unwrap().count(), 1, "nothing temporary is left");
+        assert_eq!(witness.seen(GroupId::random()), None);
+        witness.forget(id).unwrap();
+        witness.forget(id).unwrap();
+        assert_eq!(witness.seen(id), None);
+    }
+
+    #[test]
+    fn a_file_that_makes_no_sense_says_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (witness, id, name) = (Witness::at(dir.path().to_owned()), GroupId::random(), Name::parse("g").unwrap());
+        witness.note(id, &name, sighting(7, Some(8))).unwrap();
+        let good = fs::read_to_string(witness.file(id)).unwrap();
+        let (digest, next) = (stamp(7).digest.to_string(), stamp(8).digest.to_string());
+        let bad = [
+            String::new(),
+            good[..good.len() / 2].to_owned(),
+            good.replace("\"version\": 1", "\"version\": 2"),
+            good.replace(&digest, &digest[1..]),
+            good.replace(&next, "x"),
+            good.replace(": 7", ": -7"),
+            good.replace(": 7", ": 7, \"more\": 1"),
+            " ".repeat(5000) + &good,
+        ];
+        for text in bad {
+            assert_ne!(text, good);
+            fs::write(witness.file(id), &text).unwrap();
+            assert_eq!(witness.seen(id), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_known_to_be_the_last_is_the_newest() {
+        let on = |newest, next, here| sighting(newest, next).on(stamp(here));
+        assert_eq!(on(5, None, 5), Testimony::Newest);
+        assert_eq!(on(5, Some(6), 6), Testimony::Newest);
+        assert_eq!(on(5, Some(6), 5), Testimony::None, "6 may be on a disk that is not here");
+        assert_eq!(on(4, None, 5), Testimony::None);
+        assert_eq!(on(6, None, 5), Testimony::Older(Generation::new(6)));
+        assert_eq!(on(6, Some(7), 5), Testimony::Older(Generation::new(6)));
+        // The same generation, written elsewhere.
+        assert_eq!(sighting(5, None).on(Stamp { digest: Digest::of(b"elsewhere"), ..stamp(5) }), Testimony::None);
+    }
+}
