@@ -15,7 +15,7 @@ use breakoff::meta::{self, Label, Member};
 use breakoff::model::{Group, HostId, Name};
 use breakoff::sys::media::{Access, BlockMedia};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(120);
@@ -71,7 +71,7 @@ fn forget_what_was_seen(lab: &Lab) {
     std::fs::remove_file(witness(lab)).expect("what was seen was noted");
 }
 
-fn witness(lab: &Lab) -> std::path::PathBuf {
+fn witness(lab: &Lab) -> PathBuf {
     Path::new("/etc/breakoff/witness").join(format!("{}.json", lab.print("g").uuid))
 }
 
@@ -114,7 +114,7 @@ fn partitioned() -> String {
     table[510..].copy_from_slice(&[0x55, 0xaa]);
     std::os::unix::fs::FileExt::write_all_at(file.as_file(), &table, 0).unwrap();
     let disk = tool("losetup", &["-P", "-f", "--show", &file.path().display().to_string()]).ok().stdout.trim().to_owned();
-    until("the partitions are there", || std::path::Path::new(&format!("{disk}p2")).exists());
+    until("the partitions are there", || Path::new(&format!("{disk}p2")).exists());
     udev::settle();
     disk
 }
@@ -149,7 +149,7 @@ fn what_lies_on_partitions_is_named_and_members_are_never_taken() {
     assert!(refusal.message.contains(&p1) && refusal.message.contains("belongs to disk group 'g'"), "{refusal:?}");
     assert!(refusal.hint.is_some_and(|hint| hint.contains("--force")));
     lab.cli(&format!("group create --force x {disk}")).ok();
-    assert!(!std::path::Path::new(&p1).exists(), "its partitions are gone");
+    assert!(!Path::new(&p1).exists(), "its partitions are gone");
     lab.cli("group list").ok().says("x ");
     assert!(!lab.cli("group list").ok().stdout.contains("g "));
     lab.cli("-g x make w 4m").ok();
@@ -163,7 +163,7 @@ fn what_lies_on_partitions_is_named_and_members_are_never_taken() {
     tool("mkfs.ext4", &["-q", "-F", &part]).ok();
     udev::settle();
     lab.cli(&format!("group create x {disk2}")).exits(4).says(&format!("'{part}' holds an ext4 filesystem"));
-    let mounted = crate::support::fs::Mounted::ext4(std::path::Path::new(&part));
+    let mounted = crate::support::fs::Mounted::ext4(Path::new(&part));
     lab.cli(&format!("group create --force x {disk2}")).exits(4).says(&format!("'{part}' is mounted on"));
     mounted.unmount();
     lab.cli(&format!("group create --force x {disk2} {spare}")).ok();
@@ -619,7 +619,7 @@ fn alias(lab: &Lab, name: &str, below: &str, offset: u64, size: u64) {
     lab.dm.create(name, &format!("{UUID}{name}")).unwrap();
     lab.dm.load(name, &[Line::new(0, size / 512, "linear", format!("{} {}", dm::number(number), offset / 512))]).unwrap();
     lab.dm.activate(name).unwrap();
-    until("udev makes the alias", || std::path::Path::new("/dev/mapper").join(name).exists());
+    until("udev makes the alias", || Path::new("/dev/mapper").join(name).exists());
     udev::settle();
 }
 
@@ -833,14 +833,14 @@ fn areas_of(lab: &Lab, disks: Range<usize>) -> Vec<Vec<u8>> {
 
 /// A disk that can be pulled out while it is in use: the kernel does not know it any more, and whoever has it open keeps what is left.
 struct Pluggable {
-    directory: std::path::PathBuf,
+    directory: PathBuf,
     path: String,
 }
 
 impl Pluggable {
     /// A null_blk disk of so many MiB that holds what is written to it. `None` where the kernel has none.
     fn new(name: &str, mib: u64) -> Option<Pluggable> {
-        let configfs = std::path::Path::new("/sys/kernel/config");
+        let configfs = Path::new("/sys/kernel/config");
         tool("modprobe", &["null_blk", "nr_devices=0"]);
         if !configfs.join("nullb").is_dir() {
             tool("mount", &["-t", "configfs", "none", "/sys/kernel/config"]);
@@ -853,7 +853,7 @@ impl Pluggable {
         // Newer kernels call it as we do.
         let index = std::fs::read_to_string(directory.join("index")).unwrap();
         let paths = [format!("/dev/{name}"), format!("/dev/nullb{}", index.trim())];
-        let found = || paths.iter().find(|path| std::path::Path::new(path).exists());
+        let found = || paths.iter().find(|path| Path::new(path).exists());
         until("the disk appears", || found().is_some());
         udev::settle();
         found().cloned().map(|path| Pluggable { directory, path })
