@@ -176,12 +176,30 @@ impl History {
                 !holds.is_empty() && holds.iter().all(|seen| !known_here(disk, *seen))
             }),
         };
+        if self.contradicts(own, other, held) {
+            return false;
+        }
         let missed = |stamp: Stamp| {
             let meant = |known: &Known| if stamp == own { known.here } else { known.past.holds.contains(&stamp) };
             self.disks.iter().any(|(disk, known)| meant(known) && is_past(*disk, stamp))
         };
         let held_before = self.disks.iter().flat_map(|(disk, known)| known.past.holds.iter().map(|stamp| (*disk, *stamp)));
         missed(own) && held_before.filter(|(disk, stamp)| !known_there(*disk, *stamp)).all(|(_, stamp)| missed(stamp))
+    }
+}
+
+impl History {
+    /// Whether a disk holds what it cannot hold, unless somebody put back older contents: something of the other side (`other`) that does not
+    /// know what this side saw on that disk; or each side was meant for a disk that has the other one.
+    fn contradicts(&self, own: Stamp, other: (&History, Stamp), held: &dyn Fn(DiskId) -> Option<Stamp>) -> bool {
+        let accepted = |disk: DiskId, stamp: Stamp| stamp == other.1 || other.0.accepts(disk, stamp);
+        let put_back = self.disks.iter().any(|(disk, known)| match (held(*disk), known.past.holds.as_slice()) {
+            (Some(now), [seen]) => now != own && accepted(*disk, now) && !self.accepts(*disk, now) && !accepted(*disk, *seen),
+            _ => false,
+        });
+        let was_meant_for =
+            |history: &History, stamp: Stamp| history.disks.iter().any(|(disk, known)| known.here && held(*disk) == Some(stamp));
+        put_back || (was_meant_for(self, other.1) && was_meant_for(other.0, own))
     }
 }
 

@@ -292,6 +292,27 @@ fn parts_of_different_length_are_refused_and_the_one_that_is_chosen_wins_for_goo
     }
 }
 
+/// A disk on which older contents were put back goes on apart from the others, although all changes were meant for both.
+#[test]
+fn contents_that_were_put_back_are_no_unfinished_change() {
+    for changes in 1..=3 {
+        let machine = Fake::new(&[64; 2]);
+        machine.ok("group create g /dev/fake1 /dev/fake2");
+        machine.ok("stop --all");
+        let common = machine.0.borrow().disks.clone();
+        let history = |name: &str| {
+            machine.0.borrow_mut().disks = common.clone();
+            (0..changes).for_each(|n| drop(machine.ok(&format!("make {name}{n} 1m"))));
+            machine.ok("stop --all");
+            machine.0.borrow().disks.clone()
+        };
+        let (one, other) = (history("x"), history("y"));
+        machine.0.borrow_mut().disks = vec![one[0].clone(), other[1].clone()];
+        let error = refused(&machine, "start --all");
+        assert!(error.kind() == Kind::Unsafe && ["x0", "y0"].iter().all(|name| error.message().contains(name)), "{error}");
+    }
+}
+
 // --------------------------------------------------------------------------------------------------------- the witness
 
 /// A machine that remembers what it has seen.
