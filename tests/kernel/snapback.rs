@@ -297,7 +297,11 @@ fn what_is_opened_at_the_last_moment_is_not_overwritten() {
     for (words, opened) in [("--keep s", "v"), ("--keep s", "s"), ("s", "v")] {
         let refused = steps(1, 6).take_while(|n| {
             let mut running = stopped_at(*n, &format!("-y -g g snapback --from snapshot {words}"));
-            assert!(running.stops(), "it is over before anything was opened");
+            if !running.stops() {
+                // It has no more changes than that.
+                running.wait(DEADLINE).ok();
+                return false;
+            }
             let opener = fs::File::open(lab.device("g", opened)).unwrap();
             running.signal(libc::SIGCONT);
             let output = running.wait(DEADLINE);
