@@ -2,7 +2,7 @@
 
 use super::{DiskLine, Env};
 use crate::error::{Error, Kind, Result};
-use crate::meta::{self, Chosen, Guide, Label, Member, Side, Witness};
+use crate::meta::{self, Chosen, Guide, Label, Member, Side, Sighting, Witness};
 use crate::model::{DevNo, DiskId, DmName, Group, GroupId, HostId, Name, Sectors, Volume, VolumeId};
 use crate::plan::world::{DmDevice, PresentDisk, disks_beneath};
 use crate::sys::machine::Machine;
@@ -181,8 +181,12 @@ impl Scan {
 
     /// The configuration of a group.
     pub fn choose(&self, id: GroupId) -> Result<Chosen> {
-        let seen = self.witness.as_ref().and_then(|witness| witness.seen(id));
-        meta::choose_by(id, &self.labels, &Guide { seen, ..Guide::default() })
+        meta::choose_by(id, &self.labels, &Guide { seen: self.seen(id), ..Guide::default() })
+    }
+
+    /// What this machine has seen of a group last.
+    pub fn seen(&self, id: GroupId) -> Option<Sighting> {
+        self.witness.as_ref().and_then(|witness| witness.seen(id))
     }
 
     /// The same for a scan of a group that is running, so that it has disks.

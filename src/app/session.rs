@@ -144,6 +144,7 @@ impl<'u> Session<'u> {
 
     fn of(scan: Scan, chosen: Chosen, env: Env<'u>, access: Access) -> Result<Session<'u>> {
         chosen.warnings.iter().for_each(|warning| env.ui.warn(warning));
+        let seen = scan.seen(chosen.group.id);
         let (disks, members) = scan.into_members(&chosen, access, env)?;
         let kernel = env.machine.kernel()?;
         let world = World {
@@ -163,18 +164,17 @@ impl<'u> Session<'u> {
         let silent = Vec::new();
         let mut session =
             Session { env, kernel, world, members, next, outdated, lineage, pending: None, silent, later: Later::default(), lock: None };
-        session.hear_witness();
+        session.hear_witness(seen);
         session.observe()?;
         Ok(session)
     }
 
     /// What this machine's witness says of a group that belongs to it.
-    fn hear_witness(&mut self) {
+    fn hear_witness(&mut self, seen: Option<Sighting>) {
         let here = self.env.machine.host_id().ok();
-        let (Some(dir), Some(stamp)) = (self.env.machine.witness_dir(), self.lineage.newest) else { return };
+        let (Some(seen), Some(stamp)) = (seen, self.lineage.newest) else { return };
         if self.world.group.host.is_some() && self.world.group.host == here {
-            let seen = Witness::at(dir).seen(self.world.group.id);
-            self.world.known.testimony = seen.map_or(Testimony::None, |seen| seen.on(stamp));
+            self.world.known.testimony = seen.on(stamp);
         }
     }
 

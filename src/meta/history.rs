@@ -146,7 +146,7 @@ impl History {
     }
 
     /// Whether the commit was meant for this disk.
-    pub fn was_here(&self, disk: DiskId) -> bool {
+    fn was_here(&self, disk: DiskId) -> bool {
         self.disks.get(&disk).is_some_and(|known| known.here)
     }
 
@@ -186,9 +186,7 @@ impl History {
         let held_before = self.disks.iter().flat_map(|(disk, known)| known.past.holds.iter().map(|stamp| (*disk, *stamp)));
         missed(own) && held_before.filter(|(disk, stamp)| !known_there(*disk, *stamp)).all(|(_, stamp)| missed(stamp))
     }
-}
 
-impl History {
     /// Whether a disk holds what it cannot hold, unless somebody put back older contents: something of the other side (`other`) that does not
     /// know what this side saw on that disk; or each side was meant for a disk that has the other one.
     fn contradicts(&self, own: Stamp, other: (&History, Stamp), held: &dyn Fn(DiskId) -> Option<Stamp>) -> bool {
@@ -197,9 +195,8 @@ impl History {
             (Some(now), [seen]) => now != own && accepted(*disk, now) && !self.accepts(*disk, now) && !accepted(*disk, *seen),
             _ => false,
         });
-        let was_meant_for =
-            |history: &History, stamp: Stamp| history.disks.iter().any(|(disk, known)| known.here && held(*disk) == Some(stamp));
-        put_back || (was_meant_for(self, other.1) && was_meant_for(other.0, own))
+        let holds = |stamp: Stamp| self.disks.keys().chain(other.0.disks.keys()).copied().filter(move |disk| held(*disk) == Some(stamp));
+        put_back || (holds(other.1).any(|disk| self.was_here(disk)) && holds(own).any(|disk| other.0.was_here(disk)))
     }
 }
 

@@ -24,6 +24,9 @@ const MOST: u64 = 4096;
 /// Nobody waits any longer for a root filesystem that does not answer: a repair has writers waiting.
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// Of the thread that does it: the monitor locks its memory.
+const STACK: usize = 128 << 10;
+
 /// The directory of the files.
 #[derive(Debug, Clone)]
 pub struct Witness(PathBuf);
@@ -94,8 +97,13 @@ impl Witness {
 
     /// What was seen of a group last.
     pub fn seen(&self, group: GroupId) -> Option<Sighting> {
-        let mut text = String::new();
-        File::open(self.file(group)).ok()?.take(MOST).read_to_string(&mut text).ok()?;
+        let file = self.file(group);
+        let read = move || {
+            let mut text = String::new();
+            File::open(file)?.take(MOST).read_to_string(&mut text)?;
+            Ok(text)
+        };
+        let text = within(DEADLINE, read).ok()?;
         let record: Record = serde_json::from_str(&text).ok().filter(|record: &Record| record.version == VERSION)?;
         let next = match &record.next {
             Some(next) => Some(next.stamp()?),
@@ -113,8 +121,7 @@ impl Witness {
         let text = super::pretty::to_string(&Record { version: VERSION, name: name.to_string(), newest, next })?;
         let (dir, file) = (self.0.clone(), self.file(group));
         let temporary = self.0.join(format!("{group}.{}", std::process::id()));
-        let (done, result) = mpsc::channel();
-        thread::spawn(move || {
+        let write = move || {
             let written = DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -123,16 +130,9 @@ impl Witness {
                 .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
                 .and_then(|()| fs::rename(&temporary, &file))
                 .and_then(|()| File::open(&dir)?.sync_all());
-            written.as_ref().err().filter(|err| err.kind() != ErrorKind::ReadOnlyFilesystem).inspect(|_| drop(fs::remove_file(&temporary)));
-            done.send(written)
-        });
-        let failed = |err: io::Error| Err(Error::io(format_args!("writing '{}'", self.file(group).display()), &err));
-        match result.recv_timeout(DEADLINE) {
-            Ok(Err(err)) if err.kind() == ErrorKind::ReadOnlyFilesystem => Ok(()),
-            Ok(Err(err)) => failed(err),
-            Ok(Ok(())) => Ok(()),
-            Err(_) => failed(ErrorKind::TimedOut.into()),
-        }
+            written.inspect_err(|_| drop(fs::remove_file(&temporary)))
+        };
+        unless_read_only(within(DEADLINE, write)).map_err(|err| Error::io(format_args!("writing '{}'", self.file(group).display()), &err))
     }
 
     /// Notes that a configuration is about to follow the one in force. Of a group that was never seen nothing is noted.
@@ -145,13 +145,25 @@ impl Witness {
 
     /// Forgets a group that is gone.
     pub fn forget(&self, group: GroupId) -> Result<()> {
-        match fs::remove_file(self.file(group)) {
-            Err(err) if err.kind() != ErrorKind::NotFound => {
-                Err(Error::io(format_args!("removing '{}'", self.file(group).display()), &err))
-            }
-            _ => Ok(()),
-        }
+        let file = self.file(group);
+        let removed = match within(DEADLINE, move || fs::remove_file(file)) {
+            Err(err) if err.kind() == ErrorKind::NotFound => Ok(()),
+            removed => unless_read_only(removed),
+        };
+        removed.map_err(|err| Error::io(format_args!("removing '{}'", self.file(group).display()), &err))
     }
+}
+
+/// A root filesystem that is read-only makes no witness, which is no fault.
+fn unless_read_only(done: io::Result<()>) -> io::Result<()> {
+    done.or_else(|err| if err.kind() == ErrorKind::ReadOnlyFilesystem { Ok(()) } else { Err(err) })
+}
+
+/// Does it in a thread that is left behind when it takes too long.
+fn within<T: Send + 'static>(deadline: Duration, act: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    let (done, result) = mpsc::channel();
+    thread::Builder::new().stack_size(STACK).spawn(move || drop(done.send(act())))?;
+    result.recv_timeout(deadline).unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
 }
 
 #[cfg(test)]
@@ -208,6 +220,27 @@ mod tests {
             fs::write(witness.file(id), &text).unwrap();
             assert_eq!(witness.seen(id), None, "{text}");
         }
+    }
+
+    #[test]
+    fn nobody_waits_for_what_does_not_answer() {
+        let (keep, answer) = mpsc::channel::<()>();
+        let late = within(Duration::from_millis(20), move || Ok(answer.recv().is_ok()));
+        assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
+        drop(keep);
+        assert_eq!(within(DEADLINE, || Ok(7)).unwrap(), 7);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_an_error_and_a_read_only_root_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        let (witness, id, name) = (Witness::at(file.join("below")), GroupId::random(), Name::parse("g").unwrap());
+        assert!(witness.note(id, &name, sighting(1, None)).unwrap_err().message().contains("below"));
+        assert_eq!(witness.seen(id), None);
+        assert!(unless_read_only(Err(ErrorKind::ReadOnlyFilesystem.into())).is_ok());
+        assert!(unless_read_only(Err(ErrorKind::StorageFull.into())).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::draft::Draft;
 use super::step::Plan;
 use super::world::World;
 use crate::error::{Error, Result};
-use crate::model::{Disk, DiskId, Extent, Name, Plex, PlexEvent, PlexState, Sectors, Standing, Volume};
+use crate::model::{Disk, DiskId, Extent, Name, Plex, PlexEvent, PlexState, Sectors, Standing, Untracked, Volume};
 
 /// Puts `new` where the disk with this media name was: under that name, with everything at the same place. The plexes that lay on it
 /// are filled again from the others; snapshot legs, which are not worth that, go. All in one commit.
@@ -126,7 +126,22 @@ fn distrust_volume(draft: &mut Draft<'_>, volume: &Volume, on_them: &dyn Fn(&Ext
             draft.note(format!("'{path}' has no other plex than '{}', which holds what the other side wrote last", plex.name));
         }
     }
+    if !survives && volume.complete().into_iter().any(is_on_them) {
+        distrust_contents(draft, volume)?;
+    }
     forget(draft, volume, on_them)
+}
+
+/// Its contents are not those that the configuration in force knows of: plexes that were equal need not be, and no map of changes has what
+/// was written.
+fn distrust_contents(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
+    let changed = draft.touch(volume.id)?;
+    if changed.complete().len() > 1 {
+        changed.synced = Sectors::ZERO;
+    }
+    let changes = super::tracking::untrack(&mut draft.plan.group, volume.id, None, Untracked::MapLost);
+    changes.into_iter().for_each(|change| draft.say(change));
+    Ok(())
 }
 
 fn refuse_small(world: &World, old: &Disk, new: &Disk, path: &str) -> Result<()> {

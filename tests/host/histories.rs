@@ -1,7 +1,9 @@
 //! Groups of which not all disks are here, or whose disks went on apart from each other.
 
+use crate::fake::script::World;
 use crate::fake::{Fake, Trap, Words};
 use breakoff::error::{Error, Kind};
+use breakoff::model::Tracking;
 
 /// Only these disks are connected.
 fn connect(machine: &Fake, disks: &[usize]) {
@@ -290,6 +292,65 @@ fn parts_of_different_length_are_refused_and_the_one_that_is_chosen_wins_for_goo
         // There is nothing to choose any more.
         assert_eq!(volumes(&machine).len(), names.len() + 1);
     }
+}
+
+/// What a configuration says of equality and of changes is not true of contents that another side has written.
+#[test]
+fn what_the_other_side_wrote_is_tracked_by_no_map_and_equal_to_nothing() {
+    let world = World::new(
+        "sides",
+        2,
+        &[
+            "group create g /dev/fake1 /dev/fake2",
+            "make v 8m --on disk01",
+            "snapstart -b --on disk02 v",
+            "sync",
+            "snapshot v --name s",
+            "make w 4m --on disk02",
+            "snapstart -b --on disk01 w",
+            "sync",
+            "stop --all",
+        ],
+    );
+    let machine = world.fake;
+    let tracked = |machine: &Fake| {
+        let (group, _) = machine.group().expect("a group");
+        let volume = |name: &str| group.volumes.iter().find(|v| v.name.as_str() == name).expect("the volume").clone();
+        let is_tracked = volume("s").origin.is_some_and(|origin| matches!(origin.tracking, Tracking::Since(_)));
+        (is_tracked, volume("w").is_synced())
+    };
+    assert_eq!(tracked(&machine), (true, true));
+    for (here, name) in [(1, "left"), (2, "right")] {
+        connect(&machine, &[here]);
+        machine.ok("group import g --force");
+        machine.ok(&format!("make {name} 4m"));
+        machine.ok("stop --all");
+    }
+    connect(&machine, &[1, 2]);
+    machine.ok("group choose g /dev/fake1");
+    assert_eq!(tracked(&machine), (false, false));
+}
+
+#[test]
+fn a_side_is_chosen_only_on_purpose_by_its_name_and_not_under_what_runs() {
+    let machine = two_parts();
+    let error = refused(&machine, "start --all");
+    let sides: Vec<&str> = error.message().split("side ").skip(1).filter_map(|rest| rest.split(' ').next()).collect();
+    assert_eq!(sides.len(), 2, "{error}");
+    for side in ["/dev/fake3", "zz", ""] {
+        assert_eq!(refused(&machine, &format!("group choose g '{side}'")).kind(), Kind::NotFound, "{side}");
+    }
+    machine.ok(&format!("--dry-run group choose g {}", sides[0]));
+    assert_eq!(refused(&machine, "start --all").message(), error.message(), "a dry run chooses nothing");
+
+    // The one that runs is the one that can be chosen.
+    connect(&machine, &[1]);
+    machine.ok("start v");
+    connect(&machine, &[1, 2]);
+    assert_eq!(refused(&machine, "group choose g /dev/fake2").kind(), Kind::InUse);
+    machine.ok("group choose g /dev/fake1");
+    assert!(volumes(&machine).contains(&"left".to_owned()));
+    machine.ok("group choose g /dev/fake1");
 }
 
 /// A disk on which older contents were put back goes on apart from the others, although all changes were meant for both.
