@@ -111,12 +111,12 @@ find_cargo() {
     PATH=${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH
     cargo_is_at_least "$need" && return
     command -v cargo >/dev/null || die 1 'there is no cargo here: install Rust, see README.md'
-    die 1 "Rust $need or newer is needed, and $(command -v cargo) is: $(cargo --version 2>&1 | head -n 1)"
+    die 1 "Rust $need or newer is needed, and $(command -v cargo) is: $(cargo --version 2>&1 | sed -n 1p)"
 }
 
 cargo_is_at_least() {
     local version
     version=$(cd "$REPO" && cargo --version 2>/dev/null) || return 1
     version=${version#cargo }
-    [[ $(printf '%s\n' "$1" "${version%% *}" | sort -V | head -n 1) == "$1" ]]
+    [[ $(printf '%s\n' "$1" "${version%% *}" | sort -V | sed -n 1p) == "$1" ]]
 }
