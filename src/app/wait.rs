@@ -6,7 +6,7 @@
 use super::session::Session;
 use super::{Change, Detail, Env, Options, Progress, Report};
 use crate::error::{Error, Kind, Result};
-use crate::model::{DmUuid, Group, Name, Plex, PlexState, Role, Sectors, Volume, VolumeId};
+use crate::model::{DmUuid, Group, LostLeg, Name, Plex, PlexState, Role, Sectors, Volume, VolumeId};
 use crate::plan::world::World;
 use crate::sys::machine::Events;
 use crate::sys::signal::Interrupts;
@@ -156,6 +156,9 @@ fn enough(world: &World, volume: &Volume, mirrors: usize) -> Result<bool> {
     if done >= mirrors && volume.is_synced() {
         return Ok(true);
     }
+    if let Some(lost) = volume.lost_leg.as_ref().filter(|_| done + coming < mirrors) {
+        return Err(leg_was_lost(world, &path, volume, lost));
+    }
     if done + coming < mirrors {
         return Err(Error::not_ready(format!(
             "volume '{path}' has {done} SNAPDONE and {coming} attaching snapshot legs, {mirrors} wanted"
@@ -170,6 +173,22 @@ fn enough(world: &World, volume: &Volume, mirrors: usize) -> Result<bool> {
             .hint(format!("'breakoff -g {} start {}'", world.group.name, volume.name)));
     }
     Ok(false)
+}
+
+/// Who begins to wait after it has failed is told the same as who waited before.
+fn leg_was_lost(world: &World, path: &str, volume: &Volume, lost: &LostLeg) -> Error {
+    let disks: Vec<&str> = lost.media.iter().map(Name::as_str).collect();
+    Error::device(format!(
+        "snapshot leg '{}' of '{path}' on {} failed at {}; it was removed and its space released, '{path}' goes on without it",
+        lost.plex,
+        disks.join(","),
+        lost.at
+    ))
+    .on(path)
+    .hint(format!(
+        "see the kernel's log for what the disk said, and begin again on another one: 'breakoff -g {} snapstart {}'",
+        world.group.name, volume.name
+    ))
 }
 
 /// Looks, waits for an event, looks again, until the judge says yes or fails.

@@ -13,8 +13,8 @@ use super::sound;
 use crate::app::Fill;
 use crate::error::{Error, Kind, Result};
 use crate::model::{
-    BootId, ChangeLog, CrashReason, Dco, Disk, DiskId, Extent, Generation, Group, GroupId, HostId, Log, Name, Origin, Plex, PlexState,
-    Returning, SectorSize, Sectors, Standing, Timestamp, Tracking, Untracked, Volume, VolumeId,
+    BootId, ChangeLog, CrashReason, Dco, Disk, DiskId, Extent, Generation, Group, GroupId, HostId, Log, LostLeg, Name, Origin, Plex,
+    PlexState, Returning, SectorSize, Sectors, Standing, Timestamp, Tracking, Untracked, Volume, VolumeId,
 };
 use flate2::Compression;
 use flate2::bufread::GzDecoder;
@@ -120,7 +120,17 @@ struct VolumeRecord {
     returning: Option<ReturningRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sector_size: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lost_leg: Option<LostLegRecord>,
     plexes: Vec<PlexRecord>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LostLegRecord {
+    plex: String,
+    media: Vec<String>,
+    at_ms: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -491,6 +501,7 @@ impl VolumeRecord {
             dco: volume.dco.as_ref().map(|dco| DcoRecord::of(dco, disks)).transpose()?,
             returning: volume.returning.as_ref().map(ReturningRecord::of),
             sector_size: volume.sector_size.map(SectorSize::bytes),
+            lost_leg: volume.lost_leg.as_ref().map(LostLegRecord::of),
             plexes: volume.plexes.iter().map(|plex| PlexRecord::of(plex, disks)).collect::<Result<_>>()?,
         })
     }
@@ -514,9 +525,23 @@ impl VolumeRecord {
             dco: self.dco.map(|dco| dco.into_model(disks)).transpose().map_err(within)?,
             returning: self.returning.map(ReturningRecord::into_model).transpose().map_err(within)?,
             sector_size: self.sector_size.map(sector_size).transpose().map_err(within)?,
+            lost_leg: self.lost_leg.map(LostLegRecord::into_model).transpose().map_err(within)?,
             copied: self.copied,
             name,
         })
+    }
+}
+
+impl LostLegRecord {
+    fn of(lost: &LostLeg) -> LostLegRecord {
+        let media = lost.media.iter().map(Name::to_string).collect();
+        LostLegRecord { plex: lost.plex.to_string(), media, at_ms: lost.at.millis() }
+    }
+
+    fn into_model(self) -> Result<LostLeg> {
+        sound::refuse_too_many(self.media.len(), 0)?;
+        let media = self.media.iter().map(|media| name(media)).collect::<Result<_>>()?;
+        Ok(LostLeg { plex: name(&self.plex)?, media, at: Timestamp::from_millis(self.at_ms) })
     }
 }
 

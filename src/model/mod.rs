@@ -18,4 +18,4 @@ pub use ids::{BootId, DevNo, DiskId, Generation, GroupId, HostId, Timestamp, Vol
 pub use name::{DmName, DmUuid, Name, Role};
 pub use state::{Next, PlexEvent, PlexState};
 pub use units::{SectorSize, Sectors};
-pub use volume::{ChangeLog, CrashReason, Dco, Log, Origin, Plex, Returning, Tracking, Untracked, Volume};
+pub use volume::{ChangeLog, CrashReason, Dco, Log, LostLeg, Origin, Plex, Returning, Tracking, Untracked, Volume};

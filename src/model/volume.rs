@@ -222,6 +222,19 @@ pub struct Volume {
     /// The largest sectors that the disks of its plexes may have: what is on it was made for these (K43). `None` when an older version
     /// of the program made it, which did not care.
     pub sector_size: Option<SectorSize>,
+    /// The snapshot leg that failed last, until legs are attached again: who waits for it is told.
+    pub lost_leg: Option<LostLeg>,
+}
+
+/// A snapshot leg that failed and was removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostLeg {
+    /// What it was called.
+    pub plex: Name,
+    /// The disks that it was on, by their media names.
+    pub media: Vec<Name>,
+    /// When that was recorded.
+    pub at: Timestamp,
 }
 
 impl Volume {

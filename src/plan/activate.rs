@@ -8,7 +8,7 @@ use super::step::Plan;
 use super::tracking;
 use super::world::World;
 use crate::error::{Error, Result};
-use crate::model::{Extent, Next, Plex, PlexEvent, PlexState, Sectors, Volume};
+use crate::model::{Extent, LostLeg, Next, Plex, PlexEvent, PlexState, Sectors, Volume, distinct};
 
 /// The volumes that a selection means, in the group's order.
 fn selected<'w>(world: &'w World, which: &Selection) -> Result<Vec<&'w Volume>> {
@@ -66,6 +66,7 @@ fn start_one(draft: &mut Draft<'_>, volume: &Volume, force: bool) -> Result<()> 
     for plex in &volume.plexes {
         if lost_disk(world, plex).is_some() {
             apply(&mut next, plex, PlexEvent::Failed);
+            remember_loss(world, &mut next, plex);
         }
     }
     distrust_map(draft, &mut next, clean)?;
@@ -149,6 +150,15 @@ pub fn apply(volume: &mut Volume, plex: &Plex, event: PlexEvent) {
         Next::State(state) => volume.plexes.iter_mut().filter(|p| p.number == plex.number).for_each(|p| p.state = state),
         Next::Gone => volume.plexes.retain(|p| p.number != plex.number),
         Next::Refused => {}
+    }
+}
+
+/// A snapshot leg that has failed is gone; who waits for it is told why, until legs are attached again.
+pub fn remember_loss(world: &World, volume: &mut Volume, leg: &Plex) {
+    if leg.state.is_snapshot_leg() && volume.plex(leg.number).is_none() {
+        let disks = distinct(leg.subdisks.iter().map(|s| s.disk));
+        let media = disks.into_iter().filter_map(|id| world.group.disk(id)).map(|disk| disk.media.clone()).collect();
+        volume.lost_leg = Some(LostLeg { plex: leg.name.clone(), media, at: world.now });
     }
 }
 

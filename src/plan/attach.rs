@@ -52,7 +52,11 @@ fn add_legs(draft: &mut Draft<'_>, volume: &Volume, count: usize, placement: &Pl
         next.plexes.push(plex);
     }
     note_restart(draft, volume, &path);
-    draft.touch(volume.id)?.plexes = next.plexes;
+    let changed = draft.touch(volume.id)?;
+    changed.plexes = next.plexes;
+    if state == PlexState::SnapAtt {
+        changed.lost_leg = None;
+    }
     draft.provide_dcos(volume.id)
 }
 

@@ -1,6 +1,6 @@
 //! What was seen in the kernel, and the plans that follow from it. Whoever looks first records it.
 
-use super::activate::apply;
+use super::activate::{apply, remember_loss};
 use super::change::Change;
 use super::draft::{Draft, release_logs};
 use super::request::{Finding, Lost};
@@ -369,6 +369,7 @@ fn give_up(world: &World, id: VolumeId, lost: &Lost) -> Result<Plan> {
     for plex in failing {
         if let Some(changed) = plan.group.volume_mut(id) {
             apply(changed, plex, PlexEvent::Failed);
+            remember_loss(world, changed, plex);
         }
         let state = plan.group.volume(id).and_then(|v| v.plex(plex.number)).map(|p| p.state);
         let what = Change::new(&path, "plex-failed").text("plex", &plex.name).text("was", plex.state);

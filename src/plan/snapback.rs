@@ -252,7 +252,9 @@ fn bring_back(draft: &mut Draft<'_>, sides: &[&Side<'_>]) -> Result<()> {
         for plex in &side.plexes {
             let mut leg = moved(draft, side, plex)?;
             leg.state = PlexState::SnapAtt;
-            draft.touch(original.id)?.plexes.push(leg);
+            let changed = draft.touch(original.id)?;
+            changed.plexes.push(leg);
+            changed.lost_leg = None;
         }
         leave(draft, side)?;
     }

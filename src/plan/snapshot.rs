@@ -305,6 +305,7 @@ fn snapshot_volume(world: &World, volume: &Volume, legs: &[&Plex], name: Name) -
         dco: None,
         returning: None,
         sector_size: world.sector_size(volume),
+        lost_leg: None,
     }
 }
 

@@ -51,6 +51,7 @@ pub fn make(world: &World, wanted: &Make<'_>) -> Result<Plan> {
         dco: None,
         returning: None,
         sector_size: wanted.sector_size,
+        lost_leg: None,
     };
     for _ in 0..wanted.mirrors {
         let space = draft.allocate_plex(&volume, size, wanted.placement, Sharing::Never)?;

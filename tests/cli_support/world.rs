@@ -42,6 +42,7 @@ fn volume(id: u8, word: &str, plexes: Vec<Plex>) -> Volume {
         dco: None,
         returning: None,
         sector_size: None,
+        lost_leg: None,
         running: Some(BOOT),
         synced: size,
         origin: None,

@@ -43,6 +43,7 @@ fn sample() -> Group {
         dco: None,
         returning: None,
         sector_size: None,
+        lost_leg: None,
         running: Some(BootId::random()),
         synced: Sectors::mib(8),
         origin: None,
@@ -131,7 +132,7 @@ fn what_a_disk_counts_for_comes_back_and_nothing_else_is_believed() {
 fn a_payload_written_by_version_2_stays_readable() {
     assert!(GOLDEN_V2.contains("\"breakoff\": 2,"));
     let mut expected = tracked_sample();
-    expected.volumes.iter_mut().for_each(|v| v.sector_size = None);
+    expected.volumes.iter_mut().for_each(|v| (v.sector_size, v.lost_leg) = (None, None));
     assert_eq!(decode(&gzip(GOLDEN_V2.as_bytes())).unwrap().0, expected);
 }
 
@@ -163,6 +164,7 @@ fn tracked_sample() -> Group {
     original.plexes[1].state = PlexState::SnapAtt;
     original.plexes[1].dco = dco(106_496, false);
     original.returning = Some(Returning { log: ChangeLog::B, region: Sectors::of(512), since: 7, exact: true });
+    original.lost_leg = Some(LostLeg { plex: name("v-03"), media: vec![name("disk02")], at: Timestamp::from_millis(5678) });
     (original.sector_size, snapshot.sector_size) = (SectorSize::new(512), SectorSize::new(4096));
     group
 }
@@ -267,6 +269,8 @@ fn hostile_names_are_refused() {
         unsafe_when(|r| r["disks"][0]["media"] = bad.clone());
         unsafe_when(|r| v(r)["name"] = bad.clone());
         unsafe_when(|r| v(r)["plexes"][0]["name"] = bad.clone());
+        unsafe_when(|r| v(r)["lost_leg"] = json!({"plex": bad, "media": [], "at_ms": 1}));
+        unsafe_when(|r| v(r)["lost_leg"] = json!({"plex": "a", "media": [bad], "at_ms": 1}));
     }
     let err = forged(|r| r["group"] = json!("\u{1b}[2J".repeat(1_000_000)));
     assert!(err.message().len() < 2000 && !err.message().contains('\u{1b}'), "terminal escapes of a stranger reach the terminal");
@@ -500,6 +504,7 @@ fn many(count: usize) -> Group {
             dco: None,
             returning: None,
             sector_size: None,
+            lost_leg: None,
             running: group.volumes.first().and_then(|v: &Volume| v.running).or(Some(BootId::random())),
             synced: sectors(size),
             origin,

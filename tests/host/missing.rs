@@ -277,3 +277,21 @@ fn a_log_that_is_lost_again_goes_elsewhere() {
         seen.push(new);
     }
 }
+
+/// A leg that is lost while it is filled, and one that was complete.
+#[test]
+fn who_waits_after_a_leg_has_failed_is_told_so_until_there_is_another_one() {
+    for (what, filled) in [("filling", "region"), ("complete", "sync")] {
+        let world =
+            World::new(what, 3, &["group create g /dev/fake1 /dev/fake2 /dev/fake3", "make v 8m", "snapstart -b v", filled, "die2"]);
+        run(&world.fake, "recover").unwrap();
+        for _ in 0..2 {
+            let error = run(&world.fake, "snapwait v").unwrap_err();
+            assert_eq!(error.kind(), Kind::Device, "{what}: {error}");
+            assert!(["'v-02'", "disk02", "failed at"].iter().all(|text| error.message().contains(text)), "{what}: {error}");
+        }
+        run(&world.fake, "snapstart -b v").unwrap();
+        run(&world.fake, "snapabort v").unwrap();
+        assert_eq!(run(&world.fake, "snapwait v").unwrap_err().kind(), Kind::NotReady, "{what}");
+    }
+}

@@ -75,9 +75,17 @@ fn k1_one_bad_block_is_enough() {
 
     lab.cli("-g g snapstart v --on disk02").exits(8);
     assert_undisturbed(&lab, load, free, &["ACTIVE"]);
+    // Who begins to wait only now is told as well, also after a restart, until there is another leg.
+    let failed = lab.refuses(8, "-g g snapwait v");
+    assert!(["v-02", "disk02", "failed"].iter().all(|word| failed.message.contains(word)), "{failed:?}");
+    lab.cli("-g g stop v").ok();
+    lab.cli("-g g start v").ok();
+    lab.cli("-g g snapwait v").exits(8).says("disk02");
     // The disk without the bad block does.
     lab.cli("-g g snapstart v --on disk03").ok();
     assert_eq!(states(&lab), ["ACTIVE", "SNAPDONE"]);
+    lab.cli("-g g snapwait v").ok();
+    lab.cli("-g g snapwait v --mirrors 2").exits(5);
     lab.finish();
 }
 

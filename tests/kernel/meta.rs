@@ -256,6 +256,7 @@ fn fill_nearly(lab: &Lab, name: &dyn Fn(u64) -> String) -> Vec<String> {
             dco: None,
             returning: None,
             sector_size: None,
+            lost_leg: None,
             running: None,
             synced: Sectors::of(8),
             origin: None,

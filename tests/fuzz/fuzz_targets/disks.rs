@@ -178,6 +178,7 @@ fn group(u: &mut Unstructured) -> Result<Group> {
             dco: None,
             returning: None,
             sector_size: None,
+            lost_leg: None,
             running: None,
             synced: Sectors::of(8),
             origin: None,

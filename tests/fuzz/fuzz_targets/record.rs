@@ -72,8 +72,14 @@ fn volume(u: &mut Unstructured, n: usize) -> Result<String> {
     } else {
         String::new()
     };
+    let lost = if u.ratio(1, 8)? {
+        let media = list(u, 3, |u, _| Ok(format!(r#""{}""#, self::name(u)?)))?;
+        format!(r#""lost_leg":{{"plex":"{}","media":[{media}],"at_ms":{}}},"#, self::name(u)?, number(u, 1)?)
+    } else {
+        String::new()
+    };
     Ok(format!(
-        r#"{{"name":"{name}","uuid":"{uuid}","size":{size},"synced":{synced},"copied":false,"log_wanted":true,{log}{origin}"plexes":[{plexes}]}}"#
+        r#"{{"name":"{name}","uuid":"{uuid}","size":{size},"synced":{synced},"copied":false,"log_wanted":true,{log}{origin}{lost}"plexes":[{plexes}]}}"#
     ))
 }
 
