@@ -5,6 +5,7 @@
 mod differences;
 mod groups;
 mod guard;
+mod labels;
 mod learn;
 pub mod monitor;
 mod paths;

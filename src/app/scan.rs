@@ -18,12 +18,22 @@ pub struct Scan {
     candidates: Vec<Candidate>,
     labels: Vec<(String, Label)>,
     broken: Vec<(Candidate, Error)>,
+    bare: Bare,
     /// What did not answer in time, and may be a disk of ours or not.
     unanswered: Vec<Error>,
     here: Option<HostId>,
     witness: Option<Witness>,
     kernel: Box<dyn Kernel>,
     silent: OnceCell<Vec<Silent>>,
+}
+
+/// Devices that say nothing: one of them may be a disk of ours whose label is gone.
+#[derive(Debug, Clone, Default)]
+pub struct Bare {
+    /// Which.
+    pub devices: Vec<Candidate>,
+    /// The disks that another device in sight says to be, whether that is believed or not.
+    pub claimed: BTreeSet<DiskId>,
 }
 
 /// A group that runs on this machine, and of which no disk says anything.
@@ -80,6 +90,7 @@ impl Scan {
             candidates: Vec::new(),
             labels: Vec::new(),
             broken: Vec::new(),
+            bare: Bare::default(),
             unanswered: Vec::new(),
             here: machine.host_id().ok(),
             witness: machine.witness_dir().map(Witness::at),
@@ -91,10 +102,11 @@ impl Scan {
             let is_ours = is_known || media.as_ref().is_ok_and(|media| meta::is_ours(media.as_ref()));
             match media.and_then(|media| meta::read_disk(media.as_ref())) {
                 Ok(Some(label)) => {
+                    scan.bare.claimed.insert(label.disk());
                     scan.labels.push((candidate.path.display().to_string(), label));
                     scan.candidates.push(candidate);
                 }
-                Ok(None) => {}
+                Ok(None) => scan.bare.devices.push(candidate),
                 Err(error) if error.kind() == Kind::TimedOut && !is_known => scan.unanswered.push(error),
                 Err(error) if is_ours => scan.broken.push((candidate, error)),
                 Err(_) => {}
@@ -114,6 +126,11 @@ impl Scan {
     /// The devices that did not answer in time. Whether they are disks of ours nobody knows.
     pub fn unanswered(&self) -> &[Error] {
         &self.unanswered
+    }
+
+    /// The devices that say nothing.
+    pub fn take_bare(&mut self) -> Bare {
+        std::mem::take(&mut self.bare)
     }
 
     /// The disks that look like ours and cannot be read.

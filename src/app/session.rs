@@ -1,6 +1,6 @@
 //! A group in the hands of one command: locked, read, observed, and changed only through [`Session::carry_out`].
 
-use super::scan::{self, Scan};
+use super::scan::{self, Bare, Scan};
 use super::{Change, Detail, Env, Fill, Options, Report};
 use crate::error::{Error, Kind, Result};
 use crate::exec::{self, Executed};
@@ -50,6 +50,8 @@ pub struct Session<'u> {
     pending: Option<Stamp>,
     /// Disks that did not take what was written; the next command tries them again.
     silent: Vec<DiskId>,
+    /// The devices in sight that have no label.
+    pub(super) bare: Bare,
     later: Later,
     lock: Option<Box<dyn Any>>,
 }
@@ -142,9 +144,10 @@ impl<'u> Session<'u> {
         Session::of(scan, chosen, env, access)
     }
 
-    fn of(scan: Scan, chosen: Chosen, env: Env<'u>, access: Access) -> Result<Session<'u>> {
+    fn of(mut scan: Scan, chosen: Chosen, env: Env<'u>, access: Access) -> Result<Session<'u>> {
         chosen.warnings.iter().for_each(|warning| env.ui.warn(warning));
         let seen = scan.seen(chosen.group.id);
+        let bare = scan.take_bare();
         let (disks, members) = scan.into_members(&chosen, access, env)?;
         let kernel = env.machine.kernel()?;
         let world = World {
@@ -161,9 +164,8 @@ impl<'u> Session<'u> {
         let (next, outdated) = (chosen.next, chosen.outdated);
         let mut lineage = chosen.lineage;
         lineage.now = world.now;
-        let silent = Vec::new();
-        let mut session =
-            Session { env, kernel, world, members, next, outdated, lineage, pending: None, silent, later: Later::default(), lock: None };
+        let (silent, later) = (Vec::new(), Later::default());
+        let mut session = Session { env, kernel, world, members, next, outdated, lineage, pending: None, silent, bare, later, lock: None };
         session.hear_witness(seen);
         session.observe()?;
         Ok(session)
@@ -193,9 +195,10 @@ impl<'u> Session<'u> {
             elsewhere: BTreeMap::new(),
         };
         let (kernel, next, outdated, silent) = (env.machine.kernel()?, Generation::new(1), Vec::new(), Vec::new());
+        let (bare, later) = (Bare::default(), Later::default());
         let mut lineage = Lineage::default();
         lineage.now = world.now;
-        Ok(Session { env, kernel, world, members, next, outdated, lineage, pending: None, silent, later: Later::default(), lock: None })
+        Ok(Session { env, kernel, world, members, next, outdated, lineage, pending: None, silent, bare, later, lock: None })
     }
 
     /// What plans are carried out on.

@@ -6,7 +6,7 @@ use super::session::Session;
 use super::{Change, Env, Options, Outcome, Report};
 use crate::error::{Error, Kind, Result};
 use crate::meta;
-use crate::model::{GroupId, Name, PlexState, Volume};
+use crate::model::{Disk, GroupId, Name, PlexState, Volume};
 use crate::plan::world::World;
 use crate::plan::{finding, quorum, render};
 use crate::report::text;
@@ -102,8 +102,17 @@ fn group_findings(session: &Session<'_>) -> Vec<String> {
     let world = &session.world;
     let group = &world.group;
     let media = |id| group.disk(id).map_or_else(String::new, |d| d.media.to_string());
-    let missing = group.disks.iter().filter(|d| !world.disks.contains_key(&d.id));
-    let mut findings: Vec<String> = missing.map(|d| format!("disk '{}' of group '{}' is missing", d.media, group.name)).collect();
+    let unlabelled = session.unlabelled();
+    let is_missing = |id| !world.disks.contains_key(&id) && !unlabelled.iter().any(|(known, _)| *known == id);
+    let missing = group.disks.iter().filter(|d| is_missing(d.id));
+    let told = |d: &Disk| match world.number(d.id) {
+        Some(number) => {
+            format!("the label of disk '{}' of group '{}' cannot be read, and what lies on it runs on device {number}", d.media, group.name)
+        }
+        None => format!("disk '{}' of group '{}' is missing", d.media, group.name),
+    };
+    let mut findings: Vec<String> = missing.map(told).collect();
+    findings.extend(unlabelled.iter().map(|known| session.without_label(known)));
     let outdated = session.outdated().iter().map(|id| {
         format!("disk '{}' of group '{}' has an old copy of the configuration; the next change writes it again", media(*id), group.name)
     });
@@ -164,9 +173,10 @@ pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> 
     }
     for target in own(options, &scan, env.machine)? {
         match recover_group(options, &target, env) {
-            Ok((changes, held)) => {
-                report.changes.extend(changes);
-                report.notes.extend(held);
+            Ok(recovered) => {
+                report.changes.extend(recovered.changes);
+                report.notes.extend(recovered.notes);
+                report.failures.extend(recovered.failures);
             }
             Err(error) if options.group.is_none() => report.failures.push(error),
             Err(error) => return Err(error),
@@ -210,22 +220,26 @@ fn own(options: &Options, scan: &Scan, machine: &dyn Machine) -> Result<Vec<Targ
     Target::all(options, scan, words, machine)
 }
 
-/// What was done, and what other processes keep it from bringing to an end.
-fn recover_group(options: &Options, target: &Target, env: Env<'_>) -> Result<(Vec<Change>, Vec<String>)> {
+/// What was done, and what other processes keep it from bringing to an end. A label that cannot be written again stops nothing else.
+fn recover_group(options: &Options, target: &Target, env: Env<'_>) -> Result<Report> {
     let mut session = target.open(options, env)?;
-    let changes = session.tend()?;
+    let mut changes = session.tend()?;
+    let (labels, failures) = session.label_again();
+    changes.extend(labels);
     // Taking a cookie sweeps those that killed commands have left.
     if session.kernel.take_cookie().is_ok() {
         let _ = session.kernel.settle(Duration::from_secs(5));
     }
-    Ok((changes, session.held_open()))
+    Ok(Report { changes, notes: session.held_open(), failures })
 }
 
 fn to_be_done(target: &Target, env: Env<'_>) -> Result<Vec<String>> {
     let session = target.look(env)?;
-    let Some(plan) = session.next_repair()? else { return Ok(Vec::new()) };
+    let labels: Vec<String> = session.unlabelled().iter().map(|known| session.without_label(known)).collect();
+    let Some(plan) = session.next_repair()? else { return Ok(labels) };
     let name = &session.world.group.name;
     let view = render::view(&session.world, &plan);
     let steps = view.prepare.iter().chain(&view.window).chain(&view.finish);
-    Ok(view.changes.iter().map(text::change).chain(steps.map(|s| format!("group '{name}': {} {}", s.verb, s.object))).collect())
+    let done = view.changes.iter().map(text::change).chain(steps.map(|s| format!("group '{name}': {} {}", s.verb, s.object)));
+    Ok(done.chain(labels).collect())
 }

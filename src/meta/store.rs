@@ -88,6 +88,20 @@ pub struct Label {
 }
 
 impl Label {
+    /// For a disk of a group whose label is gone; the commits to come write it.
+    pub fn anew(disk: DiskId, group: GroupId, geometry: Geometry) -> Label {
+        Label {
+            disk,
+            group: Some(group),
+            geometry,
+            newest: Position::A,
+            highest: Generation::ZERO,
+            copies: Vec::new(),
+            newer: None,
+            warnings: Vec::new(),
+        }
+    }
+
     /// The disk.
     pub fn disk(&self) -> DiskId {
         self.disk

@@ -92,6 +92,18 @@ impl Disk {
         };
     }
 
+    /// Somebody writes zeroes over the private area.
+    pub fn lose_label(&mut self) {
+        let area = Sectors::mib(1).get();
+        self.cache.retain(|sector, _| *sector >= area);
+        self.durable.retain(|sector, _| *sector >= area);
+    }
+
+    /// Whether it says of itself what it is.
+    pub fn has_label(&self) -> bool {
+        self.read(8).is_some() || self.read(16).is_some()
+    }
+
     fn write(&mut self, sector: u64, bytes: &[u8]) {
         let mut whole = [0; 512];
         whole.copy_from_slice(bytes);

@@ -106,6 +106,11 @@ impl World {
                     }
                     continue;
                 }
+                // The label of a disk is gone, and everything else of its private area.
+                "bare2" => {
+                    fake.0.borrow_mut().disks[1].lose_label();
+                    continue;
+                }
                 // A disk is gone, and nobody finds it any more.
                 "unplug2" => {
                     fake.0.borrow_mut().disks[1].unplugged = true;

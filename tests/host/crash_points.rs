@@ -93,6 +93,12 @@ fn legs_to_be_recorded() {
 }
 
 #[test]
+fn a_label_that_is_gone() {
+    let world = World::new("bare", 4, &[GROUP4, "make v 8m --mirrors 2 --on disk01,disk02", "sync", "write", "bare2"]);
+    crash_all(&world, &["recover"]);
+}
+
+#[test]
 fn a_second_leg_above_a_complete_one() {
     let world = World::new(
         "layered",

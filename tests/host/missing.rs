@@ -295,3 +295,60 @@ fn who_waits_after_a_leg_has_failed_is_told_so_until_there_is_another_one() {
         assert_eq!(run(&world.fake, "snapwait v").unwrap_err().kind(), Kind::NotReady, "{what}");
     }
 }
+
+/// The label of disk02 is gone.
+fn bare(name: &'static str, script: &[&str]) -> World {
+    let all = [&["group create g /dev/fake1 /dev/fake2 /dev/fake3"], script, &["bare2"]].concat();
+    let world = World::new(name, 3, &all);
+    assert!(!world.fake.0.borrow().disks[1].has_label());
+    world
+}
+
+fn findings(fake: &Fake, command: &str) -> String {
+    match run(fake, command).unwrap() {
+        Outcome::Findings(found) | Outcome::ToBeRepaired(found) => found.join("\n"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_label_that_is_gone_is_written_again_as_long_as_its_disk_runs() {
+    let leg: &[&str] = &["make v 8m --on disk01", "snapstart -b --on disk02 v", "sync"];
+    let out = [leg, &["snapshot v --name s", "write"]].concat();
+    let plex: &[&str] = &["make v 8m --mirrors 2 --on disk01,disk02", "sync", "write"];
+    for (what, script) in [("a leg", leg), ("a snapshot", &out), ("a plex", plex)] {
+        let world = bare(what, script);
+        let fake = &world.fake;
+        for command in ["status", "recover --check"] {
+            let told = findings(fake, command);
+            assert!(["disk02", "lost its label", "/dev/fake2"].iter().all(|text| told.contains(text)), "{what}: {command}: {told}");
+            assert!(!told.contains("is missing"), "{what}: {told}");
+        }
+        let Outcome::Done(report) = run(fake, "recover").unwrap() else { panic!("{what}") };
+        assert!(report.changes.iter().any(|change| change.action == "label-written"), "{what}: {:?}", report.changes);
+        assert!(report.failures.is_empty(), "{what}: {:?}", report.failures);
+        assert_eq!(findings(fake, "recover --check"), "", "{what}");
+        assert!(!findings(fake, "status").contains("disk02"), "{what}");
+        is_sound(fake, what);
+        // It counts as before: the disk alone has the configuration, and what lies on it starts.
+        fake.power_cut(&mut |sector| sector.versions);
+        fake.ok("start --auto");
+        sync(fake);
+        is_sound(fake, what);
+        assert!(states(fake, "v").iter().all(|state| ["ACTIVE", "SNAPDONE"].contains(&state.as_str())), "{what}: {:?}", states(fake, "v"));
+    }
+}
+
+/// Nothing proves which device is the disk: nothing is written.
+#[test]
+fn a_label_that_is_gone_stays_so_when_nothing_says_where_it_was() {
+    for (what, script) in [("stopped", &["make v 8m --on disk02", "stop v"][..]), ("idle", &["make v 8m --on disk01"])] {
+        let world = bare(what, script);
+        let fake = &world.fake;
+        let before = fake.0.borrow().changes;
+        run(fake, "recover").unwrap();
+        assert!(!fake.0.borrow().disks[1].has_label(), "{what}");
+        assert_eq!(fake.0.borrow().changes, before, "{what}");
+        assert!(findings(fake, "status").contains("disk 'disk02' of group 'g' is missing"), "{what}");
+    }
+}

@@ -1018,6 +1018,53 @@ fn a_group_that_runs_is_not_gone_when_no_label_can_be_read() {
 
 // ---------------------------------------------------------------------------------------------- a rebuild that is interrupted
 
+/// A partition table with one partition, as somebody leaves it who takes the disk for another one.
+fn partition_table() -> Vec<u8> {
+    let mut sector = vec![0; 512];
+    sector[446 + 4] = 0x83;
+    sector[446 + 8..446 + 12].copy_from_slice(&2048u32.to_le_bytes());
+    sector[446 + 12..446 + 16].copy_from_slice(&4096u32.to_le_bytes());
+    sector[510..].copy_from_slice(&[0x55, 0xaa]);
+    sector
+}
+
+#[test]
+fn a_label_that_is_overwritten_while_its_disk_runs_is_written_again() {
+    let lab = lab!(["mirror", "era"], [24, 24, 24]);
+    lab.fill_with_noise();
+    lab.create_group("g");
+    lab.cli("-g g make v 8m --on disk01").ok();
+    lab.cli("-g g snapstart v --on disk02").ok();
+    lab.cli("-g g snapshot v --name s").ok();
+    let load = busy(&lab, "g");
+    // The whole private area, and somebody else's partition table in it.
+    let word = lab.disks[1].word();
+    lab.disks[1].raw_write(0, &vec![0; 4 * MIB as usize]);
+    lab.disks[1].raw_write(0, &partition_table());
+    udev::settle();
+    lab.cli("-g g recover").exits(4).names(&["g/disk02", "dos partition table", "wipefs"]);
+    tool("wipefs", &["--all", "--force", &word]).ok();
+    udev::settle();
+    let told = lab.cli("-g g status").ok();
+    assert!(told.stdout.contains("lost its label") && told.stdout.contains(&word), "{told}");
+    lab.cli("-g g recover --check").exits(5).says("lost its label");
+    let done = lab.cli("-g g recover").ok();
+    assert!(done.stdout.contains("label written"), "{done}");
+    let print = lab.cli("-g g print").ok();
+    assert!(print.stderr.is_empty(), "{print}");
+    lab.cli("-g g recover --check").ok();
+    assert_eq!(listed(&lab, 1).0, "online");
+    // It goes on as if nothing had been, also after a restart, and alone.
+    lab.cli("-y -g g snapback s").ok();
+    load.goes_on(20);
+    load.stop().verify(lab.device("g", "v"));
+    plexes::assert_equal(&lab, "g", "v");
+    lab.cli("-g g stop --all").ok();
+    lab.cli("-g g start --all").ok();
+    assert_eq!(lab.print("g").volume("v").states(), ["ACTIVE", "SNAPDONE"]);
+    lab.finish();
+}
+
 /// The power goes while a data plex is being filled: at the next start the copy goes on by itself, and nothing is left behind.
 #[test]
 fn a_rebuild_goes_on_by_itself_after_a_power_cut() {
