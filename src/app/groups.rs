@@ -324,6 +324,7 @@ fn replace_disk(options: &Options, name: &Name, media: &Name, device: &Path, for
     let mut session = open_for_change(options, name, env)?;
     let old = session.world.group.disk_named(media)?.id;
     let named = [NamedDevice { media: None, device: device.to_owned() }];
+    session.learn_contents();
     // What is refused is refused before the new disk is written to.
     let tried = try_replacement(&session, media, device, env.machine)?;
     if options.dry_run {

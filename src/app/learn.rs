@@ -3,7 +3,7 @@
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::exec;
-use crate::model::{DmUuid, Extent, Name, Role, Sectors, Volume, VolumeId};
+use crate::model::{DmName, DmUuid, Extent, Name, Role, SectorSize, Sectors, Volume, VolumeId};
 use crate::plan::request::{Request, Splits};
 use crate::plan::world::{DmDevice, Listing};
 use crate::plan::{snapback, snapshot};
@@ -13,6 +13,7 @@ use crate::sys::media::Access;
 use crate::sys::{Errno, Links, SuspendMode};
 use crate::table::{dco, era, log, stack};
 use std::ops::Range;
+use std::path::Path;
 
 impl Session<'_> {
     /// Finds out what a request needs to know beyond the tables. What cannot be read is a reason to copy everything, and no error.
@@ -42,7 +43,11 @@ impl Session<'_> {
             Request::Snapshot { .. } if self.world.group.volumes.iter().any(|v| v.fast_resync) => {
                 self.world.known.era_target = Some(self.kernel.has_target("era")? && self.kernel.has_target("zero")?);
             }
-            Request::SnapBack { snapshots, .. } => self.list_sides(snapshots),
+            Request::SnapBack { snapshots, .. } => {
+                self.learn_contents();
+                self.list_sides(snapshots);
+            }
+            Request::SnapStart { .. } | Request::Mirror { .. } | Request::Grow { .. } | Request::PlexAttach(_) => self.learn_contents(),
             Request::Start { .. } => {
                 self.world.known.era_survives_crash = Some(self.env.machine.era_survives_crash());
                 self.learn_damaged_maps();
@@ -65,6 +70,20 @@ impl Session<'_> {
         let standing: Vec<(VolumeId, Standing)> = live.iter().map(|(id, _)| *id).zip(self.env.machine.standing(&volumes)).collect();
         self.world.known.content = standing.iter().filter_map(|(id, found)| Some((*id, found.content.clone()?))).collect();
         self.world.known.unfrozen = standing.into_iter().filter_map(|(id, found)| Some((id, found.obstacle?))).collect();
+    }
+
+    /// Looks at the filesystems of volumes that show smaller sectors than they were made for: whoever made them has seen only those.
+    pub(super) fn learn_contents(&mut self) {
+        let larger = |shown: &Volume| !self.world.with_larger_sectors(self.world.largest_sectors(&shown.plexes)).is_empty();
+        // Whoever reads from a mirror with a dead leg may wait for its repair.
+        if self.has_failed_mirror() {
+            return;
+        }
+        let volumes = self.world.with_unknown_contents().into_iter().filter(|v| larger(v));
+        let paths = volumes.filter_map(|v| Some((v.id, DmName::volume(&self.world.group.name, &v.name).ok()?)));
+        let pieces = |name: DmName| self.env.machine.block_size(&Path::new("/dev/mapper").join(name.as_str()));
+        let found = paths.filter_map(|(id, name)| Some((id, SectorSize::new(pieces(name)?)?)));
+        self.world.known.contents = found.collect();
     }
 
     /// Tries whether the space that is set aside for new maps can be written to: a disk may fail that only they lie on, and nobody has

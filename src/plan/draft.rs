@@ -205,8 +205,7 @@ impl<'w> Draft<'w> {
         let mut wish = self.wish(length, placement)?;
         let unfit = self.unfit(volume);
         if !wish.on.is_empty() && wish.on.iter().all(|id| unfit.contains(id)) {
-            let known = Volume { sector_size: self.sector_limit(volume), ..volume.clone() };
-            self.world.refuse_larger_sectors(&known, wish.on.iter().copied())?;
+            self.world.refuse_larger_sectors(volume, wish.on.iter().copied())?;
         }
         wish.avoid.extend(unfit);
         wish.reluctantly = self.other_sectors(volume);
@@ -220,7 +219,7 @@ impl<'w> Draft<'w> {
 
     /// The largest sectors that the disks of a volume's plexes may have. One that is being made may still get any.
     fn sector_limit(&self, volume: &Volume) -> Option<SectorSize> {
-        volume.sector_size.or_else(|| self.world.group.volume(volume.id).and_then(|known| self.world.sector_size(known)))
+        self.world.group.volume(volume.id).map_or(volume.sector_size, |known| self.world.sector_limit(known))
     }
 
     /// The disks whose sectors are not those that a volume has, or was asked to have before it has any: a new volume shows from the

@@ -24,6 +24,24 @@ impl World {
         })
     }
 
+    /// The largest sectors that a further plex may have: what the volume was made for, unless its filesystem was not.
+    pub fn sector_limit(&self, volume: &Volume) -> Option<SectorSize> {
+        let made_for = self.sector_size(volume)?;
+        Some(self.smaller_contents(volume).unwrap_or(made_for))
+    }
+
+    /// The pieces of a filesystem that is not what its volume was made for. It works only as long as the volume's sectors are as small.
+    fn smaller_contents(&self, volume: &Volume) -> Option<SectorSize> {
+        let (made_for, shown) = (self.sector_size(volume)?, self.largest_sectors(&volume.plexes)?);
+        self.known.contents.get(&volume.id).copied().filter(|pieces| *pieces < made_for && shown < made_for)
+    }
+
+    /// The volumes whose filesystem should be looked at before they get a plex.
+    pub fn with_unknown_contents(&self) -> Vec<&Volume> {
+        let live = self.group.volumes.iter().filter(|v| v.running == Some(self.boot));
+        live.filter(|v| self.largest_sectors(&v.plexes) < self.sector_size(v)).collect()
+    }
+
     /// The largest sectors of the disks that these plexes lie on and that are here.
     pub fn largest_sectors<'p>(&self, plexes: impl IntoIterator<Item = &'p Plex>) -> Option<SectorSize> {
         plexes.into_iter().flat_map(|p| &p.subdisks).filter_map(|s| self.sectors_of(s.disk)).max()
@@ -37,7 +55,7 @@ impl World {
 
     /// Refuses that a plex of a volume lies on any of these disks when the volume's sectors would become larger by it.
     pub fn refuse_larger_sectors(&self, volume: &Volume, disks: impl IntoIterator<Item = DiskId>) -> Result<()> {
-        let limit = self.sector_size(volume);
+        let limit = self.sector_limit(volume);
         let unfit = self.with_larger_sectors(limit);
         match (limit, disks.into_iter().find(|disk| unfit.contains(disk))) {
             (Some(limit), Some(disk)) => Err(self.larger_sectors(volume, disk, limit)),
@@ -49,8 +67,9 @@ impl World {
         let path = self.group.path(&volume.name);
         let media = self.group.disk(disk).map_or_else(|| self.device_of(disk), |d| format!("'{}'", d.media));
         let sectors = self.sectors_of(disk).unwrap_or(SectorSize::LARGEST);
+        let whose = if self.smaller_contents(volume).is_some() { "the filesystem on " } else { "" };
         Error::unsafe_(format!(
-            "disk {media} has sectors of {sectors} bytes and '{path}' of {limit}: with a plex there the volume's would become {sectors}, and what is on it may not work any more"
+            "disk {media} has sectors of {sectors} bytes and {whose}'{path}' of {limit}: with a plex there the volume's would become {sectors}, and what is on it may not work any more"
         ))
         .on(path)
         .hint(HINT)

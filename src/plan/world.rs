@@ -1,7 +1,8 @@
 //! Everything that a plan may look at: the group's configuration and what was observed of kernel and disks, taken once.
 
 use crate::model::{
-    BootId, Dco, DevNo, DiskId, DmName, DmUuid, Extent, Generation, Group, Name, Role, Sectors, Testimony, Timestamp, Volume, VolumeId,
+    BootId, Dco, DevNo, DiskId, DmName, DmUuid, Extent, Generation, Group, Name, Role, SectorSize, Sectors, Testimony, Timestamp, Volume,
+    VolumeId,
 };
 use crate::table::ERROR;
 use crate::table::stack::change_log;
@@ -42,6 +43,8 @@ pub struct Known {
     pub era_survives_crash: Option<bool>,
     /// Copies of maps that are damaged, of volumes that are going to be started, or cannot be written to.
     pub damaged: Vec<Extent>,
+    /// The smallest pieces that filesystems are read and written in, of volumes that show smaller sectors than they were made for.
+    pub contents: BTreeMap<VolumeId, SectorSize>,
     /// The eras that the live maps are in.
     pub eras: BTreeMap<VolumeId, u32>,
     /// The era that a volume was in at least when its map had been listed.

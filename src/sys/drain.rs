@@ -12,9 +12,6 @@ use std::ffi::OsString;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-/// How often the writing is looked at.
-const LOOK: Duration = Duration::from_millis(5);
-
 /// Writes back the filesystems that rest on a device, through whatever layers, and the device itself. Fails with `TimedOut` when that does not
 /// come to an end within the deadline; nothing was changed then. `sync` does it, in processes of their own: if a disk hangs
 /// they do, and we do not.
@@ -28,7 +25,7 @@ pub fn write_back(device: DevNo, deadline: Duration) -> Result<()> {
     let bare = above.bare.into_iter().filter(|dev| *dev != device).filter_map(node_of).chain([node.clone()]);
     let bare = bare.map(|path| -> [OsString; 3] { ["--data".into(), "--".into(), path.into()] });
     for words in filesystems.chain(bare) {
-        if !done_by(until, sync(&words)) {
+        if !tools::done_by(until, sync(&words).as_mut()) {
             let shown = node.display();
             return Err(Error::timed_out(format!(
                 "what was written to '{shown}' does not reach the disks within {deadline:?}; nothing was changed"
@@ -44,22 +41,6 @@ fn sync(words: &[OsString]) -> Option<Child> {
     tools::command("sync")?.args(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()
 }
 
-/// Whether the process has ended in time; one that could not be started has. How it ended is for the suspend to find out.
-fn done_by(until: Instant, child: Option<Child>) -> bool {
-    let Some(mut child) = child else { return true };
-    loop {
-        match child.try_wait() {
-            Ok(None) if Instant::now() < until => std::thread::sleep(LOOK),
-            Ok(None) => {
-                // It may be beyond reach in the kernel; it is not waited for.
-                let _ = child.kill();
-                return false;
-            }
-            _ => return true,
-        }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -69,10 +50,10 @@ mod tests {
     fn a_process_that_hangs_is_given_up() {
         let sleep = || tools::command("sleep").unwrap().arg("60").spawn().ok();
         let started = Instant::now();
-        assert!(!done_by(Instant::now() + Duration::from_millis(30), sleep()));
+        assert!(!tools::done_by(Instant::now() + Duration::from_millis(30), sleep().as_mut()));
         assert!(started.elapsed() < Duration::from_secs(30));
-        assert!(done_by(Instant::now() + Duration::from_secs(30), tools::command("true").unwrap().spawn().ok()));
-        assert!(done_by(Instant::now(), None));
+        assert!(tools::done_by(Instant::now() + Duration::from_secs(30), tools::command("true").unwrap().spawn().ok().as_mut()));
+        assert!(tools::done_by(Instant::now(), None));
     }
 
     #[test]

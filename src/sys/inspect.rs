@@ -10,9 +10,11 @@ use super::tools;
 use crate::error::{Error, Result};
 use crate::model::{DevNo, Sectors, name::UUID_PREFIX};
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 /// One thing that speaks against it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,6 +148,28 @@ fn busy(path: &Path, dev: DevNo, explained: bool) -> Result<Option<Objection>> {
     }
 }
 
+/// How long a volume may take to be looked at.
+const ANSWERS: Duration = Duration::from_secs(5);
+
+/// The smallest pieces that the filesystem on a device is read and written in; `None` when there is none, when `blkid` does not know, and
+/// when the device does not answer.
+pub fn block_size(path: &Path) -> Option<u32> {
+    let mut blkid = tools::command("blkid")?;
+    blkid.args(["-p", "-o", "export", "--"]).arg(path).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = blkid.spawn().ok()?;
+    if !tools::done_by(Instant::now() + ANSWERS, Some(&mut child)) {
+        return None;
+    }
+    // It has ended, so that all it had to say fitted the pipe.
+    let mut said = String::new();
+    child.stdout.take()?.read_to_string(&mut said).ok()?;
+    block_size_in(&said)
+}
+
+fn block_size_in(export: &str) -> Option<u32> {
+    export.lines().find_map(|line| line.strip_prefix("BLOCK_SIZE="))?.trim().parse().ok()
+}
+
 /// What `blkid` sees on the device itself.
 fn signatures(path: &Path) -> Result<Vec<Objection>> {
     let missing = || Error::unsupported("'blkid' is missing: what is on a device cannot be told").hint("install util-linux");
@@ -216,6 +240,7 @@ mod tests {
     fn signatures_are_named() {
         let ext4 = "DEVNAME=/dev/sdb\nLABEL=my\\ data\nUUID=1\nVERSION=1.0\nBLOCK_SIZE=4096\nTYPE=ext4\nUSAGE=filesystem\n";
         assert_eq!(texts(ext4), ["'/dev/sdb' holds an ext4 filesystem labelled 'my data'"]);
+        assert_eq!((block_size_in(ext4), block_size_in("TYPE=swap\n"), block_size_in("BLOCK_SIZE=-\n")), (Some(4096), None, None));
         assert_eq!(texts("TYPE=LVM2_member\nUSAGE=raid\n"), ["'/dev/sdb' holds an LVM2_member member of a RAID or volume group"]);
         assert_eq!(texts("DEVNAME=/dev/sdb\nPTUUID=1\nPTTYPE=gpt\n"), ["'/dev/sdb' has a gpt partition table"]);
         assert_eq!(texts("TYPE=swap\nUSAGE=other\n"), ["'/dev/sdb' holds a swap signature"]);

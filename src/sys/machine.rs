@@ -6,7 +6,7 @@ use super::dm::Dm;
 use super::events::EventWait;
 use super::freeze::Standing;
 use super::helper::{Beside, Charge, Helper};
-use super::inspect::{Inspection, inspect};
+use super::inspect::{self, Inspection, inspect};
 use super::lock::{GroupLock, Holder};
 use super::media::{self, Access, BlockMedia};
 use super::notice::{self, Notice};
@@ -52,6 +52,8 @@ pub trait Machine {
     fn leads_to(&self, path: &Path, number: DevNo) -> bool;
     /// Why udev has not made the link of a volume (see `rules`).
     fn why_no_link(&self) -> String;
+    /// The smallest pieces that the filesystem on a device is read and written in, in bytes, if there is one that is known.
+    fn block_size(&self, device: &Path) -> Option<u32>;
     /// Has the kernel forget the partitions of a disk whose partition table is gone.
     fn forget_partitions(&self, disk: &Path) -> Result<()>;
     /// Has udev look at disks whose label has changed; what went wrong.
@@ -136,6 +138,10 @@ impl Machine for Here {
 
     fn why_no_link(&self) -> String {
         rules::why_no_link()
+    }
+
+    fn block_size(&self, device: &Path) -> Option<u32> {
+        inspect::block_size(device)
     }
 
     fn forget_partitions(&self, disk: &Path) -> Result<()> {

@@ -1,7 +1,8 @@
 //! The few programs that we start, found where they belong and never through `PATH`.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Where system programs live.
 const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
@@ -16,6 +17,25 @@ pub(super) fn command(name: &str) -> Option<Command> {
     let mut command = Command::new(find(name)?);
     command.env("LC_ALL", "C").stdin(Stdio::null());
     Some(command)
+}
+
+/// How often a process is looked at that is waited for.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Whether the process has ended in time; one that could not be started has. How it ended is for others to find out.
+pub(super) fn done_by(until: Instant, child: Option<&mut Child>) -> bool {
+    let Some(child) = child else { return true };
+    loop {
+        match child.try_wait() {
+            Ok(None) if Instant::now() < until => std::thread::sleep(LOOK),
+            Ok(None) => {
+                // It may be beyond reach in the kernel; it is not waited for.
+                let _ = child.kill();
+                return false;
+            }
+            _ => return true,
+        }
+    }
 }
 
 /// Loads a kernel module; whether `modprobe` said that it is there now. Silent: who needs the module looks for what it brings.

@@ -323,6 +323,10 @@ impl Machine for Fake {
         "nobody has made it".to_owned()
     }
 
+    fn block_size(&self, _device: &Path) -> Option<u32> {
+        None
+    }
+
     fn forget_partitions(&self, _disk: &Path) -> Result<()> {
         Ok(())
     }

@@ -1034,6 +1034,15 @@ fn a_volume_made_for_larger_sectors_lies_anywhere() {
     sync(&mut w);
     done(&mut w, &split_as("w", Some("s")));
     assert_eq!(sectors_of(&w, "s"), Some(4096));
+    // Not with a filesystem that was made for what it shows.
+    let w_id = w.group.volume_named(&name("w")).expect("made").id;
+    let mut small = w.clone();
+    small.group.volume_mut(w_id).expect("made").plexes.truncate(1);
+    small.known.contents.insert(w_id, SectorSize::SMALLEST);
+    let error = refused(&small, &legs("w", on(&["disk02"])));
+    assert!(error.kind() == Kind::Unsafe && error.message().contains("the filesystem on 'g/w' of 512"), "{error}");
+    small.known.contents.insert(w_id, SectorSize::LARGEST);
+    done(&mut small, &legs("w", on(&["disk02"])));
     // And one that is kept to small ones stays there.
     done(&mut w, &make_for("x", Some(512), anywhere()));
     assert_ne!(disk_of(&w, "x", 0), 2);

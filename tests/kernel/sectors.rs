@@ -156,6 +156,12 @@ fn a_volume_made_for_large_sectors_moves_between_all_disks_with_its_filesystem()
     mounted.unmount();
     e2fsck(&device).ok();
     assert_eq!(lab.json("-g g print v")["groups"][0]["volumes"][0]["sector_size"].as_u64(), Some(4096));
+    // A filesystem that was made for what it showed then keeps it there.
+    lab.cli("-g g make z 8m --sector-size 4096 --on disk02").ok();
+    tool("mkfs.ext4", &["-q", "-F", "-b", "1024", "-E", "nodiscard", "/dev/mapper/g-z"]).ok();
+    let refusal = lab.refuses(9, "-g g snapstart z --on disk03");
+    assert!(refusal.message.contains("the filesystem on 'g/z' of 1024"), "{refusal:?}");
+    assert_eq!(sectors(&lab.device("g", "z")), 512);
     // Where there are such disks a new volume shows them from the beginning.
     lab.cli("-g g make w 4m --sector-size 4k").ok();
     assert_eq!(sectors(&lab.device("g", "w")), 4096);
