@@ -180,6 +180,80 @@ fn filesystems_are_frozen_through_dm_crypt_partitions_and_loops() {
     lab.finish();
 }
 
+/// One of LVM's programs, as an administrator has it who follows the documentation: volumes are disks, what is inside them is none.
+#[track_caller]
+fn lvm(words: &[&str]) {
+    let filter = r#"devices { filter=["a|^/dev/mapper/g-[vs]$|","r|.*|"] ignore_lvm_mirrors=0 use_devicesfile=0 }"#;
+    let words: Vec<&str> = words[..1].iter().chain(&["--config", filter]).chain(&words[1..]).copied().collect();
+    tool("lvm", &words).ok();
+}
+
+#[test]
+fn filesystems_are_frozen_through_lvm_and_md() {
+    tool("modprobe", &["raid1"]);
+    let lab = lab!(["mirror"], [64, 64, 64, 64]);
+    volume(&lab, "32m");
+    let device = lab.device("g", "v").display().to_string();
+
+    tool("mdadm", &["--build", "/dev/md77", "--level=1", "--raid-devices=2", "--assume-clean", &device, "missing"]).ok();
+    round(&lab, "md", Path::new("/dev/md77"), |_| None);
+    tool("mdadm", &["--stop", "/dev/md77"]).ok();
+
+    lvm(&["pvcreate", "-y", &device]);
+    lvm(&["vgcreate", "ftvg", &device]);
+    lvm(&["lvcreate", "-y", "-Z", "n", "-W", "n", "-l", "100%FREE", "-n", "lv", "ftvg"]);
+    round(&lab, "LVM", Path::new("/dev/mapper/ftvg-lv"), |snapshot| {
+        lvm(&["vgimportclone", "--basevgname", "ftclone", &snapshot.display().to_string()]);
+        lvm(&["vgchange", "-a", "y", "ftclone"]);
+        Some(Layer("ftclone-lv"))
+    });
+    lvm(&["vgchange", "-a", "n", "ftvg"]);
+    lvm(&["vgremove", "-y", "ftvg"]);
+    lab.finish();
+}
+
+/// A btrfs on two volumes is one filesystem: named together they are split at one instant, one alone is what a crash leaves.
+#[test]
+fn a_filesystem_on_two_volumes_is_frozen_when_both_are_split() {
+    let lab = lab!(["mirror"], [160, 160, 160, 160]);
+    lab.create_group("g");
+    for (volume, disk, leg) in [("v", "disk01", "disk03"), ("w", "disk02", "disk04")] {
+        lab.cli(&format!("-g g make {volume} 128m --on {disk}")).ok();
+        lab.cli(&format!("-g g snapstart {volume} --on {leg}")).ok();
+    }
+    let paths = ["v", "w"].map(|volume| lab.device("g", volume));
+    let words = paths.each_ref().map(|path| path.display().to_string());
+    tool("mkfs.btrfs", &["-q", "-K", "-d", "raid1", "-m", "raid1", &words[0], &words[1]]).ok();
+    let options = format!("device={},device={}", words[0], words[1]);
+    let mounted = Mounted::new(&paths[0], "btrfs", MsFlags::empty(), Some(&options));
+    let load = FileLoad::start(&mounted.at);
+    load.goes_on(10);
+    lab.cli("-g g snapshot --require-frozen v --name sv").exits(4).says("would not be frozen").says("g-w");
+    lab.cli("-g g snapshot --require-frozen v w").ok();
+    load.goes_on(10);
+    load.stop();
+    for snapshot in ["SNAP-v", "SNAP-w"] {
+        assert_eq!(said(&lab, snapshot), ("frozen".to_owned(), String::new()), "{snapshot}");
+    }
+    mounted.unmount();
+    // With the originals gone the snapshots are that filesystem, and nothing has to be made good.
+    lab.cli("-g g stop v w").ok();
+    let snapshots: Vec<PathBuf> = ["SNAP-v", "SNAP-w"].iter().map(|name| lab.device("g", name)).collect();
+    let words: Vec<String> = snapshots.iter().map(|path| path.display().to_string()).collect();
+    for word in &words {
+        let superblock = tool("btrfs", &["inspect-internal", "dump-super", word]).ok().stdout;
+        let log = superblock.lines().find_map(|line| line.strip_prefix("log_root\t")).map(str::trim);
+        assert_eq!(log, Some("0"), "a log would have to be replayed: {superblock}");
+    }
+    // The kernel may still know the originals by the same UUID.
+    tool("btrfs", &["device", "scan", "--forget"]).ok();
+    let options = format!("device={},device={}", words[0], words[1]);
+    let read_only = Mounted::new(&snapshots[0], "btrfs", MsFlags::MS_RDONLY, Some(&options));
+    assert!(fs::read_dir(&read_only.at).unwrap().count() > 0);
+    read_only.unmount();
+    lab.finish();
+}
+
 #[test]
 fn what_cannot_be_frozen_is_called_crash_with_the_reason() {
     let lab = lab!(["mirror"], [48, 48]);
