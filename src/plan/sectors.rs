@@ -69,10 +69,10 @@ impl World {
         let sectors = self.sectors_of(disk).unwrap_or(SectorSize::LARGEST);
         let whose = if self.smaller_contents(volume).is_some() { "the filesystem on " } else { "" };
         Error::unsafe_(format!(
-            "disk {media} has sectors of {sectors} bytes and {whose}'{path}' of {limit}: with a plex there the volume's would become {sectors}, and what is on it may not work any more"
+            "disk {media} has sectors of {sectors} bytes and {whose}'{path}' of {limit}: with a plex there the volume's would become {sectors}, and what is on it may not work any more; what may lie on any disk is made with 'breakoff make --sector-size 4096'"
         ))
         .on(path)
-        .hint(HINT)
+        .hint("use disks like those that the volume lies on")
     }
 
     /// A disk that is not in the group yet.

@@ -110,7 +110,7 @@ fn a_plex_that_dies_beneath_a_layer_before_any_step_of_a_snapshot() {
         lab.cli("-g g snapstart v --on disk03").ok();
         // Slow, not paused: a suspend has to wait for the region that is being copied.
         let leg = lab.disks[3].size - lab.print("g").disk("disk04").size;
-        lab.fault_in(3, leg + 2 * MIB..leg + 6 * MIB, Fault::Slow { read: 0, write: 700 });
+        lab.fault_in(3, leg + 2 * MIB..leg + 6 * MIB, Fault::Slow { read: 0, write: 200 });
         lab.cli("-g g snapstart -b v --on disk04").ok();
         let mut output = None;
         let expected = load.fork_during(|| output = dies_before(&mut lab, n, "-g g snapshot v --name s", 1));
