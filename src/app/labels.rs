@@ -17,6 +17,27 @@ use crate::sys::probe::Candidate;
 use std::collections::BTreeMap;
 
 impl Session<'_> {
+    /// A device that says to be a disk, while what lies on that disk runs on another one that is in sight and has lost its label, is a copy
+    /// of it. Nothing of the group is moved there or written to it.
+    pub(super) fn leave_out_copies(&mut self) {
+        let ids: Vec<DiskId> = self.world.disks.keys().copied().collect();
+        for id in ids {
+            let Some(found) = self.world.disks.remove(&id) else { continue };
+            let mapped = self.world.number(id).filter(|number| *number != found.dev);
+            match self.bare.devices.iter().find(|device| Some(device.dev) == mapped) {
+                Some(device) => {
+                    let (path, copy, shown) = (self.disk_path(id), found.path.display(), device.path.display());
+                    self.env.ui.warn(&format!(
+                        "'{copy}' says to be disk '{path}', and what lies on that runs on '{shown}', which has lost its label: it is a copy and left \
+                         out; when it is taken away, 'breakoff recover' writes the label again"
+                    ));
+                    self.drop_member(id);
+                }
+                None => drop(self.world.disks.insert(id, found)),
+            }
+        }
+    }
+
     /// The disks without a label, and the devices that they are.
     pub fn unlabelled(&self) -> Vec<(DiskId, Candidate)> {
         let world = &self.world;
@@ -37,6 +58,10 @@ impl Session<'_> {
     /// Writes the labels again; what was done, and what could not be.
     pub fn label_again(&mut self) -> (Vec<Change>, Vec<Error>) {
         let (mut done, mut failures) = (Vec::new(), Vec::new());
+        // A program is started for it, whose file may lie on a volume that waits.
+        if self.has_failed_mirror() || self.world.devices.values().any(|device| device.suspended) {
+            return (done, failures);
+        }
         for (id, device) in self.unlabelled() {
             let path = self.disk_path(id);
             match self.label_one(id, &device) {

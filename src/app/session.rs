@@ -168,6 +168,7 @@ impl<'u> Session<'u> {
         let mut session = Session { env, kernel, world, members, next, outdated, lineage, pending: None, silent, bare, later, lock: None };
         session.hear_witness(seen);
         session.observe()?;
+        session.leave_out_copies();
         Ok(session)
     }
 

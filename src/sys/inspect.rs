@@ -13,7 +13,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// One thing that speaks against it.
@@ -148,15 +148,20 @@ fn busy(path: &Path, dev: DevNo, explained: bool) -> Result<Option<Objection>> {
     }
 }
 
+/// Has `blkid` look at the device itself, past udev's database and every cache.
+fn blkid(path: &Path) -> Option<Command> {
+    let mut command = tools::command("blkid")?;
+    command.args(["-p", "-o", "export", "--"]).arg(path);
+    Some(command)
+}
+
 /// How long a volume may take to be looked at.
 const ANSWERS: Duration = Duration::from_secs(5);
 
 /// The smallest pieces that the filesystem on a device is read and written in; `None` when there is none, when `blkid` does not know, and
 /// when the device does not answer.
 pub fn block_size(path: &Path) -> Option<u32> {
-    let mut blkid = tools::command("blkid")?;
-    blkid.args(["-p", "-o", "export", "--"]).arg(path).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = blkid.spawn().ok()?;
+    let mut child = blkid(path)?.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
     if !tools::done_by(Instant::now() + ANSWERS, Some(&mut child)) {
         return None;
     }
@@ -173,9 +178,7 @@ fn block_size_in(export: &str) -> Option<u32> {
 /// What `blkid` sees on the device itself.
 fn signatures(path: &Path) -> Result<Vec<Objection>> {
     let missing = || Error::unsupported("'blkid' is missing: what is on a device cannot be told").hint("install util-linux");
-    let mut command = tools::command("blkid").ok_or_else(missing)?;
-    command.args(["-p", "-o", "export", "--"]).arg(path);
-    let output = command.output().map_err(|err| Error::io("cannot run 'blkid'", &err))?;
+    let output = blkid(path).ok_or_else(missing)?.output().map_err(|err| Error::io("cannot run 'blkid'", &err))?;
     let shown = path.display().to_string();
     match output.status.code() {
         Some(0) => Ok(describe(&shown, &String::from_utf8_lossy(&output.stdout))),
@@ -255,7 +258,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(8 << 20).unwrap();
         assert_eq!(signatures(file.path()).unwrap(), []);
-        let made = std::process::Command::new(mkfs).args(["-q", "-F", "-L", "two words"]).arg(file.path()).status().unwrap();
+        let made = Command::new(mkfs).args(["-q", "-F", "-L", "two words"]).arg(file.path()).status().unwrap();
         assert!(made.success());
         let found = signatures(file.path()).unwrap();
         assert!(found[0].text.ends_with("holds an ext4 filesystem labelled 'two words'"), "{found:?}");

@@ -99,6 +99,13 @@ impl Disk {
         self.durable.retain(|sector, _| *sector >= area);
     }
 
+    /// Another disk with the same contents.
+    pub fn copied(&self, at: usize) -> Disk {
+        let mut copy = Disk::new(at, 1);
+        (copy.sectors, copy.durable, copy.cache) = (self.sectors, self.durable.clone(), self.cache.clone());
+        copy
+    }
+
     /// Whether it says of itself what it is.
     pub fn has_label(&self) -> bool {
         self.read(8).is_some() || self.read(16).is_some()

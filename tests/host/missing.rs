@@ -6,6 +6,7 @@ use crate::fake::{Fake, Words};
 use breakoff::app::Outcome;
 use breakoff::error::{Kind, Result};
 use breakoff::model::check;
+use breakoff::sys::machine::Machine;
 
 /// How a disk is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -351,4 +352,38 @@ fn a_label_that_is_gone_stays_so_when_nothing_says_where_it_was() {
         assert_eq!(fake.0.borrow().changes, before, "{what}");
         assert!(findings(fake, "status").contains("disk 'disk02' of group 'g' is missing"), "{what}");
     }
+}
+
+/// Where the live table of a volume leads to.
+fn leads_to(fake: &Fake, name: &str) -> String {
+    let devices = fake.kernel().unwrap().devices().unwrap();
+    let device = devices.iter().find(|device| device.name.as_str() == name).unwrap();
+    device.table[0].params.split(' ').next().unwrap().to_owned()
+}
+
+/// A copy of disk02 that still has the label which disk02 has lost: what runs stays where it is, and nothing is written to either.
+#[test]
+fn a_copy_of_a_disk_that_has_lost_its_label_is_not_taken_for_it() {
+    let make = ["group create g /dev/fake1 /dev/fake2 /dev/fake3", "make v 8m --on disk02", "make w 4m --on disk01"];
+    let world = World::new("copied", 4, &make);
+    let fake = &world.fake;
+    let copy = fake.0.borrow().disks[1].copied(3);
+    fake.0.borrow_mut().disks[3] = copy;
+    fake.0.borrow_mut().disks[1].lose_label();
+    let before = leads_to(fake, "g-v");
+    let labels = |fake: &Fake| [1, 3].map(|at| (0..2048).map(|sector| fake.0.borrow().disks[at].read(sector)).collect::<Vec<_>>());
+    let untouched = labels(fake);
+    for command in ["recover", "make x 1m --on disk01", "rename w u", "recover"] {
+        run(fake, command).unwrap();
+        assert_eq!(leads_to(fake, "g-v"), before, "{command}");
+        assert!(labels(fake) == untouched, "{command}");
+    }
+    assert!(
+        findings(fake, "status").contains("the label of disk 'disk02' of group 'g' cannot be read, and what lies on it runs on device 8:1")
+    );
+    // Without the copy it is labelled again.
+    fake.0.borrow_mut().disks[3].unplugged = true;
+    run(fake, "recover").unwrap();
+    assert!(fake.0.borrow().disks[1].has_label());
+    assert_eq!((leads_to(fake, "g-v"), findings(fake, "status")), (before, String::new()));
 }

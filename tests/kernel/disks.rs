@@ -1030,16 +1030,26 @@ fn partition_table() -> Vec<u8> {
 
 #[test]
 fn a_label_that_is_overwritten_while_its_disk_runs_is_written_again() {
-    let lab = lab!(["mirror", "era"], [24, 24, 24]);
+    let lab = lab!(["mirror", "era"], [24, 24, 24, 24]);
     lab.fill_with_noise();
-    lab.create_group("g");
+    lab.create_group_of("g", 0..3);
     lab.cli("-g g make v 8m --on disk01").ok();
     lab.cli("-g g snapstart v --on disk02").ok();
     lab.cli("-g g snapshot v --name s").ok();
     let load = busy(&lab, "g");
+    // A copy that has what the disk has lost: nothing moves there, and neither is written to.
+    let private = lab.disks[1].raw(0, AREA);
+    lab.disks[3].raw_write(0, &private);
+    lab.disks[1].raw_write(0, &vec![0; AREA as usize]);
+    udev::settle();
+    let runs = table(&lab, "g-s_data--0");
+    lab.cli("-g g recover").ok().says(&lab.disks[3].word()).says("it is a copy");
+    lab.cli("-g g make x 1m --on disk01").ok();
+    assert_eq!(table(&lab, "g-s_data--0"), runs);
+    assert!(lab.disks[3].raw(0, AREA) == private && lab.disks[1].raw(0, AREA).iter().all(|byte| *byte == 0));
+    lab.disks[3].raw_write(0, &vec![0; AREA as usize]);
     // The whole private area, and somebody else's partition table in it.
     let word = lab.disks[1].word();
-    lab.disks[1].raw_write(0, &vec![0; 4 * MIB as usize]);
     lab.disks[1].raw_write(0, &partition_table());
     udev::settle();
     lab.cli("-g g recover").exits(4).names(&["g/disk02", "dos partition table", "wipefs"]);
