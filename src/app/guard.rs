@@ -6,11 +6,12 @@
 
 use super::{Env, Options, status};
 use crate::error::{Error, Result};
-use crate::model::{DmUuid, Name};
+use crate::model::{DmUuid, GroupId, Name};
 use crate::sys::critical::Critical;
 use crate::sys::freeze::Stack;
 use crate::sys::helper::{Act, Charge, Requests};
 use crate::sys::{ArmedDevice, Errno, Kernel, SuspendMode};
+use std::io::{Read, Write};
 use std::time::Duration;
 
 /// How long somebody else may hold the group's lock: whoever has it resumes what is suspended, too.
@@ -43,13 +44,12 @@ struct Guard<'k> {
     begun: bool,
 }
 
-/// Answers requests on stdin until one says that it is not needed any more; the end of stdin says that the command is dead.
-pub fn run(group: &Name, charges: &[Charge], env: Env<'_>) -> Result<()> {
+/// Answers requests until one says that it is not needed any more; the end of them says that the command is dead.
+pub fn run<R: Read, W: Write>(group: GroupId, charges: &[Charge], mut requests: Requests<R, W>, env: Env<'_>) -> Result<()> {
     let kernel = env.machine.kernel()?;
     let mut guard = Guard::new(kernel.as_ref(), charges)?;
     // Once something is suspended nothing may have to be read from it.
     let _critical = Critical::enter();
-    let mut requests = Requests(std::io::stdin(), std::io::stdout());
     requests.answer(Ok(0));
     while let Some(act) = requests.read() {
         match act {
@@ -58,7 +58,7 @@ pub fn run(group: &Name, charges: &[Charge], env: Env<'_>) -> Result<()> {
             other => requests.answer(guard.carry_out(other)),
         }
     }
-    let options = Options { group: Some(group.clone()), timeout: Some(PATIENCE), ..Options::default() };
+    let options = Options { group: Some(Name::of_group(group)), timeout: Some(PATIENCE), ..Options::default() };
     let recovered = status::recover(&options, false, env).map(drop);
     guard.stack.thaw().ok();
     recovered

@@ -16,6 +16,7 @@ mod session;
 mod status;
 mod wait;
 
+pub use guard::run as guard;
 pub use run::run;
 pub use scan::udev_probe;
 
@@ -24,7 +25,6 @@ use crate::model::{Name, Sectors};
 pub use crate::plan::change::{Change, Detail};
 use crate::plan::request::Request;
 use crate::plan::world::World;
-use crate::sys::helper::Charge;
 use crate::sys::machine::Machine;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -162,8 +162,6 @@ pub enum Command {
     StopAuto,
     /// `monitor`.
     Monitor,
-    /// `guard`, which only this program itself starts.
-    Guard(Name, Vec<Charge>),
 }
 
 /// What a changing command did.
@@ -317,6 +315,20 @@ pub struct Env<'a> {
     pub machine: &'a dyn Machine,
     /// Who is told.
     pub ui: &'a dyn Ui,
+}
+
+/// Tells nobody anything.
+#[derive(Debug, Clone, Copy)]
+pub struct Mute;
+
+impl Ui for Mute {
+    fn note(&self, _text: &str) {}
+    fn warn(&self, _text: &str) {}
+    fn progress(&self, _copies: &[Progress]) {}
+    fn progress_end(&self) {}
+    fn confirm(&self, _question: &str) -> bool {
+        false
+    }
 }
 
 /// What the application tells while it works. Front ends show it or not.

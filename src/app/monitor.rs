@@ -7,7 +7,7 @@
 
 use super::scan::Scan;
 use super::session::{Session, lock_group};
-use super::{Env, Options, Ui};
+use super::{Env, Mute, Options, Ui};
 use crate::error::{Error, Kind, Result};
 use crate::exec;
 use crate::model::{DmUuid, Group, GroupId, Name};
@@ -290,7 +290,7 @@ fn what_is_left(session: &Session<'_>) -> Tended {
 /// A disk of the group that no table names, and udev does not know, has an old configuration now. That is made up for when nobody is
 /// waiting any more: should the others be lost it would be taken for true.
 fn tell_the_others(name: &Name, env: Env<'_>) {
-    if let Ok(mut session) = Session::open(&AT_ONCE, name, Env { ui: &Silent, ..env }) {
+    if let Ok(mut session) = Session::open(&AT_ONCE, name, Env { ui: &Mute, ..env }) {
         session.heal();
     }
 }
@@ -336,19 +336,6 @@ impl Ui for Quiet<'_> {
     }
 }
 
-/// Says nothing.
-struct Silent;
-
-impl Ui for Silent {
-    fn note(&self, _text: &str) {}
-    fn warn(&self, _text: &str) {}
-    fn progress(&self, _copies: &[super::Progress]) {}
-    fn progress_end(&self) {}
-    fn confirm(&self, _question: &str) -> bool {
-        false
-    }
-}
-
 /// How it was found that the mirrors are watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Watched {
@@ -362,7 +349,7 @@ pub enum Watched {
 
 /// Makes sure that a monitor runs.
 pub fn start(env: Env<'_>) -> Watched {
-    match lock_group(lock::MONITOR, Some(Duration::ZERO), Env { ui: &Silent, ..env }) {
+    match lock_group(lock::MONITOR, Some(Duration::ZERO), Env { ui: &Mute, ..env }) {
         Ok(free) => drop(free),
         Err(error) if error.kind() == Kind::TimedOut => return Watched::Already,
         Err(error) => return Watched::Not(format!("whether 'breakoff monitor' runs is not known: {error}")),

@@ -51,7 +51,6 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
         Command::Recover { check } => super::status::recover(options, *check, env),
         Command::StartAuto => on_all_groups(options, &Request::Start { volumes: Selection::All, force: false }, env),
         Command::StopAuto => on_all_groups(options, &Request::Stop(Selection::All), env),
-        Command::Guard(group, suspend) => super::guard::run(group, suspend, env).map(|()| Outcome::Done(Report::default())),
         Command::Monitor => monitor::run(env).map(|()| Outcome::Done(Report::default())),
     }
 }

@@ -577,7 +577,7 @@ impl<'u> Session<'u> {
     }
 
     /// Somebody who waits in our place for what is frozen and suspended, and resumes it should we die in between. A repair goes
-    /// without: it waits for nothing, and starting a program may need the very disks that wait for it.
+    /// without: it waits for nothing.
     fn helper(&self, plan: &Plan) -> Option<Box<dyn Helper>> {
         let charges = exec::charges(&plan.window);
         if charges.is_empty() || charges.len() > helper::MOST || plan.window.commit == CommitPoint::First {

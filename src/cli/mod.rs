@@ -9,11 +9,13 @@ mod output;
 mod terminal;
 pub mod vx;
 
-use crate::app::{self, Command, Env, Options};
+use crate::app::{self, Command, Env, Mute, Options};
 use crate::error::{Error, Result};
-use crate::model::DmName;
+use crate::model::{DmName, GroupId};
+use crate::sys::helper::{Charge, Requests};
 use crate::sys::machine::Here;
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// What a command line asked for.
@@ -86,13 +88,22 @@ fn parse(args: &[OsString]) -> std::result::Result<Invocation, Box<Stopped>> {
     if vx::is_ours(called) { vx::parse(called, &args[1..]) } else { native::parse(args) }
 }
 
+/// This machine, with helpers that can do what a command can.
+const HERE: Here = Here::new(serve);
+
+/// What a helper does.
+fn serve(group: GroupId, charges: &[Charge], requests: Requests<File, File>) {
+    // There is nobody who could be told, and what is left the next command deals with.
+    let _ = app::guard(group, charges, requests, Env { machine: &HERE, ui: &Mute });
+}
+
 /// Runs one command and prints what came of it.
 fn answer(invocation: &Invocation) -> u8 {
     let style = &invocation.style;
     match &invocation.action {
         Action::App(command) => {
             let ui = terminal::Terminal::new(style);
-            exit::outcome(style, app::run(&invocation.options, command, Env { machine: &Here, ui: &ui }), &ui)
+            exit::outcome(style, app::run(&invocation.options, command, Env { machine: &HERE, ui: &ui }), &ui)
         }
         Action::UdevProbe(device) => exit::plain(style, udev_probe(device)),
         Action::UdevName(name) => exit::plain(style, udev_name(name)),
@@ -101,7 +112,7 @@ fn answer(invocation: &Invocation) -> u8 {
 
 /// `KEY=VALUE` lines, as a udev rule imports them.
 fn udev_probe(device: &Path) -> Result<String> {
-    let properties = app::udev_probe(&Here, device)?;
+    let properties = app::udev_probe(&HERE, device)?;
     Ok(properties.into_iter().map(|(key, value)| format!("{key}={value}\n")).collect())
 }
 

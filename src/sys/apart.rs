@@ -5,17 +5,16 @@
 //! is up is not waited for. The child is forked and starts no program: that might have to be read from the very disks that hang.
 //! It has nothing of ours open, so that what is stuck in it holds neither a lock nor the terminal.
 
-use super::Media;
 use super::media::{Access, BlockMedia, open_error};
+use super::{Media, fork};
 use crate::error::{Error, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, pipe};
+use nix::unistd::{Pid, pipe};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -231,22 +230,11 @@ impl Media for Recorded {
 /// Has a child read, and hears what it says until all disks have answered or their time is up.
 fn ask_child(disks: &[(&Path, Duration)], reading: Reading<'_>) -> io::Result<Vec<Heard>> {
     let (ear, mouth) = pipe()?;
-    // SAFETY: the child goes on with what is mapped here and never comes back. A command is the only thread of its process; where
-    // it is not (a test), glibc keeps the allocator usable in the child.
-    match unsafe { fork() }? {
-        ForkResult::Child => {
-            let _ = catch_unwind(AssertUnwindSafe(|| tell_all(disks, reading, mouth)));
-            // SAFETY: _exit only ends the process; what is buffered in it belongs to the parent.
-            unsafe { libc::_exit(0) }
-        }
-        ForkResult::Parent { child } => {
-            drop(mouth);
-            let heard = listen(File::from(ear), disks);
-            let all = !heard.contains(&Heard::Nothing);
-            part_from(child, all);
-            Ok(heard)
-        }
-    }
+    let child = fork::child(&[mouth.as_raw_fd()], || tell_all(disks, reading, File::from(mouth)))?;
+    let heard = listen(File::from(ear), disks);
+    let all = !heard.contains(&Heard::Nothing);
+    part_from(child, all);
+    Ok(heard)
 }
 
 /// A child that is through is ended; one that is stuck is left to the kernel, and to whoever reaps children here.
@@ -256,8 +244,9 @@ fn part_from(child: Pid, is_through: bool) {
 }
 
 /// In the child: reads all disks beside each other and tells of each.
-fn tell_all(disks: &[(&Path, Duration)], reading: Reading<'_>, mouth: OwnedFd) {
-    let mouth = keep_only(mouth);
+fn tell_all(disks: &[(&Path, Duration)], reading: Reading<'_>, mouth: File) {
+    // SAFETY: prctl with these takes no pointers. Without it a child that is stuck stays until its disk answers.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
     let mouth = &Mutex::new(mouth);
     std::thread::scope(|scope| {
         for (at, (path, _)) in disks.iter().enumerate() {
@@ -267,44 +256,6 @@ fn tell_all(disks: &[(&Path, Duration)], reading: Reading<'_>, mouth: OwnedFd) {
             }
         }
     });
-}
-
-/// Closes everything that the parent has open but the pipe, its locks above all, and ends with it.
-fn keep_only(mouth: OwnedFd) -> File {
-    let kept = mouth.as_raw_fd();
-    if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
-        for standard in 0..3 {
-            if standard != kept {
-                // SAFETY: both are descriptors; whoever had the standard one in the parent has it still.
-                unsafe { libc::dup2(null.as_raw_fd(), standard) };
-            }
-        }
-        if null.as_raw_fd() > 2 {
-            drop(null);
-        } else {
-            std::mem::forget(null);
-        }
-    }
-    close_between(3, kept - 1);
-    close_between((kept + 1).max(3), RawFd::MAX);
-    // SAFETY: prctl with these takes no pointers. Without it a child that is stuck stays until its disk answers.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
-    File::from(mouth)
-}
-
-fn close_between(first: RawFd, last: RawFd) {
-    if first > last {
-        return;
-    }
-    // SAFETY: in this process nobody else uses these descriptors: it has just been forked, and does nothing but what is written here.
-    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
-    if closed != 0 {
-        // Before Linux 5.9.
-        for descriptor in first..=last.min(4096) {
-            // SAFETY: as above.
-            unsafe { libc::close(descriptor) };
-        }
-    }
 }
 
 /// One message: which disk, how many bytes, and its answer.

@@ -1,9 +1,13 @@
-//! Starts this program once more, on its own: it outlives the command that started it and its terminal.
+//! Processes beside this one that outlive it and its terminal: this program once more, or a child that goes on with a part of it.
 
-use nix::unistd::setsid;
+use super::{failpoint, fork, signal};
+use nix::fcntl::OFlag;
+use nix::unistd::{Pid, pipe2, setsid};
+use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 /// Runs this very program with these words and environment in a session of its own. Its messages go nowhere.
 pub fn spawn_detached(words: &[&str], environment: &[(&str, &str)]) -> io::Result<()> {
@@ -18,8 +22,19 @@ fn detached(words: &[&str]) -> io::Result<Command> {
     Ok(command)
 }
 
-/// Runs this very program beside us, with pipes to it.
-pub fn spawn_beside(words: &[&str]) -> io::Result<Child> {
-    // A test that kills us must not kill it at the same step.
-    detached(words)?.env_remove("BREAKOFF_KILL_AT").env_remove("BREAKOFF_STOP_AT").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
+/// A process beside us, forked: with pipes to it and from it, in a session of its own, deaf to what the terminal has for us.
+pub fn fork_beside(body: impl FnOnce(File, File)) -> io::Result<(Pid, File, File)> {
+    let (requests, ours_to_ask) = pipe2(OFlag::O_CLOEXEC)?;
+    let (ours_to_hear, answers) = pipe2(OFlag::O_CLOEXEC)?;
+    let kept = [requests.as_raw_fd(), answers.as_raw_fd()];
+    let child = fork::child(&kept, || {
+        let _ = setsid();
+        // SAFETY: prctl reads a string that ends with a zero. It is what 'ps -e' shows.
+        unsafe { libc::prctl(libc::PR_SET_NAME, c"breakoff-helper".as_ptr()) };
+        // A test that kills us must not kill it at the same step, and who has interrupted us does not mean it.
+        failpoint::disarm();
+        signal::forget();
+        body(File::from(requests), File::from(answers));
+    })?;
+    Ok((child, File::from(ours_to_ask), File::from(ours_to_hear)))
 }

@@ -3,6 +3,7 @@
 //! A freeze writes to the disks, and a suspend waits for all I/O in flight. A leg that dies in that moment lets them wait until it is
 //! taken out, in the kernel, unkillably; who waits there cannot take it out. So the helper (`app::guard`) waits, and the command
 //! looks after the legs meanwhile. Should the command die, the helper sees the end of its pipe and undoes or finishes the window.
+//! It is a fork of the command: there is no program that would have to be read from a disk, and it is there within milliseconds.
 //!
 //! What an era is told or asked waits for its map in the same way, and is done by a helper, too.
 //!
@@ -10,11 +11,14 @@
 //! allocated for either. A reason in words follows its answer, which is its length; it is asked for when nothing is suspended.
 
 use super::{Errno, Links, SuspendMode};
-use crate::model::DmUuid;
+use crate::model::{DmUuid, GroupId};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
-use std::process::{Child, ChildStdout};
 use std::time::Duration;
 
 /// What a helper is asked for.
@@ -96,7 +100,7 @@ pub trait Helper {
     fn reason(&mut self, entry: u16, patience: Duration) -> Option<String>;
 }
 
-/// The most devices that one helper takes: its requests count them in two bytes, and each is a word on its command line.
+/// The most devices that one helper takes: its requests count them in two bytes.
 pub const MOST: usize = 10_000;
 /// No reason is longer.
 const LONGEST: u32 = 4096;
@@ -112,59 +116,28 @@ pub struct Charge {
     pub links: Links,
 }
 
-/// The words on a helper's command line for such a device.
-pub fn word(charge: &Charge) -> String {
-    let mode = match charge.mode {
-        SuspendMode::Freeze => 'z',
-        SuspendMode::Flush => 'f',
-        SuspendMode::NoFlush => 'n',
-    };
-    let links = match charge.links {
-        Links::All => 'a',
-        Links::NoContent => 'c',
-        Links::Hidden => 'h',
-    };
-    format!("{mode}{links}:{}", charge.uuid)
-}
-
-/// Reads such a word.
-pub fn parse_word(word: &str) -> Result<Charge, String> {
-    let (letters, uuid) = word.split_once(':').ok_or("it has no ':'")?;
-    let no_letters = || format!("'{letters}' is no mode");
-    let (mode, links) = letters.split_at_checked(1).ok_or_else(no_letters)?;
-    let mode = match mode {
-        "z" => SuspendMode::Freeze,
-        "f" => SuspendMode::Flush,
-        "n" => SuspendMode::NoFlush,
-        _ => return Err(no_letters()),
-    };
-    let links = match links {
-        "a" => Links::All,
-        "c" => Links::NoContent,
-        "h" => Links::Hidden,
-        _ => return Err(no_letters()),
-    };
-    Ok(Charge { uuid: DmUuid::from_kernel(uuid).ok_or("that is no device of ours")?, mode, links })
-}
+/// What a helper does: for a group, answers requests about these devices.
+pub type Serve = fn(GroupId, &[Charge], Requests<File, File>);
 
 /// The command's end.
 #[derive(Debug)]
 pub struct Beside {
-    process: Child,
-    answers: ChildStdout,
+    process: Pid,
+    /// Open as long as there may be another request.
+    requests: Option<File>,
+    answers: File,
     busy: bool,
 }
 
 impl Beside {
-    /// Takes over a process with pipes, and waits until it is ready.
-    pub fn new(mut process: Child, deadline: Duration) -> io::Result<Beside> {
-        let answers = process.stdout.take().ok_or_else(|| io::Error::from(ErrorKind::BrokenPipe))?;
-        let mut beside = Beside { process, answers, busy: true };
+    /// Takes over a process with the pipes to it and from it, and waits until it is ready.
+    pub fn new((process, requests, answers): (Pid, File, File), deadline: Duration) -> io::Result<Beside> {
+        let mut beside = Beside { process, requests: Some(requests), answers, busy: true };
         match beside.wait(deadline) {
             Some(Ok(_)) => Ok(beside),
             Some(Err(Errno(errno))) => Err(io::Error::from_raw_os_error(errno)),
             None => {
-                let _ = beside.process.kill();
+                let _ = kill(process, Signal::SIGKILL);
                 Err(ErrorKind::TimedOut.into())
             }
         }
@@ -173,8 +146,8 @@ impl Beside {
 
 impl Helper for Beside {
     fn begin(&mut self, act: Act) -> Result<(), Errno> {
-        let pipe = self.process.stdin.as_mut().ok_or(Errno(libc::EPIPE))?;
-        pipe.write_all(&act.to_bytes()).map_err(|err| errno(&err))?;
+        let requests = self.requests.as_mut().ok_or(Errno(libc::EPIPE))?;
+        requests.write_all(&act.to_bytes()).map_err(|err| errno(&err))?;
         self.busy = true;
         Ok(())
     }
@@ -214,7 +187,8 @@ impl Drop for Beside {
     fn drop(&mut self) {
         // One that still waits finds the end of the pipe when it is through, and clears up by itself.
         if !self.busy && self.begin(Act::Done).is_ok() {
-            let _ = self.process.wait();
+            self.requests = None;
+            let _ = waitpid(self.process, None);
         }
     }
 }
@@ -257,11 +231,14 @@ impl<R: Read, W: Write> Requests<R, W> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use std::os::fd::OwnedFd;
     use std::process::{Command, Stdio};
 
     fn shell(script: &str) -> io::Result<Beside> {
-        let process = Command::new("/bin/sh").args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        Beside::new(process, Duration::from_secs(60))
+        let mut process = Command::new("/bin/sh").args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let pipes = (OwnedFd::from(process.stdin.take().unwrap()), OwnedFd::from(process.stdout.take().unwrap()));
+        let id = Pid::from_raw(process.id().try_into().unwrap());
+        Beside::new((id, pipes.0.into(), pipes.1.into()), Duration::from_secs(60))
     }
 
     #[test]
@@ -317,19 +294,5 @@ mod tests {
         let mut beside = shell("printf '\\0\\0\\0\\0'").unwrap();
         let asked = beside.begin(Act::Thaw);
         assert!(asked.is_err() || beside.wait(Duration::from_secs(60)) == Some(Err(Errno(libc::EPIPE))));
-    }
-
-    #[test]
-    fn words_name_a_device_and_a_mode() {
-        let uuid = DmUuid::new(crate::model::GroupId::random(), crate::model::VolumeId::random(), &crate::model::Role::Volume);
-        for (mode, links) in
-            [(SuspendMode::Freeze, Links::All), (SuspendMode::Flush, Links::NoContent), (SuspendMode::NoFlush, Links::Hidden)]
-        {
-            let charge = Charge { uuid: uuid.clone(), mode, links };
-            assert_eq!(parse_word(&word(&charge)), Ok(charge));
-        }
-        for bad in ["", "z", "z:", "za:", "xa:y", "qh:BREAKOFF-1", "ä:y"] {
-            assert!(parse_word(bad).is_err(), "{bad}");
-        }
     }
 }

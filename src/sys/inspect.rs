@@ -263,7 +263,7 @@ mod tests {
         let found = signatures(file.path()).unwrap();
         assert!(found[0].text.ends_with("holds an ext4 filesystem labelled 'two words'"), "{found:?}");
         let whole = super::super::media::Piece { path: file.path().to_owned(), start: Sectors::ZERO, length: Sectors::mib(8) };
-        super::super::media::wipe_signatures(&super::super::machine::Here, &[whole]).unwrap();
+        super::super::media::wipe_signatures(&super::super::machine::Here::default(), &[whole]).unwrap();
         assert_eq!(signatures(file.path()).unwrap(), []);
     }
 

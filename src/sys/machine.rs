@@ -5,13 +5,13 @@ use super::apart::Reading;
 use super::dm::Dm;
 use super::events::EventWait;
 use super::freeze::Standing;
-use super::helper::{Beside, Charge, Helper};
+use super::helper::{Beside, Charge, Helper, Requests, Serve};
 use super::inspect::{self, Inspection, inspect};
 use super::lock::{GroupLock, Holder};
 use super::media::{self, Access, BlockMedia};
 use super::notice::{self, Notice};
 use super::probe::{self, Found, Which};
-use super::{Kernel, Media, changes, detached, drain, freeze, helper, host, nodes, openers, rules};
+use super::{Kernel, Media, changes, detached, drain, freeze, host, nodes, openers, rules};
 use crate::error::{Error, Result};
 use crate::model::{BootId, DevNo, GroupId, HostId, Timestamp};
 use crate::table::era;
@@ -100,8 +100,24 @@ pub trait Machine {
 }
 
 /// This machine.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Here;
+#[derive(Debug, Clone, Copy)]
+pub struct Here {
+    serve: Serve,
+}
+
+impl Here {
+    /// What helpers do is said by whoever can do it: much of what a command can.
+    pub const fn new(serve: Serve) -> Here {
+        Here { serve }
+    }
+}
+
+impl Default for Here {
+    /// Without helpers: they end at once.
+    fn default() -> Here {
+        Here::new(|_, _, _| ())
+    }
+}
 
 impl Machine for Here {
     fn kernel(&self) -> Result<Box<dyn Kernel>> {
@@ -193,10 +209,8 @@ impl Machine for Here {
     }
 
     fn helper(&self, group: GroupId, charges: &[Charge]) -> Result<Box<dyn Helper>> {
-        let devices: Vec<String> = charges.iter().map(helper::word).collect();
-        let group = group.to_string();
-        let words: Vec<&str> = ["guard", group.as_str()].into_iter().chain(devices.iter().map(String::as_str)).collect();
-        let beside = detached::spawn_beside(&words).and_then(|process| Beside::new(process, HELPER_STARTS));
+        let process = detached::fork_beside(|requests, answers| (self.serve)(group, charges, Requests(requests, answers)));
+        let beside = process.and_then(|process| Beside::new(process, HELPER_STARTS));
         Ok(Box::new(beside.map_err(|err| Error::io("cannot start the helper of a window", &err))?))
     }
 

@@ -403,7 +403,7 @@ mod tests {
     #[test]
     fn writing_an_extent_leaves_its_surroundings() {
         let file = disk(&[0xaa; 65536]);
-        write_extent(&Here, file.path(), Sectors::of(9), &[0x55; 4500]).unwrap();
+        write_extent(&Here::default(), file.path(), Sectors::of(9), &[0x55; 4500]).unwrap();
         let bytes = std::fs::read(file.path()).unwrap();
         assert_eq!(bytes.len(), 65536);
         for (at, byte) in bytes.iter().enumerate() {
@@ -420,7 +420,7 @@ mod tests {
     fn both_ends_of_a_space_are_wiped_and_nothing_else() {
         let (one, two) = (disk(&vec![0xaa; 8 << 20]), disk(&vec![0xaa; 8 << 20]));
         let space = [piece(one.path(), Sectors::MIB, Sectors::mib(2)), piece(two.path(), Sectors::mib(3), Sectors::mib(4))];
-        wipe_signatures(&Here, &space).unwrap();
+        wipe_signatures(&Here::default(), &space).unwrap();
         let zeros = |file: &tempfile::NamedTempFile| -> Vec<usize> {
             let bytes = std::fs::read(file.path()).unwrap();
             (0..8).filter(|mib| bytes[mib << 20..(mib + 1) << 20].iter().all(|byte| *byte == 0)).collect()

@@ -27,6 +27,7 @@ pub mod dm;
 pub mod drain;
 pub mod events;
 pub mod failpoint;
+mod fork;
 pub mod freeze;
 pub mod helper;
 pub mod host;

@@ -42,6 +42,11 @@ pub fn arrived() -> bool {
     CATCHING.load(Ordering::Relaxed) > 0 && ARRIVED.load(Ordering::Relaxed)
 }
 
+/// What has arrived was meant for another process.
+pub(super) fn forget() {
+    ARRIVED.store(false, Ordering::Relaxed);
+}
+
 impl Drop for Interrupts {
     fn drop(&mut self) {
         for (signal, before) in &self.0 {

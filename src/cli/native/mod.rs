@@ -6,7 +6,6 @@ mod disk;
 mod fast_resync;
 mod group;
 mod grow;
-mod guard;
 mod make;
 mod mirror;
 mod monitor;
@@ -105,8 +104,6 @@ enum Verb {
     Monitor(monitor::Monitor),
     Status(status::Status),
     #[command(hide = true)]
-    Guard(guard::Guard),
-    #[command(hide = true)]
     UdevProbe(udev::UdevProbe),
     #[command(hide = true)]
     UdevName(udev::UdevName),
@@ -137,7 +134,6 @@ impl Verb {
             Verb::Recover(verb) => verb.command(),
             Verb::Monitor(verb) => verb.command(),
             Verb::Status(verb) => verb.command(),
-            Verb::Guard(verb) => verb.command(),
             Verb::UdevProbe(verb) => return Ok(verb.action()),
             Verb::UdevName(verb) => return Ok(verb.action()),
         }))

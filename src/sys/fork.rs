@@ -1,0 +1,60 @@
+//! Children of this process that start no program: that might have to be read from the very disks that hang, and takes longer.
+
+use nix::unistd::{ForkResult, Pid, fork};
+use std::fs::File;
+use std::os::fd::{AsRawFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Has a child do this and nothing else. It has nothing of ours open but `kept`, so that what is stuck in it holds neither a lock nor the
+/// terminal.
+pub(super) fn child(kept: &[RawFd], body: impl FnOnce()) -> nix::Result<Pid> {
+    // SAFETY: the child goes on with what is mapped here and never comes back. A command is the only thread of its process; where
+    // it is not (a test), glibc keeps the allocator usable in the child.
+    match unsafe { fork() }? {
+        ForkResult::Child => {
+            leave_all_but(kept);
+            let _ = catch_unwind(AssertUnwindSafe(body));
+            // SAFETY: _exit only ends the process; what is buffered in it belongs to the parent.
+            unsafe { libc::_exit(0) }
+        }
+        ForkResult::Parent { child } => Ok(child),
+    }
+}
+
+/// Closes everything that the parent has open but these.
+fn leave_all_but(kept: &[RawFd]) {
+    if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
+        for standard in (0..3).filter(|standard| !kept.contains(standard)) {
+            // SAFETY: both are descriptors; whoever had the standard one in the parent has it still.
+            unsafe { libc::dup2(null.as_raw_fd(), standard) };
+        }
+        if null.as_raw_fd() > 2 {
+            drop(null);
+        } else {
+            std::mem::forget(null);
+        }
+    }
+    let mut kept: Vec<RawFd> = kept.iter().copied().filter(|descriptor| *descriptor > 2).collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for descriptor in kept {
+        close_between(first, descriptor - 1);
+        first = descriptor + 1;
+    }
+    close_between(first, RawFd::MAX);
+}
+
+fn close_between(first: RawFd, last: RawFd) {
+    if first > last {
+        return;
+    }
+    // SAFETY: in this process nobody else uses these descriptors: it has just been forked, and does nothing but what is written here.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    if closed != 0 {
+        // Before Linux 5.9.
+        for descriptor in first..=last.min(4096) {
+            // SAFETY: as above.
+            unsafe { libc::close(descriptor) };
+        }
+    }
+}
