@@ -147,7 +147,7 @@ fn make_ready(machine: &dyn Machine, group: &Group, devices: &[NamedDevice], for
 fn refuse_twice<'a>(machine: &dyn Machine, devices: impl Iterator<Item = &'a Path>) -> Result<()> {
     let mut seen: Vec<(DevNo, &Path)> = Vec::new();
     for device in devices {
-        let dev = machine.inspect(device)?.dev;
+        let dev = machine.find(device)?.dev;
         if let Some((_, before)) = seen.iter().find(|(other, _)| *other == dev) {
             let (one, other) = (before.display(), device.display());
             let text = if before == &device { format!("'{one}' is named twice") } else { format!("'{one}' and '{other}' are one device") };
@@ -196,11 +196,11 @@ fn refuse_unfit(machine: &dyn Machine, device: &Path, force: bool) -> Result<()>
     let shown = device.display().to_string();
     let found = machine.inspect(device)?;
     let mut objections = carried(machine, &shown, device, found.objections(meta::AREA_MIN))?;
-    for partition in &found.partitions {
+    for partition in &found.device.partitions {
         let inside = machine.inspect(partition)?;
         objections.extend(carried(machine, &partition.display().to_string(), partition, inside.objections(Sectors::ZERO))?);
     }
-    if let Some(whole) = &found.whole {
+    if let Some(whole) = &found.device.whole {
         objections.extend(carried(machine, &whole.display().to_string(), whole, Vec::new())?);
     }
     let mut seen = BTreeSet::new();
@@ -244,8 +244,8 @@ fn carried(machine: &dyn Machine, shown: &str, device: &Path, found: Vec<Objecti
 
 /// Erases what the device held and its partitions, so that nothing announces it any more.
 fn wipe(machine: &dyn Machine, device: &Path) -> Result<()> {
-    let found = machine.inspect(device)?;
-    let partitions = found.partitions.iter().map(|partition| machine.inspect(partition)).collect::<Result<Vec<_>>>()?;
+    let found = machine.find(device)?;
+    let partitions = found.partitions.iter().map(|partition| machine.find(partition)).collect::<Result<Vec<_>>>()?;
     let had_any = !partitions.is_empty();
     for whole in partitions.into_iter().chain([found]) {
         media::wipe_signatures(machine, &[media::Piece { path: whole.path, start: Sectors::ZERO, length: whole.size }])?;
@@ -276,7 +276,7 @@ fn init<'a>(
         wipe(env.machine, device)?;
         let label = meta::format_disk(media.as_ref(), DiskId::random(), area.unwrap_or(meta::AREA_DEFAULT))?;
         report.changes.push(change.text("uuid", label.disk()).size("size", label.geometry().data_size()));
-        ready.push(env.machine.inspect(device).map_or_else(|_| device.to_owned(), |found| found.path));
+        ready.push(env.machine.find(device).map_or_else(|_| device.to_owned(), |found| found.path));
     }
     announce(&ready, env);
     Ok(report)

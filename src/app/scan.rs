@@ -9,7 +9,7 @@ use crate::sys::machine::Machine;
 use crate::sys::media::Access;
 use crate::sys::probe::{self, Candidate, Found, Which};
 use crate::sys::{Kernel, Media};
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -25,6 +25,9 @@ pub struct Scan {
     witness: Option<Witness>,
     kernel: Box<dyn Kernel>,
     silent: OnceCell<Vec<Silent>>,
+    /// What the witness has said, and what was chosen by it: a scan is asked often, and says the same each time.
+    heard: RefCell<BTreeMap<GroupId, Option<Sighting>>>,
+    chosen: RefCell<BTreeMap<GroupId, Result<Chosen>>>,
 }
 
 /// Devices that say nothing: one of them may be a disk of ours whose label is gone.
@@ -50,7 +53,7 @@ struct Silent {
 
 /// What the plan has to know of a disk that is here.
 pub fn present_disk(machine: &dyn Machine, path: &Path) -> Result<PresentDisk> {
-    let found = machine.inspect(path)?;
+    let found = machine.find(path)?;
     Ok(PresentDisk { path: found.path, dev: found.dev, size: found.size, logical_block: found.logical_block })
 }
 
@@ -96,6 +99,8 @@ impl Scan {
             witness: machine.witness_dir().map(Witness::at),
             kernel: machine.kernel()?,
             silent: OnceCell::new(),
+            heard: RefCell::default(),
+            chosen: RefCell::default(),
         };
         let reading = |media: &dyn Media| drop(meta::read_disk(media));
         for Found { candidate, is_known, media } in machine.members(which, &reading)? {
@@ -121,6 +126,7 @@ impl Scan {
         let kept = labelled.filter(|(candidate, (_, label))| keep(candidate, Some(label.disk())));
         (self.candidates, self.labels) = kept.unzip();
         self.broken.retain(|(candidate, _)| keep(candidate, None));
+        self.chosen.get_mut().clear();
     }
 
     /// The devices that did not answer in time. Whether they are disks of ours nobody knows.
@@ -198,12 +204,17 @@ impl Scan {
 
     /// The configuration of a group.
     pub fn choose(&self, id: GroupId) -> Result<Chosen> {
-        meta::choose_by(id, &self.labels, &Guide { seen: self.seen(id), ..Guide::default() })
+        if let Some(chosen) = self.chosen.borrow().get(&id) {
+            return chosen.clone();
+        }
+        let chosen = meta::choose_by(id, &self.labels, &Guide { seen: self.seen(id), ..Guide::default() });
+        self.chosen.borrow_mut().insert(id, chosen.clone());
+        chosen
     }
 
     /// What this machine has seen of a group last.
     pub fn seen(&self, id: GroupId) -> Option<Sighting> {
-        self.witness.as_ref().and_then(|witness| witness.seen(id))
+        *self.heard.borrow_mut().entry(id).or_insert_with(|| self.witness.as_ref().and_then(|witness| witness.seen(id)))
     }
 
     /// The same for a scan of a group that is running, so that it has disks.

@@ -35,9 +35,9 @@ impl Objection {
     }
 }
 
-/// A device and what was found on it.
+/// A block device.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inspection {
+pub struct BlockDevice {
     /// Where it is; the name that the administrator used is resolved.
     pub path: PathBuf,
     /// Its number.
@@ -50,32 +50,44 @@ pub struct Inspection {
     pub partitions: Vec<PathBuf>,
     /// The disk that it is a partition of.
     pub whole: Option<PathBuf>,
+}
+
+/// A device and what was found on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// Which.
+    pub device: BlockDevice,
     found: Vec<Objection>,
 }
 
 impl Inspection {
     /// A device that nobody uses and that holds nothing.
-    pub fn unused(path: PathBuf, dev: DevNo, size: Sectors, logical_block: u32) -> Inspection {
-        Inspection { path, dev, size, logical_block, partitions: Vec::new(), whole: None, found: Vec::new() }
+    pub fn unused(device: BlockDevice) -> Inspection {
+        Inspection { device, found: Vec::new() }
     }
 
     /// Everything that speaks against using it, when at least so much space is needed.
     pub fn objections(&self, least: Sectors) -> Vec<Objection> {
         let mut objections = self.found.clone();
-        let shown = self.path.display();
-        if self.size < least {
-            objections.push(Objection::final_(format!("'{shown}' is too small: {} where at least {least} is needed", self.size)));
+        let BlockDevice { path, size, logical_block, .. } = &self.device;
+        let shown = path.display();
+        if *size < least {
+            objections.push(Objection::final_(format!("'{shown}' is too small: {size} where at least {least} is needed")));
         }
-        if !matches!(self.logical_block, 512 | 1024 | 2048 | 4096) {
-            objections
-                .push(Objection::final_(format!("'{shown}' has sectors of {} bytes; at most 4096 are supported", self.logical_block)));
+        if !matches!(logical_block, 512 | 1024 | 2048 | 4096) {
+            objections.push(Objection::final_(format!("'{shown}' has sectors of {logical_block} bytes; at most 4096 are supported")));
         }
         objections
     }
 }
 
-/// Looks at a device. Fails when it is not a block device at all.
-pub fn inspect(path: &Path) -> Result<Inspection> {
+/// Finds a device, and opens nothing. Fails when it is not a block device at all.
+pub fn find(path: &Path) -> Result<BlockDevice> {
+    let (block, dev) = block(path)?;
+    Ok(described(&block, dev, path))
+}
+
+fn block(path: &Path) -> Result<(Block, DevNo)> {
     let shown = path.display();
     let meta = fs::metadata(path).map_err(|err| match err.kind() {
         io::ErrorKind::NotFound => Error::not_found(format!("there is no device '{shown}'")).on(&shown),
@@ -86,18 +98,33 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
     }
     let dev = super::nodes::devno(meta.rdev());
     let block = Block::numbered(dev).ok_or_else(|| Error::not_found(format!("the kernel has no device '{shown}' ({dev})")).on(&shown))?;
-    let path = block.path().unwrap_or_else(|| path.to_owned());
-    let mut found = uses(&block, dev, &path);
+    Ok((block, dev))
+}
+
+fn described(block: &Block, dev: DevNo, path: &Path) -> BlockDevice {
+    BlockDevice {
+        path: block.path().unwrap_or_else(|| path.to_owned()),
+        dev,
+        size: block.size(),
+        logical_block: block.logical_block(),
+        partitions: block.partitions().iter().filter_map(Block::path).collect(),
+        whole: block.disk().and_then(|disk| disk.path()),
+    }
+}
+
+/// Looks at a device and what is on it. Fails when it is not a block device at all, and when it does not answer.
+pub fn inspect(path: &Path) -> Result<Inspection> {
+    let (block, dev) = block(path)?;
+    let device = described(&block, dev, path);
+    let mut found = uses(&block, dev, &device.path);
     // A suspended device would not answer until it is resumed.
     if block.is_suspended() {
-        found.push(Objection::final_(format!("'{}' is suspended", path.display())));
+        found.push(Objection::final_(format!("'{}' is suspended", device.path.display())));
     } else {
-        found.extend(busy(&path, dev, !found.is_empty())?);
-        found.extend(signatures(&path)?);
+        found.extend(busy(&device.path, dev, !found.is_empty())?);
+        found.extend(signatures(&device.path)?);
     }
-    let partitions = block.partitions().iter().filter_map(Block::path).collect();
-    let whole = block.disk().and_then(|disk| disk.path());
-    Ok(Inspection { path, dev, size: block.size(), logical_block: block.logical_block(), partitions, whole, found })
+    Ok(Inspection { device, found })
 }
 
 /// What uses the device or one of its partitions, and what makes it unusable.
@@ -157,6 +184,8 @@ fn blkid(path: &Path) -> Option<Command> {
 
 /// How long a volume may take to be looked at.
 const ANSWERS: Duration = Duration::from_secs(5);
+/// The same for a disk that is going to be used: it may have to spin up first.
+const DISK_ANSWERS: Duration = Duration::from_secs(10);
 
 /// The smallest pieces that the filesystem on a device is read and written in; `None` when there is none, when `blkid` does not know, and
 /// when the device does not answer.
@@ -178,8 +207,15 @@ fn block_size_in(export: &str) -> Option<u32> {
 /// What `blkid` sees on the device itself.
 fn signatures(path: &Path) -> Result<Vec<Objection>> {
     let missing = || Error::unsupported("'blkid' is missing: what is on a device cannot be told").hint("install util-linux");
-    let output = blkid(path).ok_or_else(missing)?.output().map_err(|err| Error::io("cannot run 'blkid'", &err))?;
+    let not_run = |err| Error::io("cannot run 'blkid'", &err);
     let shown = path.display().to_string();
+    let mut child = blkid(path).ok_or_else(missing)?.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(not_run)?;
+    if !tools::done_by(Instant::now() + DISK_ANSWERS, Some(&mut child)) {
+        let why = format!("'{shown}' did not answer within {} s: what is on it cannot be told", DISK_ANSWERS.as_secs());
+        return Err(Error::timed_out(why).on(&shown));
+    }
+    // It has ended, so that all it had to say fitted the pipes.
+    let output = child.wait_with_output().map_err(not_run)?;
     match output.status.code() {
         Some(0) => Ok(describe(&shown, &String::from_utf8_lossy(&output.stdout))),
         // Nothing found, and nothing to complain about.
@@ -269,23 +305,23 @@ mod tests {
 
     #[test]
     fn only_block_devices_are_inspected() {
-        assert_eq!(inspect(Path::new("/dev/null")).unwrap_err().kind(), Kind::Usage);
-        assert_eq!(inspect(Path::new("/etc/passwd")).unwrap_err().kind(), Kind::Usage);
-        assert_eq!(inspect(Path::new("/dev/nonexistent")).unwrap_err().kind(), Kind::NotFound);
+        for (path, kind) in [("/dev/null", Kind::Usage), ("/etc/passwd", Kind::Usage), ("/dev/nonexistent", Kind::NotFound)] {
+            assert_eq!(inspect(Path::new(path)).unwrap_err().kind(), kind);
+            assert_eq!(find(Path::new(path)).unwrap_err().kind(), kind);
+        }
     }
 
     #[test]
     fn a_small_device_with_huge_sectors_is_unusable() {
-        let device = Inspection {
+        let device = BlockDevice {
             path: PathBuf::from("/dev/sdb"),
             dev: DevNo { major: 8, minor: 16 },
             size: Sectors::MIB,
             logical_block: 16384,
             partitions: Vec::new(),
             whole: None,
-            found: Vec::new(),
         };
-        let objections = device.objections(Sectors::mib(8));
+        let objections = Inspection::unused(device).objections(Sectors::mib(8));
         assert_eq!(objections.len(), 2);
         assert!(objections.iter().all(|objection| !objection.forcible));
         assert!(objections[0].text.contains("too small: 1m where at least 8m"), "{objections:?}");

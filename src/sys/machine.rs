@@ -6,7 +6,7 @@ use super::dm::Dm;
 use super::events::EventWait;
 use super::freeze::Standing;
 use super::helper::{Beside, Charge, Helper, Requests, Serve};
-use super::inspect::{self, Inspection, inspect};
+use super::inspect::{self, BlockDevice, Inspection, inspect};
 use super::lock::{GroupLock, Holder};
 use super::media::{self, Access, BlockMedia};
 use super::notice::{self, Notice};
@@ -44,6 +44,8 @@ pub trait Machine {
     fn silent(&self, disks: &BTreeSet<DevNo>) -> Vec<DevNo>;
     /// How long I/O is held at the most when a disk keeps a window waiting (see `host`).
     fn hold_timeout(&self) -> Duration;
+    /// A device.
+    fn find(&self, device: &Path) -> Result<BlockDevice>;
     /// A device, and what speaks against using it.
     fn inspect(&self, device: &Path) -> Result<Inspection>;
     /// Opens a disk.
@@ -138,6 +140,10 @@ impl Machine for Here {
 
     fn hold_timeout(&self) -> Duration {
         host::hold_timeout()
+    }
+
+    fn find(&self, device: &Path) -> Result<BlockDevice> {
+        inspect::find(device)
     }
 
     fn inspect(&self, device: &Path) -> Result<Inspection> {

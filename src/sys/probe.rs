@@ -16,7 +16,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 pub use super::host::{boot_id, host_id, now};
-pub use super::inspect::{Inspection, Objection, inspect};
+pub use super::inspect::{BlockDevice, Inspection, Objection, inspect};
 pub use super::openers::openers;
 
 /// What udev calls a disk of ours.

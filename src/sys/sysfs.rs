@@ -2,7 +2,7 @@
 
 use crate::model::{DevNo, Sectors};
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// All block devices, partitions included, by kernel name.
@@ -36,13 +36,16 @@ impl Block {
 
     /// Every device. Fails where there is no `/sys`.
     pub(super) fn all() -> io::Result<Vec<Block>> {
-        fs::read_dir(BLOCK)?;
-        Ok(entries(Path::new(BLOCK)).into_iter().filter_map(|name| Self::named(&name)).collect())
+        let root = Path::new(BLOCK);
+        Ok(names(fs::read_dir(root)?).into_iter().map(|name| Block { directory: root.join(&name), name }).collect())
     }
 
     /// An attribute without the line's end; `None` when there is none.
     pub(super) fn attribute(&self, name: &str) -> Option<String> {
-        Some(fs::read_to_string(self.directory.join(name)).ok()?.trim_end().to_owned())
+        let (mut text, mut file) = ([0; 4096], fs::File::open(self.directory.join(name)).ok()?);
+        // The kernel gives a whole attribute, of one page at most, to one read.
+        let length = file.read(&mut text).ok()?;
+        Some(std::str::from_utf8(text.get(..length)?).ok()?.trim_end().to_owned())
     }
 
     /// An attribute that is a number.
@@ -73,9 +76,9 @@ impl Block {
         Self::named(directory.parent()?.file_name()?.to_str()?)
     }
 
-    /// Its partitions.
+    /// Its partitions. The kernel names each after its disk.
     pub(super) fn partitions(&self) -> Vec<Block> {
-        let is_partition = |name: &String| self.directory.join(name).join("partition").exists();
+        let is_partition = |name: &String| name.starts_with(&self.name) && self.directory.join(name).join("partition").exists();
         entries(&self.directory).into_iter().filter(is_partition).filter_map(|name| Self::named(&name)).collect()
     }
 
@@ -117,8 +120,11 @@ impl Block {
 
 /// The names in a directory, in order; nothing when there is no such directory.
 fn entries(directory: &Path) -> Vec<String> {
-    let read = fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut names: Vec<String> = read.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    fs::read_dir(directory).map(names).unwrap_or_default()
+}
+
+fn names(directory: fs::ReadDir) -> Vec<String> {
+    let mut names: Vec<String> = directory.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     names
 }

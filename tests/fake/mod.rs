@@ -21,7 +21,7 @@ use breakoff::model::{BootId, DevNo, DiskId, Generation, Group, GroupId, HostId,
 use breakoff::sys::apart::Reading;
 use breakoff::sys::freeze::Standing;
 use breakoff::sys::helper::{Charge, Helper};
-use breakoff::sys::inspect::Inspection;
+use breakoff::sys::inspect::{BlockDevice, Inspection};
 use breakoff::sys::lock::Holder;
 use breakoff::sys::machine::{Events, Machine};
 use breakoff::sys::media::Access;
@@ -301,11 +301,16 @@ impl Machine for Fake {
         Duration::from_secs(10)
     }
 
-    fn inspect(&self, device: &Path) -> Result<Inspection> {
+    fn find(&self, device: &Path) -> Result<BlockDevice> {
         let state = self.0.borrow();
         let disk = state.disks.iter().find(|d| d.path == device && !d.unplugged);
         let disk = disk.ok_or_else(|| Error::not_found(format!("there is no device '{}'", device.display())))?;
-        Ok(Inspection::unused(disk.path.clone(), disk.dev, disk.size(), 512))
+        let (path, dev, size) = (disk.path.clone(), disk.dev, disk.size());
+        Ok(BlockDevice { path, dev, size, logical_block: 512, partitions: Vec::new(), whole: None })
+    }
+
+    fn inspect(&self, device: &Path) -> Result<Inspection> {
+        self.find(device).map(Inspection::unused)
     }
 
     fn media(&self, path: &Path, _access: Access) -> Result<Box<dyn Media>> {

@@ -197,6 +197,10 @@ fn a_disk_that_hangs_and_is_not_needed_keeps_no_repair_and_no_command_waiting() 
     printed.says(&lab.disks[3].name).says("did not answer");
     assert_eq!(states(&lab), ["ACTIVE", "FAILED"]);
     lab.cli("status").ok().says(&lab.disks[3].name);
+    // Nor does it keep waiting who wants to take it into use: what is on it cannot be told.
+    let begun = Instant::now();
+    lab.cli(&format!("disk init {}", lab.disks[3].path().display())).exits(7).says(&lab.disks[3].name).says("did not answer");
+    assert!(begun.elapsed() < SOON, "disk init took {:?}", begun.elapsed());
     lab.heal(3);
 
     // One of the group that no volume lies on: it misses the record of the failure, and no more.
