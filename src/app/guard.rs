@@ -48,10 +48,13 @@ struct Guard<'k> {
 pub fn run<R: Read, W: Write>(group: GroupId, charges: &[Charge], mut requests: Requests<R, W>, env: Env<'_>) -> Result<()> {
     let kernel = env.machine.kernel()?;
     let mut guard = Guard::new(kernel.as_ref(), charges)?;
-    // Once something is suspended nothing may have to be read from it.
-    let _critical = Critical::enter();
+    let mut critical = None;
     requests.answer(Ok(0));
     while let Some(act) = requests.read() {
+        // Once something is suspended nothing may have to be read from it. A window has all written back first.
+        if !matches!(act, Act::Hold(_) | Act::Release(_) | Act::Era(_) | Act::Done) {
+            critical.get_or_insert_with(Critical::enter);
+        }
         match act {
             Act::Done => return Ok(()),
             Act::Reason(at) => requests.answer_text(guard.reason(at).as_deref()),
