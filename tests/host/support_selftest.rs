@@ -129,13 +129,13 @@ fn aligned_buffers_are_aligned() {
 /// What no sample has would never be tried.
 #[test]
 fn all_samples_together_have_each_step() {
-    for (first, every) in [(1, 8), (2, 6), (3, 3)] {
+    for (first, every) in [(1, 8), (1, 16), (2, 12), (3, 6)] {
         let all: BTreeSet<u64> = (0..every).flat_map(|number| sample::steps_of(number, first, every).take(10)).collect();
         let until = first + 9 * every;
         assert_eq!(all, (first..=until).collect(), "from {first}, every {every}");
     }
     for case in 0..50_u64 {
         let of = (0..300).filter(|number| sample::is_in(*number, ("power cut", case))).count();
-        assert!((60..140).contains(&of), "case {case} is in {of} of 300 samples");
+        assert!((25..80).contains(&of), "case {case} is in {of} of 300 samples");
     }
 }

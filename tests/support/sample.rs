@@ -32,9 +32,9 @@ pub fn takes(case: impl Hash) -> bool {
     thorough() || number().is_none_or(|sample| is_in(sample, case))
 }
 
-/// Whether it is in a sample, which has a third of them.
+/// Whether it is in a sample, which has a sixth of them.
 pub fn is_in(sample: u64, case: impl Hash) -> bool {
     let mut hasher = DefaultHasher::new();
     (sample, case).hash(&mut hasher);
-    hasher.finish().is_multiple_of(3)
+    hasher.finish().is_multiple_of(6)
 }
