@@ -8,7 +8,7 @@ use super::Change;
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::meta::{Geometry, Label, Member};
-use crate::model::{Disk, DiskId, Sectors};
+use crate::model::{DevNo, Disk, DiskId, Sectors};
 use crate::plan::quorum;
 use crate::plan::world::PresentDisk;
 use crate::sys::Media;
@@ -17,25 +17,40 @@ use crate::sys::probe::Candidate;
 use std::collections::BTreeMap;
 
 impl Session<'_> {
-    /// A device that says to be a disk, while what lies on that disk runs on another one that is in sight and has lost its label, is a copy
-    /// of it. Nothing of the group is moved there or written to it.
+    /// A device that says to be a disk, while what lies on that disk runs on another one which is known not to be the same, is a copy of
+    /// it: the other one has lost its label, or the hardware calls the two by different identifiers. Nothing of the group is moved there or
+    /// written to it. A disk that has come back under another number is moved to.
     pub(super) fn leave_out_copies(&mut self) {
         let ids: Vec<DiskId> = self.world.disks.keys().copied().collect();
         for id in ids {
             let Some(found) = self.world.disks.remove(&id) else { continue };
             let mapped = self.world.number(id).filter(|number| *number != found.dev);
-            match self.bare.devices.iter().find(|device| Some(device.dev) == mapped) {
-                Some(device) => {
-                    let (path, copy, shown) = (self.disk_path(id), found.path.display(), device.path.display());
-                    self.env.ui.warn(&format!(
-                        "'{copy}' says to be disk '{path}', and what lies on that runs on '{shown}', which has lost its label: it is a copy and left \
-                         out; when it is taken away, 'breakoff recover' writes the label again"
-                    ));
+            match mapped.and_then(|mapped| self.why_a_copy(id, &found, mapped)) {
+                Some(why) => {
+                    self.env.ui.warn(&why);
                     self.drop_member(id);
                 }
                 None => drop(self.world.disks.insert(id, found)),
             }
         }
+    }
+
+    fn why_a_copy(&self, id: DiskId, found: &PresentDisk, mapped: DevNo) -> Option<String> {
+        let (path, copy) = (self.disk_path(id), found.path.display());
+        let says = format!("'{copy}' says to be disk '{path}', and what lies on that runs on");
+        if let Some(device) = self.bare.devices.iter().find(|device| device.dev == mapped) {
+            let shown = device.path.display();
+            return Some(format!(
+                "{says} '{shown}', which has lost its label: it is a copy and left out; when it is taken away, 'breakoff recover' writes the \
+                 label again"
+            ));
+        }
+        self.env.machine.are_distinct(mapped, found.dev).then(|| {
+            format!(
+                "{says} device {mapped}, which does not say what it is any more and has another identifier: it is a copy and left out; when the \
+                 disk is lost and the copy is to take its place, stop what lies on it and start that again"
+            )
+        })
     }
 
     /// The disks without a label, and the devices that they are.

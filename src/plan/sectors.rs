@@ -67,7 +67,7 @@ impl World {
         let path = self.group.path(&volume.name);
         let media = self.group.disk(disk).map_or_else(|| self.device_of(disk), |d| format!("'{}'", d.media));
         let sectors = self.sectors_of(disk).unwrap_or(SectorSize::LARGEST);
-        let whose = if self.smaller_contents(volume).is_some() { "the filesystem on " } else { "" };
+        let whose = if self.smaller_contents(volume).is_some() { "the contents of " } else { "" };
         Error::unsafe_(format!(
             "disk {media} has sectors of {sectors} bytes and {whose}'{path}' of {limit}: with a plex there the volume's would become {sectors}, and what is on it may not work any more; what may lie on any disk is made with 'breakoff make --sector-size 4096'"
         ))

@@ -187,8 +187,8 @@ const ANSWERS: Duration = Duration::from_secs(5);
 /// The same for a disk that is going to be used: it may have to spin up first.
 const DISK_ANSWERS: Duration = Duration::from_secs(10);
 
-/// The smallest pieces that the filesystem on a device is read and written in; `None` when there is none, when `blkid` does not know, and
-/// when the device does not answer.
+/// The smallest pieces that what is on a device is read and written in: a filesystem's own, and the device's sectors where a partition table
+/// counts in them. `None` when there is neither, when `blkid` does not know, and when the device does not answer.
 pub fn block_size(path: &Path) -> Option<u32> {
     let mut child = blkid(path)?.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
     if !tools::done_by(Instant::now() + ANSWERS, Some(&mut child)) {
@@ -197,11 +197,21 @@ pub fn block_size(path: &Path) -> Option<u32> {
     // It has ended, so that all it had to say fitted the pipe.
     let mut said = String::new();
     child.stdout.take()?.read_to_string(&mut said).ok()?;
-    block_size_in(&said)
+    let sectors = has_partition_table(&said).then(|| find(path).ok().map(|device| device.logical_block)).flatten();
+    block_size_in(&said).into_iter().chain(sectors).min()
 }
 
 fn block_size_in(export: &str) -> Option<u32> {
-    export.lines().find_map(|line| line.strip_prefix("BLOCK_SIZE="))?.trim().parse().ok()
+    value_in(export, "BLOCK_SIZE")?.trim().parse().ok()
+}
+
+/// A GPT for other sectors is seen as what protects it, alone.
+fn has_partition_table(export: &str) -> bool {
+    value_in(export, "PTTYPE").is_some_and(|kind| kind != "PMBR")
+}
+
+fn value_in<'e>(export: &'e str, wanted: &str) -> Option<&'e str> {
+    export.lines().filter_map(|line| line.split_once('=')).find_map(|(key, value)| (key == wanted).then_some(value))
 }
 
 /// What `blkid` sees on the device itself.
@@ -280,6 +290,7 @@ mod tests {
         let ext4 = "DEVNAME=/dev/sdb\nLABEL=my\\ data\nUUID=1\nVERSION=1.0\nBLOCK_SIZE=4096\nTYPE=ext4\nUSAGE=filesystem\n";
         assert_eq!(texts(ext4), ["'/dev/sdb' holds an ext4 filesystem labelled 'my data'"]);
         assert_eq!((block_size_in(ext4), block_size_in("TYPE=swap\n"), block_size_in("BLOCK_SIZE=-\n")), (Some(4096), None, None));
+        assert!(has_partition_table("PTUUID=1\nPTTYPE=gpt\n") && !has_partition_table("PTTYPE=PMBR\n") && !has_partition_table(ext4));
         assert_eq!(texts("TYPE=LVM2_member\nUSAGE=raid\n"), ["'/dev/sdb' holds an LVM2_member member of a RAID or volume group"]);
         assert_eq!(texts("DEVNAME=/dev/sdb\nPTUUID=1\nPTTYPE=gpt\n"), ["'/dev/sdb' has a gpt partition table"]);
         assert_eq!(texts("TYPE=swap\nUSAGE=other\n"), ["'/dev/sdb' holds a swap signature"]);

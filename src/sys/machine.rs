@@ -48,6 +48,8 @@ pub trait Machine {
     fn find(&self, device: &Path) -> Result<BlockDevice>;
     /// A device, and what speaks against using it.
     fn inspect(&self, device: &Path) -> Result<Inspection>;
+    /// Whether two devices are known to be different ones, by the identifiers that the hardware or device-mapper gives them.
+    fn are_distinct(&self, one: DevNo, other: DevNo) -> bool;
     /// Opens a disk.
     fn media(&self, path: &Path, access: Access) -> Result<Box<dyn Media>>;
     /// Whether a path is, or is a link to, the block device with this number.
@@ -148,6 +150,10 @@ impl Machine for Here {
 
     fn inspect(&self, device: &Path) -> Result<Inspection> {
         inspect(device)
+    }
+
+    fn are_distinct(&self, one: DevNo, other: DevNo) -> bool {
+        probe::are_distinct(one, other)
     }
 
     fn media(&self, path: &Path, access: Access) -> Result<Box<dyn Media>> {

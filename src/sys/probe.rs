@@ -183,6 +183,18 @@ fn may_be_a_disk(block: &Block) -> bool {
     !never && !ours() && !block.size().is_zero() && !block.is_suspended() && !disconnected() && !hidden() && block.partitions().is_empty()
 }
 
+/// Whether two devices are known to be different ones. What has no identifier, or one of another kind, is not known, and what rests on the
+/// same device may be the same.
+pub fn are_distinct(one: DevNo, other: DevNo) -> bool {
+    let (Some(one), Some(other)) = (Block::numbered(one), Block::numbered(other)) else { return false };
+    let all_of = |block: &Block| {
+        let beneath = beneath(block.slaves(), &|name| Block::named(name).map(|block| block.slaves()).unwrap_or_default());
+        beneath.into_iter().chain([block.name.clone()]).collect::<BTreeSet<_>>()
+    };
+    let differ = matches!((one.identifier(), other.identifier()), (Some((kind, a)), Some((same, b))) if kind == same && a != b);
+    differ && all_of(&one).is_disjoint(&all_of(&other))
+}
+
 /// What udev has found on a device, such as `ext4` or `crypto_LUKS`.
 pub(super) fn content(dev: DevNo) -> Option<String> {
     let block = Block::numbered(dev)?;

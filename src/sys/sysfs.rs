@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 /// All block devices, partitions included, by kernel name.
 pub(super) const BLOCK: &str = "/sys/class/block";
 
+/// The attributes that identify a device, the best first.
+const IDENTIFIERS: [&str; 4] = ["dm/uuid", "wwid", "device/wwid", "serial"];
+
 /// A block device in `/sys`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Block {
@@ -95,6 +98,17 @@ impl Block {
     /// Its dm UUID; `None` when it is not a dm device.
     pub(super) fn dm_uuid(&self) -> Option<String> {
         self.attribute("dm/uuid")
+    }
+
+    /// What it is identified by wherever and whenever it is found, with the kind of that: the World Wide Identifier of a SCSI disk or an NVMe
+    /// namespace, the serial number that a hypervisor gives, the UUID of a dm device. A partition is known by its disk and its number.
+    pub(super) fn identifier(&self) -> Option<(&'static str, String)> {
+        if let Some(disk) = self.disk() {
+            let (kind, value) = disk.identifier()?;
+            return Some((kind, format!("{value} {}", self.attribute("partition")?)));
+        }
+        let known = |kind: &'static str| Some((kind, self.attribute(kind).filter(|value| !value.trim().is_empty())?));
+        IDENTIFIERS.into_iter().find_map(known)
     }
 
     /// Whether it is a dm device that is suspended: reading it would wait for its resume, unkillably.
@@ -262,5 +276,25 @@ mod tests {
         assert_eq!((block.holders(), block.slaves()), (vec!["dm-4".to_owned()], vec!["sda".to_owned()]));
         assert!(block.is_suspended());
         assert_eq!(block.title(), "'vg?lv' (dm-3)");
+        assert_eq!(block.identifier(), Some(("dm/uuid", "LVM-x".to_owned())));
+    }
+
+    #[test]
+    fn a_device_is_known_by_its_identifier() {
+        let root = tempfile::tempdir().unwrap();
+        for (file, text) in [
+            ("sda/device/wwid", "naa.5000c500a1b2c3d4\n"),
+            ("vda/serial", "\n"),
+            ("nvme0n1/wwid", "eui.0025388b710139a1\n"),
+            ("nvme0n1/device/wwid", "of the controller\n"),
+        ] {
+            let file = root.path().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        }
+        let identifier = |name: &str| Block::named_in(root.path(), name).unwrap().identifier();
+        assert_eq!(identifier("sda"), Some(("device/wwid", "naa.5000c500a1b2c3d4".to_owned())));
+        assert_eq!(identifier("nvme0n1"), Some(("wwid", "eui.0025388b710139a1".to_owned())));
+        assert_eq!(identifier("vda"), None);
     }
 }

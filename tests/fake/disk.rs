@@ -31,6 +31,8 @@ pub struct Disk {
     pub bad: Vec<std::ops::Range<u64>>,
     /// udev does not know that it is a disk of ours.
     pub unknown: bool,
+    /// What the hardware calls it, if anything.
+    pub serial: Option<u32>,
 }
 
 /// A sector that was written since the last flush: `versions` beside the old one (0) may be what stays.
@@ -53,6 +55,7 @@ impl Disk {
             unplugged: false,
             bad: Vec::new(),
             unknown: false,
+            serial: None,
         }
     }
 

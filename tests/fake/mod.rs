@@ -313,6 +313,12 @@ impl Machine for Fake {
         self.find(device).map(Inspection::unused)
     }
 
+    fn are_distinct(&self, one: DevNo, other: DevNo) -> bool {
+        let state = self.0.borrow();
+        let serial = |dev: DevNo| state.disks.iter().find(|disk| disk.dev == dev)?.serial;
+        matches!((serial(one), serial(other)), (Some(one), Some(other)) if one != other)
+    }
+
     fn media(&self, path: &Path, _access: Access) -> Result<Box<dyn Media>> {
         let at = self.0.borrow().disks.iter().position(|d| d.path == path && !d.unplugged);
         let at = at.ok_or_else(|| Error::not_found(format!("there is no device '{}'", path.display())))?;

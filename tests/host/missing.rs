@@ -387,3 +387,30 @@ fn a_copy_of_a_disk_that_has_lost_its_label_is_not_taken_for_it() {
     assert!(fake.0.borrow().disks[1].has_label());
     assert_eq!((leads_to(fake, "g-v"), findings(fake, "status")), (before, String::new()));
 }
+
+/// A copy of disk02, which is dead: what runs stays where it is as long as the two are known to be different, and when it is started again
+/// the copy takes its place. What nothing distinguishes is the disk that has come back under another number.
+#[test]
+fn a_copy_of_a_dead_disk_is_not_taken_for_it_while_that_is_in_use() {
+    let make = ["group create g /dev/fake1 /dev/fake2 /dev/fake3", "make v 8m --on disk02", "make w 4m --on disk01"];
+    let world = World::new("dead, and copied", 4, &make);
+    let fake = &world.fake;
+    let copy = fake.0.borrow().disks[1].copied(3);
+    fake.0.borrow_mut().disks[3] = copy;
+    fake.0.borrow_mut().disks[1].dead = true;
+    let back = fake.copy();
+    for (at, disk) in fake.0.borrow_mut().disks.iter_mut().enumerate() {
+        disk.serial = u32::try_from(at).ok();
+    }
+    let before = leads_to(fake, "g-v");
+    for command in ["recover", "make x 1m --on disk01", "rename w u", "recover"] {
+        run(fake, command).unwrap();
+        assert_eq!(leads_to(fake, "g-v"), before, "{command}");
+    }
+    run(fake, "stop v").unwrap();
+    run(fake, "start v").unwrap();
+    assert_ne!(leads_to(fake, "g-v"), before);
+
+    run(&back, "recover").unwrap();
+    assert_ne!(leads_to(&back, "g-v"), before, "it is back");
+}

@@ -1040,7 +1040,7 @@ fn a_volume_made_for_larger_sectors_lies_anywhere() {
     small.group.volume_mut(w_id).expect("made").plexes.truncate(1);
     small.known.contents.insert(w_id, SectorSize::SMALLEST);
     let error = refused(&small, &legs("w", on(&["disk02"])));
-    assert!(error.kind() == Kind::Unsafe && error.message().contains("the filesystem on 'g/w' of 512"), "{error}");
+    assert!(error.kind() == Kind::Unsafe && error.message().contains("the contents of 'g/w' of 512"), "{error}");
     small.known.contents.insert(w_id, SectorSize::LARGEST);
     done(&mut small, &legs("w", on(&["disk02"])));
     // And one that is kept to small ones stays there.

@@ -679,6 +679,36 @@ fn two_paths_to_one_disk_are_both_named_and_neither_is_used() {
     lab.finish();
 }
 
+/// The only word of the disk is on the copy, and what is mounted may be newer: it stays where it is until it is stopped.
+#[test]
+fn a_copy_of_a_dead_disk_is_not_taken_for_it_while_that_is_in_use() {
+    let mut lab = lab!(["mirror", "error"], [24, 24, 24]);
+    lab.create_group_of("g", 0..2);
+    lab.cli("-g g make v 8m --on disk02").ok();
+    let held = block::noise(7, 64 << 10);
+    block::write_direct(lab.device("g", "v"), 0, &held).unwrap();
+    let copy = lab.disks[1].raw(0, lab.disks[1].size);
+    lab.fault(1, Fault::Fail);
+    block::write_direct(lab.disks[2].path(), 0, &copy).unwrap();
+    udev::settle();
+
+    let before = table(&lab, "g-v");
+    for words in ["-g g make w 1m --on disk01", "-g g rename w x", "recover"] {
+        let said = lab.cli(words).ok();
+        assert!(said.stderr.contains(&lab.disks[2].name) && said.stderr.contains("it is a copy and left out"), "{words}: {said}");
+        assert!(table(&lab, "g-v") == before, "{words} moves what runs");
+    }
+    assert!(lab.disks[2].raw(0, lab.disks[2].size) == copy, "the copy was written to");
+
+    // As the word has it.
+    lab.cli("-g g stop v").ok();
+    lab.cli("-g g start v").ok();
+    assert!(block::read_direct(lab.device("g", "v"), 0, held.len() as u64).unwrap() == held);
+    assert_eq!(lab.print("g").disk("disk02").device, Some(lab.disks[2].word()));
+    lab.disks[1].unplug(&lab.dm);
+    lab.finish();
+}
+
 #[test]
 fn a_clone_becomes_a_disk_of_its_own_as_the_refusal_says() {
     let lab = lab!(["mirror"], [24, 24, 24]);

@@ -126,6 +126,16 @@ fn everything_works_on_disks_with_sectors_of_4096_bytes() {
     lab.finish();
 }
 
+/// A DOS partition table with a partition of 2 MiB behind the first MiB.
+fn partition_table() -> Vec<u8> {
+    let mut head = vec![0; 4096];
+    head[446 + 4] = 0x83;
+    head[446 + 8..446 + 12].copy_from_slice(&2048u32.to_le_bytes());
+    head[446 + 12..446 + 16].copy_from_slice(&4096u32.to_le_bytes());
+    head[510..512].copy_from_slice(&[0x55, 0xaa]);
+    head
+}
+
 #[test]
 fn a_volume_made_for_large_sectors_moves_between_all_disks_with_its_filesystem() {
     let mut lab = lab!(["mirror", "era", "zero"], [48, 48]);
@@ -159,11 +169,14 @@ fn a_volume_made_for_large_sectors_moves_between_all_disks_with_its_filesystem()
     mounted.unmount();
     e2fsck(&device).ok();
     assert_eq!(lab.json("-g g print v")["groups"][0]["volumes"][0]["sector_size"].as_u64(), Some(4096));
-    // A filesystem that was made for what it showed then keeps it there.
+    // A filesystem that was made for what it showed then keeps it there, and so does a partition table.
     lab.cli("-g g make z 8m --sector-size 4096 --on disk02").ok();
     tool("mkfs.ext4", &["-q", "-F", "-b", "1024", "-E", "nodiscard", "/dev/mapper/g-z"]).ok();
     let refusal = lab.refuses(9, "-g g snapstart z --on disk03");
-    assert!(refusal.message.contains("the filesystem on 'g/z' of 1024"), "{refusal:?}");
+    assert!(refusal.message.contains("the contents of 'g/z' of 1024"), "{refusal:?}");
+    block::write_direct("/dev/mapper/g-z", 0, &partition_table()).unwrap();
+    let refusal = lab.refuses(9, "-g g snapstart z --on disk03");
+    assert!(refusal.message.contains("the contents of 'g/z' of 512"), "{refusal:?}");
     assert_eq!(sectors(&lab.device("g", "z")), 512);
     // Where there are such disks a new volume shows them from the beginning.
     lab.cli("-g g make w 4m --sector-size 4k").ok();

@@ -5,13 +5,15 @@
 use crate::support::child::{DEADLINE, Output, start_as, tool};
 use crate::support::dm::{Dm, MirrorStatus};
 use crate::support::lab::until;
-use crate::support::machine::{Machine, phase};
+use crate::support::machine::{Machine, note, phase};
 use std::fs;
+use std::path::Path;
 
 const FSTAB: &str = "/dev/breakoff/g/v /mnt ext4 defaults 0 0\n";
 const WRITTEN: &str = "under systemd\n";
 const MONITOR: &str = "breakoff-monitor.service";
 const START: &str = "breakoff-start.service";
+const WITNESS: &str = "/etc/breakoff/witness";
 
 #[test]
 fn the_units_start_volumes_before_they_are_mounted_and_stop_them_cleanly_after_unmounting() {
@@ -27,6 +29,12 @@ fn the_units_start_volumes_before_they_are_mounted_and_stop_them_cleanly_after_u
     assert_shut_down_well(&journal);
     assert!(journal.contains("g/v started: after clean stop"), "the stop before was not clean");
     machine.boot("after systemd has stopped it");
+    // One of the two disks alone: what this machine has seen last says that it is the newest.
+    let [group, seen] = ["group", "seen"].map(|name| machine.noted(name).unwrap().to_owned());
+    machine.keep(format!("etc/breakoff/witness/{group}.json"), seen);
+    machine.without(&[1]);
+    let journal = machine.boot_with_systemd("half of it", FSTAB, &[]);
+    assert_shut_down_well(&journal);
 }
 
 #[track_caller]
@@ -55,6 +63,7 @@ fn guest_side() {
         "a filesystem on a mirror" => filesystem_on_a_mirror(),
         "under systemd" => under_systemd(),
         "after systemd has stopped it" => after_systemd_has_stopped_it(),
+        "half of it" => half_of_it(),
         other => panic!("there is no '{other}'"),
     }
 }
@@ -122,4 +131,17 @@ fn after_systemd_has_stopped_it() {
     tool("mount", &["/dev/breakoff/g/v", "/mnt"]).ok();
     assert_eq!(fs::read_to_string("/mnt/file").unwrap(), WRITTEN);
     tool("umount", &["/mnt"]).ok();
+    breakoff("-g g stop --all");
+    let seen = fs::read_dir(WITNESS).unwrap().next().unwrap().unwrap().path();
+    note("group", seen.file_stem().unwrap().to_str().unwrap());
+    note("seen", fs::read_to_string(&seen).unwrap().replace('\n', " "));
+}
+
+fn half_of_it() {
+    assert!(!Path::new("/dev/vdb").exists());
+    let mounts = fs::read_to_string("/proc/mounts").unwrap();
+    assert!(mounts.contains("/dev/mapper/g-v /mnt ext4 rw"), "{mounts}");
+    assert_eq!(fs::read_to_string("/mnt/file").unwrap(), WRITTEN);
+    assert_eq!((show(START, "ActiveState"), show(START, "Result")), ("active".into(), "success".into()));
+    breakoff("-g g print").says("disk02").says("is missing");
 }

@@ -27,6 +27,7 @@ pub struct Machine {
     disks: usize,
     unplugged: Vec<usize>,
     notes: BTreeMap<String, String>,
+    kept: BTreeMap<String, String>,
 }
 
 /// A test of two boots on so many disks, with a power cut in between; nothing where no VM is wanted.
@@ -48,7 +49,14 @@ impl Machine {
         }
         let dir = TempDir::new().unwrap_or_else(|err| panic!("no temporary directory: {err}"));
         let module = Path::new(Location::caller().file()).file_stem().unwrap_or_default().display().to_string();
-        Some(Machine { guest: format!("{module}::{GUEST}"), dir, disks, unplugged: Vec::new(), notes: BTreeMap::new() })
+        Some(Machine {
+            guest: format!("{module}::{GUEST}"),
+            dir,
+            disks,
+            unplugged: Vec::new(),
+            notes: BTreeMap::new(),
+            kept: BTreeMap::new(),
+        })
     }
 
     /// Boots, runs a part of the guest side, and shuts down in order.
@@ -93,7 +101,17 @@ impl Machine {
         for (file, text) in [("fstab", fstab), ("machine-id", MACHINE_ID)] {
             std::fs::write(root.join("etc").join(file), text).unwrap_or_else(|err| panic!("/etc/{file}: {err}"));
         }
+        for (file, text) in &self.kept {
+            let path = root.join(file);
+            std::fs::create_dir_all(path.parent().unwrap_or(&root)).unwrap_or_else(|err| panic!("{file}: {err}"));
+            std::fs::write(&path, text).unwrap_or_else(|err| panic!("{file}: {err}"));
+        }
         root
+    }
+
+    /// Has a file on the root filesystem of the boots with systemd to come, as if it had been kept there.
+    pub fn keep(&mut self, file: String, text: String) {
+        self.kept.insert(file, text);
     }
 
     /// Pulls a disk (counted from 0) out, and those behind it move up; or plugs all of them in again.
@@ -134,7 +152,8 @@ impl Machine {
     fn command(&self, phase: &str, options: &[&str]) -> Command {
         let this = std::env::current_exe().unwrap_or_else(|err| panic!("where is this program: {err}"));
         let mut command = Command::new(repository().join("scripts/vm"));
-        command.args(["--memory", "1024", "--timeout", "600"]).args(options);
+        // A guest with one processor takes less of ours; races are what the kernel tests have another one for.
+        command.args(["--memory", "1024", "--cpus", "1", "--timeout", "600"]).args(options);
         for disk in (0..self.disks).filter(|disk| !self.unplugged.contains(disk)) {
             command.arg("--disk").arg(format!("{}/disk{}.img:64M", self.dir.path().display(), disk + 1));
         }
