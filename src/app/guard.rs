@@ -51,7 +51,7 @@ pub fn run<R: Read, W: Write>(group: GroupId, charges: &[Charge], mut requests: 
     let mut critical = None;
     requests.answer(Ok(0));
     while let Some(act) = requests.read() {
-        // Once something is suspended nothing may have to be read from it. A window has all written back first.
+        // Once something is frozen or suspended nothing may have to be read from it. An era is asked while nothing is.
         if !matches!(act, Act::Hold(_) | Act::Release(_) | Act::Era(_) | Act::Done) {
             critical.get_or_insert_with(Critical::enter);
         }

@@ -11,15 +11,12 @@ use std::process::{Command, Stdio};
 
 /// Runs this very program with these words and environment in a session of its own. Its messages go nowhere.
 pub fn spawn_detached(words: &[&str], environment: &[(&str, &str)]) -> io::Result<()> {
-    detached(words)?.envs(environment.iter().copied()).stdin(Stdio::null()).spawn().map(drop)
-}
-
-fn detached(words: &[&str]) -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(words).current_dir("/").stdout(Stdio::null()).stderr(Stdio::null());
+    command.args(words).envs(environment.iter().copied()).current_dir("/");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     // SAFETY: between fork and exec only setsid is called, which is async-signal-safe.
     unsafe { command.pre_exec(|| setsid().map(drop).map_err(io::Error::from)) };
-    Ok(command)
+    command.spawn().map(drop)
 }
 
 /// A process beside us, forked: with pipes to it and from it, in a session of its own, deaf to what the terminal has for us.

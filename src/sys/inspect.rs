@@ -10,10 +10,10 @@ use super::tools;
 use crate::error::{Error, Result};
 use crate::model::{DevNo, Sectors, name::UUID_PREFIX};
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// One thing that speaks against it.
@@ -175,28 +175,32 @@ fn busy(path: &Path, dev: DevNo, explained: bool) -> Result<Option<Objection>> {
     }
 }
 
-/// Has `blkid` look at the device itself, past udev's database and every cache.
-fn blkid(path: &Path) -> Option<Command> {
-    let mut command = tools::command("blkid")?;
-    command.args(["-p", "-o", "export", "--"]).arg(path);
-    Some(command)
-}
-
 /// How long a volume may take to be looked at.
 const ANSWERS: Duration = Duration::from_secs(5);
 /// The same for a disk that is going to be used: it may have to spin up first.
 const DISK_ANSWERS: Duration = Duration::from_secs(10);
 
+/// What `blkid` says of the device itself, past udev's database and every cache.
+fn blkid(path: &Path, patience: Duration) -> Result<Output> {
+    let missing = || Error::unsupported("'blkid' is missing: what is on a device cannot be told").hint("install util-linux");
+    let not_run = |err| Error::io("cannot run 'blkid'", &err);
+    let mut command = tools::command("blkid").ok_or_else(missing)?;
+    command.args(["-p", "-o", "export", "--"]).arg(path).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(not_run)?;
+    if !tools::done_by(Instant::now() + patience, Some(&mut child)) {
+        let shown = path.display();
+        let why = format!("'{shown}' did not answer within {} s: what is on it cannot be told", patience.as_secs());
+        return Err(Error::timed_out(why).on(shown));
+    }
+    // It has ended, so that all it had to say fitted the pipes.
+    child.wait_with_output().map_err(not_run)
+}
+
 /// The smallest pieces that what is on a device is read and written in: a filesystem's own, and the device's sectors where a partition table
 /// counts in them. `None` when there is neither, when `blkid` does not know, and when the device does not answer.
 pub fn block_size(path: &Path) -> Option<u32> {
-    let mut child = blkid(path)?.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
-    if !tools::done_by(Instant::now() + ANSWERS, Some(&mut child)) {
-        return None;
-    }
-    // It has ended, so that all it had to say fitted the pipe.
-    let mut said = String::new();
-    child.stdout.take()?.read_to_string(&mut said).ok()?;
+    let output = blkid(path, ANSWERS).ok()?;
+    let said = String::from_utf8_lossy(&output.stdout);
     let sectors = has_partition_table(&said).then(|| find(path).ok().map(|device| device.logical_block)).flatten();
     block_size_in(&said).into_iter().chain(sectors).min()
 }
@@ -216,16 +220,8 @@ fn value_in<'e>(export: &'e str, wanted: &str) -> Option<&'e str> {
 
 /// What `blkid` sees on the device itself.
 fn signatures(path: &Path) -> Result<Vec<Objection>> {
-    let missing = || Error::unsupported("'blkid' is missing: what is on a device cannot be told").hint("install util-linux");
-    let not_run = |err| Error::io("cannot run 'blkid'", &err);
+    let output = blkid(path, DISK_ANSWERS)?;
     let shown = path.display().to_string();
-    let mut child = blkid(path).ok_or_else(missing)?.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(not_run)?;
-    if !tools::done_by(Instant::now() + DISK_ANSWERS, Some(&mut child)) {
-        let why = format!("'{shown}' did not answer within {} s: what is on it cannot be told", DISK_ANSWERS.as_secs());
-        return Err(Error::timed_out(why).on(&shown));
-    }
-    // It has ended, so that all it had to say fitted the pipes.
-    let output = child.wait_with_output().map_err(not_run)?;
     match output.status.code() {
         Some(0) => Ok(describe(&shown, &String::from_utf8_lossy(&output.stdout))),
         // Nothing found, and nothing to complain about.
@@ -240,10 +236,7 @@ fn signatures(path: &Path) -> Result<Vec<Objection>> {
 
 /// Words for what `blkid -o export` printed. That a device is a partition is printed too, and says nothing about its contents.
 fn describe(shown: &str, export: &str) -> Vec<Objection> {
-    let value = |wanted: &str| {
-        let pairs = export.lines().filter_map(|line| line.split_once('='));
-        pairs.filter(|(key, _)| *key == wanted).map(|(_, value)| printable(&plain(value))).find(|value| !value.is_empty())
-    };
+    let value = |wanted: &str| value_in(export, wanted).map(|value| printable(&plain(value))).filter(|value| !value.is_empty());
     let mut found = Vec::new();
     if let Some(kind) = value("TYPE") {
         let noun = match value("USAGE").as_deref() {
@@ -305,7 +298,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(8 << 20).unwrap();
         assert_eq!(signatures(file.path()).unwrap(), []);
-        let made = Command::new(mkfs).args(["-q", "-F", "-L", "two words"]).arg(file.path()).status().unwrap();
+        let made = std::process::Command::new(mkfs).args(["-q", "-F", "-L", "two words"]).arg(file.path()).status().unwrap();
         assert!(made.success());
         let found = signatures(file.path()).unwrap();
         assert!(found[0].text.ends_with("holds an ext4 filesystem labelled 'two words'"), "{found:?}");

@@ -361,14 +361,20 @@ fn leads_to(fake: &Fake, name: &str) -> String {
     device.table[0].params.split(' ').next().unwrap().to_owned()
 }
 
+/// A running volume `v` on disk02 and `w` on disk01, and a fourth disk that is a copy of disk02.
+fn with_a_copy(name: &'static str) -> World {
+    let make = ["group create g /dev/fake1 /dev/fake2 /dev/fake3", "make v 8m --on disk02", "make w 4m --on disk01"];
+    let world = World::new(name, 4, &make);
+    let copy = world.fake.0.borrow().disks[1].copied(3);
+    world.fake.0.borrow_mut().disks[3] = copy;
+    world
+}
+
 /// A copy of disk02 that still has the label which disk02 has lost: what runs stays where it is, and nothing is written to either.
 #[test]
 fn a_copy_of_a_disk_that_has_lost_its_label_is_not_taken_for_it() {
-    let make = ["group create g /dev/fake1 /dev/fake2 /dev/fake3", "make v 8m --on disk02", "make w 4m --on disk01"];
-    let world = World::new("copied", 4, &make);
+    let world = with_a_copy("copied");
     let fake = &world.fake;
-    let copy = fake.0.borrow().disks[1].copied(3);
-    fake.0.borrow_mut().disks[3] = copy;
     fake.0.borrow_mut().disks[1].lose_label();
     let before = leads_to(fake, "g-v");
     let labels = |fake: &Fake| [1, 3].map(|at| (0..2048).map(|sector| fake.0.borrow().disks[at].read(sector)).collect::<Vec<_>>());
@@ -392,11 +398,8 @@ fn a_copy_of_a_disk_that_has_lost_its_label_is_not_taken_for_it() {
 /// the copy takes its place. What nothing distinguishes is the disk that has come back under another number.
 #[test]
 fn a_copy_of_a_dead_disk_is_not_taken_for_it_while_that_is_in_use() {
-    let make = ["group create g /dev/fake1 /dev/fake2 /dev/fake3", "make v 8m --on disk02", "make w 4m --on disk01"];
-    let world = World::new("dead, and copied", 4, &make);
+    let world = with_a_copy("dead, and copied");
     let fake = &world.fake;
-    let copy = fake.0.borrow().disks[1].copied(3);
-    fake.0.borrow_mut().disks[3] = copy;
     fake.0.borrow_mut().disks[1].dead = true;
     let back = fake.copy();
     for (at, disk) in fake.0.borrow_mut().disks.iter_mut().enumerate() {

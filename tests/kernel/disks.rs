@@ -105,13 +105,7 @@ impl Said for Output {
 fn partitioned() -> String {
     let file = tempfile::Builder::new().prefix("botest-").tempfile_in("/tmp").unwrap();
     file.as_file().set_len(96 * MIB).unwrap();
-    let mut table = [0u8; 512];
-    for (entry, first) in [(446, MIB), (462, 48 * MIB)] {
-        table[entry + 4] = 0x83;
-        table[entry + 8..entry + 12].copy_from_slice(&u32::try_from(first / 512).unwrap().to_le_bytes());
-        table[entry + 12..entry + 16].copy_from_slice(&u32::try_from(40 * MIB / 512).unwrap().to_le_bytes());
-    }
-    table[510..].copy_from_slice(&[0x55, 0xaa]);
+    let table = block::partition_table(&[(2048, 81920), (98304, 81920)]);
     std::os::unix::fs::FileExt::write_all_at(file.as_file(), &table, 0).unwrap();
     let disk = tool("losetup", &["-P", "-f", "--show", &file.path().display().to_string()]).ok().stdout.trim().to_owned();
     until("the partitions are there", || Path::new(&format!("{disk}p2")).exists());
@@ -1048,16 +1042,6 @@ fn a_group_that_runs_is_not_gone_when_no_label_can_be_read() {
 
 // ---------------------------------------------------------------------------------------------- a rebuild that is interrupted
 
-/// A partition table with one partition, as somebody leaves it who takes the disk for another one.
-fn partition_table() -> Vec<u8> {
-    let mut sector = vec![0; 512];
-    sector[446 + 4] = 0x83;
-    sector[446 + 8..446 + 12].copy_from_slice(&2048u32.to_le_bytes());
-    sector[446 + 12..446 + 16].copy_from_slice(&4096u32.to_le_bytes());
-    sector[510..].copy_from_slice(&[0x55, 0xaa]);
-    sector
-}
-
 #[test]
 fn a_label_that_is_overwritten_while_its_disk_runs_is_written_again() {
     let lab = lab!(["mirror", "era"], [24, 24, 24, 24]);
@@ -1080,7 +1064,7 @@ fn a_label_that_is_overwritten_while_its_disk_runs_is_written_again() {
     lab.disks[3].raw_write(0, &vec![0; AREA as usize]);
     // The whole private area, and somebody else's partition table in it.
     let word = lab.disks[1].word();
-    lab.disks[1].raw_write(0, &partition_table());
+    lab.disks[1].raw_write(0, &block::partition_table(&[(2048, 4096)]));
     udev::settle();
     lab.cli("-g g recover").exits(4).names(&["g/disk02", "dos partition table", "wipefs"]);
     tool("wipefs", &["--all", "--force", &word]).ok();

@@ -126,16 +126,6 @@ fn everything_works_on_disks_with_sectors_of_4096_bytes() {
     lab.finish();
 }
 
-/// A DOS partition table with a partition of 2 MiB behind the first MiB.
-fn partition_table() -> Vec<u8> {
-    let mut head = vec![0; 4096];
-    head[446 + 4] = 0x83;
-    head[446 + 8..446 + 12].copy_from_slice(&2048u32.to_le_bytes());
-    head[446 + 12..446 + 16].copy_from_slice(&4096u32.to_le_bytes());
-    head[510..512].copy_from_slice(&[0x55, 0xaa]);
-    head
-}
-
 #[test]
 fn a_volume_made_for_large_sectors_moves_between_all_disks_with_its_filesystem() {
     let mut lab = lab!(["mirror", "era", "zero"], [48, 48]);
@@ -174,7 +164,9 @@ fn a_volume_made_for_large_sectors_moves_between_all_disks_with_its_filesystem()
     tool("mkfs.ext4", &["-q", "-F", "-b", "1024", "-E", "nodiscard", "/dev/mapper/g-z"]).ok();
     let refusal = lab.refuses(9, "-g g snapstart z --on disk03");
     assert!(refusal.message.contains("the contents of 'g/z' of 1024"), "{refusal:?}");
-    block::write_direct("/dev/mapper/g-z", 0, &partition_table()).unwrap();
+    let mut head = vec![0; 4096];
+    head[..512].copy_from_slice(&block::partition_table(&[(2048, 4096)]));
+    block::write_direct("/dev/mapper/g-z", 0, &head).unwrap();
     let refusal = lab.refuses(9, "-g g snapstart z --on disk03");
     assert!(refusal.message.contains("the contents of 'g/z' of 512"), "{refusal:?}");
     assert_eq!(sectors(&lab.device("g", "z")), 512);

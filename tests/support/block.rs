@@ -83,6 +83,18 @@ pub fn number(path: impl AsRef<Path>) -> io::Result<u64> {
     std::fs::metadata(path).map(|meta| meta.rdev())
 }
 
+/// The first sector of a disk with a DOS partition table: partitions from a sector on, each of so many sectors of 512 bytes.
+pub fn partition_table(partitions: &[(u32, u32)]) -> [u8; 512] {
+    let mut sector = [0; 512];
+    for (entry, (first, count)) in sector[446..510].chunks_exact_mut(16).zip(partitions) {
+        entry[4] = 0x83;
+        entry[8..12].copy_from_slice(&first.to_le_bytes());
+        entry[12..].copy_from_slice(&count.to_le_bytes());
+    }
+    sector[510..].copy_from_slice(&[0x55, 0xaa]);
+    sector
+}
+
 /// Bytes that compress to nothing known and differ by seed.
 pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     let words = (0..length.div_ceil(8) as u64).flat_map(|i| mix(seed ^ mix(i)).to_le_bytes());
