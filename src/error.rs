@@ -134,8 +134,18 @@ impl Error {
 
     /// An operating system error on a device or file.
     pub fn io(doing: impl fmt::Display, err: &std::io::Error) -> Self {
-        Error::new(Kind::Device, format!("{doing}: {err}"))
+        let kind = if is_late(err) { Kind::TimedOut } else { Kind::Device };
+        Error::new(kind, format!("{doing}: {}", words(err)))
     }
+}
+
+/// What the operating system says of a disk or a file, for people.
+pub fn words(err: &std::io::Error) -> String {
+    if is_late(err) { "it did not answer in time".to_owned() } else { err.to_string() }
+}
+
+fn is_late(err: &std::io::Error) -> bool {
+    err.raw_os_error() == Some(libc::ETIMEDOUT)
 }
 
 impl fmt::Display for Error {
@@ -176,4 +186,16 @@ kinds! {
     unsafe_ => Unsafe,
     /// [`Kind::Unsupported`].
     unsupported => Unsupported,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_late_has_not_failed() {
+        let late = Error::io("cannot read", &std::io::Error::from_raw_os_error(libc::ETIMEDOUT));
+        assert_eq!((late.kind(), late.message()), (Kind::TimedOut, "cannot read: it did not answer in time"));
+        assert_eq!(Error::io("cannot read", &std::io::Error::from_raw_os_error(libc::EIO)).kind(), Kind::Device);
+    }
 }

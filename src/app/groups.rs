@@ -121,13 +121,15 @@ fn make_ready(machine: &dyn Machine, group: &Group, devices: &[NamedDevice], for
     }
     refuse_twice(machine, devices.iter().map(|d| d.device.as_path()))?;
     let names = media_names(group, devices)?;
+    let paths: Vec<&Path> = devices.iter().map(|device| device.device.as_path()).collect();
+    let opened = machine.all_media(&paths);
     let mut labelled = Vec::new();
     for device in devices {
         labelled.push(usable_label(machine, &device.device, force)?);
     }
     let mut ready: Ready = (Vec::new(), Vec::new(), BTreeMap::new());
-    for ((device, media_name), free) in devices.iter().zip(names).zip(labelled) {
-        let media = machine.media(&device.device, Access::ReadWrite)?;
+    for (((device, media_name), free), media) in devices.iter().zip(names).zip(labelled).zip(opened) {
+        let media = media?;
         let label = match free {
             Some(label) if area.is_none() => label,
             _ => {
@@ -504,7 +506,7 @@ fn choose(options: &Options, word: &str, side: &str, env: Env<'_>) -> Result<Rep
     }
     let lost = only_elsewhere(&chosen, &sides);
     let parted = chosen.parted.clone();
-    let session = Session::chosen(scan, chosen, env, if options.dry_run { Access::ReadOnly } else { Access::ReadWrite });
+    let session = Session::chosen(scan, chosen, env);
     let mut session = session?;
     refuse_running_otherwise(&session.world)?;
     let mut plan = plan::disks::distrust(&session.world, &parted)?;

@@ -385,17 +385,19 @@ impl Scan {
     }
 
     /// The disks of a chosen group: for the plan, and opened for commits.
-    pub fn into_members(self, chosen: &Chosen, access: Access, env: Env<'_>) -> Result<(BTreeMap<DiskId, PresentDisk>, Vec<Member>)> {
+    pub fn into_members(self, chosen: &Chosen, env: Env<'_>) -> Result<(BTreeMap<DiskId, PresentDisk>, Vec<Member>)> {
         let mut disks = BTreeMap::new();
         let mut members = Vec::new();
         let mut labels: Vec<Option<(String, Label)>> = self.labels.into_iter().map(Some).collect();
-        for (id, index) in &chosen.present {
-            let Some((candidate, (path, label))) = self.candidates.get(*index).zip(labels.get_mut(*index).and_then(Option::take)) else {
-                continue;
-            };
-            let media_name = chosen.group.disk(*id).map_or_else(|| id.to_string(), |d| d.media.to_string());
-            match env.machine.media(&candidate.path, access) {
-                Ok(media) => members.push(Member { disk: *id, name: format!("{media_name} ({path})"), media, label }),
+        let here =
+            chosen.present.iter().filter_map(|(id, index)| Some((*id, self.candidates.get(*index)?, labels.get_mut(*index)?.take()?)));
+        let here: Vec<(DiskId, &Candidate, (String, Label))> = here.collect();
+        let paths: Vec<&Path> = here.iter().map(|(_, candidate, _)| candidate.path.as_path()).collect();
+        let opened = env.machine.all_media(&paths);
+        for ((id, candidate, (path, label)), opened) in here.into_iter().zip(opened) {
+            let media_name = chosen.group.disk(id).map_or_else(|| id.to_string(), |d| d.media.to_string());
+            match opened {
+                Ok(media) => members.push(Member { disk: id, name: format!("{media_name} ({path})"), media, label }),
                 Err(error) => env.ui.warn(&format!("disk '{media_name}' cannot be opened: {error}")),
             }
             let present = PresentDisk {
@@ -404,7 +406,7 @@ impl Scan {
                 size: candidate.size,
                 logical_block: candidate.logical_block,
             };
-            disks.insert(*id, present);
+            disks.insert(id, present);
         }
         Ok((disks, members))
     }

@@ -14,7 +14,6 @@ use crate::plan::step::{CommitPoint, Plan};
 use crate::plan::world::{DmDevice, Known, PresentDisk, World};
 use crate::plan::{finding, quorum};
 use crate::sys::helper::{self, Act, Helper};
-use crate::sys::media::Access;
 use crate::sys::notice::Notice;
 use crate::sys::signal::Interrupts;
 use crate::sys::{Errno, Kernel, lock};
@@ -87,7 +86,7 @@ impl<'u> Session<'u> {
     pub fn open(options: &Options, name: &Name, env: Env<'u>) -> Result<Session<'u>> {
         let locked = name_behind(name, env)?;
         let lock = lock_group(locked.as_str(), options.timeout, env)?;
-        let mut session = Session::read(name, env, Access::ReadWrite)?;
+        let mut session = Session::read(name, env)?;
         session.lock = Some(lock);
         refuse_foreign(&session.world.group, name, env.machine.host_id()?)?;
         if session.world.group.name != locked {
@@ -101,7 +100,7 @@ impl<'u> Session<'u> {
     pub fn open_running(options: &Options, id: GroupId, env: Env<'u>) -> Result<Session<'u>> {
         let name = Scan::of_running(env.machine, id)?.choose_running(id)?.group.name;
         let lock = lock_group(name.as_str(), options.timeout, env)?;
-        let mut session = Session::look_running(id, env, Access::ReadWrite)?;
+        let mut session = Session::look_running(id, env)?;
         session.lock = Some(lock);
         refuse_foreign(&session.world.group, &name, env.machine.host_id()?)?;
         if session.world.group.name != name {
@@ -111,27 +110,27 @@ impl<'u> Session<'u> {
     }
 
     /// The same to be looked at.
-    pub fn look_running(id: GroupId, env: Env<'u>, access: Access) -> Result<Session<'u>> {
+    pub fn look_running(id: GroupId, env: Env<'u>) -> Result<Session<'u>> {
         let scan = Scan::of_running(env.machine, id)?;
         scan.unreadable().iter().for_each(|error| env.ui.warn(error.message()));
         let chosen = scan.choose_running(id)?;
-        Session::of(scan, chosen, env, access)
+        Session::of(scan, chosen, env)
     }
 
     /// Opens a group to be looked at. Nothing is locked or changed.
     pub fn look(name: &Name, env: Env<'u>) -> Result<Session<'u>> {
-        Session::read(name, env, Access::ReadOnly)
+        Session::read(name, env)
     }
 
-    fn read(name: &Name, env: Env<'u>, access: Access) -> Result<Session<'u>> {
+    fn read(name: &Name, env: Env<'u>) -> Result<Session<'u>> {
         let scan = Scan::new(env.machine)?;
         scan.unanswered().iter().for_each(|error| env.ui.warn(error.message()));
         let chosen = scan.choose(scan.group_named(name.as_str())?)?;
-        Session::chosen(scan, chosen, env, access)
+        Session::chosen(scan, chosen, env)
     }
 
     /// A group in the form that was chosen, with what an administrator should know of it.
-    pub fn chosen(scan: Scan, chosen: Chosen, env: Env<'u>, access: Access) -> Result<Session<'u>> {
+    pub fn chosen(scan: Scan, chosen: Chosen, env: Env<'u>) -> Result<Session<'u>> {
         for disk in chosen.missing.iter().filter_map(|id| chosen.group.disk(*id)) {
             env.ui.warn(&format!("disk '{}' of group '{}' is missing, or its label cannot be read", disk.media, chosen.group.name));
         }
@@ -141,14 +140,14 @@ impl<'u> Session<'u> {
         for other in scan.namesakes(&chosen.group) {
             env.ui.warn(&format!("another group is called '{}' too, which is not meant: {other}", chosen.group.name));
         }
-        Session::of(scan, chosen, env, access)
+        Session::of(scan, chosen, env)
     }
 
-    fn of(mut scan: Scan, chosen: Chosen, env: Env<'u>, access: Access) -> Result<Session<'u>> {
+    fn of(mut scan: Scan, chosen: Chosen, env: Env<'u>) -> Result<Session<'u>> {
         chosen.warnings.iter().for_each(|warning| env.ui.warn(warning));
         let seen = scan.seen(chosen.group.id);
         let bare = scan.take_bare();
-        let (disks, members) = scan.into_members(&chosen, access, env)?;
+        let (disks, members) = scan.into_members(&chosen, env)?;
         let kernel = env.machine.kernel()?;
         let world = World {
             group: chosen.group,
@@ -739,7 +738,7 @@ impl<'u> Session<'u> {
 
     /// Opens a group for a change of who has it: whoever has it now.
     pub fn look_writable(name: &Name, env: Env<'u>) -> Result<Session<'u>> {
-        Session::read(name, env, Access::ReadWrite)
+        Session::read(name, env)
     }
 
     /// Lets other commands at the group. What is seen from here on may be out of date, and nothing may be changed any more.

@@ -39,7 +39,7 @@ impl Target {
     fn look<'u>(&self, env: Env<'u>) -> Result<Session<'u>> {
         match self {
             Target::Named(name) => Session::look(name, env),
-            Target::Running(id) => Session::look_running(*id, env, Access::ReadOnly),
+            Target::Running(id) => Session::look_running(*id, env),
         }
     }
 

@@ -152,6 +152,7 @@ impl<'k> Armed<'k> {
         if let Err(end) = self.write_back(&mut aid) {
             return Err(self.explain(end, &errors));
         }
+        commit.iter().filter(|_| self.commit == CommitPoint::Suspended).for_each(|prepared| prepared.brace());
         let critical = self.kernel.enter_window();
         let begun = Instant::now();
         self.held_since = Some(begun);

@@ -8,7 +8,7 @@ use super::history::{Digest, Lineage, Stamp};
 use super::layout::{BLOCK, GENERATION_MAX, Membership, PayloadAt, Position, Superblock};
 use super::record::{self, Configuration};
 use super::store::{Copy, Label};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, words};
 use crate::model::{DiskId, Generation, Group, GroupId};
 use crate::sys::{Errno, Media, failpoint};
 use std::cell::OnceCell;
@@ -157,7 +157,7 @@ fn write_payload(
         let meant = taking.len();
         for member in members.iter_mut().filter(|member| taking.contains(&member.disk)).collect::<Vec<_>>() {
             if let Err(err) = member.write(&content) {
-                warnings.push(format!("{}: the configuration cannot be written: {err}", member.name));
+                warnings.push(format!("{}: the configuration cannot be written: {}", member.name, words(&err)));
                 taking.retain(|disk| *disk != member.disk);
             }
         }
@@ -261,6 +261,11 @@ impl<'m> Prepared<'m> {
         self.stamp
     }
 
+    /// To be called before volumes are suspended for it.
+    pub fn brace(&self) {
+        self.staged.iter().for_each(|staged| staged.member.media.brace());
+    }
+
     /// What went wrong while preparing, in words: disks that are left out.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -311,8 +316,8 @@ impl<'m> Prepared<'m> {
                 None => {}
                 Some((doing, errno)) => {
                     outcome.unsure.push(staged.member.disk);
-                    let err = std::io::Error::from_raw_os_error(errno.0);
-                    outcome.warnings.push(format!("{}: the superblock cannot be {doing}: {err}", staged.member.name));
+                    let said = words(&std::io::Error::from_raw_os_error(errno.0));
+                    outcome.warnings.push(format!("{}: the superblock cannot be {doing}: {said}", staged.member.name));
                 }
             }
         }

@@ -6,7 +6,7 @@
 //! It has nothing of ours open, so that what is stuck in it holds neither a lock nor the terminal.
 
 use super::media::{Access, BlockMedia, open_error};
-use super::{Media, fork};
+use super::{Media, fork, writing};
 use crate::error::{Error, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
@@ -82,6 +82,8 @@ struct Answer(std::result::Result<Recorded, i32>);
 impl Answer {
     fn read(path: &Path, reading: Reading<'_>) -> Answer {
         Answer(BlockMedia::try_open(path, Access::ReadOnly).map_err(|err| number(&err)).map(|media| {
+            // What the command before has begun to write is waited for, too.
+            media.number().into_iter().for_each(writing::wait_for_writer);
             let recorder = Recorder { media, reads: Mutex::default() };
             reading(&recorder);
             Recorded { size: recorder.media.size(), reads: recorder.reads.into_inner().unwrap_or_else(PoisonError::into_inner) }

@@ -127,7 +127,7 @@ impl Drop for Held {
 }
 
 /// The nice value before, when it could be changed.
-fn raise_priority() -> Option<libc::c_int> {
+pub(super) fn raise_priority() -> Option<libc::c_int> {
     // SAFETY: getpriority takes no pointers. Its -1 may be a value; then so be it, the default is restored one off.
     let before = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
     set_nice(NICE).then_some(before)

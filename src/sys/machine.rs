@@ -8,10 +8,10 @@ use super::freeze::Standing;
 use super::helper::{Beside, Charge, Helper, Requests, Serve};
 use super::inspect::{self, BlockDevice, Inspection, inspect};
 use super::lock::{GroupLock, Holder};
-use super::media::{self, Access, BlockMedia};
+use super::media::{self, Access};
 use super::notice::{self, Notice};
 use super::probe::{self, Found, Which};
-use super::{Kernel, Media, changes, detached, drain, freeze, host, nodes, openers, rules};
+use super::{Kernel, Media, changes, detached, drain, freeze, host, nodes, openers, rules, writing};
 use crate::error::{Error, Result};
 use crate::model::{BootId, DevNo, GroupId, HostId, Timestamp};
 use crate::table::era;
@@ -50,8 +50,12 @@ pub trait Machine {
     fn inspect(&self, device: &Path) -> Result<Inspection>;
     /// Whether two devices are known to be different ones, by the identifiers that the hardware or device-mapper gives them.
     fn are_distinct(&self, one: DevNo, other: DevNo) -> bool;
-    /// Opens a disk.
+    /// Opens a disk. One that does not answer in time is given up (see `writing`).
     fn media(&self, path: &Path, access: Access) -> Result<Box<dyn Media>>;
+    /// Opens disks together, as they are open until the last of them is dropped; to be written to with the first write to each.
+    fn all_media(&self, paths: &[&Path]) -> Vec<Result<Box<dyn Media>>> {
+        paths.iter().map(|path| self.media(path, Access::ReadWrite)).collect()
+    }
     /// Whether a path is, or is a link to, the block device with this number.
     fn leads_to(&self, path: &Path, number: DevNo) -> bool;
     /// Why udev has not made the link of a volume (see `rules`).
@@ -157,7 +161,11 @@ impl Machine for Here {
     }
 
     fn media(&self, path: &Path, access: Access) -> Result<Box<dyn Media>> {
-        Ok(Box::new(BlockMedia::open(path, access)?))
+        writing::open(path, access, host::hold_timeout())
+    }
+
+    fn all_media(&self, paths: &[&Path]) -> Vec<Result<Box<dyn Media>>> {
+        writing::open_all(paths, host::hold_timeout())
     }
 
     fn leads_to(&self, path: &Path, number: DevNo) -> bool {

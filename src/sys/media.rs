@@ -1,17 +1,17 @@
 //! The bytes of disks: direct I/O past every cache, in multiples of 4096.
 //!
-//! A commit writes while volumes are suspended, so opening allocates everything that reading and writing need.
+//! A commit writes while volumes are suspended: nothing is allocated for what is not larger than what was read or written before.
 
 use super::Media;
 use super::machine::Machine;
 use crate::error::{Error, Result};
-use crate::model::Sectors;
+use crate::model::{DevNo, Sectors};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What offsets and lengths are multiples of: enough for disks with sectors of 512 and of 4096 bytes.
@@ -68,8 +68,6 @@ pub enum Access {
     ReadOnly,
     /// To read and to write it, beside whoever uses it (its volumes do).
     ReadWrite,
-    /// To read and to write it, alone: fails with `InUse` when a mount, a volume or another program holds it.
-    Exclusive,
 }
 
 /// A disk, or a file that stands for one in tests.
@@ -81,7 +79,7 @@ pub struct BlockMedia {
 }
 
 impl BlockMedia {
-    /// Opens it and allocates what I/O needs.
+    /// Opens it.
     pub fn open(path: &Path, access: Access) -> Result<BlockMedia> {
         Self::try_open(path, access).map_err(|err| open_error(path, &err))
     }
@@ -91,7 +89,23 @@ impl BlockMedia {
         let file = open_direct(path, access)?;
         let is_disk = file.metadata()?.file_type().is_block_device();
         let size = if is_disk { device_size(&file)? } else { file.metadata()?.len() };
-        Ok(BlockMedia { file, is_disk, size, bounce: Mutex::new(AlignedBuf::zeroed(BOUNCE)) })
+        Ok(BlockMedia { file, is_disk, size, bounce: Mutex::new(AlignedBuf::zeroed(0)) })
+    }
+
+    /// Its number; `None` for a file.
+    pub(super) fn number(&self) -> Option<DevNo> {
+        let is_disk = self.is_disk.then(|| self.file.metadata().ok()).flatten()?;
+        Some(super::nodes::devno(is_disk.rdev()))
+    }
+
+    /// The bounce buffer, which has room for so much or for all that goes through it at once.
+    fn bounce_of(&self, length: usize) -> MutexGuard<'_, AlignedBuf> {
+        let mut bounce = self.bounce.lock().unwrap_or_else(PoisonError::into_inner);
+        let length = length.min(BOUNCE);
+        if bounce.bytes().len() < length {
+            *bounce = AlignedBuf::zeroed(length);
+        }
+        bounce
     }
 
     /// Asks the kernel for zeros; whether it did it.
@@ -105,7 +119,7 @@ impl BlockMedia {
 impl Media for BlockMedia {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         check_alignment(offset, buf.len() as u64)?;
-        let mut bounce = self.bounce.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bounce = self.bounce_of(buf.len());
         let mut at = offset;
         for part in buf.chunks_mut(BOUNCE) {
             let direct = &mut bounce.bytes_mut()[..part.len()];
@@ -118,7 +132,7 @@ impl Media for BlockMedia {
 
     fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
         check_alignment(offset, buf.len() as u64)?;
-        let mut bounce = self.bounce.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bounce = self.bounce_of(buf.len());
         let mut at = offset;
         for part in buf.chunks(BOUNCE) {
             let direct = &mut bounce.bytes_mut()[..part.len()];
@@ -162,8 +176,7 @@ fn check_alignment(offset: u64, length: u64) -> io::Result<()> {
 
 /// Opens past the caches; a file on a filesystem that cannot do that is opened as it is.
 fn open_direct(path: &Path, access: Access) -> io::Result<File> {
-    let exclusive = if access == Access::Exclusive { libc::O_EXCL } else { 0 };
-    let open = |flags| OpenOptions::new().read(true).write(access != Access::ReadOnly).custom_flags(flags | exclusive).open(path);
+    let open = |flags| OpenOptions::new().read(true).write(access == Access::ReadWrite).custom_flags(flags).open(path);
     let direct = open(libc::O_DIRECT);
     match &direct {
         Err(err) if err.raw_os_error() == Some(libc::EINVAL) && path.is_file() => open(0),

@@ -13,8 +13,8 @@
 //! helper    who waits for disks          notice    telling that something has failed
 //! changes   what the maps of changes say   apart     reading from disks that may not answer
 //! wire      what the kernel answers      machine   all of it as one object
-//! signal, detached, tools   processes         service   what a service owes the machine
-//!                                              failpoint where tests kill us
+//! signal, detached, fork, tools   processes   writing   writing to disks that may not answer
+//! service   what a service owes the machine    failpoint where tests kill us
 //! ```
 
 mod above;
@@ -46,6 +46,7 @@ pub mod signal;
 pub mod sysfs;
 pub mod tools;
 pub mod wire;
+mod writing;
 
 use crate::error::Result;
 use crate::model::{DevNo, DmName, DmUuid};
@@ -167,6 +168,8 @@ pub trait Media {
     fn write_at(&self, offset: u64, buf: &[u8]) -> std::io::Result<()>;
     /// Makes everything written durable.
     fn flush(&self) -> std::io::Result<()>;
+    /// Makes ready for what is written while volumes are suspended. Without it the same may happen, perhaps later.
+    fn brace(&self) {}
     /// Makes a piece zero.
     fn zero(&self, offset: u64, length: u64) -> std::io::Result<()> {
         let zeros = vec![0; length.min(1 << 17) as usize];

@@ -773,6 +773,43 @@ fn a_disk_that_dies_within_a_commit_is_left_out_of_it_and_healed_later() {
     lab.finish();
 }
 
+/// It reads, and what is written to it hangs. Nobody waits for it longer than a disk may take: neither the command that has met it, nor
+/// the next ones, nor a repair. What was given up is not read as the configuration before it has come to an end.
+#[test]
+fn a_disk_that_hangs_within_a_commit_is_left_out_of_it_and_healed_later() {
+    let mut lab = lab!(["mirror", "delay", "error"], [24, 24, 24]);
+    lab.create_group("g");
+    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02").ok();
+    lab.wait_synced("g", "v");
+    let load = busy(&lab, "g");
+    for (range, name) in [(SLOTS, "a"), (SUPERBLOCKS, "b")] {
+        lab.fault_in(2, range, Fault::PausedWrites);
+        let output = lab.cli(&format!("-g g make {name} 1m --on disk02")).ok();
+        output.names(&["disk03", "did not answer in time"]);
+        // Its label cannot be trusted until then.
+        lab.cli(&format!("-g g rename {name} {name}{name}")).ok().names(&["did not answer"]);
+        load.goes_on(30);
+        lab.heal(2);
+        udev::settle();
+        lab.cli("-g g status").ok().says("old copy of the configuration");
+        lab.cli(&format!("-g g make {name}2 512k --on disk02")).ok();
+        let healed = lab.cli("-g g print").ok();
+        assert!(healed.stderr.is_empty(), "the next write heals it: {healed}");
+    }
+    assert_eq!(lab.print("g").names(), ["a2", "aa", "b2", "bb", "v"]);
+
+    lab.fault_in(2, SLOTS, Fault::PausedWrites);
+    lab.fault(1, Fault::Fail);
+    load.goes_on(50);
+    until("it is recorded", || lab.print("g").volume("v").states() == ["ACTIVE", "FAILED"]);
+    lab.heal(2);
+    lab.heal(1);
+    lab.cli("-g g plex attach v-02").ok();
+    load.stop().verify(lab.device("g", "v"));
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
 #[test]
 fn a_disk_that_dies_under_the_commit_of_a_snapshot_holds_it_up_and_no_more() {
     let mut lab = lab!(["mirror", "delay", "error"], [24, 24, 24]);
@@ -793,6 +830,75 @@ fn a_disk_that_dies_under_the_commit_of_a_snapshot_holds_it_up_and_no_more() {
     assert!(lab.cli("-g g print").ok().stderr.is_empty());
     load.stop().verify(lab.device("g", "v"));
     lab.finish();
+}
+
+/// New space is written to as well, and a new disk. While that hangs the group is nobody's but the monitor's.
+#[test]
+fn a_disk_that_hangs_while_new_space_is_written_ends_the_command_and_keeps_no_repair_waiting() {
+    let mut lab = lab!(["mirror", "delay", "error"], [24, 24, 24, 24]);
+    lab.create_group_of("g", 0..3);
+    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02").ok();
+    lab.wait_synced("g", "v");
+    let load = busy(&lab, "g");
+    let size = lab.disks[2].size;
+    lab.fault_in(2, AREA..size - AREA, Fault::PausedWrites);
+    let path = lab.disks[2].word();
+    lab.cli("-g g make w 1m --on disk03").exits(7).names(&[&path, "did not answer in time"]);
+    // What is late may still be written there: nobody else gets the space before.
+    lab.cli("-g g make w 1m --on disk03").exits(8).names(&["disk03", "did not answer"]);
+    lab.fault(1, Fault::Fail);
+    load.goes_on(50);
+    until("it is recorded", || lab.print("g").volume("v").states() == ["ACTIVE", "FAILED"]);
+    lab.heal(2);
+    lab.heal(1);
+    lab.cli("-g g make w 1m --on disk03").ok();
+
+    let added = lab.disks[3].word();
+    lab.fault_in(3, SUPERBLOCKS, Fault::PausedWrites);
+    lab.cli(&format!("group add g {added}")).exits(7).names(&[&added, "did not answer in time"]);
+    lab.heal(3);
+    lab.cli(&format!("group add g {added}")).ok();
+    assert_eq!(lab.print("g").names(), ["v", "w"]);
+    lab.cli("-g g plex attach v-02").ok();
+    load.stop().verify(lab.device("g", "v"));
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
+/// The commit is what I/O is held for. Whoever writes it meanwhile needs no memory that would have to be read from the volume.
+#[test]
+fn a_disk_that_hangs_under_the_commit_of_a_snapshot_holds_it_up_as_long_as_a_disk_may_take() {
+    let mut lab = lab!(["mirror", "delay", "error"], [24, 24, 24]);
+    lab.create_group("g");
+    lab.cli("-g g make v 8m --on disk01").ok();
+    lab.cli("-g g snapstart v --on disk02").ok();
+    let load = busy(&lab, "g");
+    let mut output = None;
+    let expected = load.fork_during(|| {
+        lab.fault_in(2, SUPERBLOCKS, Fault::PausedWrites);
+        let mut command = lab.spawn("-g g snapshot v");
+        command.until_it_waits_in_the_kernel();
+        let writers: Vec<i32> = command.children().into_iter().filter(|pid| word_of(*pid, "comm") == "breakoff-writer").collect();
+        let [writer] = writers[..] else { panic!("of {:?} these write: {writers:?}", command.children()) };
+        let locked = word_of(writer, "status").lines().find(|line| line.starts_with("VmLck:")).map(str::to_owned).unwrap();
+        assert_ne!(locked.split_whitespace().nth(1), Some("0"), "{locked}");
+        assert_eq!(word_of(writer, "oom_score_adj"), "-1000");
+        output = Some(command.wait(LONG));
+    });
+    output.unwrap().ok().names(&["disk03", "did not answer in time"]);
+    load.goes_on(50);
+    expected.verify(lab.device("g", "SNAP-v"));
+    lab.heal(2);
+    udev::settle();
+    lab.cli("-g g make w 1m").ok();
+    assert!(lab.cli("-g g print").ok().stderr.is_empty());
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+/// A file of a process's directory in `/proc`.
+fn word_of(pid: i32, file: &str) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default().trim().to_owned()
 }
 
 #[test]

@@ -9,7 +9,6 @@ use crate::support::{MIB, block, udev};
 use breakoff::meta::{self, Label, Member};
 use breakoff::model::{Group, HostId};
 use breakoff::sys::media::{Access, BlockMedia};
-use nix::fcntl::{Flock, FlockArg};
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
@@ -172,16 +171,6 @@ fn hang(lab: &mut Lab, disk: usize) {
     lab.fault_in(disk, 0..size - MIB, Fault::Paused);
 }
 
-/// Nobody has had the group's lock for a second: who is just writing to a disk that begins to hang waits for it.
-fn at_rest() {
-    let free = || {
-        std::thread::sleep(Duration::from_millis(100));
-        let lock = fs::File::open("/run/breakoff/lock/g").unwrap();
-        Flock::lock(lock, FlockArg::LockExclusiveNonblock).is_ok()
-    };
-    until("nobody works on the group", || (0..10).all(|_| free()));
-}
-
 /// A leg dies, and the writer goes on soon.
 #[track_caller]
 fn dies_and_is_taken_out(lab: &mut Lab, disk: usize, load: &Writer) {
@@ -218,7 +207,6 @@ fn a_disk_that_hangs_and_is_not_needed_keeps_no_repair_and_no_command_waiting() 
     lab.heal(1);
     lab.cli("-g g plex attach v-02").ok();
     lab.wait_synced("g", "v");
-    at_rest();
     hang(&mut lab, 2);
     let before = label(&lab, 2);
     dies_and_is_taken_out(&mut lab, 0, &load);

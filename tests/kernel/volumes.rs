@@ -5,11 +5,13 @@ use crate::support::child::tool;
 use crate::support::disk::Fault;
 use crate::support::fs::{Mounted, mkfs_ext4};
 use crate::support::lab::{Lab, dm_name, until};
+use crate::support::monitor::NoMonitor;
 use crate::support::plexes;
 use crate::support::pty::OnTerminal;
 use crate::support::udev;
 use crate::support::writer::{Style, Writer};
 use crate::support::{MIB, stamp};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -166,6 +168,30 @@ fn disks_with_4_kib_sectors_hold_mirrors_too() {
 }
 
 // ------------------------------------------------------------------------------------------------------------ make, remove
+
+/// Where our rule is not installed, udev reads a disk and runs its rules for it whenever a writer closes it.
+#[test]
+fn a_command_closes_a_disk_that_it_has_written_to_once_and_opens_no_other_to_write() {
+    let lab = lab!(["mirror", "era"], [48, 48, 48]);
+    let nobody = NoMonitor::begin();
+    lab.create_group("g");
+    lab.cli("-g g make v 8m").ok();
+    let closed = |words: &str, status: i32| {
+        let watch = Inotify::init(InitFlags::IN_NONBLOCK).unwrap();
+        let disks: Vec<_> = lab.disks.iter().map(|disk| watch.add_watch(&disk.path(), AddWatchFlags::IN_CLOSE_WRITE).unwrap()).collect();
+        lab.cli(words).exits(status);
+        let events = watch.read_events().unwrap_or_default();
+        disks.iter().map(|disk| events.iter().filter(|event| event.wd == *disk).count()).collect::<Vec<_>>()
+    };
+    assert_eq!(closed("-g g print", 0), [0, 0, 0]);
+    assert_eq!(closed("-g g make v 8m", 4), [0, 0, 0]);
+    assert_eq!(closed("-g g make w 8m", 0), [1, 1, 1]);
+    lab.cli("-g g snapstart v").ok();
+    assert_eq!(closed("-g g snapshot v --name s", 0), [1, 1, 1]);
+    assert_eq!(closed("-g g --dry-run snapback s", 0), [0, 0, 0]);
+    drop(nobody);
+    lab.finish();
+}
 
 #[test]
 fn a_linear_volume_lies_straight_on_the_disks() {

@@ -146,7 +146,7 @@ impl Running {
         while waits < 10 && self.runs() {
             assert!(Instant::now() < end, "'{}' does not come to wait in the kernel", self.command);
             std::thread::sleep(Duration::from_millis(50));
-            let stuck = [self.pid()].into_iter().chain(self.children()).any(|pid| state(pid) == Some('D'));
+            let stuck = [self.pid()].into_iter().chain(self.children()).flat_map(threads).any(|thread| state(thread) == Some('D'));
             waits = if stuck { waits + 1 } else { 0 };
         }
     }
@@ -245,6 +245,12 @@ impl Running {
 fn stat(pid: i32) -> Option<Vec<String>> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     Some(stat.rsplit_once(')')?.1.split_ascii_whitespace().map(str::to_owned).collect())
+}
+
+/// The threads of a process, which are called like processes.
+fn threads(pid: i32) -> Vec<i32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks.filter_map(|task| task.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// The letter that `ps` shows.

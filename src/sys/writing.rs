@@ -1,0 +1,563 @@
+//! Reading and writing disks that may not answer, while a group is locked: by a process beside us, with a deadline for each request.
+//!
+//! What a disk does not answer waits in the kernel, unkillably. A command that waited there would keep its group's lock and what it has
+//! suspended, and the monitor would repair nothing any more. So a child does it, a thread for each disk, and whoever asks it waits as long
+//! as a disk may take. A disk that is late is given up: whatever else it is asked fails at once. The write may still happen.
+//!
+//! **No label is read, and nothing else written, before it has happened or failed**: during each request the child has the lock of a file for
+//! the disk, which readers (`apart`) and the next writer wait for. A child whose command is dead finishes what it is about, and begins
+//! nothing.
+//!
+//! A disk is opened to be written to with the first write, and stays open until nobody can ask for another: where our rule does not tell it
+//! not to (`nowatch`), udev reads a disk and runs its rules for it whenever a writer closes it.
+//!
+//! Requests are made while volumes are suspended. The child is there before, braced for that, and asking allocates nothing.
+
+use super::lock::{make_private_dir, run_dir};
+use super::media::{Access, BlockMedia, open_error};
+use super::{Media, critical, failpoint, fork, signal};
+use crate::error::Result;
+use crate::model::DevNo;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::{Pid, setsid};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::rc::{Rc, Weak};
+use std::sync::Once;
+use std::time::{Duration, Instant};
+
+/// The stack of a thread: it passes bytes on. It is locked in memory.
+const STACK: usize = 128 << 10;
+/// What a request in a window has at the most; others may have more.
+const ROOM: usize = 64 << 10;
+/// The length of a request without the bytes that are to be written.
+const HEAD: usize = 24;
+
+/// How long a disk may take to answer while nobody has to wait for it but the group.
+const CALM: Duration = Duration::from_secs(10);
+/// The most that is made zero by one request.
+const ZERO: u64 = 16 << 20;
+
+thread_local! {
+    /// The disks that this thread has opened together, while they are open.
+    static OPEN: RefCell<Vec<Weak<Beside>>> = RefCell::default();
+}
+
+/// Disks that are read and written together. Once braced, none of them may take longer than `hold` to answer.
+pub fn open_all(paths: &[&Path], hold: Duration) -> Vec<Result<Box<dyn Media>>> {
+    let found: Vec<Result<Found>> = paths.iter().map(|path| Found::look(path)).collect();
+    let sizes: Vec<Result<u64>> = found.iter().map(|found| found.as_ref().map(|found| found.size).map_err(Clone::clone)).collect();
+    let beside = Beside::new(found.into_iter().flatten().collect(), hold);
+    OPEN.with_borrow_mut(|open| {
+        open.retain(|beside| beside.strong_count() > 0);
+        open.push(Rc::downgrade(&beside));
+    });
+    let mut at = 0..;
+    let mut disk = |size| Box::new(Disk { size, at: at.next().unwrap_or_default(), beside: Rc::clone(&beside) }) as Box<dyn Media>;
+    sizes.into_iter().map(|size| size.map(&mut disk)).collect()
+}
+
+/// A disk, which is not opened again if it is one of those that are open already. Another one that is only read is waited for: whoever may
+/// have to wait long reads with `apart`.
+pub fn open(path: &Path, access: Access, hold: Duration) -> Result<Box<dyn Media>> {
+    let media = BlockMedia::open(path, Access::ReadOnly)?;
+    let found = Found::of(path, &media);
+    let (size, number) = (found.size, found.number);
+    let known = OPEN.with_borrow(|open| open.iter().filter_map(Weak::upgrade).find_map(|beside| beside.disk(number?)));
+    let disk = match (known, access) {
+        (Some(known), _) => known,
+        (None, Access::ReadOnly) => return Ok(Box::new(media)),
+        (None, Access::ReadWrite) => Disk { size, at: 0, beside: Beside::new(vec![found], hold) },
+    };
+    if access == Access::ReadWrite {
+        disk.open_to_write().map_err(|err| open_error(path, &err))?;
+    }
+    Ok(Box::new(disk))
+}
+
+/// The file whose lock a disk's writer has.
+fn lock_file(disk: DevNo) -> PathBuf {
+    run_dir().join("writing").join(disk.to_string())
+}
+
+/// Waits until nobody is writing to a disk. Without such a file nobody has, since this machine has booted.
+pub(super) fn wait_for_writer(disk: DevNo) {
+    if let Ok(file) = File::open(lock_file(disk)) {
+        flock(&file, libc::LOCK_SH);
+    }
+}
+
+fn flock(file: &File, how: libc::c_int) {
+    // SAFETY: the descriptor is open. A lock that cannot be had is none: then the kernel has no more room for any.
+    while unsafe { libc::flock(file.as_raw_fd(), how) } != 0 && io::Error::last_os_error().kind() == ErrorKind::Interrupted {}
+}
+
+/// A disk that a child reads and writes, from the first request on.
+struct Disk {
+    size: u64,
+    at: usize,
+    beside: Rc<Beside>,
+}
+
+/// Some disks that have one child. There is none when it could not be had, and then they are read and written at the risk of waiting.
+struct Beside {
+    found: Vec<Found>,
+    /// How long one of them may take to answer.
+    patience: Cell<Duration>,
+    /// The same while volumes are suspended.
+    hold: Duration,
+    by: Pid,
+    child: OnceCell<Option<Child>>,
+    here: RefCell<Vec<Opened>>,
+}
+
+/// A disk as it was found.
+#[derive(Clone)]
+struct Found {
+    path: PathBuf,
+    number: Option<DevNo>,
+    size: u64,
+}
+
+/// The same disk as far as it is open.
+struct Opened {
+    found: Found,
+    to_read: Option<BlockMedia>,
+    to_write: Option<BlockMedia>,
+}
+
+struct Child {
+    process: Pid,
+    lines: Vec<Line>,
+}
+
+/// What a disk is asked by.
+struct Line {
+    socket: UnixStream,
+    is_lost: Cell<bool>,
+}
+
+/// What a disk is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Request {
+    Open,
+    Read { offset: u64, length: u64 },
+    Write { offset: u64, length: u64 },
+    Flush,
+    Zero { offset: u64, length: u64 },
+    Brace,
+}
+
+impl Request {
+    fn to_bytes(self) -> [u8; HEAD] {
+        let (what, offset, length) = match self {
+            Request::Open => (b'o', 0, 0),
+            Request::Read { offset, length } => (b'r', offset, length),
+            Request::Write { offset, length } => (b'w', offset, length),
+            Request::Flush => (b'f', 0, 0),
+            Request::Zero { offset, length } => (b'z', offset, length),
+            Request::Brace => (b'b', 0, 0),
+        };
+        let mut bytes = [0; HEAD];
+        bytes[..8].copy_from_slice(&u64::from(what).to_ne_bytes());
+        bytes[8..16].copy_from_slice(&offset.to_ne_bytes());
+        bytes[16..].copy_from_slice(&length.to_ne_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: [u8; HEAD]) -> Option<Request> {
+        let number = |at: usize| Some(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
+        let (offset, length) = (number(8)?, number(16)?);
+        match u8::try_from(number(0)?).ok()? {
+            b'o' => Some(Request::Open),
+            b'r' => Some(Request::Read { offset, length }),
+            b'w' => Some(Request::Write { offset, length }),
+            b'f' => Some(Request::Flush),
+            b'z' => Some(Request::Zero { offset, length }),
+            b'b' => Some(Request::Brace),
+            _ => None,
+        }
+    }
+
+    /// Of what comes with it, and of what is answered when it is done.
+    fn lengths(self) -> (usize, usize) {
+        let bytes = |length| usize::try_from(length).unwrap_or(usize::MAX);
+        match self {
+            Request::Read { length, .. } => (0, bytes(length)),
+            Request::Write { length, .. } => (bytes(length), 0),
+            Request::Open | Request::Flush | Request::Zero { .. } | Request::Brace => (0, 0),
+        }
+    }
+}
+
+// -------------------------------------------------------------------------------------------------------- the command's end
+
+impl Media for Disk {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.ask(Request::Read { offset, length: buf.len() as u64 }, &[], buf)
+    }
+
+    fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
+        self.ask(Request::Write { offset, length: buf.len() as u64 }, buf, &mut [])
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.ask(Request::Flush, &[], &mut [])
+    }
+
+    fn zero(&self, offset: u64, length: u64) -> io::Result<()> {
+        let (mut at, end) = (offset, offset.saturating_add(length));
+        while at < end {
+            let length = ZERO.min(end - at);
+            self.ask(Request::Zero { offset: at, length }, &[], &mut [])?;
+            at += length;
+        }
+        Ok(())
+    }
+
+    fn brace(&self) {
+        // Best effort, as the window's own is.
+        if let Some(line) = self.line() {
+            let _ = line.ask(Request::Brace, &[], &mut [], self.beside.patience.get());
+        }
+        self.beside.patience.set(self.beside.hold);
+    }
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+impl Disk {
+    fn open_to_write(&self) -> io::Result<()> {
+        self.ask(Request::Open, &[], &mut [])
+    }
+
+    fn ask(&self, request: Request, bytes: &[u8], answer: &mut [u8]) -> io::Result<()> {
+        match self.line() {
+            Some(line) => line.ask(request, bytes, answer, self.beside.patience.get()),
+            None => self.beside.do_here(self.at, request, bytes, answer),
+        }
+    }
+
+    fn line(&self) -> Option<&Line> {
+        let Beside { found, patience, child, .. } = &*self.beside;
+        child.get_or_init(|| Child::start(found, patience.get()).ok()).as_ref()?.lines.get(self.at)
+    }
+}
+
+impl Beside {
+    fn new(found: Vec<Found>, hold: Duration) -> Rc<Beside> {
+        let here = RefCell::new(found.iter().cloned().map(Opened::of).collect());
+        let patience = Cell::new(CALM.max(hold));
+        Rc::new(Beside { found, patience, hold, by: Pid::this(), child: OnceCell::new(), here })
+    }
+
+    /// One of its disks, unless it is our parent's: a child has nothing of what that has opened.
+    fn disk(self: Rc<Self>, number: DevNo) -> Option<Disk> {
+        let at = self.found.iter().position(|found| found.number == Some(number)).filter(|_| self.by == Pid::this())?;
+        Some(Disk { size: self.found.get(at)?.size, at, beside: self })
+    }
+
+    fn do_here(&self, at: usize, request: Request, bytes: &[u8], answer: &mut [u8]) -> io::Result<()> {
+        let mut here = self.here.borrow_mut();
+        here.get_mut(at).ok_or_else(late)?.carry_out(request, bytes, answer)
+    }
+}
+
+impl Found {
+    fn look(path: &Path) -> Result<Found> {
+        Ok(Found::of(path, &BlockMedia::open(path, Access::ReadOnly)?))
+    }
+
+    fn of(path: &Path, media: &BlockMedia) -> Found {
+        // The child is in another directory.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Found { path, number: media.number(), size: media.size() }
+    }
+
+    /// It must be the same device still.
+    fn open(&self, access: Access) -> io::Result<BlockMedia> {
+        let media = BlockMedia::try_open(&self.path, access)?;
+        if media.number() == self.number { Ok(media) } else { Err(io::Error::from_raw_os_error(libc::ENXIO)) }
+    }
+}
+
+impl Opened {
+    fn of(found: Found) -> Opened {
+        Opened { found, to_read: None, to_write: None }
+    }
+
+    fn carry_out(&mut self, request: Request, bytes: &[u8], answer: &mut [u8]) -> io::Result<()> {
+        match request {
+            Request::Open => self.writable().map(drop),
+            Request::Read { offset, .. } => self.readable()?.read_at(offset, answer),
+            Request::Write { offset, .. } => self.writable()?.write_at(offset, bytes),
+            Request::Flush => self.writable()?.flush(),
+            Request::Zero { offset, length } => self.writable()?.zero(offset, length),
+            Request::Brace => Ok(()),
+        }
+    }
+
+    fn writable(&mut self) -> io::Result<&BlockMedia> {
+        open_once(&mut self.to_write, || self.found.open(Access::ReadWrite))
+    }
+
+    fn readable(&mut self) -> io::Result<&BlockMedia> {
+        match &self.to_write {
+            Some(media) => Ok(media),
+            None => open_once(&mut self.to_read, || self.found.open(Access::ReadOnly)),
+        }
+    }
+}
+
+fn open_once(media: &mut Option<BlockMedia>, open: impl FnOnce() -> io::Result<BlockMedia>) -> io::Result<&BlockMedia> {
+    if media.is_none() {
+        *media = Some(open()?);
+    }
+    media.as_ref().ok_or_else(late)
+}
+
+impl Child {
+    fn start(found: &[Found], patience: Duration) -> io::Result<Child> {
+        let pairs: Vec<(UnixStream, UnixStream)> = found.iter().map(|_| UnixStream::pair()).collect::<io::Result<_>>()?;
+        let (ours, theirs): (Vec<UnixStream>, Vec<UnixStream>) = pairs.into_iter().unzip();
+        let kept: Vec<RawFd> = theirs.iter().map(AsRawFd::as_raw_fd).collect();
+        let process = fork::child(&kept, || serve_all(found, &theirs))?;
+        drop(theirs);
+        let child = Child { process, lines: ours.into_iter().map(|socket| Line { socket, is_lost: Cell::new(false) }).collect() };
+        child.lines.iter().try_for_each(|line| line.socket.set_nonblocking(true))?;
+        let until = Instant::now() + patience;
+        child.lines.iter().try_for_each(|line| receive(&line.socket, &mut [0; 4], until))?;
+        Ok(child)
+    }
+}
+
+impl Drop for Child {
+    /// One that is through ends when nobody can ask it any more; one that is stuck is left to the kernel, and to whoever reaps children.
+    fn drop(&mut self) {
+        let is_through = !self.lines.iter().any(|line| line.is_lost.get());
+        self.lines.clear();
+        if !is_through {
+            let _ = kill(self.process, Signal::SIGKILL);
+        }
+        let _ = waitpid(self.process, (!is_through).then_some(WaitPidFlag::WNOHANG));
+    }
+}
+
+impl Line {
+    fn ask(&self, request: Request, bytes: &[u8], answer: &mut [u8], patience: Duration) -> io::Result<()> {
+        if self.is_lost.get() {
+            return Err(late());
+        }
+        let until = Instant::now() + patience;
+        let asked = self.try_ask(request, bytes, answer, until);
+        // What it has to say comes too late for everybody.
+        self.is_lost.set(asked.is_err());
+        match asked? {
+            0 => Ok(()),
+            number => Err(io::Error::from_raw_os_error(number)),
+        }
+    }
+
+    /// The number of the disk's error, or 0.
+    fn try_ask(&self, request: Request, bytes: &[u8], answer: &mut [u8], until: Instant) -> io::Result<i32> {
+        send(&self.socket, &request.to_bytes(), until)?;
+        send(&self.socket, bytes, until)?;
+        let mut number = [0; 4];
+        receive(&self.socket, &mut number, until)?;
+        let number = i32::from_ne_bytes(number);
+        if number == 0 {
+            receive(&self.socket, answer, until)?;
+        }
+        Ok(number)
+    }
+}
+
+fn late() -> io::Error {
+    io::Error::from_raw_os_error(libc::ETIMEDOUT)
+}
+
+fn send(mut socket: &UnixStream, mut bytes: &[u8], until: Instant) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match socket.write(bytes) {
+            Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
+            Err(err) => again(socket, PollFlags::POLLOUT, &err, until)?,
+        }
+    }
+    Ok(())
+}
+
+fn receive(mut socket: &UnixStream, mut bytes: &mut [u8], until: Instant) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match socket.read(bytes) {
+            Ok(0) => return Err(io::Error::from_raw_os_error(libc::EPIPE)),
+            Ok(received) => bytes = bytes.get_mut(received..).unwrap_or_default(),
+            Err(err) => again(socket, PollFlags::POLLIN, &err, until)?,
+        }
+    }
+    Ok(())
+}
+
+/// Waits until it can be tried again.
+fn again(socket: &UnixStream, what: PollFlags, err: &io::Error, until: Instant) -> io::Result<()> {
+    match err.kind() {
+        ErrorKind::Interrupted => return Ok(()),
+        ErrorKind::WouldBlock => {}
+        _ => return Err(io::Error::from_raw_os_error(err.raw_os_error().unwrap_or(libc::EIO))),
+    }
+    let left = until.checked_duration_since(Instant::now()).ok_or_else(late)?;
+    let timeout = PollTimeout::try_from(left.as_millis().saturating_add(1)).unwrap_or(PollTimeout::MAX);
+    match poll(&mut [PollFd::new(socket.as_fd(), what)], timeout) {
+        Ok(0) => Err(late()),
+        Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+        Err(errno) => Err(io::Error::from_raw_os_error(errno as i32)),
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------------ the child's
+
+fn serve_all(found: &[Found], sockets: &[UnixStream]) {
+    let _ = setsid();
+    // SAFETY: prctl reads a string that ends with a zero. It is what 'ps -e' shows.
+    unsafe { libc::prctl(libc::PR_SET_NAME, c"breakoff-writer".as_ptr()) };
+    failpoint::disarm();
+    signal::forget();
+    std::thread::scope(|scope| {
+        for (found, socket) in found.iter().zip(sockets) {
+            let serve = move || serve(found, socket);
+            if std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, serve).is_err() {
+                let _ = socket.shutdown(std::net::Shutdown::Both);
+            }
+        }
+        sockets.iter().for_each(|mut socket| drop(socket.write_all(&[0; 4])));
+    });
+}
+
+/// Does what one disk is asked for, until nobody can ask any more.
+fn serve(found: &Found, mut socket: &UnixStream) {
+    let lock = found.number.and_then(|number| make_lock(number).ok());
+    let mut disk = Opened::of(found.clone());
+    let (mut bytes, mut answer) = (Vec::with_capacity(ROOM), Vec::with_capacity(ROOM));
+    let mut head = [0; HEAD];
+    while socket.read_exact(&mut head).is_ok() {
+        let Some(request) = Request::from_bytes(head) else { return };
+        let (comes, goes) = request.lengths();
+        bytes.resize(comes, 0);
+        answer.resize(goes, 0);
+        if socket.read_exact(&mut bytes).is_err() {
+            return;
+        }
+        if request == Request::Brace {
+            brace();
+        }
+        let lock = lock.as_ref().filter(|_| request != Request::Brace);
+        lock.iter().for_each(|lock| flock(lock, libc::LOCK_EX));
+        // Who has asked may have gone while an earlier writer was waited for.
+        let done = if hung_up(socket) { None } else { Some(disk.carry_out(request, &bytes, &mut answer)) };
+        lock.iter().for_each(|lock| flock(lock, libc::LOCK_UN));
+        let Some(done) = done else { return };
+        let number = done.as_ref().err().map_or(0, |err| err.raw_os_error().unwrap_or(libc::EIO));
+        let mut told = socket.write_all(&number.to_ne_bytes());
+        if number == 0 {
+            told = told.and_then(|()| socket.write_all(&answer));
+        }
+        if told.is_err() {
+            return;
+        }
+    }
+}
+
+fn make_lock(disk: DevNo) -> io::Result<File> {
+    let path = lock_file(disk);
+    path.parent().map_or(Ok(()), make_private_dir)?;
+    File::options().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+/// The memory is everybody's, the priority a thread's own.
+fn brace() {
+    static MEMORY: Once = Once::new();
+    MEMORY.call_once(|| {
+        let _ = critical::lock_memory_for_good();
+        let _ = critical::never_killed_for_memory();
+    });
+    let _ = critical::raise_priority();
+}
+
+fn hung_up(socket: &UnixStream) -> bool {
+    let mut asked = [PollFd::new(socket.as_fd(), PollFlags::empty())];
+    let gone = |answer: PollFlags| answer.intersects(PollFlags::POLLHUP | PollFlags::POLLERR);
+    poll(&mut asked, PollTimeout::ZERO).is_ok() && asked[0].revents().is_some_and(gone)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    #[test]
+    fn requests_come_back() {
+        let all = [
+            Request::Open,
+            Request::Read { offset: 1, length: u64::MAX },
+            Request::Write { offset: u64::MAX, length: 4096 },
+            Request::Flush,
+            Request::Zero { offset: 4096, length: 8192 },
+            Request::Brace,
+        ];
+        all.into_iter().for_each(|request| assert_eq!(Request::from_bytes(request.to_bytes()), Some(request)));
+        assert_eq!(Request::from_bytes([0; HEAD]), None);
+    }
+
+    #[test]
+    fn disks_are_read_and_written_beside_us() {
+        let (one, two) = (file(&[1; 1 << 20]), file(&[2; 8192]));
+        let paths = [one.path(), Path::new("/nonexistent/disk"), two.path()];
+        let disks = open_all(&paths, PATIENCE);
+        assert_eq!(disks[1].as_ref().err().unwrap().kind(), crate::error::Kind::NotFound);
+        let [first, last] = [&disks[0], &disks[2]].map(|disk| disk.as_ref().unwrap());
+        assert_eq!((first.size(), last.size()), (1 << 20, 8192));
+        first.write_at(4096, &[7; 300 << 10]).unwrap();
+        last.zero(4096, 4096).unwrap();
+        first.flush().unwrap();
+        let mut read = vec![0; 308 << 10];
+        first.read_at(0, &mut read).unwrap();
+        assert!(read[..4096] == [1; 4096] && read[4096..304 << 10].iter().all(|byte| *byte == 7) && read[304 << 10..] == [1; 4096]);
+        assert_eq!(std::fs::read(two.path()).unwrap(), [[2; 4096], [0; 4096]].concat());
+        // An error is told, and is not the end.
+        assert!(last.write_at(1, &[0; 4096]).is_err());
+        last.write_at(0, &[3; 4096]).unwrap();
+        drop(disks);
+        assert_eq!(std::fs::read(two.path()).unwrap()[0], 3);
+    }
+
+    #[test]
+    fn a_disk_that_does_not_answer_is_given_up_and_the_others_go_on() {
+        let (silent, theirs) = UnixStream::pair().unwrap();
+        silent.set_nonblocking(true).unwrap();
+        let line = Line { socket: silent, is_lost: Cell::new(false) };
+        let begun = Instant::now();
+        let asked = line.ask(Request::Flush, &[], &mut [], Duration::from_millis(50));
+        assert_eq!(asked.unwrap_err().raw_os_error(), Some(libc::ETIMEDOUT));
+        // A late answer is for nobody.
+        (&theirs).write_all(&[0; 4]).unwrap();
+        assert!(line.ask(Request::Flush, &[], &mut [], PATIENCE).is_err() && begun.elapsed() < PATIENCE / 2);
+        assert!(!hung_up(&theirs));
+        drop(line);
+        assert!(hung_up(&theirs));
+    }
+}
