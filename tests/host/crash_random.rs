@@ -1,11 +1,12 @@
 //! Long random histories on the machine in memory: commands, copies, kills, power cuts and failing calls in any order, from a seed
 //! that is printed. After each step the configuration is sound, nothing is suspended or held, and the data is what was acknowledged.
 //!
-//! `BREAKOFF_SEED=N` begins with another seed than 1; `BREAKOFF_HISTORIES=N` runs so many (200 by default, 1 with a seed).
+//! `BREAKOFF_SEED=N` begins with another seed than 1; `BREAKOFF_HISTORIES=N` runs so many (100 by default, 1 with a seed, 1000 of `scripts/test --thorough`).
 
 use crate::fake::script::sync;
 use crate::fake::{Fake, STUCK, Trap, Words};
 use crate::support::dice::Dice;
+use crate::support::sample;
 use breakoff::model::check;
 
 struct History {
@@ -172,7 +173,8 @@ fn random_histories_lose_nothing() {
     let fixed = number("BREAKOFF_SEED");
     // The same histories on every run, so that a change is judged by them and not by luck; other seeds are for long runs.
     let first = fixed.unwrap_or(1);
-    let count = number("BREAKOFF_HISTORIES").unwrap_or(if fixed.is_some() { 1 } else { 200 });
+    let usual = if sample::thorough() { 1000 } else { 100 };
+    let count = number("BREAKOFF_HISTORIES").unwrap_or(if fixed.is_some() { 1 } else { usual });
     println!("BREAKOFF_SEED={first} and the {count} seeds from there");
     let mut all = Done::default();
     for seed in first..first + count {

@@ -22,7 +22,7 @@ fn shape(lab: &Lab) -> Vec<String> {
 fn kill_everywhere(lab: &Lab, load: &Writer, command: &str, undo: &[&str]) {
     let before = shape(lab);
     let (mut outcomes, mut slowest) = ((0, 0), Duration::ZERO);
-    for n in steps(1, 16) {
+    for n in steps(1, 20) {
         let output = killed_at(n, command);
         let died = Instant::now();
         // A suspended volume flows again by itself: nobody has called anything yet.

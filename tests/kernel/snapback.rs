@@ -295,7 +295,7 @@ fn what_is_opened_at_the_last_moment_is_not_overwritten() {
     scribble(&lab, "v", &[0, 2 * MIB], 1);
     let (v, s) = (contents(&lab, "v"), contents(&lab, "s"));
     for (words, opened) in [("--keep s", "v"), ("--keep s", "s"), ("s", "v")] {
-        let refused = steps(1, 12).take_while(|n| {
+        let refused = steps(1, 16).take_while(|n| {
             let mut running = stopped_at(*n, &format!("-y -g g snapback --from snapshot {words}"));
             if !running.stops() {
                 // It has no more changes than that.

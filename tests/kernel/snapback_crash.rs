@@ -187,7 +187,7 @@ fn a_power_cut_anywhere_in_a_restore_is_before_or_after() {
 fn snapbacks(mut lab: Lab, mut strike: impl FnMut(&mut Lab, u64, Writer) -> (Struck, Expectation)) -> Lab {
     split(&lab);
     let (mut tally, mut changes) = (Tally::of(SNAPBACK), Changes::default());
-    for n in steps(1, 16) {
+    for n in steps(1, 24) {
         changes.add(&lab, n);
         let sides = Sides::look(&lab);
         let load = Writer::start_filled(lab.device("g", "v"), 0, BUSY, PACE);
@@ -219,7 +219,7 @@ fn snapbacks(mut lab: Lab, mut strike: impl FnMut(&mut Lab, u64, Writer) -> (Str
 fn restores(mut lab: Lab, blow: Blow, mut strike: impl FnMut(&mut Lab, u64) -> Struck) -> Lab {
     split(&lab);
     let (mut tally, mut changes) = (Tally::of(RESTORE), Changes::default());
-    for n in steps(1, 16) {
+    for n in steps(1, 24) {
         changes.add(&lab, n);
         let sides = Sides::look(&lab);
         let struck = strike(&mut lab, n);
@@ -253,7 +253,7 @@ fn an_exchange_killed_anywhere_is_before_or_after() {
     split(&lab);
     let command = "-y -g g snapback --from snapshot --keep s";
     let (mut tally, mut changes) = (Tally::of(command), Changes::default());
-    for n in steps(1, 8) {
+    for n in steps(1, 12) {
         changes.add(&lab, n);
         let sides = Sides::look(&lab);
         let output = killed_at(n, command);

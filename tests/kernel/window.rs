@@ -71,7 +71,7 @@ fn a_plex_that_dies_before_any_step_of_a_snapshot_of_a_mounted_filesystem() {
     let mounted = Mounted::ext4(&lab.device("g", "v"));
     let load = FileLoad::start(&mounted.at);
     let (mut survived, mut done) = (0, 0);
-    for n in steps(1, 12) {
+    for n in steps(1, 16) {
         lab.cli("-g g snapstart v --on disk03").ok();
         fs::write(mounted.at.join("marker"), n.to_string()).unwrap();
         let Some(output) = dies_before(&mut lab, n, "-g g snapshot v --name s", 1) else { break };
@@ -106,7 +106,7 @@ fn a_plex_that_dies_beneath_a_layer_before_any_step_of_a_snapshot() {
     lab.wait_synced("g", "v");
     let load = Writer::start_filled(lab.device("g", "v"), 0, 256, Style::default());
     let (mut survived, mut done) = (0, 0);
-    for n in steps(2, 12) {
+    for n in steps(2, 16) {
         lab.cli("-g g snapstart v --on disk03").ok();
         // Slow, not paused: a suspend has to wait for the region that is being copied.
         let leg = lab.disks[3].size - lab.print("g").disk("disk04").size;
@@ -146,7 +146,7 @@ fn a_command_and_its_helper_that_are_killed_together_leave_nothing_frozen() {
     let mounted = Mounted::ext4(&lab.device("g", "v"));
     let load = FileLoad::start(&mounted.at);
     let (mut done, mut thawed) = (0, 0);
-    for n in steps(3, 6) {
+    for n in steps(3, 8) {
         lab.cli("-g g snapstart v --on disk03").ok();
         let mut running = stopped_at(n, "-g g snapshot v --name s");
         if !running.stops() {
