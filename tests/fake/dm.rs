@@ -1,4 +1,4 @@
-//! A device-mapper with linear and mirror targets, as Linux 6.1 behaves (DESIGN, rules K1 to K24).
+//! A device-mapper with linear and mirror targets, as Linux 6.1 behaves (docs/kernel-rules.md).
 
 use super::data::{CELL, Written};
 use super::{Fake, State, Stuck};

@@ -1,4 +1,4 @@
-//! dm-era as Linux 6.1 has it (DESIGN, rules K7 and K16). What it notes lies on its map: sector 0 is the header, then four bytes for
+//! dm-era as Linux 6.1 has it (docs/kernel-rules.md, K7 and K16). What it notes lies on its map: sector 0 is the header, then four bytes for
 //! each block say in which era it was written last.
 
 use super::data::Written;

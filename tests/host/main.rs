@@ -37,4 +37,5 @@ mod missing;
 mod plan_golden;
 mod plan_refusals;
 mod programs;
+mod rules;
 mod support_selftest;
