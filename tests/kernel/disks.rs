@@ -810,16 +810,15 @@ fn a_disk_that_hangs_within_a_commit_is_left_out_of_it_and_healed_later() {
     lab.finish();
 }
 
-#[test]
-fn a_disk_that_dies_under_the_commit_of_a_snapshot_holds_it_up_and_no_more() {
-    let mut lab = lab!(["mirror", "delay", "error"], [24, 24, 24]);
+/// A busy volume is split off while something happens to the disk that it does not lie on, which the next change heals.
+#[track_caller]
+fn splits_all_the_same(mut lab: Lab, split: impl FnOnce(&mut Lab) -> Output) -> Output {
     lab.create_group("g");
     lab.cli("-g g make v 8m --on disk01").ok();
     lab.cli("-g g snapstart v --on disk02").ok();
     let load = busy(&lab, "g");
     let mut output = None;
-    let expected = load.fork_during(|| output = Some(dies_within(&mut lab, 2, &SUPERBLOCKS, "-g g snapshot v")));
-    output.unwrap().ok().says("disk03");
+    let expected = load.fork_during(|| output = Some(split(&mut lab).ok()));
     load.goes_on(50);
     expected.verify(lab.device("g", "SNAP-v"));
     assert_eq!(lab.print("g").names(), ["SNAP-v", "v"]);
@@ -830,6 +829,36 @@ fn a_disk_that_dies_under_the_commit_of_a_snapshot_holds_it_up_and_no_more() {
     assert!(lab.cli("-g g print").ok().stderr.is_empty());
     load.stop().verify(lab.device("g", "v"));
     lab.finish();
+    output.unwrap()
+}
+
+#[test]
+fn a_disk_that_dies_under_the_commit_of_a_snapshot_holds_it_up_and_no_more() {
+    let lab = lab!(["mirror", "delay", "error"], [24, 24, 24]);
+    splits_all_the_same(lab, |lab| dies_within(lab, 2, &SUPERBLOCKS, "-g g snapshot v")).says("disk03");
+}
+
+/// The commit is what I/O is held for. Whoever writes it meanwhile needs no memory that would have to be read from the volume.
+#[test]
+fn a_disk_that_hangs_under_the_commit_of_a_snapshot_holds_it_up_as_long_as_a_disk_may_take() {
+    let lab = lab!(["mirror", "delay", "error"], [24, 24, 24]);
+    let hangs = |lab: &mut Lab| {
+        lab.fault_in(2, SUPERBLOCKS, Fault::PausedWrites);
+        let mut command = lab.spawn("-g g snapshot v");
+        command.until_it_waits_in_the_kernel();
+        let writers: Vec<i32> = command.children().into_iter().filter(|pid| word_of(*pid, "comm") == "breakoff-writer").collect();
+        let [writer] = writers[..] else { panic!("of {:?} these write: {writers:?}", command.children()) };
+        let locked = word_of(writer, "status").lines().find(|line| line.starts_with("VmLck:")).map(str::to_owned).unwrap();
+        assert_ne!(locked.split_whitespace().nth(1), Some("0"), "{locked}");
+        assert_eq!(word_of(writer, "oom_score_adj"), "-1000");
+        command.wait(LONG)
+    };
+    splits_all_the_same(lab, hangs).names(&["disk03", "did not answer in time"]);
+}
+
+/// A file of a process's directory in `/proc`.
+fn word_of(pid: i32, file: &str) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default().trim().to_owned()
 }
 
 /// New space is written to as well, and a new disk. While that hangs the group is nobody's but the monitor's.
@@ -863,42 +892,6 @@ fn a_disk_that_hangs_while_new_space_is_written_ends_the_command_and_keeps_no_re
     load.stop().verify(lab.device("g", "v"));
     plexes::assert_equal(&lab, "g", "v");
     lab.finish();
-}
-
-/// The commit is what I/O is held for. Whoever writes it meanwhile needs no memory that would have to be read from the volume.
-#[test]
-fn a_disk_that_hangs_under_the_commit_of_a_snapshot_holds_it_up_as_long_as_a_disk_may_take() {
-    let mut lab = lab!(["mirror", "delay", "error"], [24, 24, 24]);
-    lab.create_group("g");
-    lab.cli("-g g make v 8m --on disk01").ok();
-    lab.cli("-g g snapstart v --on disk02").ok();
-    let load = busy(&lab, "g");
-    let mut output = None;
-    let expected = load.fork_during(|| {
-        lab.fault_in(2, SUPERBLOCKS, Fault::PausedWrites);
-        let mut command = lab.spawn("-g g snapshot v");
-        command.until_it_waits_in_the_kernel();
-        let writers: Vec<i32> = command.children().into_iter().filter(|pid| word_of(*pid, "comm") == "breakoff-writer").collect();
-        let [writer] = writers[..] else { panic!("of {:?} these write: {writers:?}", command.children()) };
-        let locked = word_of(writer, "status").lines().find(|line| line.starts_with("VmLck:")).map(str::to_owned).unwrap();
-        assert_ne!(locked.split_whitespace().nth(1), Some("0"), "{locked}");
-        assert_eq!(word_of(writer, "oom_score_adj"), "-1000");
-        output = Some(command.wait(LONG));
-    });
-    output.unwrap().ok().names(&["disk03", "did not answer in time"]);
-    load.goes_on(50);
-    expected.verify(lab.device("g", "SNAP-v"));
-    lab.heal(2);
-    udev::settle();
-    lab.cli("-g g make w 1m").ok();
-    assert!(lab.cli("-g g print").ok().stderr.is_empty());
-    load.stop().verify(lab.device("g", "v"));
-    lab.finish();
-}
-
-/// A file of a process's directory in `/proc`.
-fn word_of(pid: i32, file: &str) -> String {
-    std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default().trim().to_owned()
 }
 
 #[test]
