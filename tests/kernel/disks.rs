@@ -786,7 +786,8 @@ fn a_disk_that_hangs_within_a_commit_is_left_out_of_it_and_healed_later() {
         lab.fault_in(2, range, Fault::PausedWrites);
         let output = lab.cli(&format!("-g g make {name} 1m --on disk02")).ok();
         output.names(&["disk03", "did not answer in time"]);
-        // Its label cannot be trusted until then.
+        // Its label cannot be trusted until then, so it is not read.
+        lab.cli("-g g print").ok().names(&["disk03", "did not answer"]);
         lab.cli(&format!("-g g rename {name} {name}{name}")).ok().names(&["did not answer"]);
         load.goes_on(30);
         lab.heal(2);
