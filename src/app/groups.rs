@@ -414,7 +414,7 @@ fn import(options: &Options, word: &str, new_name: Option<&Name>, force: bool, e
     let name = new_name.unwrap_or(&old.name).clone();
     let _old = lock_group(old.name.as_str(), options.timeout, env)?;
     let _new = (name != old.name).then(|| lock_group(name.as_str(), options.timeout, env)).transpose()?;
-    let mut session = Session::look_writable(&Name::of_group(old.id), env)?;
+    let mut session = Session::look(&Name::of_group(old.id), env)?;
     let group = session.world.group.clone();
     // Forced, it gives up what is missing: what is here may speak for the group from then on.
     let gives_up = force && quorum::refuse_minority(&session.world).is_err();
@@ -506,8 +506,7 @@ fn choose(options: &Options, word: &str, side: &str, env: Env<'_>) -> Result<Rep
     }
     let lost = only_elsewhere(&chosen, &sides);
     let parted = chosen.parted.clone();
-    let session = Session::chosen(scan, chosen, env);
-    let mut session = session?;
+    let mut session = Session::chosen(scan, chosen, env)?;
     refuse_running_otherwise(&session.world)?;
     let mut plan = plan::disks::distrust(&session.world, &parted)?;
     let mut change = Change::new(name.as_str(), "side-chosen").text("side", side).number("disks_of_others", parted.len() as u64);

@@ -86,7 +86,7 @@ impl<'u> Session<'u> {
     pub fn open(options: &Options, name: &Name, env: Env<'u>) -> Result<Session<'u>> {
         let locked = name_behind(name, env)?;
         let lock = lock_group(locked.as_str(), options.timeout, env)?;
-        let mut session = Session::read(name, env)?;
+        let mut session = Session::look(name, env)?;
         session.lock = Some(lock);
         refuse_foreign(&session.world.group, name, env.machine.host_id()?)?;
         if session.world.group.name != locked {
@@ -117,12 +117,8 @@ impl<'u> Session<'u> {
         Session::of(scan, chosen, env)
     }
 
-    /// Opens a group to be looked at. Nothing is locked or changed.
+    /// Opens a group without a lock: to be looked at, or because the caller has it.
     pub fn look(name: &Name, env: Env<'u>) -> Result<Session<'u>> {
-        Session::read(name, env)
-    }
-
-    fn read(name: &Name, env: Env<'u>) -> Result<Session<'u>> {
         let scan = Scan::new(env.machine)?;
         scan.unanswered().iter().for_each(|error| env.ui.warn(error.message()));
         let chosen = scan.choose(scan.group_named(name.as_str())?)?;
@@ -291,7 +287,7 @@ impl<'u> Session<'u> {
                 Err(error) => error,
             };
             let new: Vec<Extent> = exec::logs(&plan).into_iter().filter(|extent| !self.world.known.damaged.contains(extent)).collect();
-            if new.is_empty() || error.kind() != Kind::Device {
+            if new.is_empty() || !matches!(error.kind(), Kind::Device | Kind::TimedOut) {
                 return Err(error);
             }
             self.world.known.damaged.extend(new);
@@ -734,11 +730,6 @@ impl<'u> Session<'u> {
     fn openers(&self, volume: &Volume) -> Vec<String> {
         let uuid = DmUuid::new(self.world.group.id, volume.id, &Role::Volume);
         self.world.devices.get(&uuid).map(|d| self.env.machine.openers(d.dev)).unwrap_or_default()
-    }
-
-    /// Opens a group for a change of who has it: whoever has it now.
-    pub fn look_writable(name: &Name, env: Env<'u>) -> Result<Session<'u>> {
-        Session::read(name, env)
     }
 
     /// Lets other commands at the group. What is seen from here on may be out of date, and nothing may be changed any more.

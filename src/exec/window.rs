@@ -156,7 +156,7 @@ impl<'k> Armed<'k> {
         let critical = self.kernel.enter_window();
         let begun = Instant::now();
         self.held_since = Some(begun);
-        let (end, suspended) = self.down(commit, &mut aid);
+        let (end, suspended) = self.down(commit.as_deref_mut(), &mut aid);
         match end {
             End::Through => self.up(&mut errors, &mut aid),
             _ => self.back(suspended, &mut errors, &mut aid),
@@ -165,6 +165,7 @@ impl<'k> Armed<'k> {
         let held = begun.elapsed();
         let mut warnings = critical.warnings().to_vec();
         drop(critical);
+        commit.iter().for_each(|prepared| prepared.relax());
         warnings
             .extend(thawed.err().map(|errno| format!("a filesystem may still be frozen: {}; 'breakoff recover' thaws it", words(errno))));
         match end {

@@ -266,6 +266,11 @@ impl<'m> Prepared<'m> {
         self.staged.iter().for_each(|staged| staged.member.media.brace());
     }
 
+    /// To be called when they are resumed.
+    pub fn relax(&self) {
+        self.staged.iter().for_each(|staged| staged.member.media.relax());
+    }
+
     /// What went wrong while preparing, in words: disks that are left out.
     pub fn warnings(&self) -> &[String] {
         &self.warnings

@@ -170,6 +170,8 @@ pub trait Media {
     fn flush(&self) -> std::io::Result<()>;
     /// Makes ready for what is written while volumes are suspended. Without it the same may happen, perhaps later.
     fn brace(&self) {}
+    /// They are resumed.
+    fn relax(&self) {}
     /// Makes a piece zero.
     fn zero(&self, offset: u64, length: u64) -> std::io::Result<()> {
         let zeros = vec![0; length.min(1 << 17) as usize];

@@ -108,10 +108,9 @@ struct Disk {
 /// Some disks that have one child. There is none when it could not be had, and then they are read and written at the risk of waiting.
 struct Beside {
     found: Vec<Found>,
-    /// How long one of them may take to answer.
-    patience: Cell<Duration>,
-    /// The same while volumes are suspended.
+    /// How long one of them may take to answer while volumes are suspended.
     hold: Duration,
+    is_held: Cell<bool>,
     by: Pid,
     child: OnceCell<Option<Child>>,
     here: RefCell<Vec<Opened>>,
@@ -224,9 +223,13 @@ impl Media for Disk {
     fn brace(&self) {
         // Best effort, as the window's own is.
         if let Some(line) = self.line() {
-            let _ = line.ask(Request::Brace, &[], &mut [], self.beside.patience.get());
+            let _ = line.ask(Request::Brace, &[], &mut [], CALM);
         }
-        self.beside.patience.set(self.beside.hold);
+        self.beside.is_held.set(true);
+    }
+
+    fn relax(&self) {
+        self.beside.is_held.set(false);
     }
 
     fn size(&self) -> u64 {
@@ -241,22 +244,25 @@ impl Disk {
 
     fn ask(&self, request: Request, bytes: &[u8], answer: &mut [u8]) -> io::Result<()> {
         match self.line() {
-            Some(line) => line.ask(request, bytes, answer, self.beside.patience.get()),
+            Some(line) => line.ask(request, bytes, answer, self.beside.patience()),
             None => self.beside.do_here(self.at, request, bytes, answer),
         }
     }
 
     fn line(&self) -> Option<&Line> {
-        let Beside { found, patience, child, .. } = &*self.beside;
-        child.get_or_init(|| Child::start(found, patience.get()).ok()).as_ref()?.lines.get(self.at)
+        let Beside { found, child, .. } = &*self.beside;
+        child.get_or_init(|| Child::start(found).ok()).as_ref()?.lines.get(self.at)
     }
 }
 
 impl Beside {
     fn new(found: Vec<Found>, hold: Duration) -> Rc<Beside> {
         let here = RefCell::new(found.iter().cloned().map(Opened::of).collect());
-        let patience = Cell::new(CALM.max(hold));
-        Rc::new(Beside { found, patience, hold, by: Pid::this(), child: OnceCell::new(), here })
+        Rc::new(Beside { found, hold, is_held: Cell::new(false), by: Pid::this(), child: OnceCell::new(), here })
+    }
+
+    fn patience(&self) -> Duration {
+        if self.is_held.get() { self.hold } else { CALM.max(self.hold) }
     }
 
     /// One of its disks, unless it is our parent's: a child has nothing of what that has opened.
@@ -325,7 +331,7 @@ fn open_once(media: &mut Option<BlockMedia>, open: impl FnOnce() -> io::Result<B
 }
 
 impl Child {
-    fn start(found: &[Found], patience: Duration) -> io::Result<Child> {
+    fn start(found: &[Found]) -> io::Result<Child> {
         let pairs: Vec<(UnixStream, UnixStream)> = found.iter().map(|_| UnixStream::pair()).collect::<io::Result<_>>()?;
         let (ours, theirs): (Vec<UnixStream>, Vec<UnixStream>) = pairs.into_iter().unzip();
         let kept: Vec<RawFd> = theirs.iter().map(AsRawFd::as_raw_fd).collect();
@@ -333,7 +339,7 @@ impl Child {
         drop(theirs);
         let child = Child { process, lines: ours.into_iter().map(|socket| Line { socket, is_lost: Cell::new(false) }).collect() };
         child.lines.iter().try_for_each(|line| line.socket.set_nonblocking(true))?;
-        let until = Instant::now() + patience;
+        let until = Instant::now() + CALM;
         child.lines.iter().try_for_each(|line| receive(&line.socket, &mut [0; 4], until))?;
         Ok(child)
     }
@@ -543,6 +549,19 @@ mod tests {
         last.write_at(0, &[3; 4096]).unwrap();
         drop(disks);
         assert_eq!(std::fs::read(two.path()).unwrap()[0], 3);
+    }
+
+    #[test]
+    fn only_while_volumes_are_suspended_a_disk_has_as_long_as_they_may_be() {
+        let hold = Duration::from_millis(500);
+        let beside = Beside::new(Vec::new(), hold);
+        let disk = Disk { size: 0, at: 0, beside: Rc::clone(&beside) };
+        assert_eq!(beside.patience(), CALM);
+        disk.brace();
+        assert_eq!(beside.patience(), hold);
+        disk.relax();
+        assert_eq!(beside.patience(), CALM);
+        assert_eq!(Beside::new(Vec::new(), CALM * 2).patience(), CALM * 2);
     }
 
     #[test]

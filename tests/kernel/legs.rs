@@ -202,6 +202,26 @@ fn the_log_dies_and_another_one_takes_its_place() {
     lab.finish();
 }
 
+/// New space that does not answer is none, like space that fails: the log goes elsewhere.
+#[test]
+fn the_log_dies_and_where_the_next_one_would_lie_hangs() {
+    let mut lab = lab!(["mirror", "delay", "error"], [32, 32, 32]);
+    let load = busy(&lab, 2);
+    let (log, size) = (place(&lab, "g-v_log"), lab.disks[1].size);
+    lab.fault_in(1, 24 * MIB..size, Fault::PausedWrites);
+    lab.fault_in(0, log, Fault::Fail);
+    load.goes_on(100);
+    until("there is another one", || lab.dm.table("g-v").unwrap()[0].words().contains(&"disk") && lab.dm.mirrors("g-v")[0].in_sync());
+    let hangs = lab.dm.info(&lab.disks[1].name).unwrap().dev;
+    let lies_on = lab.dm.table("g-v_log").unwrap()[0].words()[0].to_owned();
+    assert_ne!(lies_on, format!("{}:{}", libc::major(hangs), libc::minor(hangs)), "it lies on the disk that hangs");
+    lab.heal(1);
+    load.goes_on(50);
+    load.stop().verify(lab.device("g", "v"));
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
 #[test]
 fn a_leg_that_hangs_and_comes_back_costs_nothing_but_time() {
     let mut lab = lab!(["mirror", "delay"], [32, 32, 32]);
