@@ -10,21 +10,28 @@ pub fn disarm() {
 }
 
 /// A change is about to be made. With `BREAKOFF_KILL_AT=N` the process kills itself before its N-th one, with `BREAKOFF_STOP_AT=N`
-/// it stops until somebody continues it.
+/// it stops until somebody continues it, with `BREAKOFF_STOP_FROM=N` before each later one, too.
 #[cfg(feature = "failpoints")]
 pub fn step() {
     use nix::sys::signal::Signal;
+    use std::ops::RangeInclusive;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
     static STEPS: AtomicU64 = AtomicU64::new(0);
-    static AT: OnceLock<[(Signal, Option<u64>); 2]> = OnceLock::new();
-    let number = |name| std::env::var(name).ok()?.parse().ok();
-    let at = AT.get_or_init(|| [(Signal::SIGKILL, number("BREAKOFF_KILL_AT")), (Signal::SIGSTOP, number("BREAKOFF_STOP_AT"))]);
+    static AT: OnceLock<[(Signal, Option<RangeInclusive<u64>>); 3]> = OnceLock::new();
+    let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
+    let at = AT.get_or_init(|| {
+        [
+            (Signal::SIGKILL, number("BREAKOFF_KILL_AT").map(|at| at..=at)),
+            (Signal::SIGSTOP, number("BREAKOFF_STOP_AT").map(|at| at..=at)),
+            (Signal::SIGSTOP, number("BREAKOFF_STOP_FROM").map(|from| from..=u64::MAX)),
+        ]
+    });
     if DISARMED.load(Ordering::Relaxed) {
         return;
     }
     let step = STEPS.fetch_add(1, Ordering::Relaxed) + 1;
-    for (signal, _) in at.iter().filter(|(_, at)| *at == Some(step)) {
+    for (signal, _) in at.iter().filter(|(_, at)| at.as_ref().is_some_and(|at| at.contains(&step))) {
         let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), *signal);
     }
 }

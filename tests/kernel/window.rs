@@ -4,7 +4,7 @@
 //! The command stops itself before its n-th change (`sys::failpoint`), the leg dies, and the command goes on.
 
 use crate::support::MIB;
-use crate::support::child::{self, DEADLINE, Output, stopped_at};
+use crate::support::child::{self, DEADLINE, Output, stopped_at, stopped_from};
 use crate::support::disk::Fault;
 use crate::support::fs::{FileLoad, Mounted, e2fsck, mkfs_ext4};
 use crate::support::lab::{Lab, until};
@@ -145,28 +145,34 @@ fn a_command_and_its_helper_that_are_killed_together_leave_nothing_frozen() {
     mkfs_ext4(&lab.device("g", "v"));
     let mounted = Mounted::ext4(&lab.device("g", "v"));
     let load = FileLoad::start(&mounted.at);
-    let (mut done, mut thawed) = (0, 0);
-    for n in steps(3, 8) {
+    let frozen = || fs::read_dir("/run/breakoff/frozen").is_ok_and(|mut notes| notes.next().is_some());
+    // Before the first change with it frozen, and before some later one.
+    let mut tried = 0;
+    for change in steps(1, 3) {
         lab.cli("-g g snapstart v --on disk03").ok();
-        let mut running = stopped_at(n, "-g g snapshot v --name s");
-        if !running.stops() {
-            break;
+        let mut running = stopped_from(1, "-g g snapshot v --name s");
+        let mut stopped = running.stops();
+        while stopped && !frozen() {
+            stopped = running.goes_on_and_stops();
         }
+        assert!(stopped, "nothing was ever frozen");
+        for _ in 1..change {
+            stopped = stopped && running.goes_on_and_stops();
+        }
+        let disturbed = stopped && frozen();
         running.kill_with_children();
         running.wait(DEADLINE);
-        // Who thaws may be the monitor, too.
-        thawed += usize::from(fs::read_dir("/run/breakoff/frozen").is_ok_and(|mut notes| notes.next().is_some()));
         lab.cli("-g g recover").ok();
         load.goes_on(5);
         lab.cli("-g g recover --check").ok();
         let split = lab.print("g").names().contains(&"s");
         lab.cli(if split { "-y -g g remove s" } else { "-g g snapabort v" }).ok();
-        done += usize::from(split);
-        if done == DONE {
+        if !disturbed {
             break;
         }
+        tried += 1;
     }
-    assert!(thawed > 0, "nothing was ever frozen");
+    assert!(tried > 1, "there is no second change while it is frozen");
     load.stop();
     mounted.unmount();
     lab.finish();

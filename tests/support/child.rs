@@ -99,6 +99,11 @@ pub fn stopped_at(n: u64, words: &str) -> Running {
     start_with("BREAKOFF_STOP_AT", n, words)
 }
 
+/// Starts the program under test, which stops itself before each of its changes from the n-th on.
+pub fn stopped_from(n: u64, words: &str) -> Running {
+    start_with("BREAKOFF_STOP_FROM", n, words)
+}
+
 fn start_with(failpoint: &str, n: u64, words: &str) -> Running {
     let mut command = Command::new(program());
     command.env(failpoint, n.to_string());
@@ -163,6 +168,14 @@ impl Running {
             std::thread::sleep(Duration::from_millis(5));
         }
         false
+    }
+
+    /// Lets it go on after it has stopped, up to where it stops again; `false` when it is over instead.
+    #[track_caller]
+    pub fn goes_on_and_stops(&mut self) -> bool {
+        self.signal(libc::SIGCONT);
+        // SIGCONT takes effect before kill(2) returns, so a stop that is seen from here on is another one.
+        self.stops()
     }
 
     /// The processes that it has started and that still run, its helper among them.
