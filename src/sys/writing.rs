@@ -41,8 +41,8 @@ const HEAD: usize = 24;
 
 /// How long a disk may take to answer while nobody has to wait for it but the group.
 const CALM: Duration = Duration::from_secs(10);
-/// The most that is made zero by one request.
-const ZERO: u64 = 16 << 20;
+/// The most that is made zero by one request: a slow disk, which others use at the same time, is through with it in the time that it has.
+const ZERO: u64 = 1 << 20;
 
 thread_local! {
     /// The disks that this thread has opened together, while they are open.

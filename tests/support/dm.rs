@@ -231,11 +231,20 @@ impl Dm {
 
     /// Every device with its table and its status, as a failed test prints it.
     pub fn dump(&self) -> String {
+        self.text(|info| format!(" open {}", info.open_count))
+    }
+
+    /// The same without how often each is open: the monitor and udev open disks whenever they like.
+    pub fn state(&self) -> String {
+        self.text(|_| String::new())
+    }
+
+    fn text(&self, open: impl Fn(&Info) -> String) -> String {
         let mut out = String::new();
         for info in self.list() {
             let suspended = if info.suspended { " SUSPENDED" } else { "" };
             let inactive = if info.has_inactive { " has an inactive table" } else { "" };
-            out += &format!("{} {} {} open {}{suspended}{inactive}\n", info.name, info.number(), info.uuid, info.open_count);
+            out += &format!("{} {} {}{}{suspended}{inactive}\n", info.name, info.number(), info.uuid, open(&info));
             for line in self.table(&info.name).unwrap_or_default() {
                 out += &format!("    table  {line}\n");
             }

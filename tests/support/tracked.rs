@@ -62,6 +62,16 @@ pub fn written(device: &str) -> u64 {
     sectors.unwrap_or_else(|| panic!("{path}: {stat}")) * 512
 }
 
+/// Fails the test unless so many bytes have been copied to a leg; whether no region was copied twice. One may be that the kernel has copied,
+/// and not yet noted in the log, when the second, exact log is written.
+#[track_caller]
+pub fn assert_copied(leg: &str, expected: u64, case: &str) -> bool {
+    let written = written(leg);
+    let all = expected..=2 * expected;
+    assert!(all.contains(&written), "{case}: {expected} bytes had to be copied, and {written} were by the kernel's own count");
+    written == expected
+}
+
 /// A detail of the first change that a command reports.
 #[track_caller]
 pub fn detail(lab: &Lab, words: &str, name: &str) -> serde_json::Value {
