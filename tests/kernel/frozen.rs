@@ -97,6 +97,16 @@ fn make_swap(device: &Path) {
     block::write_direct(device, 0, &header).unwrap();
 }
 
+/// A partition table (MBR) of one partition.
+fn partition(device: &Path, start: u32, sectors: u32) {
+    let mut table = vec![0u8; 4096];
+    table[446 + 4] = 0x83;
+    table[446 + 8..][..4].copy_from_slice(&start.to_le_bytes());
+    table[446 + 12..][..4].copy_from_slice(&sectors.to_le_bytes());
+    table[510..512].copy_from_slice(&[0x55, 0xaa]);
+    block::write_direct(device, 0, &table).unwrap();
+}
+
 fn sectors(device: &Path) -> u64 {
     tool("blockdev", &["--getsz", &device.display().to_string()]).ok().stdout.trim().parse().unwrap()
 }
@@ -151,6 +161,14 @@ fn filesystems_are_frozen_through_dm_crypt_partitions_and_loops() {
 
     let over = loop_on(&device);
     round(&lab, "a loop device", &over, |_| None);
+    tool("losetup", &["-d", &over.display().to_string()]).ok();
+
+    // device-mapper's devices have no partitions of the kernel's, what lies on them may.
+    partition(&device, 2048, 40960);
+    let over = PathBuf::from(tool("losetup", &["-f", "-P", "--show", &shown]).ok().stdout.trim());
+    let first = PathBuf::from(format!("{}p1", over.display()));
+    until("the partition is there", || first.exists());
+    round(&lab, "a partition of a loop device", &first, |s| Some(Layer::new("ftsnap", &part(&s.display().to_string()))));
     tool("losetup", &["-d", &over.display().to_string()]).ok();
 
     // A filesystem in a file of a filesystem on a mapping of the volume.
