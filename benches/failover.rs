@@ -1,8 +1,9 @@
-//! How long a writer stands still when a leg dies: breakoff with its monitor, LVM's raid1 and md's raid1, on the same kind of disks,
-//! in turns in one run. `scripts/bench failover` runs it in a VM.
+//! How long a writer stands still when a leg dies: breakoff with its monitor, LVM's raid1 and md's
+//! raid1, on the same kind of disks, in turns in one run. `scripts/bench failover` runs it in a VM.
 //!
-//! Each round switches one leg's disk to errors under a writer with one write in flight, and takes the longest that a write took from
-//! then until many have been done. Then the disk is healed and filled again. Legs die in turns.
+//! Each round switches one leg's disk to errors under a writer with one write in flight, and takes
+//! the longest that a write took from then until many have been done. Then the disk is healed and
+//! filled again. Legs die in turns.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -20,8 +21,7 @@ const ROUNDS: usize = 10;
 /// Writes before the leg dies, and after it.
 const WRITES: u64 = 100;
 /// Only the test's disks, and nothing that waits for a daemon which is not there.
-const LVM: &str =
-    r#"devices{use_devicesfile=0 filter=["a|/dev/mapper/t[0-9]+disk[0-9]+$|","r|.*|"]} activation{monitoring=0} global{use_lvmpolld=0}"#;
+const LVM: &str = r#"devices{use_devicesfile=0 filter=["a|/dev/mapper/t[0-9]+disk[0-9]+$|","r|.*|"]} activation{monitoring=0} global{use_lvmpolld=0}"#;
 
 /// Two disks, by index in the lab, and what stands on them.
 struct Mirror {
@@ -34,7 +34,9 @@ struct Mirror {
 }
 
 fn main() {
-    let Some(mut lab) = Lab::new("failover", &["mirror", "raid", "error"], &[48; 6]) else { return };
+    let Some(mut lab) = Lab::new("failover", &["mirror", "raid", "error"], &[48; 6]) else {
+        return;
+    };
     let mut mirrors = [breakoff(&lab), lvm(&lab), md(&lab)];
     for round in 0..ROUNDS {
         for mirror in &mut mirrors {
@@ -47,7 +49,15 @@ fn main() {
 }
 
 fn one_round(lab: &mut Lab, mirror: &Mirror, leg: usize) -> Duration {
-    let load = Writer::start(&mirror.device, 0, 1024, Style { dsync: false, pause: Duration::from_millis(1) });
+    let load = Writer::start(
+        &mirror.device,
+        0,
+        1024,
+        Style {
+            dsync: false,
+            pause: Duration::from_millis(1),
+        },
+    );
     load.goes_on(WRITES);
     load.forget_stalls();
     let disk = mirror.disks[leg];
@@ -68,24 +78,41 @@ fn report(mirrors: &[Mirror]) {
     };
     let numbers = |mirror: &Mirror| {
         let stalls = sorted(mirror);
-        (stalls[stalls.len() / 2].as_secs_f64() * 1e3, stalls[stalls.len() - 1].as_secs_f64() * 1e3)
+        (
+            stalls[stalls.len() / 2].as_secs_f64() * 1e3,
+            stalls[stalls.len() - 1].as_secs_f64() * 1e3,
+        )
     };
     let ours = numbers(&mirrors[0]);
     println!("\nfailover: the longest stall of a writer when a leg dies, {ROUNDS} times each");
-    println!("{:<24} {:>12} {:>12} {:>14} {:>14}", "", "median ms", "worst ms", "to breakoff's", "to breakoff's");
+    println!(
+        "{:<24} {:>12} {:>12} {:>14} {:>14}",
+        "", "median ms", "worst ms", "to breakoff's", "to breakoff's"
+    );
     for mirror in mirrors {
         let (median, worst) = numbers(mirror);
-        println!("{:<24} {median:>12.1} {worst:>12.1} {:>14.2} {:>14.2}", mirror.name, median / ours.0, worst / ours.1);
+        println!(
+            "{:<24} {median:>12.1} {worst:>12.1} {:>14.2} {:>14.2}",
+            mirror.name,
+            median / ours.0,
+            worst / ours.1
+        );
     }
 }
 
-// ------------------------------------------------------------------------------------------------------------- breakoff
+// ---------------------------------------------------------------------------------------- breakoff
 
 fn breakoff(lab: &Lab) -> Mirror {
     lab.create_group_of("g", 0..2);
     lab.cli("-g g make v 32m --mirrors 2").ok();
     lab.wait_synced("g", "v");
-    Mirror { name: "breakoff mirror", disks: [0, 1], device: lab.device("g", "v"), repair: attach, stalls: Vec::new() }
+    Mirror {
+        name: "breakoff mirror",
+        disks: [0, 1],
+        device: lab.device("g", "v"),
+        repair: attach,
+        stalls: Vec::new(),
+    }
 }
 
 fn attach(lab: &Lab, _disk: &str) {
@@ -96,18 +123,31 @@ fn attach(lab: &Lab, _disk: &str) {
     lab.wait_synced("g", "v");
 }
 
-// ------------------------------------------------------------------------------------------------------------------ LVM
+// --------------------------------------------------------------------------------------------- LVM
 
 fn lvm(lab: &Lab) -> Mirror {
     let [a, b] = [lab.disks[2].word(), lab.disks[3].word()];
     run_lvm(&["vgcreate", "bench", &a, &b]).ok();
-    run_lvm(&["lvcreate", "-y", "-Wn", "-Zn", "--type", "raid1", "-m", "1", "-L", "32m", "-n", "v", "bench"]).ok();
+    run_lvm(&[
+        "lvcreate", "-y", "-Wn", "-Zn", "--type", "raid1", "-m", "1", "-L", "32m", "-n", "v",
+        "bench",
+    ])
+    .ok();
     wait_for_lvm();
-    Mirror { name: "LVM raid1", disks: [2, 3], device: "/dev/mapper/bench-v".into(), repair: refresh, stalls: Vec::new() }
+    Mirror {
+        name: "LVM raid1",
+        disks: [2, 3],
+        device: "/dev/mapper/bench-v".into(),
+        repair: refresh,
+        stalls: Vec::new(),
+    }
 }
 
 fn run_lvm(words: &[&str]) -> Output {
-    tool("lvm", &[&words[..1], &["--config", LVM], &words[1..]].concat())
+    tool(
+        "lvm",
+        &[&words[..1], &["--config", LVM], &words[1..]].concat(),
+    )
 }
 
 /// The disk is back: LVM has it taken in again.
@@ -127,20 +167,42 @@ fn wait_for_lvm() {
     });
 }
 
-// ------------------------------------------------------------------------------------------------------------------- md
+// ---------------------------------------------------------------------------------------------- md
 
 const MD: &str = "/dev/md0";
 
 fn md(lab: &Lab) -> Mirror {
     let [a, b] = [lab.disks[4].word(), lab.disks[5].word()];
-    tool("mdadm", &["--create", MD, "--run", "--level=1", "--raid-devices=2", "--bitmap=internal", "--metadata=1.2", &a, &b]).ok();
+    tool(
+        "mdadm",
+        &[
+            "--create",
+            MD,
+            "--run",
+            "--level=1",
+            "--raid-devices=2",
+            "--bitmap=internal",
+            "--metadata=1.2",
+            &a,
+            &b,
+        ],
+    )
+    .ok();
     wait_for_md();
-    Mirror { name: "md raid1", disks: [4, 5], device: MD.into(), repair: add_again, stalls: Vec::new() }
+    Mirror {
+        name: "md raid1",
+        disks: [4, 5],
+        device: MD.into(),
+        repair: add_again,
+        stalls: Vec::new(),
+    }
 }
 
 fn add_again(_lab: &Lab, disk: &str) {
     tool("mdadm", &[MD, "--fail", disk]);
-    until("md lets go of the disk", || tool("mdadm", &[MD, "--remove", disk]).status == 0);
+    until("md lets go of the disk", || {
+        tool("mdadm", &[MD, "--remove", disk]).status == 0
+    });
     tool("mdadm", &[MD, "--add", disk]).ok();
     wait_for_md();
 }
@@ -148,7 +210,8 @@ fn add_again(_lab: &Lab, disk: &str) {
 fn wait_for_md() {
     until("md's legs are equal", || {
         tool("mdadm", &["--wait", MD]);
-        std::fs::read_to_string("/proc/mdstat").is_ok_and(|text| text.contains("[UU]") && !text.contains("re"))
+        std::fs::read_to_string("/proc/mdstat")
+            .is_ok_and(|text| text.contains("[UU]") && !text.contains("re"))
     });
 }
 

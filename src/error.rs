@@ -1,6 +1,8 @@
-//! The one error type of the library: a kind that decides the exit status, what failed, on which object, and what to type next.
+//! The one error type of the library: a kind that decides the exit status, what failed, on which
+//! object, and what to type next.
 //!
-//! Every layer makes its errors here, so that a message always carries all four. Nothing here knows of terminals.
+//! Every layer makes its errors here, so that a message always carries all four. Nothing here knows
+//! of terminals.
 
 use std::fmt;
 
@@ -79,9 +81,15 @@ pub struct Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// A failure of this kind: what failed and the state the object is in now, one line, objects quoted.
+    /// A failure of this kind: what failed and the state the object is in now, one line, objects
+    /// quoted.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Error { kind, message: message.into(), object: None, hint: None }
+        Error {
+            kind,
+            message: message.into(),
+            object: None,
+            hint: None,
+        }
     }
 
     /// Names the object it is about, such as `g/v`.
@@ -134,14 +142,22 @@ impl Error {
 
     /// An operating system error on a device or file.
     pub fn io(doing: impl fmt::Display, err: &std::io::Error) -> Self {
-        let kind = if is_late(err) { Kind::TimedOut } else { Kind::Device };
+        let kind = if is_late(err) {
+            Kind::TimedOut
+        } else {
+            Kind::Device
+        };
         Error::new(kind, format!("{doing}: {}", words(err)))
     }
 }
 
 /// What the operating system says of a disk or a file, for people.
 pub fn words(err: &std::io::Error) -> String {
-    if is_late(err) { "it did not answer in time".to_owned() } else { err.to_string() }
+    if is_late(err) {
+        "it did not answer in time".to_owned()
+    } else {
+        err.to_string()
+    }
 }
 
 fn is_late(err: &std::io::Error) -> bool {
@@ -194,8 +210,17 @@ mod tests {
 
     #[test]
     fn a_disk_that_is_late_has_not_failed() {
-        let late = Error::io("cannot read", &std::io::Error::from_raw_os_error(libc::ETIMEDOUT));
-        assert_eq!((late.kind(), late.message()), (Kind::TimedOut, "cannot read: it did not answer in time"));
-        assert_eq!(Error::io("cannot read", &std::io::Error::from_raw_os_error(libc::EIO)).kind(), Kind::Device);
+        let late = Error::io(
+            "cannot read",
+            &std::io::Error::from_raw_os_error(libc::ETIMEDOUT),
+        );
+        assert_eq!(
+            (late.kind(), late.message()),
+            (Kind::TimedOut, "cannot read: it did not answer in time")
+        );
+        assert_eq!(
+            Error::io("cannot read", &std::io::Error::from_raw_os_error(libc::EIO)).kind(),
+            Kind::Device
+        );
     }
 }

@@ -6,7 +6,8 @@
 //!                       recover ────┘       model, table (pure)     meta (on-disk format)     report (text, JSON)
 //! ```
 //!
-//! Each arrow goes one way. `model`, `table`, `plan`, `report` and the metadata codec know no ioctl, file, clock or environment.
+//! Each arrow goes one way. `model`, `table`, `plan`, `report` and the metadata codec know no
+//! ioctl, file, clock or environment.
 
 pub mod app;
 pub mod cli;

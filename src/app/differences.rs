@@ -1,4 +1,5 @@
-//! `snapprint`: what is known of snapshots and their originals. The maps of changes are asked, which nobody else may do meanwhile.
+//! `snapprint`: what is known of snapshots and their originals. The maps of changes are asked,
+//! which nobody else may do meanwhile.
 
 use super::run::{group_for, shown_groups};
 use super::session::{Session, refuse_foreign};
@@ -10,10 +11,12 @@ use crate::plan::world::World;
 use crate::table::dco;
 use std::time::Duration;
 
-/// How long others may be at work on a group before its relations are shown without what has changed.
+/// How long others may be at work on a group before its relations are shown without what has
+/// changed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The groups with what has changed on both sides of their snapshots; when volumes are named, of those that have one at either end.
+/// The groups with what has changed on both sides of their snapshots; when volumes are named, of
+/// those that have one at either end.
 pub(super) fn relations(options: &Options, volumes: &[Name], env: Env<'_>) -> Result<Vec<World>> {
     let mut shown = Vec::new();
     for name in &shown_groups(options, volumes, env)? {
@@ -25,7 +28,9 @@ pub(super) fn relations(options: &Options, volumes: &[Name], env: Env<'_>) -> Re
         if !tracked(&session.world.group, volumes).is_empty() {
             match with_maps(options, name, volumes, env) {
                 Ok(read) => session = read,
-                Err(error) => env.ui.warn(&format!("what has changed in group '{name}' is not known: {error}")),
+                Err(error) => env.ui.warn(&format!(
+                    "what has changed in group '{name}' is not known: {error}"
+                )),
             }
         }
         shown.push(session.world.clone());
@@ -34,20 +39,34 @@ pub(super) fn relations(options: &Options, volumes: &[Name], env: Env<'_>) -> Re
 }
 
 /// Where a snapshot and its original may differ.
-pub(super) fn changed_ranges(options: &Options, snapshots: &[Name], env: Env<'_>) -> Result<ChangedRanges> {
-    let [name] = snapshots else { return Err(Error::usage("--changed-ranges wants one snapshot")) };
+pub(super) fn changed_ranges(
+    options: &Options,
+    snapshots: &[Name],
+    env: Env<'_>,
+) -> Result<ChangedRanges> {
+    let [name] = snapshots else {
+        return Err(Error::usage("--changed-ranges wants one snapshot"));
+    };
     let group = group_for(options, std::slice::from_ref(name), env.machine)?;
     let session = with_maps(options, &group, std::slice::from_ref(name), env)?;
     let world = &session.world;
     let snapshot = world.group.volume_named(name)?;
     let path = world.group.path(name);
     let unknown = |why: String| {
-        Error::not_ready(format!("the changes between '{path}' and its original are not known: {why}"))
-            .on(&path)
-            .hint(format!("'breakoff -g {} snapprint' shows which are", world.group.name))
+        Error::not_ready(format!(
+            "the changes between '{path}' and its original are not known: {why}"
+        ))
+        .on(&path)
+        .hint(format!(
+            "'breakoff -g {} snapprint' shows which are",
+            world.group.name
+        ))
     };
     let differences = snapback::differences(world, snapshot).map_err(unknown)?;
-    let original = snapshot.origin.as_ref().and_then(|origin| world.group.volume(origin.original));
+    let original = snapshot
+        .origin
+        .as_ref()
+        .and_then(|origin| world.group.volume(origin.original));
     let original = original.ok_or_else(|| unknown("its original is gone".to_owned()))?;
     Ok(ChangedRanges {
         group: world.group.name.clone(),
@@ -59,11 +78,20 @@ pub(super) fn changed_ranges(options: &Options, snapshots: &[Name], env: Env<'_>
     })
 }
 
-fn with_maps<'u>(options: &Options, group: &Name, volumes: &[Name], env: Env<'u>) -> Result<Session<'u>> {
-    let options = Options { timeout: options.timeout.or(Some(PATIENCE)), ..options.clone() };
+fn with_maps<'u>(
+    options: &Options,
+    group: &Name,
+    volumes: &[Name],
+    env: Env<'u>,
+) -> Result<Session<'u>> {
+    let options = Options {
+        timeout: options.timeout.or(Some(PATIENCE)),
+        ..options.clone()
+    };
     let mut session = Session::open(&options, group, env)?;
     session.tend()?;
-    for (volume, since) in snapback::needed(&session.world, &tracked(&session.world.group, volumes)) {
+    for (volume, since) in snapback::needed(&session.world, &tracked(&session.world.group, volumes))
+    {
         session.list_changes(volume, since);
     }
     Ok(session)
@@ -74,8 +102,14 @@ fn tracked(group: &Group, only: &[Name]) -> Vec<Name> {
     let named = |volume: &Volume| only.is_empty() || only.contains(&volume.name);
     let wanted = |snapshot: &&Volume| {
         snapshot.origin.as_ref().is_some_and(|origin| {
-            matches!(origin.tracking, Tracking::Since(_)) && (named(snapshot) || group.volume(origin.original).is_some_and(named))
+            matches!(origin.tracking, Tracking::Since(_))
+                && (named(snapshot) || group.volume(origin.original).is_some_and(named))
         })
     };
-    group.volumes.iter().filter(wanted).map(|snapshot| snapshot.name.clone()).collect()
+    group
+        .volumes
+        .iter()
+        .filter(wanted)
+        .map(|snapshot| snapshot.name.clone())
+        .collect()
 }

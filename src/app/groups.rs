@@ -22,20 +22,58 @@ type Ready = (Vec<Disk>, Vec<Member>, BTreeMap<DiskId, PresentDisk>);
 
 /// The verbs on groups and disks.
 pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome> {
-    let planned = |report: Report| PlanView { changes: report.changes, notes: report.notes, ..PlanView::default() };
-    let done = |report: Result<Report>| report.map(|r| if options.dry_run { Outcome::Planned(planned(r)) } else { Outcome::Done(r) });
+    let planned = |report: Report| PlanView {
+        changes: report.changes,
+        notes: report.notes,
+        ..PlanView::default()
+    };
+    let done = |report: Result<Report>| {
+        report.map(|r| {
+            if options.dry_run {
+                Outcome::Planned(planned(r))
+            } else {
+                Outcome::Done(r)
+            }
+        })
+    };
     match command {
-        Command::GroupCreate { name, disks, force, area } => done(create(options, name, disks, *force, *area, env)),
+        Command::GroupCreate {
+            name,
+            disks,
+            force,
+            area,
+        } => done(create(options, name, disks, *force, *area, env)),
         Command::GroupAdd { name, disks, force } => done(add(options, name, disks, *force, env)),
         Command::GroupRemoveDisk { name, media } => done(remove_disk(options, name, media, env)),
-        Command::GroupReplaceDisk { name, media, device, force } => done(replace_disk(options, name, media, device, *force, env)),
+        Command::GroupReplaceDisk {
+            name,
+            media,
+            device,
+            force,
+        } => done(replace_disk(options, name, media, device, *force, env)),
         Command::GroupDestroy(name) => done(destroy(options, name, env)),
-        Command::GroupImport { name, new_name, force } => done(import(options, name, new_name.as_ref(), *force, env)),
+        Command::GroupImport {
+            name,
+            new_name,
+            force,
+        } => done(import(options, name, new_name.as_ref(), *force, env)),
         Command::GroupDeport(name) => done(deport(options, name, env)),
         Command::GroupChoose { name, side } => done(choose(options, name, side, env)),
-        Command::DiskInit { devices, force, area } => done(init(options, devices.iter().map(|d| d.as_path()), *force, *area, env)),
+        Command::DiskInit {
+            devices,
+            force,
+            area,
+        } => done(init(
+            options,
+            devices.iter().map(|d| d.as_path()),
+            *force,
+            *area,
+            env,
+        )),
         Command::DiskResize(media) => done(super::resize::resize(options, media, env)),
-        Command::GroupList => Ok(Outcome::Groups(list(env.machine)?).lacking(Scan::new(env.machine)?.silent())),
+        Command::GroupList => {
+            Ok(Outcome::Groups(list(env.machine)?).lacking(Scan::new(env.machine)?.silent()))
+        }
         Command::GroupShow(name) => show(name, env),
         Command::GroupDump(name) => {
             let scan = Scan::new(env.machine)?;
@@ -49,7 +87,14 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
     }
 }
 
-fn create(options: &Options, name: &Name, devices: &[NamedDevice], force: bool, area: Option<Sectors>, env: Env<'_>) -> Result<Report> {
+fn create(
+    options: &Options,
+    name: &Name,
+    devices: &[NamedDevice],
+    force: bool,
+    area: Option<Sectors>,
+    env: Env<'_>,
+) -> Result<Report> {
     let _disks = lock_group(lock::DISKS, options.timeout, env)?;
     let _group = lock_group(name.as_str(), options.timeout, env)?;
     if Scan::new(env.machine)?.knows(name) {
@@ -59,7 +104,10 @@ fn create(options: &Options, name: &Name, devices: &[NamedDevice], force: bool, 
     }
     let mut group = Group::new(name.clone(), env.machine.host_id()?);
     if options.dry_run {
-        return Ok(Report { changes: planned(env.machine, &group, devices, force)?, ..Report::default() });
+        return Ok(Report {
+            changes: planned(env.machine, &group, devices, force)?,
+            ..Report::default()
+        });
     }
     let (disks, members, present) = make_ready(env.machine, &group, devices, force, area)?;
     group.disks.extend(disks);
@@ -75,27 +123,53 @@ fn create(options: &Options, name: &Name, devices: &[NamedDevice], force: bool, 
 
 fn session_changes(group: &Group, disks: &[Disk], action: &'static str) -> Vec<Change> {
     let first = Change::new(group.name.as_str(), action).text("uuid", group.id);
-    let added =
-        disks.iter().map(|d| Change::new(format!("{}/{}", group.name, d.media), "disk-added").text("media", &d.media).size("size", d.size));
-    (action == "created").then_some(first).into_iter().chain(added).collect()
+    let added = disks.iter().map(|d| {
+        Change::new(format!("{}/{}", group.name, d.media), "disk-added")
+            .text("media", &d.media)
+            .size("size", d.size)
+    });
+    (action == "created")
+        .then_some(first)
+        .into_iter()
+        .chain(added)
+        .collect()
 }
 
 /// What would be done, for `--dry-run`; refuses what would be refused.
-fn planned(machine: &dyn Machine, group: &Group, devices: &[NamedDevice], force: bool) -> Result<Vec<Change>> {
+fn planned(
+    machine: &dyn Machine,
+    group: &Group,
+    devices: &[NamedDevice],
+    force: bool,
+) -> Result<Vec<Change>> {
     refuse_twice(machine, devices.iter().map(|d| d.device.as_path()))?;
-    devices.iter().try_for_each(|d| refuse_unfit(machine, &d.device, force))?;
-    let device = |d: &NamedDevice| Change::new(d.device.display().to_string(), "disk-added").text("group", &group.name);
+    devices
+        .iter()
+        .try_for_each(|d| refuse_unfit(machine, &d.device, force))?;
+    let device = |d: &NamedDevice| {
+        Change::new(d.device.display().to_string(), "disk-added").text("group", &group.name)
+    };
     Ok(devices.iter().map(device).collect())
 }
 
-fn add(options: &Options, name: &Name, devices: &[NamedDevice], force: bool, env: Env<'_>) -> Result<Report> {
+fn add(
+    options: &Options,
+    name: &Name,
+    devices: &[NamedDevice],
+    force: bool,
+    env: Env<'_>,
+) -> Result<Report> {
     let _disks = lock_group(lock::DISKS, options.timeout, env)?;
     let mut session = open_for_change(options, name, env)?;
     if options.dry_run {
-        return Ok(Report { changes: planned(env.machine, &session.world.group, devices, force)?, ..Report::default() });
+        return Ok(Report {
+            changes: planned(env.machine, &session.world.group, devices, force)?,
+            ..Report::default()
+        });
     }
     let area = session.area();
-    let (disks, members, present) = make_ready(env.machine, &session.world.group, devices, force, area)?;
+    let (disks, members, present) =
+        make_ready(env.machine, &session.world.group, devices, force, area)?;
     let devices: Vec<PathBuf> = present.values().map(|p| p.path.clone()).collect();
     session.add_members(members, present);
     let mut plan = Plan::nothing(session.world.group.clone());
@@ -115,44 +189,73 @@ fn announce(devices: &[PathBuf], env: Env<'_>) {
 }
 
 /// Initialises the devices, each under the name that was given or the next free `diskNN`.
-fn make_ready(machine: &dyn Machine, group: &Group, devices: &[NamedDevice], force: bool, area: Option<Sectors>) -> Result<Ready> {
+fn make_ready(
+    machine: &dyn Machine,
+    group: &Group,
+    devices: &[NamedDevice],
+    force: bool,
+    area: Option<Sectors>,
+) -> Result<Ready> {
     if devices.is_empty() {
         return Err(Error::usage("a group needs at least one disk"));
     }
     refuse_twice(machine, devices.iter().map(|d| d.device.as_path()))?;
     let names = media_names(group, devices)?;
-    let paths: Vec<&Path> = devices.iter().map(|device| device.device.as_path()).collect();
+    let paths: Vec<&Path> = devices
+        .iter()
+        .map(|device| device.device.as_path())
+        .collect();
     let opened = machine.all_media(&paths);
     let mut labelled = Vec::new();
     for device in devices {
         labelled.push(usable_label(machine, &device.device, force)?);
     }
     let mut ready: Ready = (Vec::new(), Vec::new(), BTreeMap::new());
-    for (((device, media_name), free), media) in devices.iter().zip(names).zip(labelled).zip(opened) {
+    for (((device, media_name), free), media) in devices.iter().zip(names).zip(labelled).zip(opened)
+    {
         let media = media?;
         let label = match free {
             Some(label) if area.is_none() => label,
             _ => {
                 wipe(machine, &device.device)?;
-                meta::format_disk(media.as_ref(), DiskId::random(), area.unwrap_or(meta::AREA_DEFAULT))?
+                meta::format_disk(
+                    media.as_ref(),
+                    DiskId::random(),
+                    area.unwrap_or(meta::AREA_DEFAULT),
+                )?
             }
         };
         let (id, geometry) = (label.disk(), label.geometry());
-        ready.0.push(Disk { id, media: media_name.clone(), data_start: geometry.data_start(), size: geometry.data_size() });
+        ready.0.push(Disk {
+            id,
+            media: media_name.clone(),
+            data_start: geometry.data_start(),
+            size: geometry.data_size(),
+        });
         ready.2.insert(id, present_disk(machine, &device.device)?);
-        ready.1.push(Member { disk: id, name: format!("{media_name} ({})", device.device.display()), media, label });
+        ready.1.push(Member {
+            disk: id,
+            name: format!("{media_name} ({})", device.device.display()),
+            media,
+            label,
+        });
     }
     Ok(ready)
 }
 
-/// A device that is named twice, by whatever paths, would be two disks of the configuration, one of them missing from the start.
+/// A device that is named twice, by whatever paths, would be two disks of the configuration, one of
+/// them missing from the start.
 fn refuse_twice<'a>(machine: &dyn Machine, devices: impl Iterator<Item = &'a Path>) -> Result<()> {
     let mut seen: Vec<(DevNo, &Path)> = Vec::new();
     for device in devices {
         let dev = machine.find(device)?.dev;
         if let Some((_, before)) = seen.iter().find(|(other, _)| *other == dev) {
             let (one, other) = (before.display(), device.display());
-            let text = if before == &device { format!("'{one}' is named twice") } else { format!("'{one}' and '{other}' are one device") };
+            let text = if before == &device {
+                format!("'{one}' is named twice")
+            } else {
+                format!("'{one}' and '{other}' are one device")
+            };
             return Err(Error::usage(text).on(other).hint("name each device once"));
         }
         seen.push((dev, device));
@@ -166,9 +269,12 @@ fn media_names(group: &Group, devices: &[NamedDevice]) -> Result<Vec<Name>> {
     for device in devices {
         let name = match &device.media {
             Some(name) if taken.contains(name) => {
-                return Err(Error::exists(format!("group '{}' has a disk '{name}' already", group.name))
-                    .on(name)
-                    .hint("choose another media name"));
+                return Err(Error::exists(format!(
+                    "group '{}' has a disk '{name}' already",
+                    group.name
+                ))
+                .on(name)
+                .hint("choose another media name"));
             }
             Some(name) => name.clone(),
             None => next_media(&taken)?,
@@ -182,32 +288,54 @@ fn media_names(group: &Group, devices: &[NamedDevice]) -> Result<Vec<Name>> {
 fn next_media(taken: &[Name]) -> Result<Name> {
     let numbered = (1..=u32::MAX).map(|n| Name::parse(&format!("disk{n:02}")));
     let free = |name: &Result<Name>| name.as_ref().is_ok_and(|n| !taken.contains(n));
-    numbered.into_iter().find(free).unwrap_or_else(|| Err(Error::no_space("no media name is left")))
+    numbered
+        .into_iter()
+        .find(free)
+        .unwrap_or_else(|| Err(Error::no_space("no media name is left")))
 }
 
-/// The label of a disk that was initialised before and is in no group; `None` for a device that has to be initialised.
+/// The label of a disk that was initialised before and is in no group; `None` for a device that has
+/// to be initialised.
 fn usable_label(machine: &dyn Machine, device: &Path, force: bool) -> Result<Option<meta::Label>> {
     refuse_unfit(machine, device, force)?;
     let media = machine.media(device, Access::ReadOnly)?;
-    Ok(meta::read_disk(media.as_ref()).ok().flatten().filter(|label| label.group().is_none() && label.warnings().is_empty()))
+    Ok(meta::read_disk(media.as_ref())
+        .ok()
+        .flatten()
+        .filter(|label| label.group().is_none() && label.warnings().is_empty()))
 }
 
-/// Refuses a device that is in use, and one that carries something unless that is meant. Names what it found, also on its partitions
-/// and on the disk that it is a partition of: they are the same bytes.
+/// Refuses a device that is in use, and one that carries something unless that is meant. Names what
+/// it found, also on its partitions and on the disk that it is a partition of: they are the same
+/// bytes.
 fn refuse_unfit(machine: &dyn Machine, device: &Path, force: bool) -> Result<()> {
     let shown = device.display().to_string();
     let found = machine.inspect(device)?;
     let mut objections = carried(machine, &shown, device, found.objections(meta::AREA_MIN))?;
     for partition in &found.device.partitions {
         let inside = machine.inspect(partition)?;
-        objections.extend(carried(machine, &partition.display().to_string(), partition, inside.objections(Sectors::ZERO))?);
+        objections.extend(carried(
+            machine,
+            &partition.display().to_string(),
+            partition,
+            inside.objections(Sectors::ZERO),
+        )?);
     }
     if let Some(whole) = &found.device.whole {
-        objections.extend(carried(machine, &whole.display().to_string(), whole, Vec::new())?);
+        objections.extend(carried(
+            machine,
+            &whole.display().to_string(),
+            whole,
+            Vec::new(),
+        )?);
     }
     let mut seen = BTreeSet::new();
     objections.retain(|objection| seen.insert(objection.clone()));
-    let standing: Vec<String> = objections.iter().filter(|(_, forcible)| !(force && *forcible)).map(|(text, _)| text.clone()).collect();
+    let standing: Vec<String> = objections
+        .iter()
+        .filter(|(_, forcible)| !(force && *forcible))
+        .map(|(text, _)| text.clone())
+        .collect();
     if standing.is_empty() {
         return Ok(());
     }
@@ -220,11 +348,17 @@ fn refuse_unfit(machine: &dyn Machine, device: &Path, force: bool) -> Result<()>
     })
 }
 
-/// What speaks against overwriting a device, together with what our own label on it says. Whether it may be overruled is said with it:
-/// not when it is a disk of a group that this machine has.
-fn carried(machine: &dyn Machine, shown: &str, device: &Path, found: Vec<Objection>) -> Result<Vec<(String, bool)>> {
+/// What speaks against overwriting a device, together with what our own label on it says. Whether
+/// it may be overruled is said with it: not when it is a disk of a group that this machine has.
+fn carried(
+    machine: &dyn Machine,
+    shown: &str,
+    device: &Path,
+    found: Vec<Objection>,
+) -> Result<Vec<(String, bool)>> {
     let media = machine.media(device, Access::ReadOnly)?;
-    let mut objections: Vec<(String, bool)> = found.into_iter().map(|o| (o.text, o.forcible)).collect();
+    let mut objections: Vec<(String, bool)> =
+        found.into_iter().map(|o| (o.text, o.forcible)).collect();
     match meta::read_disk(media.as_ref()) {
         Ok(Some(label)) => {
             // Its own signature is reported by udev too; what it means is said better here.
@@ -234,12 +368,19 @@ fn carried(machine: &dyn Machine, shown: &str, device: &Path, found: Vec<Objecti
                 let is_ours = scan.is_imported(&label);
                 objections.extend(scan.belonging(&label).map(|belonging| {
                     let text = format!("'{shown}' {belonging}");
-                    if is_ours { (format!("{text}, which this machine has imported"), false) } else { (text, true) }
+                    if is_ours {
+                        (format!("{text}, which this machine has imported"), false)
+                    } else {
+                        (text, true)
+                    }
                 }));
             }
         }
         Ok(None) => {}
-        Err(damaged) => objections.push((format!("'{shown}' has a damaged label of ours: {damaged}"), true)),
+        Err(damaged) => objections.push((
+            format!("'{shown}' has a damaged label of ours: {damaged}"),
+            true,
+        )),
     }
     Ok(objections)
 }
@@ -247,12 +388,27 @@ fn carried(machine: &dyn Machine, shown: &str, device: &Path, found: Vec<Objecti
 /// Erases what the device held and its partitions, so that nothing announces it any more.
 fn wipe(machine: &dyn Machine, device: &Path) -> Result<()> {
     let found = machine.find(device)?;
-    let partitions = found.partitions.iter().map(|partition| machine.find(partition)).collect::<Result<Vec<_>>>()?;
+    let partitions = found
+        .partitions
+        .iter()
+        .map(|partition| machine.find(partition))
+        .collect::<Result<Vec<_>>>()?;
     let had_any = !partitions.is_empty();
     for whole in partitions.into_iter().chain([found]) {
-        media::wipe_signatures(machine, &[media::Piece { path: whole.path, start: Sectors::ZERO, length: whole.size }])?;
+        media::wipe_signatures(
+            machine,
+            &[media::Piece {
+                path: whole.path,
+                start: Sectors::ZERO,
+                length: whole.size,
+            }],
+        )?;
     }
-    if had_any { machine.forget_partitions(device) } else { Ok(()) }
+    if had_any {
+        machine.forget_partitions(device)
+    } else {
+        Ok(())
+    }
 }
 
 fn init<'a>(
@@ -265,7 +421,9 @@ fn init<'a>(
     let _disks = lock_group(lock::DISKS, options.timeout, env)?;
     let devices: Vec<&Path> = devices.collect();
     refuse_twice(env.machine, devices.iter().copied())?;
-    devices.iter().try_for_each(|d| refuse_unfit(env.machine, d, force))?;
+    devices
+        .iter()
+        .try_for_each(|d| refuse_unfit(env.machine, d, force))?;
     let mut ready = Vec::new();
     let mut report = Report::default();
     for device in devices {
@@ -276,9 +434,21 @@ fn init<'a>(
         }
         let media = env.machine.media(device, Access::ReadWrite)?;
         wipe(env.machine, device)?;
-        let label = meta::format_disk(media.as_ref(), DiskId::random(), area.unwrap_or(meta::AREA_DEFAULT))?;
-        report.changes.push(change.text("uuid", label.disk()).size("size", label.geometry().data_size()));
-        ready.push(env.machine.find(device).map_or_else(|_| device.to_owned(), |found| found.path));
+        let label = meta::format_disk(
+            media.as_ref(),
+            DiskId::random(),
+            area.unwrap_or(meta::AREA_DEFAULT),
+        )?;
+        report.changes.push(
+            change
+                .text("uuid", label.disk())
+                .size("size", label.geometry().data_size()),
+        );
+        ready.push(
+            env.machine
+                .find(device)
+                .map_or_else(|_| device.to_owned(), |found| found.path),
+        );
     }
     announce(&ready, env);
     Ok(report)
@@ -306,35 +476,72 @@ fn remove_disk(options: &Options, name: &Name, media: &Name, env: Env<'_>) -> Re
     let disk = session.world.group.disk_named(media)?.id;
     let plan = plan::disks::remove(&session.world, media)?;
     if options.dry_run {
-        return Ok(Report { changes: plan.changes, ..Report::default() });
+        return Ok(Report {
+            changes: plan.changes,
+            ..Report::default()
+        });
     }
-    let device: Vec<PathBuf> = session.world.disks.get(&disk).map(|p| p.path.clone()).into_iter().collect();
+    let device: Vec<PathBuf> = session
+        .world
+        .disks
+        .get(&disk)
+        .map(|p| p.path.clone())
+        .into_iter()
+        .collect();
     let gone = session.drop_member(disk);
     let report = session.carry_out(&plan)?;
-    // The group is right without it; a label that cannot be erased is told and ignored by everybody from now on.
+    // The group is right without it; a label that cannot be erased is told and ignored by everybody
+    // from now on.
     match gone.map(|member| meta::wipe_disk(member.media.as_ref())) {
-        Some(Err(error)) => env.ui.warn(&format!("the label of '{media}' could not be erased: {error}")),
-        None => env.ui.note(&format!("disk '{media}' is missing; should it come back, it is not of this group any more")),
+        Some(Err(error)) => env.ui.warn(&format!(
+            "the label of '{media}' could not be erased: {error}"
+        )),
+        None => env.ui.note(&format!(
+            "disk '{media}' is missing; should it come back, it is not of this group any more"
+        )),
         Some(Ok(())) => announce(&device, env),
     }
     Ok(report)
 }
 
 /// A new disk for a lost one, or for one that is to go; returns when everything is on it.
-fn replace_disk(options: &Options, name: &Name, media: &Name, device: &Path, force: bool, env: Env<'_>) -> Result<Report> {
+fn replace_disk(
+    options: &Options,
+    name: &Name,
+    media: &Name,
+    device: &Path,
+    force: bool,
+    env: Env<'_>,
+) -> Result<Report> {
     let _disks = lock_group(lock::DISKS, options.timeout, env)?;
     let mut session = open_for_change(options, name, env)?;
     let old = session.world.group.disk_named(media)?.id;
-    let named = [NamedDevice { media: None, device: device.to_owned() }];
+    let named = [NamedDevice {
+        media: None,
+        device: device.to_owned(),
+    }];
     session.learn_contents();
     // What is refused is refused before the new disk is written to.
     let tried = try_replacement(&session, media, device, env.machine)?;
     if options.dry_run {
         refuse_unfit(env.machine, device, force)?;
-        return Ok(Report { changes: tried.changes, notes: tried.notes, ..Report::default() });
+        return Ok(Report {
+            changes: tried.changes,
+            notes: tried.notes,
+            ..Report::default()
+        });
     }
-    let (disks, members, present) = make_ready(env.machine, &session.world.group, &named, force, session.area())?;
-    let new = disks.into_iter().next().ok_or_else(|| Error::failed("the new disk was not initialised"))?;
+    let (disks, members, present) = make_ready(
+        env.machine,
+        &session.world.group,
+        &named,
+        force,
+        session.area(),
+    )?;
+    let new = disks
+        .into_iter()
+        .next()
+        .ok_or_else(|| Error::failed("the new disk was not initialised"))?;
     let mut devices: Vec<PathBuf> = present.values().map(|p| p.path.clone()).collect();
     session.add_members(members, present);
     let plan = plan::disks::replace(&session.world, media, &new)?;
@@ -344,7 +551,9 @@ fn replace_disk(options: &Options, name: &Name, media: &Name, device: &Path, for
     let mut report = session.carry_out(&plan)?;
     // Should the old disk be here it is nobody's from now on.
     match gone.map(|member| meta::wipe_disk(member.media.as_ref())) {
-        Some(Err(error)) => env.ui.warn(&format!("the label of the old '{media}' could not be erased: {error}")),
+        Some(Err(error)) => env.ui.warn(&format!(
+            "the label of the old '{media}' could not be erased: {error}"
+        )),
         Some(Ok(())) => devices.extend(was),
         None => {}
     }
@@ -353,18 +562,33 @@ fn replace_disk(options: &Options, name: &Name, media: &Name, device: &Path, for
     if !legs.is_empty() {
         super::monitor::ensure(env);
         if !options.background {
-            report.changes.extend(wait::for_legs(options, name, &legs, &[], env)?);
+            report
+                .changes
+                .extend(wait::for_legs(options, name, &legs, &[], env)?);
         }
     }
     Ok(report)
 }
 
 /// The plan with the label that the device would get.
-fn try_replacement(session: &Session<'_>, media: &Name, device: &Path, machine: &dyn Machine) -> Result<Plan> {
+fn try_replacement(
+    session: &Session<'_>,
+    media: &Name,
+    device: &Path,
+    machine: &dyn Machine,
+) -> Result<Plan> {
     let found = present_disk(machine, device)?;
-    let geometry = meta::Geometry::divide(session.area().unwrap_or(meta::AREA_DEFAULT), found.size.bytes())?;
+    let geometry = meta::Geometry::divide(
+        session.area().unwrap_or(meta::AREA_DEFAULT),
+        found.size.bytes(),
+    )?;
     let id = DiskId::random();
-    let new = Disk { id, media: media.clone(), data_start: geometry.data_start(), size: geometry.data_size() };
+    let new = Disk {
+        id,
+        media: media.clone(),
+        data_start: geometry.data_start(),
+        size: geometry.data_size(),
+    };
     let mut world = session.world.clone();
     world.disks.insert(id, found);
     plan::disks::replace(&world, media, &new)
@@ -377,43 +601,80 @@ fn destroy(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
     if !group.volumes.is_empty() {
         let names: Vec<Name> = group.volumes.iter().map(|v| v.name.clone()).collect();
         let shown: Vec<&str> = names.iter().map(Name::as_str).collect();
-        plan = plan::volumes::remove(&session.world, &names, true).map_err(|e| session.name_openers(e))?;
-        if !options.yes && !options.dry_run && !env.ui.confirm(&format!("destroy group '{name}' with {}?", shown.join(", "))) {
-            return Err(Error::in_use(format!("group '{name}' has volumes: {}", shown.join(", ")))
-                .on(name)
-                .hint("remove them first, or repeat with -y to destroy them with the group"));
+        plan = plan::volumes::remove(&session.world, &names, true)
+            .map_err(|e| session.name_openers(e))?;
+        if !options.yes
+            && !options.dry_run
+            && !env.ui.confirm(&format!(
+                "destroy group '{name}' with {}?",
+                shown.join(", ")
+            ))
+        {
+            return Err(
+                Error::in_use(format!("group '{name}' has volumes: {}", shown.join(", ")))
+                    .on(name)
+                    .hint("remove them first, or repeat with -y to destroy them with the group"),
+            );
         }
     }
     plan.group.destroyed = true;
-    for disk in group.disks.iter().filter(|d| !session.world.disks.contains_key(&d.id)) {
-        plan.notes.push(format!("disk '{}' is missing; should it come back it still says that it is of '{name}'", disk.media));
+    for disk in group
+        .disks
+        .iter()
+        .filter(|d| !session.world.disks.contains_key(&d.id))
+    {
+        plan.notes.push(format!(
+            "disk '{}' is missing; should it come back it still says that it is of '{name}'",
+            disk.media
+        ));
     }
     plan.changes.push(Change::new(name.as_str(), "destroyed"));
     if options.dry_run {
-        return Ok(Report { changes: plan.changes, notes: plan.notes, ..Report::default() });
+        return Ok(Report {
+            changes: plan.changes,
+            notes: plan.notes,
+            ..Report::default()
+        });
     }
-    let devices: Vec<PathBuf> = session.world.disks.values().map(|p| p.path.clone()).collect();
+    let devices: Vec<PathBuf> = session
+        .world
+        .disks
+        .values()
+        .map(|p| p.path.clone())
+        .collect();
     let report = session.carry_out(&plan)?;
-    // The group is gone, whatever becomes of the labels: what is left of them is erased by the next 'recover'.
+    // The group is gone, whatever becomes of the labels: what is left of them is erased by the next
+    // 'recover'.
     for member in session.into_members() {
         if let Err(error) = meta::wipe_disk(member.media.as_ref()) {
-            env.ui.warn(&format!("the label of {} could not be erased: {error}; 'breakoff recover' tries again", member.name));
+            env.ui.warn(&format!(
+                "the label of {} could not be erased: {error}; 'breakoff recover' tries again",
+                member.name
+            ));
         }
     }
     announce(&devices, env);
     Ok(report)
 }
 
-/// Takes a group over; with a new name when its own is taken here, or not wanted. A group that this machine has already can be
-/// renamed by it, as long as nothing of it is started.
-fn import(options: &Options, word: &str, new_name: Option<&Name>, force: bool, env: Env<'_>) -> Result<Report> {
+/// Takes a group over; with a new name when its own is taken here, or not wanted. A group that this
+/// machine has already can be renamed by it, as long as nothing of it is started.
+fn import(
+    options: &Options,
+    word: &str,
+    new_name: Option<&Name>,
+    force: bool,
+    env: Env<'_>,
+) -> Result<Report> {
     let here = env.machine.host_id()?;
     let _disks = lock_group(lock::DISKS, options.timeout, env)?;
     let scan = Scan::new(env.machine)?;
     let old = scan.choose(scan.group_named(word)?)?.group;
     let name = new_name.unwrap_or(&old.name).clone();
     let _old = lock_group(old.name.as_str(), options.timeout, env)?;
-    let _new = (name != old.name).then(|| lock_group(name.as_str(), options.timeout, env)).transpose()?;
+    let _new = (name != old.name)
+        .then(|| lock_group(name.as_str(), options.timeout, env))
+        .transpose()?;
     let mut session = Session::look(&Name::of_group(old.id), env)?;
     let group = session.world.group.clone();
     // Forced, it gives up what is missing: what is here may speak for the group from then on.
@@ -435,14 +696,21 @@ fn import(options: &Options, word: &str, new_name: Option<&Name>, force: bool, e
     if gives_up {
         quorum::give_up_missing(&session.world, &mut plan.group);
     }
-    let mut change = Change::new(name.as_str(), "imported").number("disks", plan.group.disks.len() as u64);
+    let mut change =
+        Change::new(name.as_str(), "imported").number("disks", plan.group.disks.len() as u64);
     if name != old.name {
         change = change.text("was", &old.name);
     }
     plan.changes.push(change);
-    plan.notes.push(format!("its volumes are not started: 'breakoff -g {name} start --all'"));
+    plan.notes.push(format!(
+        "its volumes are not started: 'breakoff -g {name} start --all'"
+    ));
     if options.dry_run {
-        return Ok(Report { changes: plan.changes, notes: plan.notes, ..Report::default() });
+        return Ok(Report {
+            changes: plan.changes,
+            notes: plan.notes,
+            ..Report::default()
+        });
     }
     session.carry_out(&plan)
 }
@@ -450,34 +718,57 @@ fn import(options: &Options, word: &str, new_name: Option<&Name>, force: bool, e
 /// A name means one group of those that this machine has.
 fn refuse_taken(scan: &Scan, group: &Group, name: &Name, machine: &dyn Machine) -> Result<()> {
     let own = scan.own_groups(machine)?;
-    let Some(other) = own.iter().find(|other| other.id != group.id && other.name == *name) else { return Ok(()) };
-    Err(Error::exists(format!("this machine has a group '{name}' already: {}", other.id))
-        .on(name)
-        .hint(format!("'breakoff group import {} --name NEW' imports the other one under a new name", group.id)))
+    let Some(other) = own
+        .iter()
+        .find(|other| other.id != group.id && other.name == *name)
+    else {
+        return Ok(());
+    };
+    Err(Error::exists(format!(
+        "this machine has a group '{name}' already: {}",
+        other.id
+    ))
+    .on(name)
+    .hint(format!(
+        "'breakoff group import {} --name NEW' imports the other one under a new name",
+        group.id
+    )))
 }
 
-/// Refuses a group that another machine has, or of which half of the disks or more are missing. Less than that costs a warning, which
-/// whoever reads the group has given.
+/// Refuses a group that another machine has, or of which half of the disks or more are missing.
+/// Less than that costs a warning, which whoever reads the group has given.
 fn refuse_not_ready(session: &Session<'_>, here: HostId) -> Result<()> {
     let world = &session.world;
     let name = &world.group.name;
     if let Some(other) = world.group.host.filter(|host| *host != here) {
-        return Err(Error::unsafe_(format!("group '{name}' is imported by another machine ({other}), which may be writing to it"))
-            .on(name)
-            .hint("deport it there; if that machine is gone for good, repeat with --force"));
+        return Err(Error::unsafe_(format!(
+            "group '{name}' is imported by another machine ({other}), which may be writing to it"
+        ))
+        .on(name)
+        .hint("deport it there; if that machine is gone for good, repeat with --force"));
     }
-    quorum::refuse_minority(world).map_err(|e| e.hint("plug in the rest, or repeat with --force if it is lost for good"))
+    quorum::refuse_minority(world)
+        .map_err(|e| e.hint("plug in the rest, or repeat with --force if it is lost for good"))
 }
 
 fn refuse_started(world: &World) -> Result<()> {
     let name = &world.group.name;
-    let started: Vec<&str> = world.group.volumes.iter().filter(|v| v.running == Some(world.boot)).map(|v| v.name.as_str()).collect();
+    let started: Vec<&str> = world
+        .group
+        .volumes
+        .iter()
+        .filter(|v| v.running == Some(world.boot))
+        .map(|v| v.name.as_str())
+        .collect();
     if started.is_empty() {
         return Ok(());
     }
-    Err(Error::in_use(format!("group '{name}' has started volumes: {}", started.join(", ")))
-        .on(name)
-        .hint(format!("'breakoff -g {name} stop --all'")))
+    Err(Error::in_use(format!(
+        "group '{name}' has started volumes: {}",
+        started.join(", ")
+    ))
+    .on(name)
+    .hint(format!("'breakoff -g {name} stop --all'")))
 }
 
 fn deport(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
@@ -487,12 +778,16 @@ fn deport(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
     plan.group.host = None;
     plan.changes.push(Change::new(name.as_str(), "deported"));
     if options.dry_run {
-        return Ok(Report { changes: plan.changes, ..Report::default() });
+        return Ok(Report {
+            changes: plan.changes,
+            ..Report::default()
+        });
     }
     session.carry_out(&plan)
 }
 
-/// Goes on with one of the ways that a group went; what only the others have is given up, and what their disks hold is made anew.
+/// Goes on with one of the ways that a group went; what only the others have is given up, and what
+/// their disks hold is made anew.
 fn choose(options: &Options, word: &str, side: &str, env: Env<'_>) -> Result<Report> {
     let _disks = lock_group(lock::DISKS, options.timeout, env)?;
     let scan = Scan::new(env.machine)?;
@@ -509,34 +804,59 @@ fn choose(options: &Options, word: &str, side: &str, env: Env<'_>) -> Result<Rep
     let mut session = Session::chosen(scan, chosen, env)?;
     refuse_running_otherwise(&session.world)?;
     let mut plan = plan::disks::distrust(&session.world, &parted)?;
-    let mut change = Change::new(name.as_str(), "side-chosen").text("side", side).number("disks_of_others", parted.len() as u64);
+    let mut change = Change::new(name.as_str(), "side-chosen")
+        .text("side", side)
+        .number("disks_of_others", parted.len() as u64);
     if !lost.is_empty() {
         change = change.text("volumes_given_up", lost.join(", "));
     }
     plan.changes.insert(0, change);
     if options.dry_run {
-        return Ok(Report { changes: plan.changes, notes: plan.notes, ..Report::default() });
+        return Ok(Report {
+            changes: plan.changes,
+            notes: plan.notes,
+            ..Report::default()
+        });
     }
-    let what =
-        if lost.is_empty() { "what the others wrote".to_owned() } else { format!("{} and what else the others wrote", lost.join(", ")) };
+    let what = if lost.is_empty() {
+        "what the others wrote".to_owned()
+    } else {
+        format!("{} and what else the others wrote", lost.join(", "))
+    };
     if !options.yes && !env.ui.confirm(&format!("give up {what}?")) {
-        return Err(Error::unsafe_(format!("going on with one side gives up {what}; nothing was changed"))
-            .on(&name)
-            .hint("say -y when that is what you want"));
+        return Err(Error::unsafe_(format!(
+            "going on with one side gives up {what}; nothing was changed"
+        ))
+        .on(&name)
+        .hint("say -y when that is what you want"));
     }
     session.carry_out(&plan)
 }
 
 /// The side that a word means.
 fn meant<'s>(sides: &'s [Side], word: &str, group: &str) -> Result<&'s Side> {
-    let is_it = |side: &&Side| side.stamp.digest.to_string().starts_with(word) || side.devices.iter().any(|device| device == word);
+    let is_it = |side: &&Side| {
+        side.stamp.digest.to_string().starts_with(word)
+            || side.devices.iter().any(|device| device == word)
+    };
     let meant: Vec<&Side> = sides.iter().filter(is_it).collect();
     match meant.as_slice() {
         [only] => Ok(only),
         found => {
-            let all: Vec<String> = sides.iter().map(|s| format!("{} on {}", s.stamp.digest.short(), s.devices.join(", "))).collect();
-            let many = if found.is_empty() { "no side" } else { "more than one side" };
-            Err(Error::not_found(format!("{many} of group '{group}' is meant by '{word}': {}", all.join("; "))).on(group))
+            let all: Vec<String> = sides
+                .iter()
+                .map(|s| format!("{} on {}", s.stamp.digest.short(), s.devices.join(", ")))
+                .collect();
+            let many = if found.is_empty() {
+                "no side"
+            } else {
+                "more than one side"
+            };
+            Err(Error::not_found(format!(
+                "{many} of group '{group}' is meant by '{word}': {}",
+                all.join("; ")
+            ))
+            .on(group))
         }
     }
 }
@@ -544,7 +864,10 @@ fn meant<'s>(sides: &'s [Side], word: &str, group: &str) -> Result<&'s Side> {
 /// The volumes that the chosen side lacks.
 fn only_elsewhere(chosen: &meta::Chosen, sides: &[Side]) -> Vec<String> {
     let all = sides.iter().flat_map(|side| &side.says.group.volumes);
-    let mut lost: Vec<String> = all.filter(|v| chosen.group.volume(v.id).is_none()).map(|v| v.name.to_string()).collect();
+    let mut lost: Vec<String> = all
+        .filter(|v| chosen.group.volume(v.id).is_none())
+        .map(|v| v.name.to_string())
+        .collect();
     lost.sort_unstable();
     lost.dedup();
     lost
@@ -552,8 +875,16 @@ fn only_elsewhere(chosen: &meta::Chosen, sides: &[Side]) -> Vec<String> {
 
 /// What runs here by what another side says cannot be brought in line with this one.
 fn refuse_running_otherwise(world: &World) -> Result<()> {
-    let runs = |id| world.group.volume(id).is_some_and(|v| v.running == Some(world.boot));
-    let other = world.devices.values().find(|d| d.uuid.volume().is_none_or(|id| !runs(id)));
+    let runs = |id| {
+        world
+            .group
+            .volume(id)
+            .is_some_and(|v| v.running == Some(world.boot))
+    };
+    let other = world
+        .devices
+        .values()
+        .find(|d| d.uuid.volume().is_none_or(|id| !runs(id)));
     other.map_or(Ok(()), |device| {
         Err(Error::in_use(format!("'{}' runs by what another side of the group says", device.name))
             .on(&world.group.name)
@@ -581,7 +912,9 @@ fn list(machine: &dyn Machine) -> Result<Vec<GroupLine>> {
                 remark: chosen.warnings.first().cloned(),
             },
             Err(error) => GroupLine {
-                name: scan.name_of(id).map_or_else(|| "-".to_owned(), |n| n.to_string()),
+                name: scan
+                    .name_of(id)
+                    .map_or_else(|| "-".to_owned(), |n| n.to_string()),
                 id,
                 state: "refused",
                 generation: None,
@@ -604,12 +937,23 @@ fn show(name: &Name, env: Env<'_>) -> Result<Outcome> {
             id: Some(disk.id),
             media: Some(disk.media.clone()),
             group: Some(group.name.to_string()),
-            state: if present.is_some() { "online" } else { "missing" },
+            state: if present.is_some() {
+                "online"
+            } else {
+                "missing"
+            },
             size: Some(disk.size),
             sector_size: present.map(|p| p.logical_block),
-            remark: session.outdated().contains(&disk.id).then(|| "its copy of the configuration is old".to_owned()),
+            remark: session
+                .outdated()
+                .contains(&disk.id)
+                .then(|| "its copy of the configuration is old".to_owned()),
         }
     };
     let lines = group.disks.iter().map(line).collect();
-    Ok(Outcome::Group(Box::new(session.world.clone()), lines, session.fill()))
+    Ok(Outcome::Group(
+        Box::new(session.world.clone()),
+        lines,
+        session.fill(),
+    ))
 }

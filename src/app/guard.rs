@@ -1,8 +1,9 @@
-//! The helper of a window (see `sys::helper`): a process of its own that freezes and suspends for a command, and that clears up
-//! when the command has died (kill -9) before it was through.
+//! The helper of a window (see `sys::helper`): a process of its own that freezes and suspends for a
+//! command, and that clears up when the command has died (kill -9) before it was through.
 //!
-//! A suspended volume holds everybody's I/O until somebody resumes it, and the next command may be hours away. The helper does what
-//! `recover` does: it finds out whether the command was committed, and finishes or undoes it.
+//! A suspended volume holds everybody's I/O until somebody resumes it, and the next command may be
+//! hours away. The helper does what `recover` does: it finds out whether the command was committed,
+//! and finishes or undoes it.
 
 use super::{Env, Options, status};
 use crate::error::{Error, Result};
@@ -29,7 +30,8 @@ struct Entry {
     uuid: DmUuid,
     device: Box<dyn ArmedDevice>,
     mode: SuspendMode,
-    /// Its place among those that are frozen, and how often it was open when it was found out what rests on it.
+    /// Its place among those that are frozen, and how often it was open when it was found out what
+    /// rests on it.
     volume: Option<(usize, u32)>,
     /// Whether what rests on it was frozen, as far as it can be.
     tried: bool,
@@ -44,15 +46,25 @@ struct Guard<'k> {
     begun: bool,
 }
 
-/// Answers requests until one says that it is not needed any more; the end of them says that the command is dead.
-pub fn run<R: Read, W: Write>(group: GroupId, charges: &[Charge], mut requests: Requests<R, W>, env: Env<'_>) -> Result<()> {
+/// Answers requests until one says that it is not needed any more; the end of them says that the
+/// command is dead.
+pub fn run<R: Read, W: Write>(
+    group: GroupId,
+    charges: &[Charge],
+    mut requests: Requests<R, W>,
+    env: Env<'_>,
+) -> Result<()> {
     let kernel = env.machine.kernel()?;
     let mut guard = Guard::new(kernel.as_ref(), charges)?;
     let mut critical = None;
     requests.answer(Ok(0));
     while let Some(act) = requests.read() {
-        // Once something is frozen or suspended nothing may have to be read from it. An era is asked while nothing is.
-        if !matches!(act, Act::Hold(_) | Act::Release(_) | Act::Era(_) | Act::Done) {
+        // Once something is frozen or suspended nothing may have to be read from it. An era is
+        // asked while nothing is.
+        if !matches!(
+            act,
+            Act::Hold(_) | Act::Release(_) | Act::Era(_) | Act::Done
+        ) {
             critical.get_or_insert_with(Critical::enter);
         }
         match act {
@@ -61,7 +73,11 @@ pub fn run<R: Read, W: Write>(group: GroupId, charges: &[Charge], mut requests: 
             other => requests.answer(guard.carry_out(other)),
         }
     }
-    let options = Options { group: Some(Name::of_group(group)), timeout: Some(PATIENCE), ..Options::default() };
+    let options = Options {
+        group: Some(Name::of_group(group)),
+        timeout: Some(PATIENCE),
+        ..Options::default()
+    };
     let recovered = status::recover(&options, false, env).map(drop);
     guard.stack.thaw().ok();
     recovered
@@ -74,7 +90,8 @@ fn hold(uuid: &DmUuid, kernel: &dyn Kernel) -> std::result::Result<u32, Errno> {
         kernel.message(uuid, RELEASE)?;
         kernel.message(uuid, HOLD)
     });
-    held.and_then(|()| kernel.era(uuid)).map_err(|_| Errno(libc::EIO))
+    held.and_then(|()| kernel.era(uuid))
+        .map_err(|_| Errno(libc::EIO))
 }
 
 impl<'k> Guard<'k> {
@@ -84,22 +101,53 @@ impl<'k> Guard<'k> {
         for Charge { uuid, mode, links } in charges {
             let volume = (*mode == SuspendMode::Freeze).then_some((volumes, 0));
             volumes += usize::from(volume.is_some());
-            entries.push(Entry { uuid: uuid.clone(), device: kernel.arm(uuid, *links)?, mode: *mode, volume, tried: false });
+            entries.push(Entry {
+                uuid: uuid.clone(),
+                device: kernel.arm(uuid, *links)?,
+                mode: *mode,
+                volume,
+                tried: false,
+            });
         }
-        let mut guard = Guard { kernel, entries, stack: Stack::default(), begun: false };
+        let mut guard = Guard {
+            kernel,
+            entries,
+            stack: Stack::default(),
+            begun: false,
+        };
         guard.look()?;
         Ok(guard)
     }
 
     /// Finds out what rests on the volumes.
     fn look(&mut self) -> Result<()> {
-        let uuids: Vec<DmUuid> = self.entries.iter().filter(|entry| entry.volume.is_some()).map(|entry| entry.uuid.clone()).collect();
-        let devices = uuids.iter().map(|uuid| self.kernel.device(uuid)).collect::<Result<Vec<_>>>()?;
+        let uuids: Vec<DmUuid> = self
+            .entries
+            .iter()
+            .filter(|entry| entry.volume.is_some())
+            .map(|entry| entry.uuid.clone())
+            .collect();
+        let devices = uuids
+            .iter()
+            .map(|uuid| self.kernel.device(uuid))
+            .collect::<Result<Vec<_>>>()?;
         let Some(devices) = devices.into_iter().collect::<Option<Vec<_>>>() else {
             return Err(Error::not_found("a volume that is to be frozen is gone"));
         };
-        let again = |uuid: &DmUuid| self.kernel.device(uuid).ok().flatten().map(|device| device.open_count);
-        let count = || devices.iter().zip(&uuids).map(|(device, uuid)| (device.dev, again(uuid).unwrap_or(device.open_count))).collect();
+        let again = |uuid: &DmUuid| {
+            self.kernel
+                .device(uuid)
+                .ok()
+                .flatten()
+                .map(|device| device.open_count)
+        };
+        let count = || {
+            devices
+                .iter()
+                .zip(&uuids)
+                .map(|(device, uuid)| (device.dev, again(uuid).unwrap_or(device.open_count)))
+                .collect()
+        };
         self.stack = Stack::open(&count);
         for entry in &mut self.entries {
             if let Some((_, count)) = &mut entry.volume {
@@ -110,7 +158,9 @@ impl<'k> Guard<'k> {
     }
 
     fn entry(&mut self, at: u16) -> std::result::Result<&mut Entry, Errno> {
-        self.entries.get_mut(usize::from(at)).ok_or(Errno(libc::EINVAL))
+        self.entries
+            .get_mut(usize::from(at))
+            .ok_or(Errno(libc::EINVAL))
     }
 
     fn reason(&self, at: u16) -> Option<String> {
@@ -122,8 +172,13 @@ impl<'k> Guard<'k> {
         let kernel = self.kernel;
         match act {
             Act::Hold(at) => hold(&self.entry(at)?.uuid, kernel),
-            Act::Release(at) => kernel.message(&self.entry(at)?.uuid, RELEASE).map(|()| 0).map_err(|_| Errno(libc::EIO)),
-            Act::Era(at) => kernel.era(&self.entry(at)?.uuid).map_err(|_| Errno(libc::EIO)),
+            Act::Release(at) => kernel
+                .message(&self.entry(at)?.uuid, RELEASE)
+                .map(|()| 0)
+                .map_err(|_| Errno(libc::EIO)),
+            Act::Era(at) => kernel
+                .era(&self.entry(at)?.uuid)
+                .map_err(|_| Errno(libc::EIO)),
             Act::Freeze(at) => self.freeze(at).map(|frozen| u32::from(!frozen)),
             Act::Thaw => self.stack.thaw().map(|held| u32::from(!held)),
             other => self.change(other).map(|()| 0),
@@ -139,9 +194,16 @@ impl<'k> Guard<'k> {
                 Ok(())
             }
             Act::Suspend(at) => {
-                let left = self.entry(at)?.volume.is_some_and(|(volume, _)| self.stack.is_left_to_suspend(volume));
+                let left = self
+                    .entry(at)?
+                    .volume
+                    .is_some_and(|(volume, _)| self.stack.is_left_to_suspend(volume));
                 let entry = self.entry(at)?;
-                entry.device.suspend(if entry.tried && !left { SuspendMode::NoFlush } else { entry.mode })
+                entry.device.suspend(if entry.tried && !left {
+                    SuspendMode::NoFlush
+                } else {
+                    entry.mode
+                })
             }
             Act::Resume(at) => self.entry(at)?.device.resume(),
             Act::Activate(at) => {
@@ -151,16 +213,26 @@ impl<'k> Guard<'k> {
                 self.kernel.settle(UDEV);
                 resumed
             }
-            Act::Freeze(_) | Act::Thaw | Act::Reason(_) | Act::Hold(_) | Act::Release(_) | Act::Era(_) | Act::Done => Ok(()),
+            Act::Freeze(_)
+            | Act::Thaw
+            | Act::Reason(_)
+            | Act::Hold(_)
+            | Act::Release(_)
+            | Act::Era(_)
+            | Act::Done => Ok(()),
         }
     }
 
     /// What has been opened while everything was written back is looked at once more.
     fn freeze(&mut self, at: u16) -> std::result::Result<bool, Errno> {
-        if !std::mem::replace(&mut self.begun, true) && self.entries.iter_mut().any(Entry::was_opened) {
+        if !std::mem::replace(&mut self.begun, true)
+            && self.entries.iter_mut().any(Entry::was_opened)
+        {
             self.look().map_err(|_| Errno(libc::EIO))?;
         }
-        let Some((volume, _)) = self.entry(at)?.volume else { return Err(Errno(libc::EINVAL)) };
+        let Some((volume, _)) = self.entry(at)?.volume else {
+            return Err(Errno(libc::EINVAL));
+        };
         let frozen = self.stack.freeze(volume);
         self.entry(at)?.tried = true;
         Ok(frozen)
@@ -169,7 +241,9 @@ impl<'k> Guard<'k> {
 
 impl Entry {
     fn was_opened(&mut self) -> bool {
-        let Some((_, before)) = self.volume else { return false };
+        let Some((_, before)) = self.volume else {
+            return false;
+        };
         self.device.open_count().is_ok_and(|now| now > before)
     }
 }

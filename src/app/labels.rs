@@ -1,8 +1,10 @@
-//! Labels that are gone while the kernel goes on with what lies on their disks, and are written again.
+//! Labels that are gone while the kernel goes on with what lies on their disks, and are written
+//! again.
 //!
-//! A device that the live tables of a group name for one disk alone is that disk: the kernel holds it, so that its number cannot have
-//! become another device's, and keeps everybody else from using it. Whatever its label area holds instead of a label was written there by
-//! mistake. Once nothing runs any more nothing proves that, and the disk is lost.
+//! A device that the live tables of a group name for one disk alone is that disk: the kernel holds
+//! it, so that its number cannot have become another device's, and keeps everybody else from using
+//! it. Whatever its label area holds instead of a label was written there by mistake. Once nothing
+//! runs any more nothing proves that, and the disk is lost.
 
 use super::Change;
 use super::session::Session;
@@ -17,13 +19,16 @@ use crate::sys::probe::Candidate;
 use std::collections::BTreeMap;
 
 impl Session<'_> {
-    /// A device that says to be a disk, while what lies on that disk runs on another one which is known not to be the same, is a copy of
-    /// it: the other one has lost its label, or the hardware calls the two by different identifiers. Nothing of the group is moved there or
-    /// written to it. A disk that has come back under another number is moved to.
+    /// A device that says to be a disk, while what lies on that disk runs on another one which is
+    /// known not to be the same, is a copy of it: the other one has lost its label, or the hardware
+    /// calls the two by different identifiers. Nothing of the group is moved there or written to
+    /// it. A disk that has come back under another number is moved to.
     pub(super) fn leave_out_copies(&mut self) {
         let ids: Vec<DiskId> = self.world.disks.keys().copied().collect();
         for id in ids {
-            let Some(found) = self.world.disks.remove(&id) else { continue };
+            let Some(found) = self.world.disks.remove(&id) else {
+                continue;
+            };
             let mapped = self.world.number(id).filter(|number| *number != found.dev);
             match mapped.and_then(|mapped| self.why_a_copy(id, &found, mapped)) {
                 Some(why) => {
@@ -56,10 +61,22 @@ impl Session<'_> {
     /// The disks without a label, and the devices that they are.
     pub fn unlabelled(&self) -> Vec<(DiskId, Candidate)> {
         let world = &self.world;
-        let lost = world.group.disks.iter().map(|d| d.id).filter(|id| !world.disks.contains_key(id) && !self.bare.claimed.contains(id));
+        let lost = world
+            .group
+            .disks
+            .iter()
+            .map(|d| d.id)
+            .filter(|id| !world.disks.contains_key(id) && !self.bare.claimed.contains(id));
         let device = |id: DiskId| {
             let number = world.number(id)?;
-            Some((id, self.bare.devices.iter().find(|candidate| candidate.dev == number)?.clone()))
+            Some((
+                id,
+                self.bare
+                    .devices
+                    .iter()
+                    .find(|candidate| candidate.dev == number)?
+                    .clone(),
+            ))
         };
         lost.filter_map(device).collect()
     }
@@ -67,7 +84,9 @@ impl Session<'_> {
     /// What is said of one of them.
     pub fn without_label(&self, (id, device): &(DiskId, Candidate)) -> String {
         let (path, shown) = (self.disk_path(*id), device.path.display());
-        format!("disk '{path}' has lost its label, and what lies on it runs on '{shown}'; 'breakoff recover' writes it again")
+        format!(
+            "disk '{path}' has lost its label, and what lies on it runs on '{shown}'; 'breakoff recover' writes it again"
+        )
     }
 
     /// Writes the labels again; what was done, and what could not be.
@@ -86,9 +105,17 @@ impl Session<'_> {
                         .announce(std::slice::from_ref(&device.path))
                         .into_iter()
                         .for_each(|warning| self.env.ui.warn(&warning));
-                    done.push(Change::new(path, "label-written").text("device", device.path.display()));
+                    done.push(
+                        Change::new(path, "label-written").text("device", device.path.display()),
+                    );
                 }
-                Err(error) => failures.push(error.context(format!("the label of disk '{path}' cannot be written again")).on(path)),
+                Err(error) => failures.push(
+                    error
+                        .context(format!(
+                            "the label of disk '{path}' cannot be written again"
+                        ))
+                        .on(path),
+                ),
             }
         }
         (done, failures)
@@ -96,24 +123,54 @@ impl Session<'_> {
 
     fn disk_path(&self, id: DiskId) -> String {
         let group = &self.world.group;
-        group.disk(id).map_or_else(|| id.to_string(), |disk| format!("{}/{}", group.name, disk.media))
+        group.disk(id).map_or_else(
+            || id.to_string(),
+            |disk| format!("{}/{}", group.name, disk.media),
+        )
     }
 
-    /// Both superblocks, with the configuration that is in force. A crash in between leaves one, which is enough, or none, as it was.
+    /// Both superblocks, with the configuration that is in force. A crash in between leaves one,
+    /// which is enough, or none, as it was.
     fn label_one(&mut self, id: DiskId, device: &Candidate) -> Result<()> {
         quorum::refuse_minority(&self.world)?;
         let found = self.env.machine.inspect(&device.path)?;
-        if let Some(objection) = found.objections(Sectors::ZERO).into_iter().find(|objection| objection.forcible) {
-            let wipe = format!("if nobody needs that any more, erase it with 'wipefs --all --force {}'", device.path.display());
-            return Err(Error::in_use(objection.text).hint(format!("{wipe}, then 'breakoff recover'")));
+        if let Some(objection) = found
+            .objections(Sectors::ZERO)
+            .into_iter()
+            .find(|objection| objection.forcible)
+        {
+            let wipe = format!(
+                "if nobody needs that any more, erase it with 'wipefs --all --force {}'",
+                device.path.display()
+            );
+            return Err(
+                Error::in_use(objection.text).hint(format!("{wipe}, then 'breakoff recover'"))
+            );
         }
-        let disk = self.world.group.disk(id).ok_or_else(|| Error::failed("the disk is not in the configuration"))?;
+        let disk = self
+            .world
+            .group
+            .disk(id)
+            .ok_or_else(|| Error::failed("the disk is not in the configuration"))?;
         let media = self.env.machine.media(&device.path, Access::ReadWrite)?;
         let geometry = divided(disk, media.as_ref(), self.area())?;
         let name = format!("{} ({})", disk.media, device.path.display());
-        let present = PresentDisk { path: device.path.clone(), dev: device.dev, size: device.size, logical_block: device.logical_block };
+        let present = PresentDisk {
+            path: device.path.clone(),
+            dev: device.dev,
+            size: device.size,
+            logical_block: device.logical_block,
+        };
         let label = Label::anew(id, self.world.group.id, geometry);
-        self.add_members(vec![Member { disk: id, name, media, label }], BTreeMap::from([(id, present)]));
+        self.add_members(
+            vec![Member {
+                disk: id,
+                name,
+                media,
+                label,
+            }],
+            BTreeMap::from([(id, present)]),
+        );
         self.relabel(id, geometry).inspect_err(|_| {
             self.drop_member(id);
             self.world.disks.remove(&id);
@@ -121,16 +178,21 @@ impl Session<'_> {
     }
 }
 
-/// How the disk was divided: its private area was as large as those of the others or, where these do not fit it, up to its space for volumes.
+/// How the disk was divided: its private area was as large as those of the others or, where these
+/// do not fit it, up to its space for volumes.
 fn divided(disk: &Disk, media: &dyn Media, area: Option<Sectors>) -> Result<Geometry> {
-    let fits = |geometry: &Geometry| geometry.data_start() == disk.data_start && geometry.data_size() >= disk.size;
+    let fits = |geometry: &Geometry| {
+        geometry.data_start() == disk.data_start && geometry.data_size() >= disk.size
+    };
     let divide = |area: Sectors| Geometry::divide(area, media.size()).ok().filter(fits);
-    area.and_then(divide).or_else(|| divide(disk.data_start)).ok_or_else(|| {
-        Error::device(format!(
-            "the device has {} bytes, and its space for volumes was {} from {} on",
-            media.size(),
-            disk.size,
-            disk.data_start
-        ))
-    })
+    area.and_then(divide)
+        .or_else(|| divide(disk.data_start))
+        .ok_or_else(|| {
+            Error::device(format!(
+                "the device has {} bytes, and its space for volumes was {} from {} on",
+                media.size(),
+                disk.size,
+                disk.data_start
+            ))
+        })
 }

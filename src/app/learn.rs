@@ -16,7 +16,8 @@ use std::ops::Range;
 use std::path::Path;
 
 impl Session<'_> {
-    /// Finds out what a request needs to know beyond the tables. What cannot be read is a reason to copy everything, and no error.
+    /// Finds out what a request needs to know beyond the tables. What cannot be read is a reason to
+    /// copy everything, and no error.
     pub fn learn(&mut self, request: &Request) -> Result<()> {
         self.learn_without_a_trace(request)?;
         match request {
@@ -25,7 +26,8 @@ impl Session<'_> {
                 self.learn_unwritable_maps(splits);
             }
             Request::SnapBack { snapshots, .. } if self.has_failed_mirror() => {
-                // A disk has died meanwhile. Without it the map can be read, if there is another copy.
+                // A disk has died meanwhile. Without it the map can be read, if there is another
+                // copy.
                 self.tend()?;
                 self.list_sides(snapshots);
             }
@@ -41,13 +43,17 @@ impl Session<'_> {
         }
         match request {
             Request::Snapshot { .. } if self.world.group.volumes.iter().any(|v| v.fast_resync) => {
-                self.world.known.era_target = Some(self.kernel.has_target("era")? && self.kernel.has_target("zero")?);
+                self.world.known.era_target =
+                    Some(self.kernel.has_target("era")? && self.kernel.has_target("zero")?);
             }
             Request::SnapBack { snapshots, .. } => {
                 self.learn_contents();
                 self.list_sides(snapshots);
             }
-            Request::SnapStart { .. } | Request::Mirror { .. } | Request::Grow { .. } | Request::PlexAttach(_) => self.learn_contents(),
+            Request::SnapStart { .. }
+            | Request::Mirror { .. }
+            | Request::Grow { .. }
+            | Request::PlexAttach(_) => self.learn_contents(),
             Request::Start { .. } => {
                 self.world.known.era_survives_crash = Some(self.env.machine.era_survives_crash());
                 self.learn_damaged_maps();
@@ -61,80 +67,178 @@ impl Session<'_> {
     fn learn_unfrozen(&mut self, splits: &Splits) {
         let world = &self.world;
         // What is wrong with the words is for the plan to say.
-        let Ok(splits) = snapshot::resolve(world, splits) else { return };
-        let named = splits.iter().filter_map(|split| world.group.volume_named(&split.volume).ok());
-        let live = named.filter_map(|v| Some((v.id, world.devices.get(&DmUuid::new(world.group.id, v.id, &Role::Volume))?)));
+        let Ok(splits) = snapshot::resolve(world, splits) else {
+            return;
+        };
+        let named = splits
+            .iter()
+            .filter_map(|split| world.group.volume_named(&split.volume).ok());
+        let live = named.filter_map(|v| {
+            Some((
+                v.id,
+                world
+                    .devices
+                    .get(&DmUuid::new(world.group.id, v.id, &Role::Volume))?,
+            ))
+        });
         let live: Vec<(VolumeId, &DmDevice)> = live.collect();
-        let again = |device: &DmDevice| self.kernel.device(&device.uuid).ok().flatten().map_or(device.open_count, |d| d.open_count);
-        let volumes = || live.iter().map(|(_, device)| (device.dev, again(device))).collect();
-        let standing: Vec<(VolumeId, Standing)> = live.iter().map(|(id, _)| *id).zip(self.env.machine.standing(&volumes)).collect();
-        self.world.known.content = standing.iter().filter_map(|(id, found)| Some((*id, found.content.clone()?))).collect();
-        self.world.known.unfrozen = standing.into_iter().filter_map(|(id, found)| Some((id, found.obstacle?))).collect();
+        let again = |device: &DmDevice| {
+            self.kernel
+                .device(&device.uuid)
+                .ok()
+                .flatten()
+                .map_or(device.open_count, |d| d.open_count)
+        };
+        let volumes = || {
+            live.iter()
+                .map(|(_, device)| (device.dev, again(device)))
+                .collect()
+        };
+        let standing: Vec<(VolumeId, Standing)> = live
+            .iter()
+            .map(|(id, _)| *id)
+            .zip(self.env.machine.standing(&volumes))
+            .collect();
+        self.world.known.content = standing
+            .iter()
+            .filter_map(|(id, found)| Some((*id, found.content.clone()?)))
+            .collect();
+        self.world.known.unfrozen = standing
+            .into_iter()
+            .filter_map(|(id, found)| Some((id, found.obstacle?)))
+            .collect();
     }
 
-    /// Looks at the filesystems of volumes that show smaller sectors than they were made for: whoever made them has seen only those.
+    /// Looks at the filesystems of volumes that show smaller sectors than they were made for:
+    /// whoever made them has seen only those.
     pub(super) fn learn_contents(&mut self) {
-        let larger = |shown: &Volume| !self.world.with_larger_sectors(self.world.largest_sectors(&shown.plexes)).is_empty();
+        let larger = |shown: &Volume| {
+            !self
+                .world
+                .with_larger_sectors(self.world.largest_sectors(&shown.plexes))
+                .is_empty()
+        };
         // Whoever reads from a mirror with a dead leg may wait for its repair.
         if self.has_failed_mirror() {
             return;
         }
-        let volumes = self.world.with_unknown_contents().into_iter().filter(|v| larger(v));
-        let paths = volumes.filter_map(|v| Some((v.id, DmName::volume(&self.world.group.name, &v.name).ok()?)));
-        let pieces = |name: DmName| self.env.machine.block_size(&Path::new("/dev/mapper").join(name.as_str()));
+        let volumes = self
+            .world
+            .with_unknown_contents()
+            .into_iter()
+            .filter(|v| larger(v));
+        let paths = volumes
+            .filter_map(|v| Some((v.id, DmName::volume(&self.world.group.name, &v.name).ok()?)));
+        let pieces = |name: DmName| {
+            self.env
+                .machine
+                .block_size(&Path::new("/dev/mapper").join(name.as_str()))
+        };
         let found = paths.filter_map(|(id, name)| Some((id, SectorSize::new(pieces(name)?)?)));
         self.world.known.contents = found.collect();
     }
 
-    /// Tries whether the space that is set aside for new maps can be written to: a disk may fail that only they lie on, and nobody has
-    /// noticed. A map without such a copy, or none, is no reason not to take a snapshot.
+    /// Tries whether the space that is set aside for new maps can be written to: a disk may fail
+    /// that only they lie on, and nobody has noticed. A map without such a copy, or none, is no
+    /// reason not to take a snapshot.
     fn learn_unwritable_maps(&mut self, splits: &Splits) {
         let world = &self.world;
-        let split = world.group.volumes.iter().filter(|v| v.fast_resync && splits.may_mean(&v.name));
-        let dcos = split.flat_map(|v| v.plexes.iter().filter_map(|p| p.dco.as_ref()).chain(&v.dco).map(|dco| (v.size, dco)));
-        let copies = dcos.filter(|(_, dco)| !dco.live).flat_map(|(size, dco)| dco.copies.iter().map(move |copy| (size, *copy)));
+        let split = world
+            .group
+            .volumes
+            .iter()
+            .filter(|v| v.fast_resync && splits.may_mean(&v.name));
+        let dcos = split.flat_map(|v| {
+            v.plexes
+                .iter()
+                .filter_map(|p| p.dco.as_ref())
+                .chain(&v.dco)
+                .map(|dco| (v.size, dco))
+        });
+        let copies = dcos
+            .filter(|(_, dco)| !dco.live)
+            .flat_map(|(size, dco)| dco.copies.iter().map(move |copy| (size, *copy)));
         let here = copies.filter(|(_, copy)| world.disks.contains_key(&copy.disk));
-        let on = exec::On { machine: self.env.machine, kernel: self.kernel.as_ref() };
-        let failed: Vec<(Extent, Error)> =
-            here.filter_map(|(size, copy)| Some((copy, exec::blank(on, world, &dco::map(&copy, size)).err()?))).collect();
+        let on = exec::On {
+            machine: self.env.machine,
+            kernel: self.kernel.as_ref(),
+        };
+        let failed: Vec<(Extent, Error)> = here
+            .filter_map(|(size, copy)| {
+                Some((copy, exec::blank(on, world, &dco::map(&copy, size)).err()?))
+            })
+            .collect();
         for (copy, error) in failed {
-            self.env.ui.warn(&format!("a copy of the map of changes is left out: {error}"));
+            self.env.ui.warn(&format!(
+                "a copy of the map of changes is left out: {error}"
+            ));
             self.world.known.damaged.push(copy);
         }
     }
 
-    /// Looks at the maps of volumes that are not started. A blank one would be taken for a new one, in which nothing was ever written.
+    /// Looks at the maps of volumes that are not started. A blank one would be taken for a new one,
+    /// in which nothing was ever written.
     fn learn_damaged_maps(&mut self) {
         let world = &self.world;
-        let stopped = world.group.volumes.iter().filter(|v| v.running != Some(world.boot));
-        let copies = stopped.flat_map(|v| v.live_dco().into_iter().flat_map(|dco| &dco.copies).map(|copy| (v.size, *copy)));
+        let stopped = world
+            .group
+            .volumes
+            .iter()
+            .filter(|v| v.running != Some(world.boot));
+        let copies = stopped.flat_map(|v| {
+            v.live_dco()
+                .into_iter()
+                .flat_map(|dco| &dco.copies)
+                .map(|copy| (v.size, *copy))
+        });
         let here = copies.filter(|(_, copy)| world.disks.contains_key(&copy.disk));
         let damaged = here.filter(|(size, copy)| !self.is_sound_map(copy, *size).unwrap_or(false));
         self.world.known.damaged = damaged.map(|(_, copy)| copy).collect();
     }
 
     fn is_sound_map(&self, copy: &Extent, size: Sectors) -> Option<bool> {
-        let (disk, present) = self.world.group.disk(copy.disk).zip(self.world.disks.get(&copy.disk))?;
-        let media = self.env.machine.media(&present.path, Access::ReadOnly).ok()?;
+        let (disk, present) = self
+            .world
+            .group
+            .disk(copy.disk)
+            .zip(self.world.disks.get(&copy.disk))?;
+        let media = self
+            .env
+            .machine
+            .media(&present.path, Access::ReadOnly)
+            .ok()?;
         let mut superblock = vec![0; era::BLOCK];
         let start = disk.data_start.saturating_add(dco::map(copy, size).start);
         media.read_at(start.bytes(), &mut superblock).ok()?;
         Some(self.env.machine.is_sound_map(&superblock))
     }
 
-    /// After a start that failed because the kernel does not take the map of a volume: nothing in it is believed when it is tried
-    /// again. Whether there is such a volume.
+    /// After a start that failed because the kernel does not take the map of a volume: nothing in
+    /// it is believed when it is tried again. Whether there is such a volume.
     pub fn distrust_refused_map(&mut self, request: &Request, refused: &Error) -> bool {
         let world = &self.world;
         // Its era, or what that stands on.
         let is_it = |v: &&Volume| {
             let devices = stack::stack(&world.group, v).unwrap_or_default();
             let of_the_map = |role: &Role| matches!(role, Role::Volume | Role::Map | Role::Sink);
-            let named = |object: &str| devices.iter().any(|d| of_the_map(&d.role) && [d.uuid.as_str(), d.name.as_str()].contains(&object));
+            let named = |object: &str| {
+                devices.iter().any(|d| {
+                    of_the_map(&d.role) && [d.uuid.as_str(), d.name.as_str()].contains(&object)
+                })
+            };
             refused.object().is_some_and(named)
         };
-        let copies = world.group.volumes.iter().find(is_it).and_then(Volume::live_dco).map(|dco| dco.copies.clone()).unwrap_or_default();
-        let is_new = copies.iter().any(|copy| !world.known.damaged.contains(copy));
+        let copies = world
+            .group
+            .volumes
+            .iter()
+            .find(is_it)
+            .and_then(Volume::live_dco)
+            .map(|dco| dco.copies.clone())
+            .unwrap_or_default();
+        let is_new = copies
+            .iter()
+            .any(|copy| !world.known.damaged.contains(copy));
         self.world.known.damaged.extend(copies);
         is_new && matches!(request, Request::Start { .. })
     }
@@ -149,57 +253,97 @@ impl Session<'_> {
     }
 
     fn learn_eras(&mut self) {
-        let live = self.world.group.volumes.iter().filter(|v| v.running == Some(self.world.boot));
-        let tracked: Vec<VolumeId> = live.filter(|v| v.live_dco().is_some()).map(|v| v.id).collect();
+        let live = self
+            .world
+            .group
+            .volumes
+            .iter()
+            .filter(|v| v.running == Some(self.world.boot));
+        let tracked: Vec<VolumeId> = live
+            .filter(|v| v.live_dco().is_some())
+            .map(|v| v.id)
+            .collect();
         for id in tracked {
             let uuid = DmUuid::new(self.world.group.id, id, &Role::Volume);
-            let era = self.era_helper(&uuid).and_then(|mut helper| self.ask_era(helper.as_mut(), Act::Era(0), &uuid));
-            // Without it the new snapshot counts everything since the map began: more than needed, never less.
+            let era = self
+                .era_helper(&uuid)
+                .and_then(|mut helper| self.ask_era(helper.as_mut(), Act::Era(0), &uuid));
+            // Without it the new snapshot counts everything since the map began: more than needed,
+            // never less.
             era.ok().map(|era| self.world.known.eras.insert(id, era));
         }
     }
 
-    /// Who asks an era waits for its map, in the kernel. That is not done by who has the lock that a repair of the map needs.
+    /// Who asks an era waits for its map, in the kernel. That is not done by who has the lock that
+    /// a repair of the map needs.
     fn era_helper(&self, uuid: &DmUuid) -> Result<Box<dyn Helper>> {
-        let charge = Charge { uuid: uuid.clone(), mode: SuspendMode::NoFlush, links: Links::Hidden };
+        let charge = Charge {
+            uuid: uuid.clone(),
+            mode: SuspendMode::NoFlush,
+            links: Links::Hidden,
+        };
         self.env.machine.helper(self.world.group.id, &[charge])
     }
 
     fn ask_era(&self, helper: &mut dyn Helper, act: Act, uuid: &DmUuid) -> Result<u32> {
         exec::ask(self.kernel.as_ref(), helper, act, uuid).map_err(|errno| match errno {
-            Some(Errno(number)) => Error::io("the map of the changes cannot be asked", &std::io::Error::from_raw_os_error(number)),
+            Some(Errno(number)) => Error::io(
+                "the map of the changes cannot be asked",
+                &std::io::Error::from_raw_os_error(number),
+            ),
             None => Error::device("a disk of the map of the changes has failed"),
         })
     }
 
     /// Lists what legs that come back still lack in their log.
     pub(super) fn learn_unlisted(&mut self) {
-        let live = self.world.group.volumes.iter().filter(|v| v.running == Some(self.world.boot));
-        let inexact = live.filter_map(|v| v.returning.filter(|r| !r.exact).map(|r| (v.id, r.since)));
+        let live = self
+            .world
+            .group
+            .volumes
+            .iter()
+            .filter(|v| v.running == Some(self.world.boot));
+        let inexact =
+            live.filter_map(|v| v.returning.filter(|r| !r.exact).map(|r| (v.id, r.since)));
         for (id, since) in inexact.collect::<Vec<_>>() {
             self.list_changes(id, since);
-            let left = self.read_change_log(id).map_err(|error| error.message().to_owned());
+            let left = self
+                .read_change_log(id)
+                .map_err(|error| error.message().to_owned());
             self.world.known.left.insert(id, left);
         }
     }
 
     /// Lists what was written to a volume from an era on, for the plans to come.
     pub fn list_changes(&mut self, id: VolumeId, since: u32) {
-        let listing: Listing = self.read_map(id, since).map_err(|error| error.message().to_owned());
+        let listing: Listing = self
+            .read_map(id, since)
+            .map_err(|error| error.message().to_owned());
         self.world.known.changed.insert((id, since), listing);
     }
 
     fn read_map(&mut self, id: VolumeId, since: u32) -> Result<Vec<Range<u64>>> {
         let group = &self.world.group;
-        let volume = group.volume(id).ok_or_else(|| Error::failed("the volume is not there"))?;
+        let volume = group
+            .volume(id)
+            .ok_or_else(|| Error::failed("the volume is not there"))?;
         let path = group.path(&volume.name);
         let (size, group_id) = (volume.size, group.id);
         let uuid = |role| DmUuid::new(group_id, id, &role);
-        let missing = || Error::not_ready(format!("'{path}' is not started, or does not track its changes"));
-        let device = self.kernel.device(&uuid(Role::Volume))?.ok_or_else(missing)?;
+        let missing = || {
+            Error::not_ready(format!(
+                "'{path}' is not started, or does not track its changes"
+            ))
+        };
+        let device = self
+            .kernel
+            .device(&uuid(Role::Volume))?
+            .ok_or_else(missing)?;
         let map = self.kernel.device(&uuid(Role::Map))?.ok_or_else(missing)?;
         if self.env.machine.takes_discards(device.dev) {
-            return Err(Error::device(format!("'{path}' takes discards, which its map may lack")));
+            return Err(Error::device(format!(
+                "'{path}' takes discards, which its map may lack"
+            )));
         }
         let top = uuid(Role::Volume);
         let writes = self.env.machine.writes(device.dev)?;
@@ -214,20 +358,30 @@ impl Session<'_> {
         *known = next.min(*known);
         self.world.known.writes.entry(id).or_insert(writes);
         let block = dco::block(size).get();
-        let sectors = |range: &Range<u64>| range.start.saturating_mul(block)..range.end.saturating_mul(block).min(size.get());
+        let sectors = |range: &Range<u64>| {
+            range.start.saturating_mul(block)..range.end.saturating_mul(block).min(size.get())
+        };
         Ok(dco::union(blocks.iter().map(sectors)))
     }
 
-    /// The regions that the change log in use does not call clean: as the kernel has written it, which is never too few.
+    /// The regions that the change log in use does not call clean: as the kernel has written it,
+    /// which is never too few.
     fn read_change_log(&self, id: VolumeId) -> Result<Vec<Range<u64>>> {
         let missing = || Error::device("the log of what has changed cannot be read");
         let volume = self.world.group.volume(id).ok_or_else(missing)?;
         let (returning, extent) = stack::change_log(volume).ok_or_else(missing)?;
-        let (disk, present) = self.world.group.disk(extent.disk).zip(self.world.disks.get(&extent.disk)).ok_or_else(missing)?;
+        let (disk, present) = self
+            .world
+            .group
+            .disk(extent.disk)
+            .zip(self.world.disks.get(&extent.disk))
+            .ok_or_else(missing)?;
         let media = self.env.machine.media(&present.path, Access::ReadOnly)?;
         let mut image = vec![0; usize::try_from(extent.length.bytes()).map_err(|_| missing())?];
         let start: Sectors = disk.data_start.saturating_add(extent.start);
-        media.read_at(start.bytes(), &mut image).map_err(|err| Error::io("cannot read the log of what has changed", &err))?;
+        media
+            .read_at(start.bytes(), &mut image)
+            .map_err(|err| Error::io("cannot read the log of what has changed", &err))?;
         log::dirty(&image, volume.size, returning.region).ok_or_else(missing)
     }
 }

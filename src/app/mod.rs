@@ -1,6 +1,8 @@
-//! What the program does for a front end: take a command, observe, plan, execute, and hand back what to say.
+//! What the program does for a front end: take a command, observe, plan, execute, and hand back
+//! what to say.
 //!
-//! Front ends (`cli`) build a [`Command`] and print an [`Outcome`]; neither knows of the other's words.
+//! Front ends (`cli`) build a [`Command`] and print an [`Outcome`]; neither knows of the other's
+//! words.
 
 mod differences;
 mod groups;
@@ -193,7 +195,8 @@ pub struct DiskLine {
     pub media: Option<Name>,
     /// The group's name, or its UUID when the configuration cannot be read.
     pub group: Option<String>,
-    /// `online`, `free` (initialised, in no group), `removed` (from its group, while it was away), `missing`, `duplicate`, `error`.
+    /// `online`, `free` (initialised, in no group), `removed` (from its group, while it was away),
+    /// `missing`, `duplicate`, `error`.
     pub state: &'static str,
     /// Space for volumes.
     pub size: Option<Sectors>,
@@ -210,7 +213,8 @@ pub struct GroupLine {
     pub name: String,
     /// Its identity.
     pub id: crate::model::GroupId,
-    /// `imported`, `deported`, `foreign` (another host has it), `refused` (split brain, duplicates).
+    /// `imported`, `deported`, `foreign` (another host has it), `refused` (split brain,
+    /// duplicates).
     pub state: &'static str,
     /// Generation of its configuration.
     pub generation: Option<u64>,
@@ -253,7 +257,8 @@ pub struct ChangedRanges {
 pub enum Outcome {
     /// It changed something, or found it done.
     Done(Report),
-    /// `--dry-run`: what it would do, as lines for people (the first level) with detail lines below each.
+    /// `--dry-run`: what it would do, as lines for people (the first level) with detail lines below
+    /// each.
     Planned(crate::plan::view::PlanView),
     /// `print`: these groups; when volumes were named only they are to be shown.
     Layout(Vec<(World, Option<Fill>)>, Vec<Name>),
@@ -280,7 +285,11 @@ pub enum Outcome {
 impl Outcome {
     /// The same when nothing is wrong; else it is shown and is a failure all the same.
     pub fn lacking(self, wrong: Vec<Error>) -> Outcome {
-        if wrong.is_empty() { self } else { Outcome::Lacking(Box::new(self), wrong) }
+        if wrong.is_empty() {
+            self
+        } else {
+            Outcome::Lacking(Box::new(self), wrong)
+        }
     }
 }
 
@@ -290,9 +299,16 @@ pub fn one_error(errors: &[Error]) -> Option<Error> {
     if errors.len() == 1 {
         return Some(first.clone());
     }
-    let kind = if errors.iter().all(|e| e.kind() == first.kind()) { first.kind() } else { Kind::Failed };
+    let kind = if errors.iter().all(|e| e.kind() == first.kind()) {
+        first.kind()
+    } else {
+        Kind::Failed
+    };
     let messages: Vec<&str> = errors.iter().map(Error::message).collect();
-    Some(Error::new(kind, format!("{} of them failed: {}", messages.len(), messages.join("; "))))
+    Some(Error::new(
+        kind,
+        format!("{} of them failed: {}", messages.len(), messages.join("; ")),
+    ))
 }
 
 /// How a long copy stands, for a progress display.
@@ -337,7 +353,8 @@ pub trait Ui {
     fn note(&self, text: &str);
     /// Something is wrong but the command goes on (stderr).
     fn warn(&self, text: &str);
-    /// Where the copies stand; called about twice a second while waiting, all running copies each time.
+    /// Where the copies stand; called about twice a second while waiting, all running copies each
+    /// time.
     fn progress(&self, copies: &[Progress]);
     /// The waiting is over.
     fn progress_end(&self);

@@ -1,9 +1,12 @@
-//! The monitor: somebody has to be there when a leg dies, because a write that fails on a leg is held until then (K2).
+//! The monitor: somebody has to be there when a leg dies, because a write that fails on a leg is
+//! held until then (K2).
 //!
-//! One thread, woken by dm events of any device. When a mirror of ours shows a failed letter or has finished, its group is opened, and
-//! what is found is recorded and repaired. Only the disks that the group's live tables name are read for that, and what udev knows to be
-//! the group's: neither a copy of them that comes into sight nor a foreign disk that hangs keeps a repair waiting. What could not be
-//! done is tried again, and said by `status` meanwhile. Killed and started again the monitor finishes what it finds.
+//! One thread, woken by dm events of any device. When a mirror of ours shows a failed letter or has
+//! finished, its group is opened, and what is found is recorded and repaired. Only the disks that
+//! the group's live tables name are read for that, and what udev knows to be the group's: neither a
+//! copy of them that comes into sight nor a foreign disk that hangs keeps a repair waiting. What
+//! could not be done is tried again, and said by `status` meanwhile. Killed and started again the
+//! monitor finishes what it finds.
 
 use super::scan::Scan;
 use super::session::{Session, lock_group};
@@ -28,8 +31,8 @@ use std::time::{Duration, Instant};
 const PATROL: Duration = Duration::from_secs(10);
 /// How soon a group is looked at again that a command has locked.
 const SOON: Duration = Duration::from_millis(300);
-/// How soon what did not work is tried again, and twice as late each time: as long as no disk takes the record of a failure a write
-/// waits for this.
+/// How soon what did not work is tried again, and twice as late each time: as long as no disk takes
+/// the record of a failure a write waits for this.
 const AGAIN: Duration = Duration::from_secs(1);
 /// How soon somebody is sent again to thaw what a killed command has left frozen.
 const THAW_AGAIN: Duration = Duration::from_secs(60);
@@ -46,9 +49,13 @@ const UNTIL_IDLE: &str = "BREAKOFF_MONITOR_UNTIL_IDLE";
 pub fn run(env: Env<'_>) -> Result<()> {
     let interrupts = Interrupts::catch();
     let service = Service::from_environment();
-    let Some(mut only_one) = only_one(&service, &interrupts, env)? else { return Ok(()) };
+    let Some(mut only_one) = only_one(&service, &interrupts, env)? else {
+        return Ok(());
+    };
     for wrong in service::stay_resident() {
-        env.ui.warn(&format!("{wrong}: a monitor that has to wait for a disk may wait for itself"));
+        env.ui.warn(&format!(
+            "{wrong}: a monitor that has to wait for a disk may wait for itself"
+        ));
     }
     let until_idle = std::env::var_os(UNTIL_IDLE).is_some();
     let kernel = env.machine.kernel()?;
@@ -69,7 +76,14 @@ pub fn run(env: Env<'_>) -> Result<()> {
                 if watched(kernel.as_ref()).is_ok_and(|groups| groups.is_empty()) {
                     return Ok(());
                 }
-                match lock_group(lock::MONITOR, Some(A_MOMENT), Env { ui: &Quiet(env.ui), ..env }) {
+                match lock_group(
+                    lock::MONITOR,
+                    Some(A_MOMENT),
+                    Env {
+                        ui: &Quiet(env.ui),
+                        ..env
+                    },
+                ) {
                     Ok(again) => only_one = again,
                     Err(_) => return Ok(()),
                 }
@@ -87,8 +101,8 @@ pub fn run(env: Env<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What killed commands have left frozen. A thaw writes, and waits for a leg that dies in that moment: it is not done by the one who
-/// has to take that leg out.
+/// What killed commands have left frozen. A thaw writes, and waits for a leg that dies in that
+/// moment: it is not done by the one who has to take that leg out.
 struct LeftFrozen {
     /// When somebody was sent to thaw it.
     since: Option<Instant>,
@@ -102,7 +116,9 @@ impl LeftFrozen {
         }
         self.since = Some(Instant::now());
         if let Err(error) = env.machine.start_detached(&["-q", "recover"], &[]) {
-            env.ui.warn(&format!("a filesystem was left frozen, and nobody can be sent to thaw it: {error}"));
+            env.ui.warn(&format!(
+                "a filesystem was left frozen, and nobody can be sent to thaw it: {error}"
+            ));
         }
     }
 }
@@ -138,7 +154,8 @@ struct Ward {
     failures: u32,
 }
 
-/// What decides whether there is anything to be looked after: a device, its legs' letters, and whether it is suspended.
+/// What decides whether there is anything to be looked after: a device, its legs' letters, and
+/// whether it is suspended.
 type State = (DmUuid, Option<Seen>, bool);
 
 impl Watch {
@@ -148,18 +165,31 @@ impl Watch {
         self.complaint = None;
         self.wards.retain(|id, _| devices.contains_key(id));
         for (id, devices) in &devices {
-            self.wards.entry(*id).or_default().look(*id, devices, kernel, env);
+            self.wards
+                .entry(*id)
+                .or_default()
+                .look(*id, devices, kernel, env);
         }
         let now = Instant::now();
-        let next = self.wards.values().filter_map(|ward| ward.due).map(|due| due.saturating_duration_since(now)).min();
-        Ok(if devices.is_empty() { Look::Nothing } else { Look::Next(next.unwrap_or(PATROL).min(PATROL)) })
+        let next = self
+            .wards
+            .values()
+            .filter_map(|ward| ward.due)
+            .map(|due| due.saturating_duration_since(now))
+            .min();
+        Ok(if devices.is_empty() {
+            Look::Nothing
+        } else {
+            Look::Next(next.unwrap_or(PATROL).min(PATROL))
+        })
     }
 
     /// Says once what keeps it from looking.
     fn complain(&mut self, error: &Error, env: Env<'_>) {
         let complaint = error.to_string();
         if self.complaint.as_ref() != Some(&complaint) {
-            env.ui.warn(&format!("the mirrors cannot be looked at: {complaint}"));
+            env.ui
+                .warn(&format!("the mirrors cannot be looked at: {complaint}"));
         }
         self.complaint = Some(complaint);
     }
@@ -171,30 +201,55 @@ impl Ward {
         if self.seen.as_ref() == Some(&state) && self.due.is_none_or(|due| Instant::now() < due) {
             return;
         }
-        let once = Once { inner: env.ui, told: &self.told, now: RefCell::default() };
-        let tended = tend(kernel, id, devices, &mut self.known, Env { ui: &once, ..env });
+        let once = Once {
+            inner: env.ui,
+            told: &self.told,
+            now: RefCell::default(),
+        };
+        let tended = tend(
+            kernel,
+            id,
+            devices,
+            &mut self.known,
+            Env { ui: &once, ..env },
+        );
         self.told = once.now.into_inner();
         self.seen = Some(state);
-        self.failures = if tended == Tended::Badly { self.failures.saturating_add(1) } else { 0 };
+        self.failures = if tended == Tended::Badly {
+            self.failures.saturating_add(1)
+        } else {
+            0
+        };
         self.due = match tended {
             Tended::Well => None,
             Tended::Locked => Some(Instant::now() + SOON),
-            Tended::Badly => Some(Instant::now() + PATROL.min(AGAIN * 2u32.saturating_pow(self.failures - 1))),
+            Tended::Badly => {
+                Some(Instant::now() + PATROL.min(AGAIN * 2u32.saturating_pow(self.failures - 1)))
+            }
         };
     }
 }
 
-/// Makes sure that there is no other one. A service takes over when that one ends; anybody else is told who it is. `None` when a
-/// signal arrived meanwhile.
-fn only_one(service: &Service, interrupts: &Interrupts, env: Env<'_>) -> Result<Option<Box<dyn Any>>> {
-    let quiet = Env { ui: &Quiet(env.ui), ..env };
+/// Makes sure that there is no other one. A service takes over when that one ends; anybody else is
+/// told who it is. `None` when a signal arrived meanwhile.
+fn only_one(
+    service: &Service,
+    interrupts: &Interrupts,
+    env: Env<'_>,
+) -> Result<Option<Box<dyn Any>>> {
+    let quiet = Env {
+        ui: &Quiet(env.ui),
+        ..env
+    };
     if !service.is_supervised() {
         // Whoever looks whether there is one holds the lock for a moment.
         return lock_group(lock::MONITOR, Some(A_MOMENT), quiet).map(Some);
     }
     while !interrupts.arrived() {
         match lock_group(lock::MONITOR, Some(service.at_most(ANOTHER)), quiet) {
-            Err(error) if error.kind() == Kind::TimedOut => service.ready("another monitor is watching; this one takes over"),
+            Err(error) if error.kind() == Kind::TimedOut => {
+                service.ready("another monitor is watching; this one takes over")
+            }
             taken => return taken.map(Some),
         }
         service.alive();
@@ -229,7 +284,10 @@ fn is_mirror(device: &DmDevice) -> bool {
 }
 
 fn state_of(devices: &[DmDevice]) -> Vec<State> {
-    devices.iter().map(|d| (d.uuid.clone(), d.mirror.as_ref().map(Seen::of), d.suspended)).collect()
+    devices
+        .iter()
+        .map(|d| (d.uuid.clone(), d.mirror.as_ref().map(Seen::of), d.suspended))
+        .collect()
 }
 
 /// What came of looking after a group.
@@ -244,18 +302,31 @@ enum Tended {
 }
 
 /// Looks after a group.
-fn tend(kernel: &dyn Kernel, id: GroupId, devices: &[DmDevice], known: &mut Option<Group>, env: Env<'_>) -> Tended {
-    let title = known.as_ref().map_or_else(|| id.to_string(), |group| group.name.to_string());
+fn tend(
+    kernel: &dyn Kernel,
+    id: GroupId,
+    devices: &[DmDevice],
+    known: &mut Option<Group>,
+    env: Env<'_>,
+) -> Tended {
+    let title = known
+        .as_ref()
+        .map_or_else(|| id.to_string(), |group| group.name.to_string());
     let quiet = Quiet(env.ui);
     let mut session = match Session::open_running(&AT_ONCE, id, Env { ui: &quiet, ..env }) {
         Ok(session) => session,
         Err(error) if error.kind() == Kind::TimedOut => return Tended::Locked,
         Err(error) => {
-            env.ui.warn(&format!("group '{title}' cannot be looked after: {error}"));
+            env.ui
+                .warn(&format!("group '{title}' cannot be looked after: {error}"));
             // Of a group that has no disk any more nobody ever hears.
-            let failed = devices.iter().any(|d| d.mirror.as_ref().is_some_and(MirrorStatus::has_failed));
+            let failed = devices
+                .iter()
+                .any(|d| d.mirror.as_ref().is_some_and(MirrorStatus::has_failed));
             if failed && Scan::of_running(env.machine, id).is_ok_and(|scan| scan.is_lost(id)) {
-                exec::fail_held(kernel, id, known.as_ref()).iter().for_each(|told| env.ui.warn(told));
+                exec::fail_held(kernel, id, known.as_ref())
+                    .iter()
+                    .for_each(|told| env.ui.warn(told));
             }
             return Tended::Badly;
         }
@@ -270,7 +341,10 @@ fn tend(kernel: &dyn Kernel, id: GroupId, devices: &[DmDevice], known: &mut Opti
             Tended::Badly
         }
     };
-    tended.iter().flatten().for_each(|change| env.ui.note(&text::change(change)));
+    tended
+        .iter()
+        .flatten()
+        .for_each(|change| env.ui.note(&text::change(change)));
     let unheard = session.world.generation != before && session.lacks_disks();
     drop(session);
     if unheard {
@@ -279,7 +353,8 @@ fn tend(kernel: &dyn Kernel, id: GroupId, devices: &[DmDevice], known: &mut Opti
     worst
 }
 
-/// A repair that did not help, and one that gave up, have said so; what is left of them is tried again.
+/// A repair that did not help, and one that gave up, have said so; what is left of them is tried
+/// again.
 fn what_is_left(session: &Session<'_>) -> Tended {
     match session.next_repair() {
         Ok(None) => Tended::Well,
@@ -287,8 +362,9 @@ fn what_is_left(session: &Session<'_>) -> Tended {
     }
 }
 
-/// A disk of the group that no table names, and udev does not know, has an old configuration now. That is made up for when nobody is
-/// waiting any more: should the others be lost it would be taken for true.
+/// A disk of the group that no table names, and udev does not know, has an old configuration now.
+/// That is made up for when nobody is waiting any more: should the others be lost it would be taken
+/// for true.
 fn tell_the_others(name: &Name, env: Env<'_>) {
     if let Ok(mut session) = Session::open(&AT_ONCE, name, Env { ui: &Mute, ..env }) {
         session.heal();
@@ -296,7 +372,13 @@ fn tell_the_others(name: &Name, env: Env<'_>) {
 }
 
 /// How long a command may keep the monitor waiting before it looks elsewhere.
-const AT_ONCE: Options = Options { group: None, dry_run: false, yes: false, background: false, timeout: Some(Duration::from_secs(2)) };
+const AT_ONCE: Options = Options {
+    group: None,
+    dry_run: false,
+    yes: false,
+    background: false,
+    timeout: Some(Duration::from_secs(2)),
+};
 
 /// Says a warning once as long as it stays.
 struct Once<'u> {
@@ -349,16 +431,27 @@ pub enum Watched {
 
 /// Makes sure that a monitor runs.
 pub fn start(env: Env<'_>) -> Watched {
-    match lock_group(lock::MONITOR, Some(Duration::ZERO), Env { ui: &Mute, ..env }) {
+    match lock_group(
+        lock::MONITOR,
+        Some(Duration::ZERO),
+        Env { ui: &Mute, ..env },
+    ) {
         Ok(free) => drop(free),
         Err(error) if error.kind() == Kind::TimedOut => return Watched::Already,
-        Err(error) => return Watched::Not(format!("whether 'breakoff monitor' runs is not known: {error}")),
-    }
-    match env.machine.start_detached(&["monitor"], &[(UNTIL_IDLE, "1"), STATE_DIR]) {
-        Ok(()) => Watched::Started,
         Err(error) => {
-            Watched::Not(format!("'breakoff monitor' could not be started ({error}): until it runs, writes wait when a leg fails"))
+            return Watched::Not(format!(
+                "whether 'breakoff monitor' runs is not known: {error}"
+            ));
         }
+    }
+    match env
+        .machine
+        .start_detached(&["monitor"], &[(UNTIL_IDLE, "1"), STATE_DIR])
+    {
+        Ok(()) => Watched::Started,
+        Err(error) => Watched::Not(format!(
+            "'breakoff monitor' could not be started ({error}): until it runs, writes wait when a leg fails"
+        )),
     }
 }
 
@@ -366,12 +459,17 @@ pub fn start(env: Env<'_>) -> Watched {
 pub fn ensure(env: Env<'_>) {
     match start(env) {
         Watched::Already => {}
-        Watched::Started => env.ui.note("started 'breakoff monitor', which looks after the mirrors as long as there are any"),
+        Watched::Started => env.ui.note(
+            "started 'breakoff monitor', which looks after the mirrors as long as there are any",
+        ),
         Watched::Not(why) => env.ui.warn(&why),
     }
 }
 
 /// Whether there is anything to watch.
 pub fn has_work(machine: &dyn Machine) -> bool {
-    machine.kernel().and_then(|kernel| watched(kernel.as_ref())).is_ok_and(|groups| !groups.is_empty())
+    machine
+        .kernel()
+        .and_then(|kernel| watched(kernel.as_ref()))
+        .is_ok_and(|groups| !groups.is_empty())
 }

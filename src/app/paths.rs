@@ -1,19 +1,28 @@
-//! Where volumes are: below `/dev/breakoff` if udev's rule has made the link, else below `/dev/mapper`. What is told is a path that
-//! exists, and why the other one does not.
+//! Where volumes are: below `/dev/breakoff` if udev's rule has made the link, else below
+//! `/dev/mapper`. What is told is a path that exists, and why the other one does not.
 
 use super::{Detail, Env, Report};
 use crate::model::{DevNo, DmName, DmUuid, Role, Volume};
 use crate::plan::world::{World, link};
 use std::path::PathBuf;
 
-/// Looks for the links of all started volumes; the others are remembered. Why one is missing, to be said once.
+/// Looks for the links of all started volumes; the others are remembered. Why one is missing, to be
+/// said once.
 pub fn look(world: &mut World, env: Env<'_>) -> Option<String> {
-    let started = world.group.volumes.iter().filter_map(|volume| Some((volume, number(world, volume)?)));
+    let started = world
+        .group
+        .volumes
+        .iter()
+        .filter_map(|volume| Some((volume, number(world, volume)?)));
     let elsewhere = started
         .filter(|(volume, dev)| !is_linked(world, volume, *dev, env))
         .filter_map(|(volume, _)| Some((volume.id, mapped(world, volume)?)));
     world.elsewhere = elsewhere.collect();
-    let first = world.group.volumes.iter().find(|volume| world.elsewhere.contains_key(&volume.id))?;
+    let first = world
+        .group
+        .volumes
+        .iter()
+        .find(|volume| world.elsewhere.contains_key(&volume.id))?;
     Some(reason(world, first, env))
 }
 
@@ -22,12 +31,24 @@ pub fn correct(world: &World, report: &mut Report, env: Env<'_>) {
     let mut reasons = Vec::new();
     for volume in &world.group.volumes {
         let told = link(&world.group.name, &volume.name).display().to_string();
-        let is_told = report.changes.iter().flat_map(|change| &change.details).any(|(_, detail)| *detail == Detail::Text(told.clone()));
-        let Some(dev) = number(world, volume).filter(|_| is_told) else { continue };
-        let Some(path) = mapped(world, volume).filter(|_| !is_linked(world, volume, dev, env)) else { continue };
+        let is_told = report
+            .changes
+            .iter()
+            .flat_map(|change| &change.details)
+            .any(|(_, detail)| *detail == Detail::Text(told.clone()));
+        let Some(dev) = number(world, volume).filter(|_| is_told) else {
+            continue;
+        };
+        let Some(path) = mapped(world, volume).filter(|_| !is_linked(world, volume, dev, env))
+        else {
+            continue;
+        };
         let path = path.display().to_string();
-        for (_, detail) in
-            report.changes.iter_mut().flat_map(|change| &mut change.details).filter(|(_, d)| *d == Detail::Text(told.clone()))
+        for (_, detail) in report
+            .changes
+            .iter_mut()
+            .flat_map(|change| &mut change.details)
+            .filter(|(_, d)| *d == Detail::Text(told.clone()))
         {
             *detail = Detail::Text(path.clone());
         }
@@ -41,12 +62,15 @@ pub fn correct(world: &World, report: &mut Report, env: Env<'_>) {
 }
 
 fn number(world: &World, volume: &Volume) -> Option<DevNo> {
-    let device = world.devices.get(&DmUuid::new(world.group.id, volume.id, &Role::Volume))?;
+    let device = world
+        .devices
+        .get(&DmUuid::new(world.group.id, volume.id, &Role::Volume))?;
     (!device.table.is_empty()).then_some(device.dev)
 }
 
 fn is_linked(world: &World, volume: &Volume, dev: DevNo, env: Env<'_>) -> bool {
-    env.machine.leads_to(&link(&world.group.name, &volume.name), dev)
+    env.machine
+        .leads_to(&link(&world.group.name, &volume.name), dev)
 }
 
 fn mapped(world: &World, volume: &Volume) -> Option<PathBuf> {
@@ -55,5 +79,9 @@ fn mapped(world: &World, volume: &Volume) -> Option<PathBuf> {
 }
 
 fn reason(world: &World, volume: &Volume, env: Env<'_>) -> String {
-    format!("there is no '{}': {}", link(&world.group.name, &volume.name).display(), env.machine.why_no_link())
+    format!(
+        "there is no '{}': {}",
+        link(&world.group.name, &volume.name).display(),
+        env.machine.why_no_link()
+    )
 }

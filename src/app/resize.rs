@@ -8,33 +8,55 @@ use crate::model::{Name, Sectors};
 use crate::plan::quorum;
 use crate::plan::step::Plan;
 
-/// The label first, then the configuration. A crash in between leaves a label with more space than is used, which the next
-/// `disk resize` finds.
+/// The label first, then the configuration. A crash in between leaves a label with more space than
+/// is used, which the next `disk resize` finds.
 pub fn resize(options: &Options, media: &Name, env: Env<'_>) -> Result<Report> {
     let name = group_of(options, media, env)?;
     let mut session = open(options, &name, env)?;
     let group = &session.world.group;
-    let (disk, path) = (group.disk_named(media)?.clone(), format!("{}/{media}", group.name));
-    let missing = || Error::device(format!("disk '{media}' is missing, or its label cannot be read")).on(&path);
+    let (disk, path) = (
+        group.disk_named(media)?.clone(),
+        format!("{}/{media}", group.name),
+    );
+    let missing = || {
+        Error::device(format!(
+            "disk '{media}' is missing, or its label cannot be read"
+        ))
+        .on(&path)
+    };
     let labelled = session.labelled_size(disk.id).ok_or_else(missing)?;
     let grown = session.grown(disk.id);
     let size: Sectors = grown.map_or(labelled, |geometry| geometry.data_size());
     if size <= disk.size {
         return Ok(Report {
-            notes: vec![format!("disk '{path}' has no space that is not used: {size} are for volumes")],
+            notes: vec![format!(
+                "disk '{path}' has no space that is not used: {size} are for volumes"
+            )],
             ..Report::default()
         });
     }
     quorum::refuse_minority(&session.world)?;
     let mut plan = Plan::nothing(group.clone());
-    plan.group.disks.iter_mut().filter(|d| d.id == disk.id).for_each(|d| d.size = size);
-    let change = Change::new(&path, "disk-resized").text("media", media).size("size", size);
-    plan.changes.push(change.size("by", size.saturating_sub(disk.size)));
+    plan.group
+        .disks
+        .iter_mut()
+        .filter(|d| d.id == disk.id)
+        .for_each(|d| d.size = size);
+    let change = Change::new(&path, "disk-resized")
+        .text("media", media)
+        .size("size", size);
+    plan.changes
+        .push(change.size("by", size.saturating_sub(disk.size)));
     if options.dry_run {
-        return Ok(Report { changes: plan.changes, ..Report::default() });
+        return Ok(Report {
+            changes: plan.changes,
+            ..Report::default()
+        });
     }
     if let Some(geometry) = grown {
-        session.relabel(disk.id, geometry).map_err(|error| error.context(format!("disk '{media}'")).on(&path))?;
+        session
+            .relabel(disk.id, geometry)
+            .map_err(|error| error.context(format!("disk '{media}'")).on(&path))?;
     }
     session.carry_out(&plan)
 }
@@ -46,15 +68,24 @@ fn group_of(options: &Options, media: &Name, env: Env<'_>) -> Result<Name> {
     }
     let scan = Scan::new(env.machine)?;
     let own = scan.own_groups(env.machine)?;
-    let having: Vec<Name> = own.iter().filter(|g| g.disks.iter().any(|d| d.media == *media)).map(|g| scan.word(g)).collect();
+    let having: Vec<Name> = own
+        .iter()
+        .filter(|g| g.disks.iter().any(|d| d.media == *media))
+        .map(|g| scan.word(g))
+        .collect();
     match having.as_slice() {
         [only] => Ok(only.clone()),
-        [] => Err(Error::not_found(format!("no group of this machine has a disk '{media}'"))
-            .on(media)
-            .hint("'breakoff disk list' shows them all")),
+        [] => Err(
+            Error::not_found(format!("no group of this machine has a disk '{media}'"))
+                .on(media)
+                .hint("'breakoff disk list' shows them all"),
+        ),
         many => {
             let words: Vec<&str> = many.iter().map(Name::as_str).collect();
-            Err(Error::usage(format!("which group is meant: {}?", words.join(", "))).hint("say it with -g GROUP"))
+            Err(
+                Error::usage(format!("which group is meant: {}?", words.join(", ")))
+                    .hint("say it with -g GROUP"),
+            )
         }
     }
 }

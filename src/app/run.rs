@@ -1,7 +1,10 @@
 //! One command from beginning to end.
 
 use super::session::{Session, refuse_foreign};
-use super::{Command, Env, Fill, Options, Outcome, Report, differences, groups, monitor, paths, scan::Scan, wait};
+use super::{
+    Command, Env, Fill, Options, Outcome, Report, differences, groups, monitor, paths, scan::Scan,
+    wait,
+};
 use crate::error::{Error, Kind, Result};
 use crate::model::{DmUuid, Group, GroupId, Name, Role};
 use crate::plan::request::{Request, Selection, Splits, Winner};
@@ -13,7 +16,8 @@ use crate::sys::signal::Interrupts;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// Does what was asked. Whoever sees mirrors makes sure that they are watched: the monitor may have been killed.
+/// Does what was asked. Whoever sees mirrors makes sure that they are watched: the monitor may have
+/// been killed.
 pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome> {
     if sees_mirrors(command) && !options.dry_run && monitor::has_work(env.machine) {
         monitor::ensure(env);
@@ -39,32 +43,48 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
         | Command::DiskResize(_)
         | Command::DiskInit { .. } => groups::run(options, command, env),
         Command::Print(volumes) => {
-            let shown = layouts(options, volumes, env).map(|worlds| Outcome::Layout(worlds, volumes.clone()))?;
+            let shown = layouts(options, volumes, env)
+                .map(|worlds| Outcome::Layout(worlds, volumes.clone()))?;
             with_silent(options, volumes, shown, env)
         }
         Command::SnapPrint(volumes) => {
-            let shown = differences::relations(options, volumes, env).map(|worlds| Outcome::Relations(worlds, volumes.clone()))?;
+            let shown = differences::relations(options, volumes, env)
+                .map(|worlds| Outcome::Relations(worlds, volumes.clone()))?;
             with_silent(options, volumes, shown, env)
         }
-        Command::ChangedRanges(snapshots) => differences::changed_ranges(options, snapshots, env).map(Outcome::ChangedRanges),
+        Command::ChangedRanges(snapshots) => {
+            differences::changed_ranges(options, snapshots, env).map(Outcome::ChangedRanges)
+        }
         Command::Status => super::status::status(options, env),
         Command::Recover { check } => super::status::recover(options, *check, env),
-        Command::StartAuto => on_all_groups(options, &Request::Start { volumes: Selection::All, force: false }, env),
+        Command::StartAuto => on_all_groups(
+            options,
+            &Request::Start {
+                volumes: Selection::All,
+                force: false,
+            },
+            env,
+        ),
         Command::StopAuto => on_all_groups(options, &Request::Stop(Selection::All), env),
         Command::Monitor => monitor::run(env).map(|()| Outcome::Done(Report::default())),
     }
 }
 
 /// What is shown of all groups is not all when one runs here whose labels cannot be read.
-fn with_silent(options: &Options, objects: &[Name], shown: Outcome, env: Env<'_>) -> Result<Outcome> {
+fn with_silent(
+    options: &Options,
+    objects: &[Name],
+    shown: Outcome,
+    env: Env<'_>,
+) -> Result<Outcome> {
     if options.group.is_some() || !objects.is_empty() {
         return Ok(shown);
     }
     Ok(shown.lacking(Scan::new(env.machine)?.silent()))
 }
 
-/// Commands that look at volumes, and leave none behind that was not there. A change looks when it is done; `status` has something to
-/// say about it; at shutdown nothing is started any more.
+/// Commands that look at volumes, and leave none behind that was not there. A change looks when it
+/// is done; `status` has something to say about it; at shutdown nothing is started any more.
 fn sees_mirrors(command: &Command) -> bool {
     matches!(
         command,
@@ -83,7 +103,8 @@ fn sees_mirrors(command: &Command) -> bool {
 
 /// How long an opener may take to go.
 const OPENERS_GO: Duration = Duration::from_secs(1);
-/// How long a snapshot waits for what is in memory to reach the disks before it looks whether a leg has failed, and how often.
+/// How long a snapshot waits for what is in memory to reach the disks before it looks whether a leg
+/// has failed, and how often.
 const WRITE_BACK_ROUND: Duration = Duration::from_secs(10);
 const WRITE_BACK_ROUNDS: usize = 60;
 
@@ -93,7 +114,11 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
     if options.dry_run {
         // The map of a volume that is just being suspended must not be asked (K7).
         let reads_maps = matches!(request, Request::SnapBack { .. });
-        let mut session = if reads_maps { Session::open(options, &name, env)? } else { Session::look(&name, env)? };
+        let mut session = if reads_maps {
+            Session::open(options, &name, env)?
+        } else {
+            Session::look(&name, env)?
+        };
         session.learn_without_a_trace(request)?;
         let plan = plan::plan(&session.world, request).map_err(|e| session.name_openers(e))?;
         return Ok(Outcome::Planned(render::view(&session.world, &plan)));
@@ -105,7 +130,8 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
     let mut session = Session::open(options, &name, env)?;
     session.tend()?;
     require_targets(&session, request)?;
-    // From here on Ctrl-C ends the command between two steps: nothing is changed, or the copy goes on.
+    // From here on Ctrl-C ends the command between two steps: nothing is changed, or the copy goes
+    // on.
     let _noted = Interrupts::catch();
     session.learn(request)?;
     let plan = plan_patiently(&mut session, request).map_err(|e| session.name_openers(e))?;
@@ -118,36 +144,51 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
     let ends_tracking = ends_tracking(&session.world.group, &plan);
     let mut report = match session.carry_out(&plan) {
         // Without its map a volume can still be started.
-        Err(refused) if session.distrust_refused_map(request, &refused) => start_without_map(&mut session, request, refused)?,
-        // What cannot be frozen showed only when it was tried. The snapshot is called so, or refused.
+        Err(refused) if session.distrust_refused_map(request, &refused) => {
+            start_without_map(&mut session, request, refused)?
+        }
+        // What cannot be frozen showed only when it was tried. The snapshot is called so, or
+        // refused.
         Err(_) if session.world.known.unfrozen.len() > unfrozen => {
             let again = plan_patiently(&mut session, request)?;
             session.carry_out(&again)?
         }
-        // A copy of a map was found dead when it was to be made equal to the others, or when the map was written for the last time, and
-        // is out by now; or udev had a look into the volume just then.
+        // A copy of a map was found dead when it was to be made equal to the others, or when the
+        // map was written for the last time, and is out by now; or udev had a look into the volume
+        // just then.
         Err(error)
             if session.world.known.damaged.len() > damaged
                 || (ends_tracking && session.world.generation != before)
-                || (error.kind() == Kind::InUse && (ends_an_era(&plan) || !plan.window.closed.is_empty())) =>
+                || (error.kind() == Kind::InUse
+                    && (ends_an_era(&plan) || !plan.window.closed.is_empty())) =>
         {
-            let again = plan_patiently(&mut session, request).map_err(|e| session.name_openers(e))?;
+            let again =
+                plan_patiently(&mut session, request).map_err(|e| session.name_openers(e))?;
             session.carry_out(&again)?
         }
         came => came?,
     };
     if matches!(request, Request::SnapBack { .. }) {
-        // What was written between the listing and the window. The legs are on their way already: whoever looks next makes up for it.
+        // What was written between the listing and the window. The legs are on their way already:
+        // whoever looks next makes up for it.
         match session.tend() {
-            Ok(done) => report.changes.extend(done.into_iter().filter(|change| change.action != "changes-complete")),
-            Err(error) => env.ui.warn(&format!("the copy is not complete yet, the next command sees to that: {error}")),
+            Ok(done) => report.changes.extend(
+                done.into_iter()
+                    .filter(|change| change.action != "changes-complete"),
+            ),
+            Err(error) => env.ui.warn(&format!(
+                "the copy is not complete yet, the next command sees to that: {error}"
+            )),
         }
     }
     let left_behind = has_mirror(&session.world);
     paths::correct(&session.world, &mut report, env);
     drop(session);
     // Without a lock: a thaw writes.
-    env.machine.thaw_left_behind().iter().for_each(|told| env.ui.warn(told));
+    env.machine
+        .thaw_left_behind()
+        .iter()
+        .for_each(|told| env.ui.warn(told));
     if left_behind {
         monitor::ensure(env);
     }
@@ -158,20 +199,33 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
     Ok(Outcome::Done(report))
 }
 
-/// Whether a map is written for the last time: its disks are found dead then, when nobody has written to it before.
+/// Whether a map is written for the last time: its disks are found dead then, when nobody has
+/// written to it before.
 fn ends_tracking(group: &Group, plan: &Plan) -> bool {
     let mut tracked = group.volumes.iter().filter(|v| v.live_dco().is_some());
-    tracked.any(|v| plan.group.volume(v.id).is_none_or(|now| now.live_dco().is_none()))
+    tracked.any(|v| {
+        plan.group
+            .volume(v.id)
+            .is_none_or(|now| now.live_dco().is_none())
+    })
 }
 
 fn ends_an_era(plan: &Plan) -> bool {
-    plan.prepare.iter().any(|step| matches!(step, Prepare::EndEra(_)))
+    plan.prepare
+        .iter()
+        .any(|step| matches!(step, Prepare::EndEra(_)))
 }
 
 /// Starts volumes again, those whose map the kernel does not take without it.
-fn start_without_map(session: &mut Session<'_>, request: &Request, mut refused: Error) -> Result<Report> {
+fn start_without_map(
+    session: &mut Session<'_>,
+    request: &Request,
+    mut refused: Error,
+) -> Result<Report> {
     loop {
-        session.env.ui.warn(&format!("the map of changes cannot be used, and everything counts as changed: {refused}"));
+        session.env.ui.warn(&format!(
+            "the map of changes cannot be used, and everything counts as changed: {refused}"
+        ));
         let plan = plan::plan(&session.world, request)?;
         match session.carry_out(&plan) {
             Err(error) if session.distrust_refused_map(request, &error) => refused = error,
@@ -180,10 +234,24 @@ fn start_without_map(session: &mut Session<'_>, request: &Request, mut refused: 
     }
 }
 
-/// A restore is asked about, unless that was answered before. Nothing is locked while somebody thinks: a leg that dies then has to be
-/// taken out. Whether it was said what is going to be overwritten.
-fn confirm_restore(options: &Options, request: &Request, name: &Name, env: Env<'_>) -> Result<bool> {
-    if options.yes || !matches!(request, Request::SnapBack { from: Winner::Snapshot, .. }) {
+/// A restore is asked about, unless that was answered before. Nothing is locked while somebody
+/// thinks: a leg that dies then has to be taken out. Whether it was said what is going to be
+/// overwritten.
+fn confirm_restore(
+    options: &Options,
+    request: &Request,
+    name: &Name,
+    env: Env<'_>,
+) -> Result<bool> {
+    if options.yes
+        || !matches!(
+            request,
+            Request::SnapBack {
+                from: Winner::Snapshot,
+                ..
+            }
+        )
+    {
         return Ok(false);
     }
     let mut session = Session::open(options, name, env)?;
@@ -195,19 +263,27 @@ fn confirm_restore(options: &Options, request: &Request, name: &Name, env: Env<'
     if env.ui.confirm("restore?") {
         return Ok(true);
     }
-    Err(Error::unsafe_("a restore overwrites the original; nothing was changed").hint("say -y when that is what you want"))
+    Err(
+        Error::unsafe_("a restore overwrites the original; nothing was changed")
+            .hint("say -y when that is what you want"),
+    )
 }
 
-/// Plans, and does not take somebody for an opener who is just going: udev looks at a device whenever a writer has closed it.
+/// Plans, and does not take somebody for an opener who is just going: udev looks at a device
+/// whenever a writer has closed it.
 fn plan_patiently(session: &mut Session<'_>, request: &Request) -> Result<Plan> {
     let until = Instant::now() + OPENERS_GO;
     loop {
         let planned = plan::plan(&session.world, request);
         let open = match &planned {
             Err(error) => error.kind() == Kind::InUse,
-            Ok(plan) => plan.failures.iter().any(|error| error.kind() == Kind::InUse),
+            Ok(plan) => plan
+                .failures
+                .iter()
+                .any(|error| error.kind() == Kind::InUse),
         };
-        let opened = |d: &DmDevice| (d.uuid.is_volume() || d.waits_to_be_closed()) && d.open_count > 0;
+        let opened =
+            |d: &DmDevice| (d.uuid.is_volume() || d.waits_to_be_closed()) && d.open_count > 0;
         if !open || !session.world.devices.values().any(opened) || Instant::now() >= until {
             return planned;
         }
@@ -216,8 +292,9 @@ fn plan_patiently(session: &mut Session<'_>, request: &Request) -> Result<Plan> 
     }
 }
 
-/// Writes back what a snapshot is going to freeze, before and without a lock, so that little is left to do with one. Now and then
-/// it looks whether a leg has failed that keeps the writing from coming to an end.
+/// Writes back what a snapshot is going to freeze, before and without a lock, so that little is
+/// left to do with one. Now and then it looks whether a leg has failed that keeps the writing from
+/// coming to an end.
 fn write_back(options: &Options, name: &Name, splits: &Splits, env: Env<'_>) -> Result<()> {
     for _ in 0..WRITE_BACK_ROUNDS {
         let mut session = Session::open(options, name, env)?;
@@ -235,15 +312,37 @@ fn write_back(options: &Options, name: &Name, splits: &Splits, env: Env<'_>) -> 
 /// Whether everything has reached the disks within one round.
 fn write_back_round(session: &Session<'_>, splits: &Splits) -> bool {
     let world = &session.world;
-    let volumes = world.group.volumes.iter().filter(|v| splits.may_mean(&v.name));
-    let devices = volumes.filter_map(|v| world.devices.get(&DmUuid::new(world.group.id, v.id, &Role::Volume)));
-    let unfinished: Vec<_> = devices.filter(|device| session.env.machine.write_back(device.dev, WRITE_BACK_ROUND).is_err()).collect();
+    let volumes = world
+        .group
+        .volumes
+        .iter()
+        .filter(|v| splits.may_mean(&v.name));
+    let devices = volumes.filter_map(|v| {
+        world
+            .devices
+            .get(&DmUuid::new(world.group.id, v.id, &Role::Volume))
+    });
+    let unfinished: Vec<_> = devices
+        .filter(|device| {
+            session
+                .env
+                .machine
+                .write_back(device.dev, WRITE_BACK_ROUND)
+                .is_err()
+        })
+        .collect();
     unfinished.is_empty()
 }
 
 /// Whether the verb lasts until the kernel has copied.
 fn waits(request: &Request) -> bool {
-    matches!(request, Request::SnapStart { .. } | Request::SnapBack { .. } | Request::Mirror { .. } | Request::PlexAttach(_))
+    matches!(
+        request,
+        Request::SnapStart { .. }
+            | Request::SnapBack { .. }
+            | Request::Mirror { .. }
+            | Request::PlexAttach(_)
+    )
 }
 
 fn has_mirror(world: &World) -> bool {
@@ -252,13 +351,20 @@ fn has_mirror(world: &World) -> bool {
 
 /// The targets that the request's tables need; loading the module is tried.
 fn require_targets(session: &Session<'_>, request: &Request) -> Result<()> {
-    let mirrored = matches!(request, Request::Make { mirrors, .. } if *mirrors > 1) || waits(request);
-    let needed: &[&str] = if mirrored { &["linear", "mirror"] } else { &["linear"] };
+    let mirrored =
+        matches!(request, Request::Make { mirrors, .. } if *mirrors > 1) || waits(request);
+    let needed: &[&str] = if mirrored {
+        &["linear", "mirror"]
+    } else {
+        &["linear"]
+    };
     for target in needed {
         if !session.kernel.has_target(target)? {
-            return Err(Error::unsupported(format!("this kernel lacks the device-mapper target '{target}'"))
-                .on(target)
-                .hint(format!("load or build the module dm-{target}")));
+            return Err(Error::unsupported(format!(
+                "this kernel lacks the device-mapper target '{target}'"
+            ))
+            .on(target)
+            .hint(format!("load or build the module dm-{target}")));
         }
     }
     Ok(())
@@ -275,20 +381,40 @@ fn named(request: &Request) -> Vec<Name> {
         | Request::SnapClear { volume, .. }
         | Request::FastResync { volume, .. } => vec![volume.clone()],
         Request::SnapBack { snapshots, .. } => snapshots.clone(),
-        Request::Start { volumes: Selection::Named(names), .. } | Request::Stop(Selection::Named(names)) => names.clone(),
-        Request::Snapshot { splits: Splits::These(list), .. } => list.iter().map(|s| s.volume.clone()).collect(),
-        Request::Snapshot { splits: Splits::PairOrTwo(first, _), .. } => vec![first.clone()],
-        Request::PlexConvert { plex, .. } | Request::PlexDetach(plex) | Request::PlexAttach(plex) | Request::PlexRemove(plex) => {
+        Request::Start {
+            volumes: Selection::Named(names),
+            ..
+        }
+        | Request::Stop(Selection::Named(names)) => names.clone(),
+        Request::Snapshot {
+            splits: Splits::These(list),
+            ..
+        } => list.iter().map(|s| s.volume.clone()).collect(),
+        Request::Snapshot {
+            splits: Splits::PairOrTwo(first, _),
+            ..
+        } => vec![first.clone()],
+        Request::PlexConvert { plex, .. }
+        | Request::PlexDetach(plex)
+        | Request::PlexAttach(plex)
+        | Request::PlexRemove(plex) => {
             vec![plex.clone()]
         }
         Request::Make { .. }
-        | Request::Start { volumes: Selection::All, .. }
+        | Request::Start {
+            volumes: Selection::All,
+            ..
+        }
         | Request::Stop(Selection::All)
-        | Request::Snapshot { splits: Splits::All, .. } => Vec::new(),
+        | Request::Snapshot {
+            splits: Splits::All,
+            ..
+        } => Vec::new(),
     }
 }
 
-/// The group that was named, or the only one that holds all these volumes or plexes, or the only one there is.
+/// The group that was named, or the only one that holds all these volumes or plexes, or the only
+/// one there is.
 pub fn group_for(options: &Options, objects: &[Name], machine: &dyn Machine) -> Result<Name> {
     if let Some(name) = &options.group {
         return Ok(name.clone());
@@ -296,49 +422,81 @@ pub fn group_for(options: &Options, objects: &[Name], machine: &dyn Machine) -> 
     let scan = Scan::new(machine)?;
     let groups = scan.readable_groups();
     let refused = scan.refused().into_iter().next();
-    let all: Vec<&Group> = groups.iter().filter(|g| objects.iter().all(|object| holds(g, object))).collect();
+    let all: Vec<&Group> = groups
+        .iter()
+        .filter(|g| objects.iter().all(|object| holds(g, object)))
+        .collect();
     // What another machine has, or nobody, is not in the way of what this one has.
-    let own: Vec<&Group> = all.iter().filter(|g| g.host.is_some() && g.host == machine.host_id().ok()).copied().collect();
+    let own: Vec<&Group> = all
+        .iter()
+        .filter(|g| g.host.is_some() && g.host == machine.host_id().ok())
+        .copied()
+        .collect();
     let holders = if own.is_empty() { all } else { own };
     match (holders.as_slice(), objects.first(), groups.len()) {
         ([], _, _) if refused.is_some() => {
-            let (reason, kind) = refused.map_or_else(|| (String::new(), Kind::Unsafe), |(_, reason, kind)| (reason, kind));
-            Err(Error::new(kind, reason).hint("'breakoff group list' shows all groups; -g GROUP names another one"))
+            let (reason, kind) = refused.map_or_else(
+                || (String::new(), Kind::Unsafe),
+                |(_, reason, kind)| (reason, kind),
+            );
+            Err(Error::new(kind, reason)
+                .hint("'breakoff group list' shows all groups; -g GROUP names another one"))
         }
         ([], _, _) if !scan.silent().is_empty() => Err(scan.silent().swap_remove(0)),
         ([only], _, _) => Ok(scan.word(only)),
-        ([], _, 0) => {
-            Err(Error::not_found("there is no disk group on this machine").hint("make one with 'breakoff group create NAME DEVICE…'"))
-        }
+        ([], _, 0) => Err(Error::not_found("there is no disk group on this machine")
+            .hint("make one with 'breakoff group create NAME DEVICE…'")),
         ([], Some(_), _) => Err(held_nowhere(&groups, objects)),
         (many, object, _) => {
             let mut words: Vec<String> = many.iter().map(|g| scan.word(g).to_string()).collect();
             words.sort();
-            let what = object.map_or_else(|| "there are several groups".to_owned(), |object| format!("several groups have a '{object}'"));
-            Err(Error::usage(format!("{what}: {}", words.join(", "))).hint("choose one with -g GROUP"))
+            let what = object.map_or_else(
+                || "there are several groups".to_owned(),
+                |object| format!("several groups have a '{object}'"),
+            );
+            Err(Error::usage(format!("{what}: {}", words.join(", ")))
+                .hint("choose one with -g GROUP"))
         }
     }
 }
 
 /// Whether a volume or a plex of the group has this name.
 fn holds(group: &Group, object: &Name) -> bool {
-    group.volumes.iter().any(|v| v.name == *object || v.plexes.iter().any(|p| p.name == *object))
+    group
+        .volumes
+        .iter()
+        .any(|v| v.name == *object || v.plexes.iter().any(|p| p.name == *object))
 }
 
-/// No group has all of these objects: either one of them is not there at all, or they are of different groups.
+/// No group has all of these objects: either one of them is not there at all, or they are of
+/// different groups.
 fn held_nowhere(groups: &[Group], objects: &[Name]) -> Error {
     let hint = "'breakoff print' shows what there is";
-    match objects.iter().find(|object| !groups.iter().any(|group| holds(group, object))) {
-        Some(object) => Error::not_found(format!("no group holds '{object}'")).on(object).hint(hint),
+    match objects
+        .iter()
+        .find(|object| !groups.iter().any(|group| holds(group, object)))
+    {
+        Some(object) => Error::not_found(format!("no group holds '{object}'"))
+            .on(object)
+            .hint(hint),
         None => {
             let names: Vec<String> = objects.iter().map(|object| format!("'{object}'")).collect();
-            Error::usage(format!("no group holds all of {}; a command is for one group", names.join(", "))).hint(hint)
+            Error::usage(format!(
+                "no group holds all of {}; a command is for one group",
+                names.join(", ")
+            ))
+            .hint(hint)
         }
     }
 }
 
-/// The groups to show, of those that this machine has imported. What the kernel has finished is recorded first, if nobody else is at work on the group.
-fn layouts(options: &Options, objects: &[Name], env: Env<'_>) -> Result<Vec<(World, Option<Fill>)>> {
+/// The groups to show, of those that this machine has imported. What the kernel has finished is
+/// recorded first, if nobody else is at work on the group.
+fn layouts(
+    options: &Options,
+    objects: &[Name],
+    env: Env<'_>,
+) -> Result<Vec<(World, Option<Fill>)>> {
     let mut shown = Vec::new();
     for name in &shown_groups(options, objects, env)? {
         let session = observe_quietly(options, name, env)?;
@@ -347,7 +505,9 @@ fn layouts(options: &Options, objects: &[Name], env: Env<'_>) -> Result<Vec<(Wor
             session.world.group.volume_named(object)?;
         }
         let mut world = session.world.clone();
-        paths::look(&mut world, env).iter().for_each(|why| env.ui.note(why));
+        paths::look(&mut world, env)
+            .iter()
+            .for_each(|why| env.ui.note(why));
         shown.push((world, session.fill()));
     }
     Ok(shown)
@@ -360,7 +520,9 @@ pub fn shown_groups(options: &Options, objects: &[Name], env: Env<'_>) -> Result
         None if !objects.is_empty() => Ok(vec![group_for(options, objects, env.machine)?]),
         None => {
             let scan = Scan::new(env.machine)?;
-            scan.refused().iter().for_each(|(_, reason, _)| env.ui.warn(reason));
+            scan.refused()
+                .iter()
+                .for_each(|(_, reason, _)| env.ui.warn(reason));
             scan.own_words(env.machine)
         }
     }
@@ -370,20 +532,25 @@ fn observe_quietly<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<S
     if options.dry_run {
         return Session::look(name, env);
     }
-    let at_once = Options { timeout: Some(Duration::ZERO), ..options.clone() };
+    let at_once = Options {
+        timeout: Some(Duration::ZERO),
+        ..options.clone()
+    };
     let looked = Session::look(name, env)?;
     if looked.next_repair().ok().flatten().is_none() {
         return Ok(looked);
     }
-    let tended = Session::open(&at_once, name, env).and_then(|mut session| session.tend().map(|_| session));
+    let tended =
+        Session::open(&at_once, name, env).and_then(|mut session| session.tend().map(|_| session));
     match tended {
         Ok(session) => Ok(session),
         Err(_) => Ok(looked),
     }
 }
 
-/// Groups that are refused, and disks of ours that cannot be read. As long as another one has the configuration that is a warning; else nothing can be said of
-/// their groups, and nothing was done for them. `except` are those for which something is done all the same.
+/// Groups that are refused, and disks of ours that cannot be read. As long as another one has the
+/// configuration that is a warning; else nothing can be said of their groups, and nothing was done
+/// for them. `except` are those for which something is done all the same.
 pub fn tell_unreadable(scan: &Scan, except: &BTreeSet<GroupId>, report: &mut Report, env: Env<'_>) {
     let failed = scan.unreadable();
     if scan.groups().is_empty() {
@@ -391,13 +558,18 @@ pub fn tell_unreadable(scan: &Scan, except: &BTreeSet<GroupId>, report: &mut Rep
     } else {
         failed.iter().for_each(|error| env.ui.warn(error.message()));
     }
-    scan.unanswered().iter().for_each(|error| env.ui.warn(error.message()));
+    scan.unanswered()
+        .iter()
+        .for_each(|error| env.ui.warn(error.message()));
     report.failures.extend(scan.silent());
     for (id, reason, kind) in scan.refused() {
         if except.contains(&id) {
             env.ui.warn(&reason);
         } else {
-            report.failures.push(Error::new(kind, reason).hint("'breakoff group list' and 'breakoff disk list' show more"));
+            report.failures.push(
+                Error::new(kind, reason)
+                    .hint("'breakoff group list' and 'breakoff disk list' show more"),
+            );
         }
     }
 }
@@ -408,7 +580,10 @@ fn on_all_groups(options: &Options, request: &Request, env: Env<'_>) -> Result<O
     let scan = Scan::new(env.machine)?;
     tell_unreadable(&scan, &BTreeSet::new(), &mut all, env);
     for group in scan.own_groups(env.machine)? {
-        let options = Options { group: Some(scan.word(&group)), ..options.clone() };
+        let options = Options {
+            group: Some(scan.word(&group)),
+            ..options.clone()
+        };
         match change(&options, request, env) {
             Ok(Outcome::Done(done)) => {
                 all.changes.extend(done.changes);
@@ -416,7 +591,9 @@ fn on_all_groups(options: &Options, request: &Request, env: Env<'_>) -> Result<O
                 all.failures.extend(done.failures);
             }
             Ok(_) => {}
-            Err(error) => all.failures.push(error.context(format!("group '{}'", group.name))),
+            Err(error) => all
+                .failures
+                .push(error.context(format!("group '{}'", group.name))),
         }
     }
     Ok(Outcome::Done(all))

@@ -3,7 +3,9 @@
 use super::{DiskLine, Env};
 use crate::error::{Error, Kind, Result};
 use crate::meta::{self, Chosen, Guide, Label, Member, Side, Sighting, Witness};
-use crate::model::{DevNo, DiskId, DmName, Group, GroupId, HostId, Name, Sectors, Volume, VolumeId};
+use crate::model::{
+    DevNo, DiskId, DmName, Group, GroupId, HostId, Name, Sectors, Volume, VolumeId,
+};
 use crate::plan::world::{DmDevice, PresentDisk, disks_beneath};
 use crate::sys::machine::Machine;
 use crate::sys::media::Access;
@@ -25,7 +27,8 @@ pub struct Scan {
     witness: Option<Witness>,
     kernel: Box<dyn Kernel>,
     silent: OnceCell<Vec<Silent>>,
-    /// What the witness has said, and what was chosen by it: a scan is asked often, and says the same each time.
+    /// What the witness has said, and what was chosen by it: a scan is asked often, and says the
+    /// same each time.
     heard: RefCell<BTreeMap<GroupId, Option<Sighting>>>,
     chosen: RefCell<BTreeMap<GroupId, Result<Chosen>>>,
 }
@@ -54,37 +57,69 @@ struct Silent {
 /// What the plan has to know of a disk that is here.
 pub fn present_disk(machine: &dyn Machine, path: &Path) -> Result<PresentDisk> {
     let found = machine.find(path)?;
-    Ok(PresentDisk { path: found.path, dev: found.dev, size: found.size, logical_block: found.logical_block })
+    Ok(PresentDisk {
+        path: found.path,
+        dev: found.dev,
+        size: found.size,
+        logical_block: found.logical_block,
+    })
 }
 
 impl Scan {
     /// Finds the disks and reads their labels. Nothing is written.
     pub fn new(machine: &dyn Machine) -> Result<Scan> {
         let mut scan = Scan::read(machine, Which::All)?;
-        let upper: Vec<Candidate> = scan.candidates.iter().chain(scan.broken.iter().map(|(candidate, _)| candidate)).cloned().collect();
+        let upper: Vec<Candidate> = scan
+            .candidates
+            .iter()
+            .chain(scan.broken.iter().map(|(candidate, _)| candidate))
+            .cloned()
+            .collect();
         scan.retain(&|candidate, _| !upper.iter().any(|other| probe::lies_on(other, candidate)));
         Ok(scan)
     }
 
-    /// The disks of a group that is running, as its live tables name them, and nothing else: what other disks say, or do not, is no
-    /// reason to let the group's writes wait. A copy of one of its disks is left out, also when the disk itself is dead and cannot say
-    /// that there are two. So are copies of a disk that no table names: which of them is the disk is not known.
+    /// The disks of a group that is running, as its live tables name them, and nothing else: what
+    /// other disks say, or do not, is no reason to let the group's writes wait. A copy of one of
+    /// its disks is left out, also when the disk itself is dead and cannot say that there are two.
+    /// So are copies of a disk that no table names: which of them is the disk is not known.
     pub fn of_running(machine: &dyn Machine, group: GroupId) -> Result<Scan> {
         let devices = machine.kernel()?.devices()?;
         let mapped = mapped_by(&devices, group);
         let mut scan = Scan::read(machine, Which::Running(group, &mapped))?;
         let is_mapped = |candidate: &Candidate| mapped.contains(&candidate.dev);
-        let all: Vec<(Candidate, DiskId)> =
-            scan.candidates.iter().cloned().zip(scan.labels.iter().map(|(_, label)| label.disk())).collect();
+        let all: Vec<(Candidate, DiskId)> = scan
+            .candidates
+            .iter()
+            .cloned()
+            .zip(scan.labels.iter().map(|(_, label)| label.disk()))
+            .collect();
         scan.retain(&|candidate, disk| {
-            let same = |(other, id): &&(Candidate, DiskId)| other.dev != candidate.dev && disk.is_some_and(|disk| *id == disk);
+            let same = |(other, id): &&(Candidate, DiskId)| {
+                other.dev != candidate.dev && disk.is_some_and(|disk| *id == disk)
+            };
             let mut copies = all.iter().filter(same);
-            let beneath = all.iter().any(|(other, _)| is_mapped(other) && probe::lies_on(other, candidate));
-            if is_mapped(candidate) { !copies.any(|(other, _)| is_mapped(other)) } else { !beneath && copies.next().is_none() }
+            let beneath = all
+                .iter()
+                .any(|(other, _)| is_mapped(other) && probe::lies_on(other, candidate));
+            if is_mapped(candidate) {
+                !copies.any(|(other, _)| is_mapped(other))
+            } else {
+                !beneath && copies.next().is_none()
+            }
         });
-        // What something lies on that runs has to be mapped: anything else that has its identity is a copy.
-        let Ok(Chosen { group: configuration, .. }) = scan.choose(group) else { return Ok(scan) };
-        scan.retain(&|candidate, disk| is_mapped(candidate) || disk.is_none_or(|disk| is_idle(&configuration, &devices, disk)));
+        // What something lies on that runs has to be mapped: anything else that has its identity is
+        // a copy.
+        let Ok(Chosen {
+            group: configuration,
+            ..
+        }) = scan.choose(group)
+        else {
+            return Ok(scan);
+        };
+        scan.retain(&|candidate, disk| {
+            is_mapped(candidate) || disk.is_none_or(|disk| is_idle(&configuration, &devices, disk))
+        });
         Ok(scan)
     }
 
@@ -103,16 +138,27 @@ impl Scan {
             chosen: RefCell::default(),
         };
         let reading = |media: &dyn Media| drop(meta::read_disk(media));
-        for Found { candidate, is_known, media } in machine.members(which, &reading)? {
-            let is_ours = is_known || media.as_ref().is_ok_and(|media| meta::is_ours(media.as_ref()));
+        for Found {
+            candidate,
+            is_known,
+            media,
+        } in machine.members(which, &reading)?
+        {
+            let is_ours = is_known
+                || media
+                    .as_ref()
+                    .is_ok_and(|media| meta::is_ours(media.as_ref()));
             match media.and_then(|media| meta::read_disk(media.as_ref())) {
                 Ok(Some(label)) => {
                     scan.bare.claimed.insert(label.disk());
-                    scan.labels.push((candidate.path.display().to_string(), label));
+                    scan.labels
+                        .push((candidate.path.display().to_string(), label));
                     scan.candidates.push(candidate);
                 }
                 Ok(None) => scan.bare.devices.push(candidate),
-                Err(error) if error.kind() == Kind::TimedOut && !is_known => scan.unanswered.push(error),
+                Err(error) if error.kind() == Kind::TimedOut && !is_known => {
+                    scan.unanswered.push(error)
+                }
                 Err(error) if is_ours => scan.broken.push((candidate, error)),
                 Err(_) => {}
             }
@@ -122,7 +168,9 @@ impl Scan {
 
     /// Leaves out what is not to be kept; what has no label has no identity.
     fn retain(&mut self, keep: &dyn Fn(&Candidate, Option<DiskId>) -> bool) {
-        let labelled = std::mem::take(&mut self.candidates).into_iter().zip(std::mem::take(&mut self.labels));
+        let labelled = std::mem::take(&mut self.candidates)
+            .into_iter()
+            .zip(std::mem::take(&mut self.labels));
         let kept = labelled.filter(|(candidate, (_, label))| keep(candidate, Some(label.disk())));
         (self.candidates, self.labels) = kept.unzip();
         self.broken.retain(|(candidate, _)| keep(candidate, None));
@@ -143,44 +191,81 @@ impl Scan {
     pub fn unreadable(&self) -> Vec<Error> {
         let told = |(candidate, error): &(Candidate, Error)| {
             let shown = candidate.path.display();
-            Error::new(error.kind(), format!("disk '{shown}' cannot be read: {error}")).on(shown)
+            Error::new(
+                error.kind(),
+                format!("disk '{shown}' cannot be read: {error}"),
+            )
+            .on(shown)
         };
         self.broken.iter().map(told).collect()
     }
 
-    /// The groups that run here and of which no label can be read: the kernel goes on with them, and nothing can be recorded.
+    /// The groups that run here and of which no label can be read: the kernel goes on with them,
+    /// and nothing can be recorded.
     pub fn silent(&self) -> Vec<Error> {
-        self.running_in_silence().iter().map(|silent| self.described_silent(silent)).collect()
+        self.running_in_silence()
+            .iter()
+            .map(|silent| self.described_silent(silent))
+            .collect()
     }
 
     /// The one of them that is meant by this name or identity; any, when nothing else is here.
     fn silent_named(&self, word: &str) -> Option<Error> {
-        let is_it =
-            |silent: &&Silent| silent.name.as_ref().is_some_and(|name| name.as_str() == word) || GroupId::parse(word) == Some(silent.id);
-        self.running_in_silence().iter().find(is_it).map(|silent| self.described_silent(silent))
+        let is_it = |silent: &&Silent| {
+            silent
+                .name
+                .as_ref()
+                .is_some_and(|name| name.as_str() == word)
+                || GroupId::parse(word) == Some(silent.id)
+        };
+        self.running_in_silence()
+            .iter()
+            .find(is_it)
+            .map(|silent| self.described_silent(silent))
     }
 
     fn running_in_silence(&self) -> &[Silent] {
         self.silent.get_or_init(|| {
             let known = meta::groups(&self.labels);
             let devices = self.kernel.devices().unwrap_or_default();
-            let ids: BTreeSet<GroupId> = devices.iter().filter_map(|d| d.uuid.group()).filter(|id| !known.contains(id)).collect();
+            let ids: BTreeSet<GroupId> = devices
+                .iter()
+                .filter_map(|d| d.uuid.group())
+                .filter(|id| !known.contains(id))
+                .collect();
             ids.into_iter().map(|id| Silent::of(id, &devices)).collect()
         })
     }
 
     fn described_silent(&self, silent: &Silent) -> Error {
         let path = |dev: &DevNo| {
-            let broken = self.broken.iter().find(|(candidate, _)| candidate.dev == *dev);
-            broken.map_or_else(|| dev.to_string(), |(candidate, error)| format!("{}: {error}", candidate.path.display()))
+            let broken = self
+                .broken
+                .iter()
+                .find(|(candidate, _)| candidate.dev == *dev);
+            broken.map_or_else(
+                || dev.to_string(),
+                |(candidate, error)| format!("{}: {error}", candidate.path.display()),
+            )
         };
         let disks: Vec<String> = silent.disks.iter().map(path).collect();
-        let volumes: Vec<String> = silent.volumes.iter().map(|name| format!("/dev/mapper/{name}")).collect();
-        let name = silent.name.as_ref().map_or_else(|| silent.id.to_string(), Name::to_string);
+        let volumes: Vec<String> = silent
+            .volumes
+            .iter()
+            .map(|name| format!("/dev/mapper/{name}"))
+            .collect();
+        let name = silent
+            .name
+            .as_ref()
+            .map_or_else(|| silent.id.to_string(), Name::to_string);
         let message = format!(
             "no label of group '{name}' can be read, and it runs on this machine ({}); its disks are {}",
             volumes.join(", "),
-            if disks.is_empty() { "not known".to_owned() } else { disks.join(", ") }
+            if disks.is_empty() {
+                "not known".to_owned()
+            } else {
+                disks.join(", ")
+            }
         );
         Error::device(message).on(name).hint(
             "its volumes go on as far as their disks do, and nothing can be changed; when a disk answers again, 'breakoff recover' goes on",
@@ -189,7 +274,10 @@ impl Scan {
 
     /// The groups that the disks name.
     pub fn groups(&self) -> BTreeSet<GroupId> {
-        meta::groups(&self.labels).into_iter().filter(|id| !self.is_destroyed(*id)).collect()
+        meta::groups(&self.labels)
+            .into_iter()
+            .filter(|id| !self.is_destroyed(*id))
+            .collect()
     }
 
     fn is_destroyed(&self, id: GroupId) -> bool {
@@ -199,7 +287,11 @@ impl Scan {
     /// The disks whose labels are left over from a group that is gone.
     pub fn leftovers(&self) -> Vec<&Path> {
         let gone = |label: &Label| label.group().is_some_and(|id| self.is_destroyed(id));
-        self.labels.iter().filter(|(_, label)| gone(label)).map(|(path, _)| Path::new(path.as_str())).collect()
+        self.labels
+            .iter()
+            .filter(|(_, label)| gone(label))
+            .map(|(path, _)| Path::new(path.as_str()))
+            .collect()
     }
 
     /// The configuration of a group.
@@ -207,14 +299,25 @@ impl Scan {
         if let Some(chosen) = self.chosen.borrow().get(&id) {
             return chosen.clone();
         }
-        let chosen = meta::choose_by(id, &self.labels, &Guide { seen: self.seen(id), ..Guide::default() });
+        let chosen = meta::choose_by(
+            id,
+            &self.labels,
+            &Guide {
+                seen: self.seen(id),
+                ..Guide::default()
+            },
+        );
         self.chosen.borrow_mut().insert(id, chosen.clone());
         chosen
     }
 
     /// What this machine has seen of a group last.
     pub fn seen(&self, id: GroupId) -> Option<Sighting> {
-        *self.heard.borrow_mut().entry(id).or_insert_with(|| self.witness.as_ref().and_then(|witness| witness.seen(id)))
+        *self
+            .heard
+            .borrow_mut()
+            .entry(id)
+            .or_insert_with(|| self.witness.as_ref().and_then(|witness| witness.seen(id)))
     }
 
     /// The same for a scan of a group that is running, so that it has disks.
@@ -223,16 +326,30 @@ impl Scan {
             if error.kind() != Kind::NotFound {
                 return error;
             }
-            let why = self.unreadable().iter().map(|error| error.message().to_owned()).collect::<Vec<_>>().join("; ");
-            let lost = Error::device("none of its disks says what it is").hint("see the kernel's log, and 'breakoff disk list'");
-            if why.is_empty() { lost } else { lost.because(why) }
+            let why = self
+                .unreadable()
+                .iter()
+                .map(|error| error.message().to_owned())
+                .collect::<Vec<_>>()
+                .join("; ");
+            let lost = Error::device("none of its disks says what it is")
+                .hint("see the kernel's log, and 'breakoff disk list'");
+            if why.is_empty() {
+                lost
+            } else {
+                lost.because(why)
+            }
         })
     }
 
-    /// Whether no disk is left that could name a group that is running. One that did not answer may still do.
+    /// Whether no disk is left that could name a group that is running. One that did not answer may
+    /// still do.
     pub fn is_lost(&self, id: GroupId) -> bool {
         let is_its = |label: &Label| label.group() == Some(id);
-        let silent = self.broken.iter().any(|(_, error)| error.kind() == Kind::TimedOut);
+        let silent = self
+            .broken
+            .iter()
+            .any(|(_, error)| error.kind() == Kind::TimedOut);
         !silent && !self.labels.iter().any(|(_, label)| is_its(label))
     }
 
@@ -243,7 +360,14 @@ impl Scan {
 
     /// The configuration of one of them.
     pub fn choose_side(&self, id: GroupId, side: &Side) -> Result<Chosen> {
-        meta::choose_by(id, &self.labels, &Guide { side: Some(side.stamp.digest), ..Guide::default() })
+        meta::choose_by(
+            id,
+            &self.labels,
+            &Guide {
+                side: Some(side.stamp.digest),
+                ..Guide::default()
+            },
+        )
     }
 
     /// The name of a group, also of one that is refused.
@@ -251,23 +375,35 @@ impl Scan {
         if let Ok(chosen) = self.choose(id) {
             return Some(chosen.group.name);
         }
-        let labels = self.labels.iter().filter(|(_, label)| label.group() == Some(id));
-        labels.flat_map(|(_, label)| label.copies()).find_map(|copy| copy.decode(id).ok()).map(|group| group.name)
+        let labels = self
+            .labels
+            .iter()
+            .filter(|(_, label)| label.group() == Some(id));
+        labels
+            .flat_map(|(_, label)| label.copies())
+            .find_map(|copy| copy.decode(id).ok())
+            .map(|group| group.name)
     }
 
     /// Whether any group, trusted or not, has this name.
     pub fn knows(&self, name: &Name) -> bool {
-        self.groups().into_iter().any(|id| self.name_of(id).is_some_and(|known| known == *name))
+        self.groups()
+            .into_iter()
+            .any(|id| self.name_of(id).is_some_and(|known| known == *name))
     }
 
-    /// The group with this name or identity. Of several groups with one name, the one that this machine has is meant (of several
-    /// of those the one that is not a leftover: more than half of its disks are here); the others are found by their identity.
+    /// The group with this name or identity. Of several groups with one name, the one that this
+    /// machine has is meant (of several of those the one that is not a leftover: more than half of
+    /// its disks are here); the others are found by their identity.
     pub fn group_named(&self, name: &str) -> Result<GroupId> {
         let all = self.groups();
         if let Some(id) = GroupId::parse(name).filter(|id| all.contains(id)) {
             return Ok(id);
         }
-        let called: Vec<GroupId> = all.into_iter().filter(|id| self.name_of(*id).is_some_and(|n| n.as_str() == name)).collect();
+        let called: Vec<GroupId> = all
+            .into_iter()
+            .filter(|id| self.name_of(*id).is_some_and(|n| n.as_str() == name))
+            .collect();
         match called.as_slice() {
             [only] => Ok(*only),
             [] => Err(self.silent_named(name).unwrap_or_else(|| {
@@ -275,14 +411,22 @@ impl Scan {
                     .on(name)
                     .hint("'breakoff group list' shows the groups on this machine")
             })),
-            many => self.preferred(many).ok_or_else(|| self.ambiguous(name, many)),
+            many => self
+                .preferred(many)
+                .ok_or_else(|| self.ambiguous(name, many)),
         }
     }
 
     fn preferred(&self, called: &[GroupId]) -> Option<GroupId> {
         let chosen = called.iter().filter_map(|id| self.choose(*id).ok());
-        let own: Vec<Chosen> = chosen.filter(|c| c.group.host.is_some() && c.group.host == self.here).collect();
-        let whole: Vec<GroupId> = own.iter().filter(|c| c.present.len() > c.missing.len()).map(|c| c.group.id).collect();
+        let own: Vec<Chosen> = chosen
+            .filter(|c| c.group.host.is_some() && c.group.host == self.here)
+            .collect();
+        let whole: Vec<GroupId> = own
+            .iter()
+            .filter(|c| c.present.len() > c.missing.len())
+            .map(|c| c.group.id)
+            .collect();
         match (own.as_slice(), whole.as_slice()) {
             ([only], _) => Some(only.group.id),
             (_, [only]) => Some(*only),
@@ -299,7 +443,10 @@ impl Scan {
 
     /// A group with whose it is and the disks of it that are here.
     fn described(&self, id: GroupId) -> String {
-        let labels = self.labels.iter().filter(|(_, label)| label.group() == Some(id));
+        let labels = self
+            .labels
+            .iter()
+            .filter(|(_, label)| label.group() == Some(id));
         let devices: Vec<&str> = labels.map(|(path, _)| path.as_str()).collect();
         let devices = devices.join(", ");
         match self.choose(id) {
@@ -309,7 +456,11 @@ impl Scan {
                     host if host == self.here => "imported here".to_owned(),
                     Some(other) => format!("imported by machine {other}"),
                 };
-                format!("{id} ({whose}, {} of {} disks: {devices})", present.len(), group.disks.len())
+                format!(
+                    "{id} ({whose}, {} of {} disks: {devices})",
+                    present.len(),
+                    group.disks.len()
+                )
             }
             Err(_) => format!("{id} (refused, on {devices})"),
         }
@@ -317,88 +468,168 @@ impl Scan {
 
     /// The other groups with the same name, described.
     pub fn namesakes(&self, group: &Group) -> Vec<String> {
-        let same = |id: &GroupId| *id != group.id && self.name_of(*id).is_some_and(|name| name == group.name);
-        self.groups().into_iter().filter(same).map(|id| self.described(id)).collect()
+        let same = |id: &GroupId| {
+            *id != group.id && self.name_of(*id).is_some_and(|name| name == group.name)
+        };
+        self.groups()
+            .into_iter()
+            .filter(same)
+            .map(|id| self.described(id))
+            .collect()
     }
 
     /// What commands find a group by: its name or, when that means another group, its identity.
     pub fn word(&self, group: &Group) -> Name {
         let found = self.group_named(group.name.as_str());
-        if found.is_ok_and(|id| id == group.id) { group.name.clone() } else { Name::of_group(group.id) }
+        if found.is_ok_and(|id| id == group.id) {
+            group.name.clone()
+        } else {
+            Name::of_group(group.id)
+        }
     }
 
     /// The groups whose configuration can be read and trusted.
     pub fn readable_groups(&self) -> Vec<Group> {
-        self.groups().into_iter().filter_map(|id| self.choose(id).ok()).map(|chosen| chosen.group).collect()
+        self.groups()
+            .into_iter()
+            .filter_map(|id| self.choose(id).ok())
+            .map(|chosen| chosen.group)
+            .collect()
     }
 
     /// Those of them that this machine has imported.
     pub fn own_groups(&self, machine: &dyn Machine) -> Result<Vec<Group>> {
         let here = machine.host_id()?;
-        Ok(self.readable_groups().into_iter().filter(|group| group.host == Some(here)).collect())
+        Ok(self
+            .readable_groups()
+            .into_iter()
+            .filter(|group| group.host == Some(here))
+            .collect())
     }
 
     /// The words for those that this machine has imported.
     pub fn own_words(&self, machine: &dyn Machine) -> Result<Vec<Name>> {
-        Ok(self.own_groups(machine)?.iter().map(|group| self.word(group)).collect())
+        Ok(self
+            .own_groups(machine)?
+            .iter()
+            .map(|group| self.word(group))
+            .collect())
     }
 
     /// What a disk is to the group that its label names, in words.
     pub fn belonging(&self, label: &Label) -> Option<String> {
         let id = label.group()?;
-        let name = self.name_of(id).map_or_else(|| format!("a disk group ({id})"), |name| format!("disk group '{name}'"));
+        let name = self.name_of(id).map_or_else(
+            || format!("a disk group ({id})"),
+            |name| format!("disk group '{name}'"),
+        );
         let chosen = self.choose(id).ok();
-        let was_removed = chosen.as_ref().is_some_and(|c| c.group.disk(label.disk()).is_none());
+        let was_removed = chosen
+            .as_ref()
+            .is_some_and(|c| c.group.disk(label.disk()).is_none());
         Some(match chosen {
-            Some(chosen) if chosen.group.destroyed => format!("is left over from {name}, which was destroyed"),
+            Some(chosen) if chosen.group.destroyed => {
+                format!("is left over from {name}, which was destroyed")
+            }
             _ if was_removed => format!("was removed from {name} while it was away"),
             _ => format!("belongs to {name}"),
         })
     }
 
-    /// Whether a disk belongs to a group that this machine has, and is in its configuration. It may be given up when both a disk and its
-    /// copy are here, and when it is of the smaller part of a group, which may be left over from long ago (see `plan::quorum`).
+    /// Whether a disk belongs to a group that this machine has, and is in its configuration. It may
+    /// be given up when both a disk and its copy are here, and when it is of the smaller part of a
+    /// group, which may be left over from long ago (see `plan::quorum`).
     pub fn is_imported(&self, label: &Label) -> bool {
-        let chosen = label.group().and_then(|id| self.choose(id).ok()).filter(|chosen| !chosen.group.destroyed);
+        let chosen = label
+            .group()
+            .and_then(|id| self.choose(id).ok())
+            .filter(|chosen| !chosen.group.destroyed);
         let is_whole = |chosen: &Chosen| chosen.present.len() > chosen.missing.len();
-        let is_own = |chosen: &Chosen| chosen.group.host.is_some() && chosen.group.host == self.here;
-        chosen.is_some_and(|chosen| is_own(&chosen) && is_whole(&chosen) && chosen.group.disk(label.disk()).is_some())
+        let is_own =
+            |chosen: &Chosen| chosen.group.host.is_some() && chosen.group.host == self.here;
+        chosen.is_some_and(|chosen| {
+            is_own(&chosen) && is_whole(&chosen) && chosen.group.disk(label.disk()).is_some()
+        })
     }
 
     /// The groups that are refused, each with the reason in words and its kind.
     pub fn refused(&self) -> Vec<(GroupId, String, Kind)> {
         let refusal = |id: GroupId| {
             let error = self.choose(id).err()?;
-            let name = self.name_of(id).map_or_else(|| id.to_string(), |n| n.to_string());
-            Some((id, format!("group '{name}' is refused: {error}"), error.kind()))
+            let name = self
+                .name_of(id)
+                .map_or_else(|| id.to_string(), |n| n.to_string());
+            Some((
+                id,
+                format!("group '{name}' is refused: {error}"),
+                error.kind(),
+            ))
         };
         self.groups().into_iter().filter_map(refusal).collect()
     }
 
-    /// The groups that have devices in the kernel and cannot be had by what the disks in sight say. What runs is repaired all the same
-    /// (see [`Scan::of_running`]), but for those of which no disk says anything.
+    /// The groups that have devices in the kernel and cannot be had by what the disks in sight say.
+    /// What runs is repaired all the same (see [`Scan::of_running`]), but for those of which no
+    /// disk says anything.
     pub fn running_all_the_same(&self, machine: &dyn Machine) -> Result<BTreeSet<GroupId>> {
-        let running: BTreeSet<GroupId> = self.kernel.devices()?.into_iter().filter_map(|device| device.uuid.group()).collect();
-        let is_silent = |id: GroupId| self.running_in_silence().iter().any(|silent| silent.id == id);
-        let speaks = |id: GroupId| !is_silent(id) || Scan::of_running(machine, id).is_ok_and(|scan| scan.choose(id).is_ok());
-        Ok(running.into_iter().filter(|id| self.choose(*id).is_err() && speaks(*id)).collect())
+        let running: BTreeSet<GroupId> = self
+            .kernel
+            .devices()?
+            .into_iter()
+            .filter_map(|device| device.uuid.group())
+            .collect();
+        let is_silent = |id: GroupId| {
+            self.running_in_silence()
+                .iter()
+                .any(|silent| silent.id == id)
+        };
+        let speaks = |id: GroupId| {
+            !is_silent(id)
+                || Scan::of_running(machine, id).is_ok_and(|scan| scan.choose(id).is_ok())
+        };
+        Ok(running
+            .into_iter()
+            .filter(|id| self.choose(*id).is_err() && speaks(*id))
+            .collect())
     }
 
     /// The disks of a chosen group: for the plan, and opened for commits.
-    pub fn into_members(self, chosen: &Chosen, env: Env<'_>) -> Result<(BTreeMap<DiskId, PresentDisk>, Vec<Member>)> {
+    pub fn into_members(
+        self,
+        chosen: &Chosen,
+        env: Env<'_>,
+    ) -> Result<(BTreeMap<DiskId, PresentDisk>, Vec<Member>)> {
         let mut disks = BTreeMap::new();
         let mut members = Vec::new();
         let mut labels: Vec<Option<(String, Label)>> = self.labels.into_iter().map(Some).collect();
-        let here =
-            chosen.present.iter().filter_map(|(id, index)| Some((*id, self.candidates.get(*index)?, labels.get_mut(*index)?.take()?)));
+        let here = chosen.present.iter().filter_map(|(id, index)| {
+            Some((
+                *id,
+                self.candidates.get(*index)?,
+                labels.get_mut(*index)?.take()?,
+            ))
+        });
         let here: Vec<(DiskId, &Candidate, (String, Label))> = here.collect();
-        let paths: Vec<&Path> = here.iter().map(|(_, candidate, _)| candidate.path.as_path()).collect();
+        let paths: Vec<&Path> = here
+            .iter()
+            .map(|(_, candidate, _)| candidate.path.as_path())
+            .collect();
         let opened = env.machine.all_media(&paths);
         for ((id, candidate, (path, label)), opened) in here.into_iter().zip(opened) {
-            let media_name = chosen.group.disk(id).map_or_else(|| id.to_string(), |d| d.media.to_string());
+            let media_name = chosen
+                .group
+                .disk(id)
+                .map_or_else(|| id.to_string(), |d| d.media.to_string());
             match opened {
-                Ok(media) => members.push(Member { disk: id, name: format!("{media_name} ({path})"), media, label }),
-                Err(error) => env.ui.warn(&format!("disk '{media_name}' cannot be opened: {error}")),
+                Ok(media) => members.push(Member {
+                    disk: id,
+                    name: format!("{media_name} ({path})"),
+                    media,
+                    label,
+                }),
+                Err(error) => env
+                    .ui
+                    .warn(&format!("disk '{media_name}' cannot be opened: {error}")),
             }
             let present = PresentDisk {
                 path: candidate.path.clone(),
@@ -413,9 +644,17 @@ impl Scan {
 
     /// Every disk of ours, for `disk list`.
     pub fn disk_lines(&self) -> Vec<DiskLine> {
-        let chosen: BTreeMap<GroupId, Result<Chosen>> = self.groups().into_iter().map(|id| (id, self.choose(id))).collect();
-        let mut lines: Vec<DiskLine> =
-            self.labels.iter().zip(&self.candidates).map(|(label, candidate)| self.line(label, candidate, &chosen)).collect();
+        let chosen: BTreeMap<GroupId, Result<Chosen>> = self
+            .groups()
+            .into_iter()
+            .map(|id| (id, self.choose(id)))
+            .collect();
+        let mut lines: Vec<DiskLine> = self
+            .labels
+            .iter()
+            .zip(&self.candidates)
+            .map(|(label, candidate)| self.line(label, candidate, &chosen))
+            .collect();
         lines.extend(self.broken.iter().map(|(candidate, error)| DiskLine {
             device: Some(candidate.path.clone()),
             id: None,
@@ -427,7 +666,10 @@ impl Scan {
             remark: Some(error.to_string()),
         }));
         for chosen in chosen.values().flatten() {
-            let missing = chosen.missing.iter().filter_map(|id| chosen.group.disk(*id));
+            let missing = chosen
+                .missing
+                .iter()
+                .filter_map(|id| chosen.group.disk(*id));
             lines.extend(missing.map(|disk| DiskLine {
                 device: None,
                 id: Some(disk.id),
@@ -442,18 +684,33 @@ impl Scan {
         lines
     }
 
-    fn line(&self, (path, label): &(String, Label), candidate: &Candidate, chosen: &BTreeMap<GroupId, Result<Chosen>>) -> DiskLine {
+    fn line(
+        &self,
+        (path, label): &(String, Label),
+        candidate: &Candidate,
+        chosen: &BTreeMap<GroupId, Result<Chosen>>,
+    ) -> DiskLine {
         let group = label.group();
-        let config = group.and_then(|id| chosen.get(&id)).and_then(|c| c.as_ref().ok());
+        let config = group
+            .and_then(|id| chosen.get(&id))
+            .and_then(|c| c.as_ref().ok());
         let disk = config.and_then(|c| c.group.disk(label.disk()));
-        let twice = self.labels.iter().filter(|(_, other)| other.disk() == label.disk()).count() > 1;
+        let twice = self
+            .labels
+            .iter()
+            .filter(|(_, other)| other.disk() == label.disk())
+            .count()
+            > 1;
         let gone = group.is_some_and(|id| self.is_destroyed(id));
         let stranger = group.is_some() && config.is_some() && disk.is_none();
         DiskLine {
             device: Some(path.into()),
             id: Some(label.disk()),
             media: disk.map(|d| d.media.clone()),
-            group: group.map(|id| self.name_of(id).map_or_else(|| id.to_string(), |n| n.to_string())),
+            group: group.map(|id| {
+                self.name_of(id)
+                    .map_or_else(|| id.to_string(), |n| n.to_string())
+            }),
             state: match (twice, group) {
                 (true, _) => "duplicate",
                 (false, _) if gone => "free",
@@ -464,11 +721,20 @@ impl Scan {
             size: Some(label.geometry().data_size()),
             sector_size: Some(candidate.logical_block),
             remark: if gone {
-                Some("its group was destroyed; 'breakoff recover' erases what is left of it".to_owned())
+                Some(
+                    "its group was destroyed; 'breakoff recover' erases what is left of it"
+                        .to_owned(),
+                )
             } else if stranger {
-                Some(format!("removed from its group while it was away; 'breakoff disk init --force {path}' makes it free"))
+                Some(format!(
+                    "removed from its group while it was away; 'breakoff disk init --force {path}' makes it free"
+                ))
             } else {
-                label.warnings().first().cloned().or_else(|| grown(label, candidate, disk.map(|d| &d.media)))
+                label
+                    .warnings()
+                    .first()
+                    .cloned()
+                    .or_else(|| grown(label, candidate, disk.map(|d| &d.media)))
             },
         }
     }
@@ -476,46 +742,93 @@ impl Scan {
 
 /// That a disk has more space than its label says.
 fn grown(label: &Label, candidate: &Candidate, media: Option<&Name>) -> Option<String> {
-    let by = label.geometry().grown(candidate.size.bytes())?.data_size().saturating_sub(label.geometry().data_size());
+    let by = label
+        .geometry()
+        .grown(candidate.size.bytes())?
+        .data_size()
+        .saturating_sub(label.geometry().data_size());
     let media = media.filter(|_| by >= Sectors::MIB)?;
-    Some(format!("has grown by {by}; 'breakoff disk resize {media}' takes it"))
+    Some(format!(
+        "has grown by {by}; 'breakoff disk resize {media}' takes it"
+    ))
 }
 
 impl Silent {
     fn of(id: GroupId, devices: &[DmDevice]) -> Silent {
-        let ours: Vec<&DmDevice> = devices.iter().filter(|d| d.uuid.group() == Some(id)).collect();
-        let volumes: Vec<DmName> = ours.iter().filter(|d| d.uuid.is_volume()).map(|d| d.name.clone()).collect();
-        let name = volumes.first().and_then(DmName::split).map(|(group, _)| group);
-        Silent { id, name, volumes, disks: mapped_by(devices, id) }
+        let ours: Vec<&DmDevice> = devices
+            .iter()
+            .filter(|d| d.uuid.group() == Some(id))
+            .collect();
+        let volumes: Vec<DmName> = ours
+            .iter()
+            .filter(|d| d.uuid.is_volume())
+            .map(|d| d.name.clone())
+            .collect();
+        let name = volumes
+            .first()
+            .and_then(DmName::split)
+            .map(|(group, _)| group);
+        Silent {
+            id,
+            name,
+            volumes,
+            disks: mapped_by(devices, id),
+        }
     }
 }
 
-/// Whether nothing lies on a disk of a group that belongs to one of these devices' volumes: no plex, no log, no map.
-pub fn is_idle<'d>(group: &Group, devices: impl IntoIterator<Item = &'d DmDevice>, disk: DiskId) -> bool {
-    let of_the_group = devices.into_iter().filter(|device| device.uuid.group() == Some(group.id));
-    let running: BTreeSet<VolumeId> = of_the_group.filter_map(|device| device.uuid.volume()).collect();
-    let volumes = group.volumes.iter().filter(|volume| running.contains(&volume.id));
-    !volumes.flat_map(Volume::extents).any(|extent| extent.disk == disk)
+/// Whether nothing lies on a disk of a group that belongs to one of these devices' volumes: no
+/// plex, no log, no map.
+pub fn is_idle<'d>(
+    group: &Group,
+    devices: impl IntoIterator<Item = &'d DmDevice>,
+    disk: DiskId,
+) -> bool {
+    let of_the_group = devices
+        .into_iter()
+        .filter(|device| device.uuid.group() == Some(group.id));
+    let running: BTreeSet<VolumeId> = of_the_group
+        .filter_map(|device| device.uuid.volume())
+        .collect();
+    let volumes = group
+        .volumes
+        .iter()
+        .filter(|volume| running.contains(&volume.id));
+    !volumes
+        .flat_map(Volume::extents)
+        .any(|extent| extent.disk == disk)
 }
 
 /// The numbers of the disks that the live tables of a group name.
 fn mapped_by(devices: &[DmDevice], group: GroupId) -> BTreeSet<DevNo> {
-    disks_beneath(devices.iter().filter(|device| device.uuid.group() == Some(group)), &|_| true)
+    disks_beneath(
+        devices
+            .iter()
+            .filter(|device| device.uuid.group() == Some(group)),
+        &|_| true,
+    )
 }
 
 fn read_label(machine: &dyn Machine, path: &Path) -> Result<Option<Label>> {
     meta::read_disk(machine.media(path, Access::ReadOnly)?.as_ref())
 }
 
-/// What our udev rule wants to know of a device: the properties of a disk of ours; empty for any other.
+/// What our udev rule wants to know of a device: the properties of a disk of ours; empty for any
+/// other.
 pub fn udev_probe(machine: &dyn Machine, path: &Path) -> Result<Vec<(String, String)>> {
-    let Some(label) = read_label(machine, path)? else { return Ok(Vec::new()) };
+    let Some(label) = read_label(machine, path)? else {
+        return Ok(Vec::new());
+    };
     let mut properties = vec![
         ("ID_FS_TYPE".to_owned(), probe::MEMBER_TYPE.to_owned()),
         ("ID_FS_USAGE".to_owned(), "raid".to_owned()),
         ("ID_FS_UUID".to_owned(), label.disk().to_string()),
         ("BREAKOFF_DISK_UUID".to_owned(), label.disk().to_string()),
     ];
-    properties.extend(label.group().map(|id| (probe::GROUP_PROPERTY.to_owned(), id.to_string())));
+    properties.extend(
+        label
+            .group()
+            .map(|id| (probe::GROUP_PROPERTY.to_owned(), id.to_string())),
+    );
     Ok(properties)
 }

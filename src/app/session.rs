@@ -1,13 +1,16 @@
-//! A group in the hands of one command: locked, read, observed, and changed only through [`Session::carry_out`].
+//! A group in the hands of one command: locked, read, observed, and changed only through
+//! [`Session::carry_out`].
 
 use super::scan::{self, Bare, Scan};
 use super::{Change, Detail, Env, Fill, Options, Report};
 use crate::error::{Error, Kind, Result};
 use crate::exec::{self, Executed};
-use crate::meta::{self, Archive, Chosen, CommitOutcome, Lineage, Member, Sighting, Stamp, Witness};
+use crate::meta::{
+    self, Archive, Chosen, CommitOutcome, Lineage, Member, Sighting, Stamp, Witness,
+};
 use crate::model::{
-    CrashReason, DiskId, DmUuid, Extent, Generation, Group, GroupId, HostId, Name, Role, Sectors, Testimony, Volume, VolumeId, check,
-    distinct,
+    CrashReason, DiskId, DmUuid, Extent, Generation, Group, GroupId, HostId, Name, Role, Sectors,
+    Testimony, Volume, VolumeId, check, distinct,
 };
 use crate::plan::request::Finding;
 use crate::plan::step::{CommitPoint, Plan};
@@ -23,7 +26,8 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How often a command looks again for something to record or repair before it leaves the rest to the next one.
+/// How often a command looks again for something to record or repair before it leaves the rest to
+/// the next one.
 const TEND_ROUNDS: usize = 16;
 
 /// How long a helper's suspend may take when nothing is known any more that keeps it waiting.
@@ -55,8 +59,8 @@ pub struct Session<'u> {
     lock: Option<Box<dyn Any>>,
 }
 
-/// What is done when the lock is given back. It touches files that may lie on a volume whose writes are held right now; with the
-/// lock nobody could repair that volume.
+/// What is done when the lock is given back. It touches files that may lie on a volume whose writes
+/// are held right now; with the lock nobody could repair that volume.
 #[derive(Default)]
 struct Later {
     archive: Vec<(Group, Generation)>,
@@ -69,20 +73,28 @@ struct Later {
 
 /// Takes the lock of a group, and says who is in the way when that takes a while.
 pub fn lock_group(name: &str, timeout: Option<Duration>, env: Env<'_>) -> Result<Box<dyn Any>> {
-    env.machine.lock(name, timeout, &|holder: &lock::Holder| env.ui.note(&format!("waiting for the lock of '{name}', held by {holder}")))
+    env.machine.lock(name, timeout, &|holder: &lock::Holder| {
+        env.ui.note(&format!(
+            "waiting for the lock of '{name}', held by {holder}"
+        ))
+    })
 }
 
-/// The name of the group that a word of a command line means, which may be its identity: a lock is for a name.
+/// The name of the group that a word of a command line means, which may be its identity: a lock is
+/// for a name.
 fn name_behind(word: &Name, env: Env<'_>) -> Result<Name> {
     if GroupId::parse(word.as_str()).is_none() {
         return Ok(word.clone());
     }
     let scan = Scan::new(env.machine)?;
-    Ok(scan.name_of(scan.group_named(word.as_str())?).unwrap_or_else(|| word.clone()))
+    Ok(scan
+        .name_of(scan.group_named(word.as_str())?)
+        .unwrap_or_else(|| word.clone()))
 }
 
 impl<'u> Session<'u> {
-    /// Opens a group for changes: locks it, reads it, observes, and repairs and records what is found.
+    /// Opens a group for changes: locks it, reads it, observes, and repairs and records what is
+    /// found.
     pub fn open(options: &Options, name: &Name, env: Env<'u>) -> Result<Session<'u>> {
         let locked = name_behind(name, env)?;
         let lock = lock_group(locked.as_str(), options.timeout, env)?;
@@ -90,21 +102,33 @@ impl<'u> Session<'u> {
         session.lock = Some(lock);
         refuse_foreign(&session.world.group, name, env.machine.host_id()?)?;
         if session.world.group.name != locked {
-            return Err(Error::not_ready(format!("group '{locked}' was renamed just now")).on(&locked).hint("try again"));
+            return Err(
+                Error::not_ready(format!("group '{locked}' was renamed just now"))
+                    .on(&locked)
+                    .hint("try again"),
+            );
         }
         Ok(session)
     }
 
-    /// Opens a group that runs on this machine for repairs, and reads only its own disks, as the kernel's tables name them: whatever else
-    /// is in sight, a copy of one of them or a disk that hangs, must not keep its writes waiting.
+    /// Opens a group that runs on this machine for repairs, and reads only its own disks, as the
+    /// kernel's tables name them: whatever else is in sight, a copy of one of them or a disk that
+    /// hangs, must not keep its writes waiting.
     pub fn open_running(options: &Options, id: GroupId, env: Env<'u>) -> Result<Session<'u>> {
-        let name = Scan::of_running(env.machine, id)?.choose_running(id)?.group.name;
+        let name = Scan::of_running(env.machine, id)?
+            .choose_running(id)?
+            .group
+            .name;
         let lock = lock_group(name.as_str(), options.timeout, env)?;
         let mut session = Session::look_running(id, env)?;
         session.lock = Some(lock);
         refuse_foreign(&session.world.group, &name, env.machine.host_id()?)?;
         if session.world.group.name != name {
-            return Err(Error::not_ready(format!("group '{name}' was renamed just now")).on(&name).hint("try again"));
+            return Err(
+                Error::not_ready(format!("group '{name}' was renamed just now"))
+                    .on(&name)
+                    .hint("try again"),
+            );
         }
         Ok(session)
     }
@@ -112,7 +136,9 @@ impl<'u> Session<'u> {
     /// The same to be looked at.
     pub fn look_running(id: GroupId, env: Env<'u>) -> Result<Session<'u>> {
         let scan = Scan::of_running(env.machine, id)?;
-        scan.unreadable().iter().for_each(|error| env.ui.warn(error.message()));
+        scan.unreadable()
+            .iter()
+            .for_each(|error| env.ui.warn(error.message()));
         let chosen = scan.choose_running(id)?;
         Session::of(scan, chosen, env)
     }
@@ -120,27 +146,44 @@ impl<'u> Session<'u> {
     /// Opens a group without a lock: to be looked at, or because the caller has it.
     pub fn look(name: &Name, env: Env<'u>) -> Result<Session<'u>> {
         let scan = Scan::new(env.machine)?;
-        scan.unanswered().iter().for_each(|error| env.ui.warn(error.message()));
+        scan.unanswered()
+            .iter()
+            .for_each(|error| env.ui.warn(error.message()));
         let chosen = scan.choose(scan.group_named(name.as_str())?)?;
         Session::chosen(scan, chosen, env)
     }
 
     /// A group in the form that was chosen, with what an administrator should know of it.
     pub fn chosen(scan: Scan, chosen: Chosen, env: Env<'u>) -> Result<Session<'u>> {
-        for disk in chosen.missing.iter().filter_map(|id| chosen.group.disk(*id)) {
-            env.ui.warn(&format!("disk '{}' of group '{}' is missing, or its label cannot be read", disk.media, chosen.group.name));
+        for disk in chosen
+            .missing
+            .iter()
+            .filter_map(|id| chosen.group.disk(*id))
+        {
+            env.ui.warn(&format!(
+                "disk '{}' of group '{}' is missing, or its label cannot be read",
+                disk.media, chosen.group.name
+            ));
         }
         if !chosen.missing.is_empty() {
-            scan.unreadable().iter().for_each(|error| env.ui.warn(error.message()));
+            scan.unreadable()
+                .iter()
+                .for_each(|error| env.ui.warn(error.message()));
         }
         for other in scan.namesakes(&chosen.group) {
-            env.ui.warn(&format!("another group is called '{}' too, which is not meant: {other}", chosen.group.name));
+            env.ui.warn(&format!(
+                "another group is called '{}' too, which is not meant: {other}",
+                chosen.group.name
+            ));
         }
         Session::of(scan, chosen, env)
     }
 
     fn of(mut scan: Scan, chosen: Chosen, env: Env<'u>) -> Result<Session<'u>> {
-        chosen.warnings.iter().for_each(|warning| env.ui.warn(warning));
+        chosen
+            .warnings
+            .iter()
+            .for_each(|warning| env.ui.warn(warning));
         let seen = scan.seen(chosen.group.id);
         let bare = scan.take_bare();
         let (disks, members) = scan.into_members(&chosen, env)?;
@@ -160,7 +203,20 @@ impl<'u> Session<'u> {
         let mut lineage = chosen.lineage;
         lineage.now = world.now;
         let (silent, later) = (Vec::new(), Later::default());
-        let mut session = Session { env, kernel, world, members, next, outdated, lineage, pending: None, silent, bare, later, lock: None };
+        let mut session = Session {
+            env,
+            kernel,
+            world,
+            members,
+            next,
+            outdated,
+            lineage,
+            pending: None,
+            silent,
+            bare,
+            later,
+            lock: None,
+        };
         session.hear_witness(seen);
         session.observe()?;
         session.leave_out_copies();
@@ -170,15 +226,25 @@ impl<'u> Session<'u> {
     /// What this machine's witness says of a group that belongs to it.
     fn hear_witness(&mut self, seen: Option<Sighting>) {
         let here = self.env.machine.host_id().ok();
-        let (Some(seen), Some(stamp)) = (seen, self.lineage.newest) else { return };
+        let (Some(seen), Some(stamp)) = (seen, self.lineage.newest) else {
+            return;
+        };
         if self.world.group.host.is_some() && self.world.group.host == here {
             self.world.known.testimony = seen.on(stamp);
         }
     }
 
     /// A group that is being created on these members.
-    pub fn create(group: Group, members: Vec<Member>, disks: BTreeMap<DiskId, PresentDisk>, env: Env<'u>) -> Result<Session<'u>> {
-        let empty = Group { disks: Vec::new(), ..group };
+    pub fn create(
+        group: Group,
+        members: Vec<Member>,
+        disks: BTreeMap<DiskId, PresentDisk>,
+        env: Env<'u>,
+    ) -> Result<Session<'u>> {
+        let empty = Group {
+            disks: Vec::new(),
+            ..group
+        };
         let world = World {
             group: empty,
             generation: Generation::ZERO,
@@ -190,28 +256,60 @@ impl<'u> Session<'u> {
             known: Known::default(),
             elsewhere: BTreeMap::new(),
         };
-        let (kernel, next, outdated, silent) = (env.machine.kernel()?, Generation::new(1), Vec::new(), Vec::new());
+        let (kernel, next, outdated, silent) = (
+            env.machine.kernel()?,
+            Generation::new(1),
+            Vec::new(),
+            Vec::new(),
+        );
         let (bare, later) = (Bare::default(), Later::default());
         let mut lineage = Lineage::default();
         lineage.now = world.now;
-        Ok(Session { env, kernel, world, members, next, outdated, lineage, pending: None, silent, bare, later, lock: None })
+        Ok(Session {
+            env,
+            kernel,
+            world,
+            members,
+            next,
+            outdated,
+            lineage,
+            pending: None,
+            silent,
+            bare,
+            later,
+            lock: None,
+        })
     }
 
     /// What plans are carried out on.
     fn on(&self) -> exec::On<'_> {
-        exec::On { machine: self.env.machine, kernel: self.kernel.as_ref() }
+        exec::On {
+            machine: self.env.machine,
+            kernel: self.kernel.as_ref(),
+        }
     }
 
     /// Refuses what would wait for a disk that hangs beneath such volumes.
     pub fn refuse_silent(&self, which: &dyn Fn(&Volume) -> bool) -> Result<()> {
-        let volumes = self.world.group.volumes.iter().filter(|volume| which(volume)).map(|volume| volume.id).collect();
+        let volumes = self
+            .world
+            .group
+            .volumes
+            .iter()
+            .filter(|volume| which(volume))
+            .map(|volume| volume.id)
+            .collect();
         exec::refuse_silent(self.on(), &self.world, &volumes)
     }
 
     /// Looks at the kernel again.
     pub fn observe(&mut self) -> Result<()> {
         let group = self.world.group.id;
-        let ours = self.kernel.devices()?.into_iter().filter(|d| d.uuid.group() == Some(group));
+        let ours = self
+            .kernel
+            .devices()?
+            .into_iter()
+            .filter(|d| d.uuid.group() == Some(group));
         self.world.devices = ours.map(|d| (d.uuid.clone(), d)).collect();
         self.world.taken_names = self.kernel.names()?;
         self.world.now = self.env.machine.now();
@@ -220,10 +318,15 @@ impl<'u> Session<'u> {
 
     /// Whether a leg or a log has failed that is not taken out yet.
     pub fn has_failed_mirror(&self) -> bool {
-        self.world.devices.values().filter_map(|d| d.mirror.as_ref()).any(MirrorStatus::has_failed)
+        self.world
+            .devices
+            .values()
+            .filter_map(|d| d.mirror.as_ref())
+            .any(MirrorStatus::has_failed)
     }
 
-    /// Repairs what an interrupted command left, drops failed legs, and records what the kernel has finished. What was done.
+    /// Repairs what an interrupted command left, drops failed legs, and records what the kernel has
+    /// finished. What was done.
     pub fn tend(&mut self) -> Result<Vec<Change>> {
         let mut done = Vec::new();
         let mut last = None;
@@ -238,7 +341,8 @@ impl<'u> Session<'u> {
                 return Ok(done);
             };
             if last.as_ref() == Some(&plan) {
-                // It did not help the first time (somebody has an inner device open, say): trying for ever helps nobody.
+                // It did not help the first time (somebody has an inner device open, say): trying
+                // for ever helps nobody.
                 return Ok(done);
             }
             let report = self.perform(&plan)?;
@@ -257,14 +361,22 @@ impl<'u> Session<'u> {
         }
     }
 
-    /// Mirrors that have lost their log get another one, and maps that have lost a copy space for the next one. That is good to have
-    /// and no more: where it fails a warning is enough.
+    /// Mirrors that have lost their log get another one, and maps that have lost a copy space for
+    /// the next one. That is good to have and no more: where it fails a warning is enough.
     fn add_what_was_lost(&mut self) -> Vec<Change> {
         type Missing = fn(&World) -> Vec<VolumeId>;
         type Add = fn(&World, VolumeId) -> Result<Plan>;
         let kinds: [(Missing, Add, &str); 2] = [
-            (finding::unlogged, finding::add_log, "a mirror goes on without a dirty region log"),
-            (finding::short_of_copies, finding::add_copies, "a map of changes has fewer copies than it could have"),
+            (
+                finding::unlogged,
+                finding::add_log,
+                "a mirror goes on without a dirty region log",
+            ),
+            (
+                finding::short_of_copies,
+                finding::add_copies,
+                "a map of changes has fewer copies than it could have",
+            ),
         ];
         let mut done = Vec::new();
         for (missing, add, without) in kinds {
@@ -279,23 +391,33 @@ impl<'u> Session<'u> {
     }
 
     /// Space that cannot be written to is none, and another place is tried as long as there is one.
-    fn add(&mut self, volume: VolumeId, add: fn(&World, VolumeId) -> Result<Plan>) -> Result<Vec<Change>> {
+    fn add(
+        &mut self,
+        volume: VolumeId,
+        add: fn(&World, VolumeId) -> Result<Plan>,
+    ) -> Result<Vec<Change>> {
         for _ in 0..self.world.group.disks.len() {
             let plan = add(&self.world, volume)?;
             let error = match self.perform(&plan) {
                 Ok(report) => return Ok(report.changes),
                 Err(error) => error,
             };
-            let new: Vec<Extent> = exec::logs(&plan).into_iter().filter(|extent| !self.world.known.damaged.contains(extent)).collect();
+            let new: Vec<Extent> = exec::logs(&plan)
+                .into_iter()
+                .filter(|extent| !self.world.known.damaged.contains(extent))
+                .collect();
             if new.is_empty() || !matches!(error.kind(), Kind::Device | Kind::TimedOut) {
                 return Err(error);
             }
             self.world.known.damaged.extend(new);
         }
-        add(&self.world, volume).and_then(|plan| self.perform(&plan)).map(|report| report.changes)
+        add(&self.world, volume)
+            .and_then(|plan| self.perform(&plan))
+            .map(|report| report.changes)
     }
 
-    /// The next thing that should be done without being asked, the most urgent first; `None` when all is well.
+    /// The next thing that should be done without being asked, the most urgent first; `None` when
+    /// all is well.
     pub fn next_repair(&self) -> Result<Option<Plan>> {
         let mut findings = finding::findings(&self.world);
         // Who has not read the map leaves this to the next command.
@@ -321,8 +443,9 @@ impl<'u> Session<'u> {
         Ok(None)
     }
 
-    /// Commits a plan of somebody's and carries it out, unless the disks that are here may not speak for the group. On an error the group
-    /// is as it was before, in the kernel too as far as it can be had.
+    /// Commits a plan of somebody's and carries it out, unless the disks that are here may not
+    /// speak for the group. On an error the group is as it was before, in the kernel too as far as
+    /// it can be had.
     pub fn carry_out(&mut self, plan: &Plan) -> Result<Report> {
         quorum::refuse_change(&self.world, plan)?;
         self.perform(plan)
@@ -336,7 +459,10 @@ impl<'u> Session<'u> {
         if helper.is_none() && !plan.window.frozen.is_empty() {
             let reason = "the process that freezes could not be started";
             let ids = plan.window.frozen.iter().filter_map(DmUuid::volume);
-            self.world.known.unfrozen.extend(ids.map(|id| (id, reason.to_owned())));
+            self.world
+                .known
+                .unfrozen
+                .extend(ids.map(|id| (id, reason.to_owned())));
             return Err(Error::failed(format!("{reason}; nothing was changed")));
         }
         let executed = match self.commit_and_execute(plan, as_aid(&mut helper)) {
@@ -349,11 +475,24 @@ impl<'u> Session<'u> {
             }
         };
         self.later.warnings.extend(executed.warnings);
-        let failures = plan.failures.iter().map(|error| self.name_openers(error.clone())).collect();
-        let mut report = Report { changes: plan.changes.clone(), notes: plan.notes.clone(), failures };
-        let thawed = if executed.thawed { reasons(plan, as_aid(&mut helper)) } else { BTreeMap::new() };
+        let failures = plan
+            .failures
+            .iter()
+            .map(|error| self.name_openers(error.clone()))
+            .collect();
+        let mut report = Report {
+            changes: plan.changes.clone(),
+            notes: plan.notes.clone(),
+            failures,
+        };
+        let thawed = if executed.thawed {
+            reasons(plan, as_aid(&mut helper))
+        } else {
+            BTreeMap::new()
+        };
         if helper.as_ref().is_some_and(|helper| helper.is_busy()) {
-            // A leg has died while the filesystem was thawed: it is taken out, and the helper comes to an end.
+            // A leg has died while the filesystem was thawed: it is taken out, and the helper comes
+            // to an end.
             self.fall_back(helper);
         } else {
             drop(helper);
@@ -364,7 +503,9 @@ impl<'u> Session<'u> {
             Ok(()) if executed.unfinished && !repair => self.fall_back(None),
             Ok(()) => {}
             // It is done all the same, and saying that it failed would be a lie.
-            Err(error) => self.later.warnings.push(format!("it is done, but the kernel cannot be looked at any more: {error}")),
+            Err(error) => self.later.warnings.push(format!(
+                "it is done, but the kernel cannot be looked at any more: {error}"
+            )),
         }
         Ok(report)
     }
@@ -376,32 +517,58 @@ impl<'u> Session<'u> {
             return done;
         }
         if let Some(broken) = check::violations(&plan.group).first() {
-            return Err(Error::failed(format!("refusing to write a configuration that breaks a rule: {broken}")));
+            return Err(Error::failed(format!(
+                "refusing to write a configuration that breaks a rule: {broken}"
+            )));
         }
         self.refuse_last_space(plan)?;
         let group = self.settled(&plan.group);
-        let on = exec::On { machine: self.env.machine, kernel: self.kernel.as_ref() };
-        let mut prepared = match meta::prepare(members_of(&mut self.members, &group, &self.silent), &group, self.next, &self.lineage) {
+        let on = exec::On {
+            machine: self.env.machine,
+            kernel: self.kernel.as_ref(),
+        };
+        let mut prepared = match meta::prepare(
+            members_of(&mut self.members, &group, &self.silent),
+            &group,
+            self.next,
+            &self.lineage,
+        ) {
             Ok(prepared) => prepared,
             Err(error) => return Err(self.not_recorded(plan, error)),
         };
-        self.later.warnings.extend(announce(self.env, &self.world.group, self.lineage.newest, prepared.stamp()));
+        self.later.warnings.extend(announce(
+            self.env,
+            &self.world.group,
+            self.lineage.newest,
+            prepared.stamp(),
+        ));
         let done = exec::execute(on, &self.world, plan, Some(&mut prepared), aid);
         let outcome = prepared.outcome();
         self.took(&group, &outcome);
         self.later.warnings.extend(outcome.warnings);
-        // A generation is never used twice, not even one whose commit failed: a disk may have it all the same.
+        // A generation is never used twice, not even one whose commit failed: a disk may have it
+        // all the same.
         let generation = self.next;
         self.next = generation.next().unwrap_or(generation);
-        // What was committed is in force, also when a step after it failed (a failure is recorded before it is acted upon): what
-        // is converged to from here on must be what the disks say.
+        // What was committed is in force, also when a step after it failed (a failure is recorded
+        // before it is acted upon): what is converged to from here on must be what the disks say.
         if outcome.committed {
             self.world.generation = generation;
-            let missed = group.disks.iter().map(|d| d.id).filter(|id| !outcome.written.contains(id));
-            self.outdated = missed.filter(|id| self.world.disks.contains_key(id)).collect();
+            let missed = group
+                .disks
+                .iter()
+                .map(|d| d.id)
+                .filter(|id| !outcome.written.contains(id));
+            self.outdated = missed
+                .filter(|id| self.world.disks.contains_key(id))
+                .collect();
             self.later.archive.push((group.clone(), generation));
             let before = std::mem::replace(&mut self.world.group, group);
-            if plan.changes.iter().any(|change| change.action == "log-failed") {
+            if plan
+                .changes
+                .iter()
+                .any(|change| change.action == "log-failed")
+            {
                 self.distrust_lost_logs(&before);
             }
             self.note_failures(plan);
@@ -422,22 +589,28 @@ impl<'u> Session<'u> {
 
     /// Remembers what the disks hold now.
     fn took(&mut self, group: &Group, outcome: &CommitOutcome) {
-        self.lineage.wrote(group, outcome.stamp, &outcome.written, &outcome.unsure);
-        self.pending =
-            (!outcome.committed && !outcome.unsure.is_empty()).then_some(outcome.stamp).or(self.pending.filter(|_| !outcome.committed));
+        self.lineage
+            .wrote(group, outcome.stamp, &outcome.written, &outcome.unsure);
+        self.pending = (!outcome.committed && !outcome.unsure.is_empty())
+            .then_some(outcome.stamp)
+            .or(self.pending.filter(|_| !outcome.committed));
         if outcome.committed {
             self.world.known.testimony = Testimony::Newest;
             let meant = self.members.iter().map(|member| member.disk);
-            let missed: Vec<DiskId> = meant.filter(|disk| group.disk(*disk).is_some() && !outcome.written.contains(disk)).collect();
+            let missed: Vec<DiskId> = meant
+                .filter(|disk| group.disk(*disk).is_some() && !outcome.written.contains(disk))
+                .collect();
             self.silent.extend(missed);
         }
     }
 
-    /// A commit has not reached all disks that it was meant for, and looks like one that came to no end. The same once more, for
-    /// those that it has reached.
+    /// A commit has not reached all disks that it was meant for, and looks like one that came to no
+    /// end. The same once more, for those that it has reached.
     fn confirm(&mut self) {
         if let Err(error) = self.commit_again() {
-            self.later.warnings.push(format!("some disks have the new configuration and others do not: {error}"));
+            self.later.warnings.push(format!(
+                "some disks have the new configuration and others do not: {error}"
+            ));
         }
     }
 
@@ -448,7 +621,12 @@ impl<'u> Session<'u> {
         let group = self.world.group.clone();
         let members = members_of(&mut self.members, &group, &self.silent);
         let mut prepared = meta::prepare(members, &group, generation, &self.lineage)?;
-        self.later.warnings.extend(announce(self.env, &group, self.lineage.newest, prepared.stamp()));
+        self.later.warnings.extend(announce(
+            self.env,
+            &group,
+            self.lineage.newest,
+            prepared.stamp(),
+        ));
         if !prepared.flip().committed() {
             prepared.observe();
         }
@@ -463,15 +641,25 @@ impl<'u> Session<'u> {
     /// The configuration with what its disks count for from now on.
     fn settled(&self, group: &Group) -> Group {
         let mut group = group.clone();
-        let written = |id: DiskId| self.members.iter().any(|m| m.disk == id) && !self.outdated.contains(&id);
+        let written =
+            |id: DiskId| self.members.iter().any(|m| m.disk == id) && !self.outdated.contains(&id);
         quorum::settle(&self.world, &mut group, &written);
         group
     }
 
     /// Where a log was that has failed no other one is put.
     fn distrust_lost_logs(&mut self, before: &Group) {
-        let now = |old: &Volume| self.world.group.volume(old.id).and_then(|v| v.log.as_ref()).map(|log| log.extent);
-        let lost = before.volumes.iter().filter_map(|old| old.log.as_ref().filter(|_| now(old).is_none()));
+        let now = |old: &Volume| {
+            self.world
+                .group
+                .volume(old.id)
+                .and_then(|v| v.log.as_ref())
+                .map(|log| log.extent)
+        };
+        let lost = before
+            .volumes
+            .iter()
+            .filter_map(|old| old.log.as_ref().filter(|_| now(old).is_none()));
         let lost: Vec<Extent> = lost.map(|log| log.extent).collect();
         self.world.known.damaged.extend(lost);
     }
@@ -485,45 +673,76 @@ impl<'u> Session<'u> {
 
     /// A map that the kernel cannot go on with is damaged inside. The volume goes on without it.
     fn distrust_refused(&mut self, executed: &Executed) {
-        let refused = executed.refused.iter().filter_map(DmUuid::volume).filter_map(|id| self.world.group.volume(id)?.live_dco());
+        let refused = executed
+            .refused
+            .iter()
+            .filter_map(DmUuid::volume)
+            .filter_map(|id| self.world.group.volume(id)?.live_dco());
         let copies: Vec<Extent> = refused.flat_map(|dco| dco.copies.clone()).collect();
         self.world.known.damaged.extend(copies);
     }
 
-    /// A copy of a map that could not be made equal to the first one, or the first one when it could not be read, is none.
+    /// A copy of a map that could not be made equal to the first one, or the first one when it
+    /// could not be read, is none.
     fn distrust_uncopied(&mut self, plan: &Plan, error: &Error) {
         let maps = exec::uncopied(&self.world, plan, error);
-        let dcos = self.world.group.volumes.iter().chain(&plan.group.volumes).filter_map(|v| Some((v.size, v.live_dco()?)));
-        let copies = dcos.flat_map(|(size, dco)| dco.copies.iter().map(move |copy| (dco::map(copy, size), *copy)));
-        let failed: Vec<Extent> = distinct(copies.filter(|(map, _)| maps.contains(map)).map(|(_, copy)| copy));
+        let dcos = self
+            .world
+            .group
+            .volumes
+            .iter()
+            .chain(&plan.group.volumes)
+            .filter_map(|v| Some((v.size, v.live_dco()?)));
+        let copies = dcos.flat_map(|(size, dco)| {
+            dco.copies
+                .iter()
+                .map(move |copy| (dco::map(copy, size), *copy))
+        });
+        let failed: Vec<Extent> = distinct(
+            copies
+                .filter(|(map, _)| maps.contains(map))
+                .map(|(_, copy)| copy),
+        );
         let unknown = |copy: &Extent| !self.world.known.damaged.contains(copy);
         let failed: Vec<Extent> = failed.into_iter().filter(unknown).collect();
         self.world.known.damaged.extend(failed);
     }
 
-    /// A failure that no disk of the group takes the record of is not acted upon: a leg that is left out without a record would
-    /// count as equal later. What the mirrors hold comes back to the writers as errors, so that nobody waits for ever, and the
-    /// mirrors know what is not equal until somebody can record it.
+    /// A failure that no disk of the group takes the record of is not acted upon: a leg that is
+    /// left out without a record would count as equal later. What the mirrors hold comes back to
+    /// the writers as errors, so that nobody waits for ever, and the mirrors know what is not equal
+    /// until somebody can record it.
     fn not_recorded(&mut self, plan: &Plan, error: Error) -> Error {
         if plan.window.commit == CommitPoint::First {
             let group = &self.world.group;
-            self.later.warnings.extend(exec::fail_held(self.kernel.as_ref(), group.id, Some(group)));
+            self.later.warnings.extend(exec::fail_held(
+                self.kernel.as_ref(),
+                group.id,
+                Some(group),
+            ));
         }
         error
     }
 
-    /// A disk may have the new configuration, and cannot be asked. The kernel has what was before; so that nobody finds the other
-    /// one later and goes on with it, what was before is committed once more, under a newer generation.
+    /// A disk may have the new configuration, and cannot be asked. The kernel has what was before;
+    /// so that nobody finds the other one later and goes on with it, what was before is committed
+    /// once more, under a newer generation.
     fn take_back(&mut self, error: Error) -> Error {
         if self.write_again() {
-            return Error::new(error.kind(), format!("{error}; what was before is written again, nothing was changed"));
+            return Error::new(
+                error.kind(),
+                format!("{error}; what was before is written again, nothing was changed"),
+            );
         }
         error.hint("the disks do not answer; when they do, 'breakoff recover' finds out and finishes or undoes it")
     }
 
-    /// Writes the configuration that is in force once more, under a new generation; whether a disk has taken it.
+    /// Writes the configuration that is in force once more, under a new generation; whether a disk
+    /// has taken it.
     fn write_again(&mut self) -> bool {
-        let Ok(outcome) = self.commit_again() else { return false };
+        let Ok(outcome) = self.commit_again() else {
+            return false;
+        };
         self.later.warnings.extend(outcome.warnings);
         if outcome.committed {
             self.outdated.clear();
@@ -531,73 +750,140 @@ impl<'u> Session<'u> {
         outcome.committed
     }
 
-    /// Writes the configuration to disks that have an old copy of it, without being asked for any change. What passes for a disk that
-    /// something lies on that runs, and is not what the live tables name, may be a copy of a dead one, and is left alone.
+    /// Writes the configuration to disks that have an old copy of it, without being asked for any
+    /// change. What passes for a disk that something lies on that runs, and is not what the live
+    /// tables name, may be a copy of a dead one, and is left alone.
     pub fn heal(&mut self) {
-        let all = self.world.group.volumes.iter().map(|volume| volume.id).collect();
+        let all = self
+            .world
+            .group
+            .volumes
+            .iter()
+            .map(|volume| volume.id)
+            .collect();
         let mapped = self.world.numbers_beneath(&all);
         let world = &self.world;
-        let is_mapped = |id: DiskId| world.disks.get(&id).is_some_and(|disk| mapped.contains(&disk.dev));
-        let is_it = |id: DiskId| is_mapped(id) || scan::is_idle(&world.group, world.devices.values(), id);
+        let is_mapped = |id: DiskId| {
+            world
+                .disks
+                .get(&id)
+                .is_some_and(|disk| mapped.contains(&disk.dev))
+        };
+        let is_it =
+            |id: DiskId| is_mapped(id) || scan::is_idle(&world.group, world.devices.values(), id);
         self.members.retain(|member| is_it(member.disk));
         if !self.outdated.is_empty() && !self.write_again() {
-            self.later.warnings.push(format!("the configuration of group '{}' could not be written again", self.world.group.name));
+            self.later.warnings.push(format!(
+                "the configuration of group '{}' could not be written again",
+                self.world.group.name
+            ));
         }
     }
 
     /// Whether disks of the group are not among those that changes are written to.
     pub fn lacks_disks(&self) -> bool {
-        self.world.group.disks.iter().any(|disk| !self.world.disks.contains_key(&disk.id))
+        self.world
+            .group
+            .disks
+            .iter()
+            .any(|disk| !self.world.disks.contains_key(&disk.id))
     }
 
     /// The journal and the administrator's hook are going to hear of everything that has failed.
     fn note_failures(&mut self, plan: &Plan) {
         let text = |change: &Change, name: &str| {
-            change.details.iter().find(|(known, _)| *known == name).and_then(|(_, detail)| match detail {
-                Detail::Text(text) => Some(text.clone()),
-                Detail::Size(_) | Detail::Number(_) => None,
-            })
+            change
+                .details
+                .iter()
+                .find(|(known, _)| *known == name)
+                .and_then(|(_, detail)| match detail {
+                    Detail::Text(text) => Some(text.clone()),
+                    Detail::Size(_) | Detail::Number(_) => None,
+                })
         };
         let failed = |change: &&Change| {
-            ["plex-failed", "log-failed"].contains(&change.action) || text(change, "state").is_some_and(|state| state == "FAILED")
+            ["plex-failed", "log-failed"].contains(&change.action)
+                || text(change, "state").is_some_and(|state| state == "FAILED")
         };
         for change in plan.changes.iter().filter(failed) {
-            let (group, volume) = change.object.split_once('/').unwrap_or((change.object.as_str(), ""));
+            let (group, volume) = change
+                .object
+                .split_once('/')
+                .unwrap_or((change.object.as_str(), ""));
             let mut about = vec![("GROUP", group.to_owned()), ("VOLUME", volume.to_owned())];
-            for (field, detail) in [("PLEX", "plex"), ("STATE", "state"), ("DISK", "disks"), ("DEVICE", "devices")] {
+            for (field, detail) in [
+                ("PLEX", "plex"),
+                ("STATE", "state"),
+                ("DISK", "disks"),
+                ("DEVICE", "devices"),
+            ] {
                 about.extend(text(change, detail).map(|value| (field, value)));
             }
-            self.later.notices.push(Notice { event: change.action, message: crate::report::text::change(change), about });
+            self.later.notices.push(Notice {
+                event: change.action,
+                message: crate::report::text::change(change),
+                about,
+            });
         }
     }
 
-    /// Somebody who waits in our place for what is frozen and suspended, and resumes it should we die in between. A repair goes
-    /// without: it waits for nothing.
+    /// Somebody who waits in our place for what is frozen and suspended, and resumes it should we
+    /// die in between. A repair goes without: it waits for nothing.
     fn helper(&self, plan: &Plan) -> Option<Box<dyn Helper>> {
         let charges = exec::charges(&plan.window);
-        if charges.is_empty() || charges.len() > helper::MOST || plan.window.commit == CommitPoint::First {
+        if charges.is_empty()
+            || charges.len() > helper::MOST
+            || plan.window.commit == CommitPoint::First
+        {
             return None;
         }
         let started = self.env.machine.helper(self.world.group.id, &charges);
-        started.map_err(|error| self.env.ui.warn(&format!("{error}: should this command be killed, run 'breakoff recover'"))).ok()
+        started
+            .map_err(|error| {
+                self.env.ui.warn(&format!(
+                    "{error}: should this command be killed, run 'breakoff recover'"
+                ))
+            })
+            .ok()
     }
 
-    /// Waits for what a helper is still about after its window was given up. What hangs is left to it.
+    /// Waits for what a helper is still about after its window was given up. What hangs is left to
+    /// it.
     fn come_back(&mut self, mut helper: Box<dyn Helper>) {
         if helper.wait(COMES_BACK).is_none() {
-            return self.later.warnings.push("a suspend still waits for a disk; when it answers, that is undone".to_owned());
+            return self.later.warnings.push(
+                "a suspend still waits for a disk; when it answers, that is undone".to_owned(),
+            );
         }
-        let thawed = helper.begin(Act::Thaw).and_then(|()| helper.wait(COMES_BACK).unwrap_or(Err(Errno(libc::ETIMEDOUT))));
+        let thawed = helper.begin(Act::Thaw).and_then(|()| {
+            helper
+                .wait(COMES_BACK)
+                .unwrap_or(Err(Errno(libc::ETIMEDOUT)))
+        });
         if thawed.is_err() {
-            self.later.warnings.push("a filesystem may still be frozen; 'breakoff recover' thaws it".to_owned());
+            self.later
+                .warnings
+                .push("a filesystem may still be frozen; 'breakoff recover' thaws it".to_owned());
         }
     }
 
-    /// The last of the metadata areas is for changes of state: a group that is full can still start, stop, fail and be cleaned up.
+    /// The last of the metadata areas is for changes of state: a group that is full can still
+    /// start, stop, fail and be cleaned up.
     fn refuse_last_space(&self, plan: &Plan) -> Result<()> {
-        let things = |group: &Group| group.disks.len() + group.volumes.iter().map(|v| 1 + v.plexes.len()).sum::<usize>();
-        let Some(smallest) =
-            self.members.iter().map(|m| m.label.geometry().area()).min().filter(|_| things(&plan.group) > things(&self.world.group))
+        let things = |group: &Group| {
+            group.disks.len()
+                + group
+                    .volumes
+                    .iter()
+                    .map(|v| 1 + v.plexes.len())
+                    .sum::<usize>()
+        };
+        let Some(smallest) = self
+            .members
+            .iter()
+            .map(|m| m.label.geometry().area())
+            .min()
+            .filter(|_| things(&plan.group) > things(&self.world.group))
         else {
             return Ok(());
         };
@@ -616,36 +902,58 @@ impl<'u> Session<'u> {
         .hint("remove volumes or snapshots, or replace the disk by one that was initialised with a larger private area"))
     }
 
-    /// How long the split kept the originals waiting is known only afterwards, and whether something else has thawed what was to stay
-    /// frozen; it is recorded with the snapshots.
-    fn record_freeze(&mut self, plan: &Plan, held: Duration, thawed: &BTreeMap<VolumeId, String>, report: &mut Report) {
+    /// How long the split kept the originals waiting is known only afterwards, and whether
+    /// something else has thawed what was to stay frozen; it is recorded with the snapshots.
+    fn record_freeze(
+        &mut self,
+        plan: &Plan,
+        held: Duration,
+        thawed: &BTreeMap<VolumeId, String>,
+        report: &mut Report,
+    ) {
         if plan.snapshots.is_empty() {
             return;
         }
         let micros = u64::try_from(held.as_micros()).unwrap_or(u64::MAX);
         let mut record = Plan::nothing(self.world.group.clone());
-        for origin in record.group.volumes.iter_mut().filter(|v| plan.snapshots.contains(&v.id)).filter_map(|v| v.origin.as_mut()) {
+        for origin in record
+            .group
+            .volumes
+            .iter_mut()
+            .filter(|v| plan.snapshots.contains(&v.id))
+            .filter_map(|v| v.origin.as_mut())
+        {
             origin.freeze_us = micros;
             if let Some(reason) = thawed.get(&origin.original) {
                 origin.crash = Some(CrashReason::new(reason));
             }
         }
-        report
-            .notes
-            .extend(thawed.values().map(|reason| format!("the snapshot holds what a crash at the split would have left: {reason}")));
+        report.notes.extend(thawed.values().map(|reason| {
+            format!("the snapshot holds what a crash at the split would have left: {reason}")
+        }));
         for change in report.changes.iter_mut().filter(|c| c.action == "split") {
             change.details.push(("freeze_us", Detail::Number(micros)));
         }
-        report.notes.push(format!("I/O was held for {}.{:03} ms", micros / 1000, micros % 1000));
+        report.notes.push(format!(
+            "I/O was held for {}.{:03} ms",
+            micros / 1000,
+            micros % 1000
+        ));
         if let Err(error) = self.commit_and_execute(&record, None) {
-            self.later.warnings.push(format!("the freeze time could not be recorded: {error}"));
+            self.later
+                .warnings
+                .push(format!("the freeze time could not be recorded: {error}"));
         }
     }
 
-    /// Brings the kernel to what is recorded (a leg that has failed is recorded first); what still fails is told and left to the
-    /// next command. What a helper is still about is waited for as soon as nothing keeps it waiting any more, and undone.
+    /// Brings the kernel to what is recorded (a leg that has failed is recorded first); what still
+    /// fails is told and left to the next command. What a helper is still about is waited for as
+    /// soon as nothing keeps it waiting any more, and undone.
     fn fall_back(&mut self, helper: Option<Box<dyn Helper>>) {
-        let mut busy: Vec<Box<dyn Helper>> = helper.into_iter().filter(|helper| helper.is_busy()).collect();
+        let mut busy: Vec<Box<dyn Helper>> = helper
+            .into_iter()
+            .filter(|helper| helper.is_busy())
+            .collect();
         let mut last = None;
         for _ in 0..TEND_ROUNDS {
             match self.fall_back_once(&mut last, &mut busy) {
@@ -667,10 +975,18 @@ impl<'u> Session<'u> {
     }
 
     /// Whether there was anything to do.
-    fn fall_back_once(&mut self, last: &mut Option<Plan>, busy: &mut Vec<Box<dyn Helper>>) -> Result<bool> {
+    fn fall_back_once(
+        &mut self,
+        last: &mut Option<Plan>,
+        busy: &mut Vec<Box<dyn Helper>>,
+    ) -> Result<bool> {
         self.observe()?;
-        let Some(plan) = self.next_repair()? else { return Ok(false) };
-        if !(plan.has_steps() || plan.window.commit == CommitPoint::First) || last.as_ref() == Some(&plan) {
+        let Some(plan) = self.next_repair()? else {
+            return Ok(false);
+        };
+        if !(plan.has_steps() || plan.window.commit == CommitPoint::First)
+            || last.as_ref() == Some(&plan)
+        {
             return Ok(false);
         }
         let mut helper = self.helper(&plan);
@@ -703,7 +1019,13 @@ impl<'u> Session<'u> {
             };
         }
         let volumes = self.world.group.volumes.iter();
-        let Some(volume) = error.object().and_then(|o| volumes.clone().find(|v| self.world.group.path(&v.name) == o)) else { return error };
+        let Some(volume) = error.object().and_then(|o| {
+            volumes
+                .clone()
+                .find(|v| self.world.group.path(&v.name) == o)
+        }) else {
+            return error;
+        };
         match self.openers(volume).as_slice() {
             [] => error,
             who => error.because(who.join(", ")),
@@ -714,25 +1036,47 @@ impl<'u> Session<'u> {
     pub fn held_open(&self) -> Vec<String> {
         let group = &self.world.group;
         let line = |d: &DmDevice| {
-            let volume = d.uuid.volume().and_then(|id| group.volume(id)).map(|v| format!(" of '{}'", group.path(&v.name)));
-            let role = d.uuid.role().map_or_else(|| "device".to_owned(), |role| role.to_string());
+            let volume = d
+                .uuid
+                .volume()
+                .and_then(|id| group.volume(id))
+                .map(|v| format!(" of '{}'", group.path(&v.name)));
+            let role = d
+                .uuid
+                .role()
+                .map_or_else(|| "device".to_owned(), |role| role.to_string());
             let who = self.env.machine.openers(d.dev);
-            let who = if who.is_empty() { "by a process that cannot be found".to_owned() } else { format!("({})", who.join(", ")) };
-            let of = volume.unwrap_or_else(|| format!(" of a former volume of group '{}'", group.name));
+            let who = if who.is_empty() {
+                "by a process that cannot be found".to_owned()
+            } else {
+                format!("({})", who.join(", "))
+            };
+            let of =
+                volume.unwrap_or_else(|| format!(" of a former volume of group '{}'", group.name));
             format!(
                 "device '{}', formerly {role}{of}, is held open {who}: nothing can be read or written through it, and it goes when it is closed",
                 d.name
             )
         };
-        self.world.devices.values().filter(|d| d.waits_to_be_closed()).map(line).collect()
+        self.world
+            .devices
+            .values()
+            .filter(|d| d.waits_to_be_closed())
+            .map(line)
+            .collect()
     }
 
     fn openers(&self, volume: &Volume) -> Vec<String> {
         let uuid = DmUuid::new(self.world.group.id, volume.id, &Role::Volume);
-        self.world.devices.get(&uuid).map(|d| self.env.machine.openers(d.dev)).unwrap_or_default()
+        self.world
+            .devices
+            .get(&uuid)
+            .map(|d| self.env.machine.openers(d.dev))
+            .unwrap_or_default()
     }
 
-    /// Lets other commands at the group. What is seen from here on may be out of date, and nothing may be changed any more.
+    /// Lets other commands at the group. What is seen from here on may be out of date, and nothing
+    /// may be changed any more.
     pub fn release(&mut self) {
         // In the middle of something nothing is known.
         if !std::thread::panicking() {
@@ -740,27 +1084,48 @@ impl<'u> Session<'u> {
         }
         self.lock = None;
         let later = std::mem::take(&mut self.later);
-        later.warnings.iter().for_each(|warning| self.env.ui.warn(warning));
+        later
+            .warnings
+            .iter()
+            .for_each(|warning| self.env.ui.warn(warning));
         if later.thaw {
-            self.env.machine.thaw_left_behind().iter().for_each(|told| self.env.ui.warn(told));
+            self.env
+                .machine
+                .thaw_left_behind()
+                .iter()
+                .for_each(|told| self.env.ui.warn(told));
         }
         for notice in &later.notices {
-            self.env.machine.notice(notice).iter().for_each(|wrong| self.env.ui.warn(wrong));
+            self.env
+                .machine
+                .notice(notice)
+                .iter()
+                .for_each(|wrong| self.env.ui.warn(wrong));
         }
-        let Some(state) = self.env.machine.state_dir() else { return };
+        let Some(state) = self.env.machine.state_dir() else {
+            return;
+        };
         let command: Vec<String> = std::env::args().collect();
         for (group, generation) in &later.archive {
             // A copy for people; without it nothing is lost but convenience.
-            if let Some(warning) = Archive::below(&state).keep(group, *generation, &command.join(" ")) {
+            if let Some(warning) =
+                Archive::below(&state).keep(group, *generation, &command.join(" "))
+            {
                 self.env.ui.warn(&warning);
             }
         }
     }
 
-    /// Tells this machine's witness which configuration is in force, unless that is not known. Before anybody else has the lock, and
-    /// before anybody is told of what was done.
+    /// Tells this machine's witness which configuration is in force, unless that is not known.
+    /// Before anybody else has the lock, and before anybody is told of what was done.
     fn note_what_was_seen(&mut self) {
-        let (Some(_), Some(dir), Some(stamp)) = (&self.lock, self.env.machine.witness_dir(), self.lineage.newest) else { return };
+        let (Some(_), Some(dir), Some(stamp)) = (
+            &self.lock,
+            self.env.machine.witness_dir(),
+            self.lineage.newest,
+        ) else {
+            return;
+        };
         let group = &self.world.group;
         if !may_be_ours(self.env, group) || quorum::refuse_minority(&self.world).is_err() {
             return;
@@ -769,13 +1134,21 @@ impl<'u> Session<'u> {
         let noted = if group.destroyed {
             witness.forget(group.id)
         } else {
-            witness.note(group.id, &group.name, Sighting { newest: stamp, next: self.pending })
+            witness.note(
+                group.id,
+                &group.name,
+                Sighting {
+                    newest: stamp,
+                    next: self.pending,
+                },
+            )
         };
         if let Err(error) = noted {
             let without = "with half of its disks missing the group is not started by itself";
-            self.later
-                .warnings
-                .push(format!("what this machine has seen of group '{}' is not noted, so that {without}: {error}", group.name));
+            self.later.warnings.push(format!(
+                "what this machine has seen of group '{}' is not noted, so that {without}: {error}",
+                group.name
+            ));
         }
     }
 
@@ -784,7 +1157,8 @@ impl<'u> Session<'u> {
         self.members.iter().map(|m| m.label.geometry().area()).max()
     }
 
-    /// How a disk would be divided if all of its device was used, when that is more than its label says.
+    /// How a disk would be divided if all of its device was used, when that is more than its label
+    /// says.
     pub fn grown(&self, disk: DiskId) -> Option<meta::Geometry> {
         let member = self.members.iter().find(|m| m.disk == disk)?;
         member.label.geometry().grown(member.media.size())
@@ -792,17 +1166,31 @@ impl<'u> Session<'u> {
 
     /// The space for volumes that a disk has by its label.
     pub fn labelled_size(&self, disk: DiskId) -> Option<Sectors> {
-        Some(self.members.iter().find(|m| m.disk == disk)?.label.geometry().data_size())
+        Some(
+            self.members
+                .iter()
+                .find(|m| m.disk == disk)?
+                .label
+                .geometry()
+                .data_size(),
+        )
     }
 
-    /// Writes a disk's label with more space for volumes, both superblocks, before any configuration says so: a configuration may
-    /// have less space than the label, and never more, whichever superblock is read.
+    /// Writes a disk's label with more space for volumes, both superblocks, before any
+    /// configuration says so: a configuration may have less space than the label, and never more,
+    /// whichever superblock is read.
     pub fn relabel(&mut self, disk: DiskId, geometry: meta::Geometry) -> Result<()> {
-        self.members.iter_mut().filter(|m| m.disk == disk).for_each(|m| m.label.set_geometry(geometry));
+        self.members
+            .iter_mut()
+            .filter(|m| m.disk == disk)
+            .for_each(|m| m.label.set_geometry(geometry));
         for _ in 0..2 {
             let outcome = self.commit_again()?;
             if !outcome.written.contains(&disk) {
-                return Err(Error::device(format!("its label cannot be written: {}", outcome.warnings.join("; "))));
+                return Err(Error::device(format!(
+                    "its label cannot be written: {}",
+                    outcome.warnings.join("; ")
+                )));
             }
             self.later.warnings.extend(outcome.warnings);
         }
@@ -811,7 +1199,11 @@ impl<'u> Session<'u> {
 
     /// How full the metadata areas are.
     pub fn fill(&self) -> Option<Fill> {
-        let smallest = self.members.iter().map(|m| m.label.geometry().area()).min()?;
+        let smallest = self
+            .members
+            .iter()
+            .map(|m| m.label.geometry().area())
+            .min()?;
         meta::fill(&self.world.group, smallest).ok()
     }
 
@@ -846,21 +1238,30 @@ impl Drop for Session<'_> {
 
 /// Whether this machine has the group, or could.
 fn may_be_ours(env: Env<'_>, group: &Group) -> bool {
-    env.machine.host_id().is_ok_and(|here| group.host.is_none_or(|host| host == here))
+    env.machine
+        .host_id()
+        .is_ok_and(|here| group.host.is_none_or(|host| host == here))
 }
 
-/// Tells this machine's witness of a configuration that is about to be written; what an administrator should know when it does not hear.
+/// Tells this machine's witness of a configuration that is about to be written; what an
+/// administrator should know when it does not hear.
 fn announce(env: Env<'_>, group: &Group, newest: Option<Stamp>, next: Stamp) -> Option<String> {
     let (dir, newest) = (env.machine.witness_dir()?, newest?);
     if !may_be_ours(env, group) {
         return None;
     }
     let noted = Witness::at(dir).expect(group.id, &group.name, newest, next);
-    noted.err().map(|error| format!("what this machine saw of group '{}' before may be taken for the newest: {error}", group.name))
+    noted.err().map(|error| {
+        format!(
+            "what this machine saw of group '{}' before may be taken for the newest: {error}",
+            group.name
+        )
+    })
 }
 
-/// Those of the disks that are in a configuration (one that was to be added by a command that failed is not), without those that did
-/// not take what was written before, unless no other one is left.
+/// Those of the disks that are in a configuration (one that was to be added by a command that
+/// failed is not), without those that did not take what was written before, unless no other one is
+/// left.
 fn members_of<'m>(members: &'m mut [Member], group: &Group, silent: &[DiskId]) -> &'m mut [Member] {
     let rank = |member: &Member| match group.disk(member.disk) {
         Some(_) if !silent.contains(&member.disk) => 0,
@@ -875,17 +1276,24 @@ fn members_of<'m>(members: &'m mut [Member], group: &Group, silent: &[DiskId]) -
 
 /// Why volumes are not frozen that the plan calls so.
 fn reasons(plan: &Plan, aid: exec::Aid<'_>) -> BTreeMap<VolumeId, String> {
-    let Some(helper) = aid.filter(|helper| !helper.is_busy()) else { return BTreeMap::new() };
+    let Some(helper) = aid.filter(|helper| !helper.is_busy()) else {
+        return BTreeMap::new();
+    };
     let suspended = plan.window.suspend.iter().map(|(uuid, _)| uuid).zip(0u16..);
     let named = suspended.filter(|(uuid, _)| plan.window.frozen.contains(uuid));
-    named.filter_map(|(uuid, entry)| Some((uuid.volume()?, helper.reason(entry, COMES_BACK)?))).collect()
+    named
+        .filter_map(|(uuid, entry)| Some((uuid.volume()?, helper.reason(entry, COMES_BACK)?)))
+        .collect()
 }
 
 fn as_aid<'h>(helper: &'h mut Option<Box<dyn Helper>>) -> exec::Aid<'h> {
-    helper.as_mut().map(|helper| &mut **helper as &mut dyn Helper)
+    helper
+        .as_mut()
+        .map(|helper| &mut **helper as &mut dyn Helper)
 }
 
-/// Refuses a group that another machine has, or nobody; `word` is what it was called on the command line.
+/// Refuses a group that another machine has, or nobody; `word` is what it was called on the command
+/// line.
 pub fn refuse_foreign(group: &Group, word: &Name, here: HostId) -> Result<()> {
     let name = &group.name;
     match group.host {

@@ -24,13 +24,23 @@ enum Target {
 }
 
 impl Target {
-    /// The group that was named, or all of these words, and what runs of groups that cannot be had otherwise.
-    fn all(options: &Options, scan: &Scan, words: Vec<Name>, machine: &dyn Machine) -> Result<Vec<Target>> {
+    /// The group that was named, or all of these words, and what runs of groups that cannot be had
+    /// otherwise.
+    fn all(
+        options: &Options,
+        scan: &Scan,
+        words: Vec<Name>,
+        machine: &dyn Machine,
+    ) -> Result<Vec<Target>> {
         let mut running = scan.running_all_the_same(machine)?;
         let mut targets: Vec<Target> = words.into_iter().map(Target::Named).collect();
         if let Some(name) = &options.group {
             running.retain(|id| is_meant(options, scan, *id));
-            targets = if running.is_empty() { vec![Target::Named(name.clone())] } else { Vec::new() };
+            targets = if running.is_empty() {
+                vec![Target::Named(name.clone())]
+            } else {
+                Vec::new()
+            };
         }
         targets.extend(running.into_iter().map(Target::Running));
         Ok(targets)
@@ -53,20 +63,33 @@ impl Target {
 
 /// Whether a command is for this group: without a name it is for all.
 fn is_meant(options: &Options, scan: &Scan, id: GroupId) -> bool {
-    let is_it = |name: &Name| scan.name_of(id).is_some_and(|known| known == *name) || *name == Name::of_group(id);
+    let is_it = |name: &Name| {
+        scan.name_of(id).is_some_and(|known| known == *name) || *name == Name::of_group(id)
+    };
     options.group.as_ref().is_none_or(is_it)
 }
 
 /// What is not as it should be, on all groups or the one that was named.
 pub fn status(options: &Options, env: Env<'_>) -> Result<Outcome> {
     let scan = Scan::new(env.machine)?;
-    let mut findings: Vec<String> =
-        scan.unanswered().iter().map(|error| format!("device {error}: whether it is a disk of ours is not known")).collect();
+    let mut findings: Vec<String> = scan
+        .unanswered()
+        .iter()
+        .map(|error| format!("device {error}: whether it is a disk of ours is not known"))
+        .collect();
     findings.extend(scan.refused().into_iter().map(|(_, remark, _)| remark));
-    let silent = if options.group.is_none() { scan.silent() } else { Vec::new() };
+    let silent = if options.group.is_none() {
+        scan.silent()
+    } else {
+        Vec::new()
+    };
     findings.extend(silent.iter().map(|error| error.message().to_owned()));
     findings.extend(unwatched(options, env));
-    let words = scan.readable_groups().iter().map(|group| scan.word(group)).collect();
+    let words = scan
+        .readable_groups()
+        .iter()
+        .map(|group| scan.word(group))
+        .collect();
     for target in Target::all(options, &scan, words, env.machine)? {
         match (&target, target.look(env)) {
             (Target::Named(_), session) => findings.extend(group_findings(&session?)),
@@ -76,8 +99,12 @@ pub fn status(options: &Options, env: Env<'_>) -> Result<Outcome> {
                 findings.extend(running_findings(&session));
             }
             (Target::Running(id), Err(error)) => {
-                let name = scan.name_of(*id).map_or_else(|| id.to_string(), |name| name.to_string());
-                findings.push(format!("group '{name}' runs and cannot be looked after: {error}"));
+                let name = scan
+                    .name_of(*id)
+                    .map_or_else(|| id.to_string(), |name| name.to_string());
+                findings.push(format!(
+                    "group '{name}' runs and cannot be looked after: {error}"
+                ));
             }
         }
     }
@@ -101,13 +128,21 @@ fn unwatched(options: &Options, env: Env<'_>) -> Option<String> {
 fn group_findings(session: &Session<'_>) -> Vec<String> {
     let world = &session.world;
     let group = &world.group;
-    let media = |id| group.disk(id).map_or_else(String::new, |d| d.media.to_string());
+    let media = |id| {
+        group
+            .disk(id)
+            .map_or_else(String::new, |d| d.media.to_string())
+    };
     let unlabelled = session.unlabelled();
-    let is_missing = |id| !world.disks.contains_key(&id) && !unlabelled.iter().any(|(known, _)| *known == id);
+    let is_missing =
+        |id| !world.disks.contains_key(&id) && !unlabelled.iter().any(|(known, _)| *known == id);
     let missing = group.disks.iter().filter(|d| is_missing(d.id));
     let told = |d: &Disk| match world.number(d.id) {
         Some(number) => {
-            format!("the label of disk '{}' of group '{}' cannot be read, and what lies on it runs on device {number}", d.media, group.name)
+            format!(
+                "the label of disk '{}' of group '{}' cannot be read, and what lies on it runs on device {number}",
+                d.media, group.name
+            )
         }
         None => format!("disk '{}' of group '{}' is missing", d.media, group.name),
     };
@@ -117,7 +152,11 @@ fn group_findings(session: &Session<'_>) -> Vec<String> {
         format!("disk '{}' of group '{}' has an old copy of the configuration; the next change writes it again", media(*id), group.name)
     });
     findings.extend(outdated);
-    findings.extend(quorum::refuse_minority(world).err().map(|refusal| refusal.message().to_owned()));
+    findings.extend(
+        quorum::refuse_minority(world)
+            .err()
+            .map(|refusal| refusal.message().to_owned()),
+    );
     findings.extend(running_findings(session));
     findings
 }
@@ -130,7 +169,10 @@ fn running_findings(session: &Session<'_>) -> Vec<String> {
     findings.extend(group.volumes.iter().flat_map(|v| volume_findings(world, v)));
     findings.extend(session.held_open());
     if let Ok(Some(plan)) = session.next_repair() {
-        findings.push(format!("group '{}': something is to be recorded or repaired; 'breakoff recover' does it", group.name));
+        findings.push(format!(
+            "group '{}': something is to be recorded or repaired; 'breakoff recover' does it",
+            group.name
+        ));
         findings.extend(plan.changes.iter().map(text::change));
     }
     findings
@@ -138,13 +180,22 @@ fn running_findings(session: &Session<'_>) -> Vec<String> {
 
 fn volume_findings(world: &World, volume: &Volume) -> Vec<String> {
     let path = world.group.path(&volume.name);
-    let bad = volume.plexes.iter().filter(|p| matches!(p.state, PlexState::Stale | PlexState::Failed));
-    let mut findings: Vec<String> = bad.map(|p| format!("plex '{}' of '{path}' is {}", p.name, p.state)).collect();
+    let bad = volume
+        .plexes
+        .iter()
+        .filter(|p| matches!(p.state, PlexState::Stale | PlexState::Failed));
+    let mut findings: Vec<String> = bad
+        .map(|p| format!("plex '{}' of '{path}' is {}", p.name, p.state))
+        .collect();
     if volume.running.is_some_and(|boot| boot != world.boot) {
-        findings.push(format!("volume '{path}' was running when the machine went down and has not been started since"));
+        findings.push(format!(
+            "volume '{path}' was running when the machine went down and has not been started since"
+        ));
     }
     if finding::lacks_log(world, volume) {
-        findings.push(format!("mirror '{path}' has no dirty region log: after a crash all of it is copied"));
+        findings.push(format!(
+            "mirror '{path}' has no dirty region log: after a crash all of it is copied"
+        ));
     }
     if volume.running == Some(world.boot) && !volume.is_synced() {
         findings.push(format!("the plexes of '{path}' are being made equal"));
@@ -152,12 +203,15 @@ fn volume_findings(world: &World, volume: &Volume) -> Vec<String> {
     findings
 }
 
-/// Finishes or undoes what an interrupted command left; with `check` only says what there is. Without a group all that this
-/// machine has; one that fails stops no other.
+/// Finishes or undoes what an interrupted command left; with `check` only says what there is.
+/// Without a group all that this machine has; one that fails stops no other.
 pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> {
     let scan = Scan::new(env.machine)?;
     if check || options.dry_run {
-        let found: Result<Vec<Vec<String>>> = own(options, &scan, env.machine)?.iter().map(|target| to_be_done(target, env)).collect();
+        let found: Result<Vec<Vec<String>>> = own(options, &scan, env.machine)?
+            .iter()
+            .map(|target| to_be_done(target, env))
+            .collect();
         let shown = found.map(|all| match all.concat() {
             none if none.is_empty() => Outcome::Findings(none),
             some => Outcome::ToBeRepaired(some),
@@ -166,7 +220,12 @@ pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> 
     }
     let mut report = Report::default();
     if options.group.is_none() {
-        super::run::tell_unreadable(&scan, &scan.running_all_the_same(env.machine)?, &mut report, env);
+        super::run::tell_unreadable(
+            &scan,
+            &scan.running_all_the_same(env.machine)?,
+            &mut report,
+            env,
+        );
         erase_leftovers(&scan, &mut report, env);
     } else {
         refused(options, &scan).for_each(|(reason, _)| env.ui.warn(&reason));
@@ -187,40 +246,62 @@ pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> 
     Ok(Outcome::Done(report))
 }
 
-/// Groups that cannot be read or are refused, also when what runs of them is looked after: no change is possible.
+/// Groups that cannot be read or are refused, also when what runs of them is looked after: no
+/// change is possible.
 fn what_is_wrong(options: &Options, scan: &Scan, env: Env<'_>) -> Vec<Error> {
     let mut report = Report::default();
     match options.group {
         None => super::run::tell_unreadable(scan, &BTreeSet::new(), &mut report, env),
-        Some(_) => report.failures.extend(refused(options, scan).map(|(reason, kind)| Error::new(kind, reason))),
+        Some(_) => report
+            .failures
+            .extend(refused(options, scan).map(|(reason, kind)| Error::new(kind, reason))),
     }
     report.failures
 }
 
 /// Why no command but a repair is possible on the groups that are meant.
 fn refused<'s>(options: &'s Options, scan: &'s Scan) -> impl Iterator<Item = (String, Kind)> + 's {
-    scan.refused().into_iter().filter(|(id, ..)| is_meant(options, scan, *id)).map(|(_, reason, kind)| (reason, kind))
+    scan.refused()
+        .into_iter()
+        .filter(|(id, ..)| is_meant(options, scan, *id))
+        .map(|(_, reason, kind)| (reason, kind))
 }
 
 /// A group that was destroyed by a command that did not get to all of its disks.
 fn erase_leftovers(scan: &Scan, report: &mut Report, env: Env<'_>) {
     for path in scan.leftovers() {
         let shown = path.display();
-        match env.machine.media(path, Access::ReadWrite).and_then(|media| meta::wipe_disk(media.as_ref())) {
-            Ok(()) => report.changes.push(Change::new(shown.to_string(), "label-erased")),
-            Err(error) => report.failures.push(error.context(format!("the label of '{shown}' cannot be erased"))),
+        match env
+            .machine
+            .media(path, Access::ReadWrite)
+            .and_then(|media| meta::wipe_disk(media.as_ref()))
+        {
+            Ok(()) => report
+                .changes
+                .push(Change::new(shown.to_string(), "label-erased")),
+            Err(error) => report
+                .failures
+                .push(error.context(format!("the label of '{shown}' cannot be erased"))),
         }
-        env.machine.announce(&[path.to_owned()]).into_iter().for_each(|warning| env.ui.warn(&warning));
+        env.machine
+            .announce(&[path.to_owned()])
+            .into_iter()
+            .for_each(|warning| env.ui.warn(&warning));
     }
 }
 
 /// The group that was named, or all that this machine has imported.
 fn own(options: &Options, scan: &Scan, machine: &dyn Machine) -> Result<Vec<Target>> {
-    let words = if options.group.is_some() { Vec::new() } else { scan.own_words(machine)? };
+    let words = if options.group.is_some() {
+        Vec::new()
+    } else {
+        scan.own_words(machine)?
+    };
     Target::all(options, scan, words, machine)
 }
 
-/// What was done, and what other processes keep it from bringing to an end. A label that cannot be written again stops nothing else.
+/// What was done, and what other processes keep it from bringing to an end. A label that cannot be
+/// written again stops nothing else.
 fn recover_group(options: &Options, target: &Target, env: Env<'_>) -> Result<Report> {
     let mut session = target.open(options, env)?;
     let mut changes = session.tend()?;
@@ -230,16 +311,30 @@ fn recover_group(options: &Options, target: &Target, env: Env<'_>) -> Result<Rep
     if session.kernel.take_cookie().is_ok() {
         let _ = session.kernel.settle(Duration::from_secs(5));
     }
-    Ok(Report { changes, notes: session.held_open(), failures })
+    Ok(Report {
+        changes,
+        notes: session.held_open(),
+        failures,
+    })
 }
 
 fn to_be_done(target: &Target, env: Env<'_>) -> Result<Vec<String>> {
     let session = target.look(env)?;
-    let labels: Vec<String> = session.unlabelled().iter().map(|known| session.without_label(known)).collect();
-    let Some(plan) = session.next_repair()? else { return Ok(labels) };
+    let labels: Vec<String> = session
+        .unlabelled()
+        .iter()
+        .map(|known| session.without_label(known))
+        .collect();
+    let Some(plan) = session.next_repair()? else {
+        return Ok(labels);
+    };
     let name = &session.world.group.name;
     let view = render::view(&session.world, &plan);
     let steps = view.prepare.iter().chain(&view.window).chain(&view.finish);
-    let done = view.changes.iter().map(text::change).chain(steps.map(|s| format!("group '{name}': {} {}", s.verb, s.object)));
+    let done = view
+        .changes
+        .iter()
+        .map(text::change)
+        .chain(steps.map(|s| format!("group '{name}': {} {}", s.verb, s.object)));
     Ok(done.chain(labels).collect())
 }

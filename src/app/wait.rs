@@ -1,12 +1,14 @@
 //! Waiting for the kernel's copies: woken by dm events, and never the one who does the work.
 //!
-//! Between looks nothing is locked, so that other commands can go on. The full look (lock, read, record) is only taken when the
-//! kernel's own status says that something has happened.
+//! Between looks nothing is locked, so that other commands can go on. The full look (lock, read,
+//! record) is only taken when the kernel's own status says that something has happened.
 
 use super::session::Session;
 use super::{Change, Detail, Env, Options, Progress, Report};
 use crate::error::{Error, Kind, Result};
-use crate::model::{DmUuid, Group, LostLeg, Name, Plex, PlexState, Role, Sectors, Volume, VolumeId};
+use crate::model::{
+    DmUuid, Group, LostLeg, Name, Plex, PlexState, Role, Sectors, Volume, VolumeId,
+};
 use crate::plan::world::World;
 use crate::sys::machine::Events;
 use crate::sys::signal::Interrupts;
@@ -36,9 +38,19 @@ pub struct Leg {
 pub fn new_legs(before: &World, after: &Group) -> Vec<Leg> {
     let attaching = |volume: &Volume| -> Vec<Leg> {
         let known = before.group.volume(volume.id);
-        let new = |number| known.and_then(|v| v.plex(number)).is_none_or(|p| !p.state.is_attaching());
+        let new = |number| {
+            known
+                .and_then(|v| v.plex(number))
+                .is_none_or(|p| !p.state.is_attaching())
+        };
         let legs = volume.attaching().into_iter().filter(|p| new(p.number));
-        let goal = |state| if state == PlexState::SnapAtt { PlexState::SnapDone } else { PlexState::Active };
+        let goal = |state| {
+            if state == PlexState::SnapAtt {
+                PlexState::SnapDone
+            } else {
+                PlexState::Active
+            }
+        };
         legs.map(|p| Leg {
             volume: volume.id,
             path: after.path(&volume.name),
@@ -55,19 +67,40 @@ pub fn new_legs(before: &World, after: &Group) -> Vec<Leg> {
 
 /// The media names of a plex.
 fn disks_of(group: &Group, plex: &Plex) -> String {
-    let media: BTreeSet<&str> = plex.subdisks.iter().filter_map(|s| group.disk(s.disk)).map(|d| d.media.as_str()).collect();
+    let media: BTreeSet<&str> = plex
+        .subdisks
+        .iter()
+        .filter_map(|s| group.disk(s.disk))
+        .map(|d| d.media.as_str())
+        .collect();
     media.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-/// Waits until all these legs are complete; what happened to them beside what is `known`. Fails when one is gone.
-pub fn for_legs(options: &Options, group: &Name, legs: &[Leg], known: &[Change], env: Env<'_>) -> Result<Vec<Change>> {
+/// Waits until all these legs are complete; what happened to them beside what is `known`. Fails
+/// when one is gone.
+pub fn for_legs(
+    options: &Options,
+    group: &Name,
+    legs: &[Leg],
+    known: &[Change],
+    env: Env<'_>,
+) -> Result<Vec<Change>> {
     let judge = |world: &World| judge_legs(world, legs);
     let mut changes = wait(options, group, &judge, env)?;
     for leg in legs {
         // The monitor may have been the first to see it.
-        let told = |c: &Change| c.action == "plex-state" && c.details.contains(&("plex", Detail::Text(leg.name.to_string())));
+        let told = |c: &Change| {
+            c.action == "plex-state"
+                && c.details
+                    .contains(&("plex", Detail::Text(leg.name.to_string())))
+        };
         if !changes.iter().chain(known).any(told) {
-            changes.push(Change::new(&leg.path, "plex-state").text("plex", &leg.name).text("was", leg.state).text("state", leg.goal));
+            changes.push(
+                Change::new(&leg.path, "plex-state")
+                    .text("plex", &leg.name)
+                    .text("was", leg.state)
+                    .text("state", leg.goal),
+            );
         }
     }
     Ok(changes)
@@ -76,7 +109,11 @@ pub fn for_legs(options: &Options, group: &Name, legs: &[Leg], known: &[Change],
 fn judge_legs(world: &World, legs: &[Leg]) -> Result<bool> {
     let mut all = true;
     for leg in legs {
-        let plex = world.group.volume(leg.volume).and_then(|v| v.plex(leg.number)).filter(|p| p.name == leg.name);
+        let plex = world
+            .group
+            .volume(leg.volume)
+            .and_then(|v| v.plex(leg.number))
+            .filter(|p| p.name == leg.name);
         match plex.map(|p| p.state) {
             Some(state) if state == leg.goal => {}
             Some(state) if state.is_attaching() => all = false,
@@ -90,7 +127,11 @@ fn judge_legs(world: &World, legs: &[Leg]) -> Result<bool> {
 
 /// Whether the leg lives on in a snapshot.
 fn was_split(world: &World, leg: &Leg) -> bool {
-    leg.goal == PlexState::SnapDone && world.group.plex_named(&leg.name).is_ok_and(|(volume, _)| volume.id != leg.volume)
+    leg.goal == PlexState::SnapDone
+        && world
+            .group
+            .plex_named(&leg.name)
+            .is_ok_and(|(volume, _)| volume.id != leg.volume)
 }
 
 fn attach_failed(leg: &Leg) -> Error {
@@ -103,8 +144,15 @@ fn attach_failed(leg: &Leg) -> Error {
     .hint("see the kernel's log for what the disk said, and begin again on another one")
 }
 
-/// `snapwait`: returns at once when enough legs are SNAPDONE, fails at once when too few are on their way.
-pub fn snapwait(options: &Options, group: &Name, volumes: &[Name], mirrors: usize, env: Env<'_>) -> Result<Report> {
+/// `snapwait`: returns at once when enough legs are SNAPDONE, fails at once when too few are on
+/// their way.
+pub fn snapwait(
+    options: &Options,
+    group: &Name,
+    volumes: &[Name],
+    mirrors: usize,
+    env: Env<'_>,
+) -> Result<Report> {
     let judge = |world: &World| -> Result<bool> {
         let mut all = true;
         for name in volumes {
@@ -113,12 +161,25 @@ pub fn snapwait(options: &Options, group: &Name, volumes: &[Name], mirrors: usiz
         Ok(all)
     };
     let seen = first_look(options, group, volumes, env)?;
-    let changes = wait(options, group, &|world| judge(world).map_err(|e| explain_loss(&seen, world, e)), env)?;
-    Ok(Report { changes, ..Report::default() })
+    let changes = wait(
+        options,
+        group,
+        &|world| judge(world).map_err(|e| explain_loss(&seen, world, e)),
+        env,
+    )?;
+    Ok(Report {
+        changes,
+        ..Report::default()
+    })
 }
 
 /// How many legs were attaching when the wait began: when they are gone, the attach has failed.
-fn first_look(options: &Options, group: &Name, volumes: &[Name], env: Env<'_>) -> Result<Vec<(Name, usize)>> {
+fn first_look(
+    options: &Options,
+    group: &Name,
+    volumes: &[Name],
+    env: Env<'_>,
+) -> Result<Vec<(Name, usize)>> {
     let session = Session::look(group, env)?;
     let _ = options;
     let count = |name: &Name| -> Result<(Name, usize)> {
@@ -128,10 +189,14 @@ fn first_look(options: &Options, group: &Name, volumes: &[Name], env: Env<'_>) -
     volumes.iter().map(count).collect()
 }
 
-/// A leg that vanished while it was waited for is a failed attach (8), not a wait that never had a reason (5).
+/// A leg that vanished while it was waited for is a failed attach (8), not a wait that never had a
+/// reason (5).
 fn explain_loss(seen: &[(Name, usize)], world: &World, error: Error) -> Error {
     let lost = |(name, count): &&(Name, usize)| {
-        world.group.volume_named(name).is_ok_and(|v| coming(v) + v.in_state(PlexState::SnapDone).count() < *count)
+        world
+            .group
+            .volume_named(name)
+            .is_ok_and(|v| coming(v) + v.in_state(PlexState::SnapDone).count() < *count)
     };
     match seen.iter().find(lost) {
         Some((name, _)) if error.kind() == Kind::NotReady => {
@@ -146,7 +211,11 @@ fn explain_loss(seen: &[(Name, usize)], world: &World, error: Error) -> Error {
 
 /// Legs that are being filled, or serve a restore that is going on.
 fn coming(volume: &Volume) -> usize {
-    volume.plexes.iter().filter(|p| p.state == PlexState::SnapAtt || p.lent).count()
+    volume
+        .plexes
+        .iter()
+        .filter(|p| p.state == PlexState::SnapAtt || p.lent)
+        .count()
 }
 
 fn enough(world: &World, volume: &Volume, mirrors: usize) -> Result<bool> {
@@ -166,11 +235,18 @@ fn enough(world: &World, volume: &Volume, mirrors: usize) -> Result<bool> {
         .on(&path)
         .hint(format!("begin with 'breakoff -g {} snapstart {}'", world.group.name, volume.name)));
     }
-    let live = world.devices.contains_key(&DmUuid::new(world.group.id, volume.id, &Role::Volume));
+    let live = world
+        .devices
+        .contains_key(&DmUuid::new(world.group.id, volume.id, &Role::Volume));
     if !live {
-        return Err(Error::not_ready(format!("volume '{path}' is not started, so nothing is being copied"))
-            .on(&path)
-            .hint(format!("'breakoff -g {} start {}'", world.group.name, volume.name)));
+        return Err(Error::not_ready(format!(
+            "volume '{path}' is not started, so nothing is being copied"
+        ))
+        .on(&path)
+        .hint(format!(
+            "'breakoff -g {} start {}'",
+            world.group.name, volume.name
+        )));
     }
     Ok(false)
 }
@@ -192,7 +268,12 @@ fn leg_was_lost(world: &World, path: &str, volume: &Volume, lost: &LostLeg) -> E
 }
 
 /// Looks, waits for an event, looks again, until the judge says yes or fails.
-fn wait(options: &Options, group: &Name, judge: &dyn Fn(&World) -> Result<bool>, env: Env<'_>) -> Result<Vec<Change>> {
+fn wait(
+    options: &Options,
+    group: &Name,
+    judge: &dyn Fn(&World) -> Result<bool>,
+    env: Env<'_>,
+) -> Result<Vec<Change>> {
     let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
     let interrupts = Interrupts::catch();
     let mut events = env.machine.events()?;
@@ -238,20 +319,38 @@ fn out_of_sight(group: &Name, error: Error) -> Error {
     }
 }
 
-fn full_look<'u>(options: &Options, group: &Name, deadline: Option<Instant>, env: Env<'u>) -> Result<Session<'u>> {
+fn full_look<'u>(
+    options: &Options,
+    group: &Name,
+    deadline: Option<Instant>,
+    env: Env<'u>,
+) -> Result<Session<'u>> {
     // A command that times out on the copy must not time out on a lock that is held for a moment.
-    let left = deadline.map(|d| d.saturating_duration_since(Instant::now()).max(Duration::from_secs(5)));
-    Session::open(&Options { timeout: left, ..options.clone() }, group, env)
+    let left = deadline.map(|d| {
+        d.saturating_duration_since(Instant::now())
+            .max(Duration::from_secs(5))
+    });
+    Session::open(
+        &Options {
+            timeout: left,
+            ..options.clone()
+        },
+        group,
+        env,
+    )
 }
 
 fn interrupted(session: &Session<'_>) -> Error {
     let group = &session.world.group.name;
-    Error::failed(format!("interrupted; the copy in group '{group}' goes on in the kernel"))
-        .on(group)
-        .hint("'breakoff snapwait' waits for it, 'breakoff snapabort' gives it up")
+    Error::failed(format!(
+        "interrupted; the copy in group '{group}' goes on in the kernel"
+    ))
+    .on(group)
+    .hint("'breakoff snapwait' waits for it, 'breakoff snapabort' gives it up")
 }
 
-/// Watches the kernel without a lock until a mirror of the group is in another state than when it was last looked at in full.
+/// Watches the kernel without a lock until a mirror of the group is in another state than when it
+/// was last looked at in full.
 fn watch(
     session: &mut Session<'_>,
     events: &mut dyn Events,
@@ -264,9 +363,12 @@ fn watch(
         env.ui.progress(&progress(&session.world));
         let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
-            return Err(Error::timed_out(format!("the copy in group '{}' is not finished; it goes on", session.world.group.name))
-                .on(&session.world.group.name)
-                .hint("'breakoff print' shows how far it is, 'breakoff snapwait' waits again"));
+            return Err(Error::timed_out(format!(
+                "the copy in group '{}' is not finished; it goes on",
+                session.world.group.name
+            ))
+            .on(&session.world.group.name)
+            .hint("'breakoff print' shows how far it is, 'breakoff snapwait' waits again"));
         }
         if interrupts.arrived() {
             return Err(interrupted(session));
@@ -280,21 +382,42 @@ fn watch(
     }
 }
 
-/// What decides whether a full look is worth it: which mirrors there are, their legs' letters, and whether they are in sync.
+/// What decides whether a full look is worth it: which mirrors there are, their legs' letters, and
+/// whether they are in sync.
 pub fn fingerprint(world: &World) -> Vec<(DmUuid, Seen)> {
-    world.devices.values().filter_map(|d| d.mirror.as_ref().map(|m| (d.uuid.clone(), Seen::of(m)))).collect()
+    world
+        .devices
+        .values()
+        .filter_map(|d| d.mirror.as_ref().map(|m| (d.uuid.clone(), Seen::of(m))))
+        .collect()
 }
 
 /// Where the copies of a group stand.
 pub fn progress(world: &World) -> Vec<Progress> {
     let mut copies = Vec::new();
     for volume in &world.group.volumes {
-        let Ok(roles) = crate::table::stack::mirror_roles(volume) else { continue };
+        let Ok(roles) = crate::table::stack::mirror_roles(volume) else {
+            continue;
+        };
         let resync = !volume.is_synced();
-        let Some((role, _, attaching)) = roles.iter().rev().find(|(_, _, attaching)| *attaching || resync) else { continue };
-        let device = world.devices.get(&DmUuid::new(world.group.id, volume.id, role));
-        let Some(status) = device.and_then(|d| d.mirror.as_ref()) else { continue };
-        let plexes = if *attaching { volume.attaching() } else { volume.complete() };
+        let Some((role, _, attaching)) = roles
+            .iter()
+            .rev()
+            .find(|(_, _, attaching)| *attaching || resync)
+        else {
+            continue;
+        };
+        let device = world
+            .devices
+            .get(&DmUuid::new(world.group.id, volume.id, role));
+        let Some(status) = device.and_then(|d| d.mirror.as_ref()) else {
+            continue;
+        };
+        let plexes = if *attaching {
+            volume.attaching()
+        } else {
+            volume.complete()
+        };
         copies.push(Progress {
             object: world.group.path(&volume.name),
             legs: plexes.iter().map(|p| p.name.clone()).collect(),
@@ -308,5 +431,9 @@ pub fn progress(world: &World) -> Vec<Progress> {
 /// So many of so many regions, as a size.
 fn share(size: Sectors, done: u64, total: u64) -> Sectors {
     let sectors = u128::from(size.get()) * u128::from(done) / u128::from(total.max(1));
-    u64::try_from(sectors).ok().and_then(Sectors::new).unwrap_or(size).min(size)
+    u64::try_from(sectors)
+        .ok()
+        .and_then(Sectors::new)
+        .unwrap_or(size)
+        .min(size)
 }

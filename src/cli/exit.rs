@@ -1,4 +1,5 @@
-//! The end of every invocation: prints the result or the error, and says which exit status that is. Called by `cli` only.
+//! The end of every invocation: prints the result or the error, and says which exit status that is.
+//! Called by `cli` only.
 
 use super::output;
 use super::{Stopped, Style, Why};
@@ -31,7 +32,11 @@ pub(super) fn stopped(stopped: &Stopped) -> u8 {
 }
 
 fn help(style: &Style, text: &str) -> Result<()> {
-    if style.json { output::result(&report::json::help(style.verb.as_deref(), text)?) } else { output::result(text) }
+    if style.json {
+        output::result(&report::json::help(style.verb.as_deref(), text)?)
+    } else {
+        output::result(text)
+    }
 }
 
 fn success(style: &Style, outcome: &Outcome, ui: &dyn Ui) -> Result<()> {
@@ -46,12 +51,17 @@ fn success(style: &Style, outcome: &Outcome, ui: &dyn Ui) -> Result<()> {
 
 /// A check that found something fails, so that a script sees it.
 fn to_be_repaired(style: &Style, findings: &[String]) -> u8 {
-    let err = Error::not_ready("something is to be recorded or repaired").hint("'breakoff recover' does it");
+    let err = Error::not_ready("something is to be recorded or repaired")
+        .hint("'breakoff recover' does it");
     let printed = if style.json {
-        report::json::to_be_repaired(style.verb.as_deref(), findings, &err).and_then(|text| output::result(&text))
+        report::json::to_be_repaired(style.verb.as_deref(), findings, &err)
+            .and_then(|text| output::result(&text))
     } else {
         output::message(&report::text::failure(&style.program, &err));
-        output::result(&report::text::outcome(&Outcome::ToBeRepaired(findings.to_vec()), style.verbose))
+        output::result(&report::text::outcome(
+            &Outcome::ToBeRepaired(findings.to_vec()),
+            style.verbose,
+        ))
     };
     drop(printed);
     err.kind().exit_status()
@@ -59,28 +69,44 @@ fn to_be_repaired(style: &Style, findings: &[String]) -> u8 {
 
 /// What there is is shown, and then each thing that could not be had.
 fn lacking(style: &Style, shown: &Outcome, wrong: &[Error]) -> u8 {
-    let Some(all) = one_error(wrong) else { return 0 };
+    let Some(all) = one_error(wrong) else {
+        return 0;
+    };
     if style.json {
-        let _ = report::json::lacking(style.verb.as_deref(), shown, &all).and_then(|text| output::result(&text));
+        let _ = report::json::lacking(style.verb.as_deref(), shown, &all)
+            .and_then(|text| output::result(&text));
     } else {
         let text = report::text::outcome(shown, style.verbose);
         // That there is nothing is just what is not known.
-        let _ = if report::text::is_empty(shown) { Ok(()) } else { output::result(&text) };
-        wrong.iter().for_each(|err| output::message(&report::text::failure(&style.program, err)));
+        let _ = if report::text::is_empty(shown) {
+            Ok(())
+        } else {
+            output::result(&text)
+        };
+        wrong
+            .iter()
+            .for_each(|err| output::message(&report::text::failure(&style.program, err)));
     }
     all.kind().exit_status()
 }
 
-/// Some of many things were done and others not: what was done is told as ever, and then each failure.
+/// Some of many things were done and others not: what was done is told as ever, and then each
+/// failure.
 fn partial(style: &Style, report: &Report, ui: &dyn Ui) -> u8 {
-    let Some(all) = report.failure() else { return 0 };
+    let Some(all) = report.failure() else {
+        return 0;
+    };
     if style.json {
-        let _ = report::json::partial(style.verb.as_deref(), report, &all).and_then(|text| output::result(&text));
+        let _ = report::json::partial(style.verb.as_deref(), report, &all)
+            .and_then(|text| output::result(&text));
     } else {
         if !report.changes.is_empty() {
             let _ = done(style, &Outcome::Done(report.clone()), &report.notes, ui);
         }
-        report.failures.iter().for_each(|err| output::message(&report::text::failure(&style.program, err)));
+        report
+            .failures
+            .iter()
+            .for_each(|err| output::message(&report::text::failure(&style.program, err)));
     }
     all.kind().exit_status()
 }
@@ -104,7 +130,8 @@ fn status(style: &Style, done: Result<()>) -> u8 {
 fn failure(style: &Style, err: &Error) -> u8 {
     if style.json {
         // The status tells of the failure even when the document cannot be written.
-        let _ = report::json::failure(style.verb.as_deref(), err).and_then(|text| output::result(&text));
+        let _ = report::json::failure(style.verb.as_deref(), err)
+            .and_then(|text| output::result(&text));
     } else {
         output::message(&report::text::failure(&style.program, err));
     }

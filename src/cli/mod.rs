@@ -1,7 +1,9 @@
-//! The command line: words in, a [`Command`] out; an [`Outcome`](crate::app::Outcome) in, text or JSON out.
+//! The command line: words in, a [`Command`] out; an [`Outcome`](crate::app::Outcome) in, text or
+//! JSON out.
 //!
-//! Two front ends only differ in their words: [`native`] and [`vx`] (VxVM's, by argv\[0\]). Both end in an [`Invocation`], and
-//! everything behind that is the same. Only `main` calls [`run`]; only this module touches stdout, stderr and the terminal.
+//! Two front ends only differ in their words: [`native`] and [`vx`] (VxVM's, by argv\[0\]). Both
+//! end in an [`Invocation`], and everything behind that is the same. Only `main` calls [`run`];
+//! only this module touches stdout, stderr and the terminal.
 
 mod exit;
 pub mod native;
@@ -84,8 +86,17 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
 
 /// Chooses the front end by the name that the program was called by.
 fn parse(args: &[OsString]) -> std::result::Result<Invocation, Box<Stopped>> {
-    let called = args.first().map(Path::new).and_then(Path::file_name).and_then(|n| n.to_str()).unwrap_or_default();
-    if vx::is_ours(called) { vx::parse(called, &args[1..]) } else { native::parse(args) }
+    let called = args
+        .first()
+        .map(Path::new)
+        .and_then(Path::file_name)
+        .and_then(|n| n.to_str())
+        .unwrap_or_default();
+    if vx::is_ours(called) {
+        vx::parse(called, &args[1..])
+    } else {
+        native::parse(args)
+    }
 }
 
 /// This machine, with helpers that can do what a command can.
@@ -94,7 +105,15 @@ const HERE: Here = Here::new(serve);
 /// What a helper does.
 fn serve(group: GroupId, charges: &[Charge], requests: Requests<File, File>) {
     // There is nobody who could be told, and what is left the next command deals with.
-    let _ = app::guard(group, charges, requests, Env { machine: &HERE, ui: &Mute });
+    let _ = app::guard(
+        group,
+        charges,
+        requests,
+        Env {
+            machine: &HERE,
+            ui: &Mute,
+        },
+    );
 }
 
 /// Runs one command and prints what came of it.
@@ -103,7 +122,18 @@ fn answer(invocation: &Invocation) -> u8 {
     match &invocation.action {
         Action::App(command) => {
             let ui = terminal::Terminal::new(style);
-            exit::outcome(style, app::run(&invocation.options, command, Env { machine: &HERE, ui: &ui }), &ui)
+            exit::outcome(
+                style,
+                app::run(
+                    &invocation.options,
+                    command,
+                    Env {
+                        machine: &HERE,
+                        ui: &ui,
+                    },
+                ),
+                &ui,
+            )
         }
         Action::UdevProbe(device) => exit::plain(style, udev_probe(device)),
         Action::UdevName(name) => exit::plain(style, udev_name(name)),
@@ -113,12 +143,16 @@ fn answer(invocation: &Invocation) -> u8 {
 /// `KEY=VALUE` lines, as a udev rule imports them.
 fn udev_probe(device: &Path) -> Result<String> {
     let properties = app::udev_probe(&HERE, device)?;
-    Ok(properties.into_iter().map(|(key, value)| format!("{key}={value}\n")).collect())
+    Ok(properties
+        .into_iter()
+        .map(|(key, value)| format!("{key}={value}\n"))
+        .collect())
 }
 
 /// `group/volume` for the dm name of a volume.
 fn udev_name(name: &str) -> Result<String> {
-    let (group, volume) =
-        DmName::from_kernel(name).split().ok_or_else(|| Error::failed(format!("'{name}' is not the device of a volume of ours")))?;
+    let (group, volume) = DmName::from_kernel(name)
+        .split()
+        .ok_or_else(|| Error::failed(format!("'{name}' is not the device of a volume of ours")))?;
     Ok(format!("{group}/{volume}\n"))
 }

@@ -1,4 +1,5 @@
-//! Writing to stdout and stderr. A pipe that nobody reads any more is no failure; a full disk is. Called by `exit` and `terminal`.
+//! Writing to stdout and stderr. A pipe that nobody reads any more is no failure; a full disk is.
+//! Called by `exit` and `terminal`.
 
 use crate::error::{Error, Result};
 use std::io::{ErrorKind, Write};
@@ -23,7 +24,9 @@ fn written(done: std::io::Result<()>) -> Result<()> {
     match done {
         Ok(()) => Ok(()),
         Err(err) if err.kind() == ErrorKind::BrokenPipe => Ok(()),
-        Err(err) => Err(Error::failed(format!("the command ran, but its result could not be written: {err}"))),
+        Err(err) => Err(Error::failed(format!(
+            "the command ran, but its result could not be written: {err}"
+        ))),
     }
 }
 

@@ -1,6 +1,8 @@
-//! What a person sees while a command works: notes, warnings, progress and the one question. All of it on stderr.
+//! What a person sees while a command works: notes, warnings, progress and the one question. All of
+//! it on stderr.
 //!
-//! On a terminal each copy has a bar; elsewhere a few plain lines (`report::progress`). Nothing is asked without a terminal.
+//! On a terminal each copy has a bar; elsewhere a few plain lines (`report::progress`). Nothing is
+//! asked without a terminal.
 
 use super::Style;
 use super::output;
@@ -16,7 +18,8 @@ use std::time::Instant;
 /// Object, bytes, rate and time left; `wide_bar` takes what is left of the line.
 const BAR: &str = "{prefix} {wide_bar} {percent:>3}% {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left";
 /// What stays on the screen.
-const BAR_AT_REST: &str = "{prefix} {wide_bar} {percent:>3}% {binary_bytes}/{binary_total_bytes} in {elapsed}";
+const BAR_AT_REST: &str =
+    "{prefix} {wide_bar} {percent:>3}% {binary_bytes}/{binary_total_bytes} in {elapsed}";
 
 /// The [`Ui`] of both front ends.
 pub(super) struct Terminal {
@@ -96,13 +99,17 @@ impl Display {
 /// Moves the bar of a copy, which is made when the copy is first seen.
 fn show(all: &MultiProgress, bars: &mut BTreeMap<String, ProgressBar>, copy: &Progress) {
     let title = progress::title(copy);
-    let bar = bars.entry(title.clone()).or_insert_with(|| all.add(new_bar(title, copy)));
+    let bar = bars
+        .entry(title.clone())
+        .or_insert_with(|| all.add(new_bar(title, copy)));
     bar.set_length(copy.total.bytes());
     bar.set_position(copy.done.bytes());
 }
 
 fn new_bar(title: String, copy: &Progress) -> ProgressBar {
-    let bar = ProgressBar::new(copy.total.bytes()).with_position(copy.done.bytes()).with_prefix(title);
+    let bar = ProgressBar::new(copy.total.bytes())
+        .with_position(copy.done.bytes())
+        .with_prefix(title);
     set_template(&bar, BAR);
     // What had been copied before anybody looked says nothing about the rate.
     bar.reset_eta();
@@ -153,7 +160,9 @@ impl Ui for Terminal {
 /// One line from the terminal itself, whatever stdin is.
 fn read_answer() -> Option<String> {
     let mut line = String::new();
-    BufReader::new(File::open("/dev/tty").ok()?).read_line(&mut line).ok()?;
+    BufReader::new(File::open("/dev/tty").ok()?)
+        .read_line(&mut line)
+        .ok()?;
     Some(line)
 }
 
@@ -177,12 +186,20 @@ mod tests {
 
     #[test]
     fn nothing_is_asked_with_json() {
-        let terminal = Terminal::new(&Style { json: true, ..Style::default() });
+        let terminal = Terminal::new(&Style {
+            json: true,
+            ..Style::default()
+        });
         assert!(!terminal.confirm("overwrite 'g/v'?"));
     }
 
     #[test]
     fn the_bars_are_valid_templates() {
-        assert!([BAR, BAR_AT_REST].map(ProgressStyle::with_template).iter().all(Result::is_ok));
+        assert!(
+            [BAR, BAR_AT_REST]
+                .map(ProgressStyle::with_template)
+                .iter()
+                .all(Result::is_ok)
+        );
     }
 }

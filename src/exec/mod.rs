@@ -1,8 +1,9 @@
 //! Carries a plan out: the steps before the commit, the window around it, and what follows.
 //!
-//! An error from [`execute`] means that the old configuration is in force. The kernel may then still have what the steps before
-//! the commit made; the caller converges (`plan::finding::converge`) from what is observed. After the commit nothing fails the
-//! command any more: what could not be finished is told, and converged later.
+//! An error from [`execute`] means that the old configuration is in force. The kernel may then
+//! still have what the steps before the commit made; the caller converges
+//! (`plan::finding::converge`) from what is observed. After the commit nothing fails the command
+//! any more: what could not be finished is told, and converged later.
 
 mod retire;
 mod window;
@@ -28,14 +29,16 @@ use std::time::{Duration, Instant};
 /// How long udev may take to work off the events of one command.
 const SETTLE: Duration = Duration::from_secs(15);
 
-/// How long writing back what is to be frozen may take with the group locked: a leg that fails now has to wait for its repair.
+/// How long writing back what is to be frozen may take with the group locked: a leg that fails now
+/// has to wait for its repair.
 const WRITE_BACK: Duration = Duration::from_secs(30);
 
 /// How long a volume with a map may take to come up, and how often its map is looked at meanwhile.
 const ACTIVATES: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// How much of a map has to be blank so that the kernel takes it for a new one: its superblock, with a margin.
+/// How much of a map has to be blank so that the kernel takes it for a new one: its superblock,
+/// with a margin.
 const BLANK: usize = 64 * 1024;
 
 /// What a plan is carried out on.
@@ -54,7 +57,8 @@ pub struct Executed {
     pub held: Duration,
     /// What is left to be done or to be known, in words.
     pub warnings: Vec<String>,
-    /// Whether a step after the commit failed, so that the kernel is not yet what the configuration says.
+    /// Whether a step after the commit failed, so that the kernel is not yet what the configuration
+    /// says.
     pub unfinished: bool,
     /// Whether something that was frozen was thawed too early, by something else.
     pub thawed: bool,
@@ -65,8 +69,15 @@ pub struct Executed {
 /// Beside a window, if there is anybody.
 pub type Aid<'h> = Option<&'h mut dyn Helper>;
 
-/// Carries a plan out. `commit` is the configuration on the disks that becomes valid; `None` when it does not change.
-pub fn execute(on: On<'_>, world: &World, plan: &Plan, commit: Option<&mut Prepared<'_>>, aid: Aid<'_>) -> Result<Executed> {
+/// Carries a plan out. `commit` is the configuration on the disks that becomes valid; `None` when
+/// it does not change.
+pub fn execute(
+    on: On<'_>,
+    world: &World,
+    plan: &Plan,
+    commit: Option<&mut Prepared<'_>>,
+    aid: Aid<'_>,
+) -> Result<Executed> {
     let On { kernel, .. } = on;
     if plan.has_steps() {
         take_cookie(kernel, plan)?;
@@ -78,7 +89,8 @@ pub fn execute(on: On<'_>, world: &World, plan: &Plan, commit: Option<&mut Prepa
     Ok(executed)
 }
 
-/// Without a semaphore udev cannot be waited for, and nothing is begun; a failing leg is dealt with all the same.
+/// Without a semaphore udev cannot be waited for, and nothing is begun; a failing leg is dealt with
+/// all the same.
 fn take_cookie(kernel: &dyn Kernel, plan: &Plan) -> Result<()> {
     match kernel.take_cookie() {
         Err(error) if plan.window.commit != CommitPoint::First => Err(error),
@@ -86,8 +98,15 @@ fn take_cookie(kernel: &dyn Kernel, plan: &Plan) -> Result<()> {
     }
 }
 
-fn steps(on: On<'_>, world: &World, plan: &Plan, commit: Option<&mut Prepared<'_>>, aid: Aid<'_>) -> Result<Executed> {
-    // A repair is carried out in any case, and what has no steps is over before anybody could change his mind.
+fn steps(
+    on: On<'_>,
+    world: &World,
+    plan: &Plan,
+    commit: Option<&mut Prepared<'_>>,
+    aid: Aid<'_>,
+) -> Result<Executed> {
+    // A repair is carried out in any case, and what has no steps is over before anybody could
+    // change his mind.
     let may_stop = commit.is_some() && plan.has_steps() && plan.window.commit != CommitPoint::First;
     let mut after = After::default();
     for step in &plan.prepare {
@@ -101,18 +120,30 @@ fn steps(on: On<'_>, world: &World, plan: &Plan, commit: Option<&mut Prepared<'_
     heed_interrupt(may_stop)?;
     let passed = window::Armed::new(on, world, plan)?.run(commit, aid)?;
     let unfinished = !passed.asleep.is_empty();
-    let mut executed =
-        Executed { held: passed.held, unfinished, warnings: passed.warnings, thawed: passed.thawed, refused: passed.refused };
+    let mut executed = Executed {
+        held: passed.held,
+        unfinished,
+        warnings: passed.warnings,
+        thawed: passed.thawed,
+        refused: passed.refused,
+    };
     executed.warnings.extend(passed.asleep);
     for step in &plan.finish {
-        if let Err(error) = finish(on, world, step, (&plan.group, &mut after, &mut executed.refused)) {
+        if let Err(error) = finish(
+            on,
+            world,
+            step,
+            (&plan.group, &mut after, &mut executed.refused),
+        ) {
             executed.unfinished = true;
             executed.warnings.push(error.to_string());
         }
     }
     for open in &after.open {
         let told = retire::part(on, open);
-        executed.warnings.push(told.unwrap_or_else(|error| error.to_string()));
+        executed
+            .warnings
+            .push(told.unwrap_or_else(|error| error.to_string()));
     }
     Ok(executed)
 }
@@ -122,20 +153,28 @@ fn steps(on: On<'_>, world: &World, plan: &Plan, commit: Option<&mut Prepared<'_
 struct After {
     /// Devices that lead nowhere any more and that are still open.
     open: Vec<retire::Open>,
-    /// Where devices still lead to that could not be taken out of use, with the volume that they were part of.
+    /// Where devices still lead to that could not be taken out of use, with the volume that they
+    /// were part of.
     led_to: Vec<(Option<VolumeId>, Extent)>,
 }
 
 impl After {
     /// Whether a volume lies where a former device of another one leads to.
     fn leads_into(&self, group: &Group, uuid: &DmUuid) -> bool {
-        let Some(volume) = uuid.volume().and_then(|id| group.volume(id)) else { return false };
+        let Some(volume) = uuid.volume().and_then(|id| group.volume(id)) else {
+            return false;
+        };
         let others = || self.led_to.iter().filter(|(of, _)| *of != Some(volume.id));
-        volume.plexes.iter().flat_map(|p| &p.subdisks).any(|s| others().any(|(_, extent)| s.overlaps(extent)))
+        volume
+            .plexes
+            .iter()
+            .flat_map(|p| &p.subdisks)
+            .any(|s| others().any(|(_, extent)| s.overlaps(extent)))
     }
 }
 
-/// Ctrl-C ends a command between two steps as long as nothing is committed; from then on the command is carried through.
+/// Ctrl-C ends a command between two steps as long as nothing is committed; from then on the
+/// command is carried through.
 fn heed_interrupt(may_stop: bool) -> Result<()> {
     if may_stop && signal::arrived() {
         return Err(Error::failed("interrupted; nothing was changed"));
@@ -143,10 +182,14 @@ fn heed_interrupt(may_stop: bool) -> Result<()> {
     Ok(())
 }
 
-/// Without a helper what is to be frozen is written back here: the window is shorter then, and a disk that hangs is found out before
-/// anything waits for it that cannot be given up.
+/// Without a helper what is to be frozen is written back here: the window is shorter then, and a
+/// disk that hangs is found out before anything waits for it that cannot be given up.
 fn write_back(on: On<'_>, plan: &Plan) -> Result<()> {
-    let frozen = plan.window.suspend.iter().filter(|(_, mode)| *mode == SuspendMode::Freeze);
+    let frozen = plan
+        .window
+        .suspend
+        .iter()
+        .filter(|(_, mode)| *mode == SuspendMode::Freeze);
     for (uuid, _) in frozen {
         if let Some(device) = on.kernel.device(uuid)? {
             on.machine.write_back(device.dev, WRITE_BACK)?;
@@ -155,24 +198,61 @@ fn write_back(on: On<'_>, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// A suspend waits for every disk beneath it, and so does everybody who uses another volume of the same window. A repair has no time to look
-/// for one that hangs: it suspends what a dead disk keeps waiting.
+/// A suspend waits for every disk beneath it, and so does everybody who uses another volume of the
+/// same window. A repair has no time to look for one that hangs: it suspends what a dead disk keeps
+/// waiting.
 fn refuse_silent_disks(on: On<'_>, world: &World, plan: &Plan) -> Result<()> {
     let waits = |mode: &SuspendMode| matches!(mode, SuspendMode::Freeze | SuspendMode::Flush);
-    if plan.window.commit == CommitPoint::First || !plan.window.suspend.iter().any(|(_, mode)| waits(mode)) {
+    if plan.window.commit == CommitPoint::First
+        || !plan.window.suspend.iter().any(|(_, mode)| waits(mode))
+    {
         return Ok(());
     }
-    refuse_silent(on, world, &plan.window.suspend.iter().filter_map(|(uuid, _)| uuid.volume()).collect())
+    refuse_silent(
+        on,
+        world,
+        &plan
+            .window
+            .suspend
+            .iter()
+            .filter_map(|(uuid, _)| uuid.volume())
+            .collect(),
+    )
 }
 
-/// Finds out whether a disk beneath some volumes hangs already, before anybody is made to wait for it.
+/// Finds out whether a disk beneath some volumes hangs already, before anybody is made to wait for
+/// it.
 pub fn refuse_silent(on: On<'_>, world: &World, volumes: &BTreeSet<VolumeId>) -> Result<()> {
-    let Some(silent) = on.machine.silent(&world.numbers_beneath(volumes)).into_iter().next() else { return Ok(()) };
-    let disk = world.group.disks.iter().find(|disk| world.number(disk.id) == Some(silent));
-    let media = disk.map_or_else(|| format!("with number {silent}"), |disk| format!("'{}'", disk.media));
-    let lies_on = |id: &&VolumeId| world.numbers_beneath(&BTreeSet::from([**id])).contains(&silent);
-    let volume = volumes.iter().find(lies_on).and_then(|id| world.group.volume(*id));
-    let path = volume.map_or_else(|| world.group.name.to_string(), |volume| world.group.path(&volume.name));
+    let Some(silent) = on
+        .machine
+        .silent(&world.numbers_beneath(volumes))
+        .into_iter()
+        .next()
+    else {
+        return Ok(());
+    };
+    let disk = world
+        .group
+        .disks
+        .iter()
+        .find(|disk| world.number(disk.id) == Some(silent));
+    let media = disk.map_or_else(
+        || format!("with number {silent}"),
+        |disk| format!("'{}'", disk.media),
+    );
+    let lies_on = |id: &&VolumeId| {
+        world
+            .numbers_beneath(&BTreeSet::from([**id]))
+            .contains(&silent)
+    };
+    let volume = volumes
+        .iter()
+        .find(lies_on)
+        .and_then(|id| world.group.volume(*id));
+    let path = volume.map_or_else(
+        || world.group.name.to_string(),
+        |volume| world.group.path(&volume.name),
+    );
     Err(Error::timed_out(format!("disk {media} beneath '{path}' does not answer; nothing was changed, and no I/O was held"))
         .on(path)
         .hint("see the kernel's log; try again when the disk answers, or take it out with 'breakoff plex detach'"))
@@ -183,41 +263,84 @@ fn prepare(on: On<'_>, world: &World, step: &Prepare, after: &mut After) -> Resu
     failpoint::step();
     match step {
         Prepare::Wipe(extents) => wipe(on, world, extents),
-        Prepare::WriteLog { extent, size, region, clean } => write_extent(on, world, extent, &log::image(*size, *region, *clean)),
-        Prepare::WriteChanges { extent, size, region, dirty } => write_extent(on, world, extent, &log::image_of(*size, *region, dirty)),
+        Prepare::WriteLog {
+            extent,
+            size,
+            region,
+            clean,
+        } => write_extent(on, world, extent, &log::image(*size, *region, *clean)),
+        Prepare::WriteChanges {
+            extent,
+            size,
+            region,
+            dirty,
+        } => write_extent(on, world, extent, &log::image_of(*size, *region, dirty)),
         Prepare::EndEra(uuid) => wait_for_map(on, world, Act::Suspend(0), uuid, Links::Hidden),
         Prepare::Unwritten { uuid, writes } => refuse_written(on, world, uuid, *writes),
-        Prepare::Blank(extents) => extents.iter().try_for_each(|extent| blank(on, world, extent)),
+        Prepare::Blank(extents) => extents
+            .iter()
+            .try_for_each(|extent| blank(on, world, extent)),
         Prepare::CopyMap { from, to } => copy_map(on, world, from, to),
         Prepare::Create { name, uuid } => kernel.create(name, uuid).map(drop),
-        Prepare::Load { uuid, volume, table, forgo } => load(kernel, world, (uuid, *volume), table, *forgo),
+        Prepare::Load {
+            uuid,
+            volume,
+            table,
+            forgo,
+        } => load(kernel, world, (uuid, *volume), table, *forgo),
         Prepare::LoadRaw { uuid, lines } => kernel.load(uuid, lines),
         Prepare::Activate(uuid) => kernel.resume(uuid, Links::Hidden),
         Prepare::Clear(uuid) => kernel.clear(uuid),
         Prepare::Remove(uuid) => kernel.remove(uuid),
-        Prepare::Retire(uuid) => retire::retire(on, world, uuid).map(|open| after.open.extend(open)),
+        Prepare::Retire(uuid) => {
+            retire::retire(on, world, uuid).map(|open| after.open.extend(open))
+        }
     }
 }
 
-fn finish(on: On<'_>, world: &World, step: &Finish, left: (&Group, &mut After, &mut Vec<DmUuid>)) -> Result<()> {
+fn finish(
+    on: On<'_>,
+    world: &World,
+    step: &Finish,
+    left: (&Group, &mut After, &mut Vec<DmUuid>),
+) -> Result<()> {
     let On { kernel, .. } = on;
     let (group, after, refused) = left;
     failpoint::step();
     match step {
         // Whoever has the old device open would be in the new one.
-        Finish::Activate { uuid, .. } if after.leads_into(group, uuid) => {
-            Err(Error::in_use(format!("device {uuid} does not come up as long as an old device leads to its space")))
-        }
-        Finish::Activate { uuid, links, tracked: true } => {
+        Finish::Activate { uuid, .. } if after.leads_into(group, uuid) => Err(Error::in_use(
+            format!("device {uuid} does not come up as long as an old device leads to its space"),
+        )),
+        Finish::Activate {
+            uuid,
+            links,
+            tracked: true,
+        } => {
             let came = ask_its_map(on, world, Act::Activate(0), uuid, *links)?;
-            refused.extend(came.is_err_and(|errno| errno.is_some()).then(|| uuid.clone()));
+            refused.extend(
+                came.is_err_and(|errno| errno.is_some())
+                    .then(|| uuid.clone()),
+            );
             came.map_err(|errno| no_answer(world, uuid, "resumed", errno))
         }
-        Finish::Activate { uuid, links, tracked: false } => kernel.resume(uuid, *links),
+        Finish::Activate {
+            uuid,
+            links,
+            tracked: false,
+        } => kernel.resume(uuid, *links),
         Finish::Retire(uuid) => {
-            let led_to = world.devices.get(uuid).map(|device| world.mapped(device)).unwrap_or_default();
+            let led_to = world
+                .devices
+                .get(uuid)
+                .map(|device| world.mapped(device))
+                .unwrap_or_default();
             let retired = retire::retire(on, world, uuid);
-            let open = retired.inspect_err(|_| after.led_to.extend(led_to.into_iter().map(|extent| (uuid.volume(), extent))))?;
+            let open = retired.inspect_err(|_| {
+                after
+                    .led_to
+                    .extend(led_to.into_iter().map(|extent| (uuid.volume(), extent)))
+            })?;
             after.open.extend(open);
             Ok(())
         }
@@ -226,27 +349,51 @@ fn finish(on: On<'_>, world: &World, step: &Finish, left: (&Group, &mut After, &
     }
 }
 
-/// A write that the listing lacks would stay on the leg that comes back. The count is looked at when nothing can be written any more.
+/// A write that the listing lacks would stay on the leg that comes back. The count is looked at
+/// when nothing can be written any more.
 fn refuse_written(on: On<'_>, world: &World, uuid: &DmUuid, writes: u64) -> Result<()> {
     wait_for_map(on, world, Act::Suspend(0), uuid, Links::Hidden)?;
-    let device =
-        on.kernel.device(uuid)?.ok_or_else(|| Error::not_found(format!("{} is gone", render::title(world, &world.group, uuid))))?;
+    let device = on.kernel.device(uuid)?.ok_or_else(|| {
+        Error::not_found(format!(
+            "{} is gone",
+            render::title(world, &world.group, uuid)
+        ))
+    })?;
     if on.machine.writes(device.dev)? == writes {
         return Ok(());
     }
-    Err(Error::in_use(format!("'{}' was written to just now; nothing was changed", device.name)).hint("stop its users, then try again"))
+    Err(Error::in_use(format!(
+        "'{}' was written to just now; nothing was changed",
+        device.name
+    ))
+    .hint("stop its users, then try again"))
 }
 
-/// Suspends a volume whose changes are tracked, or makes it live. Both write to its map and wait for it: a helper does, so that a disk
-/// that dies in that moment can be taken out by whoever looks next; the helper is through after that.
+/// Suspends a volume whose changes are tracked, or makes it live. Both write to its map and wait
+/// for it: a helper does, so that a disk that dies in that moment can be taken out by whoever looks
+/// next; the helper is through after that.
 fn wait_for_map(on: On<'_>, world: &World, act: Act, uuid: &DmUuid, links: Links) -> Result<()> {
-    let doing = if matches!(act, Act::Suspend(_)) { "suspended" } else { "resumed" };
+    let doing = if matches!(act, Act::Suspend(_)) {
+        "suspended"
+    } else {
+        "resumed"
+    };
     ask_its_map(on, world, act, uuid, links)?.map_err(|errno| no_answer(world, uuid, doing, errno))
 }
 
 /// The same; the kernel's answer, or `None` when a disk beneath does not give one.
-fn ask_its_map(on: On<'_>, world: &World, act: Act, uuid: &DmUuid, links: Links) -> Result<std::result::Result<(), Option<Errno>>> {
-    let charge = Charge { uuid: uuid.clone(), mode: SuspendMode::NoFlush, links };
+fn ask_its_map(
+    on: On<'_>,
+    world: &World,
+    act: Act,
+    uuid: &DmUuid,
+    links: Links,
+) -> Result<std::result::Result<(), Option<Errno>>> {
+    let charge = Charge {
+        uuid: uuid.clone(),
+        mode: SuspendMode::NoFlush,
+        links,
+    };
     let mut helper = on.machine.helper(world.group.id, &[charge])?;
     Ok(ask(on.kernel, helper.as_mut(), act, uuid).map(drop))
 }
@@ -254,16 +401,27 @@ fn ask_its_map(on: On<'_>, world: &World, act: Act, uuid: &DmUuid, links: Links)
 fn no_answer(world: &World, uuid: &DmUuid, doing: &str, errno: Option<Errno>) -> Error {
     let title = render::title(world, &world.group, uuid);
     Error::device(match errno {
-        Some(errno) => format!("{title} cannot be {doing}: {}", std::io::Error::from_raw_os_error(errno.0)),
-        None => format!("{title} cannot be {doing} as long as a disk beneath it does not take what is written"),
+        Some(errno) => format!(
+            "{title} cannot be {doing}: {}",
+            std::io::Error::from_raw_os_error(errno.0)
+        ),
+        None => format!(
+            "{title} cannot be {doing} as long as a disk beneath it does not take what is written"
+        ),
     })
     .on(render::object(world, &world.group, uuid))
     .hint("see the kernel's log")
 }
 
-/// Has a helper do something to a volume whose changes are tracked, and looks after the mirrors of it meanwhile. `None` for an error:
-/// it waits for a disk that has failed, and does so until somebody takes that out.
-pub fn ask(kernel: &dyn Kernel, helper: &mut dyn Helper, act: Act, uuid: &DmUuid) -> std::result::Result<u32, Option<Errno>> {
+/// Has a helper do something to a volume whose changes are tracked, and looks after the mirrors of
+/// it meanwhile. `None` for an error: it waits for a disk that has failed, and does so until
+/// somebody takes that out.
+pub fn ask(
+    kernel: &dyn Kernel,
+    helper: &mut dyn Helper,
+    act: Act,
+    uuid: &DmUuid,
+) -> std::result::Result<u32, Option<Errno>> {
     helper.begin(act).map_err(Some)?;
     let until = Instant::now() + ACTIVATES;
     loop {
@@ -271,16 +429,19 @@ pub fn ask(kernel: &dyn Kernel, helper: &mut dyn Helper, act: Act, uuid: &DmUuid
             return done.map_err(Some);
         }
         let devices = kernel.devices().map_err(|_| None)?;
-        let mirrors = devices.iter().filter(|d| d.uuid.volume() == uuid.volume()).filter_map(|d| d.mirror.as_ref());
+        let mirrors = devices
+            .iter()
+            .filter(|d| d.uuid.volume() == uuid.volume())
+            .filter_map(|d| d.mirror.as_ref());
         if mirrors.clone().any(MirrorStatus::has_failed) || Instant::now() > until {
             return Err(None);
         }
     }
 }
 
-/// Gives what the mirrors of a group hold back to the writers as errors: a suspend that flushes does that (K2). From the bottom up,
-/// since for the mirror above it is a leg that has failed then. `known` is the configuration, as far as it was read last. What
-/// was done or went wrong, in words.
+/// Gives what the mirrors of a group hold back to the writers as errors: a suspend that flushes
+/// does that (K2). From the bottom up, since for the mirror above it is a leg that has failed then.
+/// `known` is the configuration, as far as it was read last. What was done or went wrong, in words.
 pub fn fail_held(kernel: &dyn Kernel, id: GroupId, known: Option<&Group>) -> Vec<String> {
     let (mut told, mut seen) = (Vec::new(), BTreeSet::new());
     loop {
@@ -288,9 +449,13 @@ pub fn fail_held(kernel: &dyn Kernel, id: GroupId, known: Option<&Group>) -> Vec
             Ok(devices) => devices,
             Err(error) => return vec![error.to_string()],
         };
-        let ours = devices.iter().filter(|d| d.uuid.group() == Some(id) && !seen.contains(&d.uuid));
+        let ours = devices
+            .iter()
+            .filter(|d| d.uuid.group() == Some(id) && !seen.contains(&d.uuid));
         let failed = ours.filter(|d| d.mirror.as_ref().is_some_and(MirrorStatus::has_failed));
-        let Some(lowest) = failed.max_by_key(|d| transition::rank(&d.uuid)) else { return told };
+        let Some(lowest) = failed.max_by_key(|d| transition::rank(&d.uuid)) else {
+            return told;
+        };
         told.push(match give_back(kernel, known, &lowest.uuid) {
             Ok(()) => format!("no disk takes the record of what failed beneath '{}': writes to it end with an error", lowest.name),
             Err(error) => format!("what '{}' holds cannot be given back as errors: {error}", lowest.name),
@@ -300,19 +465,42 @@ pub fn fail_held(kernel: &dyn Kernel, id: GroupId, known: Option<&Group>) -> Vec
 }
 
 fn give_back(kernel: &dyn Kernel, known: Option<&Group>, uuid: &DmUuid) -> Result<()> {
-    let volume = known.zip(uuid.volume()).and_then(|(group, id)| group.volume(id));
+    let volume = known
+        .zip(uuid.volume())
+        .and_then(|(group, id)| group.volume(id));
     let role = uuid.role().unwrap_or(Role::Volume);
-    let unknown = if uuid.is_volume() { Links::NoContent } else { Links::Hidden };
+    let unknown = if uuid.is_volume() {
+        Links::NoContent
+    } else {
+        Links::Hidden
+    };
     // The resume would make a table live that is loaded.
     kernel.clear(uuid)?;
     let given = kernel.suspend(uuid, SuspendMode::Flush);
-    kernel.resume(uuid, volume.map_or(unknown, |volume| transition::links(volume, &role))).and(given)
+    kernel
+        .resume(
+            uuid,
+            volume.map_or(unknown, |volume| transition::links(volume, &role)),
+        )
+        .and(given)
 }
 
-/// Loads a table with the numbers that its devices have now. What lies on a disk that is missing, and that the kernel does not
-/// know any more, becomes an error where that is allowed.
-fn load(kernel: &dyn Kernel, world: &World, (uuid, volume): (&DmUuid, VolumeId), table: &Table, forgo: bool) -> Result<()> {
-    let device = |role: &Role| kernel.device(&DmUuid::new(world.group.id, volume, role)).ok().flatten().map(|d| d.dev);
+/// Loads a table with the numbers that its devices have now. What lies on a disk that is missing,
+/// and that the kernel does not know any more, becomes an error where that is allowed.
+fn load(
+    kernel: &dyn Kernel,
+    world: &World,
+    (uuid, volume): (&DmUuid, VolumeId),
+    table: &Table,
+    forgo: bool,
+) -> Result<()> {
+    let device = |role: &Role| {
+        kernel
+            .device(&DmUuid::new(world.group.id, volume, role))
+            .ok()
+            .flatten()
+            .map(|d| d.dev)
+    };
     let number = |what: &DevRef| {
         let dev = match what {
             DevRef::Disk(id) => world.number(*id),
@@ -320,17 +508,37 @@ fn load(kernel: &dyn Kernel, world: &World, (uuid, volume): (&DmUuid, VolumeId),
         };
         dev.map(|dev| dev.to_string())
     };
-    let lost: Vec<DiskId> = table.disks().into_iter().filter(|disk| !world.disks.contains_key(disk)).collect();
-    let kind = if lost.is_empty() { Kind::Device } else { Kind::NotFound };
+    let lost: Vec<DiskId> = table
+        .disks()
+        .into_iter()
+        .filter(|disk| !world.disks.contains_key(disk))
+        .collect();
+    let kind = if lost.is_empty() {
+        Kind::Device
+    } else {
+        Kind::NotFound
+    };
     let unknown = || {
         let title = render::title(world, &world.group, uuid);
-        Error::new(kind, format!("a disk that the table of {title} refers to is missing")).on(uuid)
+        Error::new(
+            kind,
+            format!("a disk that the table of {title} refers to is missing"),
+        )
+        .on(uuid)
     };
-    match table.render(&number).ok_or_else(unknown).and_then(|lines| kernel.load(uuid, &lines)) {
-        Err(error) if error.kind() == Kind::NotFound && !lost.is_empty() => match table.render_without(&lost, &number) {
-            Some(rest) if forgo => kernel.load(uuid, &rest),
-            _ => Err(world.group.volume(volume).map_or(error, |volume| transition::missing(&world.group, volume, &lost))),
-        },
+    match table
+        .render(&number)
+        .ok_or_else(unknown)
+        .and_then(|lines| kernel.load(uuid, &lines))
+    {
+        Err(error) if error.kind() == Kind::NotFound && !lost.is_empty() => {
+            match table.render_without(&lost, &number) {
+                Some(rest) if forgo => kernel.load(uuid, &rest),
+                _ => Err(world.group.volume(volume).map_or(error, |volume| {
+                    transition::missing(&world.group, volume, &lost)
+                })),
+            }
+        }
         loaded => loaded,
     }
 }
@@ -338,7 +546,11 @@ fn load(kernel: &dyn Kernel, world: &World, (uuid, volume): (&DmUuid, VolumeId),
 fn wipe(on: On<'_>, world: &World, extents: &[Extent]) -> Result<()> {
     let pieces = extents.iter().map(|extent| {
         let (path, start) = place(world, extent)?;
-        Ok(media::Piece { path, start, length: extent.length })
+        Ok(media::Piece {
+            path,
+            start,
+            length: extent.length,
+        })
     });
     media::wipe_signatures(on.machine, &pieces.collect::<Result<Vec<_>>>()?)
 }
@@ -353,19 +565,30 @@ pub fn blank(on: On<'_>, world: &World, extent: &Extent) -> Result<()> {
     write_extent(on, world, extent, &[0; BLANK])
 }
 
-/// Makes other places hold the map that is at `from`. Until all of it is there they have no superblock, so that nobody believes them.
-/// The object of an error is the place that cannot be read or written to.
+/// Makes other places hold the map that is at `from`. Until all of it is there they have no
+/// superblock, so that nobody believes them. The object of an error is the place that cannot be
+/// read or written to.
 fn copy_map(on: On<'_>, world: &World, from: &Extent, to: &[Extent]) -> Result<()> {
     let at = |extent: &Extent| render::place(world, extent);
     let too_large = || Error::device("the map of changes is too large");
-    let mut map = AlignedBuf::zeroed(usize::try_from(from.length.bytes()).map_err(|_| too_large())?);
+    let mut map =
+        AlignedBuf::zeroed(usize::try_from(from.length.bytes()).map_err(|_| too_large())?);
     read_extent(on, world, from, map.bytes_mut()).map_err(|error| error.on(at(from)))?;
-    let (superblock, rest) = map.bytes().split_at_checked(era::BLOCK).ok_or_else(too_large)?;
+    let (superblock, rest) = map
+        .bytes()
+        .split_at_checked(era::BLOCK)
+        .ok_or_else(too_large)?;
     let behind = Sectors::from_bytes_floor(era::BLOCK as u64);
     to.iter().try_for_each(|extent| {
-        let rest_of_it = Extent { start: extent.start.saturating_add(behind), ..*extent };
-        let copied = blank(on, world, extent).and_then(|()| write_extent(on, world, &rest_of_it, rest));
-        copied.and_then(|()| write_extent(on, world, extent, superblock)).map_err(|error| error.on(at(extent)))
+        let rest_of_it = Extent {
+            start: extent.start.saturating_add(behind),
+            ..*extent
+        };
+        let copied =
+            blank(on, world, extent).and_then(|()| write_extent(on, world, &rest_of_it, rest));
+        copied
+            .and_then(|()| write_extent(on, world, extent, superblock))
+            .map_err(|error| error.on(at(extent)))
     })
 }
 
@@ -373,27 +596,47 @@ fn copy_map(on: On<'_>, world: &World, from: &Extent, to: &[Extent]) -> Result<(
 fn read_extent(on: On<'_>, world: &World, extent: &Extent, bytes: &mut [u8]) -> Result<()> {
     let (path, start) = place(world, extent)?;
     let media = on.machine.media(&path, Access::ReadOnly)?;
-    media.read_at(start.bytes(), bytes).map_err(|err| Error::io(format!("cannot read from '{}'", path.display()), &err))
+    media
+        .read_at(start.bytes(), bytes)
+        .map_err(|err| Error::io(format!("cannot read from '{}'", path.display()), &err))
 }
 
-/// The copies of maps that a plan could not make equal to the others, if that is what an error is about.
+/// The copies of maps that a plan could not make equal to the others, if that is what an error is
+/// about.
 pub fn uncopied(world: &World, plan: &Plan, error: &Error) -> Vec<Extent> {
     let of = |step: &Prepare| match step {
         Prepare::CopyMap { from, to } => [from].into_iter().chain(to).copied().collect(),
         _ => Vec::new(),
     };
-    plan.prepare.iter().flat_map(of).filter(|extent| error.object() == Some(render::place(world, extent).as_str())).collect()
+    plan.prepare
+        .iter()
+        .flat_map(of)
+        .filter(|extent| error.object() == Some(render::place(world, extent).as_str()))
+        .collect()
 }
 
 /// Where a plan writes dirty region logs.
 pub fn logs(plan: &Plan) -> Vec<Extent> {
-    let extent = |step: &Prepare| if let Prepare::WriteLog { extent, .. } = step { Some(*extent) } else { None };
+    let extent = |step: &Prepare| {
+        if let Prepare::WriteLog { extent, .. } = step {
+            Some(*extent)
+        } else {
+            None
+        }
+    };
     plan.prepare.iter().filter_map(extent).collect()
 }
 
 /// Where an extent is on its device.
 fn place(world: &World, extent: &Extent) -> Result<(PathBuf, Sectors)> {
-    let disk = world.group.disk(extent.disk).zip(world.disks.get(&extent.disk));
-    let (disk, present) = disk.ok_or_else(|| Error::device(format!("disk {} is missing", extent.disk)))?;
-    Ok((present.path.clone(), disk.data_start.saturating_add(extent.start)))
+    let disk = world
+        .group
+        .disk(extent.disk)
+        .zip(world.disks.get(&extent.disk));
+    let (disk, present) =
+        disk.ok_or_else(|| Error::device(format!("disk {} is missing", extent.disk)))?;
+    Ok((
+        present.path.clone(),
+        disk.data_start.saturating_add(extent.start),
+    ))
 }

@@ -1,10 +1,13 @@
-//! The window: suspend, check, flip, resume. Everything that it needs is opened, allocated and encoded beforehand.
+//! The window: suspend, check, flip, resume. Everything that it needs is opened, allocated and
+//! encoded beforehand.
 //!
-//! While a volume is suspended nothing in here allocates, logs or opens a file: memory pressure or a log file on a frozen filesystem
-//! would otherwise hang the machine. What happened is kept as numbers and told afterwards.
+//! While a volume is suspended nothing in here allocates, logs or opens a file: memory pressure or
+//! a log file on a frozen filesystem would otherwise hang the machine. What happened is kept as
+//! numbers and told afterwards.
 //!
-//! What may wait for a disk is done by the window's helper (see `sys::helper`), whose memory is locked as ours is. While it waits
-//! the mirrors beneath are looked at: a leg that dies in that moment ends the window, so that it can be taken out.
+//! What may wait for a disk is done by the window's helper (see `sys::helper`), whose memory is
+//! locked as ours is. While it waits the mirrors beneath are looked at: a leg that dies in that
+//! moment ends the window, so that it can be taken out.
 
 use super::On;
 use crate::error::{Error, Result};
@@ -36,19 +39,39 @@ pub struct Armed<'k> {
     frozen: Vec<usize>,
     /// What the helper knows, in its order.
     charges: Vec<usize>,
-    /// The device that the helper is resuming: it may be a mirror now, and in the next moment an era that does not answer (K7).
+    /// The device that the helper is resuming: it may be a mirror now, and in the next moment an
+    /// era that does not answer (K7).
     rising: Option<usize>,
     commit: CommitPoint,
 }
 
-/// What a helper may be asked about in this window: what is suspended, then what else begins an era when it is resumed.
+/// What a helper may be asked about in this window: what is suspended, then what else begins an era
+/// when it is resumed.
 pub fn charges(window: &Window) -> Vec<Charge> {
-    let links = |uuid: &DmUuid| window.resume.iter().find(|(other, _)| other == uuid).map(|(_, links)| *links);
-    let charge = |uuid: &DmUuid, mode| Charge { uuid: uuid.clone(), mode, links: links(uuid).unwrap_or(Links::Hidden) };
+    let links = |uuid: &DmUuid| {
+        window
+            .resume
+            .iter()
+            .find(|(other, _)| other == uuid)
+            .map(|(_, links)| *links)
+    };
+    let charge = |uuid: &DmUuid, mode| Charge {
+        uuid: uuid.clone(),
+        mode,
+        links: links(uuid).unwrap_or(Links::Hidden),
+    };
     let suspended = |uuid: &DmUuid| window.suspend.iter().any(|(other, _)| other == uuid);
-    let resumed = window.tracked.iter().filter(|uuid| links(uuid).is_some() && !suspended(uuid));
-    let suspend = window.suspend.iter().map(|(uuid, mode)| charge(uuid, *mode));
-    suspend.chain(resumed.map(|uuid| charge(uuid, SuspendMode::NoFlush))).collect()
+    let resumed = window
+        .tracked
+        .iter()
+        .filter(|uuid| links(uuid).is_some() && !suspended(uuid));
+    let suspend = window
+        .suspend
+        .iter()
+        .map(|(uuid, mode)| charge(uuid, *mode));
+    suspend
+        .chain(resumed.map(|uuid| charge(uuid, SuspendMode::NoFlush)))
+        .collect()
 }
 
 /// How a window ended, without words: those would have to be allocated.
@@ -76,7 +99,8 @@ pub struct Passed {
     pub asleep: Vec<String>,
     /// Those of them that the kernel has refused to resume with the map of changes that they have.
     pub refused: Vec<DmUuid>,
-    /// Whether something that was frozen was not until the end: what is called frozen has to be asked for.
+    /// Whether something that was frozen was not until the end: what is called frozen has to be
+    /// asked for.
     pub thawed: bool,
     /// Weaknesses of the surroundings (memory could not be locked).
     pub warnings: Vec<String>,
@@ -127,7 +151,10 @@ impl<'k> Armed<'k> {
         let known = |uuid: &DmUuid| armed.devices.iter().position(|(known, _)| known == uuid);
         armed.tracked = window.tracked.iter().filter_map(known).collect();
         armed.frozen = window.frozen.iter().filter_map(known).collect();
-        armed.charges = charges(window).iter().filter_map(|charge| known(&charge.uuid)).collect();
+        armed.charges = charges(window)
+            .iter()
+            .filter_map(|charge| known(&charge.uuid))
+            .collect();
         Ok(armed)
     }
 
@@ -135,24 +162,35 @@ impl<'k> Armed<'k> {
         if let Some(at) = self.devices.iter().position(|(known, _)| known == uuid) {
             return Ok(at);
         }
-        self.devices.push((uuid.clone(), self.kernel.arm(uuid, links)?));
+        self.devices
+            .push((uuid.clone(), self.kernel.arm(uuid, links)?));
         Ok(self.devices.len() - 1)
     }
 
-    /// Runs it. An error means that the old configuration is in force and everything was resumed as it was.
+    /// Runs it. An error means that the old configuration is in force and everything was resumed as
+    /// it was.
     ///
-    /// The helper may then still be about something: what it comes to has to be waited for and undone by the caller.
-    pub fn run(mut self, mut commit: Option<&mut Prepared<'_>>, mut aid: super::Aid<'_>) -> Result<Passed> {
+    /// The helper may then still be about something: what it comes to has to be waited for and
+    /// undone by the caller.
+    pub fn run(
+        mut self,
+        mut commit: Option<&mut Prepared<'_>>,
+        mut aid: super::Aid<'_>,
+    ) -> Result<Passed> {
         let mut errors = vec![None; self.devices.len()];
         if self.commit == CommitPoint::First
-            && let end @ (End::NotCommitted(_) | End::PerhapsCommitted(_)) = flip(commit.as_deref_mut())
+            && let end @ (End::NotCommitted(_) | End::PerhapsCommitted(_)) =
+                flip(commit.as_deref_mut())
         {
             return Err(self.explain(end, &errors));
         }
         if let Err(end) = self.write_back(&mut aid) {
             return Err(self.explain(end, &errors));
         }
-        commit.iter().filter(|_| self.commit == CommitPoint::Suspended).for_each(|prepared| prepared.brace());
+        commit
+            .iter()
+            .filter(|_| self.commit == CommitPoint::Suspended)
+            .for_each(|prepared| prepared.brace());
         let critical = self.kernel.enter_window();
         let begun = Instant::now();
         self.held_since = Some(begun);
@@ -166,19 +204,33 @@ impl<'k> Armed<'k> {
         let mut warnings = critical.warnings().to_vec();
         drop(critical);
         commit.iter().for_each(|prepared| prepared.relax());
-        warnings
-            .extend(thawed.err().map(|errno| format!("a filesystem may still be frozen: {}; 'breakoff recover' thaws it", words(errno))));
+        warnings.extend(thawed.err().map(|errno| {
+            format!(
+                "a filesystem may still be frozen: {}; 'breakoff recover' thaws it",
+                words(errno)
+            )
+        }));
         match end {
             End::Through => {
                 let (asleep, refused) = (self.asleep(&errors), self.refused(&errors));
-                Ok(Passed { held, asleep, refused, thawed: thawed == Ok(false), warnings })
+                Ok(Passed {
+                    held,
+                    asleep,
+                    refused,
+                    thawed: thawed == Ok(false),
+                    warnings,
+                })
             }
             _ => Err(self.explain(end, &errors)),
         }
     }
 
     /// Suspends, checks and flips; how many of the suspends were done.
-    fn down(&mut self, commit: Option<&mut Prepared<'_>>, aid: &mut super::Aid<'_>) -> (End, usize) {
+    fn down(
+        &mut self,
+        commit: Option<&mut Prepared<'_>>,
+        aid: &mut super::Aid<'_>,
+    ) -> (End, usize) {
         for at in &self.alive {
             match self.devices[*at].1.health() {
                 Ok(MirrorHealth::Failed) => return (End::NotAlive(*at), 0),
@@ -201,7 +253,9 @@ impl<'k> Armed<'k> {
         for at in &self.check {
             match self.devices[*at].1.health() {
                 Ok(MirrorHealth::InSync) => {}
-                Ok(MirrorHealth::Copying | MirrorHealth::Failed) => return (End::NotInSync(*at), all),
+                Ok(MirrorHealth::Copying | MirrorHealth::Failed) => {
+                    return (End::NotInSync(*at), all);
+                }
                 Err(errno) => return (End::CannotCheck(*at, errno), all),
             }
         }
@@ -221,11 +275,14 @@ impl<'k> Armed<'k> {
 
     /// Writes back what is to be frozen, while nobody has to wait.
     fn write_back(&mut self, aid: &mut super::Aid<'_>) -> std::result::Result<(), End> {
-        let Some(helper) = aid.as_deref_mut() else { return Ok(()) };
+        let Some(helper) = aid.as_deref_mut() else {
+            return Ok(());
+        };
         for count in 0..self.suspend.len() {
             let (at, mode) = self.suspend[count];
             if mode == SuspendMode::Freeze {
-                self.ask(helper, Act::WriteBack(entry(count)), at).map_err(end_of_freeze)?;
+                self.ask(helper, Act::WriteBack(entry(count)), at)
+                    .map_err(end_of_freeze)?;
             }
         }
         Ok(())
@@ -236,10 +293,17 @@ impl<'k> Armed<'k> {
         let (at, mode) = self.suspend[count];
         let must = self.frozen.contains(&at);
         let Some(helper) = aid.as_deref_mut().filter(|_| mode == SuspendMode::Freeze) else {
-            return if must { Err(End::NotFrozen(at)) } else { Ok(()) };
+            return if must {
+                Err(End::NotFrozen(at))
+            } else {
+                Ok(())
+            };
         };
         failpoint::step();
-        match self.ask(helper, Act::Freeze(entry(count)), at).map_err(end_of_freeze)? {
+        match self
+            .ask(helper, Act::Freeze(entry(count)), at)
+            .map_err(end_of_freeze)?
+        {
             0 => Ok(()),
             _ if must => Err(End::NotFrozen(at)),
             _ => Ok(()),
@@ -251,16 +315,27 @@ impl<'k> Armed<'k> {
         failpoint::step();
         match aid.as_deref_mut() {
             Some(helper) => self.ask(helper, Act::Suspend(entry(count)), at).map(drop),
-            None => self.devices[at].1.suspend(mode).map_err(|errno| End::CannotSuspend(at, errno)),
+            None => self.devices[at]
+                .1
+                .suspend(mode)
+                .map_err(|errno| End::CannotSuspend(at, errno)),
         }
     }
 
     /// Has the helper do something to the device at `at`, and looks after the legs meanwhile.
-    fn ask(&mut self, helper: &mut dyn Helper, act: Act, at: usize) -> std::result::Result<u32, End> {
+    fn ask(
+        &mut self,
+        helper: &mut dyn Helper,
+        act: Act,
+        at: usize,
+    ) -> std::result::Result<u32, End> {
         let failed = |errno| End::CannotSuspend(at, errno);
         helper.begin(act).map_err(failed)?;
         // While nobody waits for it, it may take its time.
-        let (since, patience) = self.held_since.map_or_else(|| (Instant::now(), PATIENCE), |since| (since, self.patience));
+        let (since, patience) = self.held_since.map_or_else(
+            || (Instant::now(), PATIENCE),
+            |since| (since, self.patience),
+        );
         loop {
             if let Some(done) = helper.wait(LOOK) {
                 return done.map_err(failed);
@@ -277,15 +352,23 @@ impl<'k> Armed<'k> {
     /// A mirror in which a leg or the log has failed.
     fn failed(&mut self) -> Option<usize> {
         let rising = self.rising;
-        let mut others = self.devices.iter_mut().enumerate().filter(|(at, _)| Some(*at) != rising);
-        others.find_map(|(at, (_, device))| (device.health() == Ok(MirrorHealth::Failed)).then_some(at))
+        let mut others = self
+            .devices
+            .iter_mut()
+            .enumerate()
+            .filter(|(at, _)| Some(*at) != rising);
+        others.find_map(|(at, (_, device))| {
+            (device.health() == Ok(MirrorHealth::Failed)).then_some(at)
+        })
     }
 
-    /// Has everything thawed again that the helper has frozen. That writes to the disks, too: should a leg fail just now the caller
-    /// takes it out, and the helper is through after that. So is one that is still about something else.
-    /// Whether everything was frozen until now.
+    /// Has everything thawed again that the helper has frozen. That writes to the disks, too:
+    /// should a leg fail just now the caller takes it out, and the helper is through after that. So
+    /// is one that is still about something else. Whether everything was frozen until now.
     fn thaw(&mut self, aid: &mut super::Aid<'_>) -> std::result::Result<bool, Errno> {
-        let Some(helper) = aid.as_deref_mut().filter(|helper| !helper.is_busy()) else { return Ok(true) };
+        let Some(helper) = aid.as_deref_mut().filter(|helper| !helper.is_busy()) else {
+            return Ok(true);
+        };
         helper.begin(Act::Thaw)?;
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE && self.failed().is_none() {
@@ -296,7 +379,8 @@ impl<'k> Armed<'k> {
         Ok(true)
     }
 
-    /// Resumes with the new tables. One more try for each: what stays asleep keeps somebody's I/O waiting.
+    /// Resumes with the new tables. One more try for each: what stays asleep keeps somebody's I/O
+    /// waiting.
     fn up(&mut self, errors: &mut [Option<Errno>], aid: &mut super::Aid<'_>) {
         for count in 0..self.resume.len() {
             let at = self.resume[count];
@@ -314,13 +398,23 @@ impl<'k> Armed<'k> {
         }
     }
 
-    /// A volume whose changes are tracked begins a new era when it is resumed, and waits for its map. The helper does, so that a map
-    /// whose disk dies in that moment can be replaced. `None`: this is not one, or there is no helper.
-    fn resume_tracked(&mut self, at: usize, aid: &mut super::Aid<'_>) -> Option<std::result::Result<(), Errno>> {
-        let entry = self.charges.iter().position(|charge| *charge == at && self.tracked.contains(&at)).map(entry)?;
+    /// A volume whose changes are tracked begins a new era when it is resumed, and waits for its
+    /// map. The helper does, so that a map whose disk dies in that moment can be replaced. `None`:
+    /// this is not one, or there is no helper.
+    fn resume_tracked(
+        &mut self,
+        at: usize,
+        aid: &mut super::Aid<'_>,
+    ) -> Option<std::result::Result<(), Errno>> {
+        let entry = self
+            .charges
+            .iter()
+            .position(|charge| *charge == at && self.tracked.contains(&at))
+            .map(entry)?;
         let helper = aid.as_deref_mut()?;
         if helper.is_busy() {
-            // It waits itself, and so would we, with the lock. Whoever looks next resumes this one, too.
+            // It waits itself, and so would we, with the lock. Whoever looks next resumes this one,
+            // too.
             return Some(Err(Errno(libc::EBUSY)));
         }
         self.rising = Some(at);
@@ -360,14 +454,32 @@ impl<'k> Armed<'k> {
     }
 
     fn asleep(&self, errors: &[Option<Errno>]) -> Vec<String> {
-        let failed = self.devices.iter().zip(errors).filter_map(|((uuid, _), errno)| errno.map(|errno| (uuid, errno)));
-        failed.map(|(uuid, errno)| format!("{} could not be resumed: {}", self.title(uuid), words(errno))).collect()
+        let failed = self
+            .devices
+            .iter()
+            .zip(errors)
+            .filter_map(|((uuid, _), errno)| errno.map(|errno| (uuid, errno)));
+        failed
+            .map(|(uuid, errno)| {
+                format!(
+                    "{} could not be resumed: {}",
+                    self.title(uuid),
+                    words(errno)
+                )
+            })
+            .collect()
     }
 
     /// A helper that is still waiting has not been told no.
     fn refused(&self, errors: &[Option<Errno>]) -> Vec<DmUuid> {
-        let told = |at: &&usize| errors[**at].is_some_and(|errno| ![libc::EBUSY, libc::EINPROGRESS].contains(&errno.0));
-        self.tracked.iter().filter(told).map(|at| self.uuid(*at).clone()).collect()
+        let told = |at: &&usize| {
+            errors[**at].is_some_and(|errno| ![libc::EBUSY, libc::EINPROGRESS].contains(&errno.0))
+        };
+        self.tracked
+            .iter()
+            .filter(told)
+            .map(|at| self.uuid(*at).clone())
+            .collect()
     }
 
     fn explain(&self, end: End, errors: &[Option<Errno>]) -> Error {
@@ -417,7 +529,10 @@ impl<'k> Armed<'k> {
         };
         match self.asleep(errors).as_slice() {
             [] => error,
-            asleep => error.hint(format!("{}; 'breakoff recover' tries again", asleep.join("; "))),
+            asleep => error.hint(format!(
+                "{}; 'breakoff recover' tries again",
+                asleep.join("; ")
+            )),
         }
     }
 
@@ -442,8 +557,9 @@ impl<'k> Armed<'k> {
 
 /// How often the legs are looked at while the helper waits.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long writing back may take that nobody waits for, and what ends a window. What has to be frozen and suspended has less time (see
-/// [`crate::sys::machine::Machine::hold_timeout`]): everybody waits then, also those whose disks are well.
+/// How long writing back may take that nobody waits for, and what ends a window. What has to be
+/// frozen and suspended has less time (see [`crate::sys::machine::Machine::hold_timeout`]):
+/// everybody waits then, also those whose disks are well.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn entry(count: usize) -> u16 {
@@ -460,7 +576,9 @@ fn end_of_freeze(end: End) -> End {
 
 /// Makes the configuration valid; where all disks refused, what they really hold decides.
 fn flip(commit: Option<&mut Prepared<'_>>) -> End {
-    let Some(commit) = commit else { return End::Through };
+    let Some(commit) = commit else {
+        return End::Through;
+    };
     let result = commit.flip();
     if result.committed() {
         return End::Through;

@@ -1,7 +1,9 @@
-//! Earlier configurations as readable files, for people: what was it before that command? Never read by this program.
+//! Earlier configurations as readable files, for people: what was it before that command? Never
+//! read by this program.
 //!
-//! After each commit one file `<group>_<generation>_<first 8 digits of the group's uuid>.json` is written. Old ones go when there are too
-//! many of a group or too many bytes in all. Nothing here can make a command fail.
+//! After each commit one file `<group>_<generation>_<first 8 digits of the group's uuid>.json` is
+//! written. Old ones go when there are too many of a group or too many bytes in all. Nothing here
+//! can make a command fail.
 
 use super::record::GroupRecord;
 use crate::error::{Error, Result};
@@ -34,24 +36,47 @@ struct Entry<'a> {
 impl Archive {
     /// The one in a machine's state directory: 100 files for each group, 16 MiB in all.
     pub fn below(state_dir: &Path) -> Archive {
-        Archive { dir: state_dir.join("archive"), files: 100, bytes: 16 << 20 }
+        Archive {
+            dir: state_dir.join("archive"),
+            files: 100,
+            bytes: 16 << 20,
+        }
     }
 
-    /// Keeps a configuration that was committed, with the command that made it. What went wrong comes back as a warning.
+    /// Keeps a configuration that was committed, with the command that made it. What went wrong
+    /// comes back as a warning.
     pub fn keep(&self, group: &Group, generation: Generation, command: &str) -> Option<String> {
-        let kept = self.write(group, generation, command).and_then(|newest| self.prune(&newest).and_then(|()| self.sweep(&newest)));
-        kept.err().map(|err| format!("archiving the configuration in '{}' failed: {}", self.dir.display(), err.message()))
+        let kept = self
+            .write(group, generation, command)
+            .and_then(|newest| self.prune(&newest).and_then(|()| self.sweep(&newest)));
+        kept.err().map(|err| {
+            format!(
+                "archiving the configuration in '{}' failed: {}",
+                self.dir.display(),
+                err.message()
+            )
+        })
     }
 
     /// Writes one file, whole or not at all; returns its name.
     fn write(&self, group: &Group, generation: Generation, command: &str) -> Result<Kept> {
-        let text = super::pretty::to_string(&Entry { command, configuration: GroupRecord::of(group, generation, None)? })?;
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).map_err(|err| Error::io("creating it", &err))?;
+        let text = super::pretty::to_string(&Entry {
+            command,
+            configuration: GroupRecord::of(group, generation, None)?,
+        })?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.dir)
+            .map_err(|err| Error::io("creating it", &err))?;
         let kept = Kept::new(group, generation);
         let name = kept.file_name();
         let temporary = self.dir.join(kept.temporary());
         let written = File::create(&temporary)
-            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_data()))
+            .and_then(|mut file| {
+                file.write_all(text.as_bytes())
+                    .and_then(|()| file.sync_data())
+            })
             .and_then(|()| fs::rename(&temporary, self.dir.join(&name)));
         written.map_err(|err| {
             drop(fs::remove_file(&temporary));
@@ -62,8 +87,11 @@ impl Archive {
 
     /// Removes the oldest files beyond the bounds, never the newest.
     fn prune(&self, newest: &Kept) -> Result<()> {
-        let (mut mine, mut others): (Vec<_>, Vec<_>) =
-            self.archived()?.into_iter().filter(|file| file.kept != *newest).partition(|file| file.kept.uuid == newest.uuid);
+        let (mut mine, mut others): (Vec<_>, Vec<_>) = self
+            .archived()?
+            .into_iter()
+            .filter(|file| file.kept != *newest)
+            .partition(|file| file.kept.uuid == newest.uuid);
         mine.sort_by_key(|file| file.kept.generation);
         for file in mine.drain(..(mine.len() + 1).saturating_sub(self.files.max(1))) {
             self.remove(&file)?;
@@ -87,9 +115,17 @@ impl Archive {
     /// What a crash has left of a group's earlier writes.
     fn sweep(&self, newest: &Kept) -> Result<()> {
         let entries = fs::read_dir(&self.dir).map_err(|err| Error::io("reading it", &err))?;
-        for name in entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
-            let unfinished = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")).and_then(Kept::parse);
-            if unfinished.is_some_and(|kept| kept.uuid == newest.uuid && kept.generation < newest.generation) {
+        for name in entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+        {
+            let unfinished = name
+                .strip_prefix('.')
+                .and_then(|name| name.strip_suffix(".tmp"))
+                .and_then(Kept::parse);
+            if unfinished
+                .is_some_and(|kept| kept.uuid == newest.uuid && kept.generation < newest.generation)
+            {
                 drop(fs::remove_file(self.dir.join(name)));
             }
         }
@@ -102,10 +138,18 @@ impl Archive {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.dir).map_err(read)? {
             let entry = entry.map_err(read)?;
-            let Some(kept) = entry.file_name().to_str().and_then(Kept::parse) else { continue };
+            let Some(kept) = entry.file_name().to_str().and_then(Kept::parse) else {
+                continue;
+            };
             // Another process may have removed it meanwhile.
-            let Ok(about) = entry.metadata() else { continue };
-            files.push(Archived { kept, bytes: about.len(), written: about.modified().unwrap_or(SystemTime::UNIX_EPOCH) });
+            let Ok(about) = entry.metadata() else {
+                continue;
+            };
+            files.push(Archived {
+                kept,
+                bytes: about.len(),
+                written: about.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+            });
         }
         Ok(files)
     }
@@ -113,7 +157,9 @@ impl Archive {
     fn remove(&self, file: &Archived) -> Result<()> {
         let name = file.kept.file_name();
         match fs::remove_file(self.dir.join(&name)) {
-            Err(err) if err.kind() != std::io::ErrorKind::NotFound => Err(Error::io(format_args!("removing '{name}'"), &err)),
+            Err(err) if err.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io(format_args!("removing '{name}'"), &err))
+            }
             _ => Ok(()),
         }
     }
@@ -136,7 +182,11 @@ struct Kept {
 impl Kept {
     fn new(group: &Group, generation: Generation) -> Kept {
         let uuid = group.id.simple().chars().take(8).collect();
-        Kept { group: group.name.to_string(), generation, uuid }
+        Kept {
+            group: group.name.to_string(),
+            generation,
+            uuid,
+        }
     }
 
     /// Bytes of the file; nothing when it is not there.
@@ -156,7 +206,12 @@ impl Kept {
     fn parse(name: &str) -> Option<Kept> {
         let (rest, uuid) = name.strip_suffix(".json")?.rsplit_once('_')?;
         let (group, generation) = rest.rsplit_once('_')?;
-        let kept = Kept { group: group.into(), generation: Generation::new(generation.parse().ok()?), uuid: uuid.into() };
-        (kept.file_name() == name && uuid.len() == 8 && uuid.bytes().all(|b| b.is_ascii_hexdigit())).then_some(kept)
+        let kept = Kept {
+            group: group.into(),
+            generation: Generation::new(generation.parse().ok()?),
+            uuid: uuid.into(),
+        };
+        (kept.file_name() == name && uuid.len() == 8 && uuid.bytes().all(|b| b.is_ascii_hexdigit()))
+            .then_some(kept)
     }
 }

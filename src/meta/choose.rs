@@ -1,7 +1,9 @@
-//! Which of the copies on all the disks is the configuration of a group. Pure: labels in, one configuration or a refusal out.
+//! Which of the copies on all the disks is the configuration of a group. Pure: labels in, one
+//! configuration or a refusal out.
 //!
-//! The configuration wins that knows all others ([`super::history`]); of those that do not say what they follow, as earlier versions
-//! wrote them, the newest generation. Nothing is ever guessed from a clock or from a count of disks.
+//! The configuration wins that knows all others ([`super::history`]); of those that do not say what
+//! they follow, as earlier versions wrote them, the newest generation. Nothing is ever guessed from
+//! a clock or from a count of disks.
 
 use super::history::{Digest, History, Lineage, Stamp};
 use super::layout::GENERATION_MAX;
@@ -19,17 +21,21 @@ pub struct Chosen {
     pub group: Group,
     /// Its generation.
     pub generation: Generation,
-    /// The generation for the next commit: newer than anything on any of the disks, readable or not.
+    /// The generation for the next commit: newer than anything on any of the disks, readable or
+    /// not.
     pub next: Generation,
-    /// The disks of the configuration that are here, each with its index in what [`choose`] was given.
+    /// The disks of the configuration that are here, each with its index in what [`choose`] was
+    /// given.
     pub present: Vec<(DiskId, usize)>,
     /// The disks of the configuration that are not here.
     pub missing: Vec<DiskId>,
     /// Disks that are here but whose newest good copy is older. The next commit writes them again.
     pub outdated: Vec<DiskId>,
-    /// Disks that name this group but are not in its configuration (removed while they were away): never written to.
+    /// Disks that name this group but are not in its configuration (removed while they were away):
+    /// never written to.
     pub strangers: Vec<DiskId>,
-    /// Disks that are here and went on apart from this configuration, which was chosen by name: what they hold is given up.
+    /// Disks that are here and went on apart from this configuration, which was chosen by name:
+    /// what they hold is given up.
     pub parted: Vec<DiskId>,
     /// The configuration with where it comes from.
     pub whole: Configuration,
@@ -41,15 +47,21 @@ pub struct Chosen {
 
 /// The groups that the disks name.
 pub fn groups(found: &[(String, Label)]) -> BTreeSet<GroupId> {
-    found.iter().filter_map(|(_, label)| label.group()).collect()
+    found
+        .iter()
+        .filter_map(|(_, label)| label.group())
+        .collect()
 }
 
-/// Chooses the configuration of a group from the labels of **all** disks of ours on this machine, each with its device's name for messages.
+/// Chooses the configuration of a group from the labels of **all** disks of ours on this machine,
+/// each with its device's name for messages.
 ///
-/// Labels of free disks matter too: a disk that was being added when the machine went down is in the configuration but does not know it yet.
+/// Labels of free disks matter too: a disk that was being added when the machine went down is in
+/// the configuration but does not know it yet.
 ///
-/// Errors: `NotFound` when no disk names the group; `Unsafe` for a split brain, a disk that is there twice, or when nothing decodes;
-/// `Unsupported` when a newer version wrote the newest configuration.
+/// Errors: `NotFound` when no disk names the group; `Unsafe` for a split brain, a disk that is
+/// there twice, or when nothing decodes; `Unsupported` when a newer version wrote the newest
+/// configuration.
 pub fn choose(id: GroupId, found: &[(String, Label)]) -> Result<Chosen> {
     choose_by(id, found, &Guide::default())
 }
@@ -65,14 +77,23 @@ pub struct Guide {
 
 /// The same with such knowledge.
 pub fn choose_by(id: GroupId, found: &[(String, Label)], guide: &Guide) -> Result<Chosen> {
-    let ours: Vec<Seen> = Seen::all(found).filter(|seen| seen.label.group() == Some(id)).collect();
+    let ours: Vec<Seen> = Seen::all(found)
+        .filter(|seen| seen.label.group() == Some(id))
+        .collect();
     if ours.is_empty() {
         return Err(Error::not_found(format!("no disk belongs to a group {id}")));
     }
     refuse_duplicates(&ours)?;
     refuse_newer(&ours)?;
-    let mut warnings: Vec<String> =
-        ours.iter().flat_map(|seen| seen.label.warnings().iter().map(|w| format!("{}: {w}", seen.device))).collect();
+    let mut warnings: Vec<String> = ours
+        .iter()
+        .flat_map(|seen| {
+            seen.label
+                .warnings()
+                .iter()
+                .map(|w| format!("{}: {w}", seen.device))
+        })
+        .collect();
     let heads = Heads::of(id, &ours, &mut warnings)?;
     let verdict = match heads.all_old() {
         true => {
@@ -84,12 +105,37 @@ pub fn choose_by(id: GroupId, found: &[(String, Label)], guide: &Guide) -> Resul
     let whole = verdict.chosen.says.clone();
     let (group, generation) = (whole.group.clone(), whole.generation);
     let lineage = heads.lineage(&verdict);
-    let parted = verdict.parted.iter().flat_map(|side| side.on.iter().map(|seen| seen.label.disk())).collect();
-    let highest = ours.iter().map(|seen| seen.label.highest()).max().unwrap_or(generation);
+    let parted = verdict
+        .parted
+        .iter()
+        .flat_map(|side| side.on.iter().map(|seen| seen.label.disk()))
+        .collect();
+    let highest = ours
+        .iter()
+        .map(|seen| seen.label.highest())
+        .max()
+        .unwrap_or(generation);
     let next = highest.next().filter(|next| *next <= GENERATION_MAX);
-    let next = next.ok_or_else(|| Error::unsafe_(format!("group '{}' is at the last possible generation", group.name)))?;
+    let next = next.ok_or_else(|| {
+        Error::unsafe_(format!(
+            "group '{}' is at the last possible generation",
+            group.name
+        ))
+    })?;
     let (present, missing, outdated, strangers) = Default::default();
-    let mut chosen = Chosen { group, generation, next, present, missing, outdated, strangers, parted, whole, lineage, warnings };
+    let mut chosen = Chosen {
+        group,
+        generation,
+        next,
+        present,
+        missing,
+        outdated,
+        strangers,
+        parted,
+        whole,
+        lineage,
+        warnings,
+    };
     chosen.find_disks(found)?;
     chosen.find_strangers(&ours);
     Ok(chosen)
@@ -105,7 +151,14 @@ struct Seen<'a> {
 
 impl<'a> Seen<'a> {
     fn all(found: &'a [(String, Label)]) -> impl Iterator<Item = Seen<'a>> {
-        found.iter().enumerate().map(|(index, (device, label))| Seen { index, device, label })
+        found
+            .iter()
+            .enumerate()
+            .map(|(index, (device, label))| Seen {
+                index,
+                device,
+                label,
+            })
     }
 }
 
@@ -129,11 +182,15 @@ fn refuse_duplicates(seen: &[Seen]) -> Result<()> {
 }
 
 fn refuse_newer(seen: &[Seen]) -> Result<()> {
-    let newer = seen.iter().find_map(|disk| disk.label.written_by_newer().map(|why| (disk.device, why)));
+    let newer = seen
+        .iter()
+        .find_map(|disk| disk.label.written_by_newer().map(|why| (disk.device, why)));
     newer.map_or(Ok(()), |(device, why)| {
-        Err(Error::unsupported(format!("a newer version of breakoff wrote the label of '{device}': {why}"))
-            .on(device)
-            .hint("use that version, or a later one"))
+        Err(Error::unsupported(format!(
+            "a newer version of breakoff wrote the label of '{device}': {why}"
+        ))
+        .on(device)
+        .hint("use that version, or a later one"))
     })
 }
 
@@ -177,7 +234,11 @@ impl<'a> Heads<'a> {
                 };
                 match heads.iter_mut().find(|head| head.stamp == copy.stamp()) {
                     Some(head) => head.on.push(*seen),
-                    None => heads.push(Head { stamp: copy.stamp(), says, on: vec![*seen] }),
+                    None => heads.push(Head {
+                        stamp: copy.stamp(),
+                        says,
+                        on: vec![*seen],
+                    }),
                 }
                 break;
             }
@@ -189,7 +250,11 @@ impl<'a> Heads<'a> {
                 if record::is_newer(&err) && Some(generation) >= newest {
                     return Err(err.context(seen.device).on(seen.device));
                 }
-                warnings.push(format!("{}: generation {generation}: {}", seen.device, err.message()));
+                warnings.push(format!(
+                    "{}: generation {generation}: {}",
+                    seen.device,
+                    err.message()
+                ));
             }
         }
         Ok(Heads(heads))
@@ -202,37 +267,60 @@ impl<'a> Heads<'a> {
 
     /// The one that was chosen from the same copies by its generation.
     fn verdict_on(&self, group: &Group, generation: Generation) -> Result<Verdict<'_, 'a>> {
-        let chosen = self.0.iter().find(|head| head.stamp.generation == generation && head.says.group == *group);
-        let chosen = chosen.ok_or_else(|| Error::unsafe_(format!("generation {generation} of group '{}' is on no disk", group.name)))?;
-        Ok(Verdict { chosen, unfinished: Vec::new(), parted: Vec::new() })
+        let chosen = self
+            .0
+            .iter()
+            .find(|head| head.stamp.generation == generation && head.says.group == *group);
+        let chosen = chosen.ok_or_else(|| {
+            Error::unsafe_(format!(
+                "generation {generation} of group '{}' is on no disk",
+                group.name
+            ))
+        })?;
+        Ok(Verdict {
+            chosen,
+            unfinished: Vec::new(),
+            parted: Vec::new(),
+        })
     }
 
     fn held(&self, disk: DiskId) -> Option<Stamp> {
-        self.0.iter().find(|head| head.on.iter().any(|seen| seen.label.disk() == disk)).map(|head| head.stamp)
+        self.0
+            .iter()
+            .find(|head| head.on.iter().any(|seen| seen.label.disk() == disk))
+            .map(|head| head.stamp)
     }
 
     /// Whether who goes on with `head` knows all that the other one holds.
     fn knows(&self, head: &Head, other: &Head) -> bool {
         match (&head.says.history, &other.says.history) {
-            (Some(history), _) => other.on.iter().all(|seen| history.accepts(seen.label.disk(), other.stamp)),
+            (Some(history), _) => other
+                .on
+                .iter()
+                .all(|seen| history.accepts(seen.label.disk(), other.stamp)),
             (None, None) => other.stamp.generation < head.stamp.generation,
             (None, Some(_)) => false,
         }
     }
 
     fn is_unfinished(&self, other: &Head, head: &Head) -> bool {
-        let (Some(own), Some(history)) = (&other.says.history, &head.says.history) else { return false };
+        let (Some(own), Some(history)) = (&other.says.history, &head.says.history) else {
+            return false;
+        };
         own.is_unfinished(other.stamp, (history, head.stamp), &|disk| self.held(disk))
     }
 
     /// The heads that this one does not know: those that came to no end, and those that did.
     fn unknown_to(&self, head: &Head<'a>) -> (Vec<&Head<'a>>, Vec<&Head<'a>>) {
-        let others = self.0.iter().filter(|other| other.stamp != head.stamp && !self.knows(head, other));
+        let others = self
+            .0
+            .iter()
+            .filter(|other| other.stamp != head.stamp && !self.knows(head, other));
         others.partition(|other| self.is_unfinished(other, head))
     }
 
-    /// The one that knows all others; else the newest one that knows all but those that came to no end; else there is none, unless
-    /// somebody has said which.
+    /// The one that knows all others; else the newest one that knows all but those that came to no
+    /// end; else there is none, unless somebody has said which.
     fn verdict(&self, guide: &Guide) -> Result<Verdict<'_, 'a>> {
         let all = || self.0.iter().map(move |head| (head, self.unknown_to(head)));
         let sound = || all().filter(|(_, (_, parted))| parted.is_empty());
@@ -241,34 +329,65 @@ impl<'a> Heads<'a> {
             Some(side) => all().find(|(head, _)| head.stamp.digest == side),
             None => whole.or_else(|| sound().next()),
         };
-        let (chosen, (unfinished, parted)) = chosen.ok_or_else(|| went_apart(&self.sides(), guide.seen))?;
-        Ok(Verdict { chosen, unfinished, parted })
+        let (chosen, (unfinished, parted)) =
+            chosen.ok_or_else(|| went_apart(&self.sides(), guide.seen))?;
+        Ok(Verdict {
+            chosen,
+            unfinished,
+            parted,
+        })
     }
 
     /// The heads that no other one knows.
     fn sides(&self) -> Vec<Side> {
-        let tops = self.0.iter().filter(|head| !self.0.iter().any(|other| other.stamp != head.stamp && self.knows(other, head)));
+        let tops = self.0.iter().filter(|head| {
+            !self
+                .0
+                .iter()
+                .any(|other| other.stamp != head.stamp && self.knows(other, head))
+        });
         let side = |head: &Head| {
-            let mut devices: Vec<String> = head.on.iter().map(|seen| seen.device.to_owned()).collect();
+            let mut devices: Vec<String> =
+                head.on.iter().map(|seen| seen.device.to_owned()).collect();
             // Disks that lag behind on the same side.
-            let behind = self.0.iter().filter(|other| other.stamp != head.stamp && self.knows(head, other));
-            devices.extend(behind.flat_map(|other| other.on.iter().map(|seen| seen.device.to_owned())));
-            Side { stamp: head.stamp, devices, says: head.says.clone() }
+            let behind = self
+                .0
+                .iter()
+                .filter(|other| other.stamp != head.stamp && self.knows(head, other));
+            devices.extend(
+                behind.flat_map(|other| other.on.iter().map(|seen| seen.device.to_owned())),
+            );
+            Side {
+                stamp: head.stamp,
+                devices,
+                says: head.says.clone(),
+            }
         };
         tops.map(side).collect()
     }
 
     fn lineage(&self, verdict: &Verdict<'_, 'a>) -> Lineage {
         let chosen = verdict.chosen;
-        let dismissed: Vec<(Stamp, &History)> =
-            verdict.unfinished.iter().chain(&verdict.parted).filter_map(|head| Some((head.stamp, head.says.history.as_ref()?))).collect();
+        let dismissed: Vec<(Stamp, &History)> = verdict
+            .unfinished
+            .iter()
+            .chain(&verdict.parted)
+            .filter_map(|head| Some((head.stamp, head.says.history.as_ref()?)))
+            .collect();
         let given_up = verdict.unfinished.iter().chain(&verdict.parted);
         let strangers: Vec<(DiskId, Stamp)> = given_up
             .flat_map(|head| head.on.iter().map(|seen| (seen.label.disk(), head.stamp)))
             .filter(|(disk, _)| chosen.says.group.disk(*disk).is_none())
             .collect();
         let (group, history) = (&chosen.says.group, chosen.says.history.as_ref());
-        Lineage::of(group, chosen.stamp, history, &dismissed, &|disk| self.held(disk), &strangers)
+        Lineage::of(
+            group,
+            chosen.stamp,
+            history,
+            &dismissed,
+            &|disk| self.held(disk),
+            &strangers,
+        )
     }
 }
 
@@ -285,15 +404,24 @@ pub struct Side {
 
 /// The ways that a group went: one, unless its disks were changed apart from each other.
 pub fn sides(id: GroupId, found: &[(String, Label)]) -> Result<Vec<Side>> {
-    let ours: Vec<Seen> = Seen::all(found).filter(|seen| seen.label.group() == Some(id)).collect();
+    let ours: Vec<Seen> = Seen::all(found)
+        .filter(|seen| seen.label.group() == Some(id))
+        .collect();
     Heads::of(id, &ours, &mut Vec::new()).map(|heads| heads.sides())
 }
 
 /// Refuses a group that went several ways, with what each has.
 fn went_apart(sides: &[Side], seen: Option<Sighting>) -> Error {
-    let name = sides.first().map_or_else(String::new, |side| side.says.group.name.to_string());
-    let each: Vec<String> = sides.iter().map(|side| describe(side, sides, seen)).collect();
-    let keep = sides.first().map_or_else(String::new, |side| side.stamp.digest.short());
+    let name = sides
+        .first()
+        .map_or_else(String::new, |side| side.says.group.name.to_string());
+    let each: Vec<String> = sides
+        .iter()
+        .map(|side| describe(side, sides, seen))
+        .collect();
+    let keep = sides
+        .first()
+        .map_or_else(String::new, |side| side.stamp.digest.short());
     Error::unsafe_(format!(
         "the disks of group '{name}' were changed apart from each other and went {} ways: {}",
         sides.len(),
@@ -308,30 +436,59 @@ fn went_apart(sides: &[Side], seen: Option<Sighting>) -> Error {
 
 fn describe(side: &Side, all: &[Side], seen: Option<Sighting>) -> String {
     let group = &side.says.group;
-    let elsewhere = |v: &Volume| all.iter().filter(|other| other.stamp != side.stamp).all(|other| other.says.group.volume(v.id).is_some());
-    let own: Vec<&str> = group.volumes.iter().filter(|v| !elsewhere(v)).map(|v| v.name.as_str()).collect();
-    let own = if own.is_empty() { "no volume that the others lack".to_owned() } else { format!("alone has {}", own.join(", ")) };
-    let host = group.host.map_or_else(|| "deported".to_owned(), |host| format!("machine {host}"));
-    let at = side.says.history.as_ref().map_or_else(String::new, |history| format!(" written at {}", history.written_at));
+    let elsewhere = |v: &Volume| {
+        all.iter()
+            .filter(|other| other.stamp != side.stamp)
+            .all(|other| other.says.group.volume(v.id).is_some())
+    };
+    let own: Vec<&str> = group
+        .volumes
+        .iter()
+        .filter(|v| !elsewhere(v))
+        .map(|v| v.name.as_str())
+        .collect();
+    let own = if own.is_empty() {
+        "no volume that the others lack".to_owned()
+    } else {
+        format!("alone has {}", own.join(", "))
+    };
+    let host = group
+        .host
+        .map_or_else(|| "deported".to_owned(), |host| format!("machine {host}"));
+    let at = side
+        .says
+        .history
+        .as_ref()
+        .map_or_else(String::new, |history| {
+            format!(" written at {}", history.written_at)
+        });
     format!(
         "side {} on {} (generation {}{at}, {host}, {} volumes, {own}{})",
         side.stamp.digest.short(),
         side.devices.join(", "),
         side.stamp.generation,
         group.volumes.len(),
-        if seen.is_some_and(|seen| seen.is_of(side.stamp)) { "; this machine had it last" } else { "" }
+        if seen.is_some_and(|seen| seen.is_of(side.stamp)) {
+            "; this machine had it last"
+        } else {
+            ""
+        }
     )
 }
 
 /// A copy and the disk that it is on.
 type Held<'a> = (Seen<'a>, &'a Copy);
 
-/// The newest configuration that decodes. Every generation is looked at for contradictions, not only the one that wins.
+/// The newest configuration that decodes. Every generation is looked at for contradictions, not
+/// only the one that wins.
 fn newest(id: GroupId, ours: &[Seen], warnings: &mut Vec<String>) -> Result<(Group, Generation)> {
     let mut by_generation: BTreeMap<Generation, Vec<Held>> = BTreeMap::new();
     for seen in ours {
         for copy in seen.label.copies() {
-            by_generation.entry(copy.generation()).or_default().push((*seen, copy));
+            by_generation
+                .entry(copy.generation())
+                .or_default()
+                .push((*seen, copy));
         }
     }
     let mut chosen = None;
@@ -343,8 +500,15 @@ fn newest(id: GroupId, ours: &[Seen], warnings: &mut Vec<String>) -> Result<(Gro
         }
     }
     chosen.ok_or_else(|| {
-        let devices: Vec<String> = ours.iter().map(|seen| format!("'{}'", seen.device)).collect();
-        Error::unsafe_(format!("no configuration of group {id} on {} can be trusted: {}", devices.join(", "), warnings.join("; ")))
+        let devices: Vec<String> = ours
+            .iter()
+            .map(|seen| format!("'{}'", seen.device))
+            .collect();
+        Error::unsafe_(format!(
+            "no configuration of group {id} on {} can be trusted: {}",
+            devices.join(", "),
+            warnings.join("; ")
+        ))
     })
 }
 
@@ -352,7 +516,10 @@ fn newest(id: GroupId, ours: &[Seen], warnings: &mut Vec<String>) -> Result<(Gro
 fn distinct<'a>(copies: &[Held<'a>]) -> Vec<Vec<Held<'a>>> {
     let mut contents: Vec<Vec<Held>> = Vec::new();
     for held in copies {
-        match contents.iter_mut().find(|same| same.iter().all(|(_, copy)| copy.payload == held.1.payload)) {
+        match contents
+            .iter_mut()
+            .find(|same| same.iter().all(|(_, copy)| copy.payload == held.1.payload))
+        {
             Some(same) => same.push(*held),
             None => contents.push(vec![*held]),
         }
@@ -360,31 +527,53 @@ fn distinct<'a>(copies: &[Held<'a>]) -> Vec<Vec<Held<'a>>> {
     contents
 }
 
-/// The configuration that all copies of a generation agree on; `None` when none of them decodes. Refuses a split brain.
-fn agreed(id: GroupId, generation: Generation, contents: &[Vec<Held>], warnings: &mut Vec<String>, needed: bool) -> Result<Option<Group>> {
+/// The configuration that all copies of a generation agree on; `None` when none of them decodes.
+/// Refuses a split brain.
+fn agreed(
+    id: GroupId,
+    generation: Generation,
+    contents: &[Vec<Held>],
+    warnings: &mut Vec<String>,
+    needed: bool,
+) -> Result<Option<Group>> {
     let mut agreed: Option<(&Group, &str)> = None;
     for same in contents {
-        let Some((first, _)) = same.first() else { continue };
+        let Some((first, _)) = same.first() else {
+            continue;
+        };
         match (believed(id, same), agreed) {
             (Ok(group), None) => agreed = Some((group, first.device)),
             (Ok(group), Some((other, device))) if group != other => {
-                return Err(split_brain(generation, (other, device), (group, first.device)));
+                return Err(split_brain(
+                    generation,
+                    (other, device),
+                    (group, first.device),
+                ));
             }
             (Ok(_), Some(_)) => {}
-            (Err(err), _) if record::is_newer(&err) && needed => return Err(err.context(first.device).on(first.device)),
-            (Err(err), _) => warnings.push(format!("{}: generation {generation}: {}", first.device, err.message())),
+            (Err(err), _) if record::is_newer(&err) && needed => {
+                return Err(err.context(first.device).on(first.device));
+            }
+            (Err(err), _) => warnings.push(format!(
+                "{}: generation {generation}: {}",
+                first.device,
+                err.message()
+            )),
         }
     }
     Ok(agreed.map(|(group, _)| group.clone()))
 }
 
-/// What one content says, which is the same wherever it is, and is decoded once; believed when one of its disks makes it believable.
+/// What one content says, which is the same wherever it is, and is decoded once; believed when one
+/// of its disks makes it believable.
 fn believed<'a>(id: GroupId, holders: &[Held<'a>]) -> Result<&'a Group> {
     let mut refusal = record::refused("it is on no disk");
     for (n, (_, copy)) in holders.iter().enumerate() {
         let belief = copy.believed(id);
         if n == 0 {
-            holders.iter().for_each(|(_, other)| other.says_the_same_as(copy));
+            holders
+                .iter()
+                .for_each(|(_, other)| other.says_the_same_as(copy));
         }
         match belief {
             Ok(group) => return Ok(group),
@@ -395,7 +584,11 @@ fn believed<'a>(id: GroupId, holders: &[Held<'a>]) -> Result<&'a Group> {
 }
 
 fn split_brain(generation: Generation, one: (&Group, &str), other: (&Group, &str)) -> Error {
-    let names = if one.0.name == other.0.name { format!("'{}'", one.0.name) } else { format!("'{}' / '{}'", one.0.name, other.0.name) };
+    let names = if one.0.name == other.0.name {
+        format!("'{}'", one.0.name)
+    } else {
+        format!("'{}' / '{}'", one.0.name, other.0.name)
+    };
     Error::unsafe_(format!(
         "group {names} went two ways: generation {generation} on '{}' ({} volumes) and on '{}' ({} volumes) have different contents",
         one.1,
@@ -410,24 +603,46 @@ fn split_brain(generation: Generation, one: (&Group, &str), other: (&Group, &str
 impl Chosen {
     /// Finds the disks of the configuration among all labels.
     fn find_disks(&mut self, found: &[(String, Label)]) -> Result<()> {
-        let here: Vec<Seen> = Seen::all(found).filter(|seen| self.group.disk(seen.label.disk()).is_some()).collect();
+        let here: Vec<Seen> = Seen::all(found)
+            .filter(|seen| self.group.disk(seen.label.disk()).is_some())
+            .collect();
         refuse_duplicates(&here)?;
-        let by_id: HashMap<DiskId, Seen> = here.into_iter().map(|seen| (seen.label.disk(), seen)).collect();
+        let by_id: HashMap<DiskId, Seen> = here
+            .into_iter()
+            .map(|seen| (seen.label.disk(), seen))
+            .collect();
         for disk in &self.group.disks {
             match by_id.get(&disk.id) {
                 None => self.missing.push(disk.id),
-                Some(seen) if seen.label.group().is_some_and(|other| other != self.group.id) => {
+                Some(seen)
+                    if seen
+                        .label
+                        .group()
+                        .is_some_and(|other| other != self.group.id) =>
+                {
                     self.missing.push(disk.id);
-                    self.warnings
-                        .push(format!("{}: disk '{}' of group '{}' is in another group now", seen.device, disk.media, self.group.name));
+                    self.warnings.push(format!(
+                        "{}: disk '{}' of group '{}' is in another group now",
+                        seen.device, disk.media, self.group.name
+                    ));
                 }
                 Some(seen) => {
                     refuse_geometry(disk, seen)?;
                     self.present.push((disk.id, seen.index));
-                    let generation = seen.label.copies().iter().find(|copy| copy.believed(self.group.id).is_ok()).map(Copy::generation);
+                    let generation = seen
+                        .label
+                        .copies()
+                        .iter()
+                        .find(|copy| copy.believed(self.group.id).is_ok())
+                        .map(Copy::generation);
                     if generation < Some(self.generation) {
                         self.outdated.push(disk.id);
-                        self.warnings.push(outdated(disk, seen.device, generation, self.generation));
+                        self.warnings.push(outdated(
+                            disk,
+                            seen.device,
+                            generation,
+                            self.generation,
+                        ));
                     }
                 }
             }
@@ -436,7 +651,10 @@ impl Chosen {
     }
 
     fn find_strangers(&mut self, ours: &[Seen]) {
-        for seen in ours.iter().filter(|seen| self.group.disk(seen.label.disk()).is_none()) {
+        for seen in ours
+            .iter()
+            .filter(|seen| self.group.disk(seen.label.disk()).is_none())
+        {
             self.strangers.push(seen.label.disk());
             self.warnings.push(format!(
                 "{0}: the disk was removed from group '{1}' while it was away; it is left alone ('breakoff disk init --force {0}' makes it free)",
@@ -447,11 +665,18 @@ impl Chosen {
 }
 
 fn outdated(disk: &Disk, device: &str, has: Option<Generation>, newest: Generation) -> String {
-    let has = has.map_or_else(|| "no good copy of the configuration".to_owned(), |generation| format!("generation {generation}"));
-    format!("{device}: disk '{}' has {has}, the group is at {newest}; the next change writes it again", disk.media)
+    let has = has.map_or_else(
+        || "no good copy of the configuration".to_owned(),
+        |generation| format!("generation {generation}"),
+    );
+    format!(
+        "{device}: disk '{}' has {has}, the group is at {newest}; the next change writes it again",
+        disk.media
+    )
 }
 
-/// A configuration that has a disk's space for volumes somewhere else than the disk's own label would send I/O to the wrong place.
+/// A configuration that has a disk's space for volumes somewhere else than the disk's own label
+/// would send I/O to the wrong place.
 fn refuse_geometry(disk: &Disk, seen: &Seen) -> Result<()> {
     let label = seen.label.geometry();
     if disk.data_start == label.data_start() && disk.size <= label.data_size() {
@@ -459,7 +684,10 @@ fn refuse_geometry(disk: &Disk, seen: &Seen) -> Result<()> {
     }
     Err(Error::new(
         Kind::Unsafe,
-        format!("the configuration and the label of disk '{}' on '{}' divide the disk differently", disk.media, seen.device),
+        format!(
+            "the configuration and the label of disk '{}' on '{}' divide the disk differently",
+            disk.media, seen.device
+        ),
     )
     .on(seen.device))
 }

@@ -1,8 +1,10 @@
-//! A commit in two phases: everything that can fail, allocate or take time happens in [`prepare`]; [`Prepared::flip`] makes it so.
+//! A commit in two phases: everything that can fail, allocate or take time happens in [`prepare`];
+//! [`Prepared::flip`] makes it so.
 //!
-//! On each disk: payload into the slot that does not hold its newest good copy, flush; then the superblock of that payload over the
-//! older one, flush. A crash before the flip leaves the old configuration on every disk. A crash within the flip leaves the new one on
-//! some: it has the larger generation and wins. Writing again with the next commit heals the others.
+//! On each disk: payload into the slot that does not hold its newest good copy, flush; then the
+//! superblock of that payload over the older one, flush. A crash before the flip leaves the old
+//! configuration on every disk. A crash within the flip leaves the new one on some: it has the
+//! larger generation and wins. Writing again with the next commit heals the others.
 
 use super::history::{Digest, Lineage, Stamp};
 use super::layout::{BLOCK, GENERATION_MAX, Membership, PayloadAt, Position, Superblock};
@@ -70,7 +72,8 @@ pub struct FlipResult {
 }
 
 impl FlipResult {
-    /// Whether the commit has happened. If not, [`Prepared::observe`] finds out whether it has nevertheless.
+    /// Whether the commit has happened. If not, [`Prepared::observe`] finds out whether it has
+    /// nevertheless.
     pub fn committed(&self) -> bool {
         self.flipped > 0
     }
@@ -108,39 +111,64 @@ pub struct CommitOutcome {
 
 /// Puts the payload of a configuration on all disks and makes the superblocks ready.
 ///
-/// The generation is [`Chosen::next`](super::Chosen::next), or 1 for a new group. A disk that is free becomes a member with the flip.
-/// A disk that cannot be written is left out with a warning, as long as one remains. What it follows is `lineage`'s to say.
+/// The generation is [`Chosen::next`](super::Chosen::next), or 1 for a new group. A disk that is
+/// free becomes a member with the flip. A disk that cannot be written is left out with a warning,
+/// as long as one remains. What it follows is `lineage`'s to say.
 ///
-/// Errors, with nothing changed: `NoSpace` when it does not fit a disk's private area, `Unsafe` when a disk belongs elsewhere or is ahead,
-/// `Device` when no disk could be written.
-pub fn prepare<'m>(members: &'m mut [Member], group: &Group, generation: Generation, lineage: &Lineage) -> Result<Prepared<'m>> {
+/// Errors, with nothing changed: `NoSpace` when it does not fit a disk's private area, `Unsafe`
+/// when a disk belongs elsewhere or is ahead, `Device` when no disk could be written.
+pub fn prepare<'m>(
+    members: &'m mut [Member],
+    group: &Group,
+    generation: Generation,
+    lineage: &Lineage,
+) -> Result<Prepared<'m>> {
     // At the very last generation there is no next one, and a group without a next one is not read.
     if generation == Generation::ZERO || generation >= GENERATION_MAX {
-        return Err(Error::failed(format!("group '{}' cannot be at generation {generation}", group.name)));
+        return Err(Error::failed(format!(
+            "group '{}' cannot be at generation {generation}",
+            group.name
+        )));
     }
-    members.iter().try_for_each(|member| refuse_member(member, group, generation))?;
+    members
+        .iter()
+        .try_for_each(|member| refuse_member(member, group, generation))?;
     let (taking, content, warnings) = write_payload(members, group, generation, lineage)?;
     let mut prepared = Prepared {
         group: group.id,
-        stamp: Stamp { generation, digest: Digest::of(&content.payload) },
+        stamp: Stamp {
+            generation,
+            digest: Digest::of(&content.payload),
+        },
         meant: taking.len(),
         staged: Vec::with_capacity(taking.len()),
         warnings,
         observed: None,
         read: vec![0; BLOCK as usize],
     };
-    for member in members.iter_mut().filter(|member| taking.contains(&member.disk)) {
+    for member in members
+        .iter_mut()
+        .filter(|member| taking.contains(&member.disk))
+    {
         prepared.stage(member, &content);
     }
     if prepared.staged.is_empty() {
-        let why = if prepared.warnings.is_empty() { "none of its disks is here".into() } else { prepared.warnings.join("; ") };
-        return Err(Error::device(format!("the configuration of group '{}' cannot be written: {why}", group.name)).on(&group.name));
+        let why = if prepared.warnings.is_empty() {
+            "none of its disks is here".into()
+        } else {
+            prepared.warnings.join("; ")
+        };
+        return Err(Error::device(format!(
+            "the configuration of group '{}' cannot be written: {why}",
+            group.name
+        ))
+        .on(&group.name));
     }
     Ok(prepared)
 }
 
-/// Writes the payload to all disks that take it: which ones, and what. It says which disks it is meant for, so that it is written once
-/// more when one of them does not take it.
+/// Writes the payload to all disks that take it: which ones, and what. It says which disks it is
+/// meant for, so that it is written once more when one of them does not take it.
 fn write_payload(
     members: &mut [Member],
     group: &Group,
@@ -152,12 +180,29 @@ fn write_payload(
     loop {
         let history = lineage.history(group, &|disk| taking.contains(&disk));
         let payload: Arc<[u8]> = record::encode(group, generation, Some(&history))?.into();
-        members.iter().try_for_each(|member| refuse_full(member, group, payload.len() as u64))?;
-        let content = Content::new(payload, Configuration { group: group.clone(), generation, history: Some(history) });
+        members
+            .iter()
+            .try_for_each(|member| refuse_full(member, group, payload.len() as u64))?;
+        let content = Content::new(
+            payload,
+            Configuration {
+                group: group.clone(),
+                generation,
+                history: Some(history),
+            },
+        );
         let meant = taking.len();
-        for member in members.iter_mut().filter(|member| taking.contains(&member.disk)).collect::<Vec<_>>() {
+        for member in members
+            .iter_mut()
+            .filter(|member| taking.contains(&member.disk))
+            .collect::<Vec<_>>()
+        {
             if let Err(err) = member.write(&content) {
-                warnings.push(format!("{}: the configuration cannot be written: {}", member.name, words(&err)));
+                warnings.push(format!(
+                    "{}: the configuration cannot be written: {}",
+                    member.name,
+                    words(&err)
+                ));
                 taking.retain(|disk| *disk != member.disk);
             }
         }
@@ -173,7 +218,9 @@ impl Member {
         let (_, slot) = self.label.target();
         self.label.copies.retain(|copy| copy.slot != slot);
         failpoint::step();
-        self.media.write_at(self.label.geometry().slot(slot).start, &content.padded).and_then(|()| self.media.flush())
+        self.media
+            .write_at(self.label.geometry().slot(slot).start, &content.padded)
+            .and_then(|()| self.media.flush())
     }
 }
 
@@ -189,25 +236,42 @@ impl Content {
     fn new(payload: Arc<[u8]>, says: Configuration) -> Content {
         let mut padded = payload.to_vec();
         padded.resize(payload.len().next_multiple_of(BLOCK as usize), 0);
-        Content { padded, checksum: crc32c::crc32c(&payload), says: Arc::new(says), payload }
+        Content {
+            padded,
+            checksum: crc32c::crc32c(&payload),
+            says: Arc::new(says),
+            payload,
+        }
     }
 }
 
 fn refuse_member(member: &Member, group: &Group, generation: Generation) -> Result<()> {
-    let Member { disk, name, label, .. } = member;
-    let refuse =
-        |why: String| Err(Error::unsafe_(format!("'{name}' cannot take the configuration of group '{}': {why}", group.name)).on(name));
+    let Member {
+        disk, name, label, ..
+    } = member;
+    let refuse = |why: String| {
+        Err(Error::unsafe_(format!(
+            "'{name}' cannot take the configuration of group '{}': {why}",
+            group.name
+        ))
+        .on(name))
+    };
     if label.disk() != *disk || group.disk(*disk).is_none() {
         return refuse("it is not one of the group's disks".into());
     }
     if let Some(why) = label.written_by_newer() {
-        return refuse(format!("a newer version of breakoff wrote its label: {why}"));
+        return refuse(format!(
+            "a newer version of breakoff wrote its label: {why}"
+        ));
     }
     if let Some(other) = label.group().filter(|other| *other != group.id) {
         return refuse(format!("it belongs to the group {other}"));
     }
     if label.highest() >= generation {
-        return refuse(format!("it is at generation {} already, this would be {generation}", label.highest()));
+        return refuse(format!(
+            "it is at generation {} already, this would be {generation}",
+            label.highest()
+        ));
     }
     Ok(())
 }
@@ -233,7 +297,12 @@ impl<'m> Prepared<'m> {
     fn stage(&mut self, member: &'m mut Member, content: &Content) {
         let (position, slot) = member.label.target();
         let offset = member.label.geometry().slot(slot).start;
-        let at = PayloadAt { slot, offset, length: content.payload.len() as u64, checksum: content.checksum };
+        let at = PayloadAt {
+            slot,
+            offset,
+            length: content.payload.len() as u64,
+            checksum: content.checksum,
+        };
         let superblock = self.superblock(member, position, at);
         let copy = Copy {
             disk: member.disk,
@@ -244,7 +313,13 @@ impl<'m> Prepared<'m> {
             says: OnceCell::from(Ok(content.says.clone())),
             digest: OnceCell::from(self.stamp.digest),
         };
-        self.staged.push(Staged { member, superblock, block: superblock.encode(), copy, state: Flip::Waiting });
+        self.staged.push(Staged {
+            member,
+            superblock,
+            block: superblock.encode(),
+            copy,
+            state: Flip::Waiting,
+        });
     }
 
     fn superblock(&self, member: &Member, position: Position, payload: PayloadAt) -> Superblock {
@@ -252,7 +327,11 @@ impl<'m> Prepared<'m> {
             position,
             disk: member.disk,
             geometry: member.label.geometry(),
-            member: Some(Membership { group: self.group, generation: self.stamp.generation, payload }),
+            member: Some(Membership {
+                group: self.group,
+                generation: self.stamp.generation,
+                payload,
+            }),
         }
     }
 
@@ -263,12 +342,16 @@ impl<'m> Prepared<'m> {
 
     /// To be called before volumes are suspended for it.
     pub fn brace(&self) {
-        self.staged.iter().for_each(|staged| staged.member.media.brace());
+        self.staged
+            .iter()
+            .for_each(|staged| staged.member.media.brace());
     }
 
     /// To be called when they are resumed.
     pub fn relax(&self) {
-        self.staged.iter().for_each(|staged| staged.member.media.relax());
+        self.staged
+            .iter()
+            .for_each(|staged| staged.member.media.relax());
     }
 
     /// What went wrong while preparing, in words: disks that are left out.
@@ -276,7 +359,8 @@ impl<'m> Prepared<'m> {
         &self.warnings
     }
 
-    /// Makes the configuration valid: one superblock and one flush for each disk. It has happened when one disk has taken it.
+    /// Makes the configuration valid: one superblock and one flush for each disk. It has happened
+    /// when one disk has taken it.
     ///
     /// Runs while volumes are suspended: does not allocate, log, open or format anything.
     pub fn flip(&mut self) -> FlipResult {
@@ -285,13 +369,22 @@ impl<'m> Prepared<'m> {
     }
 
     fn result(&self) -> FlipResult {
-        let flipped = self.staged.iter().filter(|staged| staged.state == Flip::Done).count();
+        let flipped = self
+            .staged
+            .iter()
+            .filter(|staged| staged.state == Flip::Done)
+            .count();
         let errno = self.staged.iter().find_map(|staged| staged.state.errno());
-        FlipResult { flipped, failed: self.staged.len() - flipped, errno }
+        FlipResult {
+            flipped,
+            failed: self.staged.len() - flipped,
+            errno,
+        }
     }
 
-    /// Reads back what the disks hold on which the flip failed: an error can follow a write that reached the disk.
-    /// Runs while volumes are suspended, too: the same is forbidden as for the flip.
+    /// Reads back what the disks hold on which the flip failed: an error can follow a write that
+    /// reached the disk. Runs while volumes are suspended, too: the same is forbidden as for the
+    /// flip.
     pub fn observe(&mut self) -> Observed {
         let mut known = true;
         for staged in &mut self.staged {
@@ -311,7 +404,15 @@ impl<'m> Prepared<'m> {
         let committed = self.result().committed();
         let unknown = !committed && self.observed == Some(Observed::Unknown);
         let (stamp, warnings) = (self.stamp, std::mem::take(&mut self.warnings));
-        let mut outcome = CommitOutcome { committed, unknown, stamp, written: vec![], unsure: vec![], complete: false, warnings };
+        let mut outcome = CommitOutcome {
+            committed,
+            unknown,
+            stamp,
+            written: vec![],
+            unsure: vec![],
+            complete: false,
+            warnings,
+        };
         for staged in self.staged {
             match staged.state.failure() {
                 None if staged.state == Flip::Done => {
@@ -322,7 +423,10 @@ impl<'m> Prepared<'m> {
                 Some((doing, errno)) => {
                     outcome.unsure.push(staged.member.disk);
                     let said = words(&std::io::Error::from_raw_os_error(errno.0));
-                    outcome.warnings.push(format!("{}: the superblock cannot be {doing}: {said}", staged.member.name));
+                    outcome.warnings.push(format!(
+                        "{}: the superblock cannot be {doing}: {said}",
+                        staged.member.name
+                    ));
                 }
             }
         }
@@ -348,7 +452,11 @@ impl Flip {
 impl Staged<'_> {
     fn flip(&mut self) {
         failpoint::step();
-        if let Err(err) = self.member.media.write_at(self.superblock.position.offset(), &self.block) {
+        if let Err(err) = self
+            .member
+            .media
+            .write_at(self.superblock.position.offset(), &self.block)
+        {
             self.state = Flip::NotWritten(errno(&err));
             return;
         }
@@ -363,7 +471,12 @@ impl Staged<'_> {
         if self.state == Flip::Done {
             return true;
         }
-        if self.member.media.read_at(self.superblock.position.offset(), now).is_err() {
+        if self
+            .member
+            .media
+            .read_at(self.superblock.position.offset(), now)
+            .is_err()
+        {
             return false;
         }
         if *now != *self.block {

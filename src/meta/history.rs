@@ -1,20 +1,25 @@
-//! Where a configuration comes from, and which older copies it knows: how parts of a group that went on apart from each other are told
-//! from disks that were merely away. Pure.
+//! Where a configuration comes from, and which older copies it knows: how parts of a group that
+//! went on apart from each other are told from disks that were merely away. Pure.
 //!
-//! Each configuration names the one that it follows by generation and digest, and says of every disk what that may hold: exactly what was
-//! seen on it when it was here last, and what has been written to it since. A disk that comes back with one of these has nothing of its
-//! own. One that comes back with anything newer went on elsewhere: whatever the generations, neither side knows what the other one did.
+//! Each configuration names the one that it follows by generation and digest, and says of every
+//! disk what that may hold: exactly what was seen on it when it was here last, and what has been
+//! written to it since. A disk that comes back with one of these has nothing of its own. One that
+//! comes back with anything newer went on elsewhere: whatever the generations, neither side knows
+//! what the other one did.
 //!
-//! A commit that did not come to its end on all disks it was meant for leaves copies that nobody was told about. Such a copy is known by a
-//! disk that it was meant for and that went on without it. So that this is sure, a commit that does not reach all disks it was meant for
-//! is followed by another one that is meant for those only that it has reached, before anybody acts on it any further.
+//! A commit that did not come to its end on all disks it was meant for leaves copies that nobody
+//! was told about. Such a copy is known by a disk that it was meant for and that went on without
+//! it. So that this is sure, a commit that does not reach all disks it was meant for is followed by
+//! another one that is meant for those only that it has reached, before anybody acts on it any
+//! further.
 
 use crate::model::{DiskId, Generation, Group, Timestamp};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The most configurations that a disk is said to hold perhaps. With more the oldest are only told by their generation.
+/// The most configurations that a disk is said to hold perhaps. With more the oldest are only told
+/// by their generation.
 pub const MAX_HELD: usize = 16;
 /// The most removed disks that are remembered.
 pub const MAX_REMOVED: usize = 128;
@@ -27,14 +32,19 @@ impl Digest {
     /// That of a payload.
     pub fn of(payload: &[u8]) -> Digest {
         let mut half = [0; 16];
-        half.iter_mut().zip(Sha256::digest(payload)).for_each(|(to, from)| *to = from);
+        half.iter_mut()
+            .zip(Sha256::digest(payload))
+            .for_each(|(to, from)| *to = from);
         Digest(half)
     }
 
     /// From 32 lower-case hex digits.
     pub fn parse(text: &str) -> Option<Digest> {
-        let valid = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        let digits = valid.then(|| u128::from_str_radix(text, 16).ok()).flatten()?;
+        let valid =
+            text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let digits = valid
+            .then(|| u128::from_str_radix(text, 16).ok())
+            .flatten()?;
         Some(Digest(digits.to_be_bytes()))
     }
 
@@ -77,7 +87,10 @@ pub struct Past {
 impl Past {
     /// It was seen to hold this.
     pub fn seen(stamp: Stamp) -> Past {
-        Past { before: stamp.generation, holds: vec![stamp] }
+        Past {
+            before: stamp.generation,
+            holds: vec![stamp],
+        }
     }
 
     /// It may hold this as well.
@@ -88,11 +101,14 @@ impl Past {
         }
         while self.holds.len() > MAX_HELD {
             let oldest = self.holds.remove(0);
-            self.before = self.before.max(oldest.generation.next().unwrap_or(oldest.generation));
+            self.before = self
+                .before
+                .max(oldest.generation.next().unwrap_or(oldest.generation));
         }
     }
 
-    /// It is here and holds this. What is newer may still come to light on it: a copy that cannot be read now.
+    /// It is here and holds this. What is newer may still come to light on it: a copy that cannot
+    /// be read now.
     fn see(&mut self, stamp: Stamp) {
         self.holds.retain(|held| held.generation > stamp.generation);
         self.before = self.before.max(stamp.generation);
@@ -120,7 +136,8 @@ pub struct Known {
     pub past: Past,
 }
 
-/// Where a configuration comes from. Those that were written before there was such a thing have none.
+/// Where a configuration comes from. Those that were written before there was such a thing have
+/// none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
     /// The one that it follows; `None` for a new group.
@@ -136,10 +153,21 @@ pub struct History {
 }
 
 impl History {
-    /// Whether a disk that holds this has nothing of its own, for who goes on with this configuration.
+    /// Whether a disk that holds this has nothing of its own, for who goes on with this
+    /// configuration.
     pub fn accepts(&self, disk: DiskId, stamp: Stamp) -> bool {
-        let removed = || self.removed.iter().find(|(id, _)| *id == disk).map(|(_, past)| past);
-        match self.disks.get(&disk).map(|known| &known.past).or_else(removed) {
+        let removed = || {
+            self.removed
+                .iter()
+                .find(|(id, _)| *id == disk)
+                .map(|(_, past)| past)
+        };
+        match self
+            .disks
+            .get(&disk)
+            .map(|known| &known.past)
+            .or_else(removed)
+        {
             Some(past) => past.accepts(stamp),
             None => stamp.generation < self.others,
         }
@@ -160,17 +188,28 @@ impl History {
         Some(past)
     }
 
-    /// Whether nobody was ever told of what this configuration (`own`) has and another one (`other`) does not know: it itself, and each
-    /// that it follows and the other one does not know, came to no end. Of such a commit there is a disk that it was meant for and that
-    /// has something older, or went on without it.
+    /// Whether nobody was ever told of what this configuration (`own`) has and another one
+    /// (`other`) does not know: it itself, and each that it follows and the other one does not
+    /// know, came to no end. Of such a commit there is a disk that it was meant for and that has
+    /// something older, or went on without it.
     ///
     /// `held` says what a disk holds that is here.
-    pub fn is_unfinished(&self, own: Stamp, other: (&History, Stamp), held: &dyn Fn(DiskId) -> Option<Stamp>) -> bool {
-        let known_there = |disk: DiskId, stamp: Stamp| stamp == other.1 || other.0.accepts(disk, stamp);
+    pub fn is_unfinished(
+        &self,
+        own: Stamp,
+        other: (&History, Stamp),
+        held: &dyn Fn(DiskId) -> Option<Stamp>,
+    ) -> bool {
+        let known_there =
+            |disk: DiskId, stamp: Stamp| stamp == other.1 || other.0.accepts(disk, stamp);
         let known_here = |disk: DiskId, stamp: Stamp| stamp == own || self.accepts(disk, stamp);
-        // It was seen by the other side with something that was never seen on this one: had it held ours then, ours would be known.
+        // It was seen by the other side with something that was never seen on this one: had it held
+        // ours then, ours would be known.
         let is_past = |disk: DiskId, stamp: Stamp| match held(disk) {
-            Some(now) => known_there(disk, now) && (!known_here(disk, now) || now.generation < stamp.generation),
+            Some(now) => {
+                known_there(disk, now)
+                    && (!known_here(disk, now) || now.generation < stamp.generation)
+            }
             None => other.0.disks.get(&disk).is_some_and(|known| {
                 let holds = &known.past.holds;
                 !holds.is_empty() && holds.iter().all(|seen| !known_here(disk, *seen))
@@ -180,23 +219,59 @@ impl History {
             return false;
         }
         let missed = |stamp: Stamp| {
-            let meant = |known: &Known| if stamp == own { known.here } else { known.past.holds.contains(&stamp) };
-            self.disks.iter().any(|(disk, known)| meant(known) && is_past(*disk, stamp))
+            let meant = |known: &Known| {
+                if stamp == own {
+                    known.here
+                } else {
+                    known.past.holds.contains(&stamp)
+                }
+            };
+            self.disks
+                .iter()
+                .any(|(disk, known)| meant(known) && is_past(*disk, stamp))
         };
-        let held_before = self.disks.iter().flat_map(|(disk, known)| known.past.holds.iter().map(|stamp| (*disk, *stamp)));
-        missed(own) && held_before.filter(|(disk, stamp)| !known_there(*disk, *stamp)).all(|(_, stamp)| missed(stamp))
+        let held_before = self
+            .disks
+            .iter()
+            .flat_map(|(disk, known)| known.past.holds.iter().map(|stamp| (*disk, *stamp)));
+        missed(own)
+            && held_before
+                .filter(|(disk, stamp)| !known_there(*disk, *stamp))
+                .all(|(_, stamp)| missed(stamp))
     }
 
-    /// Whether a disk holds what it cannot hold, unless somebody put back older contents: something of the other side (`other`) that does not
-    /// know what this side saw on that disk; or each side was meant for a disk that has the other one.
-    fn contradicts(&self, own: Stamp, other: (&History, Stamp), held: &dyn Fn(DiskId) -> Option<Stamp>) -> bool {
-        let accepted = |disk: DiskId, stamp: Stamp| stamp == other.1 || other.0.accepts(disk, stamp);
-        let put_back = self.disks.iter().any(|(disk, known)| match (held(*disk), known.past.holds.as_slice()) {
-            (Some(now), [seen]) => now != own && accepted(*disk, now) && !self.accepts(*disk, now) && !accepted(*disk, *seen),
-            _ => false,
+    /// Whether a disk holds what it cannot hold, unless somebody put back older contents: something
+    /// of the other side (`other`) that does not know what this side saw on that disk; or each side
+    /// was meant for a disk that has the other one.
+    fn contradicts(
+        &self,
+        own: Stamp,
+        other: (&History, Stamp),
+        held: &dyn Fn(DiskId) -> Option<Stamp>,
+    ) -> bool {
+        let accepted =
+            |disk: DiskId, stamp: Stamp| stamp == other.1 || other.0.accepts(disk, stamp);
+        let put_back = self.disks.iter().any(|(disk, known)| {
+            match (held(*disk), known.past.holds.as_slice()) {
+                (Some(now), [seen]) => {
+                    now != own
+                        && accepted(*disk, now)
+                        && !self.accepts(*disk, now)
+                        && !accepted(*disk, *seen)
+                }
+                _ => false,
+            }
         });
-        let holds = |stamp: Stamp| self.disks.keys().chain(other.0.disks.keys()).copied().filter(move |disk| held(*disk) == Some(stamp));
-        put_back || (holds(other.1).any(|disk| self.was_here(disk)) && holds(own).any(|disk| other.0.was_here(disk)))
+        let holds = |stamp: Stamp| {
+            self.disks
+                .keys()
+                .chain(other.0.disks.keys())
+                .copied()
+                .filter(move |disk| held(*disk) == Some(stamp))
+        };
+        put_back
+            || (holds(other.1).any(|disk| self.was_here(disk))
+                && holds(own).any(|disk| other.0.was_here(disk)))
     }
 }
 
@@ -213,8 +288,8 @@ pub struct Lineage {
 }
 
 impl Lineage {
-    /// That of a configuration: what it says itself and what those said that are given up in its favour (`dismissed`), and what the
-    /// disks that are here hold.
+    /// That of a configuration: what it says itself and what those said that are given up in its
+    /// favour (`dismissed`), and what the disks that are here hold.
     pub fn of(
         group: &Group,
         stamp: Stamp,
@@ -224,24 +299,42 @@ impl Lineage {
         strangers: &[(DiskId, Stamp)],
     ) -> Lineage {
         let next = stamp.generation.next().unwrap_or(stamp.generation);
-        let unknown = || Past { before: next, holds: vec![stamp] };
-        let mut lineage = Lineage { newest: Some(stamp), others: history.map_or(next, |h| h.others), ..Lineage::default() };
+        let unknown = || Past {
+            before: next,
+            holds: vec![stamp],
+        };
+        let mut lineage = Lineage {
+            newest: Some(stamp),
+            others: history.map_or(next, |h| h.others),
+            ..Lineage::default()
+        };
         lineage.removed = history.map_or_else(Vec::new, |h| h.removed.clone());
         for disk in group.disks.iter().map(|d| d.id) {
-            let mut past = history.map_or_else(unknown, |h| h.after(disk, stamp).unwrap_or_default());
-            dismissed.iter().filter_map(|(stamp, other)| other.after(disk, *stamp)).for_each(|other| past.merge(&other));
+            let mut past =
+                history.map_or_else(unknown, |h| h.after(disk, stamp).unwrap_or_default());
+            dismissed
+                .iter()
+                .filter_map(|(stamp, other)| other.after(disk, *stamp))
+                .for_each(|other| past.merge(&other));
             held(disk).into_iter().for_each(|stamp| past.see(stamp));
             lineage.disks.insert(disk, past);
         }
         for (disk, held) in strangers {
             let mut past = Past::default();
-            dismissed.iter().filter_map(|(stamp, other)| other.after(*disk, *stamp)).for_each(|other| past.merge(&other));
+            dismissed
+                .iter()
+                .filter_map(|(stamp, other)| other.after(*disk, *stamp))
+                .for_each(|other| past.merge(&other));
             past.see(*held);
             lineage.forget(*disk, past);
         }
         for (stamp, other) in dismissed {
             lineage.others = lineage.others.max(other.others);
-            let gone = other.disks.keys().filter(|id| group.disk(**id).is_none()).filter_map(|id| Some((*id, other.after(*id, *stamp)?)));
+            let gone = other
+                .disks
+                .keys()
+                .filter(|id| group.disk(**id).is_none())
+                .filter_map(|id| Some((*id, other.after(*id, *stamp)?)));
             gone.chain(other.removed.iter().cloned())
                 .filter(|(id, _)| group.disk(*id).is_none())
                 .for_each(|(id, past)| lineage.forget(id, past));
@@ -257,20 +350,36 @@ impl Lineage {
         }
         while self.removed.len() > MAX_REMOVED {
             let (_, oldest) = self.removed.remove(0);
-            let newest = oldest.holds.last().and_then(|stamp| stamp.generation.next());
-            self.others = self.others.max(oldest.before).max(newest.unwrap_or_default());
+            let newest = oldest
+                .holds
+                .last()
+                .and_then(|stamp| stamp.generation.next());
+            self.others = self
+                .others
+                .max(oldest.before)
+                .max(newest.unwrap_or_default());
         }
     }
 
     /// What the next configuration says, meant for the disks that are `here`.
     pub fn history(&self, group: &Group, here: &dyn Fn(DiskId) -> bool) -> History {
-        let known = |id: DiskId| Known { here: here(id), past: self.disks.get(&id).cloned().unwrap_or_default() };
+        let known = |id: DiskId| Known {
+            here: here(id),
+            past: self.disks.get(&id).cloned().unwrap_or_default(),
+        };
         let mut all = self.clone();
-        self.disks.iter().filter(|(id, _)| group.disk(**id).is_none()).for_each(|(id, past)| all.forget(*id, past.clone()));
+        self.disks
+            .iter()
+            .filter(|(id, _)| group.disk(**id).is_none())
+            .for_each(|(id, past)| all.forget(*id, past.clone()));
         History {
             follows: self.newest,
             written_at: self.now,
-            disks: group.disks.iter().map(|disk| (disk.id, known(disk.id))).collect(),
+            disks: group
+                .disks
+                .iter()
+                .map(|disk| (disk.id, known(disk.id)))
+                .collect(),
             removed: all.removed,
             others: all.others,
         }
@@ -285,8 +394,15 @@ impl Lineage {
             return;
         }
         self.newest = Some(stamp);
-        written.iter().for_each(|disk| drop(self.disks.insert(*disk, Past::seen(stamp))));
-        let gone: Vec<DiskId> = self.disks.keys().copied().filter(|id| group.disk(*id).is_none()).collect();
+        written
+            .iter()
+            .for_each(|disk| drop(self.disks.insert(*disk, Past::seen(stamp))));
+        let gone: Vec<DiskId> = self
+            .disks
+            .keys()
+            .copied()
+            .filter(|id| group.disk(*id).is_none())
+            .collect();
         for disk in gone {
             let past = self.disks.remove(&disk).unwrap_or_default();
             self.forget(disk, past);

@@ -1,4 +1,5 @@
-//! Where things lie in the private area at the start of a disk, and the superblock that says so. Pure: bytes in, verified fields out.
+//! Where things lie in the private area at the start of a disk, and the superblock that says so.
+//! Pure: bytes in, verified fields out.
 //!
 //! ```text
 //! 0        zeroes: where boot sectors and partition tables would be, so that partition tools see an empty disk
@@ -7,9 +8,11 @@
 //! area     the private area ends; the space for volumes starts at the next multiple of 1 MiB
 //! ```
 //!
-//! A superblock is 4 KiB, little endian, and all that it says is in its first 512 bytes, so that a torn write leaves the old or the new one.
-//! The fields in front of the payload's keep their place and meaning in every version: whatever wrote a disk, it can be said whose it is.
-//! A checksum only tells that nothing was torn; every field is held against the device's size and the layout as well.
+//! A superblock is 4 KiB, little endian, and all that it says is in its first 512 bytes, so that a
+//! torn write leaves the old or the new one. The fields in front of the payload's keep their place
+//! and meaning in every version: whatever wrote a disk, it can be said whose it is. A checksum only
+//! tells that nothing was torn; every field is held against the device's size and the layout as
+//! well.
 
 use crate::error::{Error, Result};
 use crate::model::units::SECTOR;
@@ -17,7 +20,8 @@ use crate::model::{DiskId, Generation, GroupId, Sectors};
 use std::fmt;
 use std::ops::Range;
 
-/// Bytes in a superblock, and the unit of every offset and length in the private area (the largest logical block of a disk).
+/// Bytes in a superblock, and the unit of every offset and length in the private area (the largest
+/// logical block of a disk).
 pub const BLOCK: u64 = 4096;
 /// Size of the private area when nothing else is asked for; 10,000 volumes fit.
 pub const AREA_DEFAULT: Sectors = Sectors::mib(4);
@@ -27,7 +31,8 @@ pub const AREA_MIN: Sectors = Sectors::of(128);
 pub const AREA_MAX: Sectors = Sectors::mib(1024);
 /// The largest payload in bytes, however large the area: what a reader may have to hold in memory.
 pub const PAYLOAD_MAX: u64 = 64 << 20;
-/// The last generation (a commit each microsecond for nine years); a larger number is not one of ours.
+/// The last generation (a commit each microsecond for nine years); a larger number is not one of
+/// ours.
 pub const GENERATION_MAX: Generation = Generation::new(1 << 48);
 
 const MAGIC: [u8; 16] = *b"BREAKOFF LABEL\x1a\n";
@@ -126,7 +131,9 @@ impl Slot {
     }
 
     fn from_number(number: u32) -> Option<Slot> {
-        [Slot::First, Slot::Second].into_iter().find(|slot| slot.number() == number)
+        [Slot::First, Slot::Second]
+            .into_iter()
+            .find(|slot| slot.number() == number)
     }
 }
 
@@ -150,8 +157,10 @@ impl Geometry {
                 need.bytes()
             )));
         }
-        Geometry::verify(area.bytes(), start, size, device)
-            .map_err(|why| Error::usage(why).hint("a private area has 64k to 1g, in multiples of 4k; 4m is the default"))
+        Geometry::verify(area.bytes(), start, size, device).map_err(|why| {
+            Error::usage(why)
+                .hint("a private area has 64k to 1g, in multiples of 4k; 4m is the default")
+        })
     }
 
     /// The same on a device of so many bytes, when it has more space for volumes than this says.
@@ -161,28 +170,46 @@ impl Geometry {
         (data_size > self.data_size).then_some(Geometry { data_size, ..*self })
     }
 
-    /// What two superblocks of one disk agree on: they may differ in the space for volumes while a disk that has grown is given more.
+    /// What two superblocks of one disk agree on: they may differ in the space for volumes while a
+    /// disk that has grown is given more.
     pub fn is_like(&self, other: &Geometry) -> bool {
         (self.area, self.data_start) == (other.area, other.data_start)
     }
 
     /// Checks numbers in bytes that anybody may have written; says in words what is wrong.
-    fn verify(area: u64, data_start: u64, data_size: u64, device: u64) -> std::result::Result<Geometry, String> {
+    fn verify(
+        area: u64,
+        data_start: u64,
+        data_size: u64,
+        device: u64,
+    ) -> std::result::Result<Geometry, String> {
         if !(AREA_MIN.bytes()..=AREA_MAX.bytes()).contains(&area) || !area.is_multiple_of(BLOCK) {
             return Err(format!("a private area of {area} bytes is not possible"));
         }
         if data_start < area || !data_start.is_multiple_of(Sectors::MIB.bytes()) {
-            return Err(format!("the space for volumes cannot start at byte {data_start} behind a private area of {area} bytes"));
+            return Err(format!(
+                "the space for volumes cannot start at byte {data_start} behind a private area of {area} bytes"
+            ));
         }
         if data_size == 0 || !data_size.is_multiple_of(SECTOR) {
-            return Err(format!("the space for volumes cannot have {data_size} bytes"));
+            return Err(format!(
+                "the space for volumes cannot have {data_size} bytes"
+            ));
         }
         match data_start.checked_add(data_size) {
             Some(end) if end <= device => {}
-            _ => return Err(format!("{data_size} bytes from byte {data_start} on are more than the device has ({device} bytes)")),
+            _ => {
+                return Err(format!(
+                    "{data_size} bytes from byte {data_start} on are more than the device has ({device} bytes)"
+                ));
+            }
         }
         let sectors = Sectors::from_bytes_floor;
-        Ok(Geometry { area: sectors(area), data_start: sectors(data_start), data_size: sectors(data_size) })
+        Ok(Geometry {
+            area: sectors(area),
+            data_start: sectors(data_start),
+            data_size: sectors(data_size),
+        })
     }
 
     /// Size of the private area.
@@ -265,27 +292,59 @@ pub struct Superblock {
 impl Superblock {
     /// The generation it speaks of; zero when the disk is in no group.
     pub fn generation(&self) -> Generation {
-        self.member.map_or(Generation::ZERO, |member| member.generation)
+        self.member
+            .map_or(Generation::ZERO, |member| member.generation)
     }
 
     /// The 4 KiB to be written.
     pub fn encode(&self) -> Vec<u8> {
         let mut block = vec![0; BLOCK as usize];
-        let geometry = [self.geometry.area, self.geometry.data_start, self.geometry.data_size];
+        let geometry = [
+            self.geometry.area,
+            self.geometry.data_start,
+            self.geometry.data_size,
+        ];
         put(&mut block, at::MAGIC, &MAGIC);
         put(&mut block, at::VERSION, &VERSION.to_le_bytes());
         put(&mut block, at::DISK, &self.disk.bytes());
-        for (offset, sectors) in [at::AREA, at::DATA_START, at::DATA_SIZE].into_iter().zip(geometry) {
+        for (offset, sectors) in [at::AREA, at::DATA_START, at::DATA_SIZE]
+            .into_iter()
+            .zip(geometry)
+        {
             put(&mut block, offset, &sectors.bytes().to_le_bytes());
         }
-        put(&mut block, at::POSITION, &self.position.number().to_le_bytes());
+        put(
+            &mut block,
+            at::POSITION,
+            &self.position.number().to_le_bytes(),
+        );
         if let Some(member) = self.member {
-            put(&mut block, at::GENERATION, &member.generation.get().to_le_bytes());
+            put(
+                &mut block,
+                at::GENERATION,
+                &member.generation.get().to_le_bytes(),
+            );
             put(&mut block, at::GROUP, &member.group.bytes());
-            put(&mut block, at::PAYLOAD_SLOT, &member.payload.slot.number().to_le_bytes());
-            put(&mut block, at::PAYLOAD_OFFSET, &member.payload.offset.to_le_bytes());
-            put(&mut block, at::PAYLOAD_LENGTH, &member.payload.length.to_le_bytes());
-            put(&mut block, at::PAYLOAD_CHECKSUM, &member.payload.checksum.to_le_bytes());
+            put(
+                &mut block,
+                at::PAYLOAD_SLOT,
+                &member.payload.slot.number().to_le_bytes(),
+            );
+            put(
+                &mut block,
+                at::PAYLOAD_OFFSET,
+                &member.payload.offset.to_le_bytes(),
+            );
+            put(
+                &mut block,
+                at::PAYLOAD_LENGTH,
+                &member.payload.length.to_le_bytes(),
+            );
+            put(
+                &mut block,
+                at::PAYLOAD_CHECKSUM,
+                &member.payload.checksum.to_le_bytes(),
+            );
         }
         let sum = checksum(&block);
         put(&mut block, at::CHECKSUM, &sum.to_le_bytes());
@@ -337,18 +396,27 @@ impl fmt::Display for Fault {
             Fault::Absent => f.write_str("is missing"),
             Fault::Torn => f.write_str("is damaged: its checksum is wrong"),
             Fault::Impossible(why) => write!(f, "is not valid: {why}"),
-            Fault::Shrunk { had, has } => write!(f, "is of a device of {had} bytes, and this one has {has}: it has shrunk"),
+            Fault::Shrunk { had, has } => write!(
+                f,
+                "is of a device of {had} bytes, and this one has {has}: it has shrunk"
+            ),
             Fault::Newer(newer) => write!(f, "was written by a newer version: {}", newer.why),
         }
     }
 }
 
-/// 4 KiB as read from where a superblock should be. Nothing in it is believed before [`Unverified::verify`].
+/// 4 KiB as read from where a superblock should be. Nothing in it is believed before
+/// [`Unverified::verify`].
 pub struct Unverified<'a>(pub &'a [u8]);
 
 impl Unverified<'_> {
-    /// Checks everything: magic, checksum, and each field against the layout and a device of so many bytes.
-    pub fn verify(&self, position: Position, device: u64) -> std::result::Result<Superblock, Fault> {
+    /// Checks everything: magic, checksum, and each field against the layout and a device of so
+    /// many bytes.
+    pub fn verify(
+        &self,
+        position: Position,
+        device: u64,
+    ) -> std::result::Result<Superblock, Fault> {
         if self.0.len() != BLOCK as usize || self.bytes::<16>(at::MAGIC) != MAGIC {
             return Err(Fault::Absent);
         }
@@ -356,31 +424,65 @@ impl Unverified<'_> {
             return Err(Fault::Torn);
         }
         let disk = DiskId::from_bytes(self.bytes(at::DISK));
-        let group = Some(self.bytes(at::GROUP)).filter(|id| *id != [0; 16]).map(GroupId::from_bytes);
+        let group = Some(self.bytes(at::GROUP))
+            .filter(|id| *id != [0; 16])
+            .map(GroupId::from_bytes);
         let generation = Generation::new(self.u64(at::GENERATION));
-        let geometry = Geometry::verify(self.u64(at::AREA), self.u64(at::DATA_START), self.u64(at::DATA_SIZE), device);
+        let geometry = Geometry::verify(
+            self.u64(at::AREA),
+            self.u64(at::DATA_START),
+            self.u64(at::DATA_SIZE),
+            device,
+        );
         if let Some(why) = self.not_understood() {
-            return Err(Fault::Newer(Box::new(Newer { disk, group, generation, geometry: geometry.ok(), why })));
+            return Err(Fault::Newer(Box::new(Newer {
+                disk,
+                group,
+                generation,
+                geometry: geometry.ok(),
+                why,
+            })));
         }
-        let geometry = geometry.map_err(|why| self.shrunk(device).unwrap_or(Fault::Impossible(why)))?;
+        let geometry =
+            geometry.map_err(|why| self.shrunk(device).unwrap_or(Fault::Impossible(why)))?;
         self.check_identity(position).map_err(Fault::Impossible)?;
-        let member = self.membership(group, generation, &geometry).map_err(Fault::Impossible)?;
-        Ok(Superblock { position, disk, geometry, member })
+        let member = self
+            .membership(group, generation, &geometry)
+            .map_err(Fault::Impossible)?;
+        Ok(Superblock {
+            position,
+            disk,
+            geometry,
+            member,
+        })
     }
 
     /// What a newer version has put there that must be understood to use the disk.
     fn not_understood(&self) -> Option<String> {
         let (version, flags) = (self.u32(at::VERSION), self.u64(at::INCOMPATIBLE));
         if version > VERSION {
-            return Some(format!("its format version is {version}, this program knows {VERSION}"));
+            return Some(format!(
+                "its format version is {version}, this program knows {VERSION}"
+            ));
         }
-        (flags != 0).then(|| format!("it needs features that this program does not know (flags {flags:#x})"))
+        (flags != 0).then(|| {
+            format!("it needs features that this program does not know (flags {flags:#x})")
+        })
     }
 
     /// Whether nothing but the size of the device is wrong with the division.
     fn shrunk(&self, has: u64) -> Option<Fault> {
-        let had = self.u64(at::DATA_START).checked_add(self.u64(at::DATA_SIZE)).filter(|had| *had > has)?;
-        Geometry::verify(self.u64(at::AREA), self.u64(at::DATA_START), self.u64(at::DATA_SIZE), had).ok()?;
+        let had = self
+            .u64(at::DATA_START)
+            .checked_add(self.u64(at::DATA_SIZE))
+            .filter(|had| *had > has)?;
+        Geometry::verify(
+            self.u64(at::AREA),
+            self.u64(at::DATA_START),
+            self.u64(at::DATA_SIZE),
+            had,
+        )
+        .ok()?;
         Some(Fault::Shrunk { had, has })
     }
 
@@ -407,28 +509,57 @@ impl Unverified<'_> {
         generation: Generation,
         geometry: &Geometry,
     ) -> std::result::Result<Option<Membership>, String> {
-        let numbers = [self.u32(at::PAYLOAD_SLOT).into(), self.u64(at::PAYLOAD_OFFSET), self.u64(at::PAYLOAD_LENGTH)];
+        let numbers = [
+            self.u32(at::PAYLOAD_SLOT).into(),
+            self.u64(at::PAYLOAD_OFFSET),
+            self.u64(at::PAYLOAD_LENGTH),
+        ];
         let Some(group) = group else {
-            let empty = generation == Generation::ZERO && numbers == [0; 3] && self.u32(at::PAYLOAD_CHECKSUM) == 0;
-            return if empty { Ok(None) } else { Err("it holds a configuration but no group".into()) };
+            let empty = generation == Generation::ZERO
+                && numbers == [0; 3]
+                && self.u32(at::PAYLOAD_CHECKSUM) == 0;
+            return if empty {
+                Ok(None)
+            } else {
+                Err("it holds a configuration but no group".into())
+            };
         };
         if generation == Generation::ZERO || generation > GENERATION_MAX {
             return Err(format!("a group cannot be at generation {generation}"));
         }
         let payload = self.payload(geometry)?;
-        Ok(Some(Membership { group, generation, payload }))
+        Ok(Some(Membership {
+            group,
+            generation,
+            payload,
+        }))
     }
 
     fn payload(&self, geometry: &Geometry) -> std::result::Result<PayloadAt, String> {
         let number = self.u32(at::PAYLOAD_SLOT);
-        let slot = Slot::from_number(number).ok_or_else(|| format!("there is no payload slot {number}"))?;
+        let slot = Slot::from_number(number)
+            .ok_or_else(|| format!("there is no payload slot {number}"))?;
         let (offset, length) = (self.u64(at::PAYLOAD_OFFSET), self.u64(at::PAYLOAD_LENGTH));
         let range = geometry.slot(slot);
-        let fits = offset.checked_add(length).is_some_and(|end| end <= range.end);
-        if !fits || offset < range.start || !offset.is_multiple_of(BLOCK) || length == 0 || length > PAYLOAD_MAX {
-            return Err(format!("{length} bytes from byte {offset} on are not within payload slot {number}"));
+        let fits = offset
+            .checked_add(length)
+            .is_some_and(|end| end <= range.end);
+        if !fits
+            || offset < range.start
+            || !offset.is_multiple_of(BLOCK)
+            || length == 0
+            || length > PAYLOAD_MAX
+        {
+            return Err(format!(
+                "{length} bytes from byte {offset} on are not within payload slot {number}"
+            ));
         }
-        Ok(PayloadAt { slot, offset, length, checksum: self.u32(at::PAYLOAD_CHECKSUM) })
+        Ok(PayloadAt {
+            slot,
+            offset,
+            length,
+            checksum: self.u32(at::PAYLOAD_CHECKSUM),
+        })
     }
 
     fn bytes<const N: usize>(&self, offset: usize) -> [u8; N] {

@@ -1,4 +1,5 @@
-//! JSON for people: one field a line near the top, everything from a plex down on one line. A writing format only; any JSON reader takes it.
+//! JSON for people: one field a line near the top, everything from a plex down on one line. A
+//! writing format only; any JSON reader takes it.
 
 use crate::error::{Error, Result};
 use serde::Serialize;
@@ -6,14 +7,19 @@ use serde_json::Serializer;
 use serde_json::ser::Formatter;
 use std::io::{self, Write};
 
-/// Values nested deeper than this stay on one line (group, volumes, volume, plexes are opened; a plex is not).
+/// Values nested deeper than this stay on one line (group, volumes, volume, plexes are opened; a
+/// plex is not).
 const OPENED: usize = 4;
 
 /// The value as text with a final newline.
 pub(super) fn to_string(value: &impl Serialize) -> Result<String> {
     let mut text = Vec::new();
-    let wrong = |err: &dyn std::fmt::Display| Error::failed(format!("the configuration cannot be shown: {err}"));
-    value.serialize(&mut Serializer::with_formatter(&mut text, Lines::default())).map_err(|err| wrong(&err))?;
+    let wrong = |err: &dyn std::fmt::Display| {
+        Error::failed(format!("the configuration cannot be shown: {err}"))
+    };
+    value
+        .serialize(&mut Serializer::with_formatter(&mut text, Lines::default()))
+        .map_err(|err| wrong(&err))?;
     text.push(b'\n');
     String::from_utf8(text).map_err(|err| wrong(&err))
 }

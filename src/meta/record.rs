@@ -1,11 +1,14 @@
-//! The payload: a group's configuration as compressed JSON, and the way back from bytes that anybody may have written.
+//! The payload: a group's configuration as compressed JSON, and the way back from bytes that
+//! anybody may have written.
 //!
-//! The structs here are not the model's own, on purpose: the model may change its shape with the program, a disk keeps what was once
-//! written to it. A change here is a new `VERSION` and a converter from the old one. Unknown fields are refused, because a field that
-//! is not understood may say that the rest must not be used as it is.
+//! The structs here are not the model's own, on purpose: the model may change its shape with the
+//! program, a disk keeps what was once written to it. A change here is a new `VERSION` and a
+//! converter from the old one. Unknown fields are refused, because a field that is not understood
+//! may say that the rest must not be used as it is.
 //!
-//! Sizes and offsets are in sectors of 512 bytes, identities are 32 hex digits, a piece of disk is `[disk, start, length]` with the
-//! disk as its index in `disks` and the start counted from the disk's space for volumes.
+//! Sizes and offsets are in sectors of 512 bytes, identities are 32 hex digits, a piece of disk is
+//! `[disk, start, length]` with the disk as its index in `disks` and the start counted from the
+//! disk's space for volumes.
 
 use super::history::{Digest, History, Known, Past, Stamp};
 use super::layout::{self, GENERATION_MAX, PAYLOAD_MAX};
@@ -13,8 +16,9 @@ use super::sound;
 use crate::app::Fill;
 use crate::error::{Error, Kind, Result};
 use crate::model::{
-    BootId, ChangeLog, CrashReason, Dco, Disk, DiskId, Extent, Generation, Group, GroupId, HostId, Log, LostLeg, Name, Origin, Plex,
-    PlexState, Returning, SectorSize, Sectors, Standing, Timestamp, Tracking, Untracked, Volume, VolumeId,
+    BootId, ChangeLog, CrashReason, Dco, Disk, DiskId, Extent, Generation, Group, GroupId, HostId,
+    Log, LostLeg, Name, Origin, Plex, PlexState, Returning, SectorSize, Sectors, Standing,
+    Timestamp, Tracking, Untracked, Volume, VolumeId,
 };
 use flate2::Compression;
 use flate2::bufread::GzDecoder;
@@ -25,8 +29,8 @@ use std::io::{Read, Write};
 
 /// The version of the structs below.
 const VERSION: u32 = 3;
-/// The oldest that is still read: before there was `fast-resync`, whose fields it lacks. Version 2 lacks those that came with 3, each of
-/// which has a default here.
+/// The oldest that is still read: before there was `fast-resync`, whose fields it lacks. Version 2
+/// lacks those that came with 3, each of which has a default here.
 const OLDEST: u32 = 1;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -236,20 +240,38 @@ pub struct Configuration {
     pub history: Option<History>,
 }
 
-/// The payload for this configuration. It is read back and compared: what we could not read again is never written.
+/// The payload for this configuration. It is read back and compared: what we could not read again
+/// is never written.
 pub fn encode(group: &Group, generation: Generation, history: Option<&History>) -> Result<Vec<u8>> {
-    let broken = |why: &str| Error::failed(format!("the configuration of group '{}' cannot be stored: {why}", group.name)).on(&group.name);
+    let broken = |why: &str| {
+        Error::failed(format!(
+            "the configuration of group '{}' cannot be stored: {why}",
+            group.name
+        ))
+        .on(&group.name)
+    };
     let payload = pack(group, generation, history)?;
     let again = decode_all(&payload).map_err(|err| broken(err.message()))?;
-    let same = again.group == *group && again.generation == generation && again.history.as_ref() == history;
-    if same { Ok(payload) } else { Err(broken("it reads back differently")) }
+    let same = again.group == *group
+        && again.generation == generation
+        && again.history.as_ref() == history;
+    if same {
+        Ok(payload)
+    } else {
+        Err(broken("it reads back differently"))
+    }
 }
 
 fn pack(group: &Group, generation: Generation, history: Option<&History>) -> Result<Vec<u8>> {
-    let broken = |err: &dyn std::fmt::Display| Error::failed(format!("the configuration cannot be packed: {err}")).on(&group.name);
-    let json = serde_json::to_vec(&GroupRecord::of(group, generation, history)?).map_err(|err| broken(&err))?;
+    let broken = |err: &dyn std::fmt::Display| {
+        Error::failed(format!("the configuration cannot be packed: {err}")).on(&group.name)
+    };
+    let json = serde_json::to_vec(&GroupRecord::of(group, generation, history)?)
+        .map_err(|err| broken(&err))?;
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(&json).and_then(|()| gzip.finish()).map_err(|err| broken(&err))
+    gzip.write_all(&json)
+        .and_then(|()| gzip.finish())
+        .map_err(|err| broken(&err))
 }
 
 /// The group that a payload describes, and its generation; see [`decode_all`].
@@ -257,7 +279,8 @@ pub fn decode(payload: &[u8]) -> Result<(Group, Generation)> {
     decode_all(payload).map(|all| (all.group, all.generation))
 }
 
-/// What a payload says, every rule of the model checked. Refused: [`Kind::Unsafe`], or [`Kind::Unsupported`] when a newer version wrote it.
+/// What a payload says, every rule of the model checked. Refused: [`Kind::Unsafe`], or
+/// [`Kind::Unsupported`] when a newer version wrote it.
 pub fn decode_all(payload: &[u8]) -> Result<Configuration> {
     let json = unpack(payload)?;
     let record: GroupRecord = serde_json::from_slice(&json).map_err(|err| not_ours(&json, &err))?;
@@ -276,22 +299,34 @@ pub fn dump(group: &Group, generation: Generation) -> Result<String> {
 
 /// The same with where it comes from.
 pub fn dump_all(all: &Configuration) -> Result<String> {
-    super::pretty::to_string(&GroupRecord::of(&all.group, all.generation, all.history.as_ref())?)
+    super::pretty::to_string(&GroupRecord::of(
+        &all.group,
+        all.generation,
+        all.history.as_ref(),
+    )?)
 }
 
 /// How full a private area of this size is with this configuration.
 pub fn fill(group: &Group, area: Sectors) -> Result<Fill> {
     let used = pack(group, Generation::new(1), None)?.len() as u64;
-    Ok(Fill { used, capacity: layout::capacity(area) })
+    Ok(Fill {
+        used,
+        capacity: layout::capacity(area),
+    })
 }
 
 /// Decompresses, at most [`PAYLOAD_MAX`] bytes.
 fn unpack(payload: &[u8]) -> Result<Vec<u8>> {
     let mut json = Vec::new();
     let mut gzip = GzDecoder::new(payload);
-    gzip.by_ref().take(PAYLOAD_MAX + 1).read_to_end(&mut json).map_err(|err| refused(format!("it does not decompress: {err}")))?;
+    gzip.by_ref()
+        .take(PAYLOAD_MAX + 1)
+        .read_to_end(&mut json)
+        .map_err(|err| refused(format!("it does not decompress: {err}")))?;
     if json.len() as u64 > PAYLOAD_MAX {
-        return Err(refused(format!("it decompresses to more than {PAYLOAD_MAX} bytes")));
+        return Err(refused(format!(
+            "it decompresses to more than {PAYLOAD_MAX} bytes"
+        )));
     }
     if !gzip.into_inner().is_empty() {
         return Err(refused("something follows the compressed data"));
@@ -315,8 +350,10 @@ fn wrong_version(version: u32) -> Error {
     if version < VERSION {
         return refused(format!("its version {version} does not exist"));
     }
-    Error::unsupported(format!("the configuration has version {version}, this program knows {VERSION}"))
-        .hint("use the version of breakoff that wrote it, or a newer one")
+    Error::unsupported(format!(
+        "the configuration has version {version}, this program knows {VERSION}"
+    ))
+    .hint("use the version of breakoff that wrote it, or a newer one")
 }
 
 /// The one refusal of a payload.
@@ -327,7 +364,11 @@ pub(super) fn refused(why: impl std::fmt::Display) -> Error {
 /// Text that a stranger wrote, safe to show: short, and without control characters.
 fn plain(text: &str) -> String {
     const SHOWN: usize = 160;
-    let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+    let mut shown: String = text
+        .chars()
+        .take(SHOWN)
+        .flat_map(char::escape_debug)
+        .collect();
     if text.chars().nth(SHOWN).is_some() {
         shown.push('…');
     }
@@ -335,8 +376,13 @@ fn plain(text: &str) -> String {
 }
 
 impl GroupRecord {
-    /// The record of a group; fails when a piece of disk lies on a disk that the group does not have.
-    pub(super) fn of(group: &Group, generation: Generation, history: Option<&History>) -> Result<GroupRecord> {
+    /// The record of a group; fails when a piece of disk lies on a disk that the group does not
+    /// have.
+    pub(super) fn of(
+        group: &Group,
+        generation: Generation,
+        history: Option<&History>,
+    ) -> Result<GroupRecord> {
         let index = DiskIndex::of(group);
         Ok(GroupRecord {
             breakoff: VERSION,
@@ -346,28 +392,47 @@ impl GroupRecord {
             host: group.host.map(HostId::simple),
             destroyed: group.destroyed,
             history: history.map(HistoryRecord::of),
-            disks: group.disks.iter().map(|disk| DiskRecord::of(disk, group, history)).collect(),
-            volumes: group.volumes.iter().map(|v| VolumeRecord::of(v, &index)).collect::<Result<_>>()?,
+            disks: group
+                .disks
+                .iter()
+                .map(|disk| DiskRecord::of(disk, group, history))
+                .collect(),
+            volumes: group
+                .volumes
+                .iter()
+                .map(|v| VolumeRecord::of(v, &index))
+                .collect::<Result<_>>()?,
         })
     }
 
     fn into_model(self) -> Result<Configuration> {
         let generation = Generation::new(self.generation);
         if generation == Generation::ZERO || generation > GENERATION_MAX {
-            return Err(refused(format!("a group cannot be at generation {generation}")));
+            return Err(refused(format!(
+                "a group cannot be at generation {generation}"
+            )));
         }
         sound::refuse_too_many(self.disks.len(), self.volumes.len())?;
-        let mut history = self.history.map(|history| history.into_model(generation)).transpose()?;
+        let mut history = self
+            .history
+            .map(|history| history.into_model(generation))
+            .transpose()?;
         let (mut disks, mut standing) = (Vec::with_capacity(self.disks.len()), BTreeMap::new());
         for mut record in self.disks {
             let known = record.known(history.as_ref(), generation)?;
             let counts = record.standing.map(StandingRecord::into_model);
             let disk = record.into_model()?;
             standing.extend(counts.map(|counts| (disk.id, counts)));
-            history.iter_mut().for_each(|history| drop(history.disks.insert(disk.id, known.clone())));
+            history
+                .iter_mut()
+                .for_each(|history| drop(history.disks.insert(disk.id, known.clone())));
             disks.push(disk);
         }
-        let volumes = self.volumes.into_iter().map(|v| v.into_model(&disks)).collect::<Result<_>>()?;
+        let volumes = self
+            .volumes
+            .into_iter()
+            .map(|v| v.into_model(&disks))
+            .collect::<Result<_>>()?;
         let host = self.host.map(|host| id(&host, HostId::parse)).transpose()?;
         let group = Group {
             id: id(&self.uuid, GroupId::parse)?,
@@ -378,24 +443,53 @@ impl GroupRecord {
             standing,
             volumes,
         };
-        Ok(Configuration { group, generation, history })
+        Ok(Configuration {
+            group,
+            generation,
+            history,
+        })
     }
 }
 
 impl DiskRecord {
     fn of(disk: &Disk, group: &Group, history: Option<&History>) -> DiskRecord {
-        let standing = group.standing.get(&disk.id).copied().map(StandingRecord::of);
-        let (media, uuid, (data_start, size)) = (disk.media.to_string(), disk.id.simple(), (disk.data_start.get(), disk.size.get()));
+        let standing = group
+            .standing
+            .get(&disk.id)
+            .copied()
+            .map(StandingRecord::of);
+        let (media, uuid, (data_start, size)) = (
+            disk.media.to_string(),
+            disk.id.simple(),
+            (disk.data_start.get(), disk.size.get()),
+        );
         let usual = history.map(usual_past);
         let known = history.and_then(|history| history.disks.get(&disk.id));
-        let past = known.filter(|known| Some(&known.past) != usual.as_ref()).map(|known| PastRecord::of(&known.past));
-        DiskRecord { media, uuid, data_start, size, standing, away: known.is_some_and(|known| !known.here), past }
+        let past = known
+            .filter(|known| Some(&known.past) != usual.as_ref())
+            .map(|known| PastRecord::of(&known.past));
+        DiskRecord {
+            media,
+            uuid,
+            data_start,
+            size,
+            standing,
+            away: known.is_some_and(|known| !known.here),
+            past,
+        }
     }
 
     /// What the configuration of this generation says of the disk's past.
     fn known(&mut self, history: Option<&History>, generation: Generation) -> Result<Known> {
-        let past = self.past.take().map(|past| past.into_model(generation)).transpose()?;
-        Ok(Known { here: !self.away, past: past.or_else(|| history.map(usual_past)).unwrap_or_default() })
+        let past = self
+            .past
+            .take()
+            .map(|past| past.into_model(generation))
+            .transpose()?;
+        Ok(Known {
+            here: !self.away,
+            past: past.or_else(|| history.map(usual_past)).unwrap_or_default(),
+        })
     }
 
     fn into_model(self) -> Result<Disk> {
@@ -415,7 +509,10 @@ fn usual_past(history: &History) -> Past {
 
 impl HistoryRecord {
     fn of(history: &History) -> HistoryRecord {
-        let removed = |(id, past): &(DiskId, Past)| RemovedRecord { uuid: id.simple(), past: PastRecord::of(past) };
+        let removed = |(id, past): &(DiskId, Past)| RemovedRecord {
+            uuid: id.simple(),
+            past: PastRecord::of(past),
+        };
         HistoryRecord {
             follows: history.follows.map(StampRecord::of),
             written_at_ms: history.written_at.millis(),
@@ -427,23 +524,48 @@ impl HistoryRecord {
     /// Without its disks, which have it themselves.
     fn into_model(self, of: Generation) -> Result<History> {
         sound::refuse_too_many_removed(self.removed.len())?;
-        let removed = |record: RemovedRecord| Ok((id(&record.uuid, DiskId::parse)?, record.past.into_model(of)?));
+        let removed = |record: RemovedRecord| {
+            Ok((
+                id(&record.uuid, DiskId::parse)?,
+                record.past.into_model(of)?,
+            ))
+        };
         let follows = self.follows.map(|stamp| stamp.into_model(of)).transpose()?;
-        let removed = self.removed.into_iter().map(removed).collect::<Result<_>>()?;
+        let removed = self
+            .removed
+            .into_iter()
+            .map(removed)
+            .collect::<Result<_>>()?;
         let others = older(self.others, of)?;
-        Ok(History { follows, written_at: Timestamp::from_millis(self.written_at_ms), disks: BTreeMap::new(), removed, others })
+        Ok(History {
+            follows,
+            written_at: Timestamp::from_millis(self.written_at_ms),
+            disks: BTreeMap::new(),
+            removed,
+            others,
+        })
     }
 }
 
 impl PastRecord {
     fn of(past: &Past) -> PastRecord {
-        PastRecord { before: past.before.get(), holds: past.holds.iter().copied().map(StampRecord::of).collect() }
+        PastRecord {
+            before: past.before.get(),
+            holds: past.holds.iter().copied().map(StampRecord::of).collect(),
+        }
     }
 
     fn into_model(self, of: Generation) -> Result<Past> {
         sound::refuse_too_many_held(self.holds.len())?;
-        let holds = self.holds.into_iter().map(|stamp| stamp.into_model(of)).collect::<Result<_>>()?;
-        Ok(Past { before: older(self.before, of)?, holds })
+        let holds = self
+            .holds
+            .into_iter()
+            .map(|stamp| stamp.into_model(of))
+            .collect::<Result<_>>()?;
+        Ok(Past {
+            before: older(self.before, of)?,
+            holds,
+        })
     }
 }
 
@@ -456,9 +578,12 @@ impl StampRecord {
     fn into_model(self, of: Generation) -> Result<Stamp> {
         let generation = older(self.0, of)?;
         if generation == of || generation == Generation::ZERO {
-            return Err(refused(format!("it speaks of a generation {generation} before it")));
+            return Err(refused(format!(
+                "it speaks of a generation {generation} before it"
+            )));
         }
-        let digest = Digest::parse(&self.1).ok_or_else(|| refused(format!("'{}' is not a digest", plain(&self.1))))?;
+        let digest = Digest::parse(&self.1)
+            .ok_or_else(|| refused(format!("'{}' is not a digest", plain(&self.1))))?;
         Ok(Stamp { generation, digest })
     }
 }
@@ -466,7 +591,13 @@ impl StampRecord {
 /// A generation that is no newer than the configuration that speaks of it.
 fn older(generation: u64, of: Generation) -> Result<Generation> {
     let generation = Generation::new(generation);
-    if generation > of { Err(refused(format!("it speaks of generation {generation}, which is newer"))) } else { Ok(generation) }
+    if generation > of {
+        Err(refused(format!(
+            "it speaks of generation {generation}, which is newer"
+        )))
+    } else {
+        Ok(generation)
+    }
 }
 
 impl StandingRecord {
@@ -495,14 +626,26 @@ impl VolumeRecord {
             copied: volume.copied,
             log_wanted: volume.log_wanted,
             running: volume.running.map(BootId::simple),
-            log: volume.log.as_ref().map(|log| LogRecord::of(log, disks)).transpose()?,
+            log: volume
+                .log
+                .as_ref()
+                .map(|log| LogRecord::of(log, disks))
+                .transpose()?,
             origin: volume.origin.as_ref().map(OriginRecord::of),
             fast_resync: volume.fast_resync,
-            dco: volume.dco.as_ref().map(|dco| DcoRecord::of(dco, disks)).transpose()?,
+            dco: volume
+                .dco
+                .as_ref()
+                .map(|dco| DcoRecord::of(dco, disks))
+                .transpose()?,
             returning: volume.returning.as_ref().map(ReturningRecord::of),
             sector_size: volume.sector_size.map(SectorSize::bytes),
             lost_leg: volume.lost_leg.as_ref().map(LostLegRecord::of),
-            plexes: volume.plexes.iter().map(|plex| PlexRecord::of(plex, disks)).collect::<Result<_>>()?,
+            plexes: volume
+                .plexes
+                .iter()
+                .map(|plex| PlexRecord::of(plex, disks))
+                .collect::<Result<_>>()?,
         })
     }
 
@@ -510,22 +653,50 @@ impl VolumeRecord {
         let name = name(&self.name)?;
         let within = |err: Error| refused(format!("volume '{name}': {}", err.message()));
         sound::refuse_too_many_plexes(self.plexes.len()).map_err(within)?;
-        let plexes = self.plexes.into_iter().map(|plex| plex.into_model(disks)).collect::<Result<_>>().map_err(within)?;
-        let log = self.log.map(|log| log.into_model(disks)).transpose().map_err(within)?;
+        let plexes = self
+            .plexes
+            .into_iter()
+            .map(|plex| plex.into_model(disks))
+            .collect::<Result<_>>()
+            .map_err(within)?;
+        let log = self
+            .log
+            .map(|log| log.into_model(disks))
+            .transpose()
+            .map_err(within)?;
         Ok(Volume {
             id: id(&self.uuid, VolumeId::parse)?,
             size: sectors(self.size)?,
             plexes,
             log,
             log_wanted: self.log_wanted,
-            running: self.running.map(|boot| id(&boot, BootId::parse)).transpose()?,
+            running: self
+                .running
+                .map(|boot| id(&boot, BootId::parse))
+                .transpose()?,
             synced: sectors(self.synced)?,
             origin: self.origin.map(OriginRecord::into_model).transpose()?,
             fast_resync: self.fast_resync,
-            dco: self.dco.map(|dco| dco.into_model(disks)).transpose().map_err(within)?,
-            returning: self.returning.map(ReturningRecord::into_model).transpose().map_err(within)?,
-            sector_size: self.sector_size.map(sector_size).transpose().map_err(within)?,
-            lost_leg: self.lost_leg.map(LostLegRecord::into_model).transpose().map_err(within)?,
+            dco: self
+                .dco
+                .map(|dco| dco.into_model(disks))
+                .transpose()
+                .map_err(within)?,
+            returning: self
+                .returning
+                .map(ReturningRecord::into_model)
+                .transpose()
+                .map_err(within)?,
+            sector_size: self
+                .sector_size
+                .map(sector_size)
+                .transpose()
+                .map_err(within)?,
+            lost_leg: self
+                .lost_leg
+                .map(LostLegRecord::into_model)
+                .transpose()
+                .map_err(within)?,
             copied: self.copied,
             name,
         })
@@ -535,39 +706,95 @@ impl VolumeRecord {
 impl LostLegRecord {
     fn of(lost: &LostLeg) -> LostLegRecord {
         let media = lost.media.iter().map(Name::to_string).collect();
-        LostLegRecord { plex: lost.plex.to_string(), media, at_ms: lost.at.millis() }
+        LostLegRecord {
+            plex: lost.plex.to_string(),
+            media,
+            at_ms: lost.at.millis(),
+        }
     }
 
     fn into_model(self) -> Result<LostLeg> {
         sound::refuse_too_many(self.media.len(), 0)?;
-        let media = self.media.iter().map(|media| name(media)).collect::<Result<_>>()?;
-        Ok(LostLeg { plex: name(&self.plex)?, media, at: Timestamp::from_millis(self.at_ms) })
+        let media = self
+            .media
+            .iter()
+            .map(|media| name(media))
+            .collect::<Result<_>>()?;
+        Ok(LostLeg {
+            plex: name(&self.plex)?,
+            media,
+            at: Timestamp::from_millis(self.at_ms),
+        })
     }
 }
 
 impl PlexRecord {
     fn of(plex: &Plex, disks: &DiskIndex) -> Result<PlexRecord> {
-        let subdisks = plex.subdisks.iter().map(|extent| disks.piece(extent)).collect::<Result<_>>()?;
-        let dco = plex.dco.as_ref().map(|dco| DcoRecord::of(dco, disks)).transpose()?;
-        let (number, name, state) = (plex.number, plex.name.to_string(), StateRecord::of(plex.state));
-        Ok(PlexRecord { number, name, state, subdisks, dco, lent: plex.lent })
+        let subdisks = plex
+            .subdisks
+            .iter()
+            .map(|extent| disks.piece(extent))
+            .collect::<Result<_>>()?;
+        let dco = plex
+            .dco
+            .as_ref()
+            .map(|dco| DcoRecord::of(dco, disks))
+            .transpose()?;
+        let (number, name, state) = (
+            plex.number,
+            plex.name.to_string(),
+            StateRecord::of(plex.state),
+        );
+        Ok(PlexRecord {
+            number,
+            name,
+            state,
+            subdisks,
+            dco,
+            lent: plex.lent,
+        })
     }
 
     fn into_model(self, disks: &[Disk]) -> Result<Plex> {
-        let subdisks = self.subdisks.into_iter().map(|piece| piece.into_model(disks)).collect::<Result<_>>()?;
+        let subdisks = self
+            .subdisks
+            .into_iter()
+            .map(|piece| piece.into_model(disks))
+            .collect::<Result<_>>()?;
         let dco = self.dco.map(|dco| dco.into_model(disks)).transpose()?;
         let (number, state, lent) = (self.number, self.state.into_model(), self.lent);
-        Ok(Plex { number, name: name(&self.name)?, state, subdisks, dco, lent })
+        Ok(Plex {
+            number,
+            name: name(&self.name)?,
+            state,
+            subdisks,
+            dco,
+            lent,
+        })
     }
 }
 
 impl DcoRecord {
     fn of(dco: &Dco, disks: &DiskIndex) -> Result<DcoRecord> {
-        Ok(DcoRecord { copies: dco.copies.iter().map(|copy| disks.piece(copy)).collect::<Result<_>>()?, live: dco.live })
+        Ok(DcoRecord {
+            copies: dco
+                .copies
+                .iter()
+                .map(|copy| disks.piece(copy))
+                .collect::<Result<_>>()?,
+            live: dco.live,
+        })
     }
 
     fn into_model(self, disks: &[Disk]) -> Result<Dco> {
-        Ok(Dco { copies: self.copies.into_iter().map(|piece| piece.into_model(disks)).collect::<Result<_>>()?, live: self.live })
+        Ok(Dco {
+            copies: self
+                .copies
+                .into_iter()
+                .map(|piece| piece.into_model(disks))
+                .collect::<Result<_>>()?,
+            live: self.live,
+        })
     }
 }
 
@@ -577,7 +804,12 @@ impl ReturningRecord {
             ChangeLog::A => ChangeLogRecord::A,
             ChangeLog::B => ChangeLogRecord::B,
         };
-        ReturningRecord { log, region: returning.region.get(), since: returning.since, exact: returning.exact }
+        ReturningRecord {
+            log,
+            region: returning.region.get(),
+            since: returning.since,
+            exact: returning.exact,
+        }
     }
 
     fn into_model(self) -> Result<Returning> {
@@ -585,7 +817,12 @@ impl ReturningRecord {
             ChangeLogRecord::A => ChangeLog::A,
             ChangeLogRecord::B => ChangeLog::B,
         };
-        Ok(Returning { log, region: sectors(self.region)?, since: self.since, exact: self.exact })
+        Ok(Returning {
+            log,
+            region: sectors(self.region)?,
+            since: self.since,
+            exact: self.exact,
+        })
     }
 }
 
@@ -621,11 +858,19 @@ impl TrackingRecord {
 
 impl LogRecord {
     fn of(log: &Log, disks: &DiskIndex) -> Result<LogRecord> {
-        Ok(LogRecord { extent: disks.piece(&log.extent)?, region: log.region.get(), live: log.live })
+        Ok(LogRecord {
+            extent: disks.piece(&log.extent)?,
+            region: log.region.get(),
+            live: log.live,
+        })
     }
 
     fn into_model(self, disks: &[Disk]) -> Result<Log> {
-        Ok(Log { extent: self.extent.into_model(disks)?, region: sectors(self.region)?, live: self.live })
+        Ok(Log {
+            extent: self.extent.into_model(disks)?,
+            region: sectors(self.region)?,
+            live: self.live,
+        })
     }
 }
 
@@ -636,7 +881,10 @@ impl OriginRecord {
             taken_at_ms: origin.taken_at.millis(),
             frozen: origin.crash.is_none(),
             freeze_us: origin.freeze_us,
-            crash: origin.crash.as_ref().map(|reason| reason.as_str().to_owned()),
+            crash: origin
+                .crash
+                .as_ref()
+                .map(|reason| reason.as_str().to_owned()),
             tracking: Some(TrackingRecord::of(origin.tracking)),
         }
     }
@@ -647,7 +895,10 @@ impl OriginRecord {
             taken_at: Timestamp::from_millis(self.taken_at_ms),
             crash: crash(self.frozen, self.crash)?,
             freeze_us: self.freeze_us,
-            tracking: self.tracking.map_or(Tracking::Untracked(Untracked::Off), TrackingRecord::into_model),
+            tracking: self.tracking.map_or(
+                Tracking::Untracked(Untracked::Off),
+                TrackingRecord::into_model,
+            ),
         })
     }
 }
@@ -656,11 +907,18 @@ impl OriginRecord {
 fn crash(frozen: bool, reason: Option<String>) -> Result<Option<CrashReason>> {
     match (frozen, reason) {
         (true, None) => Ok(None),
-        (true, Some(_)) => Err(refused("a snapshot is recorded as frozen, with a reason why it is not")),
+        (true, Some(_)) => Err(refused(
+            "a snapshot is recorded as frozen, with a reason why it is not",
+        )),
         (false, None) => Ok(Some(CrashReason::new(CrashReason::UNKNOWN))),
         (false, Some(text)) => {
             let reason = CrashReason::parse(&text);
-            reason.map(Some).ok_or_else(|| refused(format!("'{}' is not a reason why a snapshot is not frozen", plain(&text))))
+            reason.map(Some).ok_or_else(|| {
+                refused(format!(
+                    "'{}' is not a reason why a snapshot is not frozen",
+                    plain(&text)
+                ))
+            })
         }
     }
 }
@@ -668,9 +926,15 @@ fn crash(frozen: bool, reason: Option<String>) -> Result<Option<CrashReason>> {
 impl Piece {
     fn into_model(self, disks: &[Disk]) -> Result<Extent> {
         let Piece(index, start, length) = self;
-        let disk = usize::try_from(index).ok().and_then(|index| disks.get(index));
+        let disk = usize::try_from(index)
+            .ok()
+            .and_then(|index| disks.get(index));
         let disk = disk.ok_or_else(|| refused(format!("there is no disk number {index}")))?;
-        Ok(Extent { disk: disk.id, start: sectors(start)?, length: sectors(length)? })
+        Ok(Extent {
+            disk: disk.id,
+            start: sectors(start)?,
+            length: sectors(length)?,
+        })
     }
 }
 
@@ -709,7 +973,10 @@ impl DiskIndex {
     }
 
     fn piece(&self, extent: &Extent) -> Result<Piece> {
-        let index = self.0.get(&extent.disk).ok_or_else(|| Error::failed(format!("no disk {} in this group", extent.disk)))?;
+        let index = self
+            .0
+            .get(&extent.disk)
+            .ok_or_else(|| Error::failed(format!("no disk {} in this group", extent.disk)))?;
         Ok(Piece(*index, extent.start.get(), extent.length.get()))
     }
 }
@@ -721,12 +988,17 @@ fn name(word: &str) -> Result<Name> {
 
 /// An identity, in exactly the form that we write, and never the nil one.
 fn id<T>(text: &str, parse: fn(&str) -> Option<T>) -> Result<T> {
-    let form = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) && text.bytes().any(|b| b != b'0');
-    form.then(|| parse(text)).flatten().ok_or_else(|| refused(format!("'{}' is not an identity", plain(text))))
+    let form = text.len() == 32
+        && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        && text.bytes().any(|b| b != b'0');
+    form.then(|| parse(text))
+        .flatten()
+        .ok_or_else(|| refused(format!("'{}' is not an identity", plain(text))))
 }
 
 fn sectors(count: u64) -> Result<Sectors> {
-    Sectors::new(count).ok_or_else(|| refused(format!("{count} sectors are more than any device can hold")))
+    Sectors::new(count)
+        .ok_or_else(|| refused(format!("{count} sectors are more than any device can hold")))
 }
 
 fn sector_size(bytes: u32) -> Result<SectorSize> {

@@ -1,4 +1,5 @@
-//! What a configuration from a disk must be before anything believes it: limits on its size, and every rule of the model. Pure.
+//! What a configuration from a disk must be before anything believes it: limits on its size, and
+//! every rule of the model. Pure.
 
 use super::history;
 use super::record::refused;
@@ -35,46 +36,82 @@ pub(super) fn refuse_too_many_plexes(plexes: usize) -> Result<()> {
 }
 
 fn at_most(what: &str, count: usize, most: usize) -> Result<()> {
-    if count > most { Err(refused(format!("{count} {what} are more than the {most} that are possible"))) } else { Ok(()) }
+    if count > most {
+        Err(refused(format!(
+            "{count} {what} are more than the {most} that are possible"
+        )))
+    } else {
+        Ok(())
+    }
 }
 
 /// Refuses a group that breaks a rule, with the first rule that it breaks.
 pub(super) fn refuse_unsound(group: &Group) -> Result<()> {
     group.disks.iter().try_for_each(refuse_disk)?;
-    check::violations(group).first().map_or(Ok(()), |rule| Err(refused(rule)))?;
+    check::violations(group)
+        .first()
+        .map_or(Ok(()), |rule| Err(refused(rule)))?;
     group.volumes.iter().try_for_each(refuse_volume)
 }
 
 /// A disk whose space for volumes would reach into the private area, or not be aligned.
 fn refuse_disk(disk: &Disk) -> Result<()> {
     if disk.data_start.is_zero() || disk.data_start.round_down(Sectors::MIB) != disk.data_start {
-        return Err(refused(format!("the space of disk '{}' cannot start at sector {}", disk.media, disk.data_start.get())));
+        return Err(refused(format!(
+            "the space of disk '{}' cannot start at sector {}",
+            disk.media,
+            disk.data_start.get()
+        )));
     }
     Ok(())
 }
 
-/// A log whose bitmap is larger than its space: writing it anew would overwrite what lies behind it.
+/// A log whose bitmap is larger than its space: writing it anew would overwrite what lies behind
+/// it.
 fn refuse_volume(volume: &Volume) -> Result<()> {
-    let dcos = volume.plexes.iter().filter_map(|p| p.dco.as_ref()).chain(&volume.dco);
-    if dcos.flat_map(|dco| &dco.copies).any(|copy| copy.length < dco::space(volume.size)) {
-        return Err(refused(format!("volume '{}': a copy of a DCO is too short for it", volume.name)));
+    let dcos = volume
+        .plexes
+        .iter()
+        .filter_map(|p| p.dco.as_ref())
+        .chain(&volume.dco);
+    if dcos
+        .flat_map(|dco| &dco.copies)
+        .any(|copy| copy.length < dco::space(volume.size))
+    {
+        return Err(refused(format!(
+            "volume '{}': a copy of a DCO is too short for it",
+            volume.name
+        )));
     }
-    if let Some(returning) = volume.returning.filter(|r| !is_region(volume.size, r.region)) {
-        return Err(refused(format!("volume '{}': a log of changes has no regions of {} sectors", volume.name, returning.region.get())));
+    if let Some(returning) = volume
+        .returning
+        .filter(|r| !is_region(volume.size, r.region))
+    {
+        return Err(refused(format!(
+            "volume '{}': a log of changes has no regions of {} sectors",
+            volume.name,
+            returning.region.get()
+        )));
     }
     let holds = |log: &Log| log_bytes(volume.size, log.region) <= log.extent.length.bytes();
     match volume.log.as_ref().filter(|log| !holds(log)) {
-        Some(log) => Err(refused(format!("volume '{}': a log of {} sectors is too short for it", volume.name, log.extent.length.get()))),
+        Some(log) => Err(refused(format!(
+            "volume '{}': a log of {} sectors is too short for it",
+            volume.name,
+            log.extent.length.get()
+        ))),
         None => Ok(()),
     }
 }
 
-/// Whether one bit of a change log can stand for this much: the kernel takes it, and the log has space for all bits.
+/// Whether one bit of a change log can stand for this much: the kernel takes it, and the log has
+/// space for all bits.
 fn is_region(size: Sectors, region: Sectors) -> bool {
     region.get().is_power_of_two() && region >= dco::finest_region(size) && region <= size
 }
 
-/// What a log takes (K6): 1 KiB and one bit for each region in whole longs; written in blocks of 4 KiB.
+/// What a log takes (K6): 1 KiB and one bit for each region in whole longs; written in blocks of 4
+/// KiB.
 fn log_bytes(size: Sectors, region: Sectors) -> u64 {
     (1024 + regions(size, region).div_ceil(64) * 8).next_multiple_of(4096)
 }

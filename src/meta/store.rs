@@ -1,7 +1,11 @@
-//! One disk's label: made, read and destroyed. Reading never writes, and believes nothing that does not verify.
+//! One disk's label: made, read and destroyed. Reading never writes, and believes nothing that does
+//! not verify.
 
 use super::history::{Digest, Stamp};
-use super::layout::{AREA_MIN, BLOCK, Fault, Geometry, Membership, Newer, PayloadAt, Position, Slot, Superblock, Unverified};
+use super::layout::{
+    AREA_MIN, BLOCK, Fault, Geometry, Membership, Newer, PayloadAt, Position, Slot, Superblock,
+    Unverified,
+};
 use super::record::{self, Configuration};
 use crate::error::{Error, Result};
 use crate::model::units::human_bytes;
@@ -13,7 +17,8 @@ use std::sync::Arc;
 /// Bytes zeroed at a time when a private area is made.
 const ZEROES: usize = 1 << 20;
 
-/// A configuration on a disk whose checksum is right. That it makes sense is only known once it is decoded.
+/// A configuration on a disk whose checksum is right. That it makes sense is only known once it is
+/// decoded.
 #[derive(Debug, Clone)]
 pub struct Copy {
     pub(super) disk: DiskId,
@@ -33,14 +38,18 @@ impl Copy {
         self.generation
     }
 
-    /// The configuration, if it is one of this group, of the generation that the superblock says, and lists the disk that it is on.
+    /// The configuration, if it is one of this group, of the generation that the superblock says,
+    /// and lists the disk that it is on.
     pub fn decode(&self, group: GroupId) -> Result<Group> {
         self.believed(group).cloned()
     }
 
     /// Which one of all that the group ever had.
     pub fn stamp(&self) -> Stamp {
-        Stamp { generation: self.generation, digest: *self.digest.get_or_init(|| Digest::of(&self.payload)) }
+        Stamp {
+            generation: self.generation,
+            digest: *self.digest.get_or_init(|| Digest::of(&self.payload)),
+        }
     }
 
     pub(super) fn believed(&self, id: GroupId) -> Result<&Group> {
@@ -48,10 +57,16 @@ impl Copy {
     }
 
     pub(super) fn configuration(&self, id: GroupId) -> Result<&Configuration> {
-        let all = &**self.says.get_or_init(|| record::decode_all(&self.payload).map(Arc::new)).as_ref().map_err(Clone::clone)?;
+        let all = &**self
+            .says
+            .get_or_init(|| record::decode_all(&self.payload).map(Arc::new))
+            .as_ref()
+            .map_err(Clone::clone)?;
         let group = &all.group;
         if group.id != id || all.generation != self.generation {
-            return Err(record::refused("it belongs to another group or generation than the superblock says"));
+            return Err(record::refused(
+                "it belongs to another group or generation than the superblock says",
+            ));
         }
         // Commits only ever write to disks that the configuration lists.
         if group.disk(self.disk).is_none() {
@@ -144,7 +159,9 @@ impl Label {
 
     /// Where the next configuration goes: never over the newest copy that can be used.
     pub(super) fn target(&self) -> (Position, Slot) {
-        let keep = self.group.and_then(|group| self.copies.iter().find(|copy| copy.believed(group).is_ok()));
+        let keep = self
+            .group
+            .and_then(|group| self.copies.iter().find(|copy| copy.believed(group).is_ok()));
         match keep {
             Some(copy) => (copy.position.other(), copy.slot.other()),
             None => match self.newest.other() {
@@ -155,30 +172,42 @@ impl Label {
     }
 }
 
-/// Makes a disk ours, free and empty: everything that was in the private area is gone, whatever it was.
+/// Makes a disk ours, free and empty: everything that was in the private area is gone, whatever it
+/// was.
 ///
-/// Also how a disk leaves a group: with a **new** identity, so that no old configuration can ever claim it again.
-/// A crash in between leaves a disk that is not ours.
+/// Also how a disk leaves a group: with a **new** identity, so that no old configuration can ever
+/// claim it again. A crash in between leaves a disk that is not ours.
 pub fn format_disk(media: &dyn Media, disk: DiskId, area: Sectors) -> Result<Label> {
     let geometry = Geometry::divide(area, media.size())?;
     wipe_disk(media)?;
     let write = |err: std::io::Error| Error::io("writing the private area", &err);
     zero(media, geometry.area().bytes()).map_err(write)?;
     for position in Position::ALL {
-        let block = Superblock { position, disk, geometry, member: None }.encode();
+        let block = Superblock {
+            position,
+            disk,
+            geometry,
+            member: None,
+        }
+        .encode();
         media.write_at(position.offset(), &block).map_err(write)?;
     }
     media.flush().map_err(write)?;
     match read_disk(media)? {
         Some(label) if label.disk == disk && label.group.is_none() => Ok(label),
-        _ => Err(Error::device("the private area reads back differently from what was written")),
+        _ => Err(Error::device(
+            "the private area reads back differently from what was written",
+        )),
     }
 }
 
-/// Makes a disk nobody's: both superblocks are gone, durably. What volumes it held cannot be found any more.
+/// Makes a disk nobody's: both superblocks are gone, durably. What volumes it held cannot be found
+/// any more.
 pub fn wipe_disk(media: &dyn Media) -> Result<()> {
     let zeroes = [0; 2 * BLOCK as usize];
-    let wiped = media.write_at(Position::A.offset(), &zeroes).and_then(|()| media.flush());
+    let wiped = media
+        .write_at(Position::A.offset(), &zeroes)
+        .and_then(|()| media.flush());
     wiped.map_err(|err| Error::io("erasing the superblocks", &err))
 }
 
@@ -193,30 +222,48 @@ fn zero(media: &dyn Media, length: u64) -> std::io::Result<()> {
     media.flush()
 }
 
-/// Whether a device is one of ours, its label good or not. Cheaper than [`read_disk`]; what cannot be read is not.
+/// Whether a device is one of ours, its label good or not. Cheaper than [`read_disk`]; what cannot
+/// be read is not.
 pub fn is_ours(media: &dyn Media) -> bool {
     let found = |position| read_superblock(media, position);
-    media.size() >= AREA_MIN.bytes() && Position::ALL.into_iter().any(|at| !matches!(found(at), Err(Fault::Absent | Fault::Unreadable(_))))
+    media.size() >= AREA_MIN.bytes()
+        && Position::ALL
+            .into_iter()
+            .any(|at| !matches!(found(at), Err(Fault::Absent | Fault::Unreadable(_))))
 }
 
 /// What a disk says of itself; `None` when it is not one of ours. Never writes.
 ///
-/// Errors: `Device` when it cannot be read, `Unsafe` when it is ours but nothing on it can be trusted, `Unsupported` when a newer version wrote it.
+/// Errors: `Device` when it cannot be read, `Unsafe` when it is ours but nothing on it can be
+/// trusted, `Unsupported` when a newer version wrote it.
 pub fn read_disk(media: &dyn Media) -> Result<Option<Label>> {
     if media.size() < AREA_MIN.bytes() {
         return Ok(None);
     }
     let read = Position::ALL.map(|position| read_superblock(media, position));
     if let [Err(Fault::Unreadable(why)), Err(Fault::Unreadable(_))] = &read {
-        return Err(Error::device(format!("the superblocks cannot be read: {why}")));
+        return Err(Error::device(format!(
+            "the superblocks cannot be read: {why}"
+        )));
     }
-    let ours = !read.iter().all(|found| matches!(found, Err(Fault::Absent | Fault::Unreadable(_))));
-    if ours { Seen::sort(read)?.label(media).map(Some) } else { Ok(None) }
+    let ours = !read
+        .iter()
+        .all(|found| matches!(found, Err(Fault::Absent | Fault::Unreadable(_))));
+    if ours {
+        Seen::sort(read)?.label(media).map(Some)
+    } else {
+        Ok(None)
+    }
 }
 
-fn read_superblock(media: &dyn Media, position: Position) -> std::result::Result<Superblock, Fault> {
+fn read_superblock(
+    media: &dyn Media,
+    position: Position,
+) -> std::result::Result<Superblock, Fault> {
     let mut block = [0; BLOCK as usize];
-    media.read_at(position.offset(), &mut block).map_err(|err| Fault::Unreadable(err.to_string()))?;
+    media
+        .read_at(position.offset(), &mut block)
+        .map_err(|err| Fault::Unreadable(err.to_string()))?;
     Unverified(&block).verify(position, media.size())
 }
 
@@ -230,7 +277,11 @@ struct Seen {
 
 impl Seen {
     fn sort(read: [std::result::Result<Superblock, Fault>; 2]) -> Result<Seen> {
-        let mut seen = Seen { good: Vec::new(), newer: None, warnings: Vec::new() };
+        let mut seen = Seen {
+            good: Vec::new(),
+            newer: None,
+            warnings: Vec::new(),
+        };
         let mut shrunk = None;
         for (position, found) in Position::ALL.into_iter().zip(read) {
             match found {
@@ -244,7 +295,8 @@ impl Seen {
                 }
             }
         }
-        seen.good.sort_by_key(|superblock| std::cmp::Reverse(superblock.generation()));
+        seen.good
+            .sort_by_key(|superblock| std::cmp::Reverse(superblock.generation()));
         if let (Some((had, has)), true) = (shrunk, seen.good.is_empty() && seen.newer.is_none()) {
             let sizes = (human_bytes(had), human_bytes(has));
             return Err(Error::unsafe_(format!(
@@ -267,10 +319,15 @@ impl Seen {
         let (disk, geometry) = self.identity()?;
         let newer = self.newer.as_ref();
         let newest = self.good.first();
-        let highest = newest.map(Superblock::generation).max(newer.map(|n| n.generation)).unwrap_or_default();
+        let highest = newest
+            .map(Superblock::generation)
+            .max(newer.map(|n| n.generation))
+            .unwrap_or_default();
         let group = match newer {
             Some(newer) if newer.generation == highest => newer.group,
-            _ => newest.and_then(|superblock| superblock.member).map(|member| member.group),
+            _ => newest
+                .and_then(|superblock| superblock.member)
+                .map(|member| member.group),
         };
         let mut label = Label {
             disk,
@@ -283,7 +340,10 @@ impl Seen {
             warnings: self.warnings,
         };
         for (age, superblock) in self.good.iter().enumerate() {
-            if let Some(member) = superblock.member.filter(|member| Some(member.group) == group) {
+            if let Some(member) = superblock
+                .member
+                .filter(|member| Some(member.group) == group)
+            {
                 label.add_copy(media, superblock.position, &member, age == 0);
             }
         }
@@ -292,23 +352,39 @@ impl Seen {
 
     /// The disk's identity and division, on which all superblocks agree.
     fn identity(&self) -> Result<(DiskId, Geometry)> {
-        let good = self.good.iter().map(|superblock| (superblock.disk, Some(superblock.geometry)));
+        let good = self
+            .good
+            .iter()
+            .map(|superblock| (superblock.disk, Some(superblock.geometry)));
         let mut all = good.chain(self.newer.iter().map(|newer| (newer.disk, newer.geometry)));
         let Some((disk, Some(geometry))) = all.next() else {
             let why = self.newer.as_ref().map_or("", |newer| &newer.why);
-            return Err(Error::unsupported(format!("a newer version of breakoff wrote the disk's label: {why}")));
+            return Err(Error::unsupported(format!(
+                "a newer version of breakoff wrote the disk's label: {why}"
+            )));
         };
-        if all.any(|other| other.0 != disk || other.1.is_some_and(|other| !other.is_like(&geometry))) {
-            return Err(Error::unsafe_("the disk's two superblocks contradict each other: neither can be trusted"));
+        if all
+            .any(|other| other.0 != disk || other.1.is_some_and(|other| !other.is_like(&geometry)))
+        {
+            return Err(Error::unsafe_(
+                "the disk's two superblocks contradict each other: neither can be trusted",
+            ));
         }
         Ok((disk, geometry))
     }
 }
 
 impl Label {
-    /// Reads the payload that a superblock points to. Only the newest one is missed: the slot of an older one is free for the next
-    /// configuration, and one that was prepared and given up leaves it overwritten.
-    fn add_copy(&mut self, media: &dyn Media, position: Position, member: &Membership, newest: bool) {
+    /// Reads the payload that a superblock points to. Only the newest one is missed: the slot of an
+    /// older one is free for the next configuration, and one that was prepared and given up leaves
+    /// it overwritten.
+    fn add_copy(
+        &mut self,
+        media: &dyn Media,
+        position: Position,
+        member: &Membership,
+        newest: bool,
+    ) {
         match read_payload(media, &member.payload) {
             Ok(payload) => self.copies.push(Copy {
                 disk: self.disk,
@@ -319,7 +395,10 @@ impl Label {
                 says: OnceCell::new(),
                 digest: OnceCell::new(),
             }),
-            Err(why) if newest => self.warnings.push(format!("the configuration of generation {} {why}", member.generation)),
+            Err(why) if newest => self.warnings.push(format!(
+                "the configuration of generation {} {why}",
+                member.generation
+            )),
             Err(_) => {}
         }
     }
@@ -329,7 +408,13 @@ fn read_payload(media: &dyn Media, at: &PayloadAt) -> std::result::Result<Arc<[u
     // The superblock was verified: the length is bounded by the slot and by PAYLOAD_MAX.
     let length = usize::try_from(at.length).map_err(|_| "is too large for this machine")?;
     let mut buffer = vec![0; length.next_multiple_of(BLOCK as usize)];
-    media.read_at(at.offset, &mut buffer).map_err(|err| format!("cannot be read: {err}"))?;
+    media
+        .read_at(at.offset, &mut buffer)
+        .map_err(|err| format!("cannot be read: {err}"))?;
     let payload = &buffer[..length];
-    if crc32c::crc32c(payload) == at.checksum { Ok(payload.into()) } else { Err("is damaged: its checksum is wrong".into()) }
+    if crc32c::crc32c(payload) == at.checksum {
+        Ok(payload.into())
+    } else {
+        Err("is damaged: its checksum is wrong".into())
+    }
 }

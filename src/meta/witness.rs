@@ -1,9 +1,11 @@
-//! What this machine has seen last of each group, as one small file per group on its root filesystem.
+//! What this machine has seen last of each group, as one small file per group on its root
+//! filesystem.
 //!
-//! Half of a group's disks cannot know whether the other half has gone on without them. The machine that the group belongs to can: when
-//! they hold what it has seen last, nothing was done here without them, and when it has seen something newer, they are old. So that this
-//! is sure, what is about to be written is noted before it is: until it is known what came of it, the one before may be old. A file
-//! that is missing or makes no sense says nothing.
+//! Half of a group's disks cannot know whether the other half has gone on without them. The machine
+//! that the group belongs to can: when they hold what it has seen last, nothing was done here
+//! without them, and when it has seen something newer, they are old. So that this is sure, what is
+//! about to be written is noted before it is: until it is known what came of it, the one before may
+//! be old. A file that is missing or makes no sense says nothing.
 
 use super::history::{Digest, Stamp};
 use crate::error::{Error, Result};
@@ -21,7 +23,8 @@ use std::time::Duration;
 const VERSION: u32 = 1;
 /// A file is never larger.
 const MOST: u64 = 4096;
-/// Nobody waits any longer for a root filesystem that does not answer: a repair has writers waiting.
+/// Nobody waits any longer for a root filesystem that does not answer: a repair has writers
+/// waiting.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Of the thread that does it: the monitor locks its memory.
@@ -51,7 +54,9 @@ impl Sighting {
         match self.next {
             Some(next) if next == here => Testimony::Newest,
             None if self.newest == here => Testimony::Newest,
-            _ if self.newest.generation > here.generation => Testimony::Older(self.newest.generation),
+            _ if self.newest.generation > here.generation => {
+                Testimony::Older(self.newest.generation)
+            }
             _ => Testimony::None,
         }
     }
@@ -77,11 +82,17 @@ struct StampRecord {
 
 impl StampRecord {
     fn of(stamp: Stamp) -> StampRecord {
-        StampRecord { generation: stamp.generation.get(), digest: stamp.digest.to_string() }
+        StampRecord {
+            generation: stamp.generation.get(),
+            digest: stamp.digest.to_string(),
+        }
     }
 
     fn stamp(&self) -> Option<Stamp> {
-        Some(Stamp { generation: Generation::new(self.generation), digest: Digest::parse(&self.digest)? })
+        Some(Stamp {
+            generation: Generation::new(self.generation),
+            digest: Digest::parse(&self.digest)?,
+        })
     }
 }
 
@@ -104,21 +115,32 @@ impl Witness {
             Ok(text)
         };
         let text = within(DEADLINE, read).ok()?;
-        let record: Record = serde_json::from_str(&text).ok().filter(|record: &Record| record.version == VERSION)?;
+        let record: Record = serde_json::from_str(&text)
+            .ok()
+            .filter(|record: &Record| record.version == VERSION)?;
         let next = match &record.next {
             Some(next) => Some(next.stamp()?),
             None => None,
         };
-        Some(Sighting { newest: record.newest.stamp()?, next })
+        Some(Sighting {
+            newest: record.newest.stamp()?,
+            next,
+        })
     }
 
-    /// Notes what is seen, whole or not at all, and durably. A root filesystem that is read-only makes no witness.
+    /// Notes what is seen, whole or not at all, and durably. A root filesystem that is read-only
+    /// makes no witness.
     pub fn note(&self, group: GroupId, name: &Name, seen: Sighting) -> Result<()> {
         if self.seen(group) == Some(seen) {
             return Ok(());
         }
         let (newest, next) = (StampRecord::of(seen.newest), seen.next.map(StampRecord::of));
-        let text = super::pretty::to_string(&Record { version: VERSION, name: name.to_string(), newest, next })?;
+        let text = super::pretty::to_string(&Record {
+            version: VERSION,
+            name: name.to_string(),
+            newest,
+            next,
+        })?;
         let (dir, file) = (self.0.clone(), self.file(group));
         let temporary = self.0.join(format!("{group}.{}", std::process::id()));
         let write = move || {
@@ -127,18 +149,34 @@ impl Witness {
                 .mode(0o700)
                 .create(&dir)
                 .and_then(|()| File::create(&temporary))
-                .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+                .and_then(|mut file| {
+                    file.write_all(text.as_bytes())
+                        .and_then(|()| file.sync_all())
+                })
                 .and_then(|()| fs::rename(&temporary, &file))
                 .and_then(|()| File::open(&dir)?.sync_all());
             written.inspect_err(|_| drop(fs::remove_file(&temporary)))
         };
-        unless_read_only(within(DEADLINE, write)).map_err(|err| Error::io(format_args!("writing '{}'", self.file(group).display()), &err))
+        unless_read_only(within(DEADLINE, write)).map_err(|err| {
+            Error::io(
+                format_args!("writing '{}'", self.file(group).display()),
+                &err,
+            )
+        })
     }
 
-    /// Notes that a configuration is about to follow the one in force. Of a group that was never seen nothing is noted.
+    /// Notes that a configuration is about to follow the one in force. Of a group that was never
+    /// seen nothing is noted.
     pub fn expect(&self, group: GroupId, name: &Name, newest: Stamp, next: Stamp) -> Result<()> {
         match self.seen(group) {
-            Some(_) => self.note(group, name, Sighting { newest, next: Some(next) }),
+            Some(_) => self.note(
+                group,
+                name,
+                Sighting {
+                    newest,
+                    next: Some(next),
+                },
+            ),
             None => Ok(()),
         }
     }
@@ -150,20 +188,38 @@ impl Witness {
             Err(err) if err.kind() == ErrorKind::NotFound => Ok(()),
             removed => unless_read_only(removed),
         };
-        removed.map_err(|err| Error::io(format_args!("removing '{}'", self.file(group).display()), &err))
+        removed.map_err(|err| {
+            Error::io(
+                format_args!("removing '{}'", self.file(group).display()),
+                &err,
+            )
+        })
     }
 }
 
 /// A root filesystem that is read-only makes no witness, which is no fault.
 fn unless_read_only(done: io::Result<()>) -> io::Result<()> {
-    done.or_else(|err| if err.kind() == ErrorKind::ReadOnlyFilesystem { Ok(()) } else { Err(err) })
+    done.or_else(|err| {
+        if err.kind() == ErrorKind::ReadOnlyFilesystem {
+            Ok(())
+        } else {
+            Err(err)
+        }
+    })
 }
 
 /// Does it in a thread that is left behind when it takes too long.
-fn within<T: Send + 'static>(deadline: Duration, act: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+fn within<T: Send + 'static>(
+    deadline: Duration,
+    act: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     let (done, result) = mpsc::channel();
-    thread::Builder::new().stack_size(STACK).spawn(move || drop(done.send(act())))?;
-    result.recv_timeout(deadline).unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
+    thread::Builder::new()
+        .stack_size(STACK)
+        .spawn(move || drop(done.send(act())))?;
+    result
+        .recv_timeout(deadline)
+        .unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
 }
 
 #[cfg(test)]
@@ -172,26 +228,46 @@ mod tests {
     use super::*;
 
     fn stamp(generation: u64) -> Stamp {
-        Stamp { generation: Generation::new(generation), digest: Digest::of(&generation.to_le_bytes()) }
+        Stamp {
+            generation: Generation::new(generation),
+            digest: Digest::of(&generation.to_le_bytes()),
+        }
     }
 
     fn sighting(newest: u64, next: Option<u64>) -> Sighting {
-        Sighting { newest: stamp(newest), next: next.map(stamp) }
+        Sighting {
+            newest: stamp(newest),
+            next: next.map(stamp),
+        }
     }
 
     #[test]
     fn what_was_noted_is_seen_until_it_is_forgotten() {
         let dir = tempfile::tempdir().unwrap();
-        let (witness, id, name) = (Witness::at(dir.path().join("a/b")), GroupId::random(), Name::parse("g").unwrap());
+        let (witness, id, name) = (
+            Witness::at(dir.path().join("a/b")),
+            GroupId::random(),
+            Name::parse("g").unwrap(),
+        );
         witness.expect(id, &name, stamp(1), stamp(2)).unwrap();
         assert_eq!(witness.seen(id), None);
-        for seen in [sighting(3, None), sighting(4, Some(5)), sighting(4, Some(5)), sighting(4, None), sighting(2, None)] {
+        for seen in [
+            sighting(3, None),
+            sighting(4, Some(5)),
+            sighting(4, Some(5)),
+            sighting(4, None),
+            sighting(2, None),
+        ] {
             witness.note(id, &name, seen).unwrap();
             assert_eq!(witness.seen(id), Some(seen));
         }
         witness.expect(id, &name, stamp(2), stamp(9)).unwrap();
         assert_eq!(witness.seen(id), Some(sighting(2, Some(9))));
-        assert_eq!(fs::read_dir(dir.path().join("a/b")).unwrap().count(), 1, "nothing temporary is left");
+        assert_eq!(
+            fs::read_dir(dir.path().join("a/b")).unwrap().count(),
+            1,
+            "nothing temporary is left"
+        );
         assert_eq!(witness.seen(GroupId::random()), None);
         witness.forget(id).unwrap();
         witness.forget(id).unwrap();
@@ -201,7 +277,11 @@ mod tests {
     #[test]
     fn a_file_that_makes_no_sense_says_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let (witness, id, name) = (Witness::at(dir.path().to_owned()), GroupId::random(), Name::parse("g").unwrap());
+        let (witness, id, name) = (
+            Witness::at(dir.path().to_owned()),
+            GroupId::random(),
+            Name::parse("g").unwrap(),
+        );
         witness.note(id, &name, sighting(7, Some(8))).unwrap();
         let good = fs::read_to_string(witness.file(id)).unwrap();
         let (digest, next) = (stamp(7).digest.to_string(), stamp(8).digest.to_string());
@@ -236,8 +316,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        let (witness, id, name) = (Witness::at(file.join("below")), GroupId::random(), Name::parse("g").unwrap());
-        assert!(witness.note(id, &name, sighting(1, None)).unwrap_err().message().contains("below"));
+        let (witness, id, name) = (
+            Witness::at(file.join("below")),
+            GroupId::random(),
+            Name::parse("g").unwrap(),
+        );
+        assert!(
+            witness
+                .note(id, &name, sighting(1, None))
+                .unwrap_err()
+                .message()
+                .contains("below")
+        );
         assert_eq!(witness.seen(id), None);
         assert!(unless_read_only(Err(ErrorKind::ReadOnlyFilesystem.into())).is_ok());
         assert!(unless_read_only(Err(ErrorKind::StorageFull.into())).is_err());
@@ -248,11 +338,21 @@ mod tests {
         let on = |newest, next, here| sighting(newest, next).on(stamp(here));
         assert_eq!(on(5, None, 5), Testimony::Newest);
         assert_eq!(on(5, Some(6), 6), Testimony::Newest);
-        assert_eq!(on(5, Some(6), 5), Testimony::None, "6 may be on a disk that is not here");
+        assert_eq!(
+            on(5, Some(6), 5),
+            Testimony::None,
+            "6 may be on a disk that is not here"
+        );
         assert_eq!(on(4, None, 5), Testimony::None);
         assert_eq!(on(6, None, 5), Testimony::Older(Generation::new(6)));
         assert_eq!(on(6, Some(7), 5), Testimony::Older(Generation::new(6)));
         // The same generation, written elsewhere.
-        assert_eq!(sighting(5, None).on(Stamp { digest: Digest::of(b"elsewhere"), ..stamp(5) }), Testimony::None);
+        assert_eq!(
+            sighting(5, None).on(Stamp {
+                digest: Digest::of(b"elsewhere"),
+                ..stamp(5)
+            }),
+            Testimony::None
+        );
     }
 }

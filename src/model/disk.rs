@@ -4,7 +4,8 @@ use super::ids::{DiskId, Generation};
 use super::name::Name;
 use super::units::Sectors;
 
-/// A disk as the group's configuration knows it. Where it is now (`/dev/…`) is an observation, not configuration.
+/// A disk as the group's configuration knows it. Where it is now (`/dev/…`) is an observation, not
+/// configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disk {
     /// Identity, also in the disk's own header.
@@ -17,11 +18,12 @@ pub struct Disk {
     pub size: Sectors,
 }
 
-/// What a disk counts for when it is asked whether those that are here may speak for their group. Most disks just count.
+/// What a disk counts for when it is asked whether those that are here may speak for their group.
+/// Most disks just count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    /// It was blank when it was added (or comes back after it was given up): it counts for nothing until most of those that count
-    /// have it in their configuration.
+    /// It was blank when it was added (or comes back after it was given up): it counts for nothing
+    /// until most of those that count have it in their configuration.
     Joining,
     /// It was away and somebody said that it is lost for good: what it may hold is in nobody's way.
     GivenUp,

@@ -1,4 +1,5 @@
-//! One of each. `Vec::dedup` joins neighbours only; what was asked for or observed comes in any order.
+//! One of each. `Vec::dedup` joins neighbours only; what was asked for or observed comes in any
+//! order.
 
 /// The first of each of several equal things, in the order of appearance.
 pub fn distinct<T: PartialEq>(all: impl IntoIterator<Item = T>) -> Vec<T> {

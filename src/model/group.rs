@@ -7,7 +7,8 @@ use super::volume::{Plex, Volume};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 
-/// The whole configuration of a group, as every disk of it holds it. The generation belongs to the copy on disk.
+/// The whole configuration of a group, as every disk of it holds it. The generation belongs to the
+/// copy on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     /// Identity.
@@ -57,11 +58,14 @@ impl Group {
 
     /// The disk with this media name.
     pub fn disk_named(&self, media: &Name) -> Result<&Disk> {
-        self.disks.iter().find(|d| d.media == *media).ok_or_else(|| {
-            Error::not_found(format!("group '{}' has no disk '{media}'", self.name))
-                .on(format!("{}/{media}", self.name))
-                .hint(format!("see 'breakoff group show {}'", self.name))
-        })
+        self.disks
+            .iter()
+            .find(|d| d.media == *media)
+            .ok_or_else(|| {
+                Error::not_found(format!("group '{}' has no disk '{media}'", self.name))
+                    .on(format!("{}/{media}", self.name))
+                    .hint(format!("see 'breakoff group show {}'", self.name))
+            })
     }
 
     /// The volume with this identity.
@@ -76,25 +80,34 @@ impl Group {
 
     /// The volume with this name.
     pub fn volume_named(&self, name: &Name) -> Result<&Volume> {
-        self.volumes.iter().find(|v| v.name == *name).ok_or_else(|| {
-            Error::not_found(format!("group '{}' has no volume '{name}'", self.name))
-                .on(self.path(name))
-                .hint(format!("see 'breakoff -g {} print'", self.name))
-        })
+        self.volumes
+            .iter()
+            .find(|v| v.name == *name)
+            .ok_or_else(|| {
+                Error::not_found(format!("group '{}' has no volume '{name}'", self.name))
+                    .on(self.path(name))
+                    .hint(format!("see 'breakoff -g {} print'", self.name))
+            })
     }
 
     /// The plex with this name and the volume that it belongs to.
     pub fn plex_named(&self, name: &Name) -> Result<(&Volume, &Plex)> {
-        self.volumes.iter().flat_map(|v| v.plexes.iter().map(move |p| (v, p))).find(|(_, p)| p.name == *name).ok_or_else(|| {
-            Error::not_found(format!("group '{}' has no plex '{name}'", self.name))
-                .on(self.path(name))
-                .hint(format!("see 'breakoff -g {} print'", self.name))
-        })
+        self.volumes
+            .iter()
+            .flat_map(|v| v.plexes.iter().map(move |p| (v, p)))
+            .find(|(_, p)| p.name == *name)
+            .ok_or_else(|| {
+                Error::not_found(format!("group '{}' has no plex '{name}'", self.name))
+                    .on(self.path(name))
+                    .hint(format!("see 'breakoff -g {} print'", self.name))
+            })
     }
 
     /// The snapshots that were split from this volume and still know it.
     pub fn snapshots_of(&self, original: VolumeId) -> impl Iterator<Item = &Volume> {
-        self.volumes.iter().filter(move |v| v.origin.as_ref().is_some_and(|o| o.original == original))
+        self.volumes
+            .iter()
+            .filter(move |v| v.origin.as_ref().is_some_and(|o| o.original == original))
     }
 
     /// All the space in use.

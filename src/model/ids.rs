@@ -108,7 +108,10 @@ impl fmt::Display for Timestamp {
         let (secs, millis) = (self.0 / 1000, self.0 % 1000);
         let (year, month, day) = civil(secs / DAY);
         let (hour, minute, second) = (secs % DAY / 3600, secs % 3600 / 60, secs % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
+        )
     }
 }
 
@@ -127,8 +130,16 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let from_march = (5 * of_year + 2) / 153;
     let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (days / ERA * 400 + year_of_era + u64::from(month <= 2), month, day)
+    let month = if from_march < 10 {
+        from_march + 3
+    } else {
+        from_march - 9
+    };
+    (
+        days / ERA * 400 + year_of_era + u64::from(month <= 2),
+        month,
+        day,
+    )
 }
 
 #[cfg(test)]
@@ -141,7 +152,12 @@ mod tests {
         for day in 1..200_000 {
             let next = civil(day);
             let (y, m, d) = last;
-            assert!(next == (y, m, d + 1) || next == (y, m + 1, 1) || (m, d) == (12, 31) && next == (y + 1, 1, 1), "{last:?} {next:?}");
+            assert!(
+                next == (y, m, d + 1)
+                    || next == (y, m + 1, 1)
+                    || (m, d) == (12, 31) && next == (y + 1, 1, 1),
+                "{last:?} {next:?}"
+            );
             assert!((1..=31).contains(&next.2));
             last = next;
         }

@@ -1,4 +1,5 @@
-//! What a disk group is: pure data with its rules. No kernel, file, clock or environment is known here.
+//! What a disk group is: pure data with its rules. No kernel, file, clock or environment is known
+//! here.
 
 pub mod check;
 pub mod disk;
@@ -18,4 +19,6 @@ pub use ids::{BootId, DevNo, DiskId, Generation, GroupId, HostId, Timestamp, Vol
 pub use name::{DmName, DmUuid, Name, Role};
 pub use state::{Next, PlexEvent, PlexState};
 pub use units::{SectorSize, Sectors};
-pub use volume::{ChangeLog, CrashReason, Dco, Log, LostLeg, Origin, Plex, Returning, Tracking, Untracked, Volume};
+pub use volume::{
+    ChangeLog, CrashReason, Dco, Log, LostLeg, Origin, Plex, Returning, Tracking, Untracked, Volume,
+};

@@ -1,7 +1,9 @@
-//! Names: what a person may call things, and the device-mapper names and UUIDs that follow from them.
+//! Names: what a person may call things, and the device-mapper names and UUIDs that follow from
+//! them.
 //!
-//! A dm name is `group-volume` with every `-` inside a name doubled, so that it can be taken apart again. Inner devices
-//! carry a `_` suffix; where that would not fit into dm's 127 bytes they are named by the volume's identity instead.
+//! A dm name is `group-volume` with every `-` inside a name doubled, so that it can be taken apart
+//! again. Inner devices carry a `_` suffix; where that would not fit into dm's 127 bytes they are
+//! named by the volume's identity instead.
 
 use super::ids::{GroupId, VolumeId};
 use super::volume::ChangeLog;
@@ -15,7 +17,8 @@ pub const DM_NAME_MAX: usize = 127;
 /// What every dm UUID of ours starts with.
 pub const UUID_PREFIX: &str = "BREAKOFF-";
 
-/// The name of a group, a disk (media name), a volume or a plex: `[A-Za-z0-9_.+-]`, 1–63 bytes, not starting with `-` or `.`.
+/// The name of a group, a disk (media name), a volume or a plex: `[A-Za-z0-9_.+-]`, 1–63 bytes, not
+/// starting with `-` or `.`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);
 
@@ -27,12 +30,18 @@ impl Name {
             return bad("it is empty");
         }
         if word.len() > NAME_MAX {
-            return bad(&format!("it has {} bytes, at most {NAME_MAX} are allowed", word.len()));
+            return bad(&format!(
+                "it has {} bytes, at most {NAME_MAX} are allowed",
+                word.len()
+            ));
         }
         if word.starts_with(['-', '.']) {
             return bad("it starts with '-' or '.'");
         }
-        match word.chars().find(|c| !c.is_ascii_alphanumeric() && !"_.+-".contains(*c)) {
+        match word
+            .chars()
+            .find(|c| !c.is_ascii_alphanumeric() && !"_.+-".contains(*c))
+        {
             Some(c) => bad(&format!("{c:?} is not one of A-Z a-z 0-9 _ . + -")),
             None => Ok(Name(word.to_owned())),
         }
@@ -117,8 +126,15 @@ impl DmName {
         Ok(DmName(name))
     }
 
-    /// The name of an inner device: the volume's with a suffix, or one made from its identity when that is too long.
-    pub fn inner(group: &Name, volume: &Name, id: VolumeId, role: &Role, plex: Option<&Name>) -> DmName {
+    /// The name of an inner device: the volume's with a suffix, or one made from its identity when
+    /// that is too long.
+    pub fn inner(
+        group: &Name,
+        volume: &Name,
+        id: VolumeId,
+        role: &Role,
+        plex: Option<&Name>,
+    ) -> DmName {
         let suffix = match (role, plex) {
             (Role::Plex(_), Some(plex)) => plex.escaped(),
             (Role::Layer(level), _) => format!("l{level}"),
@@ -131,12 +147,20 @@ impl DmName {
             (role, _) => role.to_string(),
         };
         let name = format!("{}-{}_{suffix}", group.escaped(), volume.escaped());
-        DmName(if name.len() <= DM_NAME_MAX { name } else { format!("breakoff-{}_{role}", id.simple()) })
+        DmName(if name.len() <= DM_NAME_MAX {
+            name
+        } else {
+            format!("breakoff-{}_{role}", id.simple())
+        })
     }
 
-    /// The name of a device that nothing needs any more and that waits to be closed: it is in the way of no other one.
+    /// The name of a device that nothing needs any more and that waits to be closed: it is in the
+    /// way of no other one.
     pub fn held(uuid: &DmUuid) -> DmName {
-        let (volume, role) = uuid.parts().map(|(_, volume, role)| (volume.simple(), role)).unwrap_or_default();
+        let (volume, role) = uuid
+            .parts()
+            .map(|(_, volume, role)| (volume.simple(), role))
+            .unwrap_or_default();
         DmName(format!("breakoff-{volume}_{role}_held"))
     }
 
@@ -178,7 +202,11 @@ impl DmUuid {
     /// The UUID of a device in a volume's stack.
     pub fn new(group: GroupId, volume: VolumeId, role: &Role) -> DmUuid {
         let base = format!("{UUID_PREFIX}{}{}", group.simple(), volume.simple());
-        DmUuid(if *role == Role::Volume { base } else { format!("{base}-{role}") })
+        DmUuid(if *role == Role::Volume {
+            base
+        } else {
+            format!("{base}-{role}")
+        })
     }
 
     /// One of ours as the kernel tells it; `None` for everybody else's.
@@ -203,7 +231,11 @@ impl DmUuid {
         let volume = VolumeId::parse(rest.get(32..64)?)?;
         match rest.get(64..)? {
             "" => Some((group, volume, "")),
-            suffix => Some((group, volume, suffix.strip_prefix('-').filter(|s| !s.is_empty())?)),
+            suffix => Some((
+                group,
+                volume,
+                suffix.strip_prefix('-').filter(|s| !s.is_empty())?,
+            )),
         }
     }
 
@@ -220,7 +252,11 @@ impl DmUuid {
     /// What the device is in its stack; `None` for a role that this program does not know.
     pub fn role(&self) -> Option<Role> {
         let (_, _, suffix) = self.parts()?;
-        let role = match (suffix, suffix.strip_prefix("plex"), suffix.strip_prefix("layer")) {
+        let role = match (
+            suffix,
+            suffix.strip_prefix("plex"),
+            suffix.strip_prefix("layer"),
+        ) {
             ("", ..) => Role::Volume,
             ("log", ..) => Role::Log,
             ("data", ..) => Role::Data,
@@ -249,15 +285,21 @@ impl fmt::Display for DmUuid {
     }
 }
 
-/// Whether volumes `a` and `b` of one group could ever name two devices alike, because one is the other's name with the
-/// suffix of an inner device (`v` and `v_log`).
+/// Whether volumes `a` and `b` of one group could ever name two devices alike, because one is the
+/// other's name with the suffix of an inner device (`v` and `v_log`).
 pub fn names_collide(a: &Name, b: &Name) -> bool {
     let inner = |outer: &Name, other: &Name| {
-        let Some(suffix) = other.as_str().strip_prefix(outer.as_str()).and_then(|rest| rest.strip_prefix('_')) else {
+        let Some(suffix) = other
+            .as_str()
+            .strip_prefix(outer.as_str())
+            .and_then(|rest| rest.strip_prefix('_'))
+        else {
             return false;
         };
         let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-        suffix == "log" || suffix.strip_prefix('l').is_some_and(digits) || suffix.rsplit_once('-').is_some_and(|(_, n)| digits(n))
+        suffix == "log"
+            || suffix.strip_prefix('l').is_some_and(digits)
+            || suffix.rsplit_once('-').is_some_and(|(_, n)| digits(n))
     };
     inner(a, b) || inner(b, a)
 }
@@ -276,14 +318,30 @@ mod tests {
         for good in ["a", "vol01", "A+b_c.d-e", "_x", &"n".repeat(63)] {
             assert!(Name::parse(good).is_ok(), "{good}");
         }
-        for bad in ["", "-a", ".a", "a/b", "a b", "ä", "a\n", "..", &"n".repeat(64)] {
+        for bad in [
+            "",
+            "-a",
+            ".a",
+            "a/b",
+            "a b",
+            "ä",
+            "a\n",
+            "..",
+            &"n".repeat(64),
+        ] {
             assert!(Name::parse(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn dm_names_come_apart_again() {
-        for (g, v) in [("g", "v"), ("a-b", "c"), ("a", "b-c"), ("a-", "b"), ("a--b", "c-d-")] {
+        for (g, v) in [
+            ("g", "v"),
+            ("a-b", "c"),
+            ("a", "b-c"),
+            ("a-", "b"),
+            ("a--b", "c-d-"),
+        ] {
             let dm = DmName::volume(&name(g), &name(v)).unwrap();
             assert_eq!(dm.split(), Some((name(g), name(v))), "{dm}");
         }
@@ -295,9 +353,18 @@ mod tests {
     #[test]
     fn the_longest_legal_pair_fits_device_mapper() {
         let (long, dashed) = (name(&"n".repeat(63)), name(&format!("a{}", "-".repeat(62))));
-        assert_eq!(DmName::volume(&long, &long).unwrap().as_str().len(), DM_NAME_MAX);
+        assert_eq!(
+            DmName::volume(&long, &long).unwrap().as_str().len(),
+            DM_NAME_MAX
+        );
         assert!(DmName::volume(&long, &dashed).is_err());
-        let inner = DmName::inner(&long, &long, VolumeId::random(), &Role::Plex(1), Some(&long));
+        let inner = DmName::inner(
+            &long,
+            &long,
+            VolumeId::random(),
+            &Role::Plex(1),
+            Some(&long),
+        );
         assert!(inner.as_str().len() <= DM_NAME_MAX);
         let uuid = DmUuid::new(GroupId::random(), VolumeId::random(), &Role::Layer(255));
         assert!(uuid.as_str().len() < 129);
@@ -317,22 +384,48 @@ mod tests {
     fn only_our_own_uuids_are_taken_from_the_kernel() {
         let ours = DmUuid::new(GroupId::random(), VolumeId::random(), &Role::Log);
         assert_eq!(DmUuid::from_kernel(ours.as_str()), Some(ours));
-        for other in
-            ["", "LVM-abc", "BREAKOFF-", "BREAKOFF-zz", &format!("BREAKOFF-{}-", "0".repeat(64)), &format!("BREAKOFF-{}x", "0".repeat(64))]
-        {
+        for other in [
+            "",
+            "LVM-abc",
+            "BREAKOFF-",
+            "BREAKOFF-zz",
+            &format!("BREAKOFF-{}-", "0".repeat(64)),
+            &format!("BREAKOFF-{}x", "0".repeat(64)),
+        ] {
             assert_eq!(DmUuid::from_kernel(other), None, "{other}");
         }
-        assert_eq!(DmUuid::from_kernel(&format!("BREAKOFF-{}", "aB".repeat(32))), None);
+        assert_eq!(
+            DmUuid::from_kernel(&format!("BREAKOFF-{}", "aB".repeat(32))),
+            None
+        );
     }
 
     #[test]
     fn a_role_is_written_in_one_way() {
-        let role = |suffix: &str| DmUuid::from_kernel(&format!("BREAKOFF-{}-{suffix}", "ab".repeat(32))).unwrap().role();
-        for (suffix, expected) in [("log", Role::Log), ("plex01", Role::Plex(1)), ("plex123", Role::Plex(123)), ("layer2", Role::Layer(2))]
-        {
+        let role = |suffix: &str| {
+            DmUuid::from_kernel(&format!("BREAKOFF-{}-{suffix}", "ab".repeat(32)))
+                .unwrap()
+                .role()
+        };
+        for (suffix, expected) in [
+            ("log", Role::Log),
+            ("plex01", Role::Plex(1)),
+            ("plex123", Role::Plex(123)),
+            ("layer2", Role::Layer(2)),
+        ] {
             assert_eq!(role(suffix), Some(expected));
         }
-        for other in ["volume", "plex1", "plex+1", "plex001", "plex", "plex65536", "layer02", "layer256", "logs"] {
+        for other in [
+            "volume",
+            "plex1",
+            "plex+1",
+            "plex001",
+            "plex",
+            "plex65536",
+            "layer02",
+            "layer256",
+            "logs",
+        ] {
             assert_eq!(role(other), None, "{other}");
         }
     }

@@ -1,8 +1,9 @@
 //! Where new plexes and logs go: free space and the choice among it. Pure and deterministic.
 //!
-//! Everything starts 1 MiB aligned. A plex lies on one disk in one piece where that is possible, then on one disk in several
-//! pieces, then on as few disks as possible. Two plexes of a volume never share a disk unless disks were named for it. Logs and maps of
-//! changes lie at the end of a disk's space, where no plex that grows meets them soon.
+//! Everything starts 1 MiB aligned. A plex lies on one disk in one piece where that is possible,
+//! then on one disk in several pieces, then on as few disks as possible. Two plexes of a volume
+//! never share a disk unless disks were named for it. Logs and maps of changes lie at the end of a
+//! disk's space, where no plex that grows meets them soon.
 
 use super::disk::Extent;
 use super::group::Group;
@@ -46,12 +47,17 @@ impl Free {
             taken.sort_by_key(|e| e.start);
             (disk.id, gaps(disk.id, disk.size, &taken))
         });
-        Free { pieces: pieces.collect(), order: group.disks.iter().map(|d| d.id).collect() }
+        Free {
+            pieces: pieces.collect(),
+            order: group.disks.iter().map(|d| d.id).collect(),
+        }
     }
 
     /// How much is free on a disk, counting only what can be allocated.
     pub fn on(&self, disk: DiskId) -> Sectors {
-        self.pieces.get(&disk).map_or(Sectors::ZERO, |pieces| pieces.iter().map(|p| p.length).sum())
+        self.pieces.get(&disk).map_or(Sectors::ZERO, |pieces| {
+            pieces.iter().map(|p| p.length).sum()
+        })
     }
 
     /// Takes space for the wish; `None` (and nothing taken) when there is not enough.
@@ -60,39 +66,87 @@ impl Free {
         let chosen = if wish.at_end {
             self.last_piece(&disks, wish)?
         } else {
-            self.one_piece(&disks, wish).or_else(|| self.one_disk(&disks, wish)).or_else(|| self.several_disks(&disks, wish.length))?
+            self.one_piece(&disks, wish)
+                .or_else(|| self.one_disk(&disks, wish))
+                .or_else(|| self.several_disks(&disks, wish.length))?
         };
         chosen.iter().for_each(|extent| self.remove(extent));
         Some(chosen)
     }
 
-    /// Hands none of this out, as far as it is free: it was no good, or something still leads to it.
+    /// Hands none of this out, as far as it is free: it was no good, or something still leads to
+    /// it.
     pub fn keep_off(&mut self, kept: &Extent) {
-        let Some(pieces) = self.pieces.get_mut(&kept.disk).filter(|pieces| pieces.iter().any(|p| p.overlaps(kept))) else { return };
+        let Some(pieces) = self
+            .pieces
+            .get_mut(&kept.disk)
+            .filter(|pieces| pieces.iter().any(|p| p.overlaps(kept)))
+        else {
+            return;
+        };
         let rest = |piece: &Extent| {
             let behind = kept.end().round_up(Sectors::MIB).max(piece.start);
-            let before = Extent { length: kept.start.min(piece.end()).saturating_sub(piece.start), ..*piece };
-            [before, Extent { start: behind, length: piece.end().saturating_sub(behind), ..*piece }]
+            let before = Extent {
+                length: kept.start.min(piece.end()).saturating_sub(piece.start),
+                ..*piece
+            };
+            [
+                before,
+                Extent {
+                    start: behind,
+                    length: piece.end().saturating_sub(behind),
+                    ..*piece
+                },
+            ]
         };
-        *pieces = pieces.iter().flat_map(rest).filter(|piece| !piece.length.is_zero()).collect();
+        *pieces = pieces
+            .iter()
+            .flat_map(rest)
+            .filter(|piece| !piece.length.is_zero())
+            .collect();
     }
 
     /// Takes the space right behind `end` on a disk, at most `wanted`; how much it was.
-    pub fn take_behind(&mut self, disk: DiskId, end: Sectors, used_to: Sectors, wanted: Sectors) -> Sectors {
-        // The rest of the last MiB of a piece is never handed out otherwise: `used_to` is where the next piece may begin.
-        let Some(piece) = self.pieces.get(&disk).and_then(|p| p.iter().find(|p| p.start == used_to)).copied() else {
+    pub fn take_behind(
+        &mut self,
+        disk: DiskId,
+        end: Sectors,
+        used_to: Sectors,
+        wanted: Sectors,
+    ) -> Sectors {
+        // The rest of the last MiB of a piece is never handed out otherwise: `used_to` is where the
+        // next piece may begin.
+        let Some(piece) = self
+            .pieces
+            .get(&disk)
+            .and_then(|p| p.iter().find(|p| p.start == used_to))
+            .copied()
+        else {
             return used_to.saturating_sub(end).min(wanted);
         };
         let got = piece.end().saturating_sub(end).min(wanted);
-        if let Some(length) = end.saturating_add(got).checked_sub(piece.start).filter(|l| !l.is_zero()) {
-            self.remove(&Extent { disk, start: piece.start, length });
+        if let Some(length) = end
+            .saturating_add(got)
+            .checked_sub(piece.start)
+            .filter(|l| !l.is_zero())
+        {
+            self.remove(&Extent {
+                disk,
+                start: piece.start,
+                length,
+            });
         }
         got
     }
 
-    /// The disks that may be used: preferred ones first, then by how much is free (most first), then as in the group.
+    /// The disks that may be used: preferred ones first, then by how much is free (most first),
+    /// then as in the group.
     fn candidates(&self, wish: &Wish) -> Vec<DiskId> {
-        let mut disks: Vec<DiskId> = if wish.on.is_empty() { self.order.clone() } else { wish.on.clone() };
+        let mut disks: Vec<DiskId> = if wish.on.is_empty() {
+            self.order.clone()
+        } else {
+            wish.on.clone()
+        };
         disks.retain(|d| self.pieces.contains_key(d) && !wish.avoid.contains(d));
         let order = |d: &DiskId| wish.on.iter().position(|o| o == d);
         disks.sort_by_key(|d| (wish.reluctantly.contains(d), order(d), Reverse(self.on(*d))));
@@ -103,19 +157,45 @@ impl Free {
 
     /// The smallest piece that is large enough on the most preferred class of disks.
     fn one_piece(&self, disks: &[DiskId], wish: &Wish) -> Option<Vec<Extent>> {
-        let fits = |d: &DiskId| self.pieces.get(d)?.iter().filter(|p| p.length >= wish.length).min_by_key(|p| (p.length, p.start)).copied();
-        let class = |reluctant: bool| disks.iter().filter(move |d| wish.reluctantly.contains(d) == reluctant);
-        let piece = class(false).find_map(fits).or_else(|| class(true).find_map(fits))?;
-        Some(vec![Extent { length: wish.length, ..piece }])
+        let fits = |d: &DiskId| {
+            self.pieces
+                .get(d)?
+                .iter()
+                .filter(|p| p.length >= wish.length)
+                .min_by_key(|p| (p.length, p.start))
+                .copied()
+        };
+        let class = |reluctant: bool| {
+            disks
+                .iter()
+                .filter(move |d| wish.reluctantly.contains(d) == reluctant)
+        };
+        let piece = class(false)
+            .find_map(fits)
+            .or_else(|| class(true).find_map(fits))?;
+        Some(vec![Extent {
+            length: wish.length,
+            ..piece
+        }])
     }
 
     /// The end of the last piece that is large enough, on the most preferred disk that has one.
     fn last_piece(&self, disks: &[DiskId], wish: &Wish) -> Option<Vec<Extent>> {
         let end_of = |piece: &Extent| {
-            let start = piece.end().checked_sub(wish.length)?.round_down(Sectors::MIB);
-            (start >= piece.start).then_some(Extent { start, length: wish.length, ..*piece })
+            let start = piece
+                .end()
+                .checked_sub(wish.length)?
+                .round_down(Sectors::MIB);
+            (start >= piece.start).then_some(Extent {
+                start,
+                length: wish.length,
+                ..*piece
+            })
         };
-        disks.iter().find_map(|disk| self.pieces.get(disk)?.iter().rev().find_map(end_of)).map(|extent| vec![extent])
+        disks
+            .iter()
+            .find_map(|disk| self.pieces.get(disk)?.iter().rev().find_map(end_of))
+            .map(|extent| vec![extent])
     }
 
     fn one_disk(&self, disks: &[DiskId], wish: &Wish) -> Option<Vec<Extent>> {
@@ -148,7 +228,9 @@ impl Free {
 
     /// Takes an extent out of the piece that it starts or ends.
     fn remove(&mut self, extent: &Extent) {
-        let Some(pieces) = self.pieces.get_mut(&extent.disk) else { return };
+        let Some(pieces) = self.pieces.get_mut(&extent.disk) else {
+            return;
+        };
         for piece in pieces.iter_mut().filter(|p| p.overlaps(extent)) {
             let behind = extent.end().round_up(Sectors::MIB);
             if piece.start == extent.start {
@@ -162,15 +244,25 @@ impl Free {
     }
 }
 
-/// What lies between the taken pieces (sorted), aligned to 1 MiB at the start and to 4 KiB at the end.
+/// What lies between the taken pieces (sorted), aligned to 1 MiB at the start and to 4 KiB at the
+/// end.
 fn gaps(disk: DiskId, size: Sectors, taken: &[Extent]) -> Vec<Extent> {
     let mut free = Vec::new();
     let mut at = Sectors::ZERO;
-    let ends = taken.iter().map(|e| (e.start, e.end())).chain([(size, size)]);
+    let ends = taken
+        .iter()
+        .map(|e| (e.start, e.end()))
+        .chain([(size, size)]);
     for (start, end) in ends {
-        let length = start.saturating_sub(at).round_down(super::volume::SIZE_UNIT);
+        let length = start
+            .saturating_sub(at)
+            .round_down(super::volume::SIZE_UNIT);
         if !length.is_zero() {
-            free.push(Extent { disk, start: at, length });
+            free.push(Extent {
+                disk,
+                start: at,
+                length,
+            });
         }
         at = at.max(end.round_up(Sectors::MIB));
     }
@@ -200,7 +292,10 @@ mod tests {
     }
 
     fn wish(mib: u32) -> Wish {
-        Wish { length: Sectors::mib(mib), ..Wish::default() }
+        Wish {
+            length: Sectors::mib(mib),
+            ..Wish::default()
+        }
     }
 
     #[test]
@@ -209,7 +304,10 @@ mod tests {
         let mut free = Free::of(&group, |_| true);
         assert_eq!(free.take(&wish(20)).unwrap().len(), 1);
         let both = free.take(&wish(15)).unwrap();
-        assert_eq!(both.iter().map(|e| e.disk).collect::<BTreeSet<_>>().len(), 2);
+        assert_eq!(
+            both.iter().map(|e| e.disk).collect::<BTreeSet<_>>().len(),
+            2
+        );
         assert_eq!(free.take(&wish(10)), None);
         assert_eq!(free.take(&wish(5)).unwrap().len(), 1);
     }
@@ -219,8 +317,19 @@ mod tests {
         let group = group(&[10, 30]);
         let (small, large) = (group.disks[0].id, group.disks[1].id);
         let mut free = Free::of(&group, |_| true);
-        assert_eq!(free.take(&Wish { avoid: [large].into(), ..wish(11) }), None);
-        let got = free.take(&Wish { reluctantly: [large].into(), ..wish(10) }).unwrap();
+        assert_eq!(
+            free.take(&Wish {
+                avoid: [large].into(),
+                ..wish(11)
+            }),
+            None
+        );
+        let got = free
+            .take(&Wish {
+                reluctantly: [large].into(),
+                ..wish(10)
+            })
+            .unwrap();
         assert_eq!(got[0].disk, small);
     }
 
@@ -229,10 +338,21 @@ mod tests {
         let mut group = group(&[10]);
         let disk = group.disks[0].id;
         let mut free = Free::of(&group, |_| true);
-        let first = free.take(&Wish { length: Sectors::of(2056), ..Wish::default() }).unwrap()[0];
-        assert_eq!((first.start, first.length), (Sectors::ZERO, Sectors::of(2056)));
+        let first = free
+            .take(&Wish {
+                length: Sectors::of(2056),
+                ..Wish::default()
+            })
+            .unwrap()[0];
+        assert_eq!(
+            (first.start, first.length),
+            (Sectors::ZERO, Sectors::of(2056))
+        );
         let aligned = first.end().round_up(Sectors::MIB);
-        assert_eq!(free.take_behind(disk, first.end(), aligned, Sectors::mib(1)), Sectors::mib(1));
+        assert_eq!(
+            free.take_behind(disk, first.end(), aligned, Sectors::mib(1)),
+            Sectors::mib(1)
+        );
         group.disks.clear();
         assert_eq!(free.on(disk), Sectors::mib(7));
     }
@@ -242,15 +362,34 @@ mod tests {
         let group = group(&[10, 10]);
         let (first, second) = (group.disks[0].id, group.disks[1].id);
         let mut free = Free::of(&group, |_| true);
-        let log = |on: DiskId| Wish { on: vec![on], at_end: true, ..wish(1) };
+        let log = |on: DiskId| Wish {
+            on: vec![on],
+            at_end: true,
+            ..wish(1)
+        };
         assert_eq!(free.take(&log(first)).unwrap()[0].start, Sectors::mib(9));
         assert_eq!(free.take(&log(first)).unwrap()[0].start, Sectors::mib(8));
-        let data = free.take(&Wish { on: vec![first], ..wish(6) }).unwrap();
+        let data = free
+            .take(&Wish {
+                on: vec![first],
+                ..wish(6)
+            })
+            .unwrap();
         assert_eq!((data.len(), data[0].start), (1, Sectors::ZERO));
-        assert_eq!(free.take_behind(first, data[0].end(), data[0].end(), Sectors::mib(4)), Sectors::mib(2));
+        assert_eq!(
+            free.take_behind(first, data[0].end(), data[0].end(), Sectors::mib(4)),
+            Sectors::mib(2)
+        );
         assert_eq!(free.take(&log(first)), None);
         // In several pieces it would be no use.
-        assert_eq!(free.take(&Wish { on: vec![second], at_end: true, ..wish(11) }), None);
+        assert_eq!(
+            free.take(&Wish {
+                on: vec![second],
+                at_end: true,
+                ..wish(11)
+            }),
+            None
+        );
         assert_eq!(free.on(second), Sectors::mib(10));
     }
 
@@ -259,12 +398,24 @@ mod tests {
         let group = group(&[10]);
         let disk = group.disks[0].id;
         let mut free = Free::of(&group, |_| true);
-        let kept = Extent { disk, start: Sectors::mib(2), length: Sectors::of(2056) };
+        let kept = Extent {
+            disk,
+            start: Sectors::mib(2),
+            length: Sectors::of(2056),
+        };
         free.keep_off(&kept);
-        free.keep_off(&Extent { disk, start: Sectors::mib(9), length: Sectors::mib(5) });
+        free.keep_off(&Extent {
+            disk,
+            start: Sectors::mib(9),
+            length: Sectors::mib(5),
+        });
         assert_eq!(free.on(disk), Sectors::mib(2 + 5));
         let all = free.take(&wish(7)).unwrap();
-        assert!(all.iter().all(|piece| !piece.overlaps(&kept) && piece.end() <= Sectors::mib(9)), "{all:?}");
+        assert!(
+            all.iter()
+                .all(|piece| !piece.overlaps(&kept) && piece.end() <= Sectors::mib(9)),
+            "{all:?}"
+        );
         assert_eq!(free.take(&wish(1)), None);
     }
 

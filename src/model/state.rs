@@ -7,9 +7,11 @@ use std::fmt;
 pub enum PlexState {
     /// A complete data plex, written by the volume.
     Active,
-    /// A new data plex being filled (`mirror`); filled again from the beginning when the volume is started.
+    /// A new data plex being filled (`mirror`); filled again from the beginning when the volume is
+    /// started.
     Attaching,
-    /// A data plex being brought up to date again (`plex attach`, a new disk); the copy goes on when the volume is started.
+    /// A data plex being brought up to date again (`plex attach`, a new disk); the copy goes on
+    /// when the volume is started.
     Reviving,
     /// A data plex that missed writes (`plex detach`); its space is kept.
     Stale,
@@ -21,7 +23,8 @@ pub enum PlexState {
     SnapDone,
 }
 
-/// Makes the enum of events together with the list of all of them, so that neither can lack one that the other has.
+/// Makes the enum of events together with the list of all of them, so that neither can lack one
+/// that the other has.
 macro_rules! plex_events {
     ($($(#[$doc:meta])* $event:ident,)*) => {
         /// What can happen to a plex.
@@ -100,29 +103,54 @@ impl PlexState {
             (S::Attaching, E::Synced) => State(S::Active),
             (S::Attaching, E::Started) => State(S::Attaching),
             (S::Attaching, E::Failed | E::Removed) => Gone,
-            (S::Attaching, E::SplitOff | E::ToSnapdone | E::ToActive | E::Detached | E::Reattached | E::Outdated) => Refused,
+            (
+                S::Attaching,
+                E::SplitOff
+                | E::ToSnapdone
+                | E::ToActive
+                | E::Detached
+                | E::Reattached
+                | E::Outdated,
+            ) => Refused,
 
             (S::Reviving, E::Synced) => State(S::Active),
             (S::Reviving, E::Started) => State(S::Reviving),
             (S::Reviving, E::Detached) => State(S::Stale),
             (S::Reviving, E::Failed) => State(S::Failed),
             (S::Reviving, E::Removed) => Gone,
-            (S::Reviving, E::SplitOff | E::ToSnapdone | E::ToActive | E::Reattached | E::Outdated) => Refused,
+            (
+                S::Reviving,
+                E::SplitOff | E::ToSnapdone | E::ToActive | E::Reattached | E::Outdated,
+            ) => Refused,
 
             (S::Stale, E::Started) => State(S::Stale),
             (S::Stale, E::Failed) => State(S::Failed),
             (S::Stale, E::Reattached) => State(S::Reviving),
             (S::Stale, E::Removed) => Gone,
-            (S::Stale, E::Synced | E::SplitOff | E::ToSnapdone | E::ToActive | E::Detached | E::Outdated) => Refused,
+            (
+                S::Stale,
+                E::Synced | E::SplitOff | E::ToSnapdone | E::ToActive | E::Detached | E::Outdated,
+            ) => Refused,
 
             (S::Failed, E::Started | E::Failed) => State(S::Failed),
             (S::Failed, E::Reattached) => State(S::Reviving),
             (S::Failed, E::Removed) => Gone,
-            (S::Failed, E::Synced | E::SplitOff | E::ToSnapdone | E::ToActive | E::Detached | E::Outdated) => Refused,
+            (
+                S::Failed,
+                E::Synced | E::SplitOff | E::ToSnapdone | E::ToActive | E::Detached | E::Outdated,
+            ) => Refused,
 
             (S::SnapAtt, E::Synced) => State(S::SnapDone),
             (S::SnapAtt, E::Failed | E::Removed | E::Started) => Gone,
-            (S::SnapAtt, E::SplitOff | E::ToSnapdone | E::ToActive | E::Detached | E::Reattached | E::Outdated) => Refused,
+            (
+                S::SnapAtt,
+                E::SplitOff
+                | E::ToSnapdone
+                | E::ToActive
+                | E::Detached
+                | E::Reattached
+                | E::Outdated,
+            ) => Refused,
 
             (S::SnapDone, E::Synced | E::Started) => State(S::SnapDone),
             (S::SnapDone, E::SplitOff | E::ToActive) => State(S::Active),
@@ -136,7 +164,11 @@ impl PlexState {
     pub fn is_complete(self) -> bool {
         match self {
             PlexState::Active | PlexState::SnapDone => true,
-            PlexState::Attaching | PlexState::Reviving | PlexState::Stale | PlexState::Failed | PlexState::SnapAtt => false,
+            PlexState::Attaching
+            | PlexState::Reviving
+            | PlexState::Stale
+            | PlexState::Failed
+            | PlexState::SnapAtt => false,
         }
     }
 
@@ -152,7 +184,11 @@ impl PlexState {
     pub fn is_snapshot_leg(self) -> bool {
         match self {
             PlexState::SnapAtt | PlexState::SnapDone => true,
-            PlexState::Active | PlexState::Attaching | PlexState::Reviving | PlexState::Stale | PlexState::Failed => false,
+            PlexState::Active
+            | PlexState::Attaching
+            | PlexState::Reviving
+            | PlexState::Stale
+            | PlexState::Failed => false,
         }
     }
 
@@ -182,13 +218,19 @@ mod tests {
 
     /// The whole table, a row a state; `-` refused, `x` gone. In the order of `PlexEvent::ALL`.
     const TABLE: [(&str, &str); 7] = [
-        ("ACTIVE", "ACTIVE FAILED x ACTIVE - SNAPDONE - STALE - REVIVING"),
+        (
+            "ACTIVE",
+            "ACTIVE FAILED x ACTIVE - SNAPDONE - STALE - REVIVING",
+        ),
         ("ATTACHING", "ACTIVE x x ATTACHING - - - - - -"),
         ("REVIVING", "ACTIVE FAILED x REVIVING - - - STALE - -"),
         ("STALE", "- FAILED x STALE - - - - REVIVING -"),
         ("FAILED", "- FAILED x FAILED - - - - REVIVING -"),
         ("SNAPATT", "SNAPDONE x x x - - - - - -"),
-        ("SNAPDONE", "SNAPDONE x x SNAPDONE ACTIVE - ACTIVE - - SNAPATT"),
+        (
+            "SNAPDONE",
+            "SNAPDONE x x SNAPDONE ACTIVE - ACTIVE - - SNAPATT",
+        ),
     ];
 
     #[test]
@@ -200,7 +242,10 @@ mod tests {
         };
         for (state, (name, row)) in PlexState::ALL.iter().zip(TABLE) {
             assert_eq!(state.word(), name);
-            let now: Vec<&str> = PlexEvent::ALL.iter().map(|event| word(state.on(*event))).collect();
+            let now: Vec<&str> = PlexEvent::ALL
+                .iter()
+                .map(|event| word(state.on(*event)))
+                .collect();
             assert_eq!(now.join(" "), row, "{name}");
         }
     }
@@ -216,7 +261,11 @@ mod tests {
     #[test]
     fn a_start_takes_away_nothing_but_legs_on_their_way() {
         for state in PlexState::ALL {
-            let expected = if state == PlexState::SnapAtt { Next::Gone } else { Next::State(state) };
+            let expected = if state == PlexState::SnapAtt {
+                Next::Gone
+            } else {
+                Next::State(state)
+            };
             assert_eq!(state.on(PlexEvent::Started), expected);
         }
     }

@@ -1,4 +1,5 @@
-//! Sizes. Everything on a disk is counted in sectors of 512 bytes, as device-mapper does; people see bytes with binary suffixes.
+//! Sizes. Everything on a disk is counted in sectors of 512 bytes, as device-mapper does; people
+//! see bytes with binary suffixes.
 
 use crate::error::{Error, Result};
 use std::fmt;
@@ -7,7 +8,8 @@ use std::iter::Sum;
 /// Bytes in a sector (device-mapper's unit, whatever the disk's own sector size is).
 pub const SECTOR: u64 = 512;
 
-/// A length or an offset in sectors of 512 bytes. Never more than `i64::MAX` bytes, so that bytes always fit.
+/// A length or an offset in sectors of 512 bytes. Never more than `i64::MAX` bytes, so that bytes
+/// always fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Sectors(u64);
 
@@ -21,7 +23,11 @@ impl Sectors {
 
     /// A count of sectors; `None` when it is more than [`Sectors::MAX`].
     pub const fn new(count: u64) -> Option<Sectors> {
-        if count <= Sectors::MAX.0 { Some(Sectors(count)) } else { None }
+        if count <= Sectors::MAX.0 {
+            Some(Sectors(count))
+        } else {
+            None
+        }
     }
 
     /// A small constant number of sectors.
@@ -37,7 +43,11 @@ impl Sectors {
     /// Whole sectors in so many bytes, rounded down.
     pub const fn from_bytes_floor(bytes: u64) -> Sectors {
         let count = bytes / SECTOR;
-        Sectors(if count > Sectors::MAX.0 { Sectors::MAX.0 } else { count })
+        Sectors(if count > Sectors::MAX.0 {
+            Sectors::MAX.0
+        } else {
+            count
+        })
     }
 
     /// The number of sectors.
@@ -78,7 +88,12 @@ impl Sectors {
     /// Rounded up to a multiple of `unit` (not zero); at most the largest multiple that fits.
     pub fn round_up(self, unit: Sectors) -> Sectors {
         let down = self.round_down(unit);
-        if down == self { self } else { down.checked_add(unit).unwrap_or(Sectors::MAX.round_down(unit)) }
+        if down == self {
+            self
+        } else {
+            down.checked_add(unit)
+                .unwrap_or(Sectors::MAX.round_down(unit))
+        }
     }
 
     /// Rounded down to a multiple of `unit` (not zero).
@@ -100,7 +115,8 @@ impl fmt::Display for Sectors {
     }
 }
 
-/// What a device reads and writes at once: its logical blocks, which filesystems and databases call its sectors.
+/// What a device reads and writes at once: its logical blocks, which filesystems and databases call
+/// its sectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SectorSize(u32);
 
@@ -112,7 +128,10 @@ impl SectorSize {
 
     /// So many bytes; `None` unless it is a power of two from 512 to 4096.
     pub const fn new(bytes: u32) -> Option<SectorSize> {
-        if bytes.is_power_of_two() && bytes >= SectorSize::SMALLEST.0 && bytes <= SectorSize::LARGEST.0 {
+        if bytes.is_power_of_two()
+            && bytes >= SectorSize::SMALLEST.0
+            && bytes <= SectorSize::LARGEST.0
+        {
             Some(SectorSize(bytes))
         } else {
             None
@@ -160,15 +179,25 @@ pub enum DefaultUnit {
 
 /// Parses a size such as `10g`, `1.5m`, `2048s` or `4096`; rounds up to whole sectors.
 pub fn parse_size(word: &str, unit: DefaultUnit) -> Result<Sectors> {
-    let bad = || Error::usage(format!("'{word}' is not a size")).hint("sizes are like 512k, 64m, 10g, 2t or 2048s (sectors)");
+    let bad = || {
+        Error::usage(format!("'{word}' is not a size"))
+            .hint("sizes are like 512k, 64m, 10g, 2t or 2048s (sectors)")
+    };
     let lower = word.to_ascii_lowercase();
-    let trimmed = lower.strip_suffix("ib").or_else(|| lower.strip_suffix('b').filter(|w| w.ends_with(['k', 'm', 'g', 't'])));
+    let trimmed = lower.strip_suffix("ib").or_else(|| {
+        lower
+            .strip_suffix('b')
+            .filter(|w| w.ends_with(['k', 'm', 'g', 't']))
+    });
     let lower = trimmed.unwrap_or(&lower);
     let (digits, scale): (&str, u128) = match lower.chars().last().ok_or_else(bad)? {
         's' => (&lower[..lower.len() - 1], SECTOR as u128),
         'b' if unit == DefaultUnit::Sectors => (&lower[..lower.len() - 1], SECTOR as u128),
         c @ ('k' | 'm' | 'g' | 't') => {
-            let shift = UNITS.iter().find(|(suffix, _)| *suffix == c).map_or(0, |(_, shift)| *shift);
+            let shift = UNITS
+                .iter()
+                .find(|(suffix, _)| *suffix == c)
+                .map_or(0, |(_, shift)| *shift);
             (&lower[..lower.len() - 1], 1 << shift)
         }
         _ if unit == DefaultUnit::Sectors => (lower, SECTOR as u128),
@@ -185,16 +214,27 @@ pub fn parse_size(word: &str, unit: DefaultUnit) -> Result<Sectors> {
 fn scaled(digits: &str, scale: u128) -> Option<u128> {
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let numeric = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || whole.len() > 20 || fraction.len() > 9 || !numeric(whole) || !numeric(fraction) {
+    if whole.is_empty()
+        || whole.len() > 20
+        || fraction.len() > 9
+        || !numeric(whole)
+        || !numeric(fraction)
+    {
         return None;
     }
     if digits.contains('.') && fraction.is_empty() {
         return None;
     }
     let whole: u128 = whole.parse().ok()?;
-    let part: u128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
+    let part: u128 = if fraction.is_empty() {
+        0
+    } else {
+        fraction.parse().ok()?
+    };
     let denominator = 10u128.pow(u32::try_from(fraction.len()).ok()?);
-    whole.checked_mul(scale)?.checked_add((part * scale).div_ceil(denominator))
+    whole
+        .checked_mul(scale)?
+        .checked_add((part * scale).div_ceil(denominator))
 }
 
 #[cfg(test)]
@@ -210,14 +250,36 @@ mod tests {
         assert_eq!(bytes("64m"), Ok(131_072));
         assert_eq!(bytes("1.5G"), Ok(3 * 1024 * 1024));
         assert_eq!(bytes("64MiB"), Ok(131_072));
-        assert_eq!(parse_size("2048", DefaultUnit::Sectors).map(Sectors::get), Ok(2048));
-        assert_eq!(parse_size("2048b", DefaultUnit::Sectors).map(Sectors::get), Ok(2048));
+        assert_eq!(
+            parse_size("2048", DefaultUnit::Sectors).map(Sectors::get),
+            Ok(2048)
+        );
+        assert_eq!(
+            parse_size("2048b", DefaultUnit::Sectors).map(Sectors::get),
+            Ok(2048)
+        );
     }
 
     #[test]
     fn nonsense_is_not_a_size() {
-        for word in ["", "m", "-1", "1.", "1..5m", "1x", "0x10", "99999999999999999999t", "1 m", "½g", "16777216t"] {
-            assert_eq!(parse_size(word, DefaultUnit::Bytes).map_err(|e| e.kind()), Err(crate::error::Kind::Usage), "{word}");
+        for word in [
+            "",
+            "m",
+            "-1",
+            "1.",
+            "1..5m",
+            "1x",
+            "0x10",
+            "99999999999999999999t",
+            "1 m",
+            "½g",
+            "16777216t",
+        ] {
+            assert_eq!(
+                parse_size(word, DefaultUnit::Bytes).map_err(|e| e.kind()),
+                Err(crate::error::Kind::Usage),
+                "{word}"
+            );
         }
     }
 
@@ -225,20 +287,29 @@ mod tests {
     fn sizes_are_shown_short() {
         let shown = |s: &str| parse_size(s, DefaultUnit::Bytes).map(|s| s.to_string());
         for word in ["64m", "1.5g", "2t", "512", "1.25k"] {
-            assert_eq!(shown(word).as_deref(), Ok(if word == "1.25k" { "1.5k" } else { word }));
+            assert_eq!(
+                shown(word).as_deref(),
+                Ok(if word == "1.25k" { "1.5k" } else { word })
+            );
         }
     }
 
     #[test]
     fn sectors_are_powers_of_two_up_to_a_page() {
-        let sizes: Vec<u32> = (0..=8192).filter_map(SectorSize::new).map(SectorSize::bytes).collect();
+        let sizes: Vec<u32> = (0..=8192)
+            .filter_map(SectorSize::new)
+            .map(SectorSize::bytes)
+            .collect();
         assert_eq!(sizes, [512, 1024, 2048, 4096]);
     }
 
     #[test]
     fn rounding_never_overflows() {
         assert_eq!(Sectors::of(1).round_up(Sectors::MIB), Sectors::MIB);
-        assert_eq!(Sectors::MAX.round_up(Sectors::MIB), Sectors::MAX.round_down(Sectors::MIB));
+        assert_eq!(
+            Sectors::MAX.round_up(Sectors::MIB),
+            Sectors::MAX.round_down(Sectors::MIB)
+        );
         assert_eq!(Sectors::MIB.round_up(Sectors::MIB), Sectors::MIB);
     }
 }

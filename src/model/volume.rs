@@ -1,4 +1,5 @@
-//! Volumes and their plexes. The stack of devices that a volume needs follows from nothing but these fields (see `table`).
+//! Volumes and their plexes. The stack of devices that a volume needs follows from nothing but
+//! these fields (see `table`).
 
 use super::disk::Extent;
 use super::ids::{BootId, Timestamp, VolumeId};
@@ -24,7 +25,8 @@ pub struct Plex {
     pub state: PlexState,
     /// Its subdisks in order. Their lengths add up to the volume's size.
     pub subdisks: Vec<Extent>,
-    /// What the snapshot that a leg becomes is going to track its changes in; set aside with the leg, so that the split needs no space.
+    /// What the snapshot that a leg becomes is going to track its changes in; set aside with the
+    /// leg, so that the split needs no space.
     pub dco: Option<Dco>,
     /// A snapshot leg that serves as a data plex until the others are restored from it.
     pub lent: bool,
@@ -53,11 +55,13 @@ pub struct Log {
     pub extent: Extent,
     /// What one bit stands for; a power of two.
     pub region: Sectors,
-    /// Whether the mirror uses it. A log that is not in use holds nothing that may be trusted (K17).
+    /// Whether the mirror uses it. A log that is not in use holds nothing that may be trusted
+    /// (K17).
     pub live: bool,
 }
 
-/// The data change object: space in which a volume's changes are tracked while a snapshot of it is out, or it is one.
+/// The data change object: space in which a volume's changes are tracked while a snapshot of it is
+/// out, or it is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dco {
     /// The same on several disks, each in one piece (see `table::dco` for what lies where in it).
@@ -94,8 +98,14 @@ pub enum Untracked {
 
 impl Untracked {
     /// All reasons.
-    pub const ALL: [Untracked; 6] =
-        [Untracked::Off, Untracked::NoSpace, Untracked::NoTarget, Untracked::MapLost, Untracked::OldKernel, Untracked::Restored];
+    pub const ALL: [Untracked; 6] = [
+        Untracked::Off,
+        Untracked::NoSpace,
+        Untracked::NoTarget,
+        Untracked::MapLost,
+        Untracked::OldKernel,
+        Untracked::Restored,
+    ];
 
     /// The reason as one word.
     pub fn word(self) -> &'static str {
@@ -116,13 +126,16 @@ impl Untracked {
             Untracked::NoSpace => "there was no space for a map of the changes",
             Untracked::NoTarget => "this kernel has no dm-era",
             Untracked::MapLost => "the map of the changes was lost or damaged",
-            Untracked::OldKernel => "the machine went down, and a kernel as old as this may lose changes then",
+            Untracked::OldKernel => {
+                "the machine went down, and a kernel as old as this may lose changes then"
+            }
             Untracked::Restored => "the original was restored from another snapshot since",
         }
     }
 }
 
-/// A copy of changed regions only, to legs that were split off before (`snapback`). Those that are being attached are these legs.
+/// A copy of changed regions only, to legs that were split off before (`snapback`). Those that are
+/// being attached are these legs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Returning {
     /// Which of the two change logs of the DCO the mirror uses.
@@ -131,11 +144,13 @@ pub struct Returning {
     pub region: Sectors,
     /// The first log lacks what was written from this era on, until it came into use.
     pub since: u32,
-    /// Whether the log names all of it. Before that it lacks what was written between the listing and the swap.
+    /// Whether the log names all of it. Before that it lacks what was written between the listing
+    /// and the swap.
     pub exact: bool,
 }
 
-/// A dirty region log that says what a `snapback` has to copy. There are two: one is written while the other one is in use.
+/// A dirty region log that says what a `snapback` has to copy. There are two: one is written while
+/// the other one is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChangeLog {
     /// In use first.
@@ -151,9 +166,11 @@ pub struct Origin {
     pub original: VolumeId,
     /// When.
     pub taken_at: Timestamp,
-    /// Why it holds what a crash at that instant would have left; `None`: every filesystem that rested on the original was frozen.
+    /// Why it holds what a crash at that instant would have left; `None`: every filesystem that
+    /// rested on the original was frozen.
     pub crash: Option<CrashReason>,
-    /// How long the split kept the original's I/O waiting, in microseconds; known once the window is over.
+    /// How long the split kept the original's I/O waiting, in microseconds; known once the window
+    /// is over.
     pub freeze_us: u64,
     /// What is known of the changes since.
     pub tracking: Tracking,
@@ -175,10 +192,21 @@ impl CrashReason {
 
     /// Makes one line of any text, and cuts off what is too long.
     pub fn new(text: &str) -> CrashReason {
-        let line: String = text.trim().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-        let end = (0..=line.len().min(Self::MOST)).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
+        let line: String = text
+            .trim()
+            .chars()
+            .map(|c| if c.is_control() { '?' } else { c })
+            .collect();
+        let end = (0..=line.len().min(Self::MOST))
+            .rev()
+            .find(|at| line.is_char_boundary(*at))
+            .unwrap_or(0);
         let line = line[..end].trim_end();
-        CrashReason(if line.is_empty() { Self::UNKNOWN.to_owned() } else { line.to_owned() })
+        CrashReason(if line.is_empty() {
+            Self::UNKNOWN.to_owned()
+        } else {
+            line.to_owned()
+        })
     }
 
     /// What is said of snapshots that were recorded before there were reasons.
@@ -211,7 +239,8 @@ pub struct Volume {
     pub synced: Sectors,
     /// The relation to its original, until it is cleared.
     pub origin: Option<Origin>,
-    /// Whether its contents were copied from another volume, so that `/dev/disk/by-uuid` must not point to it (K11).
+    /// Whether its contents were copied from another volume, so that `/dev/disk/by-uuid` must not
+    /// point to it (K11).
     pub copied: bool,
     /// Whether its changes are tracked while snapshots of it are out (`fast-resync`).
     pub fast_resync: bool,
@@ -219,8 +248,8 @@ pub struct Volume {
     pub dco: Option<Dco>,
     /// The copy of changed regions that goes on, if one does.
     pub returning: Option<Returning>,
-    /// The largest sectors that the disks of its plexes may have: what is on it was made for these (K43). `None` when an older version
-    /// of the program made it, which did not care.
+    /// The largest sectors that the disks of its plexes may have: what is on it was made for these
+    /// (K43). `None` when an older version of the program made it, which did not care.
     pub sector_size: Option<SectorSize>,
     /// The snapshot leg that failed last, until legs are attached again: who waits for it is told.
     pub lost_leg: Option<LostLeg>,
@@ -238,7 +267,8 @@ pub struct LostLeg {
 }
 
 impl Volume {
-    /// The plexes that are complete: data plexes first, in the order of their numbers (reads go to the first).
+    /// The plexes that are complete: data plexes first, in the order of their numbers (reads go to
+    /// the first).
     pub fn complete(&self) -> Vec<&Plex> {
         self.sorted(PlexState::is_complete)
     }
@@ -287,8 +317,14 @@ impl Volume {
     /// All the space that it occupies.
     pub fn extents(&self) -> impl Iterator<Item = &Extent> {
         let plexes = self.plexes.iter().flat_map(|p| &p.subdisks);
-        let dcos = self.plexes.iter().filter_map(|p| p.dco.as_ref()).chain(&self.dco);
-        plexes.chain(self.log.as_ref().map(|l| &l.extent)).chain(dcos.flat_map(|dco| &dco.copies))
+        let dcos = self
+            .plexes
+            .iter()
+            .filter_map(|p| p.dco.as_ref())
+            .chain(&self.dco);
+        plexes
+            .chain(self.log.as_ref().map(|l| &l.extent))
+            .chain(dcos.flat_map(|dco| &dco.copies))
     }
 }
 
@@ -298,14 +334,26 @@ mod tests {
 
     #[test]
     fn a_reason_is_one_short_line() {
-        assert_eq!(CrashReason::new(" used\nas \u{1b}swap ").as_str(), "used?as ?swap");
+        assert_eq!(
+            CrashReason::new(" used\nas \u{1b}swap ").as_str(),
+            "used?as ?swap"
+        );
         assert_eq!(CrashReason::new("\t").as_str(), CrashReason::UNKNOWN);
         let long = "ä".repeat(CrashReason::MOST);
-        assert_eq!(CrashReason::new(&long).as_str(), "ä".repeat(CrashReason::MOST / 2));
-        assert_eq!(CrashReason::new(&format!("x{long}")).as_str().len(), CrashReason::MOST - 1);
+        assert_eq!(
+            CrashReason::new(&long).as_str(),
+            "ä".repeat(CrashReason::MOST / 2)
+        );
+        assert_eq!(
+            CrashReason::new(&format!("x{long}")).as_str().len(),
+            CrashReason::MOST - 1
+        );
         for bad in ["", " x", "x ", "a\nb", &long] {
             assert_eq!(CrashReason::parse(bad), None, "{bad:?}");
         }
-        assert_eq!(CrashReason::parse("used as swap"), Some(CrashReason::new("used as swap")));
+        assert_eq!(
+            CrashReason::parse("used as swap"),
+            Some(CrashReason::new("used as swap"))
+        );
     }
 }

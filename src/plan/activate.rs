@@ -14,24 +14,35 @@ use crate::model::{Extent, LostLeg, Next, Plex, PlexEvent, PlexState, Sectors, V
 fn selected<'w>(world: &'w World, which: &Selection) -> Result<Vec<&'w Volume>> {
     match which {
         Selection::All => Ok(world.group.volumes.iter().collect()),
-        Selection::Named(names) => names.iter().map(|name| world.group.volume_named(name)).collect(),
+        Selection::Named(names) => names
+            .iter()
+            .map(|name| world.group.volume_named(name))
+            .collect(),
     }
 }
 
-/// Re-creates the recorded stacks. A snapshot leg whose attach was cut short is removed, a data plex is filled again; after anything
-/// but a clean stop mirrors are resynchronised (by their log where there is one) before they count as equal. Never waits for that.
+/// Re-creates the recorded stacks. A snapshot leg whose attach was cut short is removed, a data
+/// plex is filled again; after anything but a clean stop mirrors are resynchronised (by their log
+/// where there is one) before they count as equal. Never waits for that.
 ///
-/// With [`Selection::All`] a volume that cannot be started is a failure of its own and stops no other.
+/// With [`Selection::All`] a volume that cannot be started is a failure of its own and stops no
+/// other.
 ///
-/// Refuses a group of which half or more may be elsewhere, and a volume of which only plexes are here that were still being made equal to
-/// one that is not, unless that is forced.
+/// Refuses a group of which half or more may be elsewhere, and a volume of which only plexes are
+/// here that were still being made equal to one that is not, unless that is forced.
 pub fn start(world: &World, which: &Selection, force: bool) -> Result<Plan> {
     let doubt = match quorum::refuse_minority(world) {
         Err(refusal) if !force => return Err(refusal),
         Err(refusal) => Some(refusal.message().to_owned()),
         Ok(()) => None,
     };
-    let mut plan = each(world, which, &|draft, volume| if draft.is_live(volume) { Ok(()) } else { start_one(draft, volume, force) })?;
+    let mut plan = each(world, which, &|draft, volume| {
+        if draft.is_live(volume) {
+            Ok(())
+        } else {
+            start_one(draft, volume, force)
+        }
+    })?;
     if let Some(doubt) = doubt {
         quorum::give_up_missing(world, &mut plan.group);
         plan.notes.push(doubt);
@@ -40,8 +51,13 @@ pub fn start(world: &World, which: &Selection, force: bool) -> Result<Plan> {
     Ok(plan)
 }
 
-/// Does something with each volume that is meant. One that is named stops the command when it fails, one of all does not.
-fn each(world: &World, which: &Selection, act: &dyn Fn(&mut Draft<'_>, &Volume) -> Result<()>) -> Result<Plan> {
+/// Does something with each volume that is meant. One that is named stops the command when it
+/// fails, one of all does not.
+fn each(
+    world: &World,
+    which: &Selection,
+    act: &dyn Fn(&mut Draft<'_>, &Volume) -> Result<()>,
+) -> Result<Plan> {
     let mut draft = Draft::new(world);
     for volume in selected(world, which)? {
         match act(&mut draft, volume) {
@@ -57,7 +73,10 @@ fn start_one(draft: &mut Draft<'_>, volume: &Volume, force: bool) -> Result<()> 
     let (world, path) = (draft.world, draft.path(&volume.name));
     match require_source(world, volume) {
         Err(refusal) if !force => return Err(refusal),
-        Err(refusal) => draft.note(format!("{}; it goes on all the same, without what was written last", refusal.message())),
+        Err(refusal) => draft.note(format!(
+            "{}; it goes on all the same, without what was written last",
+            refusal.message()
+        )),
         Ok(()) => {}
     }
     // Starting another volume may have changed it already.
@@ -70,11 +89,18 @@ fn start_one(draft: &mut Draft<'_>, volume: &Volume, force: bool) -> Result<()> 
         }
     }
     distrust_map(draft, &mut next, clean)?;
-    let given_up: Vec<&Plex> = volume.plexes.iter().filter(|p| !copy_goes_on(&next, p) && lost_disk(world, p).is_none()).collect();
+    let given_up: Vec<&Plex> = volume
+        .plexes
+        .iter()
+        .filter(|p| !copy_goes_on(&next, p) && lost_disk(world, p).is_none())
+        .collect();
     for plex in given_up {
         apply(&mut next, plex, PlexEvent::Started);
     }
-    let lost_log = next.log.as_ref().is_some_and(|log| !world.disks.contains_key(&log.extent.disk));
+    let lost_log = next
+        .log
+        .as_ref()
+        .is_some_and(|log| !world.disks.contains_key(&log.extent.disk));
     if lost_log {
         next.log = None;
     }
@@ -96,37 +122,65 @@ fn start_one(draft: &mut Draft<'_>, volume: &Volume, force: bool) -> Result<()> 
     Ok(())
 }
 
-/// What comes back by a log goes on where it was, and what is a data plex, or is to be one, begins again: its volume was promised that
-/// copy. A snapshot leg that was cut short is given up.
+/// What comes back by a log goes on where it was, and what is a data plex, or is to be one, begins
+/// again: its volume was promised that copy. A snapshot leg that was cut short is given up.
 fn copy_goes_on(volume: &Volume, plex: &Plex) -> bool {
     volume.returning.is_some() || matches!(plex.state, PlexState::Attaching | PlexState::Reviving)
 }
 
-/// A map that is damaged or whose disks are missing, or that this kernel may have lost something of when the machine went down, is not believed.
+/// A map that is damaged or whose disks are missing, or that this kernel may have lost something of
+/// when the machine went down, is not believed.
 fn distrust_map(draft: &mut Draft<'_>, next: &mut Volume, clean: bool) -> Result<()> {
     let world = draft.world;
-    let Some(dco) = next.live_dco() else { return Ok(()) };
-    let lost = |copy: &Extent| !world.disks.contains_key(&copy.disk) || world.known.damaged.contains(copy);
-    // Each copy has all that was noted: what was in flight when the machine went down had not been answered.
-    let gone: Vec<usize> = dco.copies.iter().enumerate().filter(|(_, copy)| lost(copy)).map(|(at, _)| at).collect();
+    let Some(dco) = next.live_dco() else {
+        return Ok(());
+    };
+    let lost =
+        |copy: &Extent| !world.disks.contains_key(&copy.disk) || world.known.damaged.contains(copy);
+    // Each copy has all that was noted: what was in flight when the machine went down had not been
+    // answered.
+    let gone: Vec<usize> = dco
+        .copies
+        .iter()
+        .enumerate()
+        .filter(|(_, copy)| lost(copy))
+        .map(|(at, _)| at)
+        .collect();
     let group = &mut draft.plan.group;
     let mut changes = tracking::drop_copies(group, next.id, &gone);
     if !clean && world.known.era_survives_crash == Some(false) {
-        changes.extend(tracking::untrack(group, next.id, None, crate::model::Untracked::OldKernel));
+        changes.extend(tracking::untrack(
+            group,
+            next.id,
+            None,
+            crate::model::Untracked::OldKernel,
+        ));
         tracking::settle(group);
     }
     if let Some(settled) = group.volume(next.id) {
-        (next.dco, next.returning, next.origin) = (settled.dco.clone(), settled.returning, settled.origin.clone());
+        (next.dco, next.returning, next.origin) = (
+            settled.dco.clone(),
+            settled.returning,
+            settled.origin.clone(),
+        );
     }
     changes.into_iter().for_each(|change| draft.say(change));
     Ok(())
 }
 
-/// Plexes that were still being made equal lack what was written meanwhile: that went to the first one alone.
+/// Plexes that were still being made equal lack what was written meanwhile: that went to the first
+/// one alone.
 fn require_source(world: &World, volume: &Volume) -> Result<()> {
     let complete = volume.complete();
-    let Some(source) = complete.first().filter(|_| !volume.is_synced() && complete.len() > 1) else { return Ok(()) };
-    let Some(disk) = lost_disk(world, source).and_then(|id| world.group.disk(id)) else { return Ok(()) };
+    let Some(source) = complete
+        .first()
+        .filter(|_| !volume.is_synced() && complete.len() > 1)
+    else {
+        return Ok(());
+    };
+    let Some(disk) = lost_disk(world, source).and_then(|id| world.group.disk(id)) else {
+        return Ok(());
+    };
     let path = world.group.path(&volume.name);
     Err(Error::device(format!(
         "disk '{}' is missing, and the other plexes of '{path}' were still being made equal to '{}' on it",
@@ -141,24 +195,40 @@ fn require_source(world: &World, volume: &Volume) -> Result<()> {
 
 /// The first disk of a plex that is not here.
 fn lost_disk(world: &World, plex: &Plex) -> Option<crate::model::DiskId> {
-    plex.subdisks.iter().map(|s| s.disk).find(|disk| !world.disks.contains_key(disk))
+    plex.subdisks
+        .iter()
+        .map(|s| s.disk)
+        .find(|disk| !world.disks.contains_key(disk))
 }
 
 /// Lets something happen to a plex of the volume.
 pub fn apply(volume: &mut Volume, plex: &Plex, event: PlexEvent) {
     match plex.state.on(event) {
-        Next::State(state) => volume.plexes.iter_mut().filter(|p| p.number == plex.number).for_each(|p| p.state = state),
+        Next::State(state) => volume
+            .plexes
+            .iter_mut()
+            .filter(|p| p.number == plex.number)
+            .for_each(|p| p.state = state),
         Next::Gone => volume.plexes.retain(|p| p.number != plex.number),
         Next::Refused => {}
     }
 }
 
-/// A snapshot leg that has failed is gone; who waits for it is told why, until legs are attached again.
+/// A snapshot leg that has failed is gone; who waits for it is told why, until legs are attached
+/// again.
 pub fn remember_loss(world: &World, volume: &mut Volume, leg: &Plex) {
     if leg.state.is_snapshot_leg() && volume.plex(leg.number).is_none() {
         let disks = distinct(leg.subdisks.iter().map(|s| s.disk));
-        let media = disks.into_iter().filter_map(|id| world.group.disk(id)).map(|disk| disk.media.clone()).collect();
-        volume.lost_leg = Some(LostLeg { plex: leg.name.clone(), media, at: world.now });
+        let media = disks
+            .into_iter()
+            .filter_map(|id| world.group.disk(id))
+            .map(|disk| disk.media.clone())
+            .collect();
+        volume.lost_leg = Some(LostLeg {
+            plex: leg.name.clone(),
+            media,
+            at: world.now,
+        });
     }
 }
 
@@ -171,50 +241,89 @@ fn cannot_start(world: &World, volume: &Volume) -> Error {
         .filter_map(|id| world.group.disk(id))
         .map(|d| format!("'{}'", d.media))
         .collect();
-    let complete_leg = volume.plexes.iter().find(|p| p.state == PlexState::SnapDone && lost_disk(world, p).is_none());
+    let complete_leg = volume
+        .plexes
+        .iter()
+        .find(|p| p.state == PlexState::SnapDone && lost_disk(world, p).is_none());
     let hint = match complete_leg {
-        Some(leg) => format!("snapshot leg '{0}' is complete: 'breakoff plex convert --to active {0}' makes it the data plex", leg.name),
+        Some(leg) => format!(
+            "snapshot leg '{0}' is complete: 'breakoff plex convert --to active {0}' makes it the data plex",
+            leg.name
+        ),
         None => "bring the disk back and start it again".to_owned(),
     };
-    let why = if lost.is_empty() { "it has no complete data plex".to_owned() } else { format!("disk {} is missing", lost.join(", ")) };
-    Error::device(format!("volume '{path}' cannot be started: {why}")).on(path).hint(hint)
+    let why = if lost.is_empty() {
+        "it has no complete data plex".to_owned()
+    } else {
+        format!("disk {} is missing", lost.join(", "))
+    };
+    Error::device(format!("volume '{path}' cannot be started: {why}"))
+        .on(path)
+        .hint(hint)
 }
 
 fn report_start(draft: &mut Draft<'_>, before: &Volume, after: &Volume, clean: bool, path: &str) {
     for plex in &before.plexes {
         match after.plex(plex.number).map(|p| p.state) {
-            None => draft.say(Change::new(path, "plex-removed").text("plex", &plex.name).text("was", plex.state)),
+            None => draft.say(
+                Change::new(path, "plex-removed")
+                    .text("plex", &plex.name)
+                    .text("was", plex.state),
+            ),
             Some(state) if state != plex.state => {
-                draft.say(Change::new(path, "plex-state").text("plex", &plex.name).text("was", plex.state).text("state", state));
+                draft.say(
+                    Change::new(path, "plex-state")
+                        .text("plex", &plex.name)
+                        .text("was", plex.state)
+                        .text("state", state),
+                );
             }
             Some(_) => {}
         }
     }
-    draft.say(Change::new(path, "started").text("after", if clean { "clean stop" } else { "crash" }));
+    draft.say(
+        Change::new(path, "started").text("after", if clean { "clean stop" } else { "crash" }),
+    );
     for plex in after.attaching() {
-        let how = if after.returning.is_some() { "goes on" } else { "begins again" };
-        draft.note(format!("the copy to '{}' of '{path}', which was interrupted, {how}", plex.name));
+        let how = if after.returning.is_some() {
+            "goes on"
+        } else {
+            "begins again"
+        };
+        draft.note(format!(
+            "the copy to '{}' of '{path}', which was interrupted, {how}",
+            plex.name
+        ));
     }
     if after.complete().len() > 1 && !after.is_synced() {
-        let how = if after.live_log().is_some() { "the regions that were being written" } else { "everything" };
+        let how = if after.live_log().is_some() {
+            "the regions that were being written"
+        } else {
+            "everything"
+        };
         draft.note(format!("'{path}' was not stopped cleanly: the kernel makes its plexes equal again ({how}); it can be used meanwhile"));
     }
 }
 
 /// Takes the devices down and records that all plexes hold the same.
 ///
-/// With [`Selection::All`] a volume that is open is a failure of its own, and the others are stopped.
+/// With [`Selection::All`] a volume that is open is a failure of its own, and the others are
+/// stopped.
 pub fn stop(world: &World, which: &Selection) -> Result<Plan> {
     each(world, which, &stop_one)
 }
 
 fn stop_one(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
     let world = draft.world;
-    let has_devices = world.devices.values().any(|d| d.uuid.volume() == Some(volume.id) && !d.waits_to_be_closed());
+    let has_devices = world
+        .devices
+        .values()
+        .any(|d| d.uuid.volume() == Some(volume.id) && !d.waits_to_be_closed());
     if volume.running.is_none() && !has_devices {
         return Ok(());
     }
-    // A volume that ran when the machine went down was not stopped by us: what it left is for `start` to judge.
+    // A volume that ran when the machine went down was not stopped by us: what it left is for
+    // `start` to judge.
     if volume.running.is_some_and(|boot| boot != world.boot) && !has_devices {
         return Ok(());
     }
@@ -224,10 +333,16 @@ fn stop_one(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
     draft.say(Change::new(&path, "stopped"));
     for leg in volume.attaching() {
         if copy_goes_on(volume, leg) {
-            draft.note(format!("the copy to '{}' goes on when '{path}' is started", leg.name));
+            draft.note(format!(
+                "the copy to '{}' goes on when '{path}' is started",
+                leg.name
+            ));
             continue;
         }
-        draft.note(format!("the copy to '{}' was given up: it is removed when '{path}' is started", leg.name));
+        draft.note(format!(
+            "the copy to '{}' was given up: it is removed when '{path}' is started",
+            leg.name
+        ));
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! The verbs that bring a leg in: `snapstart`, `mirror`, `plex attach`. The kernel copies; nothing here waits for it.
+//! The verbs that bring a leg in: `snapstart`, `mirror`, `plex attach`. The kernel copies; nothing
+//! here waits for it.
 
 use super::change::Change;
 use super::draft::{Draft, Sharing};
@@ -10,9 +11,16 @@ use crate::error::{Error, Result};
 use crate::model::{Name, Next, PlexEvent, PlexState, Volume};
 
 /// One or more write-only legs for each volume, all or nothing.
-pub fn snapstart(world: &World, names: &[Name], mirrors: usize, placement: &Placement) -> Result<Plan> {
+pub fn snapstart(
+    world: &World,
+    names: &[Name],
+    mirrors: usize,
+    placement: &Placement,
+) -> Result<Plan> {
     if mirrors == 0 {
-        return Err(Error::usage("at least one snapshot leg has to be asked for"));
+        return Err(Error::usage(
+            "at least one snapshot leg has to be asked for",
+        ));
     }
     let mut draft = Draft::new(world);
     for (at, name) in names.iter().enumerate() {
@@ -37,7 +45,13 @@ pub fn mirror(world: &World, name: &Name, placement: &Placement) -> Result<Plan>
     draft.finish()
 }
 
-fn add_legs(draft: &mut Draft<'_>, volume: &Volume, count: usize, placement: &Placement, state: PlexState) -> Result<()> {
+fn add_legs(
+    draft: &mut Draft<'_>,
+    volume: &Volume,
+    count: usize,
+    placement: &Placement,
+    state: PlexState,
+) -> Result<()> {
     draft.require_started(volume)?;
     refuse_returning(draft, volume)?;
     let path = draft.path(&volume.name);
@@ -47,7 +61,10 @@ fn add_legs(draft: &mut Draft<'_>, volume: &Volume, count: usize, placement: &Pl
         draft.new_plex(&next, state, Vec::new())?;
         let space = draft.allocate_plex(&next, volume.size, placement, Sharing::WhenNamed)?;
         let plex = draft.new_plex(&next, state, space)?;
-        let change = Change::new(&path, "attaching").text("plex", &plex.name).text("state", state).size("size", volume.size);
+        let change = Change::new(&path, "attaching")
+            .text("plex", &plex.name)
+            .text("state", state)
+            .size("size", volume.size);
         draft.say(change.text("disks", disks_of(draft.world, [&plex])));
         next.plexes.push(plex);
     }
@@ -60,11 +77,21 @@ fn add_legs(draft: &mut Draft<'_>, volume: &Volume, count: usize, placement: &Pl
     draft.provide_dcos(volume.id)
 }
 
-/// Legs that come back are filled by a log of what has changed, which says nothing of any other leg.
+/// Legs that come back are filled by a log of what has changed, which says nothing of any other
+/// leg.
 fn refuse_returning(draft: &Draft<'_>, volume: &Volume) -> Result<()> {
     let path = draft.path(&volume.name);
-    match volume.attaching().first().filter(|_| volume.returning.is_some()) {
-        Some(leg) => Err(Error::not_ready(format!("plex '{}' is coming back to '{path}'", leg.name)).on(&path).hint(format!(
+    match volume
+        .attaching()
+        .first()
+        .filter(|_| volume.returning.is_some())
+    {
+        Some(leg) => Err(Error::not_ready(format!(
+            "plex '{}' is coming back to '{path}'",
+            leg.name
+        ))
+        .on(&path)
+        .hint(format!(
             "wait for it with 'breakoff -g {} snapwait {}', or give it up with snapabort",
             draft.world.group.name, volume.name
         ))),
@@ -72,11 +99,15 @@ fn refuse_returning(draft: &Draft<'_>, volume: &Volume) -> Result<()> {
     }
 }
 
-/// Sync state is one bit a region for a whole mirror (K3), so legs that join others on their way begin together.
+/// Sync state is one bit a region for a whole mirror (K3), so legs that join others on their way
+/// begin together.
 fn note_restart(draft: &mut Draft<'_>, volume: &Volume, path: &str) {
     let running: Vec<&str> = volume.attaching().iter().map(|p| p.name.as_str()).collect();
     if !running.is_empty() {
-        draft.note(format!("the copy to {} of '{path}' starts again from the beginning, together with the new leg", running.join(", ")));
+        draft.note(format!(
+            "the copy to {} of '{path}' starts again from the beginning, together with the new leg",
+            running.join(", ")
+        ));
     }
 }
 
@@ -91,15 +122,34 @@ pub fn reattach(world: &World, name: &Name) -> Result<Plan> {
     refuse_returning(&draft, volume)?;
     let path = draft.path(&volume.name);
     let Next::State(state) = plex.state.on(PlexEvent::Reattached) else {
-        return Err(Error::not_ready(format!("plex '{name}' of '{path}' is {} and cannot be attached", plex.state)).on(name));
+        return Err(Error::not_ready(format!(
+            "plex '{name}' of '{path}' is {} and cannot be attached",
+            plex.state
+        ))
+        .on(name));
     };
-    if let Some(lost) = plex.subdisks.iter().find(|s| !world.disks.contains_key(&s.disk)) {
-        let media = world.group.disk(lost.disk).map_or_else(String::new, |d| d.media.to_string());
-        return Err(Error::device(format!("plex '{name}' lies on disk '{media}', which is missing")).on(name));
+    if let Some(lost) = plex
+        .subdisks
+        .iter()
+        .find(|s| !world.disks.contains_key(&s.disk))
+    {
+        let media = world
+            .group
+            .disk(lost.disk)
+            .map_or_else(String::new, |d| d.media.to_string());
+        return Err(Error::device(format!(
+            "plex '{name}' lies on disk '{media}', which is missing"
+        ))
+        .on(name));
     }
     world.refuse_larger_sectors(volume, plex.subdisks.iter().map(|s| s.disk))?;
     note_restart(&mut draft, volume, &path);
-    draft.say(Change::new(&path, "attaching").text("plex", name).text("state", state).size("size", volume.size));
+    draft.say(
+        Change::new(&path, "attaching")
+            .text("plex", name)
+            .text("state", state)
+            .size("size", volume.size),
+    );
     super::activate::apply(draft.touch(volume.id)?, plex, PlexEvent::Reattached);
     draft.finish()
 }

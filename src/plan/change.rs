@@ -1,4 +1,5 @@
-//! What a plan changes, in documented words: the report of a command that ran, and the summary of one that did not.
+//! What a plan changes, in documented words: the report of a command that ran, and the summary of
+//! one that did not.
 
 use crate::model::Sectors;
 
@@ -27,7 +28,11 @@ pub enum Detail {
 impl Change {
     /// A change without details.
     pub fn new(object: impl Into<String>, action: &'static str) -> Change {
-        Change { object: object.into(), action, details: Vec::new() }
+        Change {
+            object: object.into(),
+            action,
+            details: Vec::new(),
+        }
     }
 
     /// Adds words.

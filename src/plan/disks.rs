@@ -6,47 +6,87 @@ use super::draft::Draft;
 use super::step::Plan;
 use super::world::World;
 use crate::error::{Error, Result};
-use crate::model::{Disk, DiskId, Extent, Name, Plex, PlexEvent, PlexState, Sectors, Standing, Untracked, Volume};
+use crate::model::{
+    Disk, DiskId, Extent, Name, Plex, PlexEvent, PlexState, Sectors, Standing, Untracked, Volume,
+};
 
-/// Puts `new` where the disk with this media name was: under that name, with everything at the same place. The plexes that lay on it
-/// are filled again from the others; snapshot legs, which are not worth that, go. All in one commit.
+/// Puts `new` where the disk with this media name was: under that name, with everything at the same
+/// place. The plexes that lay on it are filled again from the others; snapshot legs, which are not
+/// worth that, go. All in one commit.
 ///
-/// A volume whose only complete plex lies on a disk that is still here is refused: nothing else has its data. On a lost disk it is
-/// lost, which is said.
+/// A volume whose only complete plex lies on a disk that is still here is refused: nothing else has
+/// its data. On a lost disk it is lost, which is said.
 pub fn replace(world: &World, media: &Name, new: &Disk) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let old = world.group.disk_named(media)?.clone();
     let path = format!("{}/{media}", world.group.name);
     refuse_small(world, &old, new, &path)?;
-    for volume in world.group.volumes.iter().filter(|v| v.extents().any(|e| e.disk == old.id)) {
+    for volume in world
+        .group
+        .volumes
+        .iter()
+        .filter(|v| v.extents().any(|e| e.disk == old.id))
+    {
         move_volume(&mut draft, volume, &old, new)?;
     }
-    draft.say(Change::new(path, "disk-replaced").text("media", media).text("uuid", new.id).size("size", new.size));
+    draft.say(
+        Change::new(path, "disk-replaced")
+            .text("media", media)
+            .text("uuid", new.id)
+            .size("size", new.size),
+    );
     draft.plan.group.standing.remove(&old.id);
-    draft.plan.group.disks.iter_mut().filter(|d| d.id == old.id).for_each(|d| *d = Disk { media: media.clone(), ..new.clone() });
+    draft
+        .plan
+        .group
+        .disks
+        .iter_mut()
+        .filter(|d| d.id == old.id)
+        .for_each(|d| {
+            *d = Disk {
+                media: media.clone(),
+                ..new.clone()
+            }
+        });
     draft.finish()
 }
 
-/// Takes a disk out of its group. Of one that is missing what is not worth anything without it, or can be had again, is given up: logs,
-/// copies of maps, plexes that had failed, and snapshot legs. A plex in use stays in the way: whose it is and what to do is said.
+/// Takes a disk out of its group. Of one that is missing what is not worth anything without it, or
+/// can be had again, is given up: logs, copies of maps, plexes that had failed, and snapshot legs.
+/// A plex in use stays in the way: whose it is and what to do is said.
 pub fn remove(world: &World, media: &Name) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let disk = world.group.disk_named(media)?.clone();
     let path = format!("{}/{media}", world.group.name);
-    let on_it: Vec<&Volume> = world.group.volumes.iter().filter(|v| v.extents().any(|e| e.disk == disk.id)).collect();
+    let on_it: Vec<&Volume> = world
+        .group
+        .volumes
+        .iter()
+        .filter(|v| v.extents().any(|e| e.disk == disk.id))
+        .collect();
     if world.disks.contains_key(&disk.id) && !on_it.is_empty() {
         let names: Vec<&str> = on_it.iter().map(|v| v.name.as_str()).collect();
-        return Err(Error::in_use(format!("disk '{media}' holds parts of {}", names.join(", ")))
-            .on(path)
-            .hint("remove or move these first"));
+        return Err(Error::in_use(format!(
+            "disk '{media}' holds parts of {}",
+            names.join(", ")
+        ))
+        .on(path)
+        .hint("remove or move these first"));
     }
     if let [_] = world.group.disks.as_slice() {
-        return Err(Error::in_use(format!("disk '{media}' is the last one of group '{}'", world.group.name))
-            .on(path)
-            .hint(format!("'breakoff group destroy {}'", world.group.name)));
+        return Err(Error::in_use(format!(
+            "disk '{media}' is the last one of group '{}'",
+            world.group.name
+        ))
+        .on(path)
+        .hint(format!("'breakoff group destroy {}'", world.group.name)));
     }
-    on_it.iter().try_for_each(|volume| refuse_in_use(world, volume, &disk))?;
-    on_it.into_iter().try_for_each(|volume| give_up(&mut draft, volume, &disk))?;
+    on_it
+        .iter()
+        .try_for_each(|volume| refuse_in_use(world, volume, &disk))?;
+    on_it
+        .into_iter()
+        .try_for_each(|volume| give_up(&mut draft, volume, &disk))?;
     draft.plan.group.disks.retain(|d| d.id != disk.id);
     draft.plan.group.standing.remove(&disk.id);
     draft.say(Change::new(path, "disk-removed").text("media", media));
@@ -56,8 +96,17 @@ pub fn remove(world: &World, media: &Name) -> Result<Plan> {
 /// A plex that counts, on a disk that is missing: what the administrator has to say himself.
 fn refuse_in_use(world: &World, volume: &Volume, disk: &Disk) -> Result<()> {
     let on_it = |plex: &&Plex| plex.subdisks.iter().any(|s| s.disk == disk.id);
-    let given_up = |plex: &&Plex| matches!(plex.state, PlexState::Failed | PlexState::Stale) || plex.state.is_snapshot_leg();
-    let Some(plex) = volume.plexes.iter().filter(on_it).find(|plex| !given_up(plex) || volume.plexes.len() == 1) else { return Ok(()) };
+    let given_up = |plex: &&Plex| {
+        matches!(plex.state, PlexState::Failed | PlexState::Stale) || plex.state.is_snapshot_leg()
+    };
+    let Some(plex) = volume
+        .plexes
+        .iter()
+        .filter(on_it)
+        .find(|plex| !given_up(plex) || volume.plexes.len() == 1)
+    else {
+        return Ok(());
+    };
     let (group, path) = (&world.group.name, world.group.path(&volume.name));
     let another = volume.in_state(PlexState::Active).any(|p| !on_it(&p));
     let hint = match another {
@@ -65,11 +114,17 @@ fn refuse_in_use(world: &World, volume: &Volume, disk: &Disk) -> Result<()> {
             "'breakoff -g {group} plex remove {}' gives it up; 'breakoff group replace-disk {group} {} DEVICE' fills it again",
             plex.name, disk.media
         ),
-        false => format!("nothing else has its data: bring the disk back, or 'breakoff -g {group} remove {}'", volume.name),
+        false => format!(
+            "nothing else has its data: bring the disk back, or 'breakoff -g {group} remove {}'",
+            volume.name
+        ),
     };
-    Err(Error::in_use(format!("disk '{}' is missing, and plex '{}' of '{path}' lies on it", disk.media, plex.name))
-        .on(format!("{group}/{}", disk.media))
-        .hint(hint))
+    Err(Error::in_use(format!(
+        "disk '{}' is missing, and plex '{}' of '{path}' lies on it",
+        disk.media, plex.name
+    ))
+    .on(format!("{group}/{}", disk.media))
+    .hint(hint))
 }
 
 fn give_up(draft: &mut Draft<'_>, volume: &Volume, disk: &Disk) -> Result<()> {
@@ -77,53 +132,103 @@ fn give_up(draft: &mut Draft<'_>, volume: &Volume, disk: &Disk) -> Result<()> {
     let on_it = |plex: &&Plex| plex.subdisks.iter().any(|s| s.disk == disk.id);
     for plex in volume.plexes.iter().filter(on_it) {
         apply(draft.touch(volume.id)?, plex, PlexEvent::Removed);
-        draft.say(Change::new(&path, "plex-removed").text("plex", &plex.name).text("was", plex.state));
+        draft.say(
+            Change::new(&path, "plex-removed")
+                .text("plex", &plex.name)
+                .text("was", plex.state),
+        );
     }
     forget(draft, volume, &|extent| extent.disk == disk.id)
 }
 
 /// What lies there beside plexes: the log, and copies of maps.
-fn forget(draft: &mut Draft<'_>, volume: &Volume, is_there: &dyn Fn(&Extent) -> bool) -> Result<()> {
+fn forget(
+    draft: &mut Draft<'_>,
+    volume: &Volume,
+    is_there: &dyn Fn(&Extent) -> bool,
+) -> Result<()> {
     let changed = draft.touch(volume.id)?;
     // A log is written anew, wherever there is space, when the plexes are equal.
     changed.log = changed.log.take().filter(|log| !is_there(&log.extent));
-    changed.plexes.iter_mut().for_each(|p| p.dco = p.dco.take().filter(|dco| !dco.copies.iter().any(is_there)));
-    let copies = volume.dco.iter().flat_map(|dco| dco.copies.iter().enumerate());
-    let lost: Vec<usize> = copies.filter(|(_, copy)| is_there(copy)).map(|(at, _)| at).collect();
-    super::tracking::drop_copies(&mut draft.plan.group, volume.id, &lost).into_iter().for_each(|change| draft.say(change));
+    changed
+        .plexes
+        .iter_mut()
+        .for_each(|p| p.dco = p.dco.take().filter(|dco| !dco.copies.iter().any(is_there)));
+    let copies = volume
+        .dco
+        .iter()
+        .flat_map(|dco| dco.copies.iter().enumerate());
+    let lost: Vec<usize> = copies
+        .filter(|(_, copy)| is_there(copy))
+        .map(|(at, _)| at)
+        .collect();
+    super::tracking::drop_copies(&mut draft.plan.group, volume.id, &lost)
+        .into_iter()
+        .for_each(|change| draft.say(change));
     Ok(())
 }
 
-/// What these disks hold went on apart from the configuration in force: their plexes are filled anew from others when their volumes are
-/// started, where there are others; logs and maps on them are made anew. Committed in any case, so that the disks are written.
+/// What these disks hold went on apart from the configuration in force: their plexes are filled
+/// anew from others when their volumes are started, where there are others; logs and maps on them
+/// are made anew. Committed in any case, so that the disks are written.
 pub fn distrust(world: &World, parted: &[DiskId]) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let on_them = |extent: &Extent| parted.contains(&extent.disk);
-    for volume in world.group.volumes.iter().filter(|v| v.extents().any(on_them)) {
+    for volume in world
+        .group
+        .volumes
+        .iter()
+        .filter(|v| v.extents().any(on_them))
+    {
         distrust_volume(&mut draft, volume, &on_them)?;
     }
     let known = parted.iter().filter(|id| world.group.disk(**id).is_some());
-    draft.plan.group.standing.extend(known.map(|id| (*id, Standing::Joining)));
+    draft
+        .plan
+        .group
+        .standing
+        .extend(known.map(|id| (*id, Standing::Joining)));
     draft.plan.forced = true;
     draft.finish()
 }
 
-fn distrust_volume(draft: &mut Draft<'_>, volume: &Volume, on_them: &dyn Fn(&Extent) -> bool) -> Result<()> {
+fn distrust_volume(
+    draft: &mut Draft<'_>,
+    volume: &Volume,
+    on_them: &dyn Fn(&Extent) -> bool,
+) -> Result<()> {
     let path = draft.path(&volume.name);
     let is_on_them = |plex: &Plex| plex.subdisks.iter().any(on_them);
     let first_is_ours = volume.complete().first().is_some_and(|p| !is_on_them(p));
-    let survives = volume.in_state(PlexState::Active).any(|p| !is_on_them(p)) && (volume.is_synced() || first_is_ours);
+    let survives = volume.in_state(PlexState::Active).any(|p| !is_on_them(p))
+        && (volume.is_synced() || first_is_ours);
     let is_good = |plex: &&Plex| !matches!(plex.state, PlexState::Failed | PlexState::Stale);
-    for plex in volume.plexes.iter().filter(|p| is_on_them(p)).filter(is_good) {
+    for plex in volume
+        .plexes
+        .iter()
+        .filter(|p| is_on_them(p))
+        .filter(is_good)
+    {
         if survives {
             apply(draft.touch(volume.id)?, plex, PlexEvent::Failed);
             if let Some(failed) = draft.touch(volume.id)?.plex(plex.number).cloned() {
                 apply(draft.touch(volume.id)?, &failed, PlexEvent::Reattached);
             }
-            let state = draft.touch(volume.id)?.plex(plex.number).map_or_else(|| "removed".to_owned(), |plex| plex.state.to_string());
-            draft.say(Change::new(&path, "plex-failed").text("plex", &plex.name).text("was", plex.state).text("state", state));
+            let state = draft
+                .touch(volume.id)?
+                .plex(plex.number)
+                .map_or_else(|| "removed".to_owned(), |plex| plex.state.to_string());
+            draft.say(
+                Change::new(&path, "plex-failed")
+                    .text("plex", &plex.name)
+                    .text("was", plex.state)
+                    .text("state", state),
+            );
         } else {
-            draft.note(format!("'{path}' has no other plex than '{}', which holds what the other side wrote last", plex.name));
+            draft.note(format!(
+                "'{path}' has no other plex than '{}', which holds what the other side wrote last",
+                plex.name
+            ));
         }
     }
     if !survives && volume.complete().into_iter().any(is_on_them) {
@@ -132,29 +237,38 @@ fn distrust_volume(draft: &mut Draft<'_>, volume: &Volume, on_them: &dyn Fn(&Ext
     forget(draft, volume, on_them)
 }
 
-/// Its contents are not those that the configuration in force knows of: plexes that were equal need not be, and no map of changes has what
-/// was written.
+/// Its contents are not those that the configuration in force knows of: plexes that were equal need
+/// not be, and no map of changes has what was written.
 fn distrust_contents(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
     let changed = draft.touch(volume.id)?;
     if changed.complete().len() > 1 {
         changed.synced = Sectors::ZERO;
     }
-    let changes = super::tracking::untrack(&mut draft.plan.group, volume.id, None, Untracked::MapLost);
+    let changes =
+        super::tracking::untrack(&mut draft.plan.group, volume.id, None, Untracked::MapLost);
     changes.into_iter().for_each(|change| draft.say(change));
     Ok(())
 }
 
 fn refuse_small(world: &World, old: &Disk, new: &Disk, path: &str) -> Result<()> {
     // Logs and maps find another place.
-    let plexes = world.group.volumes.iter().flat_map(|v| &v.plexes).flat_map(|p| &p.subdisks);
+    let plexes = world
+        .group
+        .volumes
+        .iter()
+        .flat_map(|v| &v.plexes)
+        .flat_map(|p| &p.subdisks);
     let ends = plexes.filter(|e| e.disk == old.id).map(Extent::end);
     let needed = ends.max().unwrap_or(Sectors::ZERO);
     if needed <= new.size {
         return Ok(());
     }
-    Err(Error::no_space(format!("the new disk has {} for volumes, what lies on '{}' reaches to {needed}", new.size, old.media))
-        .on(path)
-        .hint("take a disk that is at least as large"))
+    Err(Error::no_space(format!(
+        "the new disk has {} for volumes, what lies on '{}' reaches to {needed}",
+        new.size, old.media
+    ))
+    .on(path)
+    .hint("take a disk that is at least as large"))
 }
 
 fn move_volume(draft: &mut Draft<'_>, volume: &Volume, old: &Disk, new: &Disk) -> Result<()> {
@@ -162,26 +276,54 @@ fn move_volume(draft: &mut Draft<'_>, volume: &Volume, old: &Disk, new: &Disk) -
     let path = draft.path(&volume.name);
     let on_it = |plex: &Plex| plex.subdisks.iter().any(|s| s.disk == old.id);
     // Snapshot legs on it go.
-    if volume.plexes.iter().any(|p| on_it(p) && !p.state.is_snapshot_leg()) {
+    if volume
+        .plexes
+        .iter()
+        .any(|p| on_it(p) && !p.state.is_snapshot_leg())
+    {
         world.refuse_larger_sectors(volume, [new.id])?;
     }
     let elsewhere = volume.in_state(PlexState::Active).any(|p| !on_it(p));
     let first_is_there = volume.complete().first().is_some_and(|p| !on_it(p));
     let survives = elsewhere && (volume.is_synced() || first_is_there);
-    if !survives && world.disks.contains_key(&old.id) && volume.plexes.iter().any(|p| p.state == PlexState::Active && on_it(p)) {
-        return Err(Error::in_use(format!("'{path}' has no complete data plex elsewhere than on '{}'", old.media))
-            .on(path)
-            .hint(format!("add one first: 'breakoff -g {} mirror {} --avoid {}'", world.group.name, volume.name, old.media)));
+    if !survives
+        && world.disks.contains_key(&old.id)
+        && volume
+            .plexes
+            .iter()
+            .any(|p| p.state == PlexState::Active && on_it(p))
+    {
+        return Err(Error::in_use(format!(
+            "'{path}' has no complete data plex elsewhere than on '{}'",
+            old.media
+        ))
+        .on(path)
+        .hint(format!(
+            "add one first: 'breakoff -g {} mirror {} --avoid {}'",
+            world.group.name, volume.name, old.media
+        )));
     }
     if !survives && draft.is_live(volume) {
-        return Err(Error::not_ready(format!("'{path}' has no complete data plex elsewhere than on '{}', and is started", old.media))
-            .on(&path)
-            .hint(format!("stop it first: 'breakoff -g {} stop {}'", world.group.name, volume.name)));
+        return Err(Error::not_ready(format!(
+            "'{path}' has no complete data plex elsewhere than on '{}', and is started",
+            old.media
+        ))
+        .on(&path)
+        .hint(format!(
+            "stop it first: 'breakoff -g {} stop {}'",
+            world.group.name, volume.name
+        )));
     }
     for plex in volume.plexes.iter().filter(|p| on_it(p)) {
         move_plex(draft, volume, plex, survives, &path)?;
     }
-    for extent in draft.touch(volume.id)?.plexes.iter_mut().flat_map(|p| &mut p.subdisks).filter(|s| s.disk == old.id) {
+    for extent in draft
+        .touch(volume.id)?
+        .plexes
+        .iter_mut()
+        .flat_map(|p| &mut p.subdisks)
+        .filter(|s| s.disk == old.id)
+    {
         extent.disk = new.id;
     }
     forget(draft, volume, &|extent| extent.disk == old.id)?;
@@ -192,24 +334,44 @@ fn move_volume(draft: &mut Draft<'_>, volume: &Volume, old: &Disk, new: &Disk) -
 }
 
 /// What lies on the new disk is nothing yet.
-fn move_plex(draft: &mut Draft<'_>, volume: &Volume, plex: &Plex, survives: bool, path: &str) -> Result<()> {
+fn move_plex(
+    draft: &mut Draft<'_>,
+    volume: &Volume,
+    plex: &Plex,
+    survives: bool,
+    path: &str,
+) -> Result<()> {
     let running = draft.is_live(volume);
     apply(draft.touch(volume.id)?, plex, PlexEvent::Failed);
     let failed = draft.touch(volume.id)?.plex(plex.number).cloned();
     let Some(failed) = failed else {
-        draft.say(Change::new(path, "plex-removed").text("plex", &plex.name).text("was", plex.state));
+        draft.say(
+            Change::new(path, "plex-removed")
+                .text("plex", &plex.name)
+                .text("was", plex.state),
+        );
         return Ok(());
     };
     if running && survives {
         apply(draft.touch(volume.id)?, &failed, PlexEvent::Reattached);
-        let change = Change::new(path, "attaching").text("plex", &plex.name).text("state", PlexState::Reviving);
+        let change = Change::new(path, "attaching")
+            .text("plex", &plex.name)
+            .text("state", PlexState::Reviving);
         draft.say(change.size("size", volume.size));
         return Ok(());
     }
-    draft.say(Change::new(path, "plex-failed").text("plex", &plex.name).text("was", plex.state).text("state", failed.state));
+    draft.say(
+        Change::new(path, "plex-failed")
+            .text("plex", &plex.name)
+            .text("was", plex.state)
+            .text("state", failed.state),
+    );
     if survives {
         let group = &draft.world.group.name;
-        draft.note(format!("fill '{0}' when '{path}' is started: 'breakoff -g {group} plex attach {0}'", plex.name));
+        draft.note(format!(
+            "fill '{0}' when '{path}' is started: 'breakoff -g {group} plex attach {0}'",
+            plex.name
+        ));
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! A plan in the making: the verbs change its configuration, it finds space and names and works out the steps at the end.
+//! A plan in the making: the verbs change its configuration, it finds space and names and works out
+//! the steps at the end.
 
 use super::change::Change;
 use super::request::Placement;
@@ -10,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::model::space::{Free, Wish};
 use crate::model::volume::MAX_PLEXES;
 use crate::model::{
-    DiskId, DmUuid, Extent, Group, Log, Name, Plex, PlexState, Role, SectorSize, Sectors, Volume, VolumeId, check, distinct,
+    DiskId, DmUuid, Extent, Group, Log, Name, Plex, PlexState, Role, SectorSize, Sectors, Volume,
+    VolumeId, check, distinct,
 };
 use crate::table::log;
 use crate::table::stack::stack;
@@ -40,10 +42,25 @@ impl<'w> Draft<'w> {
     /// Starts from the configuration in force.
     pub fn new(world: &'w World) -> Draft<'w> {
         let mut free = Free::of(&world.group, |disk| world.disks.contains_key(&disk));
-        world.known.damaged.iter().for_each(|extent| free.keep_off(extent));
-        // A device that nobody needs any more and that could not be taken out of use leads to space that is free.
-        world.devices.values().flat_map(|device| world.mapped(device)).for_each(|extent| free.keep_off(&extent));
-        Draft { world, plan: Plan::nothing(world.group.clone()), free, touched: Vec::new(), terms: Terms::default() }
+        world
+            .known
+            .damaged
+            .iter()
+            .for_each(|extent| free.keep_off(extent));
+        // A device that nobody needs any more and that could not be taken out of use leads to space
+        // that is free.
+        world
+            .devices
+            .values()
+            .flat_map(|device| world.mapped(device))
+            .for_each(|extent| free.keep_off(&extent));
+        Draft {
+            world,
+            plan: Plan::nothing(world.group.clone()),
+            free,
+            touched: Vec::new(),
+            terms: Terms::default(),
+        }
     }
 
     /// The volume with this name, as it was observed.
@@ -57,8 +74,15 @@ impl<'w> Draft<'w> {
             self.touched.push(id);
         }
         let name = &self.plan.group.name;
-        let gone = Error::failed(format!("a volume of group '{name}' vanished while planning"));
-        self.plan.group.volumes.iter_mut().find(|v| v.id == id).ok_or(gone)
+        let gone = Error::failed(format!(
+            "a volume of group '{name}' vanished while planning"
+        ));
+        self.plan
+            .group
+            .volumes
+            .iter_mut()
+            .find(|v| v.id == id)
+            .ok_or(gone)
     }
 
     /// Adds a new volume.
@@ -93,7 +117,8 @@ impl<'w> Draft<'w> {
         self.plan.failures.push(error);
     }
 
-    /// Has the volume's filesystem frozen, and these plexes proven equal, at the instant of the commit.
+    /// Has the volume's filesystem frozen, and these plexes proven equal, at the instant of the
+    /// commit.
     pub fn split_terms(&mut self, id: VolumeId, plexes: Vec<u16>) {
         self.terms.freeze.push(id);
         self.terms.equal.push((id, plexes));
@@ -109,14 +134,18 @@ impl<'w> Draft<'w> {
         self.world.group.path(volume)
     }
 
-    /// Refuses a name that is taken, or that would collide with an inner device or not fit device-mapper.
+    /// Refuses a name that is taken, or that would collide with an inner device or not fit
+    /// device-mapper.
     pub fn check_new_name(&self, name: &Name) -> Result<()> {
         let group = &self.plan.group;
         crate::model::DmName::volume(&group.name, name)?;
         if group.volumes.iter().any(|v| v.name == *name) {
-            return Err(Error::exists(format!("group '{}' has a volume '{name}' already", group.name))
-                .on(self.path(name))
-                .hint("choose another name"));
+            return Err(Error::exists(format!(
+                "group '{}' has a volume '{name}' already",
+                group.name
+            ))
+            .on(self.path(name))
+            .hint("choose another name"));
         }
         match group.volumes.iter().find(|v| crate::model::name::names_collide(&v.name, name)) {
             Some(other) => Err(Error::exists(format!(
@@ -134,9 +163,15 @@ impl<'w> Draft<'w> {
         if self.is_live(volume) {
             return Ok(());
         }
-        Err(Error::not_ready(format!("volume '{}' is not started", self.path(&volume.name)))
-            .on(self.path(&volume.name))
-            .hint(format!("start it with 'breakoff -g {} start {}'", self.world.group.name, volume.name)))
+        Err(Error::not_ready(format!(
+            "volume '{}' is not started",
+            self.path(&volume.name)
+        ))
+        .on(self.path(&volume.name))
+        .hint(format!(
+            "start it with 'breakoff -g {} start {}'",
+            self.world.group.name, volume.name
+        )))
     }
 
     /// Whether the volume is recorded as started in this boot and its device is there.
@@ -146,24 +181,43 @@ impl<'w> Draft<'w> {
 
     /// The volume's own device.
     pub fn device(&self, volume: &Volume) -> Option<&'w super::world::DmDevice> {
-        self.world.devices.get(&DmUuid::new(self.world.group.id, volume.id, &Role::Volume))
+        self.world
+            .devices
+            .get(&DmUuid::new(self.world.group.id, volume.id, &Role::Volume))
     }
 
     /// Refuses a volume that somebody has open.
     pub fn require_closed(&self, volume: &Volume, verb: &str) -> Result<()> {
         match self.device(volume).map_or(0, |d| d.open_count) {
             0 => Ok(()),
-            _ => Err(Error::in_use(format!("volume '{}' is open and cannot be {verb}", self.path(&volume.name)))
-                .on(self.path(&volume.name))
-                .hint("unmount it or stop its users first")),
+            _ => Err(Error::in_use(format!(
+                "volume '{}' is open and cannot be {verb}",
+                self.path(&volume.name)
+            ))
+            .on(self.path(&volume.name))
+            .hint("unmount it or stop its users first")),
         }
     }
 
     /// Space for a whole plex of the volume, on disks that hold no other plex of it.
-    pub fn allocate_plex(&mut self, volume: &Volume, length: Sectors, placement: &Placement, sharing: Sharing) -> Result<Vec<Extent>> {
-        let apart: BTreeSet<DiskId> = volume.plexes.iter().flat_map(|p| &p.subdisks).map(|s| s.disk).collect();
+    pub fn allocate_plex(
+        &mut self,
+        volume: &Volume,
+        length: Sectors,
+        placement: &Placement,
+        sharing: Sharing,
+    ) -> Result<Vec<Extent>> {
+        let apart: BTreeSet<DiskId> = volume
+            .plexes
+            .iter()
+            .flat_map(|p| &p.subdisks)
+            .map(|s| s.disk)
+            .collect();
         let data = self.plan.group.volumes.iter().filter(|v| v.id != volume.id);
-        let others: BTreeSet<DiskId> = data.flat_map(|v| v.plexes.iter().flat_map(|p| &p.subdisks)).map(|s| s.disk).collect();
+        let others: BTreeSet<DiskId> = data
+            .flat_map(|v| v.plexes.iter().flat_map(|p| &p.subdisks))
+            .map(|s| s.disk)
+            .collect();
         let mut wish = self.plex_wish(volume, length, placement)?;
         wish.avoid.extend(&apart);
         wish.reluctantly.extend(others);
@@ -171,7 +225,10 @@ impl<'w> Draft<'w> {
             return Ok(space);
         }
         if sharing == Sharing::WhenNamed && !placement.on.is_empty() {
-            let wish = Wish { reluctantly: apart.clone(), ..self.plex_wish(volume, length, placement)? };
+            let wish = Wish {
+                reluctantly: apart.clone(),
+                ..self.plex_wish(volume, length, placement)?
+            };
             if let Some(space) = self.free.take(&wish) {
                 self.note(format!("the new plex of '{}' shares a disk with another plex of it, because the disks were named", volume.name));
                 return Ok(space);
@@ -185,7 +242,9 @@ impl<'w> Draft<'w> {
         if sharing == Sharing::WhenNamed && !apart.is_empty() {
             let group = &self.world.group.name;
             let hint = "or name the disks to use with --on to let plexes share one";
-            return Err(full.hint(format!("add a disk with 'breakoff group add {group} DEVICE', {hint}")));
+            return Err(full.hint(format!(
+                "add a disk with 'breakoff group add {group} DEVICE', {hint}"
+            )));
         }
         Err(full)
     }
@@ -193,19 +252,35 @@ impl<'w> Draft<'w> {
     fn wish(&self, length: Sectors, placement: &Placement) -> Result<Wish> {
         let id = |media: &Name| self.world.group.disk_named(media).map(|d| d.id);
         let on = placement.on.iter().map(id).collect::<Result<Vec<_>>>()?;
-        let avoid = placement.avoid.iter().map(id).collect::<Result<BTreeSet<_>>>()?;
-        if let Some(missing) = placement.on.iter().zip(&on).find(|(_, id)| !self.world.disks.contains_key(id)) {
+        let avoid = placement
+            .avoid
+            .iter()
+            .map(id)
+            .collect::<Result<BTreeSet<_>>>()?;
+        if let Some(missing) = placement
+            .on
+            .iter()
+            .zip(&on)
+            .find(|(_, id)| !self.world.disks.contains_key(id))
+        {
             return Err(Error::device(format!("disk '{}' is missing", missing.0)).on(missing.0));
         }
-        Ok(Wish { length, on, avoid, ..Wish::default() })
+        Ok(Wish {
+            length,
+            on,
+            avoid,
+            ..Wish::default()
+        })
     }
 
-    /// Space for a plex: on no disk with larger sectors than the volume's, and better on disks with the same.
+    /// Space for a plex: on no disk with larger sectors than the volume's, and better on disks with
+    /// the same.
     fn plex_wish(&self, volume: &Volume, length: Sectors, placement: &Placement) -> Result<Wish> {
         let mut wish = self.wish(length, placement)?;
         let unfit = self.unfit(volume);
         if !wish.on.is_empty() && wish.on.iter().all(|id| unfit.contains(id)) {
-            self.world.refuse_larger_sectors(volume, wish.on.iter().copied())?;
+            self.world
+                .refuse_larger_sectors(volume, wish.on.iter().copied())?;
         }
         wish.avoid.extend(unfit);
         wish.reluctantly = self.other_sectors(volume);
@@ -217,17 +292,29 @@ impl<'w> Draft<'w> {
         self.world.with_larger_sectors(self.sector_limit(volume))
     }
 
-    /// The largest sectors that the disks of a volume's plexes may have. One that is being made may still get any.
+    /// The largest sectors that the disks of a volume's plexes may have. One that is being made may
+    /// still get any.
     fn sector_limit(&self, volume: &Volume) -> Option<SectorSize> {
-        self.world.group.volume(volume.id).map_or(volume.sector_size, |known| self.world.sector_limit(known))
+        self.world
+            .group
+            .volume(volume.id)
+            .map_or(volume.sector_size, |known| self.world.sector_limit(known))
     }
 
-    /// The disks whose sectors are not those that a volume has, or was asked to have before it has any: a new volume shows from the
-    /// beginning what it was made for, if there is room for that, and its plexes are alike.
+    /// The disks whose sectors are not those that a volume has, or was asked to have before it has
+    /// any: a new volume shows from the beginning what it was made for, if there is room for that,
+    /// and its plexes are alike.
     fn other_sectors(&self, volume: &Volume) -> BTreeSet<DiskId> {
         let world = self.world;
-        let Some(preferred) = world.largest_sectors(&volume.plexes).or(volume.sector_size) else { return BTreeSet::new() };
-        world.disks.keys().copied().filter(|disk| world.sectors_of(*disk) != Some(preferred)).collect()
+        let Some(preferred) = world.largest_sectors(&volume.plexes).or(volume.sector_size) else {
+            return BTreeSet::new();
+        };
+        world
+            .disks
+            .keys()
+            .copied()
+            .filter(|disk| world.sectors_of(*disk) != Some(preferred))
+            .collect()
     }
 
     /// Says for each disk why it is no help.
@@ -243,108 +330,213 @@ impl<'w> Draft<'w> {
             let media = &disk.media;
             if !self.world.disks.contains_key(&disk.id) {
                 format!("{media} is missing")
-            } else if placement.avoid.contains(media) || !(placement.on.is_empty() || placement.on.contains(media)) {
+            } else if placement.avoid.contains(media)
+                || !(placement.on.is_empty() || placement.on.contains(media))
+            {
                 format!("{media} is excluded")
-            } else if let Some(sectors) = self.world.sectors_of(disk.id).filter(|_| unfit.contains(&disk.id)) {
-                format!("{media} ({} free) has larger sectors ({sectors} bytes)", self.free.on(disk.id))
+            } else if let Some(sectors) = self
+                .world
+                .sectors_of(disk.id)
+                .filter(|_| unfit.contains(&disk.id))
+            {
+                format!(
+                    "{media} ({} free) has larger sectors ({sectors} bytes)",
+                    self.free.on(disk.id)
+                )
             } else if apart.contains(&disk.id) {
-                format!("{media} ({} free) holds a plex of it already", self.free.on(disk.id))
+                format!(
+                    "{media} ({} free) holds a plex of it already",
+                    self.free.on(disk.id)
+                )
             } else {
                 format!("{media} has {} free", self.free.on(disk.id))
             }
         };
         let reasons: Vec<String> = self.world.group.disks.iter().map(reason).collect();
         let group = &self.world.group.name;
-        Error::no_space(format!("no space for a plex of '{}' ({length}): {}", volume.name, reasons.join(", ")))
-            .on(self.path(&volume.name))
-            .hint(format!("add a disk with 'breakoff group add {group} DEVICE'"))
+        Error::no_space(format!(
+            "no space for a plex of '{}' ({length}): {}",
+            volume.name,
+            reasons.join(", ")
+        ))
+        .on(self.path(&volume.name))
+        .hint(format!(
+            "add a disk with 'breakoff group add {group} DEVICE'"
+        ))
     }
 
-    /// More space for one plex: behind its last subdisk where that is free, else elsewhere on its own disks, and only then on others
-    /// that the other plexes of its volume do not lie on.
-    pub fn extend_plex(&mut self, volume: &Volume, plex: &mut Plex, by: Sectors, placement: &Placement) -> Result<()> {
+    /// More space for one plex: behind its last subdisk where that is free, else elsewhere on its
+    /// own disks, and only then on others that the other plexes of its volume do not lie on.
+    pub fn extend_plex(
+        &mut self,
+        volume: &Volume,
+        plex: &mut Plex,
+        by: Sectors,
+        placement: &Placement,
+    ) -> Result<()> {
         let anywhere = placement.on.is_empty() && placement.avoid.is_empty();
         let mut missing = by;
         if let Some(last) = plex.subdisks.last_mut().filter(|_| anywhere) {
-            let got = self.free.take_behind(last.disk, last.end(), last.end().round_up(Sectors::MIB), missing);
+            let got = self.free.take_behind(
+                last.disk,
+                last.end(),
+                last.end().round_up(Sectors::MIB),
+                missing,
+            );
             last.length = last.length.saturating_add(got);
             missing = missing.saturating_sub(got);
         }
         if missing.is_zero() {
             return Ok(());
         }
-        let others = volume.plexes.iter().filter(|p| p.number != plex.number).flat_map(|p| &p.subdisks);
+        let others = volume
+            .plexes
+            .iter()
+            .filter(|p| p.number != plex.number)
+            .flat_map(|p| &p.subdisks);
         let apart: BTreeSet<DiskId> = others.map(|s| s.disk).collect();
         let own: Vec<DiskId> = distinct(plex.subdisks.iter().rev().map(|s| s.disk));
-        let at_home = Wish { length: missing, on: own, reluctantly: apart.clone(), ..Wish::default() };
+        let at_home = Wish {
+            length: missing,
+            on: own,
+            reluctantly: apart.clone(),
+            ..Wish::default()
+        };
         let mut elsewhere = self.plex_wish(volume, missing, placement)?;
         elsewhere.avoid.extend(&apart);
-        let space = anywhere.then(|| self.free.take(&at_home)).flatten().or_else(|| self.free.take(&elsewhere));
+        let space = anywhere
+            .then(|| self.free.take(&at_home))
+            .flatten()
+            .or_else(|| self.free.take(&elsewhere));
         let full = || self.no_space(volume, missing, placement, &apart, &self.unfit(volume));
         plex.subdisks.extend(space.ok_or_else(full)?);
         Ok(())
     }
 
-    /// Space for a dirty region log: best beside the first plex, so that it is lost only when that is; then on the disks that were
-    /// named, and then on any that is not avoided, which is said.
+    /// Space for a dirty region log: best beside the first plex, so that it is lost only when that
+    /// is; then on the disks that were named, and then on any that is not avoided, which is said.
     pub fn allocate_log(&mut self, volume: &Volume, placement: &Placement) -> Result<Log> {
-        let first: Vec<DiskId> = volume.plexes.iter().take(1).flat_map(|p| &p.subdisks).map(|s| s.disk).collect();
+        let first: Vec<DiskId> = volume
+            .plexes
+            .iter()
+            .take(1)
+            .flat_map(|p| &p.subdisks)
+            .map(|s| s.disk)
+            .collect();
         self.allocate_log_near(volume, placement, &first)
     }
 
-    /// The same for a log that was lost: where it was, it was no good. That was most likely beside the first plex; disks on which
-    /// anything was found damaged come last.
+    /// The same for a log that was lost: where it was, it was no good. That was most likely beside
+    /// the first plex; disks on which anything was found damaged come last.
     pub fn allocate_log_elsewhere(&mut self, volume: &Volume) -> Result<Log> {
-        let first: BTreeSet<DiskId> = volume.plexes.iter().take(1).flat_map(|p| &p.subdisks).map(|s| s.disk).collect();
-        let damaged: BTreeSet<DiskId> = self.world.known.damaged.iter().map(|extent| extent.disk).collect();
+        let first: BTreeSet<DiskId> = volume
+            .plexes
+            .iter()
+            .take(1)
+            .flat_map(|p| &p.subdisks)
+            .map(|s| s.disk)
+            .collect();
+        let damaged: BTreeSet<DiskId> = self
+            .world
+            .known
+            .damaged
+            .iter()
+            .map(|extent| extent.disk)
+            .collect();
         let mut others: Vec<DiskId> = self.world.group.disks.iter().map(|d| d.id).collect();
         others.sort_by_key(|id| (damaged.contains(id), first.contains(id)));
         self.allocate_log_near(volume, &Placement::default(), &others)
     }
 
-    fn allocate_log_near(&mut self, volume: &Volume, placement: &Placement, near: &[DiskId]) -> Result<Log> {
+    fn allocate_log_near(
+        &mut self,
+        volume: &Volume,
+        placement: &Placement,
+        near: &[DiskId],
+    ) -> Result<Log> {
         let region = log::region(volume.size);
         let length = log::space(volume.size, region);
-        let wish = Wish { at_end: true, ..self.wish(length, placement)? };
-        let beside = Wish { on: near.to_vec(), ..wish.clone() };
-        let anywhere = Wish { on: Vec::new(), ..wish.clone() };
+        let wish = Wish {
+            at_end: true,
+            ..self.wish(length, placement)?
+        };
+        let beside = Wish {
+            on: near.to_vec(),
+            ..wish.clone()
+        };
+        let anywhere = Wish {
+            on: Vec::new(),
+            ..wish.clone()
+        };
         let asked = self.free.take(&beside).or_else(|| self.free.take(&wish));
         let elsewhere = asked.is_none();
         let space = asked.or_else(|| self.free.take(&anywhere));
         let extent = space.and_then(|e| e.into_iter().next()).ok_or_else(|| {
-            let anywhere = Placement { on: Vec::new(), ..placement.clone() };
-            self.no_space(volume, length, &anywhere, &BTreeSet::new(), &BTreeSet::new())
-                .context("the dirty region log")
-                .hint("make it with --no-log: after a crash the whole mirror is resynchronised then")
+            let anywhere = Placement {
+                on: Vec::new(),
+                ..placement.clone()
+            };
+            self.no_space(
+                volume,
+                length,
+                &anywhere,
+                &BTreeSet::new(),
+                &BTreeSet::new(),
+            )
+            .context("the dirty region log")
+            .hint("make it with --no-log: after a crash the whole mirror is resynchronised then")
         })?;
         if elsewhere && !placement.on.is_empty() {
-            let media = self.world.group.disk(extent.disk).map_or_else(String::new, |disk| disk.media.to_string());
+            let media = self
+                .world
+                .group
+                .disk(extent.disk)
+                .map_or_else(String::new, |disk| disk.media.to_string());
             self.note(format!(
                 "the dirty region log of '{}' lies on '{media}': the disks that were named are full",
                 self.path(&volume.name)
             ));
         }
-        Ok(Log { extent, region, live: false })
+        Ok(Log {
+            extent,
+            region,
+            live: false,
+        })
     }
 
-    /// A log for a mirror that should have one and has none; without space it goes on without, which is said.
+    /// A log for a mirror that should have one and has none; without space it goes on without,
+    /// which is said.
     pub fn optional_log(&mut self, volume: &Volume) -> Option<Log> {
-        if volume.log.is_some() || !volume.log_wanted || volume.in_state(PlexState::Active).count() < 2 {
+        if volume.log.is_some()
+            || !volume.log_wanted
+            || volume.in_state(PlexState::Active).count() < 2
+        {
             return volume.log.clone();
         }
         let log = self.allocate_log(volume, &Placement::default());
         if let Err(error) = &log {
-            self.note(format!("'{}' has no dirty region log: {error}", self.path(&volume.name)));
+            self.note(format!(
+                "'{}' has no dirty region log: {error}",
+                self.path(&volume.name)
+            ));
         }
         log.ok()
     }
 
     /// A plex of the volume with the next free number and name.
-    pub fn new_plex(&self, volume: &Volume, state: PlexState, subdisks: Vec<Extent>) -> Result<Plex> {
+    pub fn new_plex(
+        &self,
+        volume: &Volume,
+        state: PlexState,
+        subdisks: Vec<Extent>,
+    ) -> Result<Plex> {
         if volume.plexes.len() >= MAX_PLEXES {
-            return Err(Error::no_space(format!("volume '{}' has {MAX_PLEXES} plexes, which is the limit", volume.name))
-                .on(self.path(&volume.name))
-                .hint("remove one with 'breakoff snapabort' or 'breakoff plex remove' first"));
+            return Err(Error::no_space(format!(
+                "volume '{}' has {MAX_PLEXES} plexes, which is the limit",
+                volume.name
+            ))
+            .on(self.path(&volume.name))
+            .hint("remove one with 'breakoff snapabort' or 'breakoff plex remove' first"));
         }
         let taken = |name: &Name| {
             let now = self.plan.group.volumes.iter().flat_map(|v| &v.plexes);
@@ -353,11 +545,24 @@ impl<'w> Draft<'w> {
         for number in 1..=u16::MAX {
             let name = plex_name(&volume.name, number)?;
             let device = DmUuid::new(self.world.group.id, volume.id, &Role::Plex(number));
-            if volume.plex(number).is_none() && !taken(&name) && !self.world.devices.contains_key(&device) {
-                return Ok(Plex { number, name, state, subdisks, dco: None, lent: false });
+            if volume.plex(number).is_none()
+                && !taken(&name)
+                && !self.world.devices.contains_key(&device)
+            {
+                return Ok(Plex {
+                    number,
+                    name,
+                    state,
+                    subdisks,
+                    dco: None,
+                    lent: false,
+                });
             }
         }
-        Err(Error::no_space(format!("volume '{}' has used up all plex numbers", volume.name)))
+        Err(Error::no_space(format!(
+            "volume '{}' has used up all plex numbers",
+            volume.name
+        )))
     }
 
     /// Works out logs and steps, and checks that the outcome is sound.
@@ -365,8 +570,15 @@ impl<'w> Draft<'w> {
         super::tracking::settle(&mut self.plan.group);
         let live = |volume: Option<&Volume>| volume.is_some_and(|v| v.live_dco().is_some());
         let ids = self.plan.group.volumes.iter().map(|v| v.id);
-        let tracking: Vec<VolumeId> = ids.filter(|id| live(self.plan.group.volume(*id)) != live(self.world.group.volume(*id))).collect();
-        self.touched.extend(tracking.into_iter().filter(|id| !self.touched.contains(id)).collect::<Vec<_>>());
+        let tracking: Vec<VolumeId> = ids
+            .filter(|id| live(self.plan.group.volume(*id)) != live(self.world.group.volume(*id)))
+            .collect();
+        self.touched.extend(
+            tracking
+                .into_iter()
+                .filter(|id| !self.touched.contains(id))
+                .collect::<Vec<_>>(),
+        );
         release_logs(&mut self.plan.group, &self.touched);
         for id in self.touched.clone() {
             self.renumber(id);
@@ -376,9 +588,10 @@ impl<'w> Draft<'w> {
         self.record_sectors();
         let broken = check::violations(&self.plan.group);
         if let Some(first) = broken.first() {
-            return Err(
-                Error::failed(format!("this would break a rule of the configuration and is a bug: {first}")).on(&self.world.group.name)
-            );
+            return Err(Error::failed(format!(
+                "this would break a rule of the configuration and is a bug: {first}"
+            ))
+            .on(&self.world.group.name));
         }
         transition::steps(self.world, &mut self.plan, &self.touched, &self.terms)?;
         Ok(self.plan)
@@ -390,56 +603,120 @@ impl<'w> Draft<'w> {
             return;
         }
         for id in &self.touched {
-            let known = self.world.group.volume(*id).and_then(|volume| self.world.sector_size(volume));
-            let volume = self.plan.group.volume_mut(*id).filter(|volume| volume.sector_size.is_none());
-            volume.into_iter().for_each(|volume| volume.sector_size = known);
+            let known = self
+                .world
+                .group
+                .volume(*id)
+                .and_then(|volume| self.world.sector_size(volume));
+            let volume = self
+                .plan
+                .group
+                .volume_mut(*id)
+                .filter(|volume| volume.sector_size.is_none());
+            volume
+                .into_iter()
+                .for_each(|volume| volume.sector_size = known);
         }
     }
 
-    /// A log that is out of use on a disk that is missing cannot be written; it gets another place, or the mirror goes on without one.
+    /// A log that is out of use on a disk that is missing cannot be written; it gets another place,
+    /// or the mirror goes on without one.
     fn replace_missing_log(&mut self, id: VolumeId) -> Result<()> {
-        let Some(volume) = self.plan.group.volume(id).cloned() else { return Ok(()) };
+        let Some(volume) = self.plan.group.volume(id).cloned() else {
+            return Ok(());
+        };
         let is_missing = |log: &Log| !log.live && !self.world.disks.contains_key(&log.extent.disk);
-        if volume.running == Some(self.world.boot) && volume.log.as_ref().is_some_and(is_missing) && volume.complete().len() > 1 {
-            let unlogged = Volume { log: None, ..volume };
+        if volume.running == Some(self.world.boot)
+            && volume.log.as_ref().is_some_and(is_missing)
+            && volume.complete().len() > 1
+        {
+            let unlogged = Volume {
+                log: None,
+                ..volume
+            };
             self.touch(id)?.log = self.optional_log(&unlogged);
         }
         Ok(())
     }
 
-    /// A plex that was all of its volume gets a device of its own when another one joins. Where another process still has an old device
-    /// open that had its number it gets another one; its name stays. Not where the order of complete plexes depends on it.
+    /// A plex that was all of its volume gets a device of its own when another one joins. Where
+    /// another process still has an old device open that had its number it gets another one; its
+    /// name stays. Not where the order of complete plexes depends on it.
     fn renumber(&mut self, id: VolumeId) {
         let world = self.world;
         let started = |volume: &Volume| volume.running == Some(world.boot);
-        let Some(old) = world.group.volume(id).filter(|v| started(v)) else { return };
-        let Some(new) = self.plan.group.volumes.iter_mut().find(|v| v.id == id && started(v)) else { return };
-        let had: Vec<Role> = stack(&world.group, old).unwrap_or_default().into_iter().map(|d| d.role).collect();
+        let Some(old) = world.group.volume(id).filter(|v| started(v)) else {
+            return;
+        };
+        let Some(new) = self
+            .plan
+            .group
+            .volumes
+            .iter_mut()
+            .find(|v| v.id == id && started(v))
+        else {
+            return;
+        };
+        let had: Vec<Role> = stack(&world.group, old)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|d| d.role)
+            .collect();
         let several = new.complete().len() > 1;
-        let blocked = |number| !had.contains(&Role::Plex(number)) && world.occupied(id, &Role::Plex(number)).is_some();
+        let blocked = |number| {
+            !had.contains(&Role::Plex(number)) && world.occupied(id, &Role::Plex(number)).is_some()
+        };
         let moves = |p: &&Plex| blocked(p.number) && !(several && p.state.is_complete());
-        for number in new.plexes.iter().filter(moves).map(|p| p.number).collect::<Vec<_>>() {
-            let taken = |n: &u16| new.plex(*n).is_some() || world.devices.contains_key(&DmUuid::new(world.group.id, id, &Role::Plex(*n)));
-            let Some(free) = (1..=u16::MAX).find(|n| !taken(n)) else { return };
-            new.plex_mut(number).into_iter().for_each(|plex| plex.number = free);
+        for number in new
+            .plexes
+            .iter()
+            .filter(moves)
+            .map(|p| p.number)
+            .collect::<Vec<_>>()
+        {
+            let taken = |n: &u16| {
+                new.plex(*n).is_some()
+                    || world
+                        .devices
+                        .contains_key(&DmUuid::new(world.group.id, id, &Role::Plex(*n)))
+            };
+            let Some(free) = (1..=u16::MAX).find(|n| !taken(n)) else {
+                return;
+            };
+            new.plex_mut(number)
+                .into_iter()
+                .for_each(|plex| plex.number = free);
         }
     }
 
-    /// A log comes into use when a mirror of complete plexes does, with contents that say what is known of them (K17).
+    /// A log comes into use when a mirror of complete plexes does, with contents that say what is
+    /// known of them (K17).
     fn decide_log(&mut self, id: VolumeId) -> Result<()> {
         let boot = self.world.boot;
         let held = self.world.occupied(id, &Role::Log).is_some();
-        let Some(volume) = self.plan.group.volumes.iter_mut().find(|v| v.id == id) else { return Ok(()) };
+        let Some(volume) = self.plan.group.volumes.iter_mut().find(|v| v.id == id) else {
+            return Ok(());
+        };
         let (needed, clean, size) = (volume.complete().len() > 1, volume.is_synced(), volume.size);
         let running = volume.running == Some(boot);
-        let Some(log) = volume.log.as_mut() else { return Ok(()) };
+        let Some(log) = volume.log.as_mut() else {
+            return Ok(());
+        };
         if needed && running && !log.live {
             if held {
-                self.plan.notes.push(format!("'{}' goes on without its log as long as another process has the old one open", volume.name));
+                self.plan.notes.push(format!(
+                    "'{}' goes on without its log as long as another process has the old one open",
+                    volume.name
+                ));
                 return Ok(());
             }
             log.live = true;
-            let write = Prepare::WriteLog { extent: log.extent, size, region: log.region, clean };
+            let write = Prepare::WriteLog {
+                extent: log.extent,
+                size,
+                region: log.region,
+                clean,
+            };
             self.plan.prepare.push(write);
         } else if !needed {
             log.live = false;
@@ -448,11 +725,21 @@ impl<'w> Draft<'w> {
     }
 }
 
-/// Releases the space of the logs of volumes, of these, that are no mirrors and are not going to be: one data plex is left, and no leg
-/// beside it.
+/// Releases the space of the logs of volumes, of these, that are no mirrors and are not going to
+/// be: one data plex is left, and no leg beside it.
 pub fn release_logs(group: &mut Group, volumes: &[VolumeId]) {
-    let mirrored = |v: &Volume| v.complete().len() > 1 || v.plexes.iter().filter(|p| !p.state.is_snapshot_leg()).count() > 1;
-    let single = group.volumes.iter_mut().filter(|v| volumes.contains(&v.id) && !mirrored(v));
+    let mirrored = |v: &Volume| {
+        v.complete().len() > 1
+            || v.plexes
+                .iter()
+                .filter(|p| !p.state.is_snapshot_leg())
+                .count()
+                > 1
+    };
+    let single = group
+        .volumes
+        .iter_mut()
+        .filter(|v| volumes.contains(&v.id) && !mirrored(v));
     single.for_each(|volume| volume.log = None);
 }
 
@@ -460,6 +747,9 @@ pub fn release_logs(group: &mut Group, volumes: &[VolumeId]) {
 fn plex_name(volume: &Name, number: u16) -> Result<Name> {
     let suffix = format!("-{number:02}");
     let room = crate::model::name::NAME_MAX - suffix.len();
-    let stem = volume.as_str().get(..room.min(volume.as_str().len())).unwrap_or_default();
+    let stem = volume
+        .as_str()
+        .get(..room.min(volume.as_str().len()))
+        .unwrap_or_default();
     Name::parse(&format!("{stem}{suffix}"))
 }

@@ -1,6 +1,7 @@
 //! Planning: `plan(&World, &Request) -> Result<Plan>`. Pure: it sees, decides, and touches nothing.
 //!
-//! A verb changes a copy of the configuration; the steps follow from the difference between that and what was observed.
+//! A verb changes a copy of the configuration; the steps follow from the difference between that
+//! and what was observed.
 
 pub mod activate;
 pub mod attach;
@@ -31,30 +32,68 @@ use world::World;
 pub fn plan(world: &World, request: &Request) -> Result<Plan> {
     match decide(world, request) {
         // What is missing is why there is no space.
-        Err(error) if error.kind() == Kind::NoSpace => Err(quorum::refuse_minority(world).err().unwrap_or(error)),
+        Err(error) if error.kind() == Kind::NoSpace => {
+            Err(quorum::refuse_minority(world).err().unwrap_or(error))
+        }
         planned => planned.and_then(|plan| quorum::refuse_change(world, &plan).map(|()| plan)),
     }
 }
 
 fn decide(world: &World, request: &Request) -> Result<Plan> {
     match request {
-        Request::Make { volume, size, mirrors, placement, log, fast_resync, sector_size } => {
-            let (size, mirrors, log, fast_resync, sector_size) = (*size, *mirrors, *log, *fast_resync, *sector_size);
-            volumes::make(world, &volumes::Make { volume, size, mirrors, placement, log, fast_resync, sector_size })
+        Request::Make {
+            volume,
+            size,
+            mirrors,
+            placement,
+            log,
+            fast_resync,
+            sector_size,
+        } => {
+            let (size, mirrors, log, fast_resync, sector_size) =
+                (*size, *mirrors, *log, *fast_resync, *sector_size);
+            volumes::make(
+                world,
+                &volumes::Make {
+                    volume,
+                    size,
+                    mirrors,
+                    placement,
+                    log,
+                    fast_resync,
+                    sector_size,
+                },
+            )
         }
         Request::Remove { volumes, recursive } => volumes::remove(world, volumes, *recursive),
         Request::Rename { volume, to } => volumes::rename(world, volume, to),
-        Request::Grow { volume, to, placement } => volumes::grow(world, volume, *to, placement),
+        Request::Grow {
+            volume,
+            to,
+            placement,
+        } => volumes::grow(world, volume, *to, placement),
         Request::Mirror { volume, placement } => attach::mirror(world, volume, placement),
         Request::Start { volumes, force } => activate::start(world, volumes, *force),
         Request::Stop(which) => activate::stop(world, which),
-        Request::SnapStart { volumes, mirrors, placement } => attach::snapstart(world, volumes, *mirrors, placement),
-        Request::Snapshot { splits, legs, pattern, require_frozen } => {
-            snapshot::snapshot(world, splits, legs, pattern.as_deref(), *require_frozen)
-        }
+        Request::SnapStart {
+            volumes,
+            mirrors,
+            placement,
+        } => attach::snapstart(world, volumes, *mirrors, placement),
+        Request::Snapshot {
+            splits,
+            legs,
+            pattern,
+            require_frozen,
+        } => snapshot::snapshot(world, splits, legs, pattern.as_deref(), *require_frozen),
         Request::SnapAbort { volume, count } => snapshot::snapabort(world, volume, *count),
         Request::SnapClear { volume, which } => snapshot::snapclear(world, volume, which),
-        Request::SnapBack { snapshots, mirrors, from, keep } => snapback::snapback(world, snapshots, *mirrors, *from, *keep),
+        Request::SnapBack {
+            snapshots,
+            mirrors,
+            from,
+            keep,
+        } => snapback::snapback(world, snapshots, *mirrors, *from, *keep),
         Request::FastResync { volume, on } => tracking::fast_resync(world, volume, *on),
         Request::PlexConvert { plex, to } => plexes::convert(world, plex, *to),
         Request::PlexDetach(plex) => plexes::detach(world, plex),

@@ -28,16 +28,30 @@ pub fn convert(world: &World, name: &Name, to: Convert) -> Result<Plan> {
     // As a data plex with a lower number it would be what the others are filled from.
     let is_filled = volume.in_state(PlexState::Active).next().is_some();
     if !volume.is_synced() && is_filled {
-        return Err(Error::not_ready(format!("plex '{name}' of '{path}' is not complete: its mirror is still being made equal"))
-            .on(name)
-            .hint(format!("wait with 'breakoff -g {} snapwait {}'", world.group.name, volume.name)));
+        return Err(Error::not_ready(format!(
+            "plex '{name}' of '{path}' is not complete: its mirror is still being made equal"
+        ))
+        .on(name)
+        .hint(format!(
+            "wait with 'breakoff -g {} snapwait {}'",
+            world.group.name, volume.name
+        )));
     }
     apply(draft.touch(volume.id)?, plex, event);
-    draft.touch(volume.id)?.plex_mut(plex.number).into_iter().for_each(|p| p.dco = None);
+    draft
+        .touch(volume.id)?
+        .plex_mut(plex.number)
+        .into_iter()
+        .for_each(|p| p.dco = None);
     draft.provide_dcos(volume.id)?;
     let converted = draft.touch(volume.id)?.clone();
     draft.touch(volume.id)?.log = draft.optional_log(&converted);
-    draft.say(Change::new(path, "plex-state").text("plex", name).text("was", plex.state).text("state", target));
+    draft.say(
+        Change::new(path, "plex-state")
+            .text("plex", name)
+            .text("was", plex.state)
+            .text("state", target),
+    );
     draft.finish()
 }
 
@@ -60,7 +74,12 @@ pub fn detach(world: &World, name: &Name) -> Result<Plan> {
     require_legal(plex, PlexEvent::Detached, &path, "detached")?;
     require_another_active(volume, plex, &path)?;
     apply(draft.touch(volume.id)?, plex, PlexEvent::Detached);
-    draft.say(Change::new(path, "plex-state").text("plex", name).text("was", plex.state).text("state", PlexState::Stale));
+    draft.say(
+        Change::new(path, "plex-state")
+            .text("plex", name)
+            .text("was", plex.state)
+            .text("state", PlexState::Stale),
+    );
     draft.finish()
 }
 
@@ -71,41 +90,55 @@ pub fn remove(world: &World, name: &Name) -> Result<Plan> {
     let path = draft.path(&volume.name);
     require_another_active(volume, plex, &path)?;
     apply(draft.touch(volume.id)?, plex, PlexEvent::Removed);
-    draft.say(Change::new(path, "plex-removed").text("plex", name).text("was", plex.state).size("released", plex.length()));
+    draft.say(
+        Change::new(path, "plex-removed")
+            .text("plex", name)
+            .text("was", plex.state)
+            .size("released", plex.length()),
+    );
     draft.finish()
 }
 
 fn find<'w>(world: &'w World, name: &Name) -> Result<(&'w Volume, &'w Plex)> {
     let log = |v: &&Volume| v.log.is_some() && format!("{}_log", v.name) == name.as_str();
     if let Some(volume) = world.group.volumes.iter().find(log) {
-        return Err(
-            Error::failed(format!("'{name}' is the dirty region log of '{}' and not a plex", world.group.path(&volume.name))).on(name)
-        );
+        return Err(Error::failed(format!(
+            "'{name}' is the dirty region log of '{}' and not a plex",
+            world.group.path(&volume.name)
+        ))
+        .on(name));
     }
     world.group.plex_named(name)
 }
 
 fn require_legal(plex: &Plex, event: PlexEvent, path: &str, verb: &str) -> Result<()> {
     match plex.state.on(event) {
-        crate::model::Next::Refused => {
-            Err(Error::not_ready(format!("plex '{}' of '{path}' is {} and cannot be {verb}", plex.name, plex.state)).on(&plex.name))
-        }
+        crate::model::Next::Refused => Err(Error::not_ready(format!(
+            "plex '{}' of '{path}' is {} and cannot be {verb}",
+            plex.name, plex.state
+        ))
+        .on(&plex.name)),
         crate::model::Next::State(_) | crate::model::Next::Gone => Ok(()),
     }
 }
 
-/// The last complete data plex is the volume; nothing may take it away. While a mirror is being made equal only its first
-/// plex is sure to be complete.
+/// The last complete data plex is the volume; nothing may take it away. While a mirror is being
+/// made equal only its first plex is sure to be complete.
 fn require_another_active(volume: &Volume, plex: &Plex, path: &str) -> Result<()> {
     if plex.state != PlexState::Active {
         return Ok(());
     }
     let first = volume.complete().first().map(|p| p.number);
-    let another = volume.in_state(PlexState::Active).any(|p| p.number != plex.number);
+    let another = volume
+        .in_state(PlexState::Active)
+        .any(|p| p.number != plex.number);
     if another && (volume.is_synced() || first != Some(plex.number)) {
         return Ok(());
     }
-    Err(Error::failed(format!("plex '{}' is the last complete data plex of '{path}'", plex.name))
-        .on(&plex.name)
-        .hint("add another one with 'breakoff mirror', or remove the volume"))
+    Err(Error::failed(format!(
+        "plex '{}' is the last complete data plex of '{path}'",
+        plex.name
+    ))
+    .on(&plex.name)
+    .hint("add another one with 'breakoff mirror', or remove the volume"))
 }

@@ -19,22 +19,41 @@ pub fn view(world: &World, plan: &Plan) -> PlanView {
             .iter()
             .chain(&plan.notes)
             .cloned()
-            .chain(plan.failures.iter().map(|error| format!("left out: {error}")))
+            .chain(
+                plan.failures
+                    .iter()
+                    .map(|error| format!("left out: {error}")),
+            )
             .collect(),
         prepare: prepare(&names, world, plan),
         window: window(&names, plan),
-        finish: plan.finish.iter().map(|step| finish(&names, step)).collect(),
+        finish: plan
+            .finish
+            .iter()
+            .map(|step| finish(&names, step))
+            .collect(),
     }
 }
 
 fn step(verb: &'static str, object: impl ToString, detail: Vec<String>) -> StepView {
-    StepView { verb, object: object.to_string(), detail }
+    StepView {
+        verb,
+        object: object.to_string(),
+        detail,
+    }
 }
 
 fn prepare(names: &Names, world: &World, plan: &Plan) -> Vec<StepView> {
-    let mut steps: Vec<StepView> = plan.prepare.iter().map(|s| prepare_step(names, world, s)).collect();
+    let mut steps: Vec<StepView> = plan
+        .prepare
+        .iter()
+        .map(|s| prepare_step(names, world, s))
+        .collect();
     if plan.group != world.group {
-        let next = world.generation.next().map_or_else(String::new, |g| g.to_string());
+        let next = world
+            .generation
+            .next()
+            .map_or_else(String::new, |g| g.to_string());
         steps.push(step(
             "write",
             format!("configuration, generation {next}"),
@@ -48,38 +67,100 @@ fn prepare(names: &Names, world: &World, plan: &Plan) -> Vec<StepView> {
 }
 
 fn commit() -> StepView {
-    step("commit", "configuration", vec!["one header on every disk of the group".to_owned()])
+    step(
+        "commit",
+        "configuration",
+        vec!["one header on every disk of the group".to_owned()],
+    )
 }
 
 fn prepare_step(names: &Names, world: &World, prepare: &Prepare) -> StepView {
     match prepare {
-        Prepare::Wipe(extents) => step("wipe", "old signatures", extents.iter().map(|e| place(world, e)).collect()),
+        Prepare::Wipe(extents) => step(
+            "wipe",
+            "old signatures",
+            extents.iter().map(|e| place(world, e)).collect(),
+        ),
         Prepare::WriteLog { extent, clean, .. } => {
-            let state = if *clean { "all regions clean" } else { "all regions dirty" };
-            step("write", "dirty region log", vec![place(world, extent), state.to_owned()])
+            let state = if *clean {
+                "all regions clean"
+            } else {
+                "all regions dirty"
+            };
+            step(
+                "write",
+                "dirty region log",
+                vec![place(world, extent), state.to_owned()],
+            )
         }
         Prepare::WriteChanges { extent, dirty, .. } => {
             let regions: u64 = dirty.iter().map(|range| range.end - range.start).sum();
-            step("write", "log of what has changed", vec![place(world, extent), format!("{regions} regions to copy")])
+            step(
+                "write",
+                "log of what has changed",
+                vec![place(world, extent), format!("{regions} regions to copy")],
+            )
         }
-        Prepare::EndEra(uuid) => step("suspend", names.device(uuid), vec!["the map is written".to_owned()]),
-        Prepare::Unwritten { uuid, .. } => step("suspend", names.device(uuid), vec!["nothing written since the listing".to_owned()]),
-        Prepare::Blank(extents) => step("blank", "new map of changes", extents.iter().map(|e| place(world, e)).collect()),
-        Prepare::CopyMap { from, to } => step("copy", "map of changes", [from].into_iter().chain(to).map(|e| place(world, e)).collect()),
+        Prepare::EndEra(uuid) => step(
+            "suspend",
+            names.device(uuid),
+            vec!["the map is written".to_owned()],
+        ),
+        Prepare::Unwritten { uuid, .. } => step(
+            "suspend",
+            names.device(uuid),
+            vec!["nothing written since the listing".to_owned()],
+        ),
+        Prepare::Blank(extents) => step(
+            "blank",
+            "new map of changes",
+            extents.iter().map(|e| place(world, e)).collect(),
+        ),
+        Prepare::CopyMap { from, to } => step(
+            "copy",
+            "map of changes",
+            [from]
+                .into_iter()
+                .chain(to)
+                .map(|e| place(world, e))
+                .collect(),
+        ),
         Prepare::Create { name, .. } => step("create", name, Vec::new()),
-        Prepare::Load { uuid, volume, table, .. } => step("load", names.device(uuid), names.table(world, *volume, table)),
-        Prepare::LoadRaw { uuid, lines } => step("load", names.device(uuid), lines.iter().map(line).collect()),
+        Prepare::Load {
+            uuid,
+            volume,
+            table,
+            ..
+        } => step(
+            "load",
+            names.device(uuid),
+            names.table(world, *volume, table),
+        ),
+        Prepare::LoadRaw { uuid, lines } => {
+            step("load", names.device(uuid), lines.iter().map(line).collect())
+        }
         Prepare::Activate(uuid) => step("resume", names.device(uuid), Vec::new()),
         Prepare::Clear(uuid) => step("clear", names.device(uuid), Vec::new()),
-        Prepare::Remove(uuid) | Prepare::Retire(uuid) => step("remove", names.device(uuid), Vec::new()),
+        Prepare::Remove(uuid) | Prepare::Retire(uuid) => {
+            step("remove", names.device(uuid), Vec::new())
+        }
     }
 }
 
-/// What people call a device of a volume, whether it is there yet or not: the volume, and what it is to that.
+/// What people call a device of a volume, whether it is there yet or not: the volume, and what it
+/// is to that.
 pub fn title(world: &World, new: &Group, uuid: &DmUuid) -> String {
-    let found = |group| Some((group, uuid.volume().and_then(|id| Group::volume(group, id))?));
+    let found = |group| {
+        Some((
+            group,
+            uuid.volume().and_then(|id| Group::volume(group, id))?,
+        ))
+    };
     let Some((group, volume)) = found(&world.group).or_else(|| found(new)) else {
-        let name = world.devices.get(uuid).map_or_else(|| uuid.to_string(), |device| device.name.to_string());
+        let name = world
+            .devices
+            .get(uuid)
+            .map_or_else(|| uuid.to_string(), |device| device.name.to_string());
         return format!("device '{name}'");
     };
     let path = group.path(&volume.name);
@@ -100,20 +181,36 @@ pub fn title(world: &World, new: &Group, uuid: &DmUuid) -> String {
 
 /// The volume that a device belongs to, as `g/v`, or what it is called.
 pub fn object(world: &World, new: &Group, uuid: &DmUuid) -> String {
-    let path = |group: &Group| uuid.volume().and_then(|id| group.volume(id)).map(|volume| group.path(&volume.name));
-    path(&world.group)
-        .or_else(|| path(new))
-        .unwrap_or_else(|| world.devices.get(uuid).map_or_else(|| uuid.to_string(), |d| d.name.to_string()))
+    let path = |group: &Group| {
+        uuid.volume()
+            .and_then(|id| group.volume(id))
+            .map(|volume| group.path(&volume.name))
+    };
+    path(&world.group).or_else(|| path(new)).unwrap_or_else(|| {
+        world
+            .devices
+            .get(uuid)
+            .map_or_else(|| uuid.to_string(), |d| d.name.to_string())
+    })
 }
 
 /// Where something is, in words.
 pub fn place(world: &World, extent: &Extent) -> String {
-    let media = world.group.disk(extent.disk).map_or_else(|| extent.disk.to_string(), |d| d.media.to_string());
+    let media = world
+        .group
+        .disk(extent.disk)
+        .map_or_else(|| extent.disk.to_string(), |d| d.media.to_string());
     format!("{media} at {} for {}", extent.start, extent.length)
 }
 
 fn line(line: &TargetLine) -> String {
-    format!("{} {} {} {}", line.start.get(), line.length.get(), line.target, line.params)
+    format!(
+        "{} {} {} {}",
+        line.start.get(),
+        line.length.get(),
+        line.target,
+        line.params
+    )
 }
 
 fn window(names: &Names, plan: &Plan) -> Vec<StepView> {
@@ -122,12 +219,37 @@ fn window(names: &Names, plan: &Plan) -> Vec<StepView> {
         SuspendMode::Flush => "flush",
         SuspendMode::NoFlush => "no flush, no freeze",
     };
-    let suspend = plan.window.suspend.iter().map(|(uuid, mode)| step("suspend", names.device(uuid), vec![words(mode).to_owned()]));
-    let check = plan.window.check.iter().map(|uuid| step("check", names.device(uuid), vec!["in sync, every leg alive".to_owned()]));
-    let closed = plan.window.closed.iter().map(|uuid| step("check", names.device(uuid), vec!["nobody has it open".to_owned()]));
+    let suspend = plan
+        .window
+        .suspend
+        .iter()
+        .map(|(uuid, mode)| step("suspend", names.device(uuid), vec![words(mode).to_owned()]));
+    let check = plan.window.check.iter().map(|uuid| {
+        step(
+            "check",
+            names.device(uuid),
+            vec!["in sync, every leg alive".to_owned()],
+        )
+    });
+    let closed = plan.window.closed.iter().map(|uuid| {
+        step(
+            "check",
+            names.device(uuid),
+            vec!["nobody has it open".to_owned()],
+        )
+    });
     let flip = (plan.window.commit == CommitPoint::Suspended).then(commit);
-    let resume = plan.window.resume.iter().map(|(uuid, _)| step("resume", names.device(uuid), Vec::new()));
-    suspend.chain(check).chain(closed).chain(flip).chain(resume).collect()
+    let resume = plan
+        .window
+        .resume
+        .iter()
+        .map(|(uuid, _)| step("resume", names.device(uuid), Vec::new()));
+    suspend
+        .chain(check)
+        .chain(closed)
+        .chain(flip)
+        .chain(resume)
+        .collect()
 }
 
 fn finish(names: &Names, finish: &Finish) -> StepView {
@@ -144,7 +266,10 @@ struct Names(BTreeMap<DmUuid, DmName>);
 
 impl Names {
     fn of(world: &World, plan: &Plan) -> Names {
-        let now = world.devices.values().map(|d| (d.uuid.clone(), d.name.clone()));
+        let now = world
+            .devices
+            .values()
+            .map(|d| (d.uuid.clone(), d.name.clone()));
         let new = plan.prepare.iter().filter_map(|step| match step {
             Prepare::Create { name, uuid } => Some((uuid.clone(), name.clone())),
             _ => None,
@@ -153,17 +278,30 @@ impl Names {
     }
 
     fn device(&self, uuid: &DmUuid) -> String {
-        self.0.get(uuid).map_or_else(|| uuid.to_string(), DmName::to_string)
+        self.0
+            .get(uuid)
+            .map_or_else(|| uuid.to_string(), DmName::to_string)
     }
 
     /// A table with names in place of numbers.
     fn table(&self, world: &World, volume: VolumeId, table: &Table) -> Vec<String> {
         let number = |what: &DevRef| {
             Some(match what {
-                DevRef::Disk(id) => world.disks.get(id).map_or_else(|| id.to_string(), |d| d.path.display().to_string()),
-                DevRef::Device(role) => format!("/dev/mapper/{}", self.device(&DmUuid::new(world.group.id, volume, role))),
+                DevRef::Disk(id) => world
+                    .disks
+                    .get(id)
+                    .map_or_else(|| id.to_string(), |d| d.path.display().to_string()),
+                DevRef::Device(role) => format!(
+                    "/dev/mapper/{}",
+                    self.device(&DmUuid::new(world.group.id, volume, role))
+                ),
             })
         };
-        table.render(&number).unwrap_or_default().iter().map(line).collect()
+        table
+            .render(&number)
+            .unwrap_or_default()
+            .iter()
+            .map(line)
+            .collect()
     }
 }

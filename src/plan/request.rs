@@ -1,11 +1,13 @@
-//! What somebody wants, after the words of a command line have been understood. Both front ends end here.
+//! What somebody wants, after the words of a command line have been understood. Both front ends end
+//! here.
 
 use crate::model::{Name, SectorSize, Sectors, VolumeId};
 
 /// Which disks may be used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Placement {
-    /// Only these (a log that finds no room on them may lie elsewhere); naming them also overrides the rule that a disk holds one plex of a volume.
+    /// Only these (a log that finds no room on them may lie elsewhere); naming them also overrides
+    /// the rule that a disk holds one plex of a volume.
     pub on: Vec<Name>,
     /// None of these.
     pub avoid: Vec<Name>,
@@ -167,7 +169,8 @@ pub enum Request {
 /// Which relations of a volume `snapclear` ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Relations {
-    /// The one that can only be meant: a snapshot's to its original, or an original's to its only snapshot.
+    /// The one that can only be meant: a snapshot's to its original, or an original's to its only
+    /// snapshot.
     TheOne,
     /// The one to this volume.
     To(Name),
@@ -182,7 +185,8 @@ pub enum Splits {
     All,
     /// These.
     These(Vec<Split>),
-    /// VxVM's ambiguous pair: the second word is a name for the snapshot when no volume is called so, else a second volume.
+    /// VxVM's ambiguous pair: the second word is a name for the snapshot when no volume is called
+    /// so, else a second volume.
     PairOrTwo(Name, Name),
 }
 
@@ -239,14 +243,16 @@ pub struct Lost {
     pub maps: Vec<usize>,
 }
 
-/// What was seen in the kernel and has to be recorded or acted on; made by `recover`, never by a command line.
+/// What was seen in the kernel and has to be recorded or acted on; made by `recover`, never by a
+/// command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
     /// All the legs being attached are in sync.
     Attached(VolumeId),
     /// The mirror of complete plexes is in sync again.
     Resynced(VolumeId),
-    /// Legs come back, and the log of what is to be copied lacks what was written before it came into use.
+    /// Legs come back, and the log of what is to be copied lacks what was written before it came
+    /// into use.
     Inexact(VolumeId),
     /// These plexes (by number) failed.
     Failed(VolumeId, Lost),

@@ -1,8 +1,10 @@
-//! `snapback`: a leg that was split off comes back and only what has changed is copied, in either direction.
+//! `snapback`: a leg that was split off comes back and only what has changed is copied, in either
+//! direction.
 //!
-//! Two windows (see `docs/fast-resync.md`). In the first the leg joins with a log of what has changed up to a listing; writes to
-//! everything else are mirrored from then on. What was written between the listing and that window is in the map and not in the
-//! log, so a second listing makes the log exact, and the leg's mirror is reloaded with it. Only then does "in sync" mean equal.
+//! Two windows (see `docs/fast-resync.md`). In the first the leg joins with a log of what has
+//! changed up to a listing; writes to everything else are mirrored from then on. What was written
+//! between the listing and that window is in the map and not in the log, so a second listing makes
+//! the log exact, and the leg's mirror is reloaded with it. Only then does "in sync" mean equal.
 
 use super::activate::apply;
 use super::change::Change;
@@ -13,7 +15,8 @@ use super::step::{Plan, Prepare};
 use super::world::{Listing, World};
 use crate::error::{Error, Result};
 use crate::model::{
-    ChangeLog, Dco, DmUuid, Name, Plex, PlexEvent, PlexState, Returning, Role, Sectors, Tracking, Untracked, Volume, VolumeId, distinct,
+    ChangeLog, Dco, DmUuid, Name, Plex, PlexEvent, PlexState, Returning, Role, Sectors, Tracking,
+    Untracked, Volume, VolumeId, distinct,
 };
 use crate::table::status::MAX_LEGS;
 use crate::table::{dco, stack};
@@ -63,38 +66,69 @@ pub struct Differences {
 
 /// What the maps say of a snapshot and its original, or why they say nothing.
 pub fn differences(world: &World, snapshot: &Volume) -> std::result::Result<Differences, String> {
-    let origin = snapshot.origin.as_ref().ok_or("it is no snapshot, or its relation was cleared")?;
+    let origin = snapshot
+        .origin
+        .as_ref()
+        .ok_or("it is no snapshot, or its relation was cleared")?;
     let since = match origin.tracking {
         Tracking::Since(era) => era,
         Tracking::Untracked(why) => return Err(why.reason().to_owned()),
     };
     let listed = |id: VolumeId, era: u32| -> Listing {
         let unread = || Err("they were not read".to_owned());
-        world.known.changed.get(&(id, era)).cloned().unwrap_or_else(unread)
+        world
+            .known
+            .changed
+            .get(&(id, era))
+            .cloned()
+            .unwrap_or_else(unread)
     };
-    let (original, snapshot) = (listed(origin.original, since)?, listed(snapshot.id, FIRST_ERA)?);
+    let (original, snapshot) = (
+        listed(origin.original, since)?,
+        listed(snapshot.id, FIRST_ERA)?,
+    );
     let either = dco::union([original.as_slice(), snapshot.as_slice()].concat());
-    Ok(Differences { original, snapshot, either })
+    Ok(Differences {
+        original,
+        snapshot,
+        either,
+    })
 }
 
 /// Brings the snapshots back.
-pub fn snapback(world: &World, names: &[Name], mirrors: Option<usize>, from: Winner, keep: bool) -> Result<Plan> {
+pub fn snapback(
+    world: &World,
+    names: &[Name],
+    mirrors: Option<usize>,
+    from: Winner,
+    keep: bool,
+) -> Result<Plan> {
     if mirrors == Some(0) {
         return Err(Error::usage("at least one plex has to come back"));
     }
     if keep && from == Winner::Original {
-        return Err(Error::usage("only a restore can keep the old contents: say --from snapshot, too"));
+        return Err(Error::usage(
+            "only a restore can keep the old contents: say --from snapshot, too",
+        ));
     }
     let mut draft = Draft::new(world);
     let mut sides: Vec<Side<'_>> = Vec::new();
     for name in names {
         let side = side(&draft, name, mirrors)?;
-        if sides.iter().any(|other| other.snapshot.id == side.snapshot.id) {
+        if sides
+            .iter()
+            .any(|other| other.snapshot.id == side.snapshot.id)
+        {
             return Err(Error::usage(format!("snapshot '{name}' is named twice")));
         }
-        let both = sides.iter().any(|other| other.original.id == side.original.id);
+        let both = sides
+            .iter()
+            .any(|other| other.original.id == side.original.id);
         if both && from == Winner::Snapshot {
-            return Err(Error::usage(format!("'{}' cannot be restored from two snapshots", draft.path(&side.original.name))));
+            return Err(Error::usage(format!(
+                "'{}' cannot be restored from two snapshots",
+                draft.path(&side.original.name)
+            )));
         }
         sides.push(side);
     }
@@ -102,8 +136,12 @@ pub fn snapback(world: &World, names: &[Name], mirrors: Option<usize>, from: Win
         let these: Vec<&Side<'_>> = sides.iter().filter(|side| side.original.id == id).collect();
         match (from, keep) {
             (Winner::Original, _) => bring_back(&mut draft, &these)?,
-            (Winner::Snapshot, false) => these.iter().try_for_each(|side| restore(&mut draft, side))?,
-            (Winner::Snapshot, true) => these.iter().try_for_each(|side| exchange(&mut draft, side))?,
+            (Winner::Snapshot, false) => these
+                .iter()
+                .try_for_each(|side| restore(&mut draft, side))?,
+            (Winner::Snapshot, true) => these
+                .iter()
+                .try_for_each(|side| exchange(&mut draft, side))?,
         }
     }
     draft.finish()
@@ -121,49 +159,89 @@ fn side<'w>(draft: &Draft<'w>, name: &Name, mirrors: Option<usize>) -> Result<Si
         .on(&path)
         .hint(format!("'breakoff -g {} snapprint' shows the relations", group.name)));
     };
-    let original =
-        group.volume(origin.original).ok_or_else(|| Error::failed(format!("the original of '{path}' is not there")).on(&path))?;
+    let original = group
+        .volume(origin.original)
+        .ok_or_else(|| Error::failed(format!("the original of '{path}' is not there")).on(&path))?;
     let original_path = draft.path(&original.name);
     if original.size != snapshot.size {
-        let sizes = format!("'{path}' is {} and '{original_path}' is {}", snapshot.size, original.size);
-        return Err(Error::not_ready(format!("{sizes}: a snapshot of another size cannot come back"))
-            .on(&path)
-            .hint("grow the smaller one"));
+        let sizes = format!(
+            "'{path}' is {} and '{original_path}' is {}",
+            snapshot.size, original.size
+        );
+        return Err(Error::not_ready(format!(
+            "{sizes}: a snapshot of another size cannot come back"
+        ))
+        .on(&path)
+        .hint("grow the smaller one"));
     }
     draft.require_started(original)?;
     draft.require_closed(snapshot, "brought back")?;
     if let Some(leg) = original.attaching().first() {
-        return Err(Error::not_ready(format!("plex '{}' of '{original_path}' is being attached", leg.name))
-            .on(&original_path)
-            .hint(format!("wait for it with 'breakoff -g {} snapwait {}', or give it up with snapabort", group.name, original.name)));
+        return Err(Error::not_ready(format!(
+            "plex '{}' of '{original_path}' is being attached",
+            leg.name
+        ))
+        .on(&original_path)
+        .hint(format!(
+            "wait for it with 'breakoff -g {} snapwait {}', or give it up with snapabort",
+            group.name, original.name
+        )));
     }
     if let Some(leg) = snapshot.attaching().first() {
-        return Err(Error::not_ready(format!("plex '{}' of '{path}' is being attached", leg.name)).on(&path).hint("wait for it"));
+        return Err(
+            Error::not_ready(format!("plex '{}' of '{path}' is being attached", leg.name))
+                .on(&path)
+                .hint("wait for it"),
+        );
     }
-    let data: Vec<&Plex> = snapshot.complete().into_iter().filter(|p| p.state == PlexState::Active).collect();
+    let data: Vec<&Plex> = snapshot
+        .complete()
+        .into_iter()
+        .filter(|p| p.state == PlexState::Active)
+        .collect();
     let count = mirrors.unwrap_or(data.len());
     if data.is_empty() || count > data.len() || !(snapshot.is_synced() || data.len() == 1) {
-        return Err(Error::not_ready(format!("snapshot '{path}' has {} complete plexes, {count} were to come back", data.len())).on(&path));
+        return Err(Error::not_ready(format!(
+            "snapshot '{path}' has {} complete plexes, {count} were to come back",
+            data.len()
+        ))
+        .on(&path));
     }
     // Its first plex stays as long as any does.
     let plexes: Vec<&Plex> = data[data.len() - count..].to_vec();
-    draft.world.refuse_larger_sectors(original, plexes.iter().flat_map(|p| &p.subdisks).map(|s| s.disk))?;
+    draft.world.refuse_larger_sectors(
+        original,
+        plexes.iter().flat_map(|p| &p.subdisks).map(|s| s.disk),
+    )?;
     let whole = plexes.len() == data.len();
     if whole {
         refuse_dependents(draft, snapshot, &path)?;
     }
-    Ok(Side { snapshot, original, plexes, whole })
+    Ok(Side {
+        snapshot,
+        original,
+        plexes,
+        whole,
+    })
 }
 
 /// A snapshot that goes for good must not be somebody's original.
 fn refuse_dependents(draft: &Draft<'_>, snapshot: &Volume, path: &str) -> Result<()> {
-    let dependents: Vec<&str> = draft.world.group.snapshots_of(snapshot.id).map(|s| s.name.as_str()).collect();
+    let dependents: Vec<&str> = draft
+        .world
+        .group
+        .snapshots_of(snapshot.id)
+        .map(|s| s.name.as_str())
+        .collect();
     if dependents.is_empty() {
         return Ok(());
     }
-    Err(Error::in_use(format!("'{path}' is itself the original of {}", dependents.join(", ")))
-        .on(path)
-        .hint("bring those back first, or 'breakoff snapclear' them"))
+    Err(Error::in_use(format!(
+        "'{path}' is itself the original of {}",
+        dependents.join(", ")
+    ))
+    .on(path)
+    .hint("bring those back first, or 'breakoff snapclear' them"))
 }
 
 impl Side<'_> {
@@ -180,9 +258,15 @@ impl Side<'_> {
 
 fn extent(world: &World, size: Sectors, sides: &[&Side<'_>], legs: usize) -> Extent {
     if legs >= MAX_LEGS {
-        return Extent::All(format!("the kernel takes a log for at most {} legs at once", MAX_LEGS - 1));
+        return Extent::All(format!(
+            "the kernel takes a log for at most {} legs at once",
+            MAX_LEGS - 1
+        ));
     }
-    if sides.iter().any(|side| is_log_occupied(world, side.original.id)) {
+    if sides
+        .iter()
+        .any(|side| is_log_occupied(world, side.original.id))
+    {
         return Extent::All("another process still has the log of an earlier copy open".to_owned());
     }
     let mut all = Vec::new();
@@ -198,26 +282,33 @@ fn extent(world: &World, size: Sectors, sides: &[&Side<'_>], legs: usize) -> Ext
 
 /// Whether the log of what has changed cannot come into use.
 fn is_log_occupied(world: &World, original: VolumeId) -> bool {
-    [ChangeLog::A, ChangeLog::B].into_iter().any(|log| world.occupied(original, &Role::Changes(log)).is_some())
+    [ChangeLog::A, ChangeLog::B]
+        .into_iter()
+        .any(|log| world.occupied(original, &Role::Changes(log)).is_some())
 }
 
 impl Extent {
     fn size(&self, volume: &Volume) -> Sectors {
         match self {
-            Extent::Regions(region, regions) => dco::length(&dco::pieces(volume.size, *region, regions)),
+            Extent::Regions(region, regions) => {
+                dco::length(&dco::pieces(volume.size, *region, regions))
+            }
             Extent::All(_) => volume.size,
         }
     }
 
     fn reason(&self) -> String {
         match self {
-            Extent::Regions(..) => "the rest has not changed on either side since the split".to_owned(),
+            Extent::Regions(..) => {
+                "the rest has not changed on either side since the split".to_owned()
+            }
             Extent::All(why) => format!("everything, because {why}"),
         }
     }
 }
 
-/// What is written to a snapshot after its map was listed would be missed: the original's side is listed twice, this one is closed.
+/// What is written to a snapshot after its map was listed would be missed: the original's side is
+/// listed twice, this one is closed.
 fn rule_out_writes(draft: &mut Draft<'_>, side: &Side<'_>, extent: &Extent) {
     let uuid = DmUuid::new(draft.world.group.id, side.snapshot.id, &Role::Volume);
     let writes = draft.world.known.writes.get(&side.snapshot.id).copied();
@@ -226,24 +317,33 @@ fn rule_out_writes(draft: &mut Draft<'_>, side: &Side<'_>, extent: &Extent) {
     }
 }
 
-/// An open volume is refused when this is planned; one that is opened after that, when it is done. (A snapshot that goes for good
-/// is removed before, which no opened device can be.)
+/// An open volume is refused when this is planned; one that is opened after that, when it is done.
+/// (A snapshot that goes for good is removed before, which no opened device can be.)
 fn rule_out_openers(draft: &mut Draft<'_>, volumes: &[&Volume]) {
-    let started = volumes.iter().filter(|volume| draft.device(volume).is_some());
-    let uuids: Vec<DmUuid> = started.map(|volume| DmUuid::new(draft.world.group.id, volume.id, &Role::Volume)).collect();
+    let started = volumes
+        .iter()
+        .filter(|volume| draft.device(volume).is_some());
+    let uuids: Vec<DmUuid> = started
+        .map(|volume| DmUuid::new(draft.world.group.id, volume.id, &Role::Volume))
+        .collect();
     draft.plan.window.closed.extend(uuids);
 }
 
 /// The original wins.
 fn bring_back(draft: &mut Draft<'_>, sides: &[&Side<'_>]) -> Result<()> {
-    let Some(original) = sides.first().map(|side| side.original) else { return Ok(()) };
+    let Some(original) = sides.first().map(|side| side.original) else {
+        return Ok(());
+    };
     let legs = sides.iter().map(|side| side.plexes.len()).sum();
     let extent = extent(draft.world, original.size, sides, legs);
     for side in sides {
         let path = draft.path(&side.snapshot.name);
         let names: Vec<&str> = side.plexes.iter().map(|p| p.name.as_str()).collect();
         say_beforehand(draft, &path, &draft.path(&original.name), original, &extent);
-        let change = Change::new(&path, "returning").text("to", &original.name).text("plexes", names.join(",")).text("from", "original");
+        let change = Change::new(&path, "returning")
+            .text("to", &original.name)
+            .text("plexes", names.join(","))
+            .text("from", "original");
         draft.say(with_extent(change, original, &extent));
         rule_out_writes(draft, side, &extent);
         if !side.whole {
@@ -264,24 +364,37 @@ fn bring_back(draft: &mut Draft<'_>, sides: &[&Side<'_>]) -> Result<()> {
 
 /// The snapshot wins: its plex serves from the first moment, and the others are filled from it.
 fn restore(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
-    let Side { original, snapshot, .. } = side;
+    let Side {
+        original, snapshot, ..
+    } = side;
     draft.require_closed(original, "restored")?;
     let targets = original.complete();
     let extent = extent(draft.world, original.size, &[side], targets.len());
     let (path, from) = (draft.path(&original.name), draft.path(&snapshot.name));
     say_beforehand(draft, &path, &from, original, &extent);
     let names: Vec<&str> = side.plexes.iter().map(|p| p.name.as_str()).collect();
-    let change = Change::new(&path, "restoring").text("from", &snapshot.name).text("plexes", names.join(","));
+    let change = Change::new(&path, "restoring")
+        .text("from", &snapshot.name)
+        .text("plexes", names.join(","));
     draft.say(with_extent(change, original, &extent));
     rule_out_writes(draft, side, &extent);
     let stays = Some(*snapshot).filter(|_| !side.whole);
-    rule_out_openers(draft, &[Some(*original), stays].into_iter().flatten().collect::<Vec<_>>());
+    rule_out_openers(
+        draft,
+        &[Some(*original), stays]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>(),
+    );
     for plex in targets {
         apply(draft.touch(original.id)?, plex, PlexEvent::Outdated);
     }
     for plex in &side.plexes {
         let plex = moved(draft, side, plex)?;
-        draft.touch(original.id)?.plexes.push(Plex { lent: true, ..plex });
+        draft
+            .touch(original.id)?
+            .plexes
+            .push(Plex { lent: true, ..plex });
     }
     draft.touch(original.id)?.synced = original.size;
     distrust_others(draft, side)?;
@@ -289,46 +402,71 @@ fn restore(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     set_log(draft, original, &extent)
 }
 
-/// The contents change place. Plexes are handed over, as many as the snapshot has; what the original has beyond these stays with it and
-/// is filled from what it gets, so that it is as redundant as before.
+/// The contents change place. Plexes are handed over, as many as the snapshot has; what the
+/// original has beyond these stays with it and is filled from what it gets, so that it is as
+/// redundant as before.
 fn exchange(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
-    let Side { original, snapshot, .. } = side;
+    let Side {
+        original, snapshot, ..
+    } = side;
     draft.require_closed(original, "restored")?;
     if !original.is_synced() || !snapshot.is_synced() {
-        return Err(Error::not_ready(format!("the plexes of '{}' are still being made equal", draft.path(&original.name))));
+        return Err(Error::not_ready(format!(
+            "the plexes of '{}' are still being made equal",
+            draft.path(&original.name)
+        )));
     }
     for (volume, of) in [(original, snapshot), (snapshot, original)] {
-        draft.world.refuse_larger_sectors(volume, of.plexes.iter().flat_map(|p| &p.subdisks).map(|s| s.disk))?;
+        draft.world.refuse_larger_sectors(
+            volume,
+            of.plexes.iter().flat_map(|p| &p.subdisks).map(|s| s.disk),
+        )?;
     }
     let count = snapshot.in_state(PlexState::Active).count();
     let (go, stay): (Vec<&Plex>, Vec<&Plex>) = handed_over(original, count);
-    let extent = (!stay.is_empty()).then(|| extent(draft.world, original.size, &[side], stay.len()));
+    let extent =
+        (!stay.is_empty()).then(|| extent(draft.world, original.size, &[side], stay.len()));
     say_exchange(draft, side, &stay, extent.as_ref());
-    extent.iter().for_each(|extent| rule_out_writes(draft, side, extent));
+    extent
+        .iter()
+        .for_each(|extent| rule_out_writes(draft, side, extent));
     rule_out_openers(draft, &[original, snapshot]);
     for plex in &stay {
         apply(draft.touch(original.id)?, plex, PlexEvent::Outdated);
     }
-    draft.touch(original.id)?.plexes.retain(|p| !go.iter().any(|gone| gone.number == p.number));
+    draft
+        .touch(original.id)?
+        .plexes
+        .retain(|p| !go.iter().any(|gone| gone.number == p.number));
     for plex in &snapshot.plexes {
         let number = number_in(draft, original.id, plex)?;
-        draft.touch(original.id)?.plexes.push(Plex { number, ..plex.clone() });
+        draft.touch(original.id)?.plexes.push(Plex {
+            number,
+            ..plex.clone()
+        });
     }
     draft.touch(snapshot.id)?.plexes = go.into_iter().cloned().collect();
     renew_logs(draft, [original.id, snapshot.id])?;
     distrust_others(draft, side)?;
-    extent.iter().try_for_each(|extent| set_log(draft, original, extent))
+    extent
+        .iter()
+        .try_for_each(|extent| set_log(draft, original, extent))
 }
 
-/// Which complete plexes of an original become the snapshot's, the first data plexes, and which stay.
+/// Which complete plexes of an original become the snapshot's, the first data plexes, and which
+/// stay.
 fn handed_over(original: &Volume, count: usize) -> (Vec<&Plex>, Vec<&Plex>) {
     let complete = original.complete();
-    let data = complete.iter().filter(|p| p.state == PlexState::Active).count();
+    let data = complete
+        .iter()
+        .filter(|p| p.state == PlexState::Active)
+        .count();
     let (go, stay) = complete.split_at(count.min(data));
     (go.to_vec(), stay.to_vec())
 }
 
-/// What is written to a log's space while another mirror uses it would be lost: each mirror of complete plexes gets a new one.
+/// What is written to a log's space while another mirror uses it would be lost: each mirror of
+/// complete plexes gets a new one.
 fn renew_logs(draft: &mut Draft<'_>, volumes: [VolumeId; 2]) -> Result<()> {
     for id in volumes {
         let mut volume = draft.touch(id)?.clone();
@@ -342,20 +480,30 @@ fn renew_logs(draft: &mut Draft<'_>, volumes: [VolumeId; 2]) -> Result<()> {
 }
 
 fn say_exchange(draft: &mut Draft<'_>, side: &Side<'_>, stay: &[&Plex], extent: Option<&Extent>) {
-    let Side { original, snapshot, .. } = side;
+    let Side {
+        original, snapshot, ..
+    } = side;
     let (path, other) = (draft.path(&original.name), draft.path(&snapshot.name));
     let names: Vec<&str> = stay.iter().map(|p| p.name.as_str()).collect();
     let copy = match extent {
         None => "nothing is copied".to_owned(),
         Some(extent) => {
             let (copied, size) = (extent.size(original), original.size);
-            format!("{copied} of {size} are copied to {}, which '{path}' keeps ({})", names.join(", "), extent.reason())
+            format!(
+                "{copied} of {size} are copied to {}, which '{path}' keeps ({})",
+                names.join(", "),
+                extent.reason()
+            )
         }
     };
-    draft.announce(format!("'{path}' is going to hold what '{other}' holds, and the other way round; {copy}"));
+    draft.announce(format!(
+        "'{path}' is going to hold what '{other}' holds, and the other way round; {copy}"
+    ));
     let change = Change::new(&path, "exchanged").text("with", &snapshot.name);
     let change = match extent {
-        None => change.size("size", original.size).size("to_copy", Sectors::ZERO),
+        None => change
+            .size("size", original.size)
+            .size("to_copy", Sectors::ZERO),
         Some(extent) => with_extent(change.text("plexes", names.join(",")), original, extent),
     };
     draft.say(change);
@@ -370,10 +518,25 @@ fn say_exchange(draft: &mut Draft<'_>, side: &Side<'_>, stay: &[&Plex], extent: 
 /// What was known of the changes between this original and anybody else was about its old contents.
 fn distrust_others(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     let except = Some(side.snapshot.id);
-    let mut changes = super::tracking::untrack(&mut draft.plan.group, side.original.id, except, Untracked::Restored);
-    let dependents: Vec<VolumeId> = draft.world.group.snapshots_of(side.snapshot.id).map(|s| s.id).collect();
+    let mut changes = super::tracking::untrack(
+        &mut draft.plan.group,
+        side.original.id,
+        except,
+        Untracked::Restored,
+    );
+    let dependents: Vec<VolumeId> = draft
+        .world
+        .group
+        .snapshots_of(side.snapshot.id)
+        .map(|s| s.id)
+        .collect();
     for id in dependents {
-        changes.extend(super::tracking::untrack(&mut draft.plan.group, id, None, Untracked::Restored));
+        changes.extend(super::tracking::untrack(
+            &mut draft.plan.group,
+            id,
+            None,
+            Untracked::Restored,
+        ));
     }
     changes.into_iter().for_each(|change| draft.say(change));
     Ok(())
@@ -383,22 +546,45 @@ fn distrust_others(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
 fn moved(draft: &mut Draft<'_>, side: &Side<'_>, plex: &Plex) -> Result<Plex> {
     let number = number_in(draft, side.original.id, plex)?;
     let original = draft.touch(side.original.id)?.clone();
-    let spare = side.snapshot.dco.clone().filter(|_| side.whole && plex.dco.is_none());
-    let dco = plex.dco.clone().or(spare).map(|dco| Dco { live: false, ..dco });
+    let spare = side
+        .snapshot
+        .dco
+        .clone()
+        .filter(|_| side.whole && plex.dco.is_none());
+    let dco = plex
+        .dco
+        .clone()
+        .or(spare)
+        .map(|dco| Dco { live: false, ..dco });
     // The space of the snapshot's maps goes to one leg only.
-    let given = original
-        .plexes
-        .iter()
-        .any(|p| p.dco.is_some() && dco.as_ref().is_some_and(|dco| p.dco.as_ref().is_some_and(|d| d.copies == dco.copies)));
-    Ok(Plex { number, dco: dco.filter(|_| !given), lent: false, ..plex.clone() })
+    let given = original.plexes.iter().any(|p| {
+        p.dco.is_some()
+            && dco
+                .as_ref()
+                .is_some_and(|dco| p.dco.as_ref().is_some_and(|d| d.copies == dco.copies))
+    });
+    Ok(Plex {
+        number,
+        dco: dco.filter(|_| !given),
+        lent: false,
+        ..plex.clone()
+    })
 }
 
 /// The number that a plex gets in a volume: its own where that is free.
 fn number_in(draft: &mut Draft<'_>, volume: VolumeId, plex: &Plex) -> Result<u16> {
     let volume = draft.touch(volume)?.clone();
     let fresh = draft.new_plex(&volume, plex.state, Vec::new())?;
-    let held = draft.world.devices.contains_key(&DmUuid::new(draft.world.group.id, volume.id, &Role::Plex(plex.number)));
-    Ok(if volume.plex(plex.number).is_none() && !held { plex.number } else { fresh.number })
+    let held = draft.world.devices.contains_key(&DmUuid::new(
+        draft.world.group.id,
+        volume.id,
+        &Role::Plex(plex.number),
+    ));
+    Ok(if volume.plex(plex.number).is_none() && !held {
+        plex.number
+    } else {
+        fresh.number
+    })
 }
 
 /// Takes what has come back out of the snapshot, which goes with its last plex.
@@ -406,23 +592,48 @@ fn leave(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     let numbers: Vec<u16> = side.plexes.iter().map(|p| p.number).collect();
     if side.whole {
         let path = draft.path(&side.snapshot.name);
-        for plex in side.snapshot.plexes.iter().filter(|p| !numbers.contains(&p.number)) {
-            draft.say(Change::new(&path, "plex-removed").text("plex", &plex.name).text("was", plex.state));
+        for plex in side
+            .snapshot
+            .plexes
+            .iter()
+            .filter(|p| !numbers.contains(&p.number))
+        {
+            draft.say(
+                Change::new(&path, "plex-removed")
+                    .text("plex", &plex.name)
+                    .text("was", plex.state),
+            );
         }
         draft.drop_volume(side.snapshot.id);
         return Ok(());
     }
-    draft.touch(side.snapshot.id)?.plexes.retain(|p| !numbers.contains(&p.number));
+    draft
+        .touch(side.snapshot.id)?
+        .plexes
+        .retain(|p| !numbers.contains(&p.number));
     Ok(())
 }
 
 /// The mirror with what comes back begins with the log of what has changed, if that is known.
 fn set_log(draft: &mut Draft<'_>, original: &Volume, extent: &Extent) -> Result<()> {
-    let Extent::Regions(region, regions) = extent else { return Ok(()) };
+    let Extent::Regions(region, regions) = extent else {
+        return Ok(());
+    };
     // What was written before the listing is in the log.
-    let since = draft.world.known.listed.get(&original.id).copied().unwrap_or(FIRST_ERA);
+    let since = draft
+        .world
+        .known
+        .listed
+        .get(&original.id)
+        .copied()
+        .unwrap_or(FIRST_ERA);
     let volume = draft.touch(original.id)?;
-    volume.returning = Some(Returning { log: ChangeLog::A, region: *region, since, exact: false });
+    volume.returning = Some(Returning {
+        log: ChangeLog::A,
+        region: *region,
+        since,
+        exact: false,
+    });
     let volume = volume.clone();
     write_log(&mut draft.plan, &volume, regions.clone());
     Ok(())
@@ -430,18 +641,34 @@ fn set_log(draft: &mut Draft<'_>, original: &Volume, extent: &Extent) -> Result<
 
 fn write_log(plan: &mut Plan, volume: &Volume, dirty: Vec<Range<u64>>) {
     if let Some((returning, extent)) = stack::change_log(volume) {
-        plan.prepare.push(Prepare::WriteChanges { extent, size: volume.size, region: returning.region, dirty });
+        plan.prepare.push(Prepare::WriteChanges {
+            extent,
+            size: volume.size,
+            region: returning.region,
+            dirty,
+        });
     }
 }
 
 /// What is going to be overwritten, by what, how much of it and why: before it happens.
-fn say_beforehand(draft: &mut Draft<'_>, target: &str, source: &str, original: &Volume, extent: &Extent) {
+fn say_beforehand(
+    draft: &mut Draft<'_>,
+    target: &str,
+    source: &str,
+    original: &Volume,
+    extent: &Extent,
+) {
     let (copied, size) = (extent.size(original), original.size);
-    draft.announce(format!("'{target}' is going to be overwritten with '{source}': {copied} of {size} are copied ({})", extent.reason()));
+    draft.announce(format!(
+        "'{target}' is going to be overwritten with '{source}': {copied} of {size} are copied ({})",
+        extent.reason()
+    ));
 }
 
 fn with_extent(change: Change, original: &Volume, extent: &Extent) -> Change {
-    let change = change.size("size", original.size).size("to_copy", extent.size(original));
+    let change = change
+        .size("size", original.size)
+        .size("to_copy", extent.size(original));
     match extent {
         Extent::Regions(..) => change.text("tracked", "yes"),
         Extent::All(why) => change.text("tracked", "no").text("reason", why),
@@ -453,27 +680,49 @@ pub fn complete_log(world: &World, id: VolumeId) -> Result<Plan> {
     let gone = || Error::failed("a volume vanished while its state was being recorded");
     let volume = world.group.volume(id).ok_or_else(gone)?;
     let mut draft = Draft::new(world);
-    let Some(returning) = volume.returning else { return Ok(draft.plan) };
+    let Some(returning) = volume.returning else {
+        return Ok(draft.plan);
+    };
     let unread = || Err("it was not read".to_owned());
-    let listed = world.known.changed.get(&(id, returning.since)).cloned().unwrap_or_else(unread);
+    let listed = world
+        .known
+        .changed
+        .get(&(id, returning.since))
+        .cloned()
+        .unwrap_or_else(unread);
     let left = world.known.left.get(&id).cloned().unwrap_or_else(unread);
     let path = draft.path(&volume.name);
-    let log = if returning.log == ChangeLog::A { ChangeLog::B } else { ChangeLog::A };
+    let log = if returning.log == ChangeLog::A {
+        ChangeLog::B
+    } else {
+        ChangeLog::A
+    };
     let free = match world.occupied(id, &Role::Changes(log)) {
         None => Ok(()),
-        Some(held) => Err(format!("another process has the old device '{}' open", held.name)),
+        Some(held) => Err(format!(
+            "another process has the old device '{}' open",
+            held.name
+        )),
     };
-    match free.and(listed).and_then(|changed| Ok([left?, dco::regions(volume.size, returning.region, &changed)].concat())) {
+    match free.and(listed).and_then(|changed| {
+        Ok([left?, dco::regions(volume.size, returning.region, &changed)].concat())
+    }) {
         Ok(regions) => {
             let changed = draft.touch(id)?;
-            changed.returning = Some(Returning { log, exact: true, ..returning });
+            changed.returning = Some(Returning {
+                log,
+                exact: true,
+                ..returning
+            });
             let changed = changed.clone();
             write_log(&mut draft.plan, &changed, dco::union(regions));
             draft.say(Change::new(path, "changes-complete"));
         }
         Err(why) => {
             draft.touch(id)?.returning = None;
-            draft.note(format!("everything is copied to the legs that come back to '{path}': {why}"));
+            draft.note(format!(
+                "everything is copied to the legs that come back to '{path}': {why}"
+            ));
             draft.say(Change::new(path, "changes-unknown").text("reason", why));
         }
     }

@@ -7,7 +7,10 @@ use super::step::Plan;
 use super::volumes::{device_path, disks_of};
 use super::world::World;
 use crate::error::{Error, Result};
-use crate::model::{CrashReason, DmUuid, Group, Name, Next, Origin, Plex, PlexEvent, PlexState, Tracking, Untracked, Volume, VolumeId};
+use crate::model::{
+    CrashReason, DmUuid, Group, Name, Next, Origin, Plex, PlexEvent, PlexState, Tracking,
+    Untracked, Volume, VolumeId,
+};
 use crate::table::stack::{LegOf, mirror_roles};
 use crate::table::status::MirrorStatus;
 
@@ -24,16 +27,29 @@ struct Ready<'w> {
 }
 
 /// Plans the split of everything that was asked for.
-pub fn snapshot(world: &World, splits: &Splits, legs: &Legs, pattern: Option<&str>, require_frozen: bool) -> Result<Plan> {
+pub fn snapshot(
+    world: &World,
+    splits: &Splits,
+    legs: &Legs,
+    pattern: Option<&str>,
+    require_frozen: bool,
+) -> Result<Plan> {
     if matches!(legs, Legs::Count(0) | Legs::On(0, _)) {
-        return Err(Error::usage("at least one snapshot leg has to be split off"));
+        return Err(Error::usage(
+            "at least one snapshot leg has to be split off",
+        ));
     }
     let mut draft = Draft::new(world);
     let splits = resolve(world, splits)?;
     refuse_strangers(world, &splits, legs)?;
-    let ready = splits.iter().map(|split| ready(&draft, &split.volume, legs)).collect::<Result<Vec<_>>>()?;
+    let ready = splits
+        .iter()
+        .map(|split| ready(&draft, &split.volume, legs))
+        .collect::<Result<Vec<_>>>()?;
     if require_frozen {
-        ready.iter().try_for_each(|ready| refuse_unfrozen(&draft, ready.volume))?;
+        ready
+            .iter()
+            .try_for_each(|ready| refuse_unfrozen(&draft, ready.volume))?;
     }
     for (split, ready) in splits.iter().zip(ready) {
         let name = match &split.name {
@@ -48,7 +64,9 @@ pub fn snapshot(world: &World, splits: &Splits, legs: &Legs, pattern: Option<&st
 
 /// A snapshot that has to be exact is not taken where it would not be.
 fn refuse_unfrozen(draft: &Draft<'_>, volume: &Volume) -> Result<()> {
-    let Some(reason) = draft.world.known.unfrozen.get(&volume.id) else { return Ok(()) };
+    let Some(reason) = draft.world.known.unfrozen.get(&volume.id) else {
+        return Ok(());
+    };
     let path = draft.path(&volume.name);
     Err(Error::in_use(format!("a snapshot of '{path}' would not be frozen: {reason}"))
         .on(&path)
@@ -57,21 +75,39 @@ fn refuse_unfrozen(draft: &Draft<'_>, volume: &Volume) -> Result<()> {
 
 /// Which volumes are meant.
 pub fn resolve(world: &World, splits: &Splits) -> Result<Vec<Split>> {
-    let unnamed = |name: &Name| Split { volume: name.clone(), name: None };
+    let unnamed = |name: &Name| Split {
+        volume: name.clone(),
+        name: None,
+    };
     let exists = |name: &Name| world.group.volumes.iter().any(|v| v.name == *name);
     let list = match splits {
         Splits::These(list) => list.clone(),
         Splits::PairOrTwo(first, second) if exists(second) => vec![unnamed(first), unnamed(second)],
-        Splits::PairOrTwo(first, second) => vec![Split { volume: first.clone(), name: Some(second.clone()) }],
-        Splits::All => world.group.volumes.iter().filter(|v| v.origin.is_none()).map(|v| unnamed(&v.name)).collect(),
+        Splits::PairOrTwo(first, second) => vec![Split {
+            volume: first.clone(),
+            name: Some(second.clone()),
+        }],
+        Splits::All => world
+            .group
+            .volumes
+            .iter()
+            .filter(|v| v.origin.is_none())
+            .map(|v| unnamed(&v.name))
+            .collect(),
     };
     for (at, split) in list.iter().enumerate() {
         if list[..at].iter().any(|other| other.volume == split.volume) {
-            return Err(Error::usage(format!("volume '{}' is named twice", split.volume)));
+            return Err(Error::usage(format!(
+                "volume '{}' is named twice",
+                split.volume
+            )));
         }
     }
     if list.is_empty() {
-        return Err(Error::not_found(format!("group '{}' has no volume to take a snapshot of", world.group.name)));
+        return Err(Error::not_found(format!(
+            "group '{}' has no volume to take a snapshot of",
+            world.group.name
+        )));
     }
     Ok(list)
 }
@@ -80,15 +116,22 @@ pub fn resolve(world: &World, splits: &Splits) -> Result<Vec<Split>> {
 fn refuse_strangers(world: &World, splits: &[Split], legs: &Legs) -> Result<()> {
     match legs {
         Legs::Count(_) => {}
-        Legs::On(_, disks) => disks.iter().try_for_each(|media| world.group.disk_named(media).map(|_| ()))?,
+        Legs::On(_, disks) => disks
+            .iter()
+            .try_for_each(|media| world.group.disk_named(media).map(|_| ()))?,
         Legs::Named(plexes) => {
             for plex in plexes {
                 let (volume, _) = world.group.plex_named(plex)?;
                 if !splits.iter().any(|split| split.volume == volume.name) {
                     let path = world.group.path(&volume.name);
-                    return Err(Error::usage(format!("plex '{plex}' belongs to '{path}', which is not to be split"))
-                        .on(path)
-                        .hint(format!("type 'breakoff -g {} snapshot {} --plex {plex}'", world.group.name, volume.name)));
+                    return Err(Error::usage(format!(
+                        "plex '{plex}' belongs to '{path}', which is not to be split"
+                    ))
+                    .on(path)
+                    .hint(format!(
+                        "type 'breakoff -g {} snapshot {} --plex {plex}'",
+                        world.group.name, volume.name
+                    )));
                 }
             }
         }
@@ -96,16 +139,22 @@ fn refuse_strangers(world: &World, splits: &[Split], legs: &Legs) -> Result<()> 
     Ok(())
 }
 
-/// Enough legs that are complete as recorded and in sync as the kernel says. The window asks the kernel once more.
+/// Enough legs that are complete as recorded and in sync as the kernel says. The window asks the
+/// kernel once more.
 fn ready<'w>(draft: &Draft<'w>, name: &Name, which: &Legs) -> Result<Ready<'w>> {
     let volume = draft.volume(name)?;
     draft.require_started(volume)?;
     let path = draft.path(name);
     let legs = legs_of(draft, volume, which)?;
     if !volume.is_synced() {
-        return Err(Error::not_ready(format!("the plexes of '{path}' are still being made equal after an unclean stop"))
-            .on(&path)
-            .hint(format!("wait with 'breakoff -g {} snapwait {name}'", draft.world.group.name)));
+        return Err(Error::not_ready(format!(
+            "the plexes of '{path}' are still being made equal after an unclean stop"
+        ))
+        .on(&path)
+        .hint(format!(
+            "wait with 'breakoff -g {} snapwait {name}'",
+            draft.world.group.name
+        )));
     }
     refuse_unhealthy(draft.world, volume, &legs)?;
     Ok(Ready { volume, legs })
@@ -114,7 +163,13 @@ fn ready<'w>(draft: &Draft<'w>, name: &Name, which: &Legs) -> Result<Ready<'w>> 
 /// The legs that are meant. They keep the order in which they were attached.
 fn legs_of<'w>(draft: &Draft<'w>, volume: &'w Volume, which: &Legs) -> Result<Vec<&'w Plex>> {
     let done = || volume.in_state(PlexState::SnapDone);
-    let enough = |wanted: usize| if done().count() < wanted { Err(not_enough(draft, volume, wanted, done().count())) } else { Ok(()) };
+    let enough = |wanted: usize| {
+        if done().count() < wanted {
+            Err(not_enough(draft, volume, wanted, done().count()))
+        } else {
+            Ok(())
+        }
+    };
     match which {
         Legs::Count(wanted) => {
             enough(*wanted)?;
@@ -123,12 +178,24 @@ fn legs_of<'w>(draft: &Draft<'w>, volume: &'w Volume, which: &Legs) -> Result<Ve
         Legs::On(wanted, disks) => {
             enough(*wanted)?;
             let media = |id| draft.world.group.disk(id).map(|d| &d.media);
-            let lies_there = |leg: &&Plex| leg.subdisks.iter().all(|s| media(s.disk).is_some_and(|m| disks.contains(m)));
+            let lies_there = |leg: &&Plex| {
+                leg.subdisks
+                    .iter()
+                    .all(|s| media(s.disk).is_some_and(|m| disks.contains(m)))
+            };
             let legs: Vec<&Plex> = done().filter(lies_there).take(*wanted).collect();
-            if legs.len() < *wanted { Err(lie_elsewhere(draft, volume, *wanted, &legs, disks)) } else { Ok(legs) }
+            if legs.len() < *wanted {
+                Err(lie_elsewhere(draft, volume, *wanted, &legs, disks))
+            } else {
+                Ok(legs)
+            }
         }
         Legs::Named(plexes) => {
-            let named: Vec<&Plex> = volume.plexes.iter().filter(|p| plexes.contains(&p.name)).collect();
+            let named: Vec<&Plex> = volume
+                .plexes
+                .iter()
+                .filter(|p| plexes.contains(&p.name))
+                .collect();
             if named.is_empty() {
                 return legs_of(draft, volume, &Legs::Count(1));
             }
@@ -141,13 +208,28 @@ fn legs_of<'w>(draft: &Draft<'w>, volume: &'w Volume, which: &Legs) -> Result<Ve
 }
 
 /// There are complete legs, and not where they were wanted: it is said where they are.
-fn lie_elsewhere(draft: &Draft<'_>, volume: &Volume, wanted: usize, legs: &[&Plex], disks: &[Name]) -> Error {
+fn lie_elsewhere(
+    draft: &Draft<'_>,
+    volume: &Volume,
+    wanted: usize,
+    legs: &[&Plex],
+    disks: &[Name],
+) -> Error {
     let path = draft.path(&volume.name);
     let disks: Vec<&str> = disks.iter().map(Name::as_str).collect();
-    let places = volume.in_state(PlexState::SnapDone).map(|leg| format!("'{}' on {}", leg.name, disks_of(draft.world, [leg])));
-    Error::not_ready(format!("{} of the {wanted} legs wanted of '{path}' lie on {} alone", legs.len(), disks.join(", ")))
-        .on(path)
-        .hint(format!("its complete legs are {}", places.collect::<Vec<_>>().join(", ")))
+    let places = volume
+        .in_state(PlexState::SnapDone)
+        .map(|leg| format!("'{}' on {}", leg.name, disks_of(draft.world, [leg])));
+    Error::not_ready(format!(
+        "{} of the {wanted} legs wanted of '{path}' lie on {} alone",
+        legs.len(),
+        disks.join(", ")
+    ))
+    .on(path)
+    .hint(format!(
+        "its complete legs are {}",
+        places.collect::<Vec<_>>().join(", ")
+    ))
 }
 
 /// A plex that was named and cannot be split off, and what can be done about it.
@@ -156,15 +238,25 @@ fn no_leg(draft: &Draft<'_>, volume: &Volume, plex: &Plex) -> Error {
     let hint = match plex.state {
         PlexState::SnapAtt => format!("wait with 'breakoff -g {group} snapwait {}'", volume.name),
         PlexState::Active => {
-            format!("'breakoff -g {group} plex convert --to snapdone {}' makes a data plex that is not the only one a leg", plex.name)
+            format!(
+                "'breakoff -g {group} plex convert --to snapdone {}' makes a data plex that is not the only one a leg",
+                plex.name
+            )
         }
-        PlexState::SnapDone | PlexState::Attaching | PlexState::Reviving | PlexState::Stale | PlexState::Failed => {
+        PlexState::SnapDone
+        | PlexState::Attaching
+        | PlexState::Reviving
+        | PlexState::Stale
+        | PlexState::Failed => {
             format!("'breakoff -g {group} print {}' shows the legs", volume.name)
         }
     };
-    Error::not_ready(format!("plex '{}' of '{path}' is {}, and only a SNAPDONE leg can be split off", plex.name, plex.state))
-        .on(&plex.name)
-        .hint(hint)
+    Error::not_ready(format!(
+        "plex '{}' of '{path}' is {}, and only a SNAPDONE leg can be split off",
+        plex.name, plex.state
+    ))
+    .on(&plex.name)
+    .hint(hint)
 }
 
 fn not_enough(draft: &Draft<'_>, volume: &Volume, wanted: usize, have: usize) -> Error {
@@ -172,30 +264,50 @@ fn not_enough(draft: &Draft<'_>, volume: &Volume, wanted: usize, have: usize) ->
     let group = &draft.world.group.name;
     let attaching = volume.in_state(PlexState::SnapAtt).count();
     let (state, hint) = match attaching {
-        0 => (String::new(), format!("begin with 'breakoff -g {group} snapstart {}'", volume.name)),
-        n => (format!(", {n} still SNAPATT"), format!("wait with 'breakoff -g {group} snapwait {}'", volume.name)),
+        0 => (
+            String::new(),
+            format!("begin with 'breakoff -g {group} snapstart {}'", volume.name),
+        ),
+        n => (
+            format!(", {n} still SNAPATT"),
+            format!("wait with 'breakoff -g {group} snapwait {}'", volume.name),
+        ),
     };
-    Error::not_ready(format!("not enough snapshot legs in '{path}': {wanted} wanted, {have} SNAPDONE{state}")).on(path).hint(hint)
+    Error::not_ready(format!(
+        "not enough snapshot legs in '{path}': {wanted} wanted, {have} SNAPDONE{state}"
+    ))
+    .on(path)
+    .hint(hint)
 }
 
 /// A leg whose mirror shows anything but `A` everywhere is no snapshot (K15).
 fn refuse_unhealthy(world: &World, volume: &Volume, legs: &[&Plex]) -> Result<()> {
     for (role, members, _) in mirror_roles(volume)? {
         let holds = |leg: &&&Plex| members.contains(&LegOf::Plex(leg.number));
-        let Some(leg) = legs.iter().find(holds) else { continue };
-        let device = world.devices.get(&DmUuid::new(world.group.id, volume.id, &role));
+        let Some(leg) = legs.iter().find(holds) else {
+            continue;
+        };
+        let device = world
+            .devices
+            .get(&DmUuid::new(world.group.id, volume.id, &role));
         let status = device.and_then(|d| d.mirror.as_ref());
         if status.is_some_and(MirrorStatus::in_sync) {
             continue;
         }
-        let shown = status.map_or_else(|| "unknown".to_owned(), |s| format!("{}/{} {}", s.done, s.total, s.letters()));
+        let shown = status.map_or_else(
+            || "unknown".to_owned(),
+            |s| format!("{}/{} {}", s.done, s.total, s.letters()),
+        );
         return Err(Error::not_ready(format!(
             "leg '{}' of '{}' is not in sync: the kernel says {shown}",
             leg.name,
             world.group.path(&volume.name)
         ))
         .on(world.group.path(&volume.name))
-        .hint(format!("'breakoff -g {} print {}' shows which leg failed", world.group.name, volume.name)));
+        .hint(format!(
+            "'breakoff -g {} print {}' shows which leg failed",
+            world.group.name, volume.name
+        )));
     }
     Ok(())
 }
@@ -203,9 +315,12 @@ fn refuse_unhealthy(world: &World, volume: &Volume, legs: &[&Plex]) -> Result<()
 /// The first name after the pattern that is not in use: with an empty number, then 1, 2, …
 fn default_name(draft: &Draft<'_>, pattern: &str, volume: &Name) -> Result<Name> {
     if !pattern.contains("%v") && !pattern.contains("%d") {
-        return Err(Error::usage(format!("pattern '{pattern}' has neither %v (the volume) nor %d (a number)")));
+        return Err(Error::usage(format!(
+            "pattern '{pattern}' has neither %v (the volume) nor %d (a number)"
+        )));
     }
-    let fill = |number: &str| Name::parse(&pattern.replace("%v", volume.as_str()).replace("%d", number));
+    let fill =
+        |number: &str| Name::parse(&pattern.replace("%v", volume.as_str()).replace("%d", number));
     let free = |name: &Name| !draft.plan.group.volumes.iter().any(|v| v.name == *name);
     let numbers = std::iter::once(String::new()).chain((1..100_000u32).map(|n| n.to_string()));
     for number in numbers {
@@ -214,12 +329,17 @@ fn default_name(draft: &Draft<'_>, pattern: &str, volume: &Name) -> Result<Name>
             return Ok(name);
         }
         if !pattern.contains("%d") {
-            return Err(Error::exists(format!("group '{}' has a volume '{name}' already", draft.world.group.name))
-                .on(draft.path(&name))
-                .hint("choose another name or use %d in the pattern"));
+            return Err(Error::exists(format!(
+                "group '{}' has a volume '{name}' already",
+                draft.world.group.name
+            ))
+            .on(draft.path(&name))
+            .hint("choose another name or use %d in the pattern"));
         }
     }
-    Err(Error::exists(format!("no free name is left for pattern '{pattern}'")))
+    Err(Error::exists(format!(
+        "no free name is left for pattern '{pattern}'"
+    )))
 }
 
 fn split_off(draft: &mut Draft<'_>, ready: &Ready<'_>, name: Name) -> Result<()> {
@@ -228,23 +348,48 @@ fn split_off(draft: &mut Draft<'_>, ready: &Ready<'_>, name: Name) -> Result<()>
     let numbers: Vec<u16> = legs.iter().map(|p| p.number).collect();
     let mut snapshot = snapshot_volume(world, volume, legs, name);
     let tracking = track(draft, volume, &mut snapshot)?;
-    snapshot.origin.iter_mut().for_each(|origin| origin.tracking = tracking);
+    snapshot
+        .origin
+        .iter_mut()
+        .for_each(|origin| origin.tracking = tracking);
     draft.split_terms(volume.id, numbers.clone());
-    draft.touch(volume.id)?.plexes.retain(|p| !numbers.contains(&p.number));
+    draft
+        .touch(volume.id)?
+        .plexes
+        .retain(|p| !numbers.contains(&p.number));
     let (path, original) = (draft.path(&snapshot.name), draft.path(&volume.name));
     let leg_names: Vec<&str> = legs.iter().map(|p| p.name.as_str()).collect();
-    let change = Change::new(&path, "split").text("original", &volume.name).text("plexes", leg_names.join(",")).size("size", volume.size);
+    let change = Change::new(&path, "split")
+        .text("original", &volume.name)
+        .text("plexes", leg_names.join(","))
+        .size("size", volume.size);
     let device = device_path(world, &snapshot.name);
     let change = change.text("device", &device);
-    match snapshot.origin.as_ref().and_then(|origin| origin.crash.as_ref()) {
+    match snapshot
+        .origin
+        .as_ref()
+        .and_then(|origin| origin.crash.as_ref())
+    {
         None => draft.say(change.text("consistency", "frozen")),
         Some(reason) => {
-            draft.say(change.text("consistency", "crash").text("consistency_reason", reason.as_str()));
-            draft.note(format!("'{path}' holds what a crash at the split would have left: {}", reason.as_str()));
+            draft.say(
+                change
+                    .text("consistency", "crash")
+                    .text("consistency_reason", reason.as_str()),
+            );
+            draft.note(format!(
+                "'{path}' holds what a crash at the split would have left: {}",
+                reason.as_str()
+            ));
         }
     }
-    let advice = advice(world.known.content.get(&volume.id).map(String::as_str), &device);
-    draft.note(format!("'{path}' holds '{original}' as it is at the split; {advice}"));
+    let advice = advice(
+        world.known.content.get(&volume.id).map(String::as_str),
+        &device,
+    );
+    draft.note(format!(
+        "'{path}' holds '{original}' as it is at the split; {advice}"
+    ));
     draft.plan.snapshots.push(snapshot.id);
     let (id, log) = (snapshot.id, draft.optional_log(&snapshot));
     draft.add(snapshot);
@@ -252,11 +397,15 @@ fn split_off(draft: &mut Draft<'_>, ready: &Ready<'_>, name: Name) -> Result<()>
     Ok(())
 }
 
-/// How to get at what is in a snapshot, beside its original. What finds devices by a UUID finds the original's.
+/// How to get at what is in a snapshot, beside its original. What finds devices by a UUID finds the
+/// original's.
 fn advice(content: Option<&str>, device: &str) -> String {
     let by_uuid = "by-uuid links keep pointing to the original";
     match content {
-        Some("ext2" | "ext3" | "ext4" | "vfat" | "exfat" | "ntfs" | "f2fs" | "jfs" | "reiserfs" | "iso9660") => {
+        Some(
+            "ext2" | "ext3" | "ext4" | "vfat" | "exfat" | "ntfs" | "f2fs" | "jfs" | "reiserfs"
+            | "iso9660",
+        ) => {
             format!("mount it with: mount -o ro {device} DIR  ({by_uuid})")
         }
         Some("xfs") => format!("mount it with: mount -o ro,nouuid {device} DIR  ({by_uuid})"),
@@ -265,7 +414,9 @@ fn advice(content: Option<&str>, device: &str) -> String {
              with '-o ro,device=…', or, where it lies on one device only, after: btrfstune -m {device}"
         ),
         Some("crypto_LUKS") => {
-            format!("open it with: cryptsetup open --readonly {device} NAME, then mount /dev/mapper/NAME with -o ro  (XFS: -o ro,nouuid)")
+            format!(
+                "open it with: cryptsetup open --readonly {device} NAME, then mount /dev/mapper/NAME with -o ro  (XFS: -o ro,nouuid)"
+            )
         }
         Some("LVM2_member") => {
             format!(
@@ -278,18 +429,37 @@ fn advice(content: Option<&str>, device: &str) -> String {
             )
         }
         Some("swap") => format!("it holds swap, of which nothing can be mounted: {device}"),
-        Some("gpt" | "dos") => format!("it holds partitions: losetup --partscan --read-only --show -f {device} makes devices of them"),
-        Some(_) | None => format!("mount it with: mount -o ro {device} DIR  (XFS: -o ro,nouuid; {by_uuid})"),
+        Some("gpt" | "dos") => format!(
+            "it holds partitions: losetup --partscan --read-only --show -f {device} makes devices of them"
+        ),
+        Some(_) | None => {
+            format!("mount it with: mount -o ro {device} DIR  (XFS: -o ro,nouuid; {by_uuid})")
+        }
     }
 }
 
 fn snapshot_volume(world: &World, volume: &Volume, legs: &[&Plex], name: Name) -> Volume {
-    let plexes = legs.iter().filter_map(|leg| match leg.state.on(PlexEvent::SplitOff) {
-        Next::State(state) => Some(Plex { state, ..(*leg).clone() }),
-        Next::Gone | Next::Refused => None,
-    });
-    let crash = world.known.unfrozen.get(&volume.id).map(|reason| CrashReason::new(reason));
-    let origin = Origin { original: volume.id, taken_at: world.now, crash, freeze_us: 0, tracking: Tracking::Untracked(Untracked::Off) };
+    let plexes = legs
+        .iter()
+        .filter_map(|leg| match leg.state.on(PlexEvent::SplitOff) {
+            Next::State(state) => Some(Plex {
+                state,
+                ..(*leg).clone()
+            }),
+            Next::Gone | Next::Refused => None,
+        });
+    let crash = world
+        .known
+        .unfrozen
+        .get(&volume.id)
+        .map(|reason| CrashReason::new(reason));
+    let origin = Origin {
+        original: volume.id,
+        taken_at: world.now,
+        crash,
+        freeze_us: 0,
+        tracking: Tracking::Untracked(Untracked::Off),
+    };
     Volume {
         id: VolumeId::random(),
         name,
@@ -309,7 +479,8 @@ fn snapshot_volume(world: &World, volume: &Volume, legs: &[&Plex], name: Name) -
     }
 }
 
-/// From the split on the changes of both sides are tracked, where that is wanted and there is space for it.
+/// From the split on the changes of both sides are tracked, where that is wanted and there is space
+/// for it.
 fn track(draft: &mut Draft<'_>, volume: &Volume, snapshot: &mut Volume) -> Result<Tracking> {
     if !volume.fast_resync {
         return Ok(Tracking::Untracked(Untracked::Off));
@@ -317,20 +488,33 @@ fn track(draft: &mut Draft<'_>, volume: &Volume, snapshot: &mut Volume) -> Resul
     if draft.world.known.era_target != Some(true) {
         return Ok(Tracking::Untracked(Untracked::NoTarget));
     }
-    let spare = snapshot.plexes.iter().find_map(|p| Some((p.number, draft.usable(p.dco.as_ref()?)?)));
+    let spare = snapshot
+        .plexes
+        .iter()
+        .find_map(|p| Some((p.number, draft.usable(p.dco.as_ref()?)?)));
     let own = match volume.live_dco() {
         Some(live) => Some(live.clone()),
         None => volume.dco.as_ref().and_then(|dco| draft.usable(dco)),
     };
     let Some(((number, spare), own)) = spare.zip(own) else {
         let was_set_aside = volume.dco.is_some() && snapshot.plexes.iter().any(|p| p.dco.is_some());
-        return Ok(Tracking::Untracked(if was_set_aside { Untracked::MapLost } else { Untracked::NoSpace }));
+        return Ok(Tracking::Untracked(if was_set_aside {
+            Untracked::MapLost
+        } else {
+            Untracked::NoSpace
+        }));
     };
-    snapshot.plexes.iter_mut().filter(|p| p.number == number).for_each(|p| p.dco = None);
+    snapshot
+        .plexes
+        .iter_mut()
+        .filter(|p| p.number == number)
+        .for_each(|p| p.dco = None);
     snapshot.dco = Some(spare);
     // A new map knows nothing of what was before; in one that is in use the split ends an era.
     let known = draft.world.known.eras.get(&volume.id);
-    let since = known.filter(|_| own.live).map_or(FIRST_ERA, |era| era.saturating_add(1));
+    let since = known
+        .filter(|_| own.live)
+        .map_or(FIRST_ERA, |era| era.saturating_add(1));
     draft.touch(volume.id)?.dco = Some(own);
     Ok(Tracking::Since(since))
 }
@@ -341,14 +525,25 @@ pub fn snapabort(world: &World, name: &Name, count: Option<usize>) -> Result<Pla
     let volume = draft.volume(name)?;
     let path = draft.path(name);
     let newest = |state| volume.in_state(state).rev().collect::<Vec<_>>();
-    let legs: Vec<&Plex> = newest(PlexState::SnapAtt).into_iter().chain(newest(PlexState::SnapDone)).collect();
+    let legs: Vec<&Plex> = newest(PlexState::SnapAtt)
+        .into_iter()
+        .chain(newest(PlexState::SnapDone))
+        .collect();
     let count = count.unwrap_or(legs.len()).max(1);
     if legs.len() < count {
-        return Err(Error::not_ready(format!("volume '{path}' has {} snapshot legs, {count} were to be given up", legs.len())).on(&path));
+        return Err(Error::not_ready(format!(
+            "volume '{path}' has {} snapshot legs, {count} were to be given up",
+            legs.len()
+        ))
+        .on(&path));
     }
     for leg in &legs[..count] {
         super::activate::apply(draft.touch(volume.id)?, leg, PlexEvent::Removed);
-        draft.say(Change::new(&path, "plex-removed").text("plex", &leg.name).text("was", leg.state));
+        draft.say(
+            Change::new(&path, "plex-removed")
+                .text("plex", &leg.name)
+                .text("was", leg.state),
+        );
     }
     draft.finish()
 }
@@ -358,7 +553,10 @@ pub fn snapclear(world: &World, name: &Name, which: &Relations) -> Result<Plan> 
     let mut draft = Draft::new(world);
     let snapshots = relations(&world.group, draft.volume(name)?, which)?;
     for snapshot in snapshots {
-        let original = snapshot.origin.as_ref().and_then(|o| world.group.volume(o.original));
+        let original = snapshot
+            .origin
+            .as_ref()
+            .and_then(|o| world.group.volume(o.original));
         draft.touch(snapshot.id)?.origin = None;
         let change = Change::new(draft.path(&snapshot.name), "unlinked");
         draft.say(change.text("original", original.map_or("-", |v| v.name.as_str())));
@@ -367,21 +565,43 @@ pub fn snapclear(world: &World, name: &Name, which: &Relations) -> Result<Plan> 
 }
 
 /// The snapshots whose relation to their original is meant; never none.
-fn relations<'g>(group: &'g Group, volume: &'g Volume, which: &Relations) -> Result<Vec<&'g Volume>> {
+fn relations<'g>(
+    group: &'g Group,
+    volume: &'g Volume,
+    which: &Relations,
+) -> Result<Vec<&'g Volume>> {
     let path = group.path(&volume.name);
     let own = volume.origin.is_some().then_some(volume);
-    let all: Vec<&Volume> = own.into_iter().chain(group.snapshots_of(volume.id)).collect();
+    let all: Vec<&Volume> = own
+        .into_iter()
+        .chain(group.snapshots_of(volume.id))
+        .collect();
     let seen = format!("'breakoff -g {} snapprint' shows the relations", group.name);
     if all.is_empty() {
-        return Err(Error::not_found(format!("volume '{path}' is neither a snapshot nor the original of one")).on(path).hint(seen));
+        return Err(Error::not_found(format!(
+            "volume '{path}' is neither a snapshot nor the original of one"
+        ))
+        .on(path)
+        .hint(seen));
     }
     match which {
         Relations::All => Ok(all),
         Relations::To(peer) => {
             let peer = group.volume_named(peer)?;
-            let related = |a: &Volume, b: &Volume| a.origin.as_ref().is_some_and(|o| o.original == b.id);
-            let between = [(peer, volume), (volume, peer)].into_iter().find(|(a, b)| related(a, b)).map(|(a, _)| a);
-            let unrelated = || Error::not_found(format!("'{path}' and '{}' have no relation", group.path(&peer.name))).on(&path).hint(seen);
+            let related =
+                |a: &Volume, b: &Volume| a.origin.as_ref().is_some_and(|o| o.original == b.id);
+            let between = [(peer, volume), (volume, peer)]
+                .into_iter()
+                .find(|(a, b)| related(a, b))
+                .map(|(a, _)| a);
+            let unrelated = || {
+                Error::not_found(format!(
+                    "'{path}' and '{}' have no relation",
+                    group.path(&peer.name)
+                ))
+                .on(&path)
+                .hint(seen)
+            };
             between.map(|one| vec![one]).ok_or_else(unrelated)
         }
         // A snapshot is named: its relation to its original, whatever snapshots of it there are.
@@ -390,10 +610,21 @@ fn relations<'g>(group: &'g Group, volume: &'g Volume, which: &Relations) -> Res
         Relations::TheOne => {
             let line = |s: &&Volume| format!("'breakoff -g {} snapclear {}'", group.name, s.name);
             let lines: Vec<String> = all.iter().map(line).collect();
-            let (count, every) = (all.len(), format!("'breakoff -g {} snapclear --all {}'", group.name, volume.name));
-            Err(Error::usage(format!("'{path}' is the original of {count} snapshots: which relation is to end?"))
-                .on(path)
-                .hint(format!("type {}, or {every} for all of them", lines.join(" or "))))
+            let (count, every) = (
+                all.len(),
+                format!(
+                    "'breakoff -g {} snapclear --all {}'",
+                    group.name, volume.name
+                ),
+            );
+            Err(Error::usage(format!(
+                "'{path}' is the original of {count} snapshots: which relation is to end?"
+            ))
+            .on(path)
+            .hint(format!(
+                "type {}, or {every} for all of them",
+                lines.join(" or ")
+            )))
         }
     }
 }
@@ -404,7 +635,13 @@ mod tests {
 
     #[test]
     fn the_advice_knows_what_is_on_the_volume() {
-        let says = |content, word: &str| assert!(advice(content, "/dev/x").contains(word), "{content:?}: {}", advice(content, "/dev/x"));
+        let says = |content, word: &str| {
+            assert!(
+                advice(content, "/dev/x").contains(word),
+                "{content:?}: {}",
+                advice(content, "/dev/x")
+            )
+        };
         says(None, "XFS: -o ro,nouuid");
         says(Some("ext4"), "mount -o ro /dev/x DIR");
         says(Some("xfs"), "-o ro,nouuid /dev/x");
@@ -413,7 +650,10 @@ mod tests {
         says(Some("linux_raid_member"), "mdadm --assemble");
         says(Some("btrfs"), "btrfstune -m /dev/x");
         for content in ["btrfs", "LVM2_member", "swap", "linux_raid_member"] {
-            assert!(!advice(Some(content), "/dev/x").contains("mount -o ro /dev/x"), "{content}");
+            assert!(
+                !advice(Some(content), "/dev/x").contains("mount -o ro /dev/x"),
+                "{content}"
+            );
         }
     }
 }

@@ -1,8 +1,10 @@
-//! The steps of a plan, as data. What may happen while a volume is suspended is a type of its own: [`Window`].
+//! The steps of a plan, as data. What may happen while a volume is suspended is a type of its own:
+//! [`Window`].
 //!
-//! Crash meaning: before the commit the next command converges to the configuration that is still on the disks, after it to
-//! the new one. Both directions are the same procedure (`plan::transition` from what is observed), so no step needs an undo
-//! of its own that could itself be wrong.
+//! Crash meaning: before the commit the next command converges to the configuration that is still
+//! on the disks, after it to the new one. Both directions are the same procedure
+//! (`plan::transition` from what is observed), so no step needs an undo of its own that could
+//! itself be wrong.
 
 use super::change::Change;
 use crate::error::Error;
@@ -29,7 +31,8 @@ pub struct Plan {
     pub window: Window,
     /// After the commit; each may be repeated.
     pub finish: Vec<Finish>,
-    /// Whether it is carried out although the disks that are here may not speak for their group: somebody insisted.
+    /// Whether it is carried out although the disks that are here may not speak for their group:
+    /// somebody insisted.
     pub forced: bool,
     /// What the plan leaves out of a request for many things, each with the reason.
     pub failures: Vec<Error>,
@@ -40,7 +43,8 @@ pub struct Plan {
 /// A step that leaves the committed state as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Prepare {
-    /// Destroys old filesystem signatures at both ends of new space, so that nothing stale is announced.
+    /// Destroys old filesystem signatures at both ends of new space, so that nothing stale is
+    /// announced.
     Wipe(Vec<Extent>),
     /// Writes a dirty region log that nothing uses yet.
     WriteLog {
@@ -64,9 +68,11 @@ pub enum Prepare {
         /// The regions to be copied.
         dirty: Vec<Range<u64>>,
     },
-    /// Suspends a volume whose changes are tracked and that goes: its map is written once more, and has no writer after that.
+    /// Suspends a volume whose changes are tracked and that goes: its map is written once more, and
+    /// has no writer after that.
     EndEra(DmUuid),
-    /// Does so with a closed volume, and fails when anything has been written to it since its map was listed.
+    /// Does so with a closed volume, and fails when anything has been written to it since its map
+    /// was listed.
     Unwritten {
         /// The volume's device, which is removed next, or goes on after the window.
         uuid: DmUuid,
@@ -97,8 +103,8 @@ pub enum Prepare {
         volume: VolumeId,
         /// The table.
         table: Table,
-        /// Whether what lies on a missing disk becomes an error when the kernel does not know the disk any more: it is lost anyhow,
-        /// and the rest must not wait for it.
+        /// Whether what lies on a missing disk becomes an error when the kernel does not know the
+        /// disk any more: it is lost anyhow, and the rest must not wait for it.
         forgo: bool,
     },
     /// Loads an inactive table that is derived from a live one (a failed leg taken out).
@@ -114,14 +120,16 @@ pub enum Prepare {
     Clear(DmUuid),
     /// Removes a device that must be unused; fails, with nothing changed, when it is open.
     Remove(DmUuid),
-    /// Removes an inner device. As long as another process has it open it is an error device instead.
+    /// Removes an inner device. As long as another process has it open it is an error device
+    /// instead.
     Retire(DmUuid),
 }
 
 /// When the new configuration becomes the valid one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CommitPoint {
-    /// While everything is suspended: what the disks say and what the kernel does change at one instant.
+    /// While everything is suspended: what the disks say and what the kernel does change at one
+    /// instant.
     #[default]
     Suspended,
     /// Before anything is suspended: a failure is recorded first, then acted upon.
@@ -131,22 +139,25 @@ pub enum CommitPoint {
 /// Suspend, check, flip, resume: nothing else can be expressed, so nothing else can happen.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Window {
-    /// Volumes of which everything that rests on them has to be frozen, or the whole plan is off: it calls their snapshots so.
+    /// Volumes of which everything that rests on them has to be frozen, or the whole plan is off:
+    /// it calls their snapshots so.
     pub frozen: Vec<DmUuid>,
     /// Suspended in this order (from the top down).
     pub suspend: Vec<(DmUuid, SuspendMode)>,
-    /// Mirrors that nothing may have failed in when the window begins: what a mirror holds because of a failed leg keeps a
-    /// suspend above it waiting, and comes back as errors from a freeze.
+    /// Mirrors that nothing may have failed in when the window begins: what a mirror holds because
+    /// of a failed leg keeps a suspend above it waiting, and comes back as errors from a freeze.
     pub alive: Vec<DmUuid>,
     /// Mirrors that must be in sync with every leg alive, or the whole plan is off.
     pub check: Vec<DmUuid>,
-    /// Volumes that nobody may have open when all is suspended: what they hold is about to be another's, or gone.
+    /// Volumes that nobody may have open when all is suspended: what they hold is about to be
+    /// another's, or gone.
     pub closed: Vec<DmUuid>,
     /// When the flip happens.
     pub commit: CommitPoint,
     /// Resumed in this order (from the bottom up).
     pub resume: Vec<(DmUuid, Links)>,
-    /// Volumes whose changes are tracked afterwards: a resume of one writes to its map, and waits when that cannot be written to.
+    /// Volumes whose changes are tracked afterwards: a resume of one writes to its map, and waits
+    /// when that cannot be written to.
     pub tracked: Vec<DmUuid>,
 }
 
@@ -162,7 +173,8 @@ pub enum Finish {
         /// Whether its changes are tracked: it waits when its map cannot be written to.
         tracked: bool,
     },
-    /// Removes a device that is no longer part of any stack. As long as another process has it open it is an error device instead.
+    /// Removes a device that is no longer part of any stack. As long as another process has it open
+    /// it is an error device instead.
     Retire(DmUuid),
     /// Gives a device its new name.
     Rename {
@@ -194,6 +206,9 @@ impl Plan {
 
     /// Whether there is any step at all (the configuration may still change).
     pub fn has_steps(&self) -> bool {
-        !(self.prepare.is_empty() && self.window.suspend.is_empty() && self.window.resume.is_empty() && self.finish.is_empty())
+        !(self.prepare.is_empty()
+            && self.window.suspend.is_empty()
+            && self.window.resume.is_empty()
+            && self.finish.is_empty())
     }
 }

@@ -1,4 +1,5 @@
-//! Tracking of changes while snapshots are out: whether a volume needs it, where its map goes, and how it is given up.
+//! Tracking of changes while snapshots are out: whether a volume needs it, where its map goes, and
+//! how it is given up.
 
 use super::change::Change;
 use super::draft::Draft;
@@ -7,15 +8,27 @@ use super::world::World;
 use crate::error::{Error, Result};
 use crate::model::space::Wish;
 use crate::model::volume::MAX_COPIES;
-use crate::model::{Dco, DiskId, Extent, Group, Name, Plex, PlexState, Tracking, Untracked, Volume, VolumeId};
+use crate::model::{
+    Dco, DiskId, Extent, Group, Name, Plex, PlexState, Tracking, Untracked, Volume, VolumeId,
+};
 use crate::table::dco;
 use std::collections::BTreeSet;
 
-/// Brings the tracking of every volume in line with the relations: it is on while a relation needs it. Space that neither a relation
-/// nor a snapshot leg needs is released.
+/// Brings the tracking of every volume in line with the relations: it is on while a relation needs
+/// it. Space that neither a relation nor a snapshot leg needs is released.
 pub fn settle(group: &mut Group) {
-    let since = |v: &Volume| v.origin.as_ref().filter(|o| matches!(o.tracking, Tracking::Since(_))).map(|o| (v.id, o.original));
-    let needed: BTreeSet<VolumeId> = group.volumes.iter().filter_map(since).flat_map(|(snapshot, original)| [snapshot, original]).collect();
+    let since = |v: &Volume| {
+        v.origin
+            .as_ref()
+            .filter(|o| matches!(o.tracking, Tracking::Since(_)))
+            .map(|o| (v.id, o.original))
+    };
+    let needed: BTreeSet<VolumeId> = group
+        .volumes
+        .iter()
+        .filter_map(since)
+        .flat_map(|(snapshot, original)| [snapshot, original])
+        .collect();
     for volume in &mut group.volumes {
         if volume.attaching().is_empty() {
             volume.returning = None;
@@ -28,40 +41,71 @@ pub fn settle(group: &mut Group) {
         }
         let is_leg = |p: &Plex| p.state.is_snapshot_leg() || p.lent;
         let has_legs = volume.plexes.iter().any(is_leg);
-        volume.dco = volume.dco.take().filter(|dco| dco.live || returning || has_legs);
+        volume.dco = volume
+            .dco
+            .take()
+            .filter(|dco| dco.live || returning || has_legs);
         if volume.origin.is_none() {
-            volume.plexes.iter_mut().filter(|p| !is_leg(p)).for_each(|p| p.dco = None);
+            volume
+                .plexes
+                .iter_mut()
+                .filter(|p| !is_leg(p))
+                .for_each(|p| p.dco = None);
         }
     }
 }
 
-/// From here on everything counts as changed between this volume and its original, and between it and its snapshots. What changed
-/// by that, in words.
-pub fn untrack(group: &mut Group, id: VolumeId, except: Option<VolumeId>, why: Untracked) -> Vec<Change> {
+/// From here on everything counts as changed between this volume and its original, and between it
+/// and its snapshots. What changed by that, in words.
+pub fn untrack(
+    group: &mut Group,
+    id: VolumeId,
+    except: Option<VolumeId>,
+    why: Untracked,
+) -> Vec<Change> {
     let mut changes = Vec::new();
     let name = group.name.clone();
     for volume in &mut group.volumes {
         let path = format!("{name}/{}", volume.name);
-        let Some(origin) = volume.origin.as_mut().filter(|o| volume.id == id || o.original == id) else { continue };
+        let Some(origin) = volume
+            .origin
+            .as_mut()
+            .filter(|o| volume.id == id || o.original == id)
+        else {
+            continue;
+        };
         if except != Some(volume.id) && matches!(origin.tracking, Tracking::Since(_)) {
             origin.tracking = Tracking::Untracked(why);
             changes.push(Change::new(path, "untracked").text("reason", why.word()));
         }
     }
-    // Legs that come back by a list of changes that is not complete cannot get the rest of it any more.
-    if let Some(volume) = group.volume_mut(id).filter(|v| v.returning.is_some_and(|r| !r.exact)) {
+    // Legs that come back by a list of changes that is not complete cannot get the rest of it any
+    // more.
+    if let Some(volume) = group
+        .volume_mut(id)
+        .filter(|v| v.returning.is_some_and(|r| !r.exact))
+    {
         volume.returning = None;
     }
     changes
 }
 
-/// Takes copies out of a DCO, by position. With the last one the tracking is given up. What changed by that, in words.
+/// Takes copies out of a DCO, by position. With the last one the tracking is given up. What changed
+/// by that, in words.
 pub fn drop_copies(group: &mut Group, id: VolumeId, gone: &[usize]) -> Vec<Change> {
-    let path = group.volume(id).map(|v| group.path(&v.name)).unwrap_or_default();
-    let Some(volume) = group.volume_mut(id) else { return Vec::new() };
-    let Some(dco) = volume.dco.as_mut().filter(|_| !gone.is_empty()) else { return Vec::new() };
+    let path = group
+        .volume(id)
+        .map(|v| group.path(&v.name))
+        .unwrap_or_default();
+    let Some(volume) = group.volume_mut(id) else {
+        return Vec::new();
+    };
+    let Some(dco) = volume.dco.as_mut().filter(|_| !gone.is_empty()) else {
+        return Vec::new();
+    };
     let mut at = 0..;
-    dco.copies.retain(|_| at.next().is_none_or(|at| !gone.contains(&at)));
+    dco.copies
+        .retain(|_| at.next().is_none_or(|at| !gone.contains(&at)));
     let left = dco.copies.len();
     // The change logs are in the first copy: without it the copy to the legs begins again.
     if gone.contains(&0) {
@@ -77,7 +121,8 @@ pub fn drop_copies(group: &mut Group, id: VolumeId, gone: &[usize]) -> Vec<Chang
 }
 
 impl Draft<'_> {
-    /// Space to track the changes of a volume of this size: two copies where there are two disks, the first one near the data.
+    /// Space to track the changes of a volume of this size: two copies where there are two disks,
+    /// the first one near the data.
     pub fn optional_dco(&mut self, volume: &Volume, near: &[Extent]) -> Option<Dco> {
         let dco = self.allocate_dco(volume, near);
         if dco.is_none() {
@@ -95,33 +140,69 @@ impl Draft<'_> {
     }
 
     /// As many copies as there can be, with those that are there.
-    fn complete_dco(&mut self, volume: &Volume, dco: Option<Dco>, near: &[Extent], unfit: &BTreeSet<DiskId>) -> Option<Dco> {
+    fn complete_dco(
+        &mut self,
+        volume: &Volume,
+        dco: Option<Dco>,
+        near: &[Extent],
+        unfit: &BTreeSet<DiskId>,
+    ) -> Option<Dco> {
         let length = dco::space(volume.size);
         let near: Vec<DiskId> = near.iter().map(|extent| extent.disk).collect();
         let mut copies: Vec<Extent> = dco.map(|dco| dco.copies).unwrap_or_default();
         while copies.len() < MAX_COPIES {
-            let avoid: BTreeSet<DiskId> = copies.iter().map(|copy| copy.disk).chain(unfit.iter().copied()).collect();
-            let first = if copies.is_empty() { near.clone() } else { Vec::new() };
-            let on_any = Wish { length, avoid, at_end: true, ..Wish::default() };
-            let on_first = Wish { on: first.clone(), ..on_any.clone() };
-            let space = if first.is_empty() { None } else { self.free.take(&on_first) };
+            let avoid: BTreeSet<DiskId> = copies
+                .iter()
+                .map(|copy| copy.disk)
+                .chain(unfit.iter().copied())
+                .collect();
+            let first = if copies.is_empty() {
+                near.clone()
+            } else {
+                Vec::new()
+            };
+            let on_any = Wish {
+                length,
+                avoid,
+                at_end: true,
+                ..Wish::default()
+            };
+            let on_first = Wish {
+                on: first.clone(),
+                ..on_any.clone()
+            };
+            let space = if first.is_empty() {
+                None
+            } else {
+                self.free.take(&on_first)
+            };
             match space.or_else(|| self.free.take(&on_any)) {
                 Some(space) => copies.extend(space),
                 None => break,
             }
         }
-        (!copies.is_empty()).then_some(Dco { copies, live: false })
+        (!copies.is_empty()).then_some(Dco {
+            copies,
+            live: false,
+        })
     }
 
-    /// Sets space aside so that the next split can track: for a volume with snapshot legs, and for each of these that has none yet.
+    /// Sets space aside so that the next split can track: for a volume with snapshot legs, and for
+    /// each of these that has none yet.
     pub fn provide_dcos(&mut self, id: VolumeId) -> Result<()> {
         let volume = self.touch(id)?.clone();
         if !volume.fast_resync || !volume.plexes.iter().any(|p| p.state.is_snapshot_leg()) {
             return Ok(());
         }
         if volume.dco.is_none() {
-            let near = volume.plexes.first().map(|p| p.subdisks.clone()).unwrap_or_default();
-            let Some(dco) = self.optional_dco(&volume, &near) else { return Ok(()) };
+            let near = volume
+                .plexes
+                .first()
+                .map(|p| p.subdisks.clone())
+                .unwrap_or_default();
+            let Some(dco) = self.optional_dco(&volume, &near) else {
+                return Ok(());
+            };
             self.touch(id)?.dco = Some(dco);
         }
         let without = |p: &&Plex| p.state.is_snapshot_leg() && p.dco.is_none();
@@ -133,20 +214,37 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Space for the copies that the next maps of a volume and of its snapshot legs lack, on disks where nothing has failed: how many.
+    /// Space for the copies that the next maps of a volume and of its snapshot legs lack, on disks
+    /// where nothing has failed: how many.
     pub fn complete_dcos(&mut self, id: VolumeId) -> Result<usize> {
         let volume = self.touch(id)?.clone();
         let count = |volume: &Volume| -> usize {
-            let all = volume.plexes.iter().filter_map(|p| p.dco.as_ref()).chain(&volume.dco);
+            let all = volume
+                .plexes
+                .iter()
+                .filter_map(|p| p.dco.as_ref())
+                .chain(&volume.dco);
             all.map(|dco| dco.copies.len()).sum()
         };
         let group = &self.world.group;
-        let failed = group.volumes.iter().flat_map(|v| v.in_state(PlexState::Failed)).flat_map(|p| &p.subdisks);
+        let failed = group
+            .volumes
+            .iter()
+            .flat_map(|v| v.in_state(PlexState::Failed))
+            .flat_map(|p| &p.subdisks);
         let unfit: BTreeSet<DiskId> = failed.map(|extent| extent.disk).collect();
-        let near = volume.plexes.first().map(|p| p.subdisks.clone()).unwrap_or_default();
+        let near = volume
+            .plexes
+            .first()
+            .map(|p| p.subdisks.clone())
+            .unwrap_or_default();
         let own = self.complete_dco(&volume, volume.dco.clone(), &near, &unfit);
         self.touch(id)?.dco = own.clone();
-        for leg in volume.plexes.iter().filter(|p| own.is_some() && p.state.is_snapshot_leg()) {
+        for leg in volume
+            .plexes
+            .iter()
+            .filter(|p| own.is_some() && p.state.is_snapshot_leg())
+        {
             let completed = self.complete_dco(&volume, leg.dco.clone(), &leg.subdisks, &unfit);
             let leg = self.touch(id)?.plex_mut(leg.number);
             leg.into_iter().for_each(|leg| leg.dco = completed.clone());
@@ -158,7 +256,9 @@ impl Draft<'_> {
     /// The copies of a DCO that can be written to now.
     pub fn usable(&self, dco: &Dco) -> Option<Dco> {
         let world = self.world;
-        let is_good = |copy: &&Extent| world.disks.contains_key(&copy.disk) && !world.known.damaged.contains(copy);
+        let is_good = |copy: &&Extent| {
+            world.disks.contains_key(&copy.disk) && !world.known.damaged.contains(copy)
+        };
         let copies: Vec<Extent> = dco.copies.iter().filter(is_good).copied().collect();
         (!copies.is_empty()).then_some(Dco { copies, ..*dco })
     }
@@ -170,22 +270,45 @@ pub fn fast_resync(world: &World, name: &Name, on: bool) -> Result<Plan> {
     let volume = draft.volume(name)?;
     let path = draft.path(name);
     if on {
-        let legs: Vec<&Plex> = volume.plexes.iter().filter(|p| p.state.is_snapshot_leg()).collect();
+        let legs: Vec<&Plex> = volume
+            .plexes
+            .iter()
+            .filter(|p| p.state.is_snapshot_leg())
+            .collect();
         let has_legs = !legs.is_empty();
-        if volume.fast_resync && (!has_legs || (volume.dco.is_some() && legs.iter().all(|p| p.dco.is_some()))) {
+        if volume.fast_resync
+            && (!has_legs || (volume.dco.is_some() && legs.iter().all(|p| p.dco.is_some())))
+        {
             return Ok(draft.plan);
         }
         if has_legs && volume.dco.is_none() {
-            let near = volume.plexes.first().map(|p| p.subdisks.clone()).unwrap_or_default();
-            let dco = draft.allocate_dco(volume, &near).ok_or_else(|| no_space(&path, volume))?;
+            let near = volume
+                .plexes
+                .first()
+                .map(|p| p.subdisks.clone())
+                .unwrap_or_default();
+            let dco = draft
+                .allocate_dco(volume, &near)
+                .ok_or_else(|| no_space(&path, volume))?;
             draft.touch(volume.id)?.dco = Some(dco);
         }
         draft.touch(volume.id)?.fast_resync = true;
         draft.provide_dcos(volume.id)?;
-        draft.say(Change::new(&path, "fast-resync").text("was", word(volume.fast_resync)).text("state", "on"));
-        let untracked = |s: &&Volume| s.origin.as_ref().is_some_and(|o| matches!(o.tracking, Tracking::Untracked(_)));
+        draft.say(
+            Change::new(&path, "fast-resync")
+                .text("was", word(volume.fast_resync))
+                .text("state", "on"),
+        );
+        let untracked = |s: &&Volume| {
+            s.origin
+                .as_ref()
+                .is_some_and(|o| matches!(o.tracking, Tracking::Untracked(_)))
+        };
         for snapshot in world.group.snapshots_of(volume.id).filter(untracked) {
-            draft.note(format!("'{}' was split off before: a snapback of it copies everything", draft.path(&snapshot.name)));
+            draft.note(format!(
+                "'{}' was split off before: a snapback of it copies everything",
+                draft.path(&snapshot.name)
+            ));
         }
         return draft.finish();
     }
@@ -193,19 +316,32 @@ pub fn fast_resync(world: &World, name: &Name, on: bool) -> Result<Plan> {
         return Ok(draft.plan);
     }
     if volume.returning.is_some() {
-        return Err(Error::not_ready(format!("legs of '{path}' are coming back by the map of its changes"))
-            .on(&path)
-            .hint(format!("wait with 'breakoff -g {} snapwait {name}', or give it up with snapabort", world.group.name)));
+        return Err(Error::not_ready(format!(
+            "legs of '{path}' are coming back by the map of its changes"
+        ))
+        .on(&path)
+        .hint(format!(
+            "wait with 'breakoff -g {} snapwait {name}', or give it up with snapabort",
+            world.group.name
+        )));
     }
     let changes = untrack(&mut draft.plan.group, volume.id, None, Untracked::Off);
-    let related = world.group.snapshots_of(volume.id).map(|s| s.id).chain(volume.origin.as_ref().map(|o| o.original));
+    let related = world
+        .group
+        .snapshots_of(volume.id)
+        .map(|s| s.id)
+        .chain(volume.origin.as_ref().map(|o| o.original));
     for id in related.collect::<Vec<_>>() {
         draft.touch(id)?;
     }
     let changed = draft.touch(volume.id)?;
     (changed.fast_resync, changed.dco) = (false, None);
     changed.plexes.iter_mut().for_each(|p| p.dco = None);
-    draft.say(Change::new(&path, "fast-resync").text("was", word(volume.fast_resync)).text("state", "off"));
+    draft.say(
+        Change::new(&path, "fast-resync")
+            .text("was", word(volume.fast_resync))
+            .text("state", "off"),
+    );
     changes.into_iter().for_each(|change| draft.say(change));
     draft.finish()
 }
@@ -215,7 +351,10 @@ fn word(on: bool) -> &'static str {
 }
 
 fn no_space(path: &str, volume: &Volume) -> Error {
-    Error::no_space(format!("no disk has {} free in one piece to track the changes of '{path}' in", dco::space(volume.size)))
-        .on(path)
-        .hint("add a disk with 'breakoff group add'")
+    Error::no_space(format!(
+        "no disk has {} free in one piece to track the changes of '{path}' in",
+        dco::space(volume.size)
+    ))
+    .on(path)
+    .hint("add a disk with 'breakoff group add'")
 }

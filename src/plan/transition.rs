@@ -1,5 +1,6 @@
-//! From what the kernel has to what a configuration asks for: the one procedure behind every verb, every start and stop, and
-//! every recovery. Works from observation, so that leftovers of an interrupted command are just another starting point.
+//! From what the kernel has to what a configuration asks for: the one procedure behind every verb,
+//! every start and stop, and every recovery. Works from observation, so that leftovers of an
+//! interrupted command are just another starting point.
 
 use super::step::{Finish, Plan, Prepare};
 use super::world::{DmDevice, World};
@@ -15,7 +16,8 @@ use std::collections::BTreeSet;
 pub struct Terms {
     /// Volumes whose filesystems are frozen, as far as they can be (a snapshot is taken).
     pub freeze: Vec<VolumeId>,
-    /// Plexes (of the configuration that is in force) that must be equal to their volume at the instant of the commit.
+    /// Plexes (of the configuration that is in force) that must be equal to their volume at the
+    /// instant of the commit.
     pub equal: Vec<(VolumeId, Vec<u16>)>,
 }
 
@@ -26,7 +28,9 @@ pub fn steps(world: &World, plan: &mut Plan, volumes: &[VolumeId], terms: &Terms
         let diff = Diff::of(world, &plan.group, *id, false)?;
         diff.refuse_unknown(&plan.group)?;
         if terms.freeze.contains(id) && !world.known.unfrozen.contains_key(id) {
-            plan.window.frozen.push(DmUuid::new(world.group.id, *id, &Role::Volume));
+            plan.window
+                .frozen
+                .push(DmUuid::new(world.group.id, *id, &Role::Volume));
         }
         diff.add(world, plan, terms, &mut suspend)?;
     }
@@ -35,27 +39,45 @@ pub fn steps(world: &World, plan: &mut Plan, volumes: &[VolumeId], terms: &Terms
     Ok(())
 }
 
-/// The same for what is recorded already. A volume that cannot be brought there is left as it is, and why is a failure of the plan;
-/// it stops no other.
+/// The same for what is recorded already. A volume that cannot be brought there is left as it is,
+/// and why is a failure of the plan; it stops no other.
 pub fn recorded(world: &World, plan: &mut Plan, volumes: &[VolumeId]) {
     let group = plan.group.clone();
     let (mut diffs, mut waiting) = (Vec::new(), Vec::new());
     for id in volumes {
         let diff = Diff::of(world, &group, *id, true);
-        match diff.and_then(|diff| diff.refuse_unknown(&group).and_then(|()| diff.refuse_taken_names(world)).map(|()| diff)) {
+        match diff.and_then(|diff| {
+            diff.refuse_unknown(&group)
+                .and_then(|()| diff.refuse_taken_names(world))
+                .map(|()| diff)
+        }) {
             Ok(diff) => diffs.push(diff),
             Err(error) => waiting.push((*id, error)),
         }
     }
-    // What was split off from one that waits is not brought up as long as that may still write there.
+    // What was split off from one that waits is not brought up as long as that may still write
+    // there.
     let writes = |id: VolumeId| {
-        let maps = |d: &&DmDevice| d.uuid.volume() == Some(id) && d.table.iter().any(|line| line.target != ERROR);
+        let maps = |d: &&DmDevice| {
+            d.uuid.volume() == Some(id) && d.table.iter().any(|line| line.target != ERROR)
+        };
         world.devices.values().any(|d| maps(&d))
     };
-    let original = |id: VolumeId| group.volume(id).and_then(|v| v.origin.as_ref()).map(|o| o.original);
-    let writing: Vec<VolumeId> = waiting.iter().map(|(id, _)| *id).filter(|id| writes(*id)).collect();
+    let original = |id: VolumeId| {
+        group
+            .volume(id)
+            .and_then(|v| v.origin.as_ref())
+            .map(|o| o.original)
+    };
+    let writing: Vec<VolumeId> = waiting
+        .iter()
+        .map(|(id, _)| *id)
+        .filter(|id| writes(*id))
+        .collect();
     let waits = |diff: &Diff<'_>| {
-        let is_related = |other: &&VolumeId| original(diff.id) == Some(**other) || original(**other) == Some(diff.id);
+        let is_related = |other: &&VolumeId| {
+            original(diff.id) == Some(**other) || original(**other) == Some(diff.id)
+        };
         diff.has_steps() && writing.iter().any(|other| is_related(&other))
     };
     let mut suspend = Vec::new();
@@ -65,18 +87,32 @@ pub fn recorded(world: &World, plan: &mut Plan, volumes: &[VolumeId]) {
         }
     }
     plan.window.suspend.extend(suspend);
-    plan.failures.extend(waiting.into_iter().map(|(_, error)| error));
+    plan.failures
+        .extend(waiting.into_iter().map(|(_, error)| error));
 }
 
-/// What has to be proven while a volume is suspended: that the plexes which the verb names are equal to it, and that what is
-/// recorded of its complete plexes still holds, since the next table believes it (`nosync`).
+/// What has to be proven while a volume is suspended: that the plexes which the verb names are
+/// equal to it, and that what is recorded of its complete plexes still holds, since the next table
+/// believes it (`nosync`).
 fn checks(world: &World, plan: &mut Plan, id: VolumeId, terms: &Terms) -> Result<()> {
-    let Some(volume) = world.group.volume(id) else { return Ok(()) };
-    let named: Vec<u16> = terms.equal.iter().filter(|(of, _)| *of == id).flat_map(|(_, plexes)| plexes.clone()).collect();
-    let holds = |legs: &[LegOf]| legs.iter().any(|leg| matches!(leg, LegOf::Plex(number) if named.contains(number)));
+    let Some(volume) = world.group.volume(id) else {
+        return Ok(());
+    };
+    let named: Vec<u16> = terms
+        .equal
+        .iter()
+        .filter(|(of, _)| *of == id)
+        .flat_map(|(_, plexes)| plexes.clone())
+        .collect();
+    let holds = |legs: &[LegOf]| {
+        legs.iter()
+            .any(|leg| matches!(leg, LegOf::Plex(number) if named.contains(number)))
+    };
     for (role, legs, attaching) in mirror_roles(volume)? {
         if holds(&legs) || (!attaching && volume.is_synced()) {
-            plan.window.check.push(DmUuid::new(world.group.id, id, &role));
+            plan.window
+                .check
+                .push(DmUuid::new(world.group.id, id, &role));
         }
     }
     Ok(())
@@ -87,9 +123,14 @@ pub fn links(volume: &Volume, role: &Role) -> Links {
     match role {
         Role::Volume if volume.copied => Links::NoContent,
         Role::Volume => Links::All,
-        Role::Plex(_) | Role::Log | Role::Layer(_) | Role::Data | Role::Map | Role::Sink | Role::Changes(_) | Role::Formatter => {
-            Links::Hidden
-        }
+        Role::Plex(_)
+        | Role::Log
+        | Role::Layer(_)
+        | Role::Data
+        | Role::Map
+        | Role::Sink
+        | Role::Changes(_)
+        | Role::Formatter => Links::Hidden,
     }
 }
 
@@ -103,7 +144,8 @@ struct Wanted {
     changed: bool,
     /// Whether the device of its volume is live.
     live_top: bool,
-    /// The missing disks that it lies on and of which no number is known: what is mapped there cannot be told.
+    /// The missing disks that it lies on and of which no number is known: what is mapped there
+    /// cannot be told.
     unknown: Vec<DiskId>,
 }
 
@@ -120,40 +162,82 @@ struct Diff<'a> {
     copy: Option<Prepare>,
     /// Whether this is recorded already.
     recorded: bool,
-    /// Whether the tracking of its changes ends, which nothing may stop: the space of the map is given up with it.
+    /// Whether the tracking of its changes ends, which nothing may stop: the space of the map is
+    /// given up with it.
     ends: bool,
 }
 
 impl<'a> Diff<'a> {
     fn of(world: &'a World, new: &Group, id: VolumeId, recorded: bool) -> Result<Diff<'a>> {
         let running = new.volume(id).filter(|v| v.running == Some(world.boot));
-        let expected = running.map(|v| stack(new, v)).transpose()?.unwrap_or_default();
+        let expected = running
+            .map(|v| stack(new, v))
+            .transpose()?
+            .unwrap_or_default();
         let uuids: BTreeSet<&DmUuid> = expected.iter().map(|d| &d.uuid).collect();
         // What waits to be closed is as it has to be, and nothing is left to be done.
-        let needless = |d: &&DmDevice| d.uuid.volume() == Some(id) && !uuids.contains(&d.uuid) && !d.waits_to_be_closed();
+        let needless = |d: &&DmDevice| {
+            d.uuid.volume() == Some(id) && !uuids.contains(&d.uuid) && !d.waits_to_be_closed()
+        };
         let mut gone: Vec<&DmDevice> = world.devices.values().filter(needless).collect();
         gone.sort_by_key(|d| rank(&d.uuid));
         let top = DmUuid::new(new.id, id, &Role::Volume);
         let live_top = world.devices.get(&top).is_some_and(|d| !d.table.is_empty());
         let wanted = match running {
-            Some(volume) => expected.into_iter().map(|device| wanted(world, new, volume, (device, live_top))).collect::<Result<_>>()?,
+            Some(volume) => expected
+                .into_iter()
+                .map(|device| wanted(world, new, volume, (device, live_top)))
+                .collect::<Result<_>>()?,
             None => Vec::new(),
         };
-        let was_tracked = world.group.volume(id).is_some_and(|v| v.live_dco().is_some());
-        let tracked = running.filter(|_| !was_tracked).and_then(|v| Some((v, v.live_dco()?)));
-        let blank = tracked.map(|(v, dco)| Prepare::Blank(dco.copies.iter().map(|copy| dco::map(copy, v.size)).collect()));
-        let formatter = tracked.map(|(v, dco)| formatter(new, v, dco)).transpose()?.unwrap_or_default();
-        let copy = running.and_then(|v| Some((v, v.live_dco()?))).and_then(|(v, dco)| {
-            let mut maps = dco.copies.iter().map(|copy| dco::map(copy, v.size));
-            let (from, to) = (maps.next()?, maps.collect::<Vec<_>>());
-            (!to.is_empty()).then_some(Prepare::CopyMap { from, to })
+        let was_tracked = world
+            .group
+            .volume(id)
+            .is_some_and(|v| v.live_dco().is_some());
+        let tracked = running
+            .filter(|_| !was_tracked)
+            .and_then(|v| Some((v, v.live_dco()?)));
+        let blank = tracked.map(|(v, dco)| {
+            Prepare::Blank(
+                dco.copies
+                    .iter()
+                    .map(|copy| dco::map(copy, v.size))
+                    .collect(),
+            )
         });
+        let formatter = tracked
+            .map(|(v, dco)| formatter(new, v, dco))
+            .transpose()?
+            .unwrap_or_default();
+        let copy = running
+            .and_then(|v| Some((v, v.live_dco()?)))
+            .and_then(|(v, dco)| {
+                let mut maps = dco.copies.iter().map(|copy| dco::map(copy, v.size));
+                let (from, to) = (maps.next()?, maps.collect::<Vec<_>>());
+                (!to.is_empty()).then_some(Prepare::CopyMap { from, to })
+            });
         let ends = was_tracked && running.is_some_and(|v| v.live_dco().is_none());
-        Ok(Diff { id, wanted, gone, live_top, blank, formatter, copy, recorded, ends })
+        Ok(Diff {
+            id,
+            wanted,
+            gone,
+            live_top,
+            blank,
+            formatter,
+            copy,
+            recorded,
+            ends,
+        })
     }
 
     /// Adds its steps to the plan; what is suspended is kept apart.
-    fn add(&self, world: &World, plan: &mut Plan, terms: &Terms, suspend: &mut Vec<(DmUuid, SuspendMode)>) -> Result<()> {
+    fn add(
+        &self,
+        world: &World,
+        plan: &mut Plan,
+        terms: &Terms,
+        suspend: &mut Vec<(DmUuid, SuspendMode)>,
+    ) -> Result<()> {
         self.refuse_taken_names(world)?;
         self.refuse_occupied(world)?;
         self.prepare(plan);
@@ -162,8 +246,18 @@ impl<'a> Diff<'a> {
         self.finish(plan);
         if (suspend.len(), plan.window.resume.len()) != before {
             let is_mirror = |d: &&DmDevice| d.uuid.volume() == Some(self.id) && d.mirror.is_some();
-            let mirrors: Vec<DmUuid> = world.devices.values().filter(is_mirror).map(|d| d.uuid.clone()).collect();
-            plan.window.alive.extend(mirrors.into_iter().filter(|uuid| !plan.window.alive.contains(uuid)).collect::<Vec<_>>());
+            let mirrors: Vec<DmUuid> = world
+                .devices
+                .values()
+                .filter(is_mirror)
+                .map(|d| d.uuid.clone())
+                .collect();
+            plan.window.alive.extend(
+                mirrors
+                    .into_iter()
+                    .filter(|uuid| !plan.window.alive.contains(uuid))
+                    .collect::<Vec<_>>(),
+            );
             if !self.recorded && plan.group != world.group {
                 checks(world, plan, self.id, terms)?;
             }
@@ -177,13 +271,16 @@ impl<'a> Diff<'a> {
         !self.gone.is_empty() || !self.wanted.iter().all(settled)
     }
 
-    /// Refuses to change what lies on missing disks that nobody knows, and to believe of it that it is as recorded. What is not
-    /// changed may be as it likes; and the tracking of changes ends in any case, with errors in the place of what is lost.
+    /// Refuses to change what lies on missing disks that nobody knows, and to believe of it that it
+    /// is as recorded. What is not changed may be as it likes; and the tracking of changes ends in
+    /// any case, with errors in the place of what is lost.
     fn refuse_unknown(&self, new: &Group) -> Result<()> {
         let mut unknown: Vec<DiskId> = self.wanted.iter().flat_map(|w| w.unknown.clone()).collect();
         unknown.sort_unstable();
         unknown.dedup();
-        let Some(volume) = new.volume(self.id).filter(|_| !unknown.is_empty()) else { return Ok(()) };
+        let Some(volume) = new.volume(self.id).filter(|_| !unknown.is_empty()) else {
+            return Ok(());
+        };
         if !self.recorded && (self.ends || !self.has_steps()) {
             return Ok(());
         }
@@ -192,7 +289,12 @@ impl<'a> Diff<'a> {
 
     /// A name that somebody else's device has cannot be ours.
     fn refuse_taken_names(&self, world: &World) -> Result<()> {
-        let ours = |name: &DmName| world.devices.values().any(|d| d.name == *name && d.uuid.volume() == Some(self.id));
+        let ours = |name: &DmName| {
+            world
+                .devices
+                .values()
+                .any(|d| d.name == *name && d.uuid.volume() == Some(self.id))
+        };
         let new_names = self.wanted.iter().map(|w| &w.device.name);
         match new_names.into_iter().find(|name| world.taken_names.contains(*name) && !ours(name)) {
             Some(name) => {
@@ -204,12 +306,23 @@ impl<'a> Diff<'a> {
         }
     }
 
-    /// A new device cannot have the UUID of one that another process still has open, and that one must not become the new one. What the
-    /// configuration in force has is another matter: there the device has been needed all along.
+    /// A new device cannot have the UUID of one that another process still has open, and that one
+    /// must not become the new one. What the configuration in force has is another matter: there
+    /// the device has been needed all along.
     fn refuse_occupied(&self, world: &World) -> Result<()> {
-        let old = world.group.volume(self.id).filter(|v| v.running == Some(world.boot));
-        let old = old.map(|v| stack(&world.group, v)).transpose()?.unwrap_or_default();
-        let new = self.wanted.iter().map(|w| &w.device).filter(|new| !old.iter().any(|d| d.uuid == new.uuid));
+        let old = world
+            .group
+            .volume(self.id)
+            .filter(|v| v.running == Some(world.boot));
+        let old = old
+            .map(|v| stack(&world.group, v))
+            .transpose()?
+            .unwrap_or_default();
+        let new = self
+            .wanted
+            .iter()
+            .map(|w| &w.device)
+            .filter(|new| !old.iter().any(|d| d.uuid == new.uuid));
         match new.filter(|new| new.role != Role::Volume).find_map(|new| Some((new, world.occupied(self.id, &new.role)?))) {
             None => Ok(()),
             Some((new, held)) => Err(Error::in_use(format!(
@@ -228,7 +341,11 @@ impl<'a> Diff<'a> {
                     plan.prepare.push(Prepare::EndEra(device.uuid.clone()));
                 }
                 let uuid = device.uuid.clone();
-                plan.prepare.push(if uuid.is_volume() { Prepare::Remove(uuid) } else { Prepare::Retire(uuid) });
+                plan.prepare.push(if uuid.is_volume() {
+                    Prepare::Remove(uuid)
+                } else {
+                    Prepare::Retire(uuid)
+                });
             }
             return;
         }
@@ -238,7 +355,10 @@ impl<'a> Diff<'a> {
                 self.format(plan);
             }
             if !w.exists {
-                plan.prepare.push(Prepare::Create { name: w.device.name.clone(), uuid: uuid.clone() });
+                plan.prepare.push(Prepare::Create {
+                    name: w.device.name.clone(),
+                    uuid: uuid.clone(),
+                });
             }
             if w.changed {
                 plan.prepare.push(self.load(&uuid, &w.device.table));
@@ -252,26 +372,43 @@ impl<'a> Diff<'a> {
     }
 
     fn load(&self, uuid: &DmUuid, table: &Table) -> Prepare {
-        Prepare::Load { uuid: uuid.clone(), volume: self.id, table: table.clone(), forgo: self.recorded || self.ends }
+        Prepare::Load {
+            uuid: uuid.clone(),
+            volume: self.id,
+            table: table.clone(),
+            forgo: self.recorded || self.ends,
+        }
     }
 
-    /// The kernel formats a new map, to its full size. In the window nothing is left to do then, and a table reads its map when it is
-    /// loaded (K16).
+    /// The kernel formats a new map, to its full size. In the window nothing is left to do then,
+    /// and a table reads its map when it is loaded (K16).
     fn format(&self, plan: &mut Plan) {
         plan.prepare.extend(self.blank.iter().cloned());
-        for Device { name, uuid, table, .. } in self.formatter.clone() {
-            plan.prepare.push(Prepare::Create { name, uuid: uuid.clone() });
+        for Device {
+            name, uuid, table, ..
+        } in self.formatter.clone()
+        {
+            plan.prepare.push(Prepare::Create {
+                name,
+                uuid: uuid.clone(),
+            });
             plan.prepare.push(self.load(&uuid, &table));
             plan.prepare.push(Prepare::Activate(uuid));
         }
-        plan.prepare.extend(self.formatter.iter().rev().map(|device| Prepare::Remove(device.uuid.clone())));
+        plan.prepare.extend(
+            self.formatter
+                .iter()
+                .rev()
+                .map(|device| Prepare::Remove(device.uuid.clone())),
+        );
         plan.prepare.extend(self.copy.clone());
     }
 
-    /// Without a freeze the suspend does not flush: should a leg fail just now, the writes that it holds are reissued (K2).
+    /// Without a freeze the suspend does not flush: should a leg fail just now, the writes that it
+    /// holds are reissued (K2).
     ///
-    /// Suspends from the top down, resumes from the bottom up (K19). A mirror that goes is suspended too, and stays so until it
-    /// is removed: its log must not be live twice.
+    /// Suspends from the top down, resumes from the bottom up (K19). A mirror that goes is
+    /// suspended too, and stays so until it is removed: its log must not be live twice.
     fn window(&self, freeze: bool, suspend: &mut Vec<(DmUuid, SuspendMode)>, plan: &mut Plan) {
         if !self.live_top {
             return;
@@ -279,27 +416,54 @@ impl<'a> Diff<'a> {
         let swapped = |w: &&Wanted| w.changed && !w.fresh();
         let frozen = |w: &&Wanted| freeze && w.device.role == Role::Volume;
         // A part of a snapshot goes: it was suspended before, and goes on afterwards.
-        let quiet = |w: &&Wanted| plan.prepare.iter().any(|p| matches!(p, Prepare::Unwritten { uuid, .. } if *uuid == w.device.uuid));
-        let goes_down = self.wanted.iter().filter(|w| swapped(w) || frozen(w) || quiet(w));
+        let quiet = |w: &&Wanted| {
+            plan.prepare
+                .iter()
+                .any(|p| matches!(p, Prepare::Unwritten { uuid, .. } if *uuid == w.device.uuid))
+        };
+        let goes_down = self
+            .wanted
+            .iter()
+            .filter(|w| swapped(w) || frozen(w) || quiet(w));
         let mut down: Vec<DmUuid> = goes_down.map(|w| w.device.uuid.clone()).collect();
         if !self.wanted.is_empty() {
             // The map of a tracking that ends takes what the era writes at its end; it has no log.
             let map = |d: &&&DmDevice| d.uuid.role() == Some(Role::Map);
-            down.extend(self.gone.iter().filter(|d| d.mirror.is_some() && !map(d)).map(|d| d.uuid.clone()));
+            down.extend(
+                self.gone
+                    .iter()
+                    .filter(|d| d.mirror.is_some() && !map(d))
+                    .map(|d| d.uuid.clone()),
+            );
         }
         down.sort_by_key(rank);
-        let mode = |uuid: &DmUuid| if freeze && uuid.is_volume() { SuspendMode::Freeze } else { SuspendMode::NoFlush };
+        let mode = |uuid: &DmUuid| {
+            if freeze && uuid.is_volume() {
+                SuspendMode::Freeze
+            } else {
+                SuspendMode::NoFlush
+            }
+        };
         suspend.extend(down.iter().map(|uuid| (uuid.clone(), mode(uuid))));
         let up = self.wanted.iter().filter(|w| {
             let new_mirror = w.fresh() && w.device.table.is_mirror() && !w.is_leaf();
             new_mirror || down.contains(&w.device.uuid) || w.suspended()
         });
-        plan.window.resume.extend(up.map(|w| (w.device.uuid.clone(), w.links)));
+        plan.window
+            .resume
+            .extend(up.map(|w| (w.device.uuid.clone(), w.links)));
         let maps = self.wanted.iter().filter(|w| w.device.role == Role::Map);
-        plan.window.alive.extend(maps.map(|w| w.device.uuid.clone()));
+        plan.window
+            .alive
+            .extend(maps.map(|w| w.device.uuid.clone()));
         let was_era = |w: &Wanted| w.now.as_ref().is_some_and(is_era);
-        let tracked = self.wanted.iter().filter(|w| w.device.table.is_era() || was_era(w));
-        plan.window.tracked.extend(tracked.map(|w| w.device.uuid.clone()));
+        let tracked = self
+            .wanted
+            .iter()
+            .filter(|w| w.device.table.is_era() || was_era(w));
+        plan.window
+            .tracked
+            .extend(tracked.map(|w| w.device.uuid.clone()));
     }
 
     fn finish(&self, plan: &mut Plan) {
@@ -307,32 +471,54 @@ impl<'a> Diff<'a> {
             return;
         }
         if !self.live_top {
-            let asleep = self.wanted.iter().filter(|w| (w.changed && !(w.fresh() && w.is_leaf())) || w.suspended());
+            let asleep = self
+                .wanted
+                .iter()
+                .filter(|w| (w.changed && !(w.fresh() && w.is_leaf())) || w.suspended());
             plan.finish.extend(asleep.map(|w| {
                 let tracked = w.device.table.is_era();
-                Finish::Activate { uuid: w.device.uuid.clone(), links: w.links, tracked }
+                Finish::Activate {
+                    uuid: w.device.uuid.clone(),
+                    links: w.links,
+                    tracked,
+                }
             }));
         }
-        let left_behind = self.wanted.iter().filter(|w| !w.changed && w.stale_inactive() && !w.suspended());
-        plan.finish.extend(left_behind.map(|w| Finish::Clear(w.device.uuid.clone())));
+        let left_behind = self
+            .wanted
+            .iter()
+            .filter(|w| !w.changed && w.stale_inactive() && !w.suspended());
+        plan.finish
+            .extend(left_behind.map(|w| Finish::Clear(w.device.uuid.clone())));
         for w in &self.wanted {
             if w.now.as_ref().is_some_and(|now| now.name != w.device.name) {
-                plan.finish.push(Finish::Rename { uuid: w.device.uuid.clone(), to: w.device.name.clone() });
+                plan.finish.push(Finish::Rename {
+                    uuid: w.device.uuid.clone(),
+                    to: w.device.name.clone(),
+                });
             }
         }
-        plan.finish.extend(self.gone.iter().map(|d| Finish::Retire(d.uuid.clone())));
+        plan.finish
+            .extend(self.gone.iter().map(|d| Finish::Retire(d.uuid.clone())));
     }
 }
 
 impl Wanted {
-    /// Whether it has no live table yet, or (when the command that gave it up was not committed) one that leads nowhere. Below a volume
-    /// that is live an error stands for what is missing, and is in use.
+    /// Whether it has no live table yet, or (when the command that gave it up was not committed)
+    /// one that leads nowhere. Below a volume that is live an error stands for what is missing, and
+    /// is in use.
     fn fresh(&self) -> bool {
-        self.now.as_ref().is_none_or(|now| if self.live_top { now.table.is_empty() } else { now.is_retired() })
+        self.now.as_ref().is_none_or(|now| {
+            if self.live_top {
+                now.table.is_empty()
+            } else {
+                now.is_retired()
+            }
+        })
     }
 
-    /// An inner device straight onto the disks: harmless live, and a mirror's log and an era's map have to be when the table above
-    /// is loaded, since they are looked at then.
+    /// An inner device straight onto the disks: harmless live, and a mirror's log and an era's map
+    /// have to be when the table above is loaded, since they are looked at then.
     fn is_leaf(&self) -> bool {
         match self.device.role {
             Role::Plex(_) | Role::Log | Role::Changes(_) | Role::Sink | Role::Map => true,
@@ -342,7 +528,9 @@ impl Wanted {
     }
 
     fn suspended(&self) -> bool {
-        self.now.as_ref().is_some_and(|now| now.suspended && !now.table.is_empty())
+        self.now
+            .as_ref()
+            .is_some_and(|now| now.suspended && !now.table.is_empty())
     }
 
     fn stale_inactive(&self) -> bool {
@@ -354,10 +542,17 @@ fn is_era(device: &DmDevice) -> bool {
     device.table.iter().any(|line| line.target == "era")
 }
 
-fn wanted(world: &World, group: &Group, volume: &Volume, (device, live_top): (Device, bool)) -> Result<Wanted> {
+fn wanted(
+    world: &World,
+    group: &Group,
+    volume: &Volume,
+    (device, live_top): (Device, bool),
+) -> Result<Wanted> {
     let now = world.devices.get(&device.uuid).cloned();
     let live = now.as_ref().map(|d| d.table.as_slice()).unwrap_or_default();
-    let rendered = device.table.render(&|what| number(world, group, volume, what));
+    let rendered = device
+        .table
+        .render(&|what| number(world, group, volume, what));
     let mut unknown = device.table.disks();
     unknown.retain(|id| rendered.is_none() && world.number(*id).is_none());
     let changed = match &rendered {
@@ -366,27 +561,49 @@ fn wanted(world: &World, group: &Group, volume: &Volume, (device, live_top): (De
         None if unknown.is_empty() => true,
         None => live.is_empty() || !is_as_before(world, &device)?,
     };
-    Ok(Wanted { links: links(volume, &device.role), exists: now.is_some(), now, changed, live_top, unknown, device })
+    Ok(Wanted {
+        links: links(volume, &device.role),
+        exists: now.is_some(),
+        now,
+        changed,
+        live_top,
+        unknown,
+        device,
+    })
 }
 
 /// Whether the configuration in force asks for the same table.
 fn is_as_before(world: &World, device: &Device) -> Result<bool> {
     let volume = device.uuid.volume().and_then(|id| world.group.volume(id));
-    let before = volume.map(|volume| stack(&world.group, volume)).transpose()?.unwrap_or_default();
-    Ok(before.iter().any(|old| old.uuid == device.uuid && old.table == device.table))
+    let before = volume
+        .map(|volume| stack(&world.group, volume))
+        .transpose()?
+        .unwrap_or_default();
+    Ok(before
+        .iter()
+        .any(|old| old.uuid == device.uuid && old.table == device.table))
 }
 
 fn number(world: &World, group: &Group, volume: &Volume, what: &DevRef) -> Option<String> {
     let dev = match what {
         DevRef::Disk(id) => world.number(*id)?,
-        DevRef::Device(role) => world.devices.get(&DmUuid::new(group.id, volume.id, role))?.dev,
+        DevRef::Device(role) => {
+            world
+                .devices
+                .get(&DmUuid::new(group.id, volume.id, role))?
+                .dev
+        }
     };
     Some(dev.to_string())
 }
 
 /// What a volume says of which disks are missing.
 pub fn missing(group: &Group, volume: &Volume, disks: &[DiskId]) -> Error {
-    let media: Vec<String> = disks.iter().filter_map(|id| group.disk(*id)).map(|d| format!("'{}'", d.media)).collect();
+    let media: Vec<String> = disks
+        .iter()
+        .filter_map(|id| group.disk(*id))
+        .map(|d| format!("'{}'", d.media))
+        .collect();
     let (name, volume) = (&group.name, &volume.name);
     Error::device(format!("volume '{}' needs disk {}, which is missing", group.path(volume), media.join(", ")))
         .on(group.path(volume))

@@ -28,13 +28,17 @@ pub struct Make<'a> {
     pub sector_size: Option<SectorSize>,
 }
 
-/// A new volume. A mirror of it starts with nothing believed: the kernel makes the plexes equal, whatever the disks held.
+/// A new volume. A mirror of it starts with nothing believed: the kernel makes the plexes equal,
+/// whatever the disks held.
 pub fn make(world: &World, wanted: &Make<'_>) -> Result<Plan> {
     let mut draft = Draft::new(world);
     draft.check_new_name(wanted.volume)?;
     let size = wanted.size.round_up(SIZE_UNIT);
     if size.is_zero() || !(1..=MAX_PLEXES).contains(&wanted.mirrors) {
-        return Err(Error::usage(format!("a volume has at least {SIZE_UNIT} and 1 to {MAX_PLEXES} plexes")).on(draft.path(wanted.volume)));
+        return Err(Error::usage(format!(
+            "a volume has at least {SIZE_UNIT} and 1 to {MAX_PLEXES} plexes"
+        ))
+        .on(draft.path(wanted.volume)));
     }
     let mut volume = Volume {
         id: VolumeId::random(),
@@ -44,7 +48,11 @@ pub fn make(world: &World, wanted: &Make<'_>) -> Result<Plan> {
         log: None,
         log_wanted: wanted.log,
         running: Some(world.boot),
-        synced: if wanted.mirrors == 1 { size } else { Sectors::ZERO },
+        synced: if wanted.mirrors == 1 {
+            size
+        } else {
+            Sectors::ZERO
+        },
         origin: None,
         copied: false,
         fast_resync: wanted.fast_resync,
@@ -65,25 +73,39 @@ pub fn make(world: &World, wanted: &Make<'_>) -> Result<Plan> {
     let shown = world.largest_sectors(&volume.plexes);
     volume.sector_size = volume.sector_size.or(shown);
     note_sectors(&mut draft, &volume, shown);
-    let change = Change::new(draft.path(&volume.name), "created").size("size", size).number("plexes", wanted.mirrors as u64);
-    draft.say(change.text("disks", disks_of(world, &volume.plexes)).text("device", device_path(world, &volume.name)));
+    let change = Change::new(draft.path(&volume.name), "created")
+        .size("size", size)
+        .number("plexes", wanted.mirrors as u64);
+    draft.say(
+        change
+            .text("disks", disks_of(world, &volume.plexes))
+            .text("device", device_path(world, &volume.name)),
+    );
     if wanted.mirrors > 1 {
-        draft.note(format!("the kernel is making the plexes of '{}' equal; it can be used meanwhile", draft.path(&volume.name)));
+        draft.note(format!(
+            "the kernel is making the plexes of '{}' equal; it can be used meanwhile",
+            draft.path(&volume.name)
+        ));
     }
     draft.add(volume);
     draft.finish()
 }
 
-/// What is made for larger sectors than it shows depends on who makes the filesystem; what has got larger ones than other disks of the
-/// group have is better known now than later.
+/// What is made for larger sectors than it shows depends on who makes the filesystem; what has got
+/// larger ones than other disks of the group have is better known now than later.
 fn note_sectors(draft: &mut Draft<'_>, volume: &Volume, shown: Option<SectorSize>) {
-    let (Some(made_for), Some(shown)) = (volume.sector_size, shown) else { return };
+    let (Some(made_for), Some(shown)) = (volume.sector_size, shown) else {
+        return;
+    };
     let path = draft.path(&volume.name);
     if shown < made_for {
         draft.note(sectors::advice(&path, made_for, shown));
     }
     let world = draft.world;
-    let smaller = world.disks.keys().any(|disk| world.sectors_of(*disk).is_some_and(|s| s < shown));
+    let smaller = world
+        .disks
+        .keys()
+        .any(|disk| world.sectors_of(*disk).is_some_and(|s| s < shown));
     if smaller && shown > SectorSize::SMALLEST {
         draft.note(format!(
             "'{path}' has sectors of {shown} bytes, because its disks have; --sector-size {} keeps it off these",
@@ -95,16 +117,24 @@ fn note_sectors(draft: &mut Draft<'_>, volume: &Volume, shown: Option<SectorSize
 /// The media names that plexes lie on, in order and once.
 pub fn disks_of<'p>(world: &World, plexes: impl IntoIterator<Item = &'p Plex>) -> String {
     let disks = distinct(plexes.into_iter().flat_map(|p| &p.subdisks).map(|s| s.disk));
-    let media = |id| world.group.disk(id).map_or_else(|| id.to_string(), |d| d.media.to_string());
+    let media = |id| {
+        world
+            .group
+            .disk(id)
+            .map_or_else(|| id.to_string(), |d| d.media.to_string())
+    };
     disks.into_iter().map(media).collect::<Vec<_>>().join(",")
 }
 
 /// Where the volume appears when udev's rule makes its link.
 pub fn device_path(world: &World, volume: &Name) -> String {
-    super::world::link(&world.group.name, volume).display().to_string()
+    super::world::link(&world.group.name, volume)
+        .display()
+        .to_string()
 }
 
-/// Volumes go away with everything in them. Relations to them are cleared; snapshots of them stay, as volumes of their own.
+/// Volumes go away with everything in them. Relations to them are cleared; snapshots of them stay,
+/// as volumes of their own.
 pub fn remove(world: &World, names: &[Name], recursive: bool) -> Result<Plan> {
     let mut draft = Draft::new(world);
     for name in names {
@@ -114,9 +144,15 @@ pub fn remove(world: &World, names: &[Name], recursive: bool) -> Result<Plan> {
             refuse_dependents(world, volume, names)?;
         }
         draft.drop_volume(volume.id);
-        for snapshot in world.group.snapshots_of(volume.id).filter(|s| !names.contains(&s.name)) {
+        for snapshot in world
+            .group
+            .snapshots_of(volume.id)
+            .filter(|s| !names.contains(&s.name))
+        {
             draft.touch(snapshot.id)?.origin = None;
-            draft.say(Change::new(world.group.path(&snapshot.name), "unlinked").text("original", name));
+            draft.say(
+                Change::new(world.group.path(&snapshot.name), "unlinked").text("original", name),
+            );
         }
         draft.say(Change::new(world.group.path(name), "removed").size("size", volume.size));
     }
@@ -125,13 +161,26 @@ pub fn remove(world: &World, names: &[Name], recursive: bool) -> Result<Plan> {
 
 fn refuse_dependents(world: &World, volume: &Volume, names: &[Name]) -> Result<()> {
     let path = world.group.path(&volume.name);
-    let legs: Vec<&str> = volume.plexes.iter().filter(|p| p.state.is_snapshot_leg()).map(|p| p.name.as_str()).collect();
+    let legs: Vec<&str> = volume
+        .plexes
+        .iter()
+        .filter(|p| p.state.is_snapshot_leg())
+        .map(|p| p.name.as_str())
+        .collect();
     if !legs.is_empty() {
-        return Err(Error::in_use(format!("volume '{path}' has snapshot legs ({})", legs.join(", ")))
-            .on(path)
-            .hint("give them up with 'breakoff snapabort', or remove them with it by --recursive"));
+        return Err(Error::in_use(format!(
+            "volume '{path}' has snapshot legs ({})",
+            legs.join(", ")
+        ))
+        .on(path)
+        .hint("give them up with 'breakoff snapabort', or remove them with it by --recursive"));
     }
-    let snapshots: Vec<&str> = world.group.snapshots_of(volume.id).filter(|s| !names.contains(&s.name)).map(|s| s.name.as_str()).collect();
+    let snapshots: Vec<&str> = world
+        .group
+        .snapshots_of(volume.id)
+        .filter(|s| !names.contains(&s.name))
+        .map(|s| s.name.as_str())
+        .collect();
     if snapshots.is_empty() {
         return Ok(());
     }
@@ -148,16 +197,27 @@ pub fn rename(world: &World, name: &Name, to: &Name) -> Result<Plan> {
         return Ok(draft.plan);
     }
     let id = volume.id;
-    draft.plan.group.volumes.iter_mut().filter(|v| v.id == id).for_each(|v| v.name = to.clone());
+    draft
+        .plan
+        .group
+        .volumes
+        .iter_mut()
+        .filter(|v| v.id == id)
+        .for_each(|v| v.name = to.clone());
     let mut others = world.clone();
     others.group.volumes.retain(|v| v.id != id);
     Draft::new(&others).check_new_name(to)?;
     draft.touch(id)?;
-    draft.say(Change::new(world.group.path(name), "renamed").text("to", to).text("device", device_path(world, to)));
+    draft.say(
+        Change::new(world.group.path(name), "renamed")
+            .text("to", to)
+            .text("device", device_path(world, to)),
+    );
     draft.finish()
 }
 
-/// A larger volume, online. What is new on a mirror is not in sync and gets copied; what was in sync stays so.
+/// A larger volume, online. What is new on a mirror is not in sync and gets copied; what was in
+/// sync stays so.
 pub fn grow(world: &World, name: &Name, to: GrowTo, placement: &Placement) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = draft.volume(name)?;
@@ -169,7 +229,11 @@ pub fn grow(world: &World, name: &Name, to: GrowTo, placement: &Placement) -> Re
     };
     let size = size.round_up(SIZE_UNIT);
     if size < volume.size {
-        return Err(Error::usage(format!("'{path}' is {} already; a volume cannot be made smaller", volume.size)).on(&path));
+        return Err(Error::usage(format!(
+            "'{path}' is {} already; a volume cannot be made smaller",
+            volume.size
+        ))
+        .on(&path));
     }
     if size == volume.size {
         return Ok(draft.plan);
@@ -201,7 +265,11 @@ pub fn grow(world: &World, name: &Name, to: GrowTo, placement: &Placement) -> Re
     grown.dco = None;
     grown.plexes.iter_mut().for_each(|p| p.dco = None);
     draft.provide_dcos(volume.id)?;
-    draft.say(Change::new(&path, "grown").size("size", size).size("by", by));
+    draft.say(
+        Change::new(&path, "grown")
+            .size("size", size)
+            .size("by", by),
+    );
     if mirrored {
         draft.note(format!("the kernel is making the new part of '{path}' equal on all plexes; it can be used meanwhile"));
     }

@@ -1,8 +1,9 @@
-//! Everything that a plan may look at: the group's configuration and what was observed of kernel and disks, taken once.
+//! Everything that a plan may look at: the group's configuration and what was observed of kernel
+//! and disks, taken once.
 
 use crate::model::{
-    BootId, Dco, DevNo, DiskId, DmName, DmUuid, Extent, Generation, Group, Name, Role, SectorSize, Sectors, Testimony, Timestamp, Volume,
-    VolumeId,
+    BootId, Dco, DevNo, DiskId, DmName, DmUuid, Extent, Generation, Group, Name, Role, SectorSize,
+    Sectors, Testimony, Timestamp, Volume, VolumeId,
 };
 use crate::table::ERROR;
 use crate::table::stack::change_log;
@@ -30,7 +31,8 @@ pub struct World {
     pub now: Timestamp,
     /// What has changed, as far as it was asked for.
     pub known: Known,
-    /// Where started volumes are that are not where udev's rule would have put them, as far as it was looked at.
+    /// Where started volumes are that are not where udev's rule would have put them, as far as it
+    /// was looked at.
     pub elsewhere: BTreeMap<VolumeId, PathBuf>,
 }
 
@@ -39,17 +41,21 @@ pub struct World {
 pub struct Known {
     /// Whether the kernel has the targets to track changes; `None` when nobody has asked.
     pub era_target: Option<bool>,
-    /// Whether what the kernel has noted survives when the machine goes down; `None` when nobody has asked.
+    /// Whether what the kernel has noted survives when the machine goes down; `None` when nobody
+    /// has asked.
     pub era_survives_crash: Option<bool>,
-    /// Copies of maps that are damaged, of volumes that are going to be started, or cannot be written to.
+    /// Copies of maps that are damaged, of volumes that are going to be started, or cannot be
+    /// written to.
     pub damaged: Vec<Extent>,
-    /// The smallest pieces that filesystems are read and written in, of volumes that show smaller sectors than they were made for.
+    /// The smallest pieces that filesystems are read and written in, of volumes that show smaller
+    /// sectors than they were made for.
     pub contents: BTreeMap<VolumeId, SectorSize>,
     /// The eras that the live maps are in.
     pub eras: BTreeMap<VolumeId, u32>,
     /// The era that a volume was in at least when its map had been listed.
     pub listed: BTreeMap<VolumeId, u32>,
-    /// How much had been written to a volume in all, by the kernel's count, before its map was listed.
+    /// How much had been written to a volume in all, by the kernel's count, before its map was
+    /// listed.
     pub writes: BTreeMap<VolumeId, u64>,
     /// What was written to a volume from an era on.
     pub changed: BTreeMap<(VolumeId, u32), Listing>,
@@ -66,84 +72,148 @@ pub struct Known {
 /// Pieces of a volume in order and without overlaps, or why they are not known.
 pub type Listing = Result<Vec<Range<u64>>, String>;
 
-/// The numbers that the live tables of some of a group's devices name, without those of the group's devices themselves.
-pub fn disks_beneath<'d>(group: impl Iterator<Item = &'d DmDevice> + Clone, some: &dyn Fn(&DmDevice) -> bool) -> BTreeSet<DevNo> {
-    let lines = group.clone().filter(|device| some(device)).flat_map(|device| &device.table);
-    let numbers = lines.flat_map(|line| line.params.split_ascii_whitespace()).filter_map(parse_devno);
-    numbers.filter(|number| !group.clone().any(|device| device.dev == *number)).collect()
+/// The numbers that the live tables of some of a group's devices name, without those of the group's
+/// devices themselves.
+pub fn disks_beneath<'d>(
+    group: impl Iterator<Item = &'d DmDevice> + Clone,
+    some: &dyn Fn(&DmDevice) -> bool,
+) -> BTreeSet<DevNo> {
+    let lines = group
+        .clone()
+        .filter(|device| some(device))
+        .flat_map(|device| &device.table);
+    let numbers = lines
+        .flat_map(|line| line.params.split_ascii_whitespace())
+        .filter_map(parse_devno);
+    numbers
+        .filter(|number| !group.clone().any(|device| device.dev == *number))
+        .collect()
 }
 
 /// Where udev's rule puts a volume.
 pub fn link(group: &Name, volume: &Name) -> PathBuf {
-    Path::new("/dev/breakoff").join(group.as_str()).join(volume.as_str())
+    Path::new("/dev/breakoff")
+        .join(group.as_str())
+        .join(volume.as_str())
 }
 
 impl World {
     /// Where a volume is, or is going to be.
     pub fn path(&self, volume: &Volume) -> PathBuf {
-        self.elsewhere.get(&volume.id).cloned().unwrap_or_else(|| link(&self.group.name, &volume.name))
+        self.elsewhere
+            .get(&volume.id)
+            .cloned()
+            .unwrap_or_else(|| link(&self.group.name, &volume.name))
     }
 
-    /// The number of a disk: as it was found or, when its label cannot be read any more, as the live tables have it. What lies on
-    /// a disk that has lost its label can be mapped elsewhere all the same.
+    /// The number of a disk: as it was found or, when its label cannot be read any more, as the
+    /// live tables have it. What lies on a disk that has lost its label can be mapped elsewhere all
+    /// the same.
     pub fn number(&self, disk: DiskId) -> Option<DevNo> {
-        self.disks.get(&disk).map(|found| found.dev).or_else(|| self.mapped_number(disk))
+        self.disks
+            .get(&disk)
+            .map(|found| found.dev)
+            .or_else(|| self.mapped_number(disk))
     }
 
-    /// Plexes of one volume often lie at the same place of different disks, so that a line of a table proves little. A number
-    /// counts when all that is mapped there agrees, and when it is no other disk's.
+    /// Plexes of one volume often lie at the same place of different disks, so that a line of a
+    /// table proves little. A number counts when all that is mapped there agrees, and when it is no
+    /// other disk's.
     fn mapped_number(&self, id: DiskId) -> Option<DevNo> {
         let claimed = self.claimed_numbers(id);
         let number = claimed.first().copied().filter(|_| claimed.len() == 1)?;
-        let missing = self.group.disks.iter().map(|d| d.id).filter(|other| *other != id && !self.disks.contains_key(other));
-        let others: BTreeSet<DevNo> = missing.flat_map(|other| self.claimed_numbers(other)).collect();
+        let missing = self
+            .group
+            .disks
+            .iter()
+            .map(|d| d.id)
+            .filter(|other| *other != id && !self.disks.contains_key(other));
+        let others: BTreeSet<DevNo> = missing
+            .flat_map(|other| self.claimed_numbers(other))
+            .collect();
         let found = self.disks.values().any(|disk| disk.dev == number);
         (!found && !others.contains(&number)).then_some(number)
     }
 
     /// The number that the map of a volume has for the copy on a disk.
     fn map_number(&self, volume: &Volume, dco: &Dco, id: DiskId) -> Option<DevNo> {
-        let status = self.devices.get(&DmUuid::new(self.group.id, volume.id, &Role::Map))?.mirror.as_ref()?;
+        let status = self
+            .devices
+            .get(&DmUuid::new(self.group.id, volume.id, &Role::Map))?
+            .mirror
+            .as_ref()?;
         let at = dco.copies.iter().position(|copy| copy.disk == id)?;
         // The last leg is the sink.
-        status.legs.get(at).filter(|_| status.legs.len() == dco.copies.len() + 1).map(|(dev, _)| *dev)
+        status
+            .legs
+            .get(at)
+            .filter(|_| status.legs.len() == dco.copies.len() + 1)
+            .map(|(dev, _)| *dev)
     }
 
     /// The numbers of the disks that the live tables of some volumes name.
     pub fn numbers_beneath(&self, volumes: &BTreeSet<VolumeId>) -> BTreeSet<DevNo> {
-        disks_beneath(self.devices.values(), &|device| device.uuid.volume().is_some_and(|id| volumes.contains(&id)))
+        disks_beneath(self.devices.values(), &|device| {
+            device.uuid.volume().is_some_and(|id| volumes.contains(&id))
+        })
     }
 
     /// The numbers that live tables have where a disk of the group should be.
     fn claimed_numbers(&self, id: DiskId) -> BTreeSet<DevNo> {
-        let Some(disk) = self.group.disk(id) else { return BTreeSet::new() };
+        let Some(disk) = self.group.disk(id) else {
+            return BTreeSet::new();
+        };
         let mapped_at = |volume: &Volume, role: Role, start: Sectors, extent: &Extent| {
-            let offset = disk.data_start.saturating_add(extent.start).get().to_string();
-            let lies_there = |line: &&TargetLine| line.target == "linear" && (line.start, line.length) == (start, extent.length);
-            let table = &self.devices.get(&DmUuid::new(self.group.id, volume.id, &role))?.table;
+            let offset = disk
+                .data_start
+                .saturating_add(extent.start)
+                .get()
+                .to_string();
+            let lies_there = |line: &&TargetLine| {
+                line.target == "linear" && (line.start, line.length) == (start, extent.length)
+            };
+            let table = &self
+                .devices
+                .get(&DmUuid::new(self.group.id, volume.id, &role))?
+                .table;
             let (dev, at) = table.iter().find(lies_there)?.params.split_once(' ')?;
             parse_devno(dev).filter(|_| at == offset)
         };
         let on_it = |volume: &Volume| {
             let mut numbers = BTreeSet::new();
-            // A volume of one plex is that plex, or what its tracking passes on to is; the table of any other says nothing about where
-            // a plex of it lies.
+            // A volume of one plex is that plex, or what its tracking passes on to is; the table of
+            // any other says nothing about where a plex of it lies.
             let complete = volume.complete();
-            let plain = complete.first().filter(|_| complete.len() == 1 && volume.attaching().is_empty()).map(|p| p.number);
+            let plain = complete
+                .first()
+                .filter(|_| complete.len() == 1 && volume.attaching().is_empty())
+                .map(|p| p.number);
             for plex in &volume.plexes {
                 let is_plain = plain == Some(plex.number);
                 let tops = [Role::Volume, Role::Data].into_iter().filter(|_| is_plain);
                 let roles: Vec<Role> = tops.chain([Role::Plex(plex.number)]).collect();
                 let here = plex.layout().filter(|(_, extent)| extent.disk == id);
                 here.for_each(|(start, extent)| {
-                    numbers.extend(roles.iter().filter_map(|role| mapped_at(volume, role.clone(), start, extent)))
+                    numbers.extend(
+                        roles
+                            .iter()
+                            .filter_map(|role| mapped_at(volume, role.clone(), start, extent)),
+                    )
                 });
             }
-            numbers.extend(volume.live_dco().and_then(|dco| self.map_number(volume, dco, id)));
+            numbers.extend(
+                volume
+                    .live_dco()
+                    .and_then(|dco| self.map_number(volume, dco, id)),
+            );
             let log = volume.log.as_ref().filter(|log| log.extent.disk == id);
-            numbers.extend(log.and_then(|log| mapped_at(volume, Role::Log, Sectors::ZERO, &log.extent)));
+            numbers.extend(
+                log.and_then(|log| mapped_at(volume, Role::Log, Sectors::ZERO, &log.extent)),
+            );
             let changes = change_log(volume).filter(|(_, extent)| extent.disk == id);
-            numbers.extend(changes.and_then(|(r, extent)| mapped_at(volume, Role::Changes(r.log), Sectors::ZERO, &extent)));
+            numbers.extend(changes.and_then(|(r, extent)| {
+                mapped_at(volume, Role::Changes(r.log), Sectors::ZERO, &extent)
+            }));
             numbers
         };
         self.group.volumes.iter().flat_map(on_it).collect()
@@ -157,22 +227,42 @@ impl World {
             let (dev, offset) = (parse_devno(dev)?, Sectors::new(offset.parse().ok()?)?);
             let (id, _) = self.disks.iter().find(|(_, disk)| disk.dev == dev)?;
             let start = offset.checked_sub(self.group.disk(*id)?.data_start)?;
-            Some(Extent { disk: *id, start, length })
+            Some(Extent {
+                disk: *id,
+                start,
+                length,
+            })
         };
         let on = |line: &TargetLine| {
             let words: Vec<&str> = line.params.split(' ').collect();
             // A device and an offset, wherever they stand in the line of a linear or of a mirror.
-            words.windows(2).filter_map(|pair| piece(pair[0], pair[1], line.length)).collect::<Vec<_>>()
+            words
+                .windows(2)
+                .filter_map(|pair| piece(pair[0], pair[1], line.length))
+                .collect::<Vec<_>>()
         };
-        device.table.iter().filter(|line| ["linear", "mirror"].contains(&line.target.as_str())).flat_map(on).collect()
+        device
+            .table
+            .iter()
+            .filter(|line| ["linear", "mirror"].contains(&line.target.as_str()))
+            .flat_map(on)
+            .collect()
     }
 
-    /// A device with this role that another process has open although the configuration in force has no use for it: a new one cannot
-    /// be made as long as it is there (its UUID stays with it), and it must not become one, since whoever has it open would be in it.
+    /// A device with this role that another process has open although the configuration in force
+    /// has no use for it: a new one cannot be made as long as it is there (its UUID stays with it),
+    /// and it must not become one, since whoever has it open would be in it.
     pub fn occupied(&self, volume: VolumeId, role: &Role) -> Option<&DmDevice> {
-        let device = self.devices.get(&DmUuid::new(self.group.id, volume, role)).filter(|d| d.open_count > 0)?;
+        let device = self
+            .devices
+            .get(&DmUuid::new(self.group.id, volume, role))
+            .filter(|d| d.open_count > 0)?;
         let dev = device.dev.to_string();
-        let refers = |d: &DmDevice| d.table.iter().any(|line| line.params.split(' ').any(|word| word == dev));
+        let refers = |d: &DmDevice| {
+            d.table
+                .iter()
+                .any(|line| line.params.split(' ').any(|word| word == dev))
+        };
         (device.is_retired() || !self.devices.values().any(refers)).then_some(device)
     }
 }

@@ -18,7 +18,10 @@ impl<'a> View<'a> {
     }
 
     pub(super) fn of(changes: &'a [Change], notes: &'a [String]) -> View<'a> {
-        View { changes: changes.iter().map(ChangeView).collect(), notes }
+        View {
+            changes: changes.iter().map(ChangeView).collect(),
+            notes,
+        }
     }
 }
 
@@ -46,14 +49,26 @@ pub(super) fn text(report: &Report) -> String {
     if report.changes.is_empty() {
         return "nothing to do\n".to_owned();
     }
-    report.changes.iter().map(|change| format!("{}\n", line(change))).collect()
+    report
+        .changes
+        .iter()
+        .map(|change| format!("{}\n", line(change)))
+        .collect()
 }
 
 /// Such as `g/v created: size 64m, plexes 2`.
 pub(super) fn line(change: &Change) -> String {
-    let details: Vec<String> = change.details.iter().map(|(name, detail)| words(name, detail)).collect();
+    let details: Vec<String> = change
+        .details
+        .iter()
+        .map(|(name, detail)| words(name, detail))
+        .collect();
     let head = format!("{} {}", change.object, change.action.replace('-', " "));
-    if details.is_empty() { head } else { format!("{head}: {}", details.join(", ")) }
+    if details.is_empty() {
+        head
+    } else {
+        format!("{head}: {}", details.join(", "))
+    }
 }
 
 /// A detail for people; a number whose name ends in `_us` is a time, one in `_bytes` a size.

@@ -1,4 +1,5 @@
-//! Aligned columns, two blanks between them and none at the end of a line. Called by the other files of `report`.
+//! Aligned columns, two blanks between them and none at the end of a line. Called by the other
+//! files of `report`.
 
 use comfy_table::{Table, presets};
 
@@ -23,7 +24,18 @@ impl Columns {
 
     /// Appends a row; an empty cell is shown as `-`.
     pub(super) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells.into_iter().map(|cell| if cell.is_empty() { "-".to_owned() } else { cell }).collect());
+        self.rows.push(
+            cells
+                .into_iter()
+                .map(|cell| {
+                    if cell.is_empty() {
+                        "-".to_owned()
+                    } else {
+                        cell
+                    }
+                })
+                .collect(),
+        );
     }
 
     /// Appends an empty line.
@@ -38,7 +50,10 @@ impl Columns {
         table.column_iter_mut().for_each(|column| {
             column.set_padding((0, 2));
         });
-        table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+        table
+            .lines()
+            .map(|line| format!("{}\n", line.trim_end()))
+            .collect()
     }
 }
 
@@ -52,6 +67,9 @@ mod tests {
         columns.row(vec!["wide one".into(), String::new()]);
         columns.gap();
         columns.row(vec!["x".into(), "y z".into()]);
-        assert_eq!(columns.text(), "A         LONG\nwide one  -\n\nx         y z\n");
+        assert_eq!(
+            columns.text(),
+            "A         LONG\nwide one  -\n\nx         y z\n"
+        );
     }
 }

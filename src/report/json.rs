@@ -1,6 +1,7 @@
 //! The one JSON document of `--json`: the envelope, and in it what the command came to.
 //!
-//! `{"breakoff":1,"command":…,"ok":true,"result":{…}}` or `{"breakoff":1,"command":…,"ok":false,"error":{…}}`, in one line.
+//! `{"breakoff":1,"command":…,"ok":true,"result":{…}}` or `{"breakoff":1,"command":…,"ok":false,"error":{…}}`,
+//! in one line.
 
 use super::{changes, layout, lists, plan, relations};
 use crate::app::{Outcome, Report};
@@ -32,7 +33,12 @@ struct ErrorView<'a> {
 
 impl<'a> ErrorView<'a> {
     fn new(err: &'a Error) -> ErrorView<'a> {
-        ErrorView { kind: err.kind().word(), message: err.message(), object: err.object(), hint: err.hint_text() }
+        ErrorView {
+            kind: err.kind().word(),
+            message: err.message(),
+            object: err.object(),
+            hint: err.hint_text(),
+        }
     }
 }
 
@@ -65,15 +71,34 @@ pub fn success(command: Option<&str>, outcome: &Outcome) -> Result<String> {
         Outcome::Planned(view) => ok(command, plan::View::new(view)),
         Outcome::Layout(worlds, only) => {
             let group = |(world, fill): &(_, _)| layout::group(world, *fill, only);
-            ok(command, Named::Groups(worlds.iter().map(group).collect::<Vec<_>>()))
+            ok(
+                command,
+                Named::Groups(worlds.iter().map(group).collect::<Vec<_>>()),
+            )
         }
-        Outcome::Relations(worlds, only) => ok(command, Named::Relations(relations::all(worlds, only))),
-        Outcome::ChangedRanges(changed) => ok(command, Named::ChangedRanges(relations::Ranges::new(changed))),
-        Outcome::Group(world, disks, fill) => ok(command, Named::Group(lists::GroupShow::new(world, disks, *fill))),
-        Outcome::Groups(lines) => ok(command, Named::Groups(lines.iter().map(lists::GroupView::new).collect::<Vec<_>>())),
-        Outcome::Disks(lines) => ok(command, Named::Disks(lines.iter().map(lists::DiskView::new).collect::<Vec<_>>())),
+        Outcome::Relations(worlds, only) => {
+            ok(command, Named::Relations(relations::all(worlds, only)))
+        }
+        Outcome::ChangedRanges(changed) => ok(
+            command,
+            Named::ChangedRanges(relations::Ranges::new(changed)),
+        ),
+        Outcome::Group(world, disks, fill) => ok(
+            command,
+            Named::Group(lists::GroupShow::new(world, disks, *fill)),
+        ),
+        Outcome::Groups(lines) => ok(
+            command,
+            Named::Groups(lines.iter().map(lists::GroupView::new).collect::<Vec<_>>()),
+        ),
+        Outcome::Disks(lines) => ok(
+            command,
+            Named::Disks(lines.iter().map(lists::DiskView::new).collect::<Vec<_>>()),
+        ),
         Outcome::Dump(text) => ok(command, Named::Configuration(configuration(text))),
-        Outcome::Findings(findings) | Outcome::ToBeRepaired(findings) => ok(command, Named::Findings(findings)),
+        Outcome::Findings(findings) | Outcome::ToBeRepaired(findings) => {
+            ok(command, Named::Findings(findings))
+        }
         Outcome::Lacking(shown, _) => success(command, shown),
     }
 }
@@ -90,33 +115,71 @@ pub fn help(command: Option<&str>, text: &str) -> Result<String> {
 
 /// The document of a command that failed.
 pub fn failure(command: Option<&str>, err: &Error) -> Result<String> {
-    document(&Envelope::<()> { breakoff: VERSION, command, ok: false, result: None, error: Some(ErrorView::new(err)) })
+    document(&Envelope::<()> {
+        breakoff: VERSION,
+        command,
+        ok: false,
+        result: None,
+        error: Some(ErrorView::new(err)),
+    })
 }
 
-/// The document of a command that shows what there is and fails for what it cannot show: both a result and an error.
+/// The document of a command that shows what there is and fails for what it cannot show: both a
+/// result and an error.
 pub fn lacking(command: Option<&str>, shown: &Outcome, err: &Error) -> Result<String> {
-    let unreadable = |err: serde_json::Error| Error::failed(format!("the result cannot be written as JSON: {err}"));
+    let unreadable = |err: serde_json::Error| {
+        Error::failed(format!("the result cannot be written as JSON: {err}"))
+    };
     let mut shown: Value = serde_json::from_str(&success(command, shown)?).map_err(unreadable)?;
     let result = shown.get_mut("result").map(Value::take);
-    document(&Envelope { breakoff: VERSION, command, ok: false, result, error: Some(ErrorView::new(err)) })
+    document(&Envelope {
+        breakoff: VERSION,
+        command,
+        ok: false,
+        result,
+        error: Some(ErrorView::new(err)),
+    })
 }
 
 /// The document of a check that found something: both what it found and an error.
 pub fn to_be_repaired(command: Option<&str>, findings: &[String], err: &Error) -> Result<String> {
-    document(&Envelope { breakoff: VERSION, command, ok: false, result: Some(Named::Findings(findings)), error: Some(ErrorView::new(err)) })
+    document(&Envelope {
+        breakoff: VERSION,
+        command,
+        ok: false,
+        result: Some(Named::Findings(findings)),
+        error: Some(ErrorView::new(err)),
+    })
 }
 
-/// The document of a command that did some of many things and failed at others: both a result and an error.
+/// The document of a command that did some of many things and failed at others: both a result and
+/// an error.
 pub fn partial(command: Option<&str>, report: &Report, err: &Error) -> Result<String> {
-    let result = Partial { done: changes::View::new(report), failures: report.failures.iter().map(ErrorView::new).collect() };
-    document(&Envelope { breakoff: VERSION, command, ok: false, result: Some(result), error: Some(ErrorView::new(err)) })
+    let result = Partial {
+        done: changes::View::new(report),
+        failures: report.failures.iter().map(ErrorView::new).collect(),
+    };
+    document(&Envelope {
+        breakoff: VERSION,
+        command,
+        ok: false,
+        result: Some(result),
+        error: Some(ErrorView::new(err)),
+    })
 }
 
 fn ok(command: Option<&str>, result: impl Serialize) -> Result<String> {
-    document(&Envelope { breakoff: VERSION, command, ok: true, result: Some(result), error: None })
+    document(&Envelope {
+        breakoff: VERSION,
+        command,
+        ok: true,
+        result: Some(result),
+        error: None,
+    })
 }
 
 fn document(value: &impl Serialize) -> Result<String> {
-    let text = serde_json::to_string(value).map_err(|err| Error::failed(format!("the result cannot be written as JSON: {err}")))?;
+    let text = serde_json::to_string(value)
+        .map_err(|err| Error::failed(format!("the result cannot be written as JSON: {err}")))?;
     Ok(text + "\n")
 }

@@ -1,8 +1,14 @@
-//! From a [`World`] to the views of `print`: what is configured, together with what the kernel shows of it.
+//! From a [`World`] to the views of `print`: what is configured, together with what the kernel
+//! shows of it.
 
-use super::view::{DiskView, GroupView, LogView, MetadataView, PlexView, SubdiskView, SyncView, VolumeView};
+use super::view::{
+    DiskView, GroupView, LogView, MetadataView, PlexView, SubdiskView, SyncView, VolumeView,
+};
 use crate::app::Fill;
-use crate::model::{DevNo, Disk, DiskId, DmUuid, Extent, Log, Name, Plex, PlexState, Role, SectorSize, Sectors, Volume};
+use crate::model::{
+    DevNo, Disk, DiskId, DmUuid, Extent, Log, Name, Plex, PlexState, Role, SectorSize, Sectors,
+    Volume,
+};
 use crate::plan::world::{DmDevice, World};
 use crate::table::status::{LegHealth, MirrorStatus};
 use std::collections::{BTreeMap, HashMap};
@@ -16,8 +22,16 @@ pub(super) fn group(world: &World, fill: Option<Fill>, only: &[Name]) -> GroupVi
         uuid: group.id.to_string(),
         generation: world.generation.get(),
         disks: group.disks.iter().map(|disk| seen.disk(disk)).collect(),
-        volumes: group.volumes.iter().filter(|v| only.is_empty() || only.contains(&v.name)).map(|v| seen.volume(v)).collect(),
-        metadata: fill.map(|fill| MetadataView { used: fill.used, capacity: fill.capacity }),
+        volumes: group
+            .volumes
+            .iter()
+            .filter(|v| only.is_empty() || only.contains(&v.name))
+            .map(|v| seen.volume(v))
+            .collect(),
+        metadata: fill.map(|fill| MetadataView {
+            used: fill.used,
+            capacity: fill.capacity,
+        }),
     }
 }
 
@@ -53,15 +67,28 @@ struct Seen<'w> {
 impl<'w> Seen<'w> {
     fn new(world: &'w World) -> Seen<'w> {
         let mut snapshots: HashMap<_, Vec<String>> = HashMap::new();
-        for (origin, snapshot) in world.group.volumes.iter().filter_map(|v| Some((v.origin.as_ref()?, v))) {
-            snapshots.entry(origin.original).or_default().push(snapshot.name.to_string());
+        for (origin, snapshot) in world
+            .group
+            .volumes
+            .iter()
+            .filter_map(|v| Some((v.origin.as_ref()?, v)))
+        {
+            snapshots
+                .entry(origin.original)
+                .or_default()
+                .push(snapshot.name.to_string());
         }
         Seen {
             world,
             legs: legs(world),
             pieces: pieces(world),
             used: used(world),
-            names: world.group.volumes.iter().map(|v| (v.id, &v.name)).collect(),
+            names: world
+                .group
+                .volumes
+                .iter()
+                .map(|v| (v.id, &v.name))
+                .collect(),
             snapshots,
         }
     }
@@ -81,8 +108,14 @@ impl<'w> Seen<'w> {
     }
 
     fn volume(&self, volume: &Volume) -> VolumeView {
-        let device = self.device(volume, &Role::Volume).filter(|d| !d.table.is_empty());
-        let plexes: Vec<PlexView> = volume.plexes.iter().map(|plex| self.plex(volume, plex, device.is_some())).collect();
+        let device = self
+            .device(volume, &Role::Volume)
+            .filter(|d| !d.table.is_empty());
+        let plexes: Vec<PlexView> = volume
+            .plexes
+            .iter()
+            .map(|plex| self.plex(volume, plex, device.is_some()))
+            .collect();
         VolumeView {
             name: volume.name.to_string(),
             uuid: volume.id.to_string(),
@@ -91,11 +124,18 @@ impl<'w> Seen<'w> {
             state: volume_state(volume, device.is_some(), &plexes),
             kstate: volume_kstate(device),
             fast_resync: volume.fast_resync,
-            snapshot_of: volume.origin.as_ref().and_then(|o| self.names.get(&o.original)).map(ToString::to_string),
+            snapshot_of: volume
+                .origin
+                .as_ref()
+                .and_then(|o| self.names.get(&o.original))
+                .map(ToString::to_string),
             snapshots: self.snapshots.get(&volume.id).cloned().unwrap_or_default(),
             resync: (!volume.is_synced()).then(|| self.resync(volume)),
             sector_size: self.world.sector_size(volume).map(SectorSize::bytes),
-            log: volume.log.as_ref().map(|log| self.log(volume, log, device.is_some())),
+            log: volume
+                .log
+                .as_ref()
+                .map(|log| self.log(volume, log, device.is_some())),
             plexes,
         }
     }
@@ -104,22 +144,39 @@ impl<'w> Seen<'w> {
         let leg = self.leg(volume, plex);
         PlexView {
             name: plex.name.to_string(),
-            role: if plex.state.is_snapshot_leg() { "snap" } else { "data" },
+            role: if plex.state.is_snapshot_leg() {
+                "snap"
+            } else {
+                "data"
+            },
             state: plex_state(volume, plex, started),
             kstate: plex_kstate(plex, started),
             health: leg.map(|leg| health_word(leg.health)),
-            sync: SyncView { done: self.synced(volume, plex, leg).bytes(), total: volume.size.bytes() },
-            subdisks: plex.layout().map(|(offset, extent)| self.subdisk(extent, offset)).collect(),
+            sync: SyncView {
+                done: self.synced(volume, plex, leg).bytes(),
+                total: volume.size.bytes(),
+            },
+            subdisks: plex
+                .layout()
+                .map(|(offset, extent)| self.subdisk(extent, offset))
+                .collect(),
         }
     }
 
     /// How much of a plex is equal to its volume.
     fn synced(&self, volume: &Volume, plex: &Plex, leg: Option<Leg>) -> Sectors {
-        let source = || volume.complete().first().is_some_and(|first| first.number == plex.number);
+        let source = || {
+            volume
+                .complete()
+                .first()
+                .is_some_and(|first| first.number == plex.number)
+        };
         match plex.state {
             PlexState::Stale | PlexState::Failed => Sectors::ZERO,
             state if state.is_complete() && (volume.is_synced() || source()) => volume.size,
-            state if state.is_complete() => leg.map_or(volume.synced, |leg| done(leg.mirror, volume.size)),
+            state if state.is_complete() => {
+                leg.map_or(volume.synced, |leg| done(leg.mirror, volume.size))
+            }
             _ => leg.map_or(Sectors::ZERO, |leg| done(leg.mirror, volume.size)),
         }
     }
@@ -127,8 +184,14 @@ impl<'w> Seen<'w> {
     /// How far the complete plexes of a volume have been made equal: what the last of them has.
     fn resync(&self, volume: &Volume) -> SyncView {
         let complete = volume.complete();
-        let least = complete.iter().map(|plex| self.synced(volume, plex, self.leg(volume, plex))).min();
-        SyncView { done: least.unwrap_or(volume.synced).bytes(), total: volume.size.bytes() }
+        let least = complete
+            .iter()
+            .map(|plex| self.synced(volume, plex, self.leg(volume, plex)))
+            .min();
+        SyncView {
+            done: least.unwrap_or(volume.synced).bytes(),
+            total: volume.size.bytes(),
+        }
     }
 
     fn log(&self, volume: &Volume, log: &Log, started: bool) -> LogView {
@@ -142,7 +205,11 @@ impl<'w> Seen<'w> {
 
     fn subdisk(&self, extent: &Extent, offset: Sectors) -> SubdiskView {
         // Counted from the start of the device, so that whoever reads the JSON can read the bytes.
-        let data_start = self.world.group.disk(extent.disk).map_or(Sectors::ZERO, |disk| disk.data_start);
+        let data_start = self
+            .world
+            .group
+            .disk(extent.disk)
+            .map_or(Sectors::ZERO, |disk| disk.data_start);
         SubdiskView {
             name: self.pieces.get(extent).cloned().unwrap_or_default(),
             media: media(self.world, extent.disk),
@@ -153,29 +220,52 @@ impl<'w> Seen<'w> {
     }
 
     fn device(&self, volume: &Volume, role: &Role) -> Option<&'w DmDevice> {
-        self.world.devices.get(&DmUuid::new(self.world.group.id, volume.id, role))
+        self.world
+            .devices
+            .get(&DmUuid::new(self.world.group.id, volume.id, role))
     }
 
     fn leg(&self, volume: &Volume, plex: &Plex) -> Option<Leg<'w>> {
-        self.legs.get(&self.device(volume, &Role::Plex(plex.number))?.dev).copied()
+        self.legs
+            .get(&self.device(volume, &Role::Plex(plex.number))?.dev)
+            .copied()
     }
 }
 
 /// The legs of all mirrors by device number: that is how the kernel names them.
 fn legs(world: &World) -> HashMap<DevNo, Leg<'_>> {
-    let mirrors = world.devices.values().filter_map(|device| device.mirror.as_ref());
-    mirrors.flat_map(|mirror| mirror.legs.iter().map(move |&(dev, health)| (dev, Leg { health, mirror }))).collect()
+    let mirrors = world
+        .devices
+        .values()
+        .filter_map(|device| device.mirror.as_ref());
+    mirrors
+        .flat_map(|mirror| {
+            mirror
+                .legs
+                .iter()
+                .map(move |&(dev, health)| (dev, Leg { health, mirror }))
+        })
+        .collect()
 }
 
-/// Subdisks are not objects of their own; they are called by their disk and their place on it, as VxVM does.
+/// Subdisks are not objects of their own; they are called by their disk and their place on it, as
+/// VxVM does.
 fn pieces(world: &World) -> HashMap<Extent, String> {
     let mut by_disk: BTreeMap<DiskId, Vec<Extent>> = BTreeMap::new();
-    world.group.extents().for_each(|extent| by_disk.entry(extent.disk).or_default().push(*extent));
+    world
+        .group
+        .extents()
+        .for_each(|extent| by_disk.entry(extent.disk).or_default().push(*extent));
     let mut names = HashMap::new();
     for (disk, mut extents) in by_disk {
         extents.sort();
         let media = media(world, disk);
-        names.extend(extents.into_iter().enumerate().map(|(at, extent)| (extent, format!("{media}-{:02}", at + 1))));
+        names.extend(
+            extents
+                .into_iter()
+                .enumerate()
+                .map(|(at, extent)| (extent, format!("{media}-{:02}", at + 1))),
+        );
     }
     names
 }
@@ -191,7 +281,10 @@ fn used(world: &World) -> HashMap<DiskId, Sectors> {
 
 /// The media name, or the identity of a disk that the group does not know.
 fn media(world: &World, disk: DiskId) -> String {
-    world.group.disk(disk).map_or_else(|| disk.to_string(), |d| d.media.to_string())
+    world
+        .group
+        .disk(disk)
+        .map_or_else(|| disk.to_string(), |d| d.media.to_string())
 }
 
 /// Regions in sync as a length.
@@ -212,7 +305,10 @@ fn volume_kstate(device: Option<&DmDevice>) -> &'static str {
 }
 
 fn volume_state(volume: &Volume, started: bool, plexes: &[PlexView]) -> &'static str {
-    let weak = |plex: &PlexView| plex.role == "data" && (plex.kstate == "DETACHED" || plex.health.is_some_and(|h| h != "alive"));
+    let weak = |plex: &PlexView| {
+        plex.role == "data"
+            && (plex.kstate == "DETACHED" || plex.health.is_some_and(|h| h != "alive"))
+    };
     match (volume.running, started) {
         (None, false) if !volume.is_synced() => "NEEDSYNC",
         (None, false) => "CLEAN",
@@ -222,13 +318,21 @@ fn volume_state(volume: &Volume, started: bool, plexes: &[PlexView]) -> &'static
     }
 }
 
-/// The recorded state, with two exceptions. A complete leg does not count while it is resynchronised after a crash. A data plex that is
-/// known to hold the volume's contents after a clean stop is `CLEAN`: `ACTIVE` in a volume that is not started means a crash, as in VxVM.
+/// The recorded state, with two exceptions. A complete leg does not count while it is
+/// resynchronised after a crash. A data plex that is known to hold the volume's contents after a
+/// clean stop is `CLEAN`: `ACTIVE` in a volume that is not started means a crash, as in VxVM.
 fn plex_state(volume: &Volume, plex: &Plex, started: bool) -> &'static str {
-    let first = volume.complete().first().is_some_and(|first| first.number == plex.number);
+    let first = volume
+        .complete()
+        .first()
+        .is_some_and(|first| first.number == plex.number);
     match plex.state {
         PlexState::SnapDone if !volume.is_synced() => PlexState::SnapAtt.word(),
-        PlexState::Active if !started && volume.running.is_none() && (volume.is_synced() || first) => "CLEAN",
+        PlexState::Active
+            if !started && volume.running.is_none() && (volume.is_synced() || first) =>
+        {
+            "CLEAN"
+        }
         state => state.word(),
     }
 }
@@ -237,6 +341,10 @@ fn plex_kstate(plex: &Plex, started: bool) -> &'static str {
     match plex.state {
         _ if !started => "DISABLED",
         PlexState::Stale | PlexState::Failed => "DETACHED",
-        PlexState::Active | PlexState::Attaching | PlexState::Reviving | PlexState::SnapAtt | PlexState::SnapDone => "ENABLED",
+        PlexState::Active
+        | PlexState::Attaching
+        | PlexState::Reviving
+        | PlexState::SnapAtt
+        | PlexState::SnapDone => "ENABLED",
     }
 }

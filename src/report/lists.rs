@@ -34,7 +34,10 @@ impl<'a> GroupView<'a> {
             uuid: line.id.to_string(),
             state: line.state,
             generation: line.generation,
-            disks: Present { present: line.disks.0, total: line.disks.1 },
+            disks: Present {
+                present: line.disks.0,
+                total: line.disks.1,
+            },
             volumes: line.volumes,
             remark: line.remark.as_deref(),
         }
@@ -92,7 +95,10 @@ struct DiskWithFree<'a> {
 impl<'a> GroupShow<'a> {
     pub(super) fn new(world: &World, disks: &'a [DiskLine], fill: Option<Fill>) -> GroupShow<'a> {
         let with_free = |line: &'a DiskLine| DiskWithFree {
-            disk: DiskView { size: size(world, line).map(Sectors::bytes), ..DiskView::new(line) },
+            disk: DiskView {
+                size: size(world, line).map(Sectors::bytes),
+                ..DiskView::new(line)
+            },
             free: free(world, line).map(Sectors::bytes),
         };
         GroupShow {
@@ -101,7 +107,10 @@ impl<'a> GroupShow<'a> {
             generation: world.generation.get(),
             host: world.group.host.map(|host| host.to_string()),
             volumes: world.group.volumes.len(),
-            metadata: fill.map(|fill| MetadataView { used: fill.used, capacity: fill.capacity }),
+            metadata: fill.map(|fill| MetadataView {
+                used: fill.used,
+                capacity: fill.capacity,
+            }),
             disks: disks.iter().map(with_free).collect(),
         }
     }
@@ -112,14 +121,26 @@ pub(super) fn groups_text(lines: &[GroupLine]) -> String {
     if lines.is_empty() {
         return "no groups\n".to_owned();
     }
-    let mut columns = Columns::with_heading(&["NAME", "STATE", "GENERATION", "DISKS", "VOLUMES", "UUID", "REMARK"]);
+    let mut columns = Columns::with_heading(&[
+        "NAME",
+        "STATE",
+        "GENERATION",
+        "DISKS",
+        "VOLUMES",
+        "UUID",
+        "REMARK",
+    ]);
     for line in lines {
         let (present, total) = line.disks;
         columns.row(vec![
             line.name.clone(),
             line.state.to_owned(),
             line.generation.map(|g| g.to_string()).unwrap_or_default(),
-            if present == total { total.to_string() } else { format!("{present} of {total}") },
+            if present == total {
+                total.to_string()
+            } else {
+                format!("{present} of {total}")
+            },
             line.volumes.to_string(),
             line.id.to_string(),
             line.remark.clone().unwrap_or_default(),
@@ -133,7 +154,9 @@ pub(super) fn disks_text(lines: &[DiskLine]) -> String {
     if lines.is_empty() {
         return "no disks\n".to_owned();
     }
-    let mut columns = Columns::with_heading(&["DEVICE", "DISK", "GROUP", "STATE", "SIZE", "SECTOR", "UUID", "REMARK"]);
+    let mut columns = Columns::with_heading(&[
+        "DEVICE", "DISK", "GROUP", "STATE", "SIZE", "SECTOR", "UUID", "REMARK",
+    ]);
     for line in lines {
         columns.row(vec![
             device(line).unwrap_or_default(),
@@ -152,7 +175,9 @@ pub(super) fn disks_text(lines: &[DiskLine]) -> String {
 /// The facts and the disks of `group show`.
 pub(super) fn group_text(world: &World, lines: &[DiskLine], fill: Option<Fill>) -> String {
     let group = &world.group;
-    let host = group.host.map_or_else(|| "none (deported)".to_owned(), |host| host.to_string());
+    let host = group
+        .host
+        .map_or_else(|| "none (deported)".to_owned(), |host| host.to_string());
     let mut facts = vec![
         ("group", group.name.to_string()),
         ("uuid", group.id.to_string()),
@@ -161,12 +186,17 @@ pub(super) fn group_text(world: &World, lines: &[DiskLine], fill: Option<Fill>) 
         ("volumes", group.volumes.len().to_string()),
     ];
     facts.extend(fill.map(|fill| ("metadata", fill_text(fill))));
-    let facts: String = facts.into_iter().map(|(name, value)| format!("{name:<11} {value}\n")).collect();
+    let facts: String = facts
+        .into_iter()
+        .map(|(name, value)| format!("{name:<11} {value}\n"))
+        .collect();
     format!("{facts}\n{}", members_text(world, lines))
 }
 
 fn members_text(world: &World, lines: &[DiskLine]) -> String {
-    let mut columns = Columns::with_heading(&["DISK", "DEVICE", "STATE", "SIZE", "FREE", "SECTOR", "UUID", "REMARK"]);
+    let mut columns = Columns::with_heading(&[
+        "DISK", "DEVICE", "STATE", "SIZE", "FREE", "SECTOR", "UUID", "REMARK",
+    ]);
     for line in lines {
         columns.row(vec![
             text(line.media.as_ref()),
@@ -185,18 +215,32 @@ fn members_text(world: &World, lines: &[DiskLine]) -> String {
 /// Used and capacity, with a share that is never shown as zero while something is used.
 fn fill_text(fill: Fill) -> String {
     let percent = (u128::from(fill.used) * 100).div_ceil(u128::from(fill.capacity.max(1)));
-    format!("{} of {} ({percent}%)", human_bytes(fill.used), human_bytes(fill.capacity))
+    format!(
+        "{} of {} ({percent}%)",
+        human_bytes(fill.used),
+        human_bytes(fill.capacity)
+    )
 }
 
 /// As observed, or as configured when the disk is not here.
 fn size(world: &World, line: &DiskLine) -> Option<Sectors> {
-    line.size.or_else(|| world.group.disk(line.id?).map(|disk| disk.size))
+    line.size
+        .or_else(|| world.group.disk(line.id?).map(|disk| disk.size))
 }
 
 fn free(world: &World, line: &DiskLine) -> Option<Sectors> {
     let disk = world.group.disk(line.id?)?;
     let used = |extent: &&Extent| extent.disk == disk.id;
-    Some(disk.size.saturating_sub(world.group.extents().filter(used).map(|extent| extent.length).sum()))
+    Some(
+        disk.size.saturating_sub(
+            world
+                .group
+                .extents()
+                .filter(used)
+                .map(|extent| extent.length)
+                .sum(),
+        ),
+    )
 }
 
 fn device(line: &DiskLine) -> Option<String> {

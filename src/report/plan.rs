@@ -25,22 +25,51 @@ struct Step<'a> {
 
 impl<'a> View<'a> {
     pub(super) fn new(plan: &'a PlanView) -> View<'a> {
-        let PlanView { group, changes, notes, prepare, window, finish } = plan;
+        let PlanView {
+            group,
+            changes,
+            notes,
+            prepare,
+            window,
+            finish,
+        } = plan;
         let changes = changes::View::of(changes, notes);
-        View { dry_run: true, group, changes, prepare: steps(prepare), window: steps(window), finish: steps(finish) }
+        View {
+            dry_run: true,
+            group,
+            changes,
+            prepare: steps(prepare),
+            window: steps(window),
+            finish: steps(finish),
+        }
     }
 }
 
 fn steps(steps: &[StepView]) -> Vec<Step<'_>> {
-    steps.iter().map(|step| Step { verb: step.verb, object: &step.object, detail: &step.detail }).collect()
+    steps
+        .iter()
+        .map(|step| Step {
+            verb: step.verb,
+            object: &step.object,
+            detail: &step.detail,
+        })
+        .collect()
 }
 
 /// What would change, then the steps of each phase.
 pub(super) fn text(plan: &PlanView) -> String {
-    if plan.changes.is_empty() && plan.prepare.is_empty() && plan.window.is_empty() && plan.finish.is_empty() {
+    if plan.changes.is_empty()
+        && plan.prepare.is_empty()
+        && plan.window.is_empty()
+        && plan.finish.is_empty()
+    {
         return "nothing to do\n".to_owned();
     }
-    let mut lines: Vec<String> = plan.changes.iter().map(|change| format!("planned: {}", changes::line(change))).collect();
+    let mut lines: Vec<String> = plan
+        .changes
+        .iter()
+        .map(|change| format!("planned: {}", changes::line(change)))
+        .collect();
     lines.extend(plan.notes.iter().map(|note| format!("note: {note}")));
     lines.extend(phase("prepare (can be undone)", &plan.prepare));
     lines.extend(phase("window (I/O waits)", &plan.window));
@@ -51,10 +80,15 @@ pub(super) fn text(plan: &PlanView) -> String {
 /// A phase with its steps; nothing when it has none.
 fn phase(title: &str, steps: &[StepView]) -> Vec<String> {
     let heading = (!steps.is_empty()).then(|| format!("{title}:"));
-    heading.into_iter().chain(steps.iter().flat_map(step)).collect()
+    heading
+        .into_iter()
+        .chain(steps.iter().flat_map(step))
+        .collect()
 }
 
 fn step(step: &StepView) -> Vec<String> {
     let head = format!("  {} {}", step.verb, step.object);
-    std::iter::once(head).chain(step.detail.iter().map(|line| format!("      {line}"))).collect()
+    std::iter::once(head)
+        .chain(step.detail.iter().map(|line| format!("      {line}")))
+        .collect()
 }

@@ -1,6 +1,7 @@
 //! Progress without a terminal: which lines are worth writing into a log.
 //!
-//! A line when a copy is first seen, then at each tenth but never more often than every few seconds, and when it is complete.
+//! A line when a copy is first seen, then at each tenth but never more often than every few
+//! seconds, and when it is complete.
 
 use crate::app::Progress;
 use crate::model::Name;
@@ -32,13 +33,23 @@ pub fn title(copy: &Progress) -> String {
 impl Milestones {
     /// The lines that are due now, `at` so long after the start.
     pub fn due(&mut self, copies: &[Progress], at: Duration) -> Vec<String> {
-        copies.iter().filter_map(|copy| self.one(copy, at)).collect()
+        copies
+            .iter()
+            .filter_map(|copy| self.one(copy, at))
+            .collect()
     }
 
     fn one(&mut self, copy: &Progress, at: Duration) -> Option<String> {
         let tenth = tenth(copy);
         let Some(said) = self.copies.get_mut(&title(copy)) else {
-            self.copies.insert(title(copy), Said { tenth, at, last: copy.clone() });
+            self.copies.insert(
+                title(copy),
+                Said {
+                    tenth,
+                    at,
+                    last: copy.clone(),
+                },
+            );
             return Some(line(copy));
         };
         said.last = copy.clone();
@@ -52,7 +63,10 @@ impl Milestones {
     /// Forgets all copies, and says where those stand that moved since their last line.
     pub fn end(&mut self) -> Vec<String> {
         let copies = std::mem::take(&mut self.copies).into_values();
-        copies.filter(|said| tenth(&said.last) > said.tenth).map(|said| line(&said.last)).collect()
+        copies
+            .filter(|said| tenth(&said.last) > said.tenth)
+            .map(|said| line(&said.last))
+            .collect()
     }
 }
 
@@ -62,7 +76,11 @@ fn tenth(copy: &Progress) -> u64 {
 
 /// Whole percent; 100 only when nothing is left.
 fn percent(copy: &Progress) -> u64 {
-    super::view::SyncView { done: copy.done.bytes(), total: copy.total.bytes() }.percent()
+    super::view::SyncView {
+        done: copy.done.bytes(),
+        total: copy.total.bytes(),
+    }
+    .percent()
 }
 
 fn line(copy: &Progress) -> String {
@@ -77,20 +95,33 @@ mod tests {
 
     fn at(percent: u32) -> Vec<Progress> {
         let (done, total) = (Sectors::mib(percent), Sectors::mib(100));
-        vec![Progress { object: "g/v".into(), legs: vec![Name::parse("v-02").unwrap()], done, total }]
+        vec![Progress {
+            object: "g/v".into(),
+            legs: vec![Name::parse("v-02").unwrap()],
+            done,
+            total,
+        }]
     }
 
     fn said(copies: &[(u32, u64)]) -> Vec<String> {
         let mut milestones = Milestones::default();
-        let mut lines: Vec<String> =
-            copies.iter().flat_map(|(percent, secs)| milestones.due(&at(*percent), Duration::from_secs(*secs))).collect();
+        let mut lines: Vec<String> = copies
+            .iter()
+            .flat_map(|(percent, secs)| milestones.due(&at(*percent), Duration::from_secs(*secs)))
+            .collect();
         lines.extend(milestones.end());
-        lines.iter().map(|line| line.replace("g/v (v-02): ", "").replace(" of 100m", "")).collect()
+        lines
+            .iter()
+            .map(|line| line.replace("g/v (v-02): ", "").replace(" of 100m", ""))
+            .collect()
     }
 
     #[test]
     fn a_slow_copy_speaks_at_each_tenth() {
-        assert_eq!(said(&[(0, 0), (5, 10), (11, 20), (12, 30), (31, 40), (100, 50)]), ["0%", "11%", "31%", "100%"]);
+        assert_eq!(
+            said(&[(0, 0), (5, 10), (11, 20), (12, 30), (31, 40), (100, 50)]),
+            ["0%", "11%", "31%", "100%"]
+        );
     }
 
     #[test]

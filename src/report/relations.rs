@@ -24,7 +24,8 @@ pub struct Relation {
     pub size: u64,
     /// When it was split off (RFC 3339, UTC).
     pub taken_at: String,
-    /// `frozen`: every filesystem that rested on the original was frozen at that instant. `crash`: it holds what a crash would have left.
+    /// `frozen`: every filesystem that rested on the original was frozen at that instant. `crash`:
+    /// it holds what a crash would have left.
     pub consistency: &'static str,
     /// Why it is no more than that; `null` when it is `frozen`.
     pub consistency_reason: Option<String>,
@@ -34,7 +35,8 @@ pub struct Relation {
     pub reason: Option<String>,
     /// Bytes that changed since then; `null` when that is not known.
     pub dirty_bytes: Option<DirtyBytes>,
-    /// Share of the snapshot that changed on either side, rounded up; `null` when that is not known.
+    /// Share of the snapshot that changed on either side, rounded up; `null` when that is not
+    /// known.
     pub percent_dirty: Option<u64>,
     /// How long the split kept the original's I/O waiting, in microseconds.
     pub freeze_us: u64,
@@ -51,16 +53,28 @@ pub struct DirtyBytes {
     pub union: u64,
 }
 
-/// The relations of these groups; when volumes are named, those that have one of them at either end.
+/// The relations of these groups; when volumes are named, those that have one of them at either
+/// end.
 pub(super) fn all(worlds: &[World], only: &[Name]) -> Vec<Relation> {
-    let of_world = |world| related(world, only).map(move |(snapshot, origin)| relation(world, snapshot, origin));
+    let of_world = |world| {
+        related(world, only).map(move |(snapshot, origin)| relation(world, snapshot, origin))
+    };
     worlds.iter().flat_map(of_world).collect()
 }
 
-fn related<'w>(world: &'w World, only: &'w [Name]) -> impl Iterator<Item = (&'w Volume, &'w Origin)> {
+fn related<'w>(
+    world: &'w World,
+    only: &'w [Name],
+) -> impl Iterator<Item = (&'w Volume, &'w Origin)> {
     let named = |volume: &Volume| only.is_empty() || only.contains(&volume.name);
-    let pairs = world.group.volumes.iter().filter_map(|snapshot| Some((snapshot, snapshot.origin.as_ref()?)));
-    pairs.filter(move |(snapshot, origin)| named(snapshot) || world.group.volume(origin.original).is_some_and(named))
+    let pairs = world
+        .group
+        .volumes
+        .iter()
+        .filter_map(|snapshot| Some((snapshot, snapshot.origin.as_ref()?)));
+    pairs.filter(move |(snapshot, origin)| {
+        named(snapshot) || world.group.volume(origin.original).is_some_and(named)
+    })
 }
 
 fn relation(world: &World, snapshot: &Volume, origin: &Origin) -> Relation {
@@ -72,12 +86,22 @@ fn relation(world: &World, snapshot: &Volume, origin: &Origin) -> Relation {
     });
     Relation {
         group: world.group.name.to_string(),
-        original: world.group.volume(origin.original).map(|v| v.name.to_string()),
+        original: world
+            .group
+            .volume(origin.original)
+            .map(|v| v.name.to_string()),
         snapshot: snapshot.name.to_string(),
         size: snapshot.size.bytes(),
         taken_at: time::rfc3339(origin.taken_at),
-        consistency: if origin.crash.is_none() { "frozen" } else { "crash" },
-        consistency_reason: origin.crash.as_ref().map(|reason| reason.as_str().to_owned()),
+        consistency: if origin.crash.is_none() {
+            "frozen"
+        } else {
+            "crash"
+        },
+        consistency_reason: origin
+            .crash
+            .as_ref()
+            .map(|reason| reason.as_str().to_owned()),
         tracked: matches!(origin.tracking, Tracking::Since(_)),
         reason: differences.err(),
         dirty_bytes: dirty,
@@ -91,15 +115,28 @@ fn percent(bytes: u64, size: Sectors) -> u64 {
     bytes.saturating_mul(100).div_ceil(size.bytes().max(1))
 }
 
-/// VxVM's records: each volume with the snapshot objects that link it to others, and the plexes that are detached from it.
+/// VxVM's records: each volume with the snapshot objects that link it to others, and the plexes
+/// that are detached from it.
 pub(super) fn text(worlds: &[World], only: &[Name]) -> String {
     let mut columns = Columns::with_heading(&["V", "NAME", "USETYPE", "LENGTH"]);
-    columns.heading(&["SS", "SNAPOBJ", "NAME", "LENGTH", "%DIRTY", "CHANGED", "TAKEN", "CONSISTENCY", "STALL", "TRACKED"]);
+    columns.heading(&[
+        "SS",
+        "SNAPOBJ",
+        "NAME",
+        "LENGTH",
+        "%DIRTY",
+        "CHANGED",
+        "TAKEN",
+        "CONSISTENCY",
+        "STALL",
+        "TRACKED",
+    ]);
     columns.heading(&["DP", "NAME", "VOLUME", "LENGTH", "%DIRTY"]);
     let mut empty = true;
     for world in worlds {
-        let relations: Vec<(&Volume, &Origin, Relation)> =
-            related(world, only).map(|(snapshot, origin)| (snapshot, origin, relation(world, snapshot, origin))).collect();
+        let relations: Vec<(&Volume, &Origin, Relation)> = related(world, only)
+            .map(|(snapshot, origin)| (snapshot, origin, relation(world, snapshot, origin)))
+            .collect();
         let mut named = worlds.len() == 1;
         for volume in &world.group.volumes {
             let rows = records(volume, &relations, only);
@@ -111,42 +148,85 @@ pub(super) fn text(worlds: &[World], only: &[Name]) -> String {
                 columns.heading(&["dg", world.group.name.as_str()]);
             }
             columns.gap();
-            columns.heading(&["v", volume.name.as_str(), "fsgen", &human_bytes(volume.size.bytes())]);
+            columns.heading(&[
+                "v",
+                volume.name.as_str(),
+                "fsgen",
+                &human_bytes(volume.size.bytes()),
+            ]);
             rows.into_iter().for_each(|row| columns.row(row));
             empty = false;
         }
     }
-    if empty { "no snapshots\n".to_owned() } else { columns.text() + &crashes(worlds, only) }
+    if empty {
+        "no snapshots\n".to_owned()
+    } else {
+        columns.text() + &crashes(worlds, only)
+    }
 }
 
 /// Which snapshots are no more than what a crash would have left, and why.
 fn crashes(worlds: &[World], only: &[Name]) -> String {
-    let all = worlds.iter().flat_map(|world| related(world, only).map(move |(snapshot, origin)| (world, snapshot, origin)));
+    let all = worlds.iter().flat_map(|world| {
+        related(world, only).map(move |(snapshot, origin)| (world, snapshot, origin))
+    });
     let line = |(world, snapshot, origin): (&World, &Volume, &Origin)| {
         let reason = origin.crash.as_ref()?.as_str();
-        Some(format!("'{}' holds what a crash would have left: {reason}\n", world.group.path(&snapshot.name)))
+        Some(format!(
+            "'{}' holds what a crash would have left: {reason}\n",
+            world.group.path(&snapshot.name)
+        ))
     };
     let lines: String = all.filter_map(line).collect();
-    if lines.is_empty() { lines } else { format!("\n{lines}") }
+    if lines.is_empty() {
+        lines
+    } else {
+        format!("\n{lines}")
+    }
 }
 
 /// What there is to say below a volume.
-fn records(volume: &Volume, relations: &[(&Volume, &Origin, Relation)], only: &[Name]) -> Vec<Vec<String>> {
+fn records(
+    volume: &Volume,
+    relations: &[(&Volume, &Origin, Relation)],
+    only: &[Name],
+) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for (snapshot, origin, relation) in relations {
         if origin.original == volume.id {
-            rows.push(link(relation, snapshot.name.as_str(), relation.dirty_bytes.map(|dirty| dirty.original), volume));
+            rows.push(link(
+                relation,
+                snapshot.name.as_str(),
+                relation.dirty_bytes.map(|dirty| dirty.original),
+                volume,
+            ));
         }
         if snapshot.id == volume.id {
             let original = relation.original.as_deref().unwrap_or_default();
-            rows.push(link(relation, original, relation.dirty_bytes.map(|dirty| dirty.snapshot), volume));
+            rows.push(link(
+                relation,
+                original,
+                relation.dirty_bytes.map(|dirty| dirty.snapshot),
+                volume,
+            ));
         }
     }
     if only.is_empty() || only.contains(&volume.name) {
-        let detached = volume.plexes.iter().filter(|p| matches!(p.state, PlexState::Stale | PlexState::Failed));
+        let detached = volume
+            .plexes
+            .iter()
+            .filter(|p| matches!(p.state, PlexState::Stale | PlexState::Failed));
         // It is filled from beginning to end when it is attached again.
-        let row =
-            |plex: &Plex| ["dp", plex.name.as_str(), volume.name.as_str(), &human_bytes(plex.length().bytes()), "100"].map(str::to_owned);
+        let row = |plex: &Plex| {
+            [
+                "dp",
+                plex.name.as_str(),
+                volume.name.as_str(),
+                &human_bytes(plex.length().bytes()),
+                "100",
+            ]
+            .map(str::to_owned)
+        };
         rows.extend(detached.map(|plex| row(plex).into()));
     }
     rows
@@ -156,10 +236,16 @@ fn records(volume: &Volume, relations: &[(&Volume, &Origin, Relation)], only: &[
 fn link(relation: &Relation, peer: &str, changed: Option<u64>, volume: &Volume) -> Vec<String> {
     vec![
         "ss".to_owned(),
-        if peer.is_empty() { String::new() } else { format!("{peer}_snp") },
+        if peer.is_empty() {
+            String::new()
+        } else {
+            format!("{peer}_snp")
+        },
         peer.to_owned(),
         human_bytes(relation.size),
-        changed.map(|bytes| percent(bytes, volume.size).to_string()).unwrap_or_default(),
+        changed
+            .map(|bytes| percent(bytes, volume.size).to_string())
+            .unwrap_or_default(),
         changed.map(human_bytes).unwrap_or_default(),
         relation.taken_at.clone(),
         relation.consistency.to_owned(),
@@ -194,7 +280,10 @@ struct RangeView {
 impl<'a> Ranges<'a> {
     pub(super) fn new(changed: &'a ChangedRanges) -> Ranges<'a> {
         let bytes = |sectors: u64| sectors.saturating_mul(SECTOR);
-        let view = |range: &Range<u64>| RangeView { offset: bytes(range.start), length: bytes(range.end - range.start) };
+        let view = |range: &Range<u64>| RangeView {
+            offset: bytes(range.start),
+            length: bytes(range.end - range.start),
+        };
         Ranges {
             group: changed.group.as_str(),
             original: changed.original.as_str(),
@@ -208,6 +297,9 @@ impl<'a> Ranges<'a> {
 
     /// A line for each range: what a script reads.
     pub(super) fn text(&self) -> String {
-        self.ranges.iter().map(|range| format!("{} {}\n", range.offset, range.length)).collect()
+        self.ranges
+            .iter()
+            .map(|range| format!("{} {}\n", range.offset, range.length))
+            .collect()
     }
 }

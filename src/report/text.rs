@@ -10,7 +10,10 @@ pub fn outcome(outcome: &Outcome, verbose: bool) -> String {
         Outcome::Done(report) => changes::text(report),
         Outcome::Planned(view) => plan::text(view),
         Outcome::Layout(worlds, only) => {
-            let groups: Vec<_> = worlds.iter().map(|(world, fill)| layout::group(world, *fill, only)).collect();
+            let groups: Vec<_> = worlds
+                .iter()
+                .map(|(world, fill)| layout::group(world, *fill, only))
+                .collect();
             print::text(&groups, only.is_empty(), verbose)
         }
         Outcome::Relations(worlds, only) => relations::text(worlds, only),
@@ -33,7 +36,11 @@ pub fn is_empty(outcome: &Outcome) -> bool {
         Outcome::Disks(lines) => lines.is_empty(),
         Outcome::Findings(findings) | Outcome::ToBeRepaired(findings) => findings.is_empty(),
         Outcome::Lacking(shown, _) => is_empty(shown),
-        Outcome::Done(_) | Outcome::Planned(_) | Outcome::ChangedRanges(_) | Outcome::Group(..) | Outcome::Dump(_) => false,
+        Outcome::Done(_)
+        | Outcome::Planned(_)
+        | Outcome::ChangedRanges(_)
+        | Outcome::Group(..)
+        | Outcome::Dump(_) => false,
     }
 }
 
@@ -46,15 +53,25 @@ fn findings_text(findings: &[String]) -> String {
     if findings.is_empty() {
         return "nothing needs attention\n".to_owned();
     }
-    findings.iter().map(|finding| format!("{finding}\n")).collect()
+    findings
+        .iter()
+        .map(|finding| format!("{finding}\n"))
+        .collect()
 }
 
 fn with_newline(text: &str) -> String {
-    if text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") }
+    if text.ends_with('\n') {
+        text.to_owned()
+    } else {
+        format!("{text}\n")
+    }
 }
 
 /// An error: what failed, and below it what to do next.
 pub fn failure(program: &str, err: &Error) -> String {
-    let hint = err.hint_text().map(|hint| format!("  hint: {hint}\n")).unwrap_or_default();
+    let hint = err
+        .hint_text()
+        .map(|hint| format!("  hint: {hint}\n"))
+        .unwrap_or_default();
     format!("{program}: error: {}\n{hint}", err.message())
 }

@@ -32,6 +32,9 @@ mod tests {
 
     #[test]
     fn durations_read_well() {
-        assert_eq!([0, 999, 12_345, 2_050_000].map(duration), ["0 us", "999 us", "12.3 ms", "2.0 s"]);
+        assert_eq!(
+            [0, 999, 12_345, 2_050_000].map(duration),
+            ["0 us", "999 us", "12.3 ms", "2.0 s"]
+        );
     }
 }

@@ -1,6 +1,8 @@
-//! The documented shape of `print --json`: one [`GroupView`] for each group. Sizes, offsets and lengths are bytes.
+//! The documented shape of `print --json`: one [`GroupView`] for each group. Sizes, offsets and
+//! lengths are bytes.
 //!
-//! Enums are words: see [`VolumeView::state`], [`PlexView::state`] and the others. Fields may be added, never changed.
+//! Enums are words: see [`VolumeView::state`], [`PlexView::state`] and the others. Fields may be
+//! added, never changed.
 
 use serde::Serialize;
 
@@ -60,8 +62,9 @@ pub struct VolumeView {
     pub device: Option<String>,
     /// Usable size.
     pub size: u64,
-    /// `ACTIVE` (in use; while `DISABLED`: the machine went down while it was), `CLEAN` (stopped, all complete plexes are equal),
-    /// `NEEDSYNC` (stopped before they were), `SYNC` (its complete plexes are being made equal), `DEGRADED` (in use, but not on all of its data plexes).
+    /// `ACTIVE` (in use; while `DISABLED`: the machine went down while it was), `CLEAN` (stopped,
+    /// all complete plexes are equal), `NEEDSYNC` (stopped before they were), `SYNC` (its complete
+    /// plexes are being made equal), `DEGRADED` (in use, but not on all of its data plexes).
     pub state: &'static str,
     /// `ENABLED`, `SUSPENDED` or `DISABLED` (not started).
     pub kstate: &'static str,
@@ -73,7 +76,8 @@ pub struct VolumeView {
     pub snapshots: Vec<String>,
     /// How far its complete plexes have been made equal again; `null` when they are.
     pub resync: Option<SyncView>,
-    /// The largest sectors in bytes that the disks of its plexes may have; `null` when that is not known.
+    /// The largest sectors in bytes that the disks of its plexes may have; `null` when that is not
+    /// known.
     pub sector_size: Option<u32>,
     /// The dirty region log, where there is one.
     pub log: Option<LogView>,
@@ -99,12 +103,14 @@ pub struct PlexView {
     pub name: String,
     /// `data` or `snap`.
     pub role: &'static str,
-    /// `ACTIVE`, `CLEAN` (the same of a volume that was stopped cleanly), `ATTACHING`, `REVIVING`, `STALE`, `FAILED`, `SNAPATT` or `SNAPDONE`. A complete snapshot leg that is being
+    /// `ACTIVE`, `CLEAN` (the same of a volume that was stopped cleanly), `ATTACHING`, `REVIVING`,
+    /// `STALE`, `FAILED`, `SNAPATT` or `SNAPDONE`. A complete snapshot leg that is being
     /// resynchronised after a crash does not count as `SNAPDONE` and is shown as `SNAPATT`.
     pub state: &'static str,
     /// `ENABLED`, `DETACHED` (not written) or `DISABLED` (the volume is not started).
     pub kstate: &'static str,
-    /// `alive`, `write-failed`, `sync-failed`, `read-failed`, `flush-failed` or `unknown`; `null` when it is not in a mirror.
+    /// `alive`, `write-failed`, `sync-failed`, `read-failed`, `flush-failed` or `unknown`; `null`
+    /// when it is not in a mirror.
     pub health: Option<&'static str>,
     /// How much of it is equal to the volume.
     pub sync: SyncView,
@@ -126,7 +132,8 @@ impl SyncView {
     pub fn percent(self) -> u64 {
         match self.total {
             0 => 100,
-            total => u64::try_from(u128::from(self.done.min(total)) * 100 / u128::from(total)).unwrap_or(100),
+            total => u64::try_from(u128::from(self.done.min(total)) * 100 / u128::from(total))
+                .unwrap_or(100),
         }
     }
 }

@@ -1,8 +1,10 @@
-//! What rests on a volume, through whatever layers: the filesystems to be frozen, and what keeps a snapshot from being exact.
+//! What rests on a volume, through whatever layers: the filesystems to be frozen, and what keeps a
+//! snapshot from being exact.
 //!
-//! A filesystem may lie on dm-crypt, LVM, a partition, a loop device or md, which lies on the volume, and a loop device may stand on a
-//! file in another filesystem. [`climb`] finds all of them (K45). What it finds no name for is an obstacle and never passed over: a
-//! snapshot is called exact only where everything that has the volume open is known and can be frozen.
+//! A filesystem may lie on dm-crypt, LVM, a partition, a loop device or md, which lies on the
+//! volume, and a loop device may stand on a file in another filesystem. [`climb`] finds all of them
+//! (K45). What it finds no name for is an obstacle and never passed over: a snapshot is called
+//! exact only where everything that has the volume open is known and can be frozen.
 //!
 //! The way up is pure; what it sees of the machine comes from [`Sight`], which [`Here`] implements.
 
@@ -21,7 +23,8 @@ use std::path::{Path, PathBuf};
 /// A filesystem that is mounted somewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Filesystem {
-    /// The number that the kernel has for it: its device's, or one of major 0 when it has several devices.
+    /// The number that the kernel has for it: its device's, or one of major 0 when it has several
+    /// devices.
     pub dev: DevNo,
     /// Its kind, such as `ext4`.
     pub kind: String,
@@ -38,7 +41,8 @@ pub(super) struct Filesystem {
 pub(super) struct Above {
     /// Filesystems, those first that lie on others.
     pub filesystems: Vec<Filesystem>,
-    /// Devices without a filesystem, the volume included: what is in memory of them is written back.
+    /// Devices without a filesystem, the volume included: what is in memory of them is written
+    /// back.
     pub bare: Vec<DevNo>,
     /// Why a snapshot cannot be exact.
     pub obstacles: Vec<String>,
@@ -77,7 +81,14 @@ pub(super) trait Sight {
 
 /// Finds what rests on a volume. All those in `named` are split at the same instant.
 pub(super) fn climb(sight: &dyn Sight, volume: DevNo, named: &[DevNo]) -> Above {
-    let mut climber = Climber { sight, volume, named, seen: BTreeSet::new(), under: BTreeMap::new(), found: Above::default() };
+    let mut climber = Climber {
+        sight,
+        volume,
+        named,
+        seen: BTreeSet::new(),
+        under: BTreeMap::new(),
+        found: Above::default(),
+    };
     climber.visit(volume);
     climber.found
 }
@@ -111,7 +122,10 @@ impl Climber<'_> {
         }
         match self.sight.raw_use(dev, known) {
             None => {}
-            Some(RawUse::By(who)) => self.found.obstacles.push(self.about(dev, &format!("is {who}"))),
+            Some(RawUse::By(who)) => self
+                .found
+                .obstacles
+                .push(self.about(dev, &format!("is {who}"))),
             Some(RawUse::Unknown(what)) => {
                 self.found.fleeting = true;
                 self.found.obstacles.push(self.about(dev, &what));
@@ -120,7 +134,12 @@ impl Climber<'_> {
     }
 
     fn pass(&mut self, filesystem: Filesystem) {
-        if self.found.filesystems.iter().any(|known| known.dev == filesystem.dev) {
+        if self
+            .found
+            .filesystems
+            .iter()
+            .any(|known| known.dev == filesystem.dev)
+        {
             return;
         }
         for over in self.sight.loops_in(&filesystem) {
@@ -129,13 +148,25 @@ impl Climber<'_> {
         }
         let (point, kind) = (&filesystem.point, &filesystem.kind);
         if filesystem.on.is_empty() {
-            self.found.obstacles.push(format!("which devices the filesystem on {point} ({kind}) lies on is not known"));
+            self.found.obstacles.push(format!(
+                "which devices the filesystem on {point} ({kind}) lies on is not known"
+            ));
         }
-        let elsewhere: BTreeSet<DevNo> = filesystem.on.iter().flat_map(|dev| self.leaves(*dev, &mut BTreeSet::new())).collect();
-        let elsewhere: Vec<String> =
-            elsewhere.into_iter().filter(|leaf| !self.named.contains(leaf)).map(|leaf| self.sight.title(leaf)).collect();
+        let elsewhere: BTreeSet<DevNo> = filesystem
+            .on
+            .iter()
+            .flat_map(|dev| self.leaves(*dev, &mut BTreeSet::new()))
+            .collect();
+        let elsewhere: Vec<String> = elsewhere
+            .into_iter()
+            .filter(|leaf| !self.named.contains(leaf))
+            .map(|leaf| self.sight.title(leaf))
+            .collect();
         if !elsewhere.is_empty() {
-            self.found.obstacles.push(format!("the filesystem on {point} lies on {}, too", elsewhere.join(" and ")));
+            self.found.obstacles.push(format!(
+                "the filesystem on {point} lies on {}, too",
+                elsewhere.join(" and ")
+            ));
         }
         self.found.filesystems.push(filesystem);
     }
@@ -148,15 +179,26 @@ impl Climber<'_> {
         if self.sight.is_volume(dev) || self.named.contains(&dev) {
             return vec![dev];
         }
-        let beneath = self.under.get(&dev).cloned().unwrap_or_else(|| self.sight.beneath(dev));
+        let beneath = self
+            .under
+            .get(&dev)
+            .cloned()
+            .unwrap_or_else(|| self.sight.beneath(dev));
         if beneath.is_empty() {
             return vec![dev];
         }
-        beneath.into_iter().flat_map(|next| self.leaves(next, seen)).collect()
+        beneath
+            .into_iter()
+            .flat_map(|next| self.leaves(next, seen))
+            .collect()
     }
 
     fn about(&self, dev: DevNo, what: &str) -> String {
-        if dev == self.volume { format!("it {what}") } else { format!("{} above it {what}", self.sight.title(dev)) }
+        if dev == self.volume {
+            format!("it {what}")
+        } else {
+            format!("{} above it {what}", self.sight.title(dev))
+        }
     }
 }
 
@@ -186,15 +228,32 @@ impl Here {
     pub(super) fn look(counts: &[(DevNo, u32)]) -> Here {
         let mounts = all_mounts();
         let backing = |block: Block| Some((block.dev()?, block.attribute("loop/backing_file")?));
-        let loops = Block::all().unwrap_or_default().into_iter().filter(|block| block.name.starts_with("loop"));
+        let loops = Block::all()
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|block| block.name.starts_with("loop"));
         let btrfs = btrfs_members(&mounts);
-        let (loops, counts) = (loops.filter_map(backing).collect(), counts.iter().copied().collect());
-        Here { mounts, swaps: sysfs::swaps(), loops, btrfs, openers: OnceCell::new(), counts, layers_only: false }
+        let (loops, counts) = (
+            loops.filter_map(backing).collect(),
+            counts.iter().copied().collect(),
+        );
+        Here {
+            mounts,
+            swaps: sysfs::swaps(),
+            loops,
+            btrfs,
+            openers: OnceCell::new(),
+            counts,
+            layers_only: false,
+        }
     }
 
     /// The same for those who do not ask who else uses a device.
     pub(super) fn look_at_layers() -> Here {
-        Here { layers_only: true, ..Here::look(&[]) }
+        Here {
+            layers_only: true,
+            ..Here::look(&[])
+        }
     }
 
     fn block(dev: DevNo) -> Option<Block> {
@@ -202,13 +261,22 @@ impl Here {
     }
 
     fn on(&self, mount: &sysfs::Mount) -> Vec<DevNo> {
-        let Some(dev) = mount.dev else { return Vec::new() };
+        let Some(dev) = mount.dev else {
+            return Vec::new();
+        };
         if dev.major == 0 {
             return self.btrfs.get(&dev).cloned().unwrap_or_default();
         }
         // XFS with a log or a realtime section of its own.
-        let beside = mount.options.split(',').filter_map(|option| option.strip_prefix("logdev=").or(option.strip_prefix("rtdev=")));
-        [dev].into_iter().chain(beside.filter_map(number_of)).collect()
+        let beside = mount.options.split(',').filter_map(|option| {
+            option
+                .strip_prefix("logdev=")
+                .or(option.strip_prefix("rtdev="))
+        });
+        [dev]
+            .into_iter()
+            .chain(beside.filter_map(number_of))
+            .collect()
     }
 }
 
@@ -223,22 +291,45 @@ impl Sight for Here {
 
     fn is_volume(&self, dev: DevNo) -> bool {
         let uuid = Here::block(dev).and_then(|block| block.dm_uuid());
-        uuid.is_some_and(|uuid| uuid.starts_with(UUID_PREFIX) && uuid.len() == UUID_PREFIX.len() + 64)
+        uuid.is_some_and(|uuid| {
+            uuid.starts_with(UUID_PREFIX) && uuid.len() == UUID_PREFIX.len() + 64
+        })
     }
 
     fn layers(&self, dev: DevNo) -> Vec<DevNo> {
-        let Some(block) = Here::block(dev) else { return Vec::new() };
-        let holders = block.holders().into_iter().filter_map(|name| Block::named(&name)?.dev());
-        let partitions = block.partitions().into_iter().filter_map(|partition| partition.dev());
-        let loops = self.loops.iter().filter(|(_, file)| leads_to(Path::new(file), dev)).map(|(number, _)| *number);
+        let Some(block) = Here::block(dev) else {
+            return Vec::new();
+        };
+        let holders = block
+            .holders()
+            .into_iter()
+            .filter_map(|name| Block::named(&name)?.dev());
+        let partitions = block
+            .partitions()
+            .into_iter()
+            .filter_map(|partition| partition.dev());
+        let loops = self
+            .loops
+            .iter()
+            .filter(|(_, file)| leads_to(Path::new(file), dev))
+            .map(|(number, _)| *number);
         holders.chain(partitions).chain(loops).collect()
     }
 
     fn beneath(&self, dev: DevNo) -> Vec<DevNo> {
-        let Some(block) = Here::block(dev) else { return Vec::new() };
-        let slaves = block.slaves().into_iter().filter_map(|name| Block::named(&name)?.dev());
+        let Some(block) = Here::block(dev) else {
+            return Vec::new();
+        };
+        let slaves = block
+            .slaves()
+            .into_iter()
+            .filter_map(|name| Block::named(&name)?.dev());
         let disk = block.disk().and_then(|disk| disk.dev());
-        let backing = self.loops.iter().filter(|(number, _)| *number == dev).filter_map(|(_, file)| number_of(file));
+        let backing = self
+            .loops
+            .iter()
+            .filter(|(number, _)| *number == dev)
+            .filter_map(|(_, file)| number_of(file));
         slaves.chain(disk).chain(backing).collect()
     }
 
@@ -246,21 +337,34 @@ impl Sight for Here {
         let lies_here = |mount: &sysfs::Mount| mount.is_on(dev) || self.on(mount).contains(&dev);
         let first = self.mounts.iter().find(|seen| lies_here(&seen.mount))?;
         let number = first.mount.dev?;
-        let all = self.mounts.iter().filter(|seen| seen.mount.dev == Some(number));
+        let all = self
+            .mounts
+            .iter()
+            .filter(|seen| seen.mount.dev == Some(number));
         Some(Filesystem {
             dev: number,
             kind: printable(&first.mount.kind),
             point: format!("'{}'{}", printable(&first.mount.point), first.whose),
-            ways: all.map(|seen| seen.root.join(seen.mount.point.trim_start_matches('/'))).collect(),
+            ways: all
+                .map(|seen| seen.root.join(seen.mount.point.trim_start_matches('/')))
+                .collect(),
             on: self.on(&first.mount),
         })
     }
 
     fn loops_in(&self, filesystem: &Filesystem) -> Vec<DevNo> {
-        let mounts = || self.mounts.iter().filter(|seen| seen.mount.dev == Some(filesystem.dev));
-        let lies_below = |file: &str| mounts().any(|seen| Path::new(file).starts_with(&seen.mount.point));
+        let mounts = || {
+            self.mounts
+                .iter()
+                .filter(|seen| seen.mount.dev == Some(filesystem.dev))
+        };
+        let lies_below =
+            |file: &str| mounts().any(|seen| Path::new(file).starts_with(&seen.mount.point));
         let candidates = self.loops.iter().filter(|(_, file)| lies_below(file));
-        candidates.filter(|(number, _)| may_stand_on(*number, filesystem)).map(|(number, _)| *number).collect()
+        candidates
+            .filter(|(number, _)| may_stand_on(*number, filesystem))
+            .map(|(number, _)| *number)
+            .collect()
     }
 
     fn raw_use(&self, dev: DevNo, known: usize) -> Option<RawUse> {
@@ -270,19 +374,32 @@ impl Sight for Here {
         if self.swaps.iter().any(|path| leads_to(path, dev)) {
             return Some(RawUse::By("used as swap".to_owned()));
         }
-        let count = self.counts.get(&dev).map(|count| usize::try_from(*count).unwrap_or(usize::MAX));
+        let count = self
+            .counts
+            .get(&dev)
+            .map(|count| usize::try_from(*count).unwrap_or(usize::MAX));
         if count.is_some_and(|count| count <= known) {
             return None;
         }
-        let openers = self.openers.get_or_init(openers::all).get(&dev).map(Vec::as_slice).unwrap_or_default();
+        let openers = self
+            .openers
+            .get_or_init(openers::all)
+            .get(&dev)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         if let Some(writer) = openers.iter().find(|opener| opener.writes) {
-            return Some(RawUse::By(format!("open for writing in {}", writer.process)));
+            return Some(RawUse::By(format!(
+                "open for writing in {}",
+                writer.process
+            )));
         }
         match count {
-            Some(count) if count > known + openers.len() => Some(RawUse::Unknown("is open, and it cannot be found where".to_owned())),
-            None if known == 0 && openers.is_empty() && is_claimed(dev) => {
-                Some(RawUse::Unknown("is in use, and it cannot be found by what".to_owned()))
-            }
+            Some(count) if count > known + openers.len() => Some(RawUse::Unknown(
+                "is open, and it cannot be found where".to_owned(),
+            )),
+            None if known == 0 && openers.is_empty() && is_claimed(dev) => Some(RawUse::Unknown(
+                "is in use, and it cannot be found by what".to_owned(),
+            )),
             _ => None,
         }
     }
@@ -292,7 +409,11 @@ impl Sight for Here {
 fn all_mounts() -> Vec<Seen> {
     let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
     let mut seen: BTreeSet<_> = namespace("self").into_iter().collect();
-    let own = sysfs::mounts("self").into_iter().map(|mount| Seen { mount, root: PathBuf::from("/"), whose: String::new() });
+    let own = sysfs::mounts("self").into_iter().map(|mount| Seen {
+        mount,
+        root: PathBuf::from("/"),
+        whose: String::new(),
+    });
     let mut all: Vec<Seen> = own.collect();
     for pid in openers::pids() {
         if !namespace(&pid).is_some_and(|namespace| seen.insert(namespace)) {
@@ -300,7 +421,11 @@ fn all_mounts() -> Vec<Seen> {
         }
         let whose = format!(" of {}", openers::process(&pid));
         let root = PathBuf::from(format!("/proc/{pid}/root"));
-        all.extend(sysfs::mounts(&pid).into_iter().map(|mount| Seen { mount, root: root.clone(), whose: whose.clone() }));
+        all.extend(sysfs::mounts(&pid).into_iter().map(|mount| Seen {
+            mount,
+            root: root.clone(),
+            whose: whose.clone(),
+        }));
     }
     all
 }
@@ -309,11 +434,19 @@ fn all_mounts() -> Vec<Seen> {
 fn btrfs_members(mounts: &[Seen]) -> BTreeMap<DevNo, Vec<DevNo>> {
     let mut members = BTreeMap::new();
     for seen in mounts.iter().filter(|seen| seen.mount.kind == "btrfs") {
-        let Some(dev) = seen.mount.dev.filter(|dev| !members.contains_key(dev)) else { continue };
+        let Some(dev) = seen.mount.dev.filter(|dev| !members.contains_key(dev)) else {
+            continue;
+        };
         let way = seen.root.join(seen.mount.point.trim_start_matches('/'));
-        let Some(uuid) = open_way(&way).and_then(|file| btrfs_uuid(&file)) else { continue };
-        let names = fs::read_dir(format!("/sys/fs/btrfs/{uuid}/devices")).into_iter().flatten().flatten();
-        let numbers = names.filter_map(|entry| Block::named(&entry.file_name().into_string().ok()?)?.dev());
+        let Some(uuid) = open_way(&way).and_then(|file| btrfs_uuid(&file)) else {
+            continue;
+        };
+        let names = fs::read_dir(format!("/sys/fs/btrfs/{uuid}/devices"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let numbers =
+            names.filter_map(|entry| Block::named(&entry.file_name().into_string().ok()?)?.dev());
         members.insert(dev, numbers.collect());
     }
     members
@@ -328,7 +461,9 @@ impl Filesystem {
                 // Each of its subvolumes has a number of its own.
                 let uuid = btrfs_uuid(&file)?;
                 let has = |dev: &DevNo| {
-                    Here::block(*dev).is_some_and(|b| Path::new(&format!("/sys/fs/btrfs/{uuid}/devices/{}", b.name)).exists())
+                    Here::block(*dev).is_some_and(|b| {
+                        Path::new(&format!("/sys/fs/btrfs/{uuid}/devices/{}", b.name)).exists()
+                    })
                 };
                 return self.on.first().is_some_and(has).then_some(file);
             }
@@ -339,8 +474,14 @@ impl Filesystem {
 
 /// A mount point may be a file, or even a device that must not be opened.
 fn open_way(way: &Path) -> Option<File> {
-    fs::metadata(way).ok().filter(|about| about.is_dir() || about.is_file())?;
-    File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(way).ok()
+    fs::metadata(way)
+        .ok()
+        .filter(|about| about.is_dir() || about.is_file())?;
+    File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(way)
+        .ok()
 }
 
 /// `struct btrfs_ioctl_fs_info_args` of `<linux/btrfs.h>`.
@@ -356,8 +497,14 @@ const BTRFS_IOC_FS_INFO: libc::Ioctl = nix::request_code_read!(0x94, 31, size_of
 
 /// The UUID of the btrfs that a file is in, as `/sys/fs/btrfs` has it.
 fn btrfs_uuid(file: &File) -> Option<String> {
-    let mut info = BtrfsInfo { max_id: 0, devices: 0, uuid: [0; 16], rest: [0; 992] };
-    // SAFETY: the kernel fills in a `struct btrfs_ioctl_fs_info_args` of 1024 bytes, which is what `info` is.
+    let mut info = BtrfsInfo {
+        max_id: 0,
+        devices: 0,
+        uuid: [0; 16],
+        rest: [0; 992],
+    };
+    // SAFETY: the kernel fills in a `struct btrfs_ioctl_fs_info_args` of 1024 bytes, which is what
+    // `info` is.
     let came = unsafe { libc::ioctl(file.as_raw_fd(), BTRFS_IOC_FS_INFO, &raw mut info) };
     (came == 0).then(|| uuid::Uuid::from_bytes(info.uuid).hyphenated().to_string())
 }
@@ -371,11 +518,20 @@ struct LoopInfo {
 
 const LOOP_GET_STATUS64: libc::Ioctl = 0x4c05;
 
-/// Whether a loop device whose file has a path below a mount point may be on that filesystem: another one may be mounted in between.
+/// Whether a loop device whose file has a path below a mount point may be on that filesystem:
+/// another one may be mounted in between.
 fn may_stand_on(device: DevNo, filesystem: &Filesystem) -> bool {
     let node = Here::block(device).and_then(|block| block.path());
-    let Some(file) = node.and_then(|path| File::open(path).ok()).filter(|_| filesystem.kind != "btrfs") else { return true };
-    let mut info = LoopInfo { device: 0, rest: [0; 28] };
+    let Some(file) = node
+        .and_then(|path| File::open(path).ok())
+        .filter(|_| filesystem.kind != "btrfs")
+    else {
+        return true;
+    };
+    let mut info = LoopInfo {
+        device: 0,
+        rest: [0; 28],
+    };
     // SAFETY: the kernel fills in a `struct loop_info64` of 232 bytes, which is what `info` is.
     let came = unsafe { libc::ioctl(file.as_raw_fd(), LOOP_GET_STATUS64, &raw mut info) };
     came != 0 || devno(info.device) == filesystem.dev
@@ -386,13 +542,22 @@ const _: () = assert!(size_of::<BtrfsInfo>() == 1024 && size_of::<LoopInfo>() ==
 /// The number of the block device at a path.
 fn number_of(path: impl AsRef<Path>) -> Option<DevNo> {
     use std::os::unix::fs::FileTypeExt;
-    fs::metadata(path).ok().filter(|about| about.file_type().is_block_device()).map(|about| devno(about.rdev()))
+    fs::metadata(path)
+        .ok()
+        .filter(|about| about.file_type().is_block_device())
+        .map(|about| devno(about.rdev()))
 }
 
-/// Whether something has claimed it for itself: a filesystem that nobody sees, a target that is exported, another volume manager.
+/// Whether something has claimed it for itself: a filesystem that nobody sees, a target that is
+/// exported, another volume manager.
 pub(super) fn is_claimed(dev: DevNo) -> bool {
     let node = Here::block(dev).and_then(|block| block.path());
-    let opened = node.map(|path| File::options().read(true).custom_flags(libc::O_EXCL | libc::O_NONBLOCK).open(path));
+    let opened = node.map(|path| {
+        File::options()
+            .read(true)
+            .custom_flags(libc::O_EXCL | libc::O_NONBLOCK)
+            .open(path)
+    });
     opened.is_some_and(|opened| opened.is_err_and(|err| err.raw_os_error() == Some(libc::EBUSY)))
 }
 
@@ -405,7 +570,8 @@ mod tests {
         DevNo { major: 253, minor }
     }
 
-    /// A machine on paper: `(upper, lower)`, filesystems with the loop devices in them, and raw users.
+    /// A machine on paper: `(upper, lower)`, filesystems with the loop devices in them, and raw
+    /// users.
     #[derive(Default)]
     struct Paper {
         layers: Vec<(u32, u32)>,
@@ -417,15 +583,35 @@ mod tests {
 
     impl Paper {
         fn filesystem(mut self, on: &[u32], loops: &[u32]) -> Paper {
-            let dev = if on.len() == 1 { n(on[0]) } else { DevNo { major: 0, minor: 40 } };
+            let dev = if on.len() == 1 {
+                n(on[0])
+            } else {
+                DevNo {
+                    major: 0,
+                    minor: 40,
+                }
+            };
             let on: Vec<DevNo> = on.iter().map(|minor| n(*minor)).collect();
             let point = format!("'/{}'", self.filesystems.len());
-            self.filesystems.push((Filesystem { dev, kind: "ext4".into(), point, ways: Vec::new(), on }, loops.to_vec()));
+            self.filesystems.push((
+                Filesystem {
+                    dev,
+                    kind: "ext4".into(),
+                    point,
+                    ways: Vec::new(),
+                    on,
+                },
+                loops.to_vec(),
+            ));
             self
         }
 
         fn climb(&self, volume: u32, named: &[u32]) -> Above {
-            climb(self, n(volume), &named.iter().map(|minor| n(*minor)).collect::<Vec<_>>())
+            climb(
+                self,
+                n(volume),
+                &named.iter().map(|minor| n(*minor)).collect::<Vec<_>>(),
+            )
         }
     }
 
@@ -440,20 +626,39 @@ mod tests {
             self.volumes.contains(&dev.minor)
         }
         fn layers(&self, dev: DevNo) -> Vec<DevNo> {
-            self.layers.iter().filter(|(_, lower)| *lower == dev.minor).map(|(upper, _)| n(*upper)).collect()
+            self.layers
+                .iter()
+                .filter(|(_, lower)| *lower == dev.minor)
+                .map(|(upper, _)| n(*upper))
+                .collect()
         }
         fn beneath(&self, dev: DevNo) -> Vec<DevNo> {
-            self.layers.iter().filter(|(upper, _)| *upper == dev.minor).map(|(_, lower)| n(*lower)).collect()
+            self.layers
+                .iter()
+                .filter(|(upper, _)| *upper == dev.minor)
+                .map(|(_, lower)| n(*lower))
+                .collect()
         }
         fn filesystem(&self, dev: DevNo) -> Option<Filesystem> {
-            self.filesystems.iter().map(|(filesystem, _)| filesystem).find(|f| f.on.contains(&dev)).cloned()
+            self.filesystems
+                .iter()
+                .map(|(filesystem, _)| filesystem)
+                .find(|f| f.on.contains(&dev))
+                .cloned()
         }
         fn loops_in(&self, filesystem: &Filesystem) -> Vec<DevNo> {
-            let found = self.filesystems.iter().find(|(f, _)| f.dev == filesystem.dev).unwrap();
+            let found = self
+                .filesystems
+                .iter()
+                .find(|(f, _)| f.dev == filesystem.dev)
+                .unwrap();
             found.1.iter().map(|minor| n(*minor)).collect()
         }
         fn raw_use(&self, dev: DevNo, _known: usize) -> Option<RawUse> {
-            self.raw.iter().find(|(minor, _)| *minor == dev.minor).map(|(_, raw)| raw.clone())
+            self.raw
+                .iter()
+                .find(|(minor, _)| *minor == dev.minor)
+                .map(|(_, raw)| raw.clone())
         }
     }
 
@@ -463,53 +668,128 @@ mod tests {
 
     #[test]
     fn nothing_rests_on_a_volume_that_nobody_has_open() {
-        let above = Paper { volumes: vec![1], ..Paper::default() }.climb(1, &[1]);
-        assert_eq!(above, Above { bare: vec![n(1)], ..Above::default() });
+        let above = Paper {
+            volumes: vec![1],
+            ..Paper::default()
+        }
+        .climb(1, &[1]);
+        assert_eq!(
+            above,
+            Above {
+                bare: vec![n(1)],
+                ..Above::default()
+            }
+        );
     }
 
     #[test]
     fn filesystems_are_found_through_layers_the_topmost_first() {
         // Volume 1, dm-crypt 2, two LVs 3 and 4 on it; on 3 a filesystem with the file of loop 5.
-        let paper = Paper { layers: vec![(2, 1), (3, 2), (4, 2)], volumes: vec![1], ..Paper::default() };
-        let above = paper.filesystem(&[3], &[5]).filesystem(&[5], &[]).climb(1, &[1]);
-        assert_eq!((points(&above), above.obstacles.as_slice()), (vec!["'/1'", "'/0'"], [].as_slice()));
+        let paper = Paper {
+            layers: vec![(2, 1), (3, 2), (4, 2)],
+            volumes: vec![1],
+            ..Paper::default()
+        };
+        let above = paper
+            .filesystem(&[3], &[5])
+            .filesystem(&[5], &[])
+            .climb(1, &[1]);
+        assert_eq!(
+            (points(&above), above.obstacles.as_slice()),
+            (vec!["'/1'", "'/0'"], [].as_slice())
+        );
         assert_eq!(above.bare, [n(4), n(2), n(1)]);
     }
 
     #[test]
     fn what_nobody_can_freeze_is_an_obstacle() {
         let by = |text: &str| RawUse::By(text.into());
-        let paper = || Paper { layers: vec![(2, 1)], volumes: vec![1], ..Paper::default() };
-        let above = Paper { raw: vec![(1, by("used as swap"))], ..paper() }.climb(1, &[1]);
+        let paper = || Paper {
+            layers: vec![(2, 1)],
+            volumes: vec![1],
+            ..Paper::default()
+        };
+        let above = Paper {
+            raw: vec![(1, by("used as swap"))],
+            ..paper()
+        }
+        .climb(1, &[1]);
         assert_eq!(above.obstacles, ["it is used as swap"]);
-        let above = Paper { raw: vec![(2, by("open for writing in process 7 (qemu)"))], ..paper() }.climb(1, &[1]);
+        let above = Paper {
+            raw: vec![(2, by("open for writing in process 7 (qemu)"))],
+            ..paper()
+        }
+        .climb(1, &[1]);
         assert_eq!(
             (above.obstacles.as_slice(), above.fleeting),
-            (["'2' above it is open for writing in process 7 (qemu)".into()].as_slice(), false)
+            (
+                ["'2' above it is open for writing in process 7 (qemu)".into()].as_slice(),
+                false
+            )
         );
-        let above = Paper { raw: vec![(1, RawUse::Unknown("is open somewhere".into()))], ..paper() }.climb(1, &[1]);
-        assert_eq!((above.obstacles.as_slice(), above.fleeting), (["it is open somewhere".into()].as_slice(), true));
-        let above = Paper { suspended: vec![2], ..paper() }.filesystem(&[2], &[]).climb(1, &[1]);
-        assert_eq!((points(&above), above.obstacles.as_slice()), (Vec::new(), ["'2' above it is suspended".into()].as_slice()));
+        let above = Paper {
+            raw: vec![(1, RawUse::Unknown("is open somewhere".into()))],
+            ..paper()
+        }
+        .climb(1, &[1]);
+        assert_eq!(
+            (above.obstacles.as_slice(), above.fleeting),
+            (["it is open somewhere".into()].as_slice(), true)
+        );
+        let above = Paper {
+            suspended: vec![2],
+            ..paper()
+        }
+        .filesystem(&[2], &[])
+        .climb(1, &[1]);
+        assert_eq!(
+            (points(&above), above.obstacles.as_slice()),
+            (Vec::new(), ["'2' above it is suspended".into()].as_slice())
+        );
     }
 
     #[test]
     fn a_filesystem_on_several_volumes_wants_all_of_them_named() {
         // btrfs on volume 1 and on dm-crypt 3 over volume 2; disk 9 has no slaves.
-        let paper = || Paper { layers: vec![(3, 2)], volumes: vec![1, 2], ..Paper::default() };
+        let paper = || Paper {
+            layers: vec![(3, 2)],
+            volumes: vec![1, 2],
+            ..Paper::default()
+        };
         let spans = paper().filesystem(&[1, 3], &[]);
-        assert_eq!(spans.climb(1, &[1]).obstacles, ["the filesystem on '/0' lies on '2', too"]);
-        assert_eq!(spans.climb(2, &[2]).obstacles, ["the filesystem on '/0' lies on '1', too"]);
+        assert_eq!(
+            spans.climb(1, &[1]).obstacles,
+            ["the filesystem on '/0' lies on '2', too"]
+        );
+        assert_eq!(
+            spans.climb(2, &[2]).obstacles,
+            ["the filesystem on '/0' lies on '1', too"]
+        );
         assert_eq!(spans.climb(1, &[1, 2]).obstacles, Vec::<String>::new());
-        assert_eq!(spans.climb(2, &[1, 2]).filesystems, spans.climb(1, &[1, 2]).filesystems);
+        assert_eq!(
+            spans.climb(2, &[1, 2]).filesystems,
+            spans.climb(1, &[1, 2]).filesystems
+        );
         let foreign = paper().filesystem(&[1, 9], &[]);
-        assert_eq!(foreign.climb(1, &[1, 2]).obstacles, ["the filesystem on '/0' lies on '9', too"]);
+        assert_eq!(
+            foreign.climb(1, &[1, 2]).obstacles,
+            ["the filesystem on '/0' lies on '9', too"]
+        );
     }
 
     #[test]
     fn a_loop_over_a_file_lies_on_what_its_file_lies_on() {
-        let paper = Paper { volumes: vec![1], ..Paper::default() };
-        let above = paper.filesystem(&[1], &[5]).filesystem(&[5], &[]).climb(1, &[1]);
-        assert_eq!((points(&above), above.obstacles.as_slice()), (vec!["'/1'", "'/0'"], [].as_slice()));
+        let paper = Paper {
+            volumes: vec![1],
+            ..Paper::default()
+        };
+        let above = paper
+            .filesystem(&[1], &[5])
+            .filesystem(&[5], &[])
+            .climb(1, &[1]);
+        assert_eq!(
+            (points(&above), above.obstacles.as_slice()),
+            (vec!["'/1'", "'/0'"], [].as_slice())
+        );
     }
 }

@@ -1,9 +1,12 @@
-//! Reading from disks that may not answer: all of them beside each other, in a process of their own, with a deadline.
+//! Reading from disks that may not answer: all of them beside each other, in a process of their
+//! own, with a deadline.
 //!
-//! A read that a disk does not answer waits in the kernel, unkillably, and so does the whole process that it is a part of: a thread would
-//! keep the command from ending. So a child reads, a thread for each disk, and tells what it has read; what has not come when the time
-//! is up is not waited for. The child is forked and starts no program: that might have to be read from the very disks that hang.
-//! It has nothing of ours open, so that what is stuck in it holds neither a lock nor the terminal.
+//! A read that a disk does not answer waits in the kernel, unkillably, and so does the whole
+//! process that it is a part of: a thread would keep the command from ending. So a child reads, a
+//! thread for each disk, and tells what it has read; what has not come when the time is up is not
+//! waited for. The child is forked and starts no program: that might have to be read from the very
+//! disks that hang. It has nothing of ours open, so that what is stuck in it holds neither a lock
+//! nor the terminal.
 
 use super::media::{Access, BlockMedia, open_error};
 use super::{Media, fork, writing};
@@ -23,40 +26,55 @@ use std::time::{Duration, Instant};
 const AT_ONCE: usize = 128;
 /// The stack of such a thread; it holds two blocks of a label and little else.
 const STACK: usize = 256 << 10;
-/// How long a disk that did not answer is given little time when this process asks it again, and how much.
+/// How long a disk that did not answer is given little time when this process asks it again, and
+/// how much.
 const DISTRUSTED: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(1));
 /// What stands for an error without a number: the end of the disk.
 const NO_NUMBER: i32 = -1;
 
-/// What is done with each disk. It may write nothing, and what it comes to is forgotten: the bytes count.
+/// What is done with each disk. It may write nothing, and what it comes to is forgotten: the bytes
+/// count.
 pub type Reading<'r> = &'r (dyn Fn(&dyn Media) + Sync);
 
 /// The disks that did not answer, and when.
 static SILENT: Mutex<Vec<(PathBuf, Instant)>> = Mutex::new(Vec::new());
 
-/// Has each disk read as `reading` does it. What comes back for it holds just what was read; `TimedOut` when it did not answer in time.
+/// Has each disk read as `reading` does it. What comes back for it holds just what was read;
+/// `TimedOut` when it did not answer in time.
 pub fn read_each(disks: &[(&Path, Duration)], reading: Reading<'_>) -> Vec<Result<Box<dyn Media>>> {
-    let disks: Vec<(&Path, Duration)> = disks.iter().map(|(path, patience)| (*path, patience_with(path, *patience))).collect();
-    disks.chunks(AT_ONCE).flat_map(|some| read_some(some, reading)).collect()
+    let disks: Vec<(&Path, Duration)> = disks
+        .iter()
+        .map(|(path, patience)| (*path, patience_with(path, *patience)))
+        .collect();
+    disks
+        .chunks(AT_ONCE)
+        .flat_map(|some| read_some(some, reading))
+        .collect()
 }
 
 fn read_some(disks: &[(&Path, Duration)], reading: Reading<'_>) -> Vec<Result<Box<dyn Media>>> {
     let answers = ask_child(disks, reading).unwrap_or_else(|_| vec![Heard::Lost; disks.len()]);
-    let each = disks.iter().zip(answers).map(|((path, patience), heard)| match heard {
-        Heard::Answer(answer) => {
-            note(path, true);
-            answer.media(path)
-        }
-        Heard::Nothing => {
-            note(path, false);
-            let shown = path.display();
-            Err(Error::timed_out(format!("'{shown}' did not answer within {} s", patience.as_secs_f32()))
+    let each = disks
+        .iter()
+        .zip(answers)
+        .map(|((path, patience), heard)| match heard {
+            Heard::Answer(answer) => {
+                note(path, true);
+                answer.media(path)
+            }
+            Heard::Nothing => {
+                note(path, false);
+                let shown = path.display();
+                Err(Error::timed_out(format!(
+                    "'{shown}' did not answer within {} s",
+                    patience.as_secs_f32()
+                ))
                 .on(shown)
                 .hint("see the kernel's log; a disk that hangs is left out until it answers"))
-        }
-        // Without a child it is better read at the risk of waiting than not at all.
-        Heard::Lost => Answer::read(path, reading).media(path),
-    });
+            }
+            // Without a child it is better read at the risk of waiting than not at all.
+            Heard::Lost => Answer::read(path, reading).media(path),
+        });
     each.collect()
 }
 
@@ -64,7 +82,11 @@ fn read_some(disks: &[(&Path, Duration)], reading: Reading<'_>) -> Vec<Result<Bo
 fn patience_with(path: &Path, patience: Duration) -> Duration {
     let mut silent = SILENT.lock().unwrap_or_else(PoisonError::into_inner);
     silent.retain(|(_, since)| since.elapsed() < DISTRUSTED.0);
-    if silent.iter().any(|(known, _)| known == path) { patience.min(DISTRUSTED.1) } else { patience }
+    if silent.iter().any(|(known, _)| known == path) {
+        patience.min(DISTRUSTED.1)
+    } else {
+        patience
+    }
 }
 
 fn note(path: &Path, answers: bool) {
@@ -81,13 +103,29 @@ struct Answer(std::result::Result<Recorded, i32>);
 
 impl Answer {
     fn read(path: &Path, reading: Reading<'_>) -> Answer {
-        Answer(BlockMedia::try_open(path, Access::ReadOnly).map_err(|err| number(&err)).map(|media| {
-            // What the command before has begun to write is waited for, too.
-            media.number().into_iter().for_each(writing::wait_for_writer);
-            let recorder = Recorder { media, reads: Mutex::default() };
-            reading(&recorder);
-            Recorded { size: recorder.media.size(), reads: recorder.reads.into_inner().unwrap_or_else(PoisonError::into_inner) }
-        }))
+        Answer(
+            BlockMedia::try_open(path, Access::ReadOnly)
+                .map_err(|err| number(&err))
+                .map(|media| {
+                    // What the command before has begun to write is waited for, too.
+                    media
+                        .number()
+                        .into_iter()
+                        .for_each(writing::wait_for_writer);
+                    let recorder = Recorder {
+                        media,
+                        reads: Mutex::default(),
+                    };
+                    reading(&recorder);
+                    Recorded {
+                        size: recorder.media.size(),
+                        reads: recorder
+                            .reads
+                            .into_inner()
+                            .unwrap_or_else(PoisonError::into_inner),
+                    }
+                }),
+        )
     }
 
     fn media(self, path: &Path) -> Result<Box<dyn Media>> {
@@ -97,7 +135,8 @@ impl Answer {
         }
     }
 
-    /// For the pipe: an error number and, when that is 0, the size and each read with its offset, length, error number and bytes.
+    /// For the pipe: an error number and, when that is 0, the size and each read with its offset,
+    /// length, error number and bytes.
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let recorded = match &self.0 {
@@ -106,7 +145,12 @@ impl Answer {
         };
         bytes.extend(0i32.to_le_bytes());
         bytes.extend(recorded.size.to_le_bytes());
-        for Piece { offset, length, came } in &recorded.reads {
+        for Piece {
+            offset,
+            length,
+            came,
+        } in &recorded.reads
+        {
             bytes.extend(offset.to_le_bytes());
             bytes.extend((*length as u64).to_le_bytes());
             bytes.extend(came.as_ref().err().copied().unwrap_or(0).to_le_bytes());
@@ -121,9 +165,15 @@ impl Answer {
         if number != 0 {
             return Some(Answer(Err(number)));
         }
-        let mut recorded = Recorded { size: u64::from_le_bytes(take(bytes)?), reads: Vec::new() };
+        let mut recorded = Recorded {
+            size: u64::from_le_bytes(take(bytes)?),
+            reads: Vec::new(),
+        };
         while !bytes.is_empty() {
-            let (offset, length) = (u64::from_le_bytes(take(bytes)?), usize::try_from(u64::from_le_bytes(take(bytes)?)).ok()?);
+            let (offset, length) = (
+                u64::from_le_bytes(take(bytes)?),
+                usize::try_from(u64::from_le_bytes(take(bytes)?)).ok()?,
+            );
             let came = match i32::from_le_bytes(take(bytes)?) {
                 0 => {
                     let (data, rest) = bytes.split_at_checked(length)?;
@@ -132,7 +182,11 @@ impl Answer {
                 }
                 number => Err(number),
             };
-            recorded.reads.push(Piece { offset, length, came });
+            recorded.reads.push(Piece {
+                offset,
+                length,
+                came,
+            });
         }
         Some(Answer(Ok(recorded)))
     }
@@ -149,7 +203,11 @@ fn number(err: &io::Error) -> i32 {
 }
 
 fn error(number: i32) -> io::Error {
-    if number == NO_NUMBER { ErrorKind::UnexpectedEof.into() } else { io::Error::from_raw_os_error(number) }
+    if number == NO_NUMBER {
+        ErrorKind::UnexpectedEof.into()
+    } else {
+        io::Error::from_raw_os_error(number)
+    }
 }
 
 /// What was heard of a disk.
@@ -181,7 +239,14 @@ impl<M: Media> Media for Recorder<M> {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         let read = self.media.read_at(offset, buf);
         let came = read.as_ref().map(|()| buf.to_vec()).map_err(number);
-        self.reads.lock().unwrap_or_else(PoisonError::into_inner).push(Piece { offset, length: buf.len(), came });
+        self.reads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Piece {
+                offset,
+                length: buf.len(),
+                came,
+            });
         read
     }
 
@@ -207,7 +272,10 @@ struct Recorded {
 
 impl Media for Recorded {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        let piece = self.reads.iter().find(|piece| (piece.offset, piece.length) == (offset, buf.len()));
+        let piece = self
+            .reads
+            .iter()
+            .find(|piece| (piece.offset, piece.length) == (offset, buf.len()));
         match piece.map(|piece| &piece.came) {
             Some(Ok(data)) => buf.copy_from_slice(data),
             Some(Err(number)) => return Err(error(*number)),
@@ -232,14 +300,17 @@ impl Media for Recorded {
 /// Has a child read, and hears what it says until all disks have answered or their time is up.
 fn ask_child(disks: &[(&Path, Duration)], reading: Reading<'_>) -> io::Result<Vec<Heard>> {
     let (ear, mouth) = pipe()?;
-    let child = fork::child(&[mouth.as_raw_fd()], || tell_all(disks, reading, File::from(mouth)))?;
+    let child = fork::child(&[mouth.as_raw_fd()], || {
+        tell_all(disks, reading, File::from(mouth))
+    })?;
     let heard = listen(File::from(ear), disks);
     let all = !heard.contains(&Heard::Nothing);
     part_from(child, all);
     Ok(heard)
 }
 
-/// A child that is through is ended; one that is stuck is left to the kernel, and to whoever reaps children here.
+/// A child that is through is ended; one that is stuck is left to the kernel, and to whoever reaps
+/// children here.
 fn part_from(child: Pid, is_through: bool) {
     let _ = kill(child, Signal::SIGKILL);
     let _ = waitpid(child, (!is_through).then_some(WaitPidFlag::WNOHANG));
@@ -247,13 +318,17 @@ fn part_from(child: Pid, is_through: bool) {
 
 /// In the child: reads all disks beside each other and tells of each.
 fn tell_all(disks: &[(&Path, Duration)], reading: Reading<'_>, mouth: File) {
-    // SAFETY: prctl with these takes no pointers. Without it a child that is stuck stays until its disk answers.
+    // SAFETY: prctl with these takes no pointers. Without it a child that is stuck stays until its
+    // disk answers.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
     let mouth = &Mutex::new(mouth);
     std::thread::scope(|scope| {
         for (at, (path, _)) in disks.iter().enumerate() {
             let read = move || tell(mouth, at, &Answer::read(path, reading));
-            if let Err(err) = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, read) {
+            if let Err(err) = std::thread::Builder::new()
+                .stack_size(STACK)
+                .spawn_scoped(scope, read)
+            {
                 tell(mouth, at, &Answer(Err(number(&err))));
             }
         }
@@ -263,9 +338,13 @@ fn tell_all(disks: &[(&Path, Duration)], reading: Reading<'_>, mouth: File) {
 /// One message: which disk, how many bytes, and its answer.
 fn tell(mouth: &Mutex<File>, at: usize, answer: &Answer) {
     let bytes = answer.encode();
-    let head = [at as u64, bytes.len() as u64].map(u64::to_le_bytes).concat();
+    let head = [at as u64, bytes.len() as u64]
+        .map(u64::to_le_bytes)
+        .concat();
     let mut mouth = mouth.lock().unwrap_or_else(PoisonError::into_inner);
-    let _ = mouth.write_all(&head).and_then(|()| mouth.write_all(&bytes));
+    let _ = mouth
+        .write_all(&head)
+        .and_then(|()| mouth.write_all(&bytes));
 }
 
 fn listen(mut ear: File, disks: &[(&Path, Duration)]) -> Vec<Heard> {
@@ -279,7 +358,8 @@ fn listen(mut ear: File, disks: &[(&Path, Duration)]) -> Vec<Heard> {
             return heard;
         }
         // Rounded up, so that the last millisecond is not a busy loop.
-        let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+        let timeout =
+            PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
         match poll(&mut [PollFd::new(ear.as_fd(), PollFlags::POLLIN)], timeout) {
             Ok(0) | Err(nix::errno::Errno::EINTR) => continue,
             Ok(_) => {}
@@ -298,19 +378,33 @@ fn listen(mut ear: File, disks: &[(&Path, Duration)]) -> Vec<Heard> {
         }
     }
     // It has died, or said something that makes no sense.
-    heard.iter_mut().filter(|heard| **heard == Heard::Nothing).for_each(|heard| *heard = Heard::Lost);
+    heard
+        .iter_mut()
+        .filter(|heard| **heard == Heard::Nothing)
+        .for_each(|heard| *heard = Heard::Lost);
     heard
 }
 
 /// The longest time that one of those has which have not answered.
 fn waits_for(heard: &[Heard], disks: &[(&Path, Duration)]) -> Option<Duration> {
-    heard.iter().zip(disks).filter(|(heard, _)| **heard == Heard::Nothing).map(|(_, (_, patience))| *patience).max()
+    heard
+        .iter()
+        .zip(disks)
+        .filter(|(heard, _)| **heard == Heard::Nothing)
+        .map(|(_, (_, patience))| *patience)
+        .max()
 }
 
 /// Takes the next message out of what has been heard, if it is there as a whole.
 fn message(bytes: &mut Vec<u8>) -> Option<(usize, Option<Answer>)> {
     let (head, rest) = bytes.split_first_chunk::<16>()?;
-    let word = |at: usize| head[at..at + 8].try_into().ok().map(u64::from_le_bytes).and_then(|word| usize::try_from(word).ok());
+    let word = |at: usize| {
+        head[at..at + 8]
+            .try_into()
+            .ok()
+            .map(u64::from_le_bytes)
+            .and_then(|word| usize::try_from(word).ok())
+    };
     let (at, length) = (word(0)?, word(8)?);
     let answer = Answer::decode(rest.get(..length)?);
     bytes.drain(..16 + length);
@@ -342,15 +436,28 @@ mod tests {
     fn what_was_read_is_there_and_nothing_else() {
         let (one, two) = (disk(1), disk(2));
         let missing = Path::new("/nonexistent/disk");
-        let found = read_each(&[(one.path(), PATIENCE), (missing, PATIENCE), (two.path(), PATIENCE)], &blocks);
+        let found = read_each(
+            &[
+                (one.path(), PATIENCE),
+                (missing, PATIENCE),
+                (two.path(), PATIENCE),
+            ],
+            &blocks,
+        );
         for (at, byte) in [(0, 1), (2, 2)] {
             let media = found[at].as_ref().unwrap_or_else(|error| panic!("{error}"));
             let mut block = [0; 8192];
             media.read_at(8192, &mut block).unwrap();
             assert!(block.iter().all(|b| *b == byte));
             assert_eq!(media.size(), 64 << 10);
-            assert_eq!(media.read_at(64 << 10, &mut [0; 4096]).unwrap_err().kind(), ErrorKind::UnexpectedEof);
-            assert_eq!(media.read_at(4096, &mut [0; 4096]).unwrap_err().kind(), ErrorKind::Unsupported);
+            assert_eq!(
+                media.read_at(64 << 10, &mut [0; 4096]).unwrap_err().kind(),
+                ErrorKind::UnexpectedEof
+            );
+            assert_eq!(
+                media.read_at(4096, &mut [0; 4096]).unwrap_err().kind(),
+                ErrorKind::Unsupported
+            );
             assert!(media.write_at(0, &[0; 4096]).is_err() && media.flush().is_err());
         }
         assert_eq!(found[1].as_ref().err().unwrap().kind(), Kind::NotFound);
@@ -364,16 +471,28 @@ mod tests {
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let good = disk(3);
         let begun = Instant::now();
-        let found = read_each(&[(&fifo, Duration::from_millis(300)), (good.path(), PATIENCE)], &blocks);
+        let found = read_each(
+            &[(&fifo, Duration::from_millis(300)), (good.path(), PATIENCE)],
+            &blocks,
+        );
         let error = found[0].as_ref().err().unwrap();
         assert_eq!(error.kind(), Kind::TimedOut);
-        assert!(error.message().contains("hangs' did not answer within 0.3 s"), "{error}");
+        assert!(
+            error
+                .message()
+                .contains("hangs' did not answer within 0.3 s"),
+            "{error}"
+        );
         assert!(found[1].is_ok());
         assert!(begun.elapsed() >= Duration::from_millis(300));
         // Once is enough.
         let begun = Instant::now();
         let found = read_each(&[(&fifo, PATIENCE), (good.path(), PATIENCE)], &blocks);
-        assert!(found[0].as_ref().is_err_and(|error| error.message().contains("did not answer within 1 s")));
+        assert!(
+            found[0]
+                .as_ref()
+                .is_err_and(|error| error.message().contains("did not answer within 1 s"))
+        );
         assert!(found[1].is_ok() && begun.elapsed() < PATIENCE);
     }
 
@@ -385,16 +504,26 @@ mod tests {
         let fifo = directory.path().join("hangs");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let file = directory.path().join("lock");
-        let take = || Flock::lock(File::create(&file).unwrap(), FlockArg::LockExclusiveNonblock).ok();
+        let take = || {
+            Flock::lock(
+                File::create(&file).unwrap(),
+                FlockArg::LockExclusiveNonblock,
+            )
+            .ok()
+        };
         let lock = take().unwrap();
         let begun = Instant::now();
         std::thread::scope(|scope| {
-            let waits = scope.spawn(|| read_each(&[(&fifo, Duration::from_secs(2))], &blocks).len());
+            let waits =
+                scope.spawn(|| read_each(&[(&fifo, Duration::from_secs(2))], &blocks).len());
             // The child has it from the fork on, until it has closed it.
             std::thread::sleep(Duration::from_millis(200));
             drop(lock);
             while take().is_none() {
-                assert!(begun.elapsed() < Duration::from_millis(1900), "the child keeps the lock");
+                assert!(
+                    begun.elapsed() < Duration::from_millis(1900),
+                    "the child keeps the lock"
+                );
                 std::thread::sleep(Duration::from_millis(5));
             }
             waits.join().unwrap();
@@ -404,11 +533,29 @@ mod tests {
     #[test]
     fn answers_survive_the_pipe() {
         let pieces = vec![
-            Piece { offset: 0, length: 3, came: Ok(vec![1, 2, 3]) },
-            Piece { offset: 4096, length: 4096, came: Err(libc::EIO) },
-            Piece { offset: 9, length: 0, came: Ok(Vec::new()) },
+            Piece {
+                offset: 0,
+                length: 3,
+                came: Ok(vec![1, 2, 3]),
+            },
+            Piece {
+                offset: 4096,
+                length: 4096,
+                came: Err(libc::EIO),
+            },
+            Piece {
+                offset: 9,
+                length: 0,
+                came: Ok(Vec::new()),
+            },
         ];
-        for answer in [Answer(Err(libc::ENXIO)), Answer(Ok(Recorded { size: 7, reads: pieces }))] {
+        for answer in [
+            Answer(Err(libc::ENXIO)),
+            Answer(Ok(Recorded {
+                size: 7,
+                reads: pieces,
+            })),
+        ] {
             assert_eq!(Answer::decode(&answer.encode()), Some(answer.clone()));
             let cut = answer.encode();
             assert_ne!(Answer::decode(&cut[..cut.len() - 1]), Some(answer));

@@ -11,41 +11,62 @@ use std::ops::Range;
 /// How often a map is read: its superblock may be written meanwhile.
 const TRIES: usize = 5;
 
-/// The blocks that the map on a device says were written in an era or later. The kernel holds it for the time being (`table::era`).
+/// The blocks that the map on a device says were written in an era or later. The kernel holds it
+/// for the time being (`table::era`).
 pub fn written_since(map: DevNo, since: u32) -> Result<Vec<Range<u64>>> {
-    let node = sysfs::Block::numbered(map).and_then(|block| block.path()).filter(|path| nodes::leads_to(path, map));
-    let node = node.ok_or_else(|| Error::device(format!("the map of changes on device {map} cannot be found")))?;
+    let node = sysfs::Block::numbered(map)
+        .and_then(|block| block.path())
+        .filter(|path| nodes::leads_to(path, map));
+    let node = node.ok_or_else(|| {
+        Error::device(format!(
+            "the map of changes on device {map} cannot be found"
+        ))
+    })?;
     let media = BlockMedia::open(&node, Access::ReadOnly)?;
     // A few MiB for the largest volumes.
-    let mut image = vec![0; usize::try_from(media.size()).map_err(|_| Error::device("the map of changes is too large"))?];
+    let mut image = vec![
+        0;
+        usize::try_from(media.size())
+            .map_err(|_| Error::device("the map of changes is too large"))?
+    ];
     let mut last = String::new();
     for _ in 0..TRIES {
-        media.read_at(0, &mut image).map_err(|err| Error::io("cannot read the map of changes", &err))?;
+        media
+            .read_at(0, &mut image)
+            .map_err(|err| Error::io("cannot read the map of changes", &err))?;
         match era::written_since(&image, since) {
             Ok(blocks) => return Ok(blocks),
             Err(why) => last = why,
         }
     }
-    Err(Error::device(format!("the map of changes cannot be read: {last}")))
+    Err(Error::device(format!(
+        "the map of changes cannot be read: {last}"
+    )))
 }
 
 /// How many sectors have been written to a device or discarded on it since it was made.
 pub fn writes(device: DevNo) -> Result<u64> {
     let path = format!("/sys/dev/block/{device}/stat");
-    let text = std::fs::read_to_string(&path).map_err(|err| Error::io(format!("cannot read '{path}'"), &err))?;
+    let text = std::fs::read_to_string(&path)
+        .map_err(|err| Error::io(format!("cannot read '{path}'"), &err))?;
     count(&text).ok_or_else(|| Error::device(format!("'{path}' makes no sense")))
 }
 
-/// Sectors written are the seventh number, sectors discarded the fourteenth (which old kernels do not have).
+/// Sectors written are the seventh number, sectors discarded the fourteenth (which old kernels do
+/// not have).
 fn count(stat: &str) -> Option<u64> {
-    let numbers: Vec<u64> = stat.split_ascii_whitespace().map_while(|word| word.parse().ok()).collect();
+    let numbers: Vec<u64> = stat
+        .split_ascii_whitespace()
+        .map_while(|word| word.parse().ok())
+        .collect();
     Some(numbers.get(6)? + numbers.get(13).unwrap_or(&0))
 }
 
-/// Whether discards can reach a device. Those of several blocks would be noted as one (only the first is), so a map is believed only
-/// where they cannot.
+/// Whether discards can reach a device. Those of several blocks would be noted as one (only the
+/// first is), so a map is believed only where they cannot.
 pub fn takes_discards(device: DevNo) -> bool {
-    std::fs::read_to_string(queue(device, "discard_max_bytes")).map_or(true, |text| text.trim() != "0")
+    std::fs::read_to_string(queue(device, "discard_max_bytes"))
+        .map_or(true, |text| text.trim() != "0")
 }
 
 /// The setting that keeps discards away from a device.
@@ -57,15 +78,30 @@ fn queue(device: DevNo, setting: &str) -> std::path::PathBuf {
     format!("/sys/dev/block/{device}/queue/{setting}").into()
 }
 
-/// Whether this kernel's `era` keeps what it has noted when the machine goes down: since Linux 5.12 and in the stable series with the
-/// same repairs.
+/// Whether this kernel's `era` keeps what it has noted when the machine goes down: since Linux 5.12
+/// and in the stable series with the same repairs.
 pub fn era_survives_crash(release: &str) -> bool {
-    const REPAIRED: [(u32, u32, u32); 7] = [(4, 4, 259), (4, 9, 259), (4, 14, 223), (4, 19, 178), (5, 4, 102), (5, 10, 20), (5, 11, 3)];
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|word| word.parse::<u32>().ok());
+    const REPAIRED: [(u32, u32, u32); 7] = [
+        (4, 4, 259),
+        (4, 9, 259),
+        (4, 14, 223),
+        (4, 19, 178),
+        (5, 4, 102),
+        (5, 10, 20),
+        (5, 11, 3),
+    ];
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|word| word.parse::<u32>().ok());
     let mut next = || numbers.next().flatten();
-    let (Some(major), Some(minor)) = (next(), next()) else { return false };
+    let (Some(major), Some(minor)) = (next(), next()) else {
+        return false;
+    };
     let patch = next().unwrap_or(0);
-    (major, minor) >= (5, 12) || REPAIRED.iter().any(|(a, b, c)| (major, minor) == (*a, *b) && patch >= *c)
+    (major, minor) >= (5, 12)
+        || REPAIRED
+            .iter()
+            .any(|(a, b, c)| (major, minor) == (*a, *b) && patch >= *c)
 }
 
 #[cfg(test)]
@@ -81,10 +117,23 @@ mod tests {
 
     #[test]
     fn old_kernels_are_told_apart() {
-        for good in ["6.1.0-56-cloud-amd64", "5.12.0", "5.10.20-1", "4.19.178", "7.0"] {
+        for good in [
+            "6.1.0-56-cloud-amd64",
+            "5.12.0",
+            "5.10.20-1",
+            "4.19.178",
+            "7.0",
+        ] {
             assert!(era_survives_crash(good), "{good}");
         }
-        for old in ["5.11.0-rc1", "5.10.19", "4.18.0-553.el8_10.x86_64", "3.10.0", "", "linux"] {
+        for old in [
+            "5.11.0-rc1",
+            "5.10.19",
+            "4.18.0-553.el8_10.x86_64",
+            "3.10.0",
+            "",
+            "linux",
+        ] {
             assert!(!era_survives_crash(old), "{old}");
         }
     }

@@ -1,15 +1,19 @@
-//! Waiting for udev: the cookie protocol of libdevmapper, with **one** semaphore for a whole command.
+//! Waiting for udev: the cookie protocol of libdevmapper, with **one** semaphore for a whole
+//! command.
 //!
-//! A cookie is a System V semaphore. It starts at 1 and is incremented before each verb that causes an event; the event
-//! carries the low 16 bits of its key, and udev's `dmsetup udevcomplete` decrements it when the rules are through. To wait, the
-//! initial 1 is taken away and zero is waited for. The key is `0x0D4D` above 16 random bits, as `dmsetup` expects it.
+//! A cookie is a System V semaphore. It starts at 1 and is incremented before each verb that causes
+//! an event; the event carries the low 16 bits of its key, and udev's `dmsetup udevcomplete`
+//! decrements it when the rules are through. To wait, the initial 1 is taken away and zero is
+//! waited for. The key is `0x0D4D` above 16 random bits, as `dmsetup` expects it.
 //!
-//! The semaphore is taken before anything is changed and given back whatever happens: `settle` and `Drop` remove it, and what
-//! a killed process leaves behind is swept by the next one (a lock file per cookie in the run directory says whose it was).
-//! Between a resume's beginning and its end nothing is allocated here: an increment is one `semop`.
+//! The semaphore is taken before anything is changed and given back whatever happens: `settle` and
+//! `Drop` remove it, and what a killed process leaves behind is swept by the next one (a lock file
+//! per cookie in the run directory says whose it was). Between a resume's beginning and its end
+//! nothing is allocated here: an increment is one `semop`.
 //!
-//! A verb without a semaphore still hands its flags to udev, with a cookie whose low bits are zero: `dmsetup` decodes the
-//! flags, finds no semaphore of that key, and says so in udev's log. Losing the flags would be worse (K11).
+//! A verb without a semaphore still hands its flags to udev, with a cookie whose low bits are zero:
+//! `dmsetup` decodes the flags, finds no semaphore of that key, and says so in udev's log. Losing
+//! the flags would be worse (K11).
 
 use super::Links;
 use super::lock;
@@ -27,7 +31,8 @@ const MAGIC: u32 = 0x0d4d;
 /// How long udev is waited for until it is asked again whether it is there at all.
 const SLICE: Duration = Duration::from_secs(1);
 
-/// What an event tells udev's rules about the device (the upper half of the cookie; values are libdevmapper's).
+/// What an event tells udev's rules about the device (the upper half of the cookie; values are
+/// libdevmapper's).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventFlags(u16);
 
@@ -36,10 +41,12 @@ impl EventFlags {
     const DISABLE_DISK_RULES: u16 = 0x0004;
     const DISABLE_OTHER_RULES: u16 = 0x0008;
     const PRIMARY_SOURCE: u16 = 0x0040;
-    /// `DM_SUBSYSTEM_UDEV_FLAG1`; in our own rules: from now on an ordinary volume, whatever it was.
+    /// `DM_SUBSYSTEM_UDEV_FLAG1`; in our own rules: from now on an ordinary volume, whatever it
+    /// was.
     const ORDINARY: u16 = 0x0200;
 
-    /// Nothing said: udev's rules take the flags from its database, as the last event with flags left them.
+    /// Nothing said: udev's rules take the flags from its database, as the last event with flags
+    /// left them.
     pub const AS_BEFORE: EventFlags = EventFlags(0);
 
     /// For a device that gets these links.
@@ -49,7 +56,11 @@ impl EventFlags {
                 | match links {
                     Links::All => Self::ORDINARY,
                     Links::NoContent => Self::DISABLE_DISK_RULES,
-                    Links::Hidden => Self::DISABLE_SUBSYSTEM_RULES | Self::DISABLE_DISK_RULES | Self::DISABLE_OTHER_RULES,
+                    Links::Hidden => {
+                        Self::DISABLE_SUBSYSTEM_RULES
+                            | Self::DISABLE_DISK_RULES
+                            | Self::DISABLE_OTHER_RULES
+                    }
                 },
         )
     }
@@ -84,11 +95,18 @@ impl Cookies {
         Ok(())
     }
 
-    /// Announces an event. Never fails: without a semaphore the event goes out without being waited for.
+    /// Announces an event. Never fails: without a semaphore the event goes out without being waited
+    /// for.
     pub(super) fn begin(&self, flags: EventFlags) -> Event {
         let cookie = self.lock();
-        let key = cookie.as_ref().filter(|cookie| cookie.add(1).is_ok()).map(|cookie| cookie.key);
-        Event { number: u32::from(flags.0) << 16 | u32::from(key.unwrap_or(0)), counted: key.is_some() }
+        let key = cookie
+            .as_ref()
+            .filter(|cookie| cookie.add(1).is_ok())
+            .map(|cookie| cookie.key);
+        Event {
+            number: u32::from(flags.0) << 16 | u32::from(key.unwrap_or(0)),
+            counted: key.is_some(),
+        }
     }
 
     /// Takes the announcement back when the kernel sent no event.
@@ -99,8 +117,8 @@ impl Cookies {
         }
     }
 
-    /// Waits until udev is through with everything, at most until the deadline, and gives the semaphore back.
-    /// How many events are left, when it was not enough.
+    /// Waits until udev is through with everything, at most until the deadline, and gives the
+    /// semaphore back. How many events are left, when it was not enough.
     pub(super) fn settle(&self, deadline: Duration) -> Option<u32> {
         let cookie = self.lock().take()?;
         cookie.wait(deadline)
@@ -112,13 +130,18 @@ impl Cookies {
     }
 }
 
-/// Whether somebody will work off events. A socket that outlived its daemon refuses; one of a stopped daemon does not.
+/// Whether somebody will work off events. A socket that outlived its daemon refuses; one of a
+/// stopped daemon does not.
 ///
-/// Only asks the kernel who is bound to udev's socket: the types differ, so nothing is ever connected, woken or waited for.
+/// Only asks the kernel who is bound to udev's socket: the types differ, so nothing is ever
+/// connected, woken or waited for.
 pub(super) fn udev_running() -> bool {
     match UnixStream::connect("/run/udev/control") {
         Ok(_) => true,
-        Err(err) => !matches!(err.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ECONNREFUSED)),
+        Err(err) => !matches!(
+            err.raw_os_error(),
+            Some(libc::ENOENT | libc::ENOTDIR | libc::ECONNREFUSED)
+        ),
     }
 }
 
@@ -131,16 +154,28 @@ struct Cookie {
 }
 
 impl Cookie {
-    /// A fresh one, its key noted in this directory first. `None` when this kernel has no semaphores at all.
+    /// A fresh one, its key noted in this directory first. `None` when this kernel has no
+    /// semaphores at all.
     fn new(traces: &Path) -> Result<Option<Cookie>> {
         sweep(traces);
-        // A key may be in use by LVM or another command: with some thousands in use, a few dozen tries find a free one.
+        // A key may be in use by LVM or another command: with some thousands in use, a few dozen
+        // tries find a free one.
         for _ in 0..256 {
             let random = uuid::Uuid::new_v4().into_bytes();
             let key = u16::from_ne_bytes([random[0], random[1]]);
-            let Some(trace) = (key != 0).then(|| Trace::leave(traces, key)).flatten() else { continue };
+            let Some(trace) = (key != 0).then(|| Trace::leave(traces, key)).flatten() else {
+                continue;
+            };
             let err = match create(key) {
-                Ok(semaphore) => return Cookie { semaphore, key, trace: trace.file() }.initialised().map(Some),
+                Ok(semaphore) => {
+                    return Cookie {
+                        semaphore,
+                        key,
+                        trace: trace.file(),
+                    }
+                    .initialised()
+                    .map(Some);
+                }
                 Err(err) => err,
             };
             trace.wipe();
@@ -156,7 +191,11 @@ impl Cookie {
     fn initialised(self) -> Result<Cookie> {
         // SAFETY: the semaphore is ours; SETVAL takes an int as its fourth argument.
         let done = unsafe { libc::semctl(self.semaphore, 0, libc::SETVAL, 1) };
-        if done < 0 { Err(exhausted(&io::Error::last_os_error())) } else { Ok(self) }
+        if done < 0 {
+            Err(exhausted(&io::Error::last_os_error()))
+        } else {
+            Ok(self)
+        }
     }
 
     /// Adds to it, or takes away from it, without ever waiting.
@@ -171,7 +210,9 @@ impl Cookie {
         self.add(-1).ok()?;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            match operate(self.semaphore, 0, Some(left.min(SLICE))).map_err(|err| err.raw_os_error()) {
+            match operate(self.semaphore, 0, Some(left.min(SLICE)))
+                .map_err(|err| err.raw_os_error())
+            {
                 Ok(()) => return None,
                 Err(Some(libc::EINTR)) => {}
                 Err(Some(libc::EAGAIN)) if left > SLICE && udev_running() => {}
@@ -203,8 +244,10 @@ fn exhausted(err: &io::Error) -> Error {
         Some(libc::ENOSPC) => "no System V semaphore is left on this machine".to_owned(),
         _ => format!("no System V semaphore can be had: {err}"),
     };
-    Error::device(format!("cannot prepare to wait for udev: {why}; nothing was changed"))
-        .hint("see 'ipcs -s' for who holds them and /proc/sys/kernel/sem for the limits")
+    Error::device(format!(
+        "cannot prepare to wait for udev: {why}; nothing was changed"
+    ))
+    .hint("see 'ipcs -s' for who holds them and /proc/sys/kernel/sem for the limits")
 }
 
 fn full_key(key: u16) -> libc::key_t {
@@ -214,27 +257,49 @@ fn full_key(key: u16) -> libc::key_t {
 fn create(key: u16) -> io::Result<libc::c_int> {
     // SAFETY: semget takes no pointers.
     let id = unsafe { libc::semget(full_key(key), 1, 0o600 | libc::IPC_CREAT | libc::IPC_EXCL) };
-    if id < 0 { Err(io::Error::last_os_error()) } else { Ok(id) }
+    if id < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(id)
+    }
 }
 
 unsafe extern "C" {
     /// In every Linux C library since 2002, and not in the `libc` crate.
-    fn semtimedop(id: libc::c_int, operations: *mut libc::sembuf, count: libc::size_t, timeout: *const libc::timespec) -> libc::c_int;
+    fn semtimedop(
+        id: libc::c_int,
+        operations: *mut libc::sembuf,
+        count: libc::size_t,
+        timeout: *const libc::timespec,
+    ) -> libc::c_int;
 }
 
 /// One operation on a semaphore: at once (`None`), or waiting at most so long.
 fn operate(semaphore: libc::c_int, by: i16, wait: Option<Duration>) -> io::Result<()> {
     let flags = if wait.is_some() { 0 } else { libc::IPC_NOWAIT };
-    let mut operation = libc::sembuf { sem_num: 0, sem_op: by, sem_flg: flags as libc::c_short };
+    let mut operation = libc::sembuf {
+        sem_num: 0,
+        sem_op: by,
+        sem_flg: flags as libc::c_short,
+    };
     let wait = wait.unwrap_or_default();
     let seconds = libc::time_t::try_from(wait.as_secs()).unwrap_or(libc::time_t::MAX);
-    let timeout = libc::timespec { tv_sec: seconds, tv_nsec: wait.subsec_nanos().into() };
-    // SAFETY: one operation and one timeout, both alive during the call; the kernel does not keep them.
+    let timeout = libc::timespec {
+        tv_sec: seconds,
+        tv_nsec: wait.subsec_nanos().into(),
+    };
+    // SAFETY: one operation and one timeout, both alive during the call; the kernel does not keep
+    // them.
     let done = unsafe { semtimedop(semaphore, &raw mut operation, 1, &raw const timeout) };
-    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if done < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
-/// The note of a cookie: a locked file with its key as the name. A file that nobody locks is a dead process's.
+/// The note of a cookie: a locked file with its key as the name. A file that nobody locks is a dead
+/// process's.
 #[derive(Debug)]
 struct Trace {
     path: PathBuf,
@@ -242,12 +307,17 @@ struct Trace {
 }
 
 impl Trace {
-    /// Notes a key. `None` when another process has noted the same; without a run directory the note is missing, no more.
+    /// Notes a key. `None` when another process has noted the same; without a run directory the
+    /// note is missing, no more.
     fn leave(directory: &Path, key: u16) -> Option<Trace> {
         let path = directory.join(format!("{key:04x}"));
-        let made = lock::make_private_dir(directory).and_then(|()| File::options().create(true).append(true).open(&path));
+        let made = lock::make_private_dir(directory)
+            .and_then(|()| File::options().create(true).append(true).open(&path));
         match made.map(lock::try_lock) {
-            Ok(Some(file)) => Some(Trace { path, file: Some(file) }),
+            Ok(Some(file)) => Some(Trace {
+                path,
+                file: Some(file),
+            }),
             Ok(None) => None,
             Err(_) => Some(Trace { path, file: None }),
         }
@@ -269,22 +339,32 @@ impl Trace {
 /// Removes the semaphores of processes that died with one.
 fn sweep(directory: &Path) {
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-        let key = entry.file_name().to_str().and_then(|name| u16::from_str_radix(name, 16).ok());
-        if let (Some(key), Some(file)) = (key, File::open(entry.path()).ok().and_then(lock::try_lock)) {
+        let key = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| u16::from_str_radix(name, 16).ok());
+        if let (Some(key), Some(file)) =
+            (key, File::open(entry.path()).ok().and_then(lock::try_lock))
+        {
             remove_orphan(key, &file);
             let _ = std::fs::remove_file(entry.path());
         }
     }
 }
 
-/// Removes the semaphore with this key if it is as old as the note: the key may be somebody else's by now.
+/// Removes the semaphore with this key if it is as old as the note: the key may be somebody else's
+/// by now.
 fn remove_orphan(key: u16, note: &File) {
     // SAFETY: semget takes no pointers.
     let id = unsafe { libc::semget(full_key(key), 1, 0) };
     if id < 0 {
         return;
     }
-    let noted = note.metadata().and_then(|meta| meta.modified()).ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let noted = note
+        .metadata()
+        .and_then(|meta| meta.modified())
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let changed = changed_at(id).and_then(|time| u64::try_from(time).ok());
     if let (Some(noted), Some(changed)) = (noted, changed)
         && (noted.as_secs().saturating_sub(1)..=noted.as_secs() + 2).contains(&changed)
@@ -299,7 +379,8 @@ fn changed_at(id: libc::c_int) -> Option<libc::time_t> {
     let mut state = std::mem::MaybeUninit::<libc::semid_ds>::zeroed();
     // SAFETY: IPC_STAT fills the structure that its fourth argument points to.
     let done = unsafe { libc::semctl(id, 0, libc::IPC_STAT, state.as_mut_ptr()) };
-    // SAFETY: all zeros is a valid value of this plain structure, whether the kernel filled it or not.
+    // SAFETY: all zeros is a valid value of this plain structure, whether the kernel filled it or
+    // not.
     (done >= 0).then(|| unsafe { state.assume_init() }.sem_ctime)
 }
 
@@ -334,7 +415,11 @@ mod tests {
         let started = Instant::now();
         assert_eq!(cookies.settle(Duration::from_millis(30)), Some(1));
         assert!(started.elapsed() >= Duration::from_millis(30));
-        assert_eq!(operate(id, 1, None).map_err(|e| e.raw_os_error()), Err(Some(libc::EINVAL)), "it is gone");
+        assert_eq!(
+            operate(id, 1, None).map_err(|e| e.raw_os_error()),
+            Err(Some(libc::EINVAL)),
+            "it is gone"
+        );
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
         assert_eq!(cookies.settle(Duration::from_millis(30)), None);
     }
@@ -368,7 +453,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let cookie = taken(directory.path());
         // SAFETY: IPC_RMID has no fourth argument.
-        assert_eq!(unsafe { libc::semctl(cookie.semaphore, 0, libc::IPC_RMID) }, 0);
+        assert_eq!(
+            unsafe { libc::semctl(cookie.semaphore, 0, libc::IPC_RMID) },
+            0
+        );
         let cookies = Cookies(Mutex::new(Some(cookie)));
         let event = cookies.begin(EventFlags::for_links(Links::All));
         assert_eq!(event.number() & 0xffff, 0);
@@ -386,7 +474,10 @@ mod tests {
         drop(dead.trace.take().unwrap().file.take());
         std::mem::forget(dead);
         sweep(directory.path());
-        assert_eq!(operate(id, 1, None).map_err(|e| e.raw_os_error()), Err(Some(libc::EINVAL)));
+        assert_eq!(
+            operate(id, 1, None).map_err(|e| e.raw_os_error()),
+            Err(Some(libc::EINVAL))
+        );
         assert!(!directory.path().join(format!("{key:04x}")).exists());
         assert_eq!(living.value(), Some(1));
     }

@@ -1,13 +1,16 @@
-//! The process itself during a window: its memory locked, its signals held back, its priority raised.
+//! The process itself during a window: its memory locked, its signals held back, its priority
+//! raised.
 //!
-//! While a volume is suspended a page of ours that has to be read from it would wait for ourselves, and a signal that ended us
-//! would leave it suspended. Each measure is best effort: what cannot be had is a warning, the window goes on.
+//! While a volume is suspended a page of ours that has to be read from it would wait for ourselves,
+//! and a signal that ended us would leave it suspended. Each measure is best effort: what cannot be
+//! had is a warning, the window goes on.
 //!
-//! A suspend that a signal interrupts does worse (seen on 6.1): dm-raid1 stops its recovery first and, when the suspend then
-//! fails with `EINTR`, nobody starts it again. The next suspend of that mirror waits for it for ever, in the kernel, unkillably.
-//! So signals are held back around every single suspend (`Held`), also outside a window, and no suspend ever gets a timeout:
-//! whether the disks answer is found out before it (see `drain`). What is left is SIGKILL: the kernel's own (out of memory) is
-//! turned away here, an administrator's cannot be.
+//! A suspend that a signal interrupts does worse (seen on 6.1): dm-raid1 stops its recovery first
+//! and, when the suspend then fails with `EINTR`, nobody starts it again. The next suspend of that
+//! mirror waits for it for ever, in the kernel, unkillably. So signals are held back around every
+//! single suspend (`Held`), also outside a window, and no suspend ever gets a timeout: whether the
+//! disks answer is found out before it (see `drain`). What is left is SIGKILL: the kernel's own
+//! (out of memory) is turned away here, an administrator's cannot be.
 
 use nix::sys::mman::{MlockAllFlags, mlockall, munlockall};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
@@ -22,7 +25,14 @@ const STACK: usize = 256 << 10;
 const OOM: &str = "/proc/self/oom_score_adj";
 const NEVER: &str = "-1000";
 /// Signals that report a fault of our own; held back they would still kill, and say less.
-const FAULTS: [Signal; 6] = [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGTRAP, Signal::SIGSYS];
+const FAULTS: [Signal; 6] = [
+    Signal::SIGSEGV,
+    Signal::SIGBUS,
+    Signal::SIGFPE,
+    Signal::SIGILL,
+    Signal::SIGTRAP,
+    Signal::SIGSYS,
+];
 
 /// Whether memory stays locked after a window, too.
 static FOR_GOOD: AtomicBool = AtomicBool::new(false);
@@ -37,12 +47,15 @@ pub(super) fn lock_memory_for_good() -> Option<String> {
 /// The kernel does not choose this process when memory runs out; why it may, if that cannot be had.
 pub(super) fn never_killed_for_memory() -> Option<String> {
     let error = fs::write(OOM, NEVER).err()?;
-    Some(format!("'{OOM}' cannot be written ({error}): the kernel may kill this process when memory runs out"))
+    Some(format!(
+        "'{OOM}' cannot be written ({error}): the kernel may kill this process when memory runs out"
+    ))
 }
 
 /// The process is prepared for a window until this is dropped; what was before is restored then.
 ///
-/// Signals are held back for this thread, so it has to be the only one. What arrived meanwhile is delivered when it is dropped.
+/// Signals are held back for this thread, so it has to be the only one. What arrived meanwhile is
+/// delivered when it is dropped.
 #[derive(Debug)]
 pub struct Critical {
     warnings: Vec<String>,
@@ -54,7 +67,8 @@ pub struct Critical {
 }
 
 impl Critical {
-    /// Enters the window's conditions. Takes some milliseconds and allocates: before the first suspend.
+    /// Enters the window's conditions. Takes some milliseconds and allocates: before the first
+    /// suspend.
     #[must_use]
     pub fn enter() -> Critical {
         let mut warnings = Vec::new();
@@ -63,21 +77,40 @@ impl Critical {
             warnings.push("signals cannot be held back".to_owned());
         }
         let locked = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE)
-            .map_err(|err| warnings.push(format!("memory cannot be locked ({err}): with swap on a volume of its own it may hang")))
+            .map_err(|err| {
+                warnings.push(format!(
+                    "memory cannot be locked ({err}): with swap on a volume of its own it may hang"
+                ))
+            })
             .is_ok();
         touch_stack();
         let nice = raise_priority();
         if nice.is_none() {
-            warnings.push("the priority cannot be raised: I/O may be held a little longer".to_owned());
+            warnings
+                .push("the priority cannot be raised: I/O may be held a little longer".to_owned());
         }
-        let oom = fs::read_to_string(OOM).ok().filter(|_| fs::write(OOM, NEVER).is_ok());
-        Critical { warnings, locked, nice, oom, _held: held }
+        let oom = fs::read_to_string(OOM)
+            .ok()
+            .filter(|_| fs::write(OOM, NEVER).is_ok());
+        Critical {
+            warnings,
+            locked,
+            nice,
+            oom,
+            _held: held,
+        }
     }
 
     /// No conditions at all: for a kernel that suspends nothing real.
     #[must_use]
     pub fn pretended() -> Critical {
-        Critical { warnings: Vec::new(), locked: false, nice: None, oom: None, _held: Held(None, OnThisThread::default()) }
+        Critical {
+            warnings: Vec::new(),
+            locked: false,
+            nice: None,
+            oom: None,
+            _held: Held(None, OnThisThread::default()),
+        }
     }
 
     /// What could not be had, in words.
@@ -100,7 +133,8 @@ impl Drop for Critical {
     }
 }
 
-/// Signals are held back for this thread while this lives; those that came meanwhile are delivered when it goes.
+/// Signals are held back for this thread while this lives; those that came meanwhile are delivered
+/// when it goes.
 #[derive(Debug)]
 pub(super) struct Held(Option<SigSet>, OnThisThread);
 
@@ -128,7 +162,8 @@ impl Drop for Held {
 
 /// The nice value before, when it could be changed.
 pub(super) fn raise_priority() -> Option<libc::c_int> {
-    // SAFETY: getpriority takes no pointers. Its -1 may be a value; then so be it, the default is restored one off.
+    // SAFETY: getpriority takes no pointers. Its -1 may be a value; then so be it, the default is
+    // restored one off.
     let before = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
     set_nice(NICE).then_some(before)
 }
@@ -158,12 +193,22 @@ mod tests {
         let blocked = || SigSet::thread_get_mask().unwrap();
         let before = blocked();
         let critical = Critical::enter();
-        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGPIPE, Signal::SIGALRM] {
+        for signal in [
+            Signal::SIGTERM,
+            Signal::SIGINT,
+            Signal::SIGHUP,
+            Signal::SIGQUIT,
+            Signal::SIGPIPE,
+            Signal::SIGALRM,
+        ] {
             assert!(blocked().contains(signal), "{signal}");
         }
         assert!(!blocked().contains(Signal::SIGSEGV));
         drop(Held::new());
-        assert!(blocked().contains(Signal::SIGTERM), "an inner one restores what it found");
+        assert!(
+            blocked().contains(Signal::SIGTERM),
+            "an inner one restores what it found"
+        );
         drop(critical);
         assert_eq!(blocked(), before);
     }

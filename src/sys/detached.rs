@@ -1,4 +1,5 @@
-//! Processes beside this one that outlive it and its terminal: this program once more, or a child that goes on with a part of it.
+//! Processes beside this one that outlive it and its terminal: this program once more, or a child
+//! that goes on with a part of it.
 
 use super::{failpoint, fork, signal};
 use nix::fcntl::OFlag;
@@ -9,17 +10,25 @@ use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-/// Runs this very program with these words and environment in a session of its own. Its messages go nowhere.
+/// Runs this very program with these words and environment in a session of its own. Its messages go
+/// nowhere.
 pub fn spawn_detached(words: &[&str], environment: &[(&str, &str)]) -> io::Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(words).envs(environment.iter().copied()).current_dir("/");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .args(words)
+        .envs(environment.iter().copied())
+        .current_dir("/");
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     // SAFETY: between fork and exec only setsid is called, which is async-signal-safe.
     unsafe { command.pre_exec(|| setsid().map(drop).map_err(io::Error::from)) };
     command.spawn().map(drop)
 }
 
-/// A process beside us, forked: with pipes to it and from it, in a session of its own, deaf to what the terminal has for us.
+/// A process beside us, forked: with pipes to it and from it, in a session of its own, deaf to what
+/// the terminal has for us.
 pub fn fork_beside(body: impl FnOnce(File, File)) -> io::Result<(Pid, File, File)> {
     let (requests, ours_to_ask) = pipe2(OFlag::O_CLOEXEC)?;
     let (ours_to_hear, answers) = pipe2(OFlag::O_CLOEXEC)?;
@@ -28,7 +37,8 @@ pub fn fork_beside(body: impl FnOnce(File, File)) -> io::Result<(Pid, File, File
         let _ = setsid();
         // SAFETY: prctl reads a string that ends with a zero. It is what 'ps -e' shows.
         unsafe { libc::prctl(libc::PR_SET_NAME, c"breakoff-helper".as_ptr()) };
-        // A test that kills us must not kill it at the same step, and who has interrupted us does not mean it.
+        // A test that kills us must not kill it at the same step, and who has interrupted us does
+        // not mean it.
         failpoint::disarm();
         signal::forget();
         body(File::from(requests), File::from(answers));

@@ -1,10 +1,12 @@
 //! The kernel's device-mapper, as the [`Kernel`] seam.
 //!
-//! Creating, loading and clearing go through the `devicemapper` crate. Suspend, resume, remove and rename are our own ioctls,
-//! because that crate takes a semaphore for each and waits for udev without a limit; so are listing and looking, because it
-//! refuses every answer in which any device of the machine has a name that is not ASCII.
+//! Creating, loading and clearing go through the `devicemapper` crate. Suspend, resume, remove and
+//! rename are our own ioctls, because that crate takes a semaphore for each and waits for udev
+//! without a limit; so are listing and looking, because it refuses every answer in which any device
+//! of the machine has a name that is not ASCII.
 //!
-//! Devices are named by UUID: a name may change under us, a UUID cannot. One that vanishes between two questions is left out.
+//! Devices are named by UUID: a name may change under us, a UUID cannot. One that vanishes between
+//! two questions is left out.
 
 use super::cookie::{self, Cookies, EventFlags};
 use super::ioctl::{self, ArmedDm, Buffer, Control, Header, Info, Queries, Subject, Verb};
@@ -21,7 +23,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long an opener that is about to go is waited for when a device is removed, and how often it is looked at.
+/// How long an opener that is about to go is waited for when a device is removed, and how often it
+/// is looked at.
 const BUSY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(20));
 
 /// The device-mapper of this machine.
@@ -44,13 +47,24 @@ impl Dm {
     /// Opens the driver, and loads it when necessary.
     pub fn open() -> Result<Dm> {
         let control = Arc::new(Control::open()?);
-        let stock = DM::new().map_err(|err| refusal("cannot open device-mapper", "device-mapper", &err))?;
+        let stock =
+            DM::new().map_err(|err| refusal("cannot open device-mapper", "device-mapper", &err))?;
         let queries = Mutex::new(Queries::new(Arc::clone(&control)));
-        Ok(Dm { stock, control, cookies: Arc::default(), queries, names: Mutex::default() })
+        Ok(Dm {
+            stock,
+            control,
+            cookies: Arc::default(),
+            queries,
+            names: Mutex::default(),
+        })
     }
 
-    /// Asks the kernel; the buffer is free again when this returns, so that an error may ask for more.
-    fn ask<T>(&self, question: impl FnOnce(&mut Queries) -> std::result::Result<T, Errno>) -> std::result::Result<T, Errno> {
+    /// Asks the kernel; the buffer is free again when this returns, so that an error may ask for
+    /// more.
+    fn ask<T>(
+        &self,
+        question: impl FnOnce(&mut Queries) -> std::result::Result<T, Errno>,
+    ) -> std::result::Result<T, Errno> {
         question(&mut self.queries.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -58,13 +72,22 @@ impl Dm {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A device of ours with everything that can be asked of it; `None` when it is gone, or not ours.
+    /// A device of ours with everything that can be asked of it; `None` when it is gone, or not
+    /// ours.
     fn observe(&self, subject: Subject<'_>) -> Result<Option<DmDevice>> {
-        let Some((info, table)) = present(self.ask(|kernel| kernel.table(subject))).map_err(|errno| unreadable(subject, errno))? else {
+        let Some((info, table)) = present(self.ask(|kernel| kernel.table(subject)))
+            .map_err(|errno| unreadable(subject, errno))?
+        else {
             return Ok(None);
         };
-        let Some(uuid) = DmUuid::from_kernel(&info.uuid) else { return Ok(None) };
-        let mirror = if is_mirror(&table) { self.mirror_status(&uuid)? } else { None };
+        let Some(uuid) = DmUuid::from_kernel(&info.uuid) else {
+            return Ok(None);
+        };
+        let mirror = if is_mirror(&table) {
+            self.mirror_status(&uuid)?
+        } else {
+            None
+        };
         Ok(Some(DmDevice {
             name: DmName::from_kernel(&info.name),
             uuid,
@@ -77,21 +100,25 @@ impl Dm {
         }))
     }
 
-    /// The status of a mirror, suspended or not (K18); `None` when it makes no sense or the device is gone.
+    /// The status of a mirror, suspended or not (K18); `None` when it makes no sense or the device
+    /// is gone.
     fn mirror_status(&self, uuid: &DmUuid) -> Result<Option<MirrorStatus>> {
         let subject = Subject::Uuid(uuid.as_str());
-        let lines = present(self.ask(|kernel| kernel.status(subject))).map_err(|errno| unreadable(subject, errno))?;
+        let lines = present(self.ask(|kernel| kernel.status(subject)))
+            .map_err(|errno| unreadable(subject, errno))?;
         Ok(lines.and_then(|lines| MirrorStatus::parse(&lines)))
     }
 
     /// The header of a device that has to be there.
     fn info(&self, uuid: &DmUuid) -> Result<Info> {
-        self.ask(|kernel| kernel.info(Subject::Uuid(uuid.as_str()))).map_err(|errno| self.failure("cannot look at", uuid, errno))
+        self.ask(|kernel| kernel.info(Subject::Uuid(uuid.as_str())))
+            .map_err(|errno| self.failure("cannot look at", uuid, errno))
     }
 
     /// The header and the live table of a device that has to be there.
     fn table(&self, uuid: &DmUuid) -> Result<(Info, Vec<TargetLine>)> {
-        self.ask(|kernel| kernel.table(Subject::Uuid(uuid.as_str()))).map_err(|errno| self.failure("cannot look at", uuid, errno))
+        self.ask(|kernel| kernel.table(Subject::Uuid(uuid.as_str())))
+            .map_err(|errno| self.failure("cannot look at", uuid, errno))
     }
 
     /// What people call a device: its name when it is there, else its UUID.
@@ -102,7 +129,11 @@ impl Dm {
 
     fn failure(&self, doing: &str, uuid: &DmUuid, errno: Errno) -> Error {
         let title = self.title(uuid);
-        Error::new(kind_of(Some(errno.0)), format!("{doing} device '{title}': {}", words(errno))).on(title)
+        Error::new(
+            kind_of(Some(errno.0)),
+            format!("{doing} device '{title}': {}", words(errno)),
+        )
+        .on(title)
     }
 
     /// The same for what the `devicemapper` crate reports.
@@ -141,32 +172,50 @@ impl Dm {
             if let Ok(info) = self.ask(|kernel| kernel.info(Subject::Uuid(&uuid)))
                 && info.has_live
             {
-                // Nothing depends on it: the device can be used by its number, and udev makes the link when it comes back.
+                // Nothing depends on it: the device can be used by its number, and udev makes the
+                // link when it comes back.
                 let _ = nodes::ensure(dev, &info.name, info.dev);
             }
         }
     }
 
-    /// What udev is told when a device is renamed: the same as when it was made, which an inner device's UUID says and udev's
-    /// database remembers for a volume.
+    /// What udev is told when a device is renamed: the same as when it was made, which an inner
+    /// device's UUID says and udev's database remembers for a volume.
     fn rename_flags(uuid: &DmUuid) -> EventFlags {
-        if uuid.is_volume() { EventFlags::AS_BEFORE } else { EventFlags::for_links(Links::Hidden) }
+        if uuid.is_volume() {
+            EventFlags::AS_BEFORE
+        } else {
+            EventFlags::for_links(Links::Hidden)
+        }
     }
 
     /// Removes a device once, or says why not.
     fn try_remove(&self, uuid: &DmUuid) -> std::result::Result<(), Errno> {
         let header = Header::new(Subject::Uuid(uuid.as_str()), 0)?;
         let flags = EventFlags::for_links(Links::Hidden);
-        ioctl::with_event(&self.control, &self.cookies, &mut Buffer::with_room(0), Verb::Remove, &header, flags)
+        ioctl::with_event(
+            &self.control,
+            &self.cookies,
+            &mut Buffer::with_room(0),
+            Verb::Remove,
+            &header,
+            flags,
+        )
     }
 }
 
 impl Kernel for Dm {
     fn devices(&self) -> Result<Vec<DmDevice>> {
-        let listed = self.ask(Queries::list).map_err(|errno| unreadable(Subject::Driver, errno))?;
-        let maybe_ours = |uuid: &Option<String>| uuid.as_ref().is_none_or(|uuid| DmUuid::from_kernel(uuid).is_some());
+        let listed = self
+            .ask(Queries::list)
+            .map_err(|errno| unreadable(Subject::Driver, errno))?;
+        let maybe_ours = |uuid: &Option<String>| {
+            uuid.as_ref()
+                .is_none_or(|uuid| DmUuid::from_kernel(uuid).is_some())
+        };
         let ours = listed.iter().filter(|device| maybe_ours(&device.uuid));
-        ours.filter_map(|device| self.observe(Subject::Dev(device.dev)).transpose()).collect()
+        ours.filter_map(|device| self.observe(Subject::Dev(device.dev)).transpose())
+            .collect()
     }
 
     fn device(&self, uuid: &DmUuid) -> Result<Option<DmDevice>> {
@@ -174,51 +223,100 @@ impl Kernel for Dm {
     }
 
     fn names(&self) -> Result<Vec<DmName>> {
-        let listed = self.ask(Queries::list).map_err(|errno| unreadable(Subject::Driver, errno))?;
-        Ok(listed.iter().map(|device| DmName::from_kernel(&device.name)).collect())
+        let listed = self
+            .ask(Queries::list)
+            .map_err(|errno| unreadable(Subject::Driver, errno))?;
+        Ok(listed
+            .iter()
+            .map(|device| DmName::from_kernel(&device.name))
+            .collect())
     }
 
     fn has_target(&self, target: &str) -> Result<bool> {
         let known = || {
             let versions = self.stock.list_versions();
-            let versions = versions.map_err(|err| refusal("cannot list the kernel's targets", target, &err))?;
+            let versions = versions
+                .map_err(|err| refusal("cannot list the kernel's targets", target, &err))?;
             Ok(versions.iter().any(|(name, ..)| name == target))
         };
         if known()? {
             return Ok(true);
         }
-        let plain = !target.is_empty() && target.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let plain = !target.is_empty()
+            && target
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         Ok(plain && tools::load_module(&format!("dm-{target}")) && known()?)
     }
 
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DevNo> {
-        let (id, dm_uuid) = (devicemapper::DmName::new(name.as_str()), devicemapper::DmUuid::new(uuid.as_str()));
+        let (id, dm_uuid) = (
+            devicemapper::DmName::new(name.as_str()),
+            devicemapper::DmUuid::new(uuid.as_str()),
+        );
         let refused = |err: DmError| match errno_of(&err) {
-            Some(libc::EBUSY) => Error::new(Kind::Exists, format!("a device named '{name}' or with its UUID exists already"))
-                .on(name)
-                .hint(format!("see 'dmsetup info {name}'")),
+            Some(libc::EBUSY) => Error::new(
+                Kind::Exists,
+                format!("a device named '{name}' or with its UUID exists already"),
+            )
+            .on(name)
+            .hint(format!("see 'dmsetup info {name}'")),
             _ => refusal(&format!("cannot create device '{name}'"), name, &err),
         };
-        let info =
-            self.stock.device_create(id.map_err(refused)?, Some(dm_uuid.map_err(refused)?), DmOptions::default()).map_err(refused)?;
-        Ok(DevNo { major: info.device().major, minor: info.device().minor })
+        let info = self
+            .stock
+            .device_create(
+                id.map_err(refused)?,
+                Some(dm_uuid.map_err(refused)?),
+                DmOptions::default(),
+            )
+            .map_err(refused)?;
+        Ok(DevNo {
+            major: info.device().major,
+            minor: info.device().minor,
+        })
     }
 
     fn load(&self, uuid: &DmUuid, table: &[TargetLine]) -> Result<()> {
         // The crate panics on a target type that does not fit.
-        if let Some(line) = table.iter().find(|line| line.target.is_empty() || line.target.len() >= 16) {
-            return Err(Error::failed(format!("'{}' cannot be a target type", line.target)).on(self.title(uuid)));
+        if let Some(line) = table
+            .iter()
+            .find(|line| line.target.is_empty() || line.target.len() >= 16)
+        {
+            return Err(
+                Error::failed(format!("'{}' cannot be a target type", line.target))
+                    .on(self.title(uuid)),
+            );
         }
-        let lines: Vec<_> = table.iter().map(|l| (l.start.get(), l.length.get(), l.target.clone(), l.params.clone())).collect();
-        let refused = |err: DmError| self.refusal("the kernel refuses the table of", uuid, &err).hint("'dmesg' tells why");
+        let lines: Vec<_> = table
+            .iter()
+            .map(|l| {
+                (
+                    l.start.get(),
+                    l.length.get(),
+                    l.target.clone(),
+                    l.params.clone(),
+                )
+            })
+            .collect();
+        let refused = |err: DmError| {
+            self.refusal("the kernel refuses the table of", uuid, &err)
+                .hint("'dmesg' tells why")
+        };
         let id = devicemapper::DmUuid::new(uuid.as_str()).map_err(refused)?;
-        self.stock.table_load(&DevId::Uuid(id), &lines, DmOptions::default()).map(drop).map_err(refused)
+        self.stock
+            .table_load(&DevId::Uuid(id), &lines, DmOptions::default())
+            .map(drop)
+            .map_err(refused)
     }
 
     fn clear(&self, uuid: &DmUuid) -> Result<()> {
         let refused = |err: DmError| self.refusal("cannot clear the inactive table of", uuid, &err);
         let id = devicemapper::DmUuid::new(uuid.as_str()).map_err(refused)?;
-        self.stock.table_clear(&DevId::Uuid(id)).map(drop).map_err(refused)
+        self.stock
+            .table_clear(&DevId::Uuid(id))
+            .map(drop)
+            .map_err(refused)
     }
 
     fn suspend(&self, uuid: &DmUuid, mode: SuspendMode) -> Result<()> {
@@ -230,7 +328,9 @@ impl Kernel for Dm {
     fn resume(&self, uuid: &DmUuid, links: Links) -> Result<()> {
         let info = self.info(uuid)?;
         let armed = self.armed(uuid, EventFlags::for_links(links));
-        armed.and_then(|mut armed| armed.resume()).map_err(|errno| self.failure("cannot resume", uuid, errno))?;
+        armed
+            .and_then(|mut armed| armed.resume())
+            .map_err(|errno| self.failure("cannot resume", uuid, errno))?;
         if takes_no_discards(uuid, info.has_live) {
             // What did not work shows when the map is read: it is not believed then.
             let _ = std::fs::write(changes::discard_switch(info.dev), "0");
@@ -245,7 +345,11 @@ impl Kernel for Dm {
         loop {
             match self.try_remove(uuid) {
                 Ok(()) => break,
-                Err(Errno(libc::EBUSY)) if Instant::now() < until && !openers::holds_for_long(info.dev) => std::thread::sleep(BUSY.1),
+                Err(Errno(libc::EBUSY))
+                    if Instant::now() < until && !openers::holds_for_long(info.dev) =>
+                {
+                    std::thread::sleep(BUSY.1)
+                }
                 Err(Errno(libc::EBUSY)) => return Err(in_use(&info)),
                 Err(errno) => return Err(self.failure("cannot remove", uuid, errno)),
             }
@@ -256,7 +360,8 @@ impl Kernel for Dm {
 
     fn remove_when_closed(&self, uuid: &DmUuid) -> Result<()> {
         // Nobody waits for what udev does then: nobody knows when that is.
-        ioctl::remove_when_closed(&self.control, uuid.as_str()).map_err(|errno| self.failure("cannot remove", uuid, errno))
+        ioctl::remove_when_closed(&self.control, uuid.as_str())
+            .map_err(|errno| self.failure("cannot remove", uuid, errno))
     }
 
     fn rename(&self, uuid: &DmUuid, to: &DmName) -> Result<()> {
@@ -268,14 +373,26 @@ impl Kernel for Dm {
         if shielded {
             self.load(uuid, &shield(live))?;
         }
-        let renamed = ioctl::rename(&self.control, &self.cookies, &info.name, to.as_str(), Self::rename_flags(uuid));
+        let renamed = ioctl::rename(
+            &self.control,
+            &self.cookies,
+            &info.name,
+            to.as_str(),
+            Self::rename_flags(uuid),
+        );
         if shielded {
             self.clear(uuid)?;
         }
         renamed.map_err(|errno| match errno {
-            Errno(libc::EBUSY) => Error::new(Kind::Exists, format!("cannot rename device '{}': the name '{to}' is taken", info.name))
-                .on(&info.name)
-                .hint(format!("see 'dmsetup info {to}'")),
+            Errno(libc::EBUSY) => Error::new(
+                Kind::Exists,
+                format!(
+                    "cannot rename device '{}': the name '{to}' is taken",
+                    info.name
+                ),
+            )
+            .on(&info.name)
+            .hint(format!("see 'dmsetup info {to}'")),
             errno => self.failure("cannot rename", uuid, errno),
         })?;
         self.touched(uuid);
@@ -284,33 +401,60 @@ impl Kernel for Dm {
     }
 
     fn message(&self, uuid: &DmUuid, message: &str) -> Result<()> {
-        let refused = |err: DmError| self.refusal(&format!("the kernel refuses the message '{message}' to"), uuid, &err);
+        let refused = |err: DmError| {
+            self.refusal(
+                &format!("the kernel refuses the message '{message}' to"),
+                uuid,
+                &err,
+            )
+        };
         let id = devicemapper::DmUuid::new(uuid.as_str()).map_err(refused)?;
         if self.info(uuid)?.suspended {
-            return Err(Error::not_ready(format!("device '{}' is suspended", self.title(uuid))));
+            return Err(Error::not_ready(format!(
+                "device '{}' is suspended",
+                self.title(uuid)
+            )));
         }
-        self.stock.target_msg(&DevId::Uuid(id), Some(0), message).map(drop).map_err(refused)
+        self.stock
+            .target_msg(&DevId::Uuid(id), Some(0), message)
+            .map(drop)
+            .map_err(refused)
     }
 
     fn era(&self, uuid: &DmUuid) -> Result<u32> {
         let (info, table) = self.table(uuid)?;
         let is_era = matches!(table.as_slice(), [only] if only.target == "era");
         if !is_era || info.suspended {
-            return Err(Error::not_ready(format!("device '{}' does not track changes, or is suspended", info.name)));
+            return Err(Error::not_ready(format!(
+                "device '{}' does not track changes, or is suspended",
+                info.name
+            )));
         }
-        let lines =
-            self.ask(|kernel| kernel.status(Subject::Uuid(uuid.as_str()))).map_err(|errno| self.failure("cannot look at", uuid, errno))?;
+        let lines = self
+            .ask(|kernel| kernel.status(Subject::Uuid(uuid.as_str())))
+            .map_err(|errno| self.failure("cannot look at", uuid, errno))?;
         let era = lines.first().and_then(|line| era_of(&line.params));
-        era.ok_or_else(|| Error::device(format!("the map of the changes of '{}' has failed", info.name)))
+        era.ok_or_else(|| {
+            Error::device(format!(
+                "the map of the changes of '{}' has failed",
+                info.name
+            ))
+        })
     }
 
     fn arm(&self, uuid: &DmUuid, links: Links) -> Result<Box<dyn ArmedDevice>> {
         let info = self.info(uuid)?;
         let armed = self.armed(uuid, EventFlags::for_links(links));
         let guarded = |armed: ArmedDm| {
-            if takes_no_discards(uuid, info.has_live) { armed.without_discards(&changes::discard_switch(info.dev)) } else { Ok(armed) }
+            if takes_no_discards(uuid, info.has_live) {
+                armed.without_discards(&changes::discard_switch(info.dev))
+            } else {
+                Ok(armed)
+            }
         };
-        let armed = armed.and_then(guarded).map_err(|errno| self.failure("cannot prepare a window for", uuid, errno))?;
+        let armed = armed
+            .and_then(guarded)
+            .map_err(|errno| self.failure("cannot prepare a window for", uuid, errno))?;
         self.names().touched.insert(uuid.as_str().to_owned());
         Ok(Box::new(armed))
     }
@@ -338,32 +482,53 @@ impl Kernel for Dm {
 
 impl Dm {
     fn armed(&self, uuid: &DmUuid, event: EventFlags) -> std::result::Result<ArmedDm, Errno> {
-        ArmedDm::new(Arc::clone(&self.control), Arc::clone(&self.cookies), uuid.as_str(), event)
+        ArmedDm::new(
+            Arc::clone(&self.control),
+            Arc::clone(&self.cookies),
+            uuid.as_str(),
+            event,
+        )
     }
 }
 
 /// What lies in the inactive slot while a device is renamed: the live table again.
 ///
-/// After a clear, kernels with IMA (5.15 and later, seen on 6.1) keep one measurement for both slots; a rename frees it for the
-/// live slot only, and the next load, clear or remove frees it again: `kernel BUG`, or corrupted memory. A load gives the
-/// inactive slot a measurement of its own. If we die before it is cleared and somebody resumes the device, the table is the
-/// same, and a mirror trusts nothing: `nosync` is left out.
+/// After a clear, kernels with IMA (5.15 and later, seen on 6.1) keep one measurement for both
+/// slots; a rename frees it for the live slot only, and the next load, clear or remove frees it
+/// again: `kernel BUG`, or corrupted memory. A load gives the inactive slot a measurement of its
+/// own. If we die before it is cleared and somebody resumes the device, the table is the same, and
+/// a mirror trusts nothing: `nosync` is left out.
 fn shield(live: Vec<TargetLine>) -> Vec<TargetLine> {
-    if is_mirror(&live) { crate::table::without(&live, Without { legs: &[], log: false }, false).unwrap_or(live) } else { live }
+    if is_mirror(&live) {
+        crate::table::without(
+            &live,
+            Without {
+                legs: &[],
+                log: false,
+            },
+            false,
+        )
+        .unwrap_or(live)
+    } else {
+        live
+    }
 }
 
-/// Whether discards have to be kept away from a device when it is resumed: changes are tracked above it, and what is above takes the
-/// setting over when it comes up. Later it is left alone: there may be I/O in flight then, which newer kernels wait for to change it.
+/// Whether discards have to be kept away from a device when it is resumed: changes are tracked
+/// above it, and what is above takes the setting over when it comes up. Later it is left alone:
+/// there may be I/O in flight then, which newer kernels wait for to change it.
 fn takes_no_discards(uuid: &DmUuid, has_live: bool) -> bool {
     uuid.role() == Some(Role::Data) && !has_live
 }
 
-/// The current era in the status of an `era`: `8 10/256 16 -`. One whose map has failed says `Error`.
+/// The current era in the status of an `era`: `8 10/256 16 -`. One whose map has failed says
+/// `Error`.
 fn era_of(params: &str) -> Option<u32> {
     params.split(' ').nth(2)?.parse().ok()
 }
 
-/// Whether a live table is a mirror and nothing else, so that its status may be asked at any time (K7, K18).
+/// Whether a live table is a mirror and nothing else, so that its status may be asked at any time
+/// (K7, K18).
 fn is_mirror(table: &[TargetLine]) -> bool {
     !table.is_empty() && table.iter().all(|line| line.target == "mirror")
 }
@@ -390,7 +555,8 @@ fn unreadable(subject: Subject<'_>, errno: Errno) -> Error {
     Error::device(format!("{what}: {}", words(errno)))
 }
 
-/// A failure of the `devicemapper` crate. Its own words hold the whole header; people get the errno's.
+/// A failure of the `devicemapper` crate. Its own words hold the whole header; people get the
+/// errno's.
 fn refusal(doing: &str, object: impl std::fmt::Display, err: &DmError) -> Error {
     let errno = errno_of(err);
     let why = errno.map_or_else(|| err.to_string(), |errno| words(Errno(errno)));
@@ -415,8 +581,16 @@ fn kind_of(errno: Option<i32>) -> Kind {
 
 fn in_use(info: &Info) -> Error {
     let who = openers::openers(info.dev);
-    let who = if who.is_empty() { format!("it has {} opener(s) that cannot be found", info.open_count) } else { who.join(", ") };
-    Error::new(Kind::InUse, format!("cannot remove device '{}': it is in use ({who})", info.name)).on(&info.name)
+    let who = if who.is_empty() {
+        format!("it has {} opener(s) that cannot be found", info.open_count)
+    } else {
+        who.join(", ")
+    };
+    Error::new(
+        Kind::InUse,
+        format!("cannot remove device '{}': it is in use ({who})", info.name),
+    )
+    .on(&info.name)
 }
 
 #[cfg(test)]
@@ -425,21 +599,37 @@ mod tests {
     use crate::model::Sectors;
 
     fn line(target: &str) -> TargetLine {
-        TargetLine { start: Sectors::ZERO, length: Sectors::of(8), target: target.to_owned(), params: String::new() }
+        TargetLine {
+            start: Sectors::ZERO,
+            length: Sectors::of(8),
+            target: target.to_owned(),
+            params: String::new(),
+        }
     }
 
     #[test]
     fn only_a_table_of_mirrors_is_asked_for_its_status() {
         assert!(is_mirror(&[line("mirror"), line("mirror")]));
-        for other in [vec![], vec![line("era")], vec![line("mirror"), line("era")], vec![line("linear")]] {
+        for other in [
+            vec![],
+            vec![line("era")],
+            vec![line("mirror"), line("era")],
+            vec![line("linear")],
+        ] {
             assert!(!is_mirror(&other), "{other:?}");
         }
     }
 
     #[test]
     fn what_shields_a_rename_maps_alike_and_trusts_nothing() {
-        let live = vec![TargetLine { params: "core 2 8 nosync 2 253:1 0 253:2 0 1 handle_errors".to_owned(), ..line("mirror") }];
-        assert_eq!(shield(live)[0].params, "core 1 8 2 253:1 0 253:2 0 1 handle_errors");
+        let live = vec![TargetLine {
+            params: "core 2 8 nosync 2 253:1 0 253:2 0 1 handle_errors".to_owned(),
+            ..line("mirror")
+        }];
+        assert_eq!(
+            shield(live)[0].params,
+            "core 1 8 2 253:1 0 253:2 0 1 handle_errors"
+        );
         assert_eq!(shield(vec![line("linear")]), vec![line("linear")]);
     }
 

@@ -1,8 +1,9 @@
 //! Writing back a volume's data before it is suspended, while nobody has to wait for it.
 //!
-//! A freezing suspend writes back everything that the filesystem has in memory, with all writers waiting: gigabytes on a slow
-//! disk take minutes. Written back beforehand, little is left to do. It is also the last chance to learn that a disk hangs:
-//! a suspend that waits for such a disk cannot be given up again (see `critical`).
+//! A freezing suspend writes back everything that the filesystem has in memory, with all writers
+//! waiting: gigabytes on a slow disk take minutes. Written back beforehand, little is left to do.
+//! It is also the last chance to learn that a disk hangs: a suspend that waits for such a disk
+//! cannot be given up again (see `critical`).
 
 use super::above::{Here, climb};
 use super::{nodes, sysfs, tools};
@@ -12,17 +13,32 @@ use std::ffi::OsString;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-/// Writes back the filesystems that rest on a device, through whatever layers, and the device itself. Fails with `TimedOut` when that does not
-/// come to an end within the deadline; nothing was changed then. `sync` does it, in processes of their own: if a disk hangs
-/// they do, and we do not.
+/// Writes back the filesystems that rest on a device, through whatever layers, and the device
+/// itself. Fails with `TimedOut` when that does not come to an end within the deadline; nothing was
+/// changed then. `sync` does it, in processes of their own: if a disk hangs they do, and we do not.
 pub fn write_back(device: DevNo, deadline: Duration) -> Result<()> {
     let until = Instant::now() + deadline;
-    let node_of = |dev| sysfs::Block::numbered(dev).and_then(|block| block.path()).filter(|path| nodes::leads_to(path, dev));
-    let Some(node) = node_of(device) else { return Ok(()) };
+    let node_of = |dev| {
+        sysfs::Block::numbered(dev)
+            .and_then(|block| block.path())
+            .filter(|path| nodes::leads_to(path, dev))
+    };
+    let Some(node) = node_of(device) else {
+        return Ok(());
+    };
     let above = climb(&Here::look_at_layers(), device, &[device]);
-    let filesystems = above.filesystems.into_iter().filter_map(|filesystem| filesystem.ways.into_iter().next());
-    let filesystems = filesystems.map(|way| -> [OsString; 3] { ["--file-system".into(), "--".into(), way.into()] });
-    let bare = above.bare.into_iter().filter(|dev| *dev != device).filter_map(node_of).chain([node.clone()]);
+    let filesystems = above
+        .filesystems
+        .into_iter()
+        .filter_map(|filesystem| filesystem.ways.into_iter().next());
+    let filesystems = filesystems
+        .map(|way| -> [OsString; 3] { ["--file-system".into(), "--".into(), way.into()] });
+    let bare = above
+        .bare
+        .into_iter()
+        .filter(|dev| *dev != device)
+        .filter_map(node_of)
+        .chain([node.clone()]);
     let bare = bare.map(|path| -> [OsString; 3] { ["--data".into(), "--".into(), path.into()] });
     for words in filesystems.chain(bare) {
         if !tools::done_by(until, sync(&words).as_mut()) {
@@ -38,7 +54,12 @@ pub fn write_back(device: DevNo, deadline: Duration) -> Result<()> {
 }
 
 fn sync(words: &[OsString]) -> Option<Child> {
-    tools::command("sync")?.args(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()
+    tools::command("sync")?
+        .args(words)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()
 }
 
 #[cfg(test)]
@@ -50,14 +71,29 @@ mod tests {
     fn a_process_that_hangs_is_given_up() {
         let sleep = || tools::command("sleep").unwrap().arg("60").spawn().ok();
         let started = Instant::now();
-        assert!(!tools::done_by(Instant::now() + Duration::from_millis(30), sleep().as_mut()));
+        assert!(!tools::done_by(
+            Instant::now() + Duration::from_millis(30),
+            sleep().as_mut()
+        ));
         assert!(started.elapsed() < Duration::from_secs(30));
-        assert!(tools::done_by(Instant::now() + Duration::from_secs(30), tools::command("true").unwrap().spawn().ok().as_mut()));
+        assert!(tools::done_by(
+            Instant::now() + Duration::from_secs(30),
+            tools::command("true").unwrap().spawn().ok().as_mut()
+        ));
         assert!(tools::done_by(Instant::now(), None));
     }
 
     #[test]
     fn a_device_that_does_not_exist_has_nothing_to_write_back() {
-        assert_eq!(write_back(DevNo { major: 4000, minor: 1 }, Duration::from_secs(1)), Ok(()));
+        assert_eq!(
+            write_back(
+                DevNo {
+                    major: 4000,
+                    minor: 1
+                },
+                Duration::from_secs(1)
+            ),
+            Ok(())
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Waiting for something to happen to any dm device: one descriptor for all of them, no polling interval.
+//! Waiting for something to happen to any dm device: one descriptor for all of them, no polling
+//! interval.
 
 use super::ioctl::CONTROL;
 use super::machine::Events;
@@ -14,17 +15,24 @@ const POLL_SINCE: (u32, u32) = (4, 37);
 
 /// Wakes on dm events: a leg that fails, a mirror that is in sync, a table that is swapped.
 ///
-/// Arm, look at the devices, wait: an event between arming and waiting ends the wait at once, so none is lost. Which device it
-/// was is not told; the caller looks again.
+/// Arm, look at the devices, wait: an event between arming and waiting ends the wait at once, so
+/// none is lost. Which device it was is not told; the caller looks again.
 pub struct EventWait(DM);
 
 impl EventWait {
     /// Opens and arms it. Fails with `Unsupported` when the kernel is too old.
     pub fn open() -> Result<EventWait> {
-        let dm = DM::new().map_err(|err| Error::unsupported(format!("cannot open '{CONTROL}': {err}")).on(CONTROL))?;
-        let version = dm.version().map_err(|err| Error::device(format!("cannot ask device-mapper for its version: {err}")))?;
+        let dm = DM::new().map_err(|err| {
+            Error::unsupported(format!("cannot open '{CONTROL}': {err}")).on(CONTROL)
+        })?;
+        let version = dm.version().map_err(|err| {
+            Error::device(format!("cannot ask device-mapper for its version: {err}"))
+        })?;
         if version < (POLL_SINCE.0, POLL_SINCE.1, 0) {
-            let message = format!("this kernel's device-mapper ({}.{}) has no event polling", version.0, version.1);
+            let message = format!(
+                "this kernel's device-mapper ({}.{}) has no event polling",
+                version.0, version.1
+            );
             return Err(Error::unsupported(message).hint("Linux 4.13 is the first that has it"));
         }
         let mut events = EventWait(dm);
@@ -35,19 +43,28 @@ impl EventWait {
 
 impl Events for EventWait {
     fn arm(&mut self) -> Result<()> {
-        self.0.arm_poll().map(drop).map_err(|err| Error::device(format!("cannot arm the wait for device-mapper events: {err}")))
+        self.0.arm_poll().map(drop).map_err(|err| {
+            Error::device(format!(
+                "cannot arm the wait for device-mapper events: {err}"
+            ))
+        })
     }
 
     /// `false` also when a signal arrived, so that the caller can look why.
     fn wait(&mut self, timeout: Duration) -> Result<bool> {
         // Rounded up, so that a short timeout is not a busy loop.
         let millis = timeout.as_nanos().div_ceil(1_000_000);
-        let timeout = i32::try_from(millis).ok().and_then(|millis| PollTimeout::try_from(millis).ok()).unwrap_or(PollTimeout::MAX);
+        let timeout = i32::try_from(millis)
+            .ok()
+            .and_then(|millis| PollTimeout::try_from(millis).ok())
+            .unwrap_or(PollTimeout::MAX);
         let mut control = [PollFd::new(self.0.file().as_fd(), PollFlags::POLLIN)];
         match poll(&mut control, timeout) {
             Ok(ready) => Ok(ready > 0),
             Err(Errno::EINTR) => Ok(false),
-            Err(err) => Err(Error::device(format!("cannot wait for device-mapper events: {err}"))),
+            Err(err) => Err(Error::device(format!(
+                "cannot wait for device-mapper events: {err}"
+            ))),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Where a test may kill or stop the process. Compiled with the feature `failpoints` only; nothing at all is left of it otherwise.
+//! Where a test may kill or stop the process. Compiled with the feature `failpoints` only; nothing
+//! at all is left of it otherwise.
 
 #[cfg(feature = "failpoints")]
 static DISARMED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
@@ -9,8 +10,9 @@ pub fn disarm() {
     DISARMED.store(true, std::sync::atomic::Ordering::Relaxed);
 }
 
-/// A change is about to be made. With `BREAKOFF_KILL_AT=N` the process kills itself before its N-th one, with `BREAKOFF_STOP_AT=N`
-/// it stops until somebody continues it, with `BREAKOFF_STOP_FROM=N` before each later one, too.
+/// A change is about to be made. With `BREAKOFF_KILL_AT=N` the process kills itself before its N-th
+/// one, with `BREAKOFF_STOP_AT=N` it stops until somebody continues it, with `BREAKOFF_STOP_FROM=N`
+/// before each later one, too.
 #[cfg(feature = "failpoints")]
 pub fn step() {
     use nix::sys::signal::Signal;
@@ -22,16 +24,28 @@ pub fn step() {
     let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
     let at = AT.get_or_init(|| {
         [
-            (Signal::SIGKILL, number("BREAKOFF_KILL_AT").map(|at| at..=at)),
-            (Signal::SIGSTOP, number("BREAKOFF_STOP_AT").map(|at| at..=at)),
-            (Signal::SIGSTOP, number("BREAKOFF_STOP_FROM").map(|from| from..=u64::MAX)),
+            (
+                Signal::SIGKILL,
+                number("BREAKOFF_KILL_AT").map(|at| at..=at),
+            ),
+            (
+                Signal::SIGSTOP,
+                number("BREAKOFF_STOP_AT").map(|at| at..=at),
+            ),
+            (
+                Signal::SIGSTOP,
+                number("BREAKOFF_STOP_FROM").map(|from| from..=u64::MAX),
+            ),
         ]
     });
     if DISARMED.load(Ordering::Relaxed) {
         return;
     }
     let step = STEPS.fetch_add(1, Ordering::Relaxed) + 1;
-    for (signal, _) in at.iter().filter(|(_, at)| at.as_ref().is_some_and(|at| at.contains(&step))) {
+    for (signal, _) in at
+        .iter()
+        .filter(|(_, at)| at.as_ref().is_some_and(|at| at.contains(&step)))
+    {
         let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), *signal);
     }
 }

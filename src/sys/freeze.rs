@@ -1,15 +1,17 @@
 //! Freezing the filesystems that rest on volumes, apart from the suspends of the volumes.
 //!
-//! dm can freeze on its way into a suspend, but only what lies on the volume itself, and a mirror beneath is already told by then that
-//! it is going to sleep: a write of the freeze that fails on a leg comes back as an error, and the filesystem gives up. Frozen
-//! beforehand, the mirror holds such a write until the leg is taken out, and nothing is lost. What dm froze cannot be asked either,
-//! and after a thaw by somebody else it freezes nothing and says that it did: only what was frozen here, and was still frozen when
-//! it was thawed, counts.
+//! dm can freeze on its way into a suspend, but only what lies on the volume itself, and a mirror
+//! beneath is already told by then that it is going to sleep: a write of the freeze that fails on a
+//! leg comes back as an error, and the filesystem gives up. Frozen beforehand, the mirror holds
+//! such a write until the leg is taken out, and nothing is lost. What dm froze cannot be asked
+//! either, and after a thaw by somebody else it freezes nothing and says that it did: only what was
+//! frozen here, and was still frozen when it was thawed, counts.
 //!
 //! A filesystem is frozen before the one that holds its loop file, and thawed after it.
 //!
-//! A frozen filesystem stays frozen when whoever froze it dies, and when it is unmounted, and nothing shows that it is. So a note lies
-//! in `/run` from before the freeze until after the thaw, and whoever recovers thaws what has a note and nobody to care.
+//! A frozen filesystem stays frozen when whoever froze it dies, and when it is unmounted, and
+//! nothing shows that it is. So a note lies in `/run` from before the freeze until after the thaw,
+//! and whoever recovers thaws what has a note and nobody to care.
 
 use super::above::{self, Above, Filesystem, Here, Sight};
 use super::{Errno, changes, nodes, probe, sysfs};
@@ -51,7 +53,8 @@ struct Resting {
     /// Devices without a filesystem.
     bare: Vec<File>,
     obstacles: Vec<String>,
-    /// Whether there may be something on the volume itself that only the kernel can freeze, on its way into the suspend.
+    /// Whether there may be something on the volume itself that only the kernel can freeze, on its
+    /// way into the suspend.
     hidden: bool,
 }
 
@@ -83,14 +86,18 @@ struct Note {
 }
 
 impl Stack {
-    /// Finds what rests on volumes, and opens it. `counts` is asked for them, with their openers, as often as that may have changed.
+    /// Finds what rests on volumes, and opens it. `counts` is asked for them, with their openers,
+    /// as often as that may have changed.
     pub fn open(counts: &dyn Fn() -> Vec<(DevNo, u32)>) -> Stack {
         let until = Instant::now() + OPENERS_GO;
         loop {
             let volumes = counts();
             let here = Here::look(&volumes);
             let named: Vec<DevNo> = volumes.iter().map(|(dev, _)| *dev).collect();
-            let found: Vec<Above> = named.iter().map(|dev| above::climb(&here, *dev, &named)).collect();
+            let found: Vec<Above> = named
+                .iter()
+                .map(|dev| above::climb(&here, *dev, &named))
+                .collect();
             if !found.iter().any(|above| above.fleeting) || Instant::now() > until {
                 return Stack::of(&named, found);
             }
@@ -102,16 +109,33 @@ impl Stack {
         let mut stack = Stack::default();
         for (volume, above) in named.iter().zip(found) {
             let hidden = above.fleeting && above.filesystems.is_empty();
-            let filesystems = above.filesystems.into_iter().map(|filesystem| stack.add(filesystem)).collect();
-            let bare = above.bare.iter().filter_map(|dev| open_device(*dev)).collect();
-            stack.volumes.push(Resting { filesystems, bare, obstacles: above.obstacles, hidden: hidden && above::is_claimed(*volume) });
+            let filesystems = above
+                .filesystems
+                .into_iter()
+                .map(|filesystem| stack.add(filesystem))
+                .collect();
+            let bare = above
+                .bare
+                .iter()
+                .filter_map(|dev| open_device(*dev))
+                .collect();
+            stack.volumes.push(Resting {
+                filesystems,
+                bare,
+                obstacles: above.obstacles,
+                hidden: hidden && above::is_claimed(*volume),
+            });
         }
         stack
     }
 
     /// A filesystem that lies on several of the volumes is one.
     fn add(&mut self, filesystem: Filesystem) -> usize {
-        if let Some(at) = self.filesystems.iter().position(|frost| frost.filesystem.dev == filesystem.dev) {
+        if let Some(at) = self
+            .filesystems
+            .iter()
+            .position(|frost| frost.filesystem.dev == filesystem.dev)
+        {
             return at;
         }
         self.filesystems.push(Frost::new(filesystem));
@@ -121,56 +145,92 @@ impl Stack {
     /// Why the n-th volume is not frozen or cannot be, as far as that is known.
     pub fn reason(&self, volume: usize) -> Option<String> {
         let resting = self.volumes.get(volume)?;
-        let not = resting.filesystems.iter().filter_map(|at| match &self.filesystems.get(*at)?.state {
-            State::Not(why) => Some(why),
-            State::Flowing | State::Frozen | State::Held(_) => None,
-        });
-        let all: Vec<&str> = resting.obstacles.iter().chain(not).map(String::as_str).collect();
+        let not =
+            resting
+                .filesystems
+                .iter()
+                .filter_map(|at| match &self.filesystems.get(*at)?.state {
+                    State::Not(why) => Some(why),
+                    State::Flowing | State::Frozen | State::Held(_) => None,
+                });
+        let all: Vec<&str> = resting
+            .obstacles
+            .iter()
+            .chain(not)
+            .map(String::as_str)
+            .collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 
-    /// Whether the suspend of the n-th volume has to do what it can: something is mounted on it that only the kernel can freeze.
+    /// Whether the suspend of the n-th volume has to do what it can: something is mounted on it
+    /// that only the kernel can freeze.
     pub fn is_left_to_suspend(&self, volume: usize) -> bool {
-        let is_not = |at: &usize| self.filesystems.get(*at).is_some_and(|frost| matches!(frost.state, State::Not(_)));
-        self.volumes.get(volume).is_some_and(|resting| resting.hidden || resting.filesystems.iter().any(is_not))
+        let is_not = |at: &usize| {
+            self.filesystems
+                .get(*at)
+                .is_some_and(|frost| matches!(frost.state, State::Not(_)))
+        };
+        self.volumes
+            .get(volume)
+            .is_some_and(|resting| resting.hidden || resting.filesystems.iter().any(is_not))
     }
 
-    /// Writes back what is in memory of the n-th volume and what rests on it. May wait for the disks; how it ended is for the freeze to
-    /// find out.
+    /// Writes back what is in memory of the n-th volume and what rests on it. May wait for the
+    /// disks; how it ended is for the freeze to find out.
     pub fn write_back(&self, volume: usize) {
-        let Some(resting) = self.volumes.get(volume) else { return };
-        for file in resting.filesystems.iter().filter_map(|at| self.filesystems.get(*at)?.file.as_ref()) {
+        let Some(resting) = self.volumes.get(volume) else {
+            return;
+        };
+        for file in resting
+            .filesystems
+            .iter()
+            .filter_map(|at| self.filesystems.get(*at)?.file.as_ref())
+        {
             // SAFETY: the descriptor is open; nothing else is passed.
             let _ = unsafe { libc::syncfs(file.as_raw_fd()) };
         }
         resting.bare.iter().for_each(|file| drop(file.sync_data()));
     }
 
-    /// Freezes what rests on the n-th volume. May wait for the disks. Whether nothing more is written to it.
+    /// Freezes what rests on the n-th volume. May wait for the disks. Whether nothing more is
+    /// written to it.
     pub fn freeze(&mut self, volume: usize) -> bool {
-        let Some(resting) = self.volumes.get_mut(volume) else { return false };
+        let Some(resting) = self.volumes.get_mut(volume) else {
+            return false;
+        };
         for at in &resting.filesystems {
             if let Some(frost) = self.filesystems.get_mut(*at)
                 && frost.state == State::Flowing
             {
                 frost.freeze();
-                self.frozen.extend((frost.state == State::Frozen).then_some(*at));
+                self.frozen
+                    .extend((frost.state == State::Frozen).then_some(*at));
             }
         }
         if let Some(error) = resting.bare.iter().find_map(|file| file.sync_data().err()) {
-            resting.obstacles.push(format!("what was written does not reach the disks: {error}"));
+            resting.obstacles.push(format!(
+                "what was written does not reach the disks: {error}"
+            ));
         }
         self.reason(volume).is_none()
     }
 
-    /// Thaws what [`Stack::freeze`] has frozen. Whether all of it, and what others had frozen, was frozen until now.
+    /// Thaws what [`Stack::freeze`] has frozen. Whether all of it, and what others had frozen, was
+    /// frozen until now.
     pub fn thaw(&mut self) -> Result<bool, Errno> {
-        while let Some(frost) = self.frozen.last().and_then(|at| self.filesystems.get_mut(*at)) {
+        while let Some(frost) = self
+            .frozen
+            .last()
+            .and_then(|at| self.filesystems.get_mut(*at))
+        {
             frost.thaw()?;
             self.frozen.pop();
         }
         self.filesystems.iter_mut().for_each(Frost::check_held);
-        Ok(self.filesystems.iter().all(|frost| !matches!(frost.state, State::Not(_))))
+        Ok(self
+            .filesystems
+            .iter()
+            .all(|frost| !matches!(frost.state, State::Not(_))))
     }
 }
 
@@ -187,7 +247,13 @@ pub struct Standing {
 pub fn standing(volumes: &dyn Fn() -> Vec<(DevNo, u32)>) -> Vec<Standing> {
     let stack = Stack::open(volumes);
     let contents = volumes().into_iter().map(|(dev, _)| probe::content(dev));
-    contents.enumerate().map(|(at, content)| Standing { obstacle: stack.reason(at), content }).collect()
+    contents
+        .enumerate()
+        .map(|(at, content)| Standing {
+            obstacle: stack.reason(at),
+            content,
+        })
+        .collect()
 }
 
 impl Frost {
@@ -195,10 +261,21 @@ impl Frost {
         let file = filesystem.open();
         let state = match file {
             Some(_) => State::Flowing,
-            None => State::Not(format!("the filesystem on {} cannot be reached", filesystem.point)),
+            None => State::Not(format!(
+                "the filesystem on {} cannot be reached",
+                filesystem.point
+            )),
         };
-        let note = Note { path: Path::new(NOTES).join(filesystem.dev.to_string()), lock: None };
-        Frost { filesystem, file, note, state }
+        let note = Note {
+            path: Path::new(NOTES).join(filesystem.dev.to_string()),
+            lock: None,
+        };
+        Frost {
+            filesystem,
+            file,
+            note,
+            state,
+        }
     }
 
     fn freeze(&mut self) {
@@ -206,7 +283,10 @@ impl Frost {
         if let Err(error) = self.note.write(&self.filesystem) {
             let why = match error.raw_os_error() {
                 Some(libc::EWOULDBLOCK) => "is being frozen by another command".to_owned(),
-                _ => format!("cannot be frozen: '{}' cannot be written: {error}", self.note.path.display()),
+                _ => format!(
+                    "cannot be frozen: '{}' cannot be written: {error}",
+                    self.note.path.display()
+                ),
             };
             self.state = self.not(&why);
             return;
@@ -226,16 +306,25 @@ impl Frost {
     }
 
     fn not(&self, why: &str) -> State {
-        State::Not(format!("the filesystem on {} ({}) {why}", self.filesystem.point, self.filesystem.kind))
+        State::Not(format!(
+            "the filesystem on {} ({}) {why}",
+            self.filesystem.point, self.filesystem.kind
+        ))
     }
 
     /// How much has been written to its devices. What thaws it and freezes it again writes.
     fn written(&self) -> Vec<u64> {
-        self.filesystem.on.iter().map(|dev| changes::writes(*dev).unwrap_or(u64::MAX)).collect()
+        self.filesystem
+            .on
+            .iter()
+            .map(|dev| changes::writes(*dev).unwrap_or(u64::MAX))
+            .collect()
     }
 
     fn thaw(&mut self) -> Result<(), Errno> {
-        let Some(file) = &self.file else { return Ok(()) };
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
         match ioctl(file, FITHAW) {
             Ok(()) => self.state = State::Flowing,
             Err(Number::EINVAL) => self.state = self.not("was thawed by something else meanwhile"),
@@ -247,7 +336,9 @@ impl Frost {
 
     /// What was frozen by somebody else must still be.
     fn check_held(&mut self) {
-        let (State::Held(before), Some(file)) = (&self.state, &self.file) else { return };
+        let (State::Held(before), Some(file)) = (&self.state, &self.file) else {
+            return;
+        };
         let still = match ioctl(file, FIFREEZE) {
             Ok(()) => {
                 let _ = ioctl(file, FITHAW);
@@ -256,7 +347,11 @@ impl Frost {
             Err(number) => number == Number::EBUSY,
         };
         let unwritten = *before == self.written() && !before.contains(&u64::MAX);
-        self.state = if still && unwritten { State::Flowing } else { self.not("was frozen by something else, and thawed meanwhile") };
+        self.state = if still && unwritten {
+            State::Flowing
+        } else {
+            self.not("was frozen by something else, and thawed meanwhile")
+        };
     }
 }
 
@@ -264,8 +359,13 @@ impl Note {
     fn write(&mut self, filesystem: &Filesystem) -> std::io::Result<()> {
         fs::create_dir_all(NOTES)?;
         // Not cut off before it is ours: it may be another command's.
-        let file = File::options().write(true).create(true).truncate(false).open(&self.path)?;
-        let mut lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, number)| number)?;
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&self.path)?;
+        let mut lock =
+            Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, number)| number)?;
         lock.set_len(0)?;
         let on: Vec<String> = filesystem.on.iter().map(DevNo::to_string).collect();
         write!(lock, "{}\n{}\n", filesystem.kind, on.join(" "))?;
@@ -280,13 +380,16 @@ impl Note {
 }
 
 fn open_device(dev: DevNo) -> Option<File> {
-    let path = sysfs::Block::numbered(dev).and_then(|block| block.path()).filter(|path| nodes::leads_to(path, dev))?;
+    let path = sysfs::Block::numbered(dev)
+        .and_then(|block| block.path())
+        .filter(|path| nodes::leads_to(path, dev))?;
     File::open(path).ok()
 }
 
 /// A thaw would wait for whoever resumes it.
 fn is_suspended(dev: DevNo) -> bool {
-    fs::read_to_string(format!("/sys/dev/block/{dev}/dm/suspended")).is_ok_and(|text| text.trim() == "1")
+    fs::read_to_string(format!("/sys/dev/block/{dev}/dm/suspended"))
+        .is_ok_and(|text| text.trim() == "1")
 }
 
 fn ioctl(file: &File, request: libc::Ioctl) -> Result<(), Number> {
@@ -304,8 +407,15 @@ pub fn thaw_left_behind() -> Vec<String> {
 }
 
 fn left_notes() -> impl Iterator<Item = PathBuf> {
-    let notes = fs::read_dir(NOTES).into_iter().flatten().flatten().map(|entry| entry.path());
-    notes.filter(|note| File::open(note).is_ok_and(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok()))
+    let notes = fs::read_dir(NOTES)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    notes.filter(|note| {
+        File::open(note)
+            .is_ok_and(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok())
+    })
 }
 
 /// A note, read.
@@ -321,8 +431,17 @@ impl Left {
         let text = fs::read_to_string(note).unwrap_or_default();
         let mut lines = text.lines();
         let kind = lines.next().unwrap_or_default().to_owned();
-        let on: Vec<DevNo> = lines.next().unwrap_or_default().split(' ').filter_map(crate::table::status::parse_devno).collect();
-        Some(Left { dev, kind, on: if on.is_empty() { vec![dev] } else { on } })
+        let on: Vec<DevNo> = lines
+            .next()
+            .unwrap_or_default()
+            .split(' ')
+            .filter_map(crate::table::status::parse_devno)
+            .collect();
+        Some(Left {
+            dev,
+            kind,
+            on: if on.is_empty() { vec![dev] } else { on },
+        })
     }
 }
 
@@ -333,12 +452,23 @@ fn thaw_by(note: &Path) -> String {
         return format!("'{shown}' was no note of ours");
     };
     let here = Here::look_at_layers();
-    let device = left.on.first().map_or_else(|| left.dev.to_string(), |dev| here.title(*dev));
+    let device = left
+        .on
+        .first()
+        .map_or_else(|| left.dev.to_string(), |dev| here.title(*dev));
     if left.on.iter().copied().any(is_suspended) {
-        return format!("device {device} is suspended, and the filesystem on it was left frozen; 'breakoff recover' tries again");
+        return format!(
+            "device {device} is suspended, and the filesystem on it was left frozen; 'breakoff recover' tries again"
+        );
     }
-    let mounted = left.on.iter().find_map(|dev| here.filesystem(*dev)).filter(|filesystem| filesystem.dev == left.dev);
-    let Some(filesystem) = mounted else { return thaw_unmounted(note, &left, &device) };
+    let mounted = left
+        .on
+        .iter()
+        .find_map(|dev| here.filesystem(*dev))
+        .filter(|filesystem| filesystem.dev == left.dev);
+    let Some(filesystem) = mounted else {
+        return thaw_unmounted(note, &left, &device);
+    };
     let point = &filesystem.point;
     match filesystem.open().map(|file| ioctl(&file, FITHAW)) {
         Some(Ok(()) | Err(Number::EINVAL)) => {
@@ -346,12 +476,15 @@ fn thaw_by(note: &Path) -> String {
             format!("{point} was left frozen and flows again")
         }
         Some(Err(number)) => format!("{point} was left frozen and cannot be thawed: {number}"),
-        None => format!("{point} was left frozen and cannot be reached; 'fsfreeze -u' on another mount point of it thaws it"),
+        None => format!(
+            "{point} was left frozen and cannot be reached; 'fsfreeze -u' on another mount point of it thaws it"
+        ),
     }
 }
 
-/// A filesystem that is unmounted while it is frozen lives on in the kernel, and frozen: who mounts it again waits with the first
-/// write. Its device is claimed as long as it does, and mounting it once more is the way to it.
+/// A filesystem that is unmounted while it is frozen lives on in the kernel, and frozen: who mounts
+/// it again waits with the first write. Its device is claimed as long as it does, and mounting it
+/// once more is the way to it.
 fn thaw_unmounted(note: &Path, left: &Left, device: &str) -> String {
     if !left.on.iter().copied().any(above::is_claimed) {
         let _ = fs::remove_file(note);
@@ -360,17 +493,26 @@ fn thaw_unmounted(note: &Path, left: &Left, device: &str) -> String {
     match mounted_apart(left) {
         Ok(()) => {
             let _ = fs::remove_file(note);
-            format!("the filesystem on device {device} was left frozen and unmounted, and is thawed")
+            format!(
+                "the filesystem on device {device} was left frozen and unmounted, and is thawed"
+            )
         }
         Err(number) => {
-            format!("the filesystem on device {device} was left frozen, and cannot be reached: {number}; 'breakoff recover' tries again")
+            format!(
+                "the filesystem on device {device} was left frozen, and cannot be reached: {number}; 'breakoff recover' tries again"
+            )
         }
     }
 }
 
 /// Mounts a filesystem in a mount namespace of its own and thaws it there. It goes with the thread.
 fn mounted_apart(left: &Left) -> Result<(), Number> {
-    let node = left.on.first().and_then(|dev| sysfs::Block::numbered(*dev)).and_then(|block| block.path()).ok_or(Number::ENODEV)?;
+    let node = left
+        .on
+        .first()
+        .and_then(|dev| sysfs::Block::numbered(*dev))
+        .and_then(|block| block.path())
+        .ok_or(Number::ENODEV)?;
     let kind = left.kind.clone();
     let thread = std::thread::spawn(move || {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
@@ -379,9 +521,17 @@ fn mounted_apart(left: &Left) -> Result<(), Number> {
         let at = |flags| nix::mount::mount(Some(&node), NOTES, Some(kind.as_str()), flags, none);
         // What is mounted for reading only is one that is mounted so again.
         at(MsFlags::empty()).or_else(|_| at(MsFlags::MS_RDONLY))?;
-        let thawed = File::open(NOTES).map_err(|_| Number::ENOENT).and_then(|file| ioctl(&file, FITHAW));
+        let thawed = File::open(NOTES)
+            .map_err(|_| Number::ENOENT)
+            .and_then(|file| ioctl(&file, FITHAW));
         nix::mount::umount2(NOTES, MntFlags::MNT_DETACH)?;
-        thawed.or_else(|number| if number == Number::EINVAL { Ok(()) } else { Err(number) })
+        thawed.or_else(|number| {
+            if number == Number::EINVAL {
+                Ok(())
+            } else {
+                Err(number)
+            }
+        })
     });
     thread.join().unwrap_or(Err(Number::EIO))
 }

@@ -12,17 +12,22 @@ const MACHINE_ID: &str = "/etc/machine-id";
 
 /// This boot. A volume that is marked as running in another one was not stopped cleanly.
 pub fn boot_id() -> Result<BootId> {
-    let text = fs::read_to_string(BOOT_ID).map_err(|err| Error::io(format!("cannot read '{BOOT_ID}'"), &err))?;
-    BootId::parse(text.trim()).ok_or_else(|| Error::device(format!("'{BOOT_ID}' holds no boot identity")))
+    let text = fs::read_to_string(BOOT_ID)
+        .map_err(|err| Error::io(format!("cannot read '{BOOT_ID}'"), &err))?;
+    BootId::parse(text.trim())
+        .ok_or_else(|| Error::device(format!("'{BOOT_ID}' holds no boot identity")))
 }
 
-/// This machine. Two machines with one identity (a cloned image) would both believe that a group is theirs.
+/// This machine. Two machines with one identity (a cloned image) would both believe that a group is
+/// theirs.
 pub fn host_id() -> Result<HostId> {
     let text = fs::read_to_string(MACHINE_ID).unwrap_or_default();
     parse_host_id(&text).ok_or_else(|| {
-        Error::failed(format!("this machine has no identity: '{MACHINE_ID}' is missing or empty"))
-            .on(MACHINE_ID)
-            .hint("make one with 'systemd-machine-id-setup'")
+        Error::failed(format!(
+            "this machine has no identity: '{MACHINE_ID}' is missing or empty"
+        ))
+        .on(MACHINE_ID)
+        .hint("make one with 'systemd-machine-id-setup'")
     })
 }
 
@@ -33,23 +38,31 @@ fn parse_host_id(text: &str) -> Option<HostId> {
 
 /// The kernel's release, such as `6.1.0-56-cloud-amd64`.
 pub fn kernel_release() -> Option<String> {
-    fs::read_to_string(RELEASE).ok().map(|text| text.trim().to_owned())
+    fs::read_to_string(RELEASE)
+        .ok()
+        .map(|text| text.trim().to_owned())
 }
 
 /// Where the program keeps what must survive a reboot; `BREAKOFF_STATE_DIR` overrides it.
 pub fn state_dir() -> PathBuf {
-    std::env::var_os("BREAKOFF_STATE_DIR").filter(|dir| !dir.is_empty()).map_or_else(|| "/var/lib/breakoff".into(), PathBuf::from)
+    std::env::var_os("BREAKOFF_STATE_DIR")
+        .filter(|dir| !dir.is_empty())
+        .map_or_else(|| "/var/lib/breakoff".into(), PathBuf::from)
 }
 
-/// Where the program notes what it has seen of each group: on the root filesystem, which is there when volumes are started at boot and
-/// lies on none of them. `BREAKOFF_WITNESS_DIR` overrides it.
+/// Where the program notes what it has seen of each group: on the root filesystem, which is there
+/// when volumes are started at boot and lies on none of them. `BREAKOFF_WITNESS_DIR` overrides it.
 pub fn witness_dir() -> PathBuf {
-    std::env::var_os("BREAKOFF_WITNESS_DIR").filter(|dir| !dir.is_empty()).map_or_else(|| "/etc/breakoff/witness".into(), PathBuf::from)
+    std::env::var_os("BREAKOFF_WITNESS_DIR")
+        .filter(|dir| !dir.is_empty())
+        .map_or_else(|| "/etc/breakoff/witness".into(), PathBuf::from)
 }
 
 /// Now, for people to read. A clock before 1970 counts as 1970.
 pub fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
@@ -58,8 +71,11 @@ const HOLD: Duration = Duration::from_secs(10);
 
 /// The same, as `BREAKOFF_HOLD_TIMEOUT` says in seconds; what is no such number says nothing.
 pub fn hold_timeout() -> Duration {
-    let said = std::env::var("BREAKOFF_HOLD_TIMEOUT").ok().and_then(|text| text.trim().parse::<f64>().ok());
-    said.filter(|seconds| (0.1..=3600.0).contains(seconds)).map_or(HOLD, Duration::from_secs_f64)
+    let said = std::env::var("BREAKOFF_HOLD_TIMEOUT")
+        .ok()
+        .and_then(|text| text.trim().parse::<f64>().ok());
+    said.filter(|seconds| (0.1..=3600.0).contains(seconds))
+        .map_or(HOLD, Duration::from_secs_f64)
 }
 
 #[cfg(test)]
@@ -69,7 +85,14 @@ mod tests {
     #[test]
     fn only_a_real_machine_identity_counts() {
         assert!(parse_host_id("0123456789abcdef0123456789abcdef\n").is_some());
-        for other in ["", "\n", "uninitialized\n", "0123", "00000000000000000000000000000000\n", "zz23456789abcdef0123456789abcdef"] {
+        for other in [
+            "",
+            "\n",
+            "uninitialized\n",
+            "0123",
+            "00000000000000000000000000000000\n",
+            "zz23456789abcdef0123456789abcdef",
+        ] {
             assert_eq!(parse_host_id(other), None, "{other:?}");
         }
     }

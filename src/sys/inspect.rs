@@ -1,7 +1,8 @@
 //! What speaks against making a device a disk of ours: who uses it, and what is on it.
 //!
-//! Signatures are looked for by `blkid` on the device itself, past udev's database and every cache, because what is overwritten
-//! because of a stale answer does not come back. They can be overruled; a device that is in use cannot.
+//! Signatures are looked for by `blkid` on the device itself, past udev's database and every cache,
+//! because what is overwritten because of a stale answer does not come back. They can be overruled;
+//! a device that is in use cannot.
 
 use super::nodes::leads_to;
 use super::openers::openers;
@@ -21,17 +22,24 @@ use std::time::{Duration, Instant};
 pub struct Objection {
     /// In words, the device named.
     pub text: String,
-    /// Whether the administrator may overrule it (what is on the device would be lost), or not (it is in use, or cannot work).
+    /// Whether the administrator may overrule it (what is on the device would be lost), or not (it
+    /// is in use, or cannot work).
     pub forcible: bool,
 }
 
 impl Objection {
     fn final_(text: String) -> Objection {
-        Objection { text, forcible: false }
+        Objection {
+            text,
+            forcible: false,
+        }
     }
 
     fn forcible(text: String) -> Objection {
-        Objection { text, forcible: true }
+        Objection {
+            text,
+            forcible: true,
+        }
     }
 }
 
@@ -63,19 +71,31 @@ pub struct Inspection {
 impl Inspection {
     /// A device that nobody uses and that holds nothing.
     pub fn unused(device: BlockDevice) -> Inspection {
-        Inspection { device, found: Vec::new() }
+        Inspection {
+            device,
+            found: Vec::new(),
+        }
     }
 
     /// Everything that speaks against using it, when at least so much space is needed.
     pub fn objections(&self, least: Sectors) -> Vec<Objection> {
         let mut objections = self.found.clone();
-        let BlockDevice { path, size, logical_block, .. } = &self.device;
+        let BlockDevice {
+            path,
+            size,
+            logical_block,
+            ..
+        } = &self.device;
         let shown = path.display();
         if *size < least {
-            objections.push(Objection::final_(format!("'{shown}' is too small: {size} where at least {least} is needed")));
+            objections.push(Objection::final_(format!(
+                "'{shown}' is too small: {size} where at least {least} is needed"
+            )));
         }
         if !matches!(logical_block, 512 | 1024 | 2048 | 4096) {
-            objections.push(Objection::final_(format!("'{shown}' has sectors of {logical_block} bytes; at most 4096 are supported")));
+            objections.push(Objection::final_(format!(
+                "'{shown}' has sectors of {logical_block} bytes; at most 4096 are supported"
+            )));
         }
         objections
     }
@@ -90,14 +110,18 @@ pub fn find(path: &Path) -> Result<BlockDevice> {
 fn block(path: &Path) -> Result<(Block, DevNo)> {
     let shown = path.display();
     let meta = fs::metadata(path).map_err(|err| match err.kind() {
-        io::ErrorKind::NotFound => Error::not_found(format!("there is no device '{shown}'")).on(&shown),
+        io::ErrorKind::NotFound => {
+            Error::not_found(format!("there is no device '{shown}'")).on(&shown)
+        }
         _ => Error::io(format!("cannot look at '{shown}'"), &err).on(&shown),
     })?;
     if !meta.file_type().is_block_device() {
         return Err(Error::usage(format!("'{shown}' is not a block device")).on(&shown));
     }
     let dev = super::nodes::devno(meta.rdev());
-    let block = Block::numbered(dev).ok_or_else(|| Error::not_found(format!("the kernel has no device '{shown}' ({dev})")).on(&shown))?;
+    let block = Block::numbered(dev).ok_or_else(|| {
+        Error::not_found(format!("the kernel has no device '{shown}' ({dev})")).on(&shown)
+    })?;
     Ok((block, dev))
 }
 
@@ -112,14 +136,18 @@ fn described(block: &Block, dev: DevNo, path: &Path) -> BlockDevice {
     }
 }
 
-/// Looks at a device and what is on it. Fails when it is not a block device at all, and when it does not answer.
+/// Looks at a device and what is on it. Fails when it is not a block device at all, and when it
+/// does not answer.
 pub fn inspect(path: &Path) -> Result<Inspection> {
     let (block, dev) = block(path)?;
     let device = described(&block, dev, path);
     let mut found = uses(&block, dev, &device.path);
     // A suspended device would not answer until it is resumed.
     if block.is_suspended() {
-        found.push(Objection::final_(format!("'{}' is suspended", device.path.display())));
+        found.push(Objection::final_(format!(
+            "'{}' is suspended",
+            device.path.display()
+        )));
     } else {
         found.extend(busy(&device.path, dev, !found.is_empty())?);
         found.extend(signatures(&device.path)?);
@@ -131,8 +159,13 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
 fn uses(block: &Block, dev: DevNo, path: &Path) -> Vec<Objection> {
     let shown = path.display();
     let mut found = Vec::new();
-    if block.dm_uuid().is_some_and(|uuid| uuid.starts_with(UUID_PREFIX)) {
-        found.push(format!("'{shown}' is a volume of breakoff, or a part of one"));
+    if block
+        .dm_uuid()
+        .is_some_and(|uuid| uuid.starts_with(UUID_PREFIX))
+    {
+        found.push(format!(
+            "'{shown}' is a volume of breakoff, or a part of one"
+        ));
     }
     if block.number("ro").is_some_and(|flag| flag != 0) {
         found.push(format!("'{shown}' is read-only"));
@@ -141,15 +174,25 @@ fn uses(block: &Block, dev: DevNo, path: &Path) -> Vec<Objection> {
     let swaps = sysfs::swaps();
     let parts = block.partitions();
     let own = [(path.to_owned(), dev, block)];
-    let parts = parts.iter().filter_map(|part| Some((part.path()?, part.dev()?, part)));
+    let parts = parts
+        .iter()
+        .filter_map(|part| Some((part.path()?, part.dev()?, part)));
     for (path, dev, block) in own.into_iter().chain(parts) {
         let shown = path.display();
         let points = mounts.iter().filter(|mount| mount.is_on(dev));
-        found.extend(points.map(|mount| format!("'{shown}' is mounted on '{}'", printable(&mount.point))));
-        found.extend(swaps.iter().filter(|swap| leads_to(swap, dev)).map(|_| format!("'{shown}' is used as swap")));
+        found.extend(
+            points.map(|mount| format!("'{shown}' is mounted on '{}'", printable(&mount.point))),
+        );
+        found.extend(
+            swaps
+                .iter()
+                .filter(|swap| leads_to(swap, dev))
+                .map(|_| format!("'{shown}' is used as swap")),
+        );
         let holders = block.holders();
         found.extend(holders.iter().map(|name| {
-            let title = Block::named(name).map_or_else(|| format!("'{name}'"), |holder| holder.title());
+            let title =
+                Block::named(name).map_or_else(|| format!("'{name}'"), |holder| holder.title());
             format!("'{shown}' is used by device {title}")
         }));
     }
@@ -159,17 +202,26 @@ fn uses(block: &Block, dev: DevNo, path: &Path) -> Vec<Objection> {
 /// Whether somebody holds it exclusively; said only when nothing else has explained it yet.
 fn busy(path: &Path, dev: DevNo, explained: bool) -> Result<Option<Objection>> {
     let shown = path.display();
-    let exclusive = fs::File::options().read(true).custom_flags(libc::O_EXCL | libc::O_NONBLOCK).open(path);
+    let exclusive = fs::File::options()
+        .read(true)
+        .custom_flags(libc::O_EXCL | libc::O_NONBLOCK)
+        .open(path);
     match exclusive.map_err(|err| (err.raw_os_error(), err)) {
         Ok(_) => Ok(None),
         Err((Some(libc::EBUSY), _)) if explained => Ok(None),
         Err((Some(libc::EBUSY), _)) => {
             let who = openers(dev);
-            let who = if who.is_empty() { String::new() } else { format!(" ({})", who.join(", ")) };
+            let who = if who.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", who.join(", "))
+            };
             Ok(Some(Objection::final_(format!("'{shown}' is in use{who}"))))
         }
         Err((Some(libc::EACCES | libc::EPERM), err)) => {
-            Err(Error::failed(format!("cannot open '{shown}': {err}")).on(&shown).hint("run it as root"))
+            Err(Error::failed(format!("cannot open '{shown}': {err}"))
+                .on(&shown)
+                .hint("run it as root"))
         }
         Err((_, err)) => Err(Error::io(format!("cannot open '{shown}'"), &err).on(&shown)),
     }
@@ -182,26 +234,39 @@ const DISK_ANSWERS: Duration = Duration::from_secs(10);
 
 /// What `blkid` says of the device itself, past udev's database and every cache.
 fn blkid(path: &Path, patience: Duration) -> Result<Output> {
-    let missing = || Error::unsupported("'blkid' is missing: what is on a device cannot be told").hint("install util-linux");
+    let missing = || {
+        Error::unsupported("'blkid' is missing: what is on a device cannot be told")
+            .hint("install util-linux")
+    };
     let not_run = |err| Error::io("cannot run 'blkid'", &err);
     let mut command = tools::command("blkid").ok_or_else(missing)?;
-    command.args(["-p", "-o", "export", "--"]).arg(path).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(["-p", "-o", "export", "--"])
+        .arg(path)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().map_err(not_run)?;
     if !tools::done_by(Instant::now() + patience, Some(&mut child)) {
         let shown = path.display();
-        let why = format!("'{shown}' did not answer within {} s: what is on it cannot be told", patience.as_secs());
+        let why = format!(
+            "'{shown}' did not answer within {} s: what is on it cannot be told",
+            patience.as_secs()
+        );
         return Err(Error::timed_out(why).on(shown));
     }
     // It has ended, so that all it had to say fitted the pipes.
     child.wait_with_output().map_err(not_run)
 }
 
-/// The smallest pieces that what is on a device is read and written in: a filesystem's own, and the device's sectors where a partition table
-/// counts in them. `None` when there is neither, when `blkid` does not know, and when the device does not answer.
+/// The smallest pieces that what is on a device is read and written in: a filesystem's own, and the
+/// device's sectors where a partition table counts in them. `None` when there is neither, when
+/// `blkid` does not know, and when the device does not answer.
 pub fn block_size(path: &Path) -> Option<u32> {
     let output = blkid(path, ANSWERS).ok()?;
     let said = String::from_utf8_lossy(&output.stdout);
-    let sectors = has_partition_table(&said).then(|| find(path).ok().map(|device| device.logical_block)).flatten();
+    let sectors = has_partition_table(&said)
+        .then(|| find(path).ok().map(|device| device.logical_block))
+        .flatten();
     block_size_in(&said).into_iter().chain(sectors).min()
 }
 
@@ -215,7 +280,10 @@ fn has_partition_table(export: &str) -> bool {
 }
 
 fn value_in<'e>(export: &'e str, wanted: &str) -> Option<&'e str> {
-    export.lines().filter_map(|line| line.split_once('=')).find_map(|(key, value)| (key == wanted).then_some(value))
+    export
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .find_map(|(key, value)| (key == wanted).then_some(value))
 }
 
 /// What `blkid` sees on the device itself.
@@ -226,7 +294,9 @@ fn signatures(path: &Path) -> Result<Vec<Objection>> {
         Some(0) => Ok(describe(&shown, &String::from_utf8_lossy(&output.stdout))),
         // Nothing found, and nothing to complain about.
         Some(2) if output.stderr.is_empty() => Ok(Vec::new()),
-        Some(8) => Ok(vec![Objection::forcible(format!("'{shown}' holds several signatures (see 'wipefs --no-act {shown}')"))]),
+        Some(8) => Ok(vec![Objection::forcible(format!(
+            "'{shown}' holds several signatures (see 'wipefs --no-act {shown}')"
+        ))]),
         _ => {
             let why = printable(String::from_utf8_lossy(&output.stderr).trim());
             Err(Error::device(format!("cannot tell what is on '{shown}': {why}")).on(&shown))
@@ -234,9 +304,14 @@ fn signatures(path: &Path) -> Result<Vec<Objection>> {
     }
 }
 
-/// Words for what `blkid -o export` printed. That a device is a partition is printed too, and says nothing about its contents.
+/// Words for what `blkid -o export` printed. That a device is a partition is printed too, and says
+/// nothing about its contents.
 fn describe(shown: &str, export: &str) -> Vec<Objection> {
-    let value = |wanted: &str| value_in(export, wanted).map(|value| printable(&plain(value))).filter(|value| !value.is_empty());
+    let value = |wanted: &str| {
+        value_in(export, wanted)
+            .map(|value| printable(&plain(value)))
+            .filter(|value| !value.is_empty())
+    };
     let mut found = Vec::new();
     if let Some(kind) = value("TYPE") {
         let noun = match value("USAGE").as_deref() {
@@ -245,17 +320,29 @@ fn describe(shown: &str, export: &str) -> Vec<Objection> {
             Some("crypto") => "encrypted volume",
             _ => "signature",
         };
-        let label = value("LABEL").map(|label| format!(" labelled '{label}'")).unwrap_or_default();
-        found.push(format!("'{shown}' holds {} {kind} {noun}{label}", article(&kind)));
+        let label = value("LABEL")
+            .map(|label| format!(" labelled '{label}'"))
+            .unwrap_or_default();
+        found.push(format!(
+            "'{shown}' holds {} {kind} {noun}{label}",
+            article(&kind)
+        ));
     }
     if let Some(kind) = value("PTTYPE") {
-        found.push(format!("'{shown}' has {} {kind} partition table", article(&kind)));
+        found.push(format!(
+            "'{shown}' has {} {kind} partition table",
+            article(&kind)
+        ));
     }
     found.into_iter().map(Objection::forcible).collect()
 }
 
 fn article(word: &str) -> &'static str {
-    if word.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I', 'O', 'L', 'x']) { "an" } else { "a" }
+    if word.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I', 'O', 'L', 'x']) {
+        "an"
+    } else {
+        "a"
+    }
 }
 
 /// Takes back the escapes that protect a value from a shell.
@@ -275,41 +362,94 @@ mod tests {
     use crate::error::Kind;
 
     fn texts(export: &str) -> Vec<String> {
-        describe("/dev/sdb", export).into_iter().inspect(|o| assert!(o.forcible)).map(|o| o.text).collect()
+        describe("/dev/sdb", export)
+            .into_iter()
+            .inspect(|o| assert!(o.forcible))
+            .map(|o| o.text)
+            .collect()
     }
 
     #[test]
     fn signatures_are_named() {
         let ext4 = "DEVNAME=/dev/sdb\nLABEL=my\\ data\nUUID=1\nVERSION=1.0\nBLOCK_SIZE=4096\nTYPE=ext4\nUSAGE=filesystem\n";
-        assert_eq!(texts(ext4), ["'/dev/sdb' holds an ext4 filesystem labelled 'my data'"]);
-        assert_eq!((block_size_in(ext4), block_size_in("TYPE=swap\n"), block_size_in("BLOCK_SIZE=-\n")), (Some(4096), None, None));
-        assert!(has_partition_table("PTUUID=1\nPTTYPE=gpt\n") && !has_partition_table("PTTYPE=PMBR\n") && !has_partition_table(ext4));
-        assert_eq!(texts("TYPE=LVM2_member\nUSAGE=raid\n"), ["'/dev/sdb' holds an LVM2_member member of a RAID or volume group"]);
-        assert_eq!(texts("DEVNAME=/dev/sdb\nPTUUID=1\nPTTYPE=gpt\n"), ["'/dev/sdb' has a gpt partition table"]);
-        assert_eq!(texts("TYPE=swap\nUSAGE=other\n"), ["'/dev/sdb' holds a swap signature"]);
-        assert_eq!(texts("DEVNAME=/dev/sdb1\nPART_ENTRY_SCHEME=gpt\nPART_ENTRY_NUMBER=1\n"), Vec::<String>::new());
-        assert_eq!(texts("LABEL=\u{1b}[2J\nTYPE=xfs\nUSAGE=filesystem\n"), ["'/dev/sdb' holds an xfs filesystem labelled '?[2J'"]);
+        assert_eq!(
+            texts(ext4),
+            ["'/dev/sdb' holds an ext4 filesystem labelled 'my data'"]
+        );
+        assert_eq!(
+            (
+                block_size_in(ext4),
+                block_size_in("TYPE=swap\n"),
+                block_size_in("BLOCK_SIZE=-\n")
+            ),
+            (Some(4096), None, None)
+        );
+        assert!(
+            has_partition_table("PTUUID=1\nPTTYPE=gpt\n")
+                && !has_partition_table("PTTYPE=PMBR\n")
+                && !has_partition_table(ext4)
+        );
+        assert_eq!(
+            texts("TYPE=LVM2_member\nUSAGE=raid\n"),
+            ["'/dev/sdb' holds an LVM2_member member of a RAID or volume group"]
+        );
+        assert_eq!(
+            texts("DEVNAME=/dev/sdb\nPTUUID=1\nPTTYPE=gpt\n"),
+            ["'/dev/sdb' has a gpt partition table"]
+        );
+        assert_eq!(
+            texts("TYPE=swap\nUSAGE=other\n"),
+            ["'/dev/sdb' holds a swap signature"]
+        );
+        assert_eq!(
+            texts("DEVNAME=/dev/sdb1\nPART_ENTRY_SCHEME=gpt\nPART_ENTRY_NUMBER=1\n"),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            texts("LABEL=\u{1b}[2J\nTYPE=xfs\nUSAGE=filesystem\n"),
+            ["'/dev/sdb' holds an xfs filesystem labelled '?[2J'"]
+        );
     }
 
     /// `blkid` takes files, so a fresh filesystem can be looked at without a device.
     #[test]
     fn a_filesystem_in_a_file_is_found() {
-        let (Some(mkfs), Some(_)) = (tools::find("mkfs.ext4"), tools::find("blkid")) else { return };
+        let (Some(mkfs), Some(_)) = (tools::find("mkfs.ext4"), tools::find("blkid")) else {
+            return;
+        };
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(8 << 20).unwrap();
         assert_eq!(signatures(file.path()).unwrap(), []);
-        let made = std::process::Command::new(mkfs).args(["-q", "-F", "-L", "two words"]).arg(file.path()).status().unwrap();
+        let made = std::process::Command::new(mkfs)
+            .args(["-q", "-F", "-L", "two words"])
+            .arg(file.path())
+            .status()
+            .unwrap();
         assert!(made.success());
         let found = signatures(file.path()).unwrap();
-        assert!(found[0].text.ends_with("holds an ext4 filesystem labelled 'two words'"), "{found:?}");
-        let whole = super::super::media::Piece { path: file.path().to_owned(), start: Sectors::ZERO, length: Sectors::mib(8) };
-        super::super::media::wipe_signatures(&super::super::machine::Here::default(), &[whole]).unwrap();
+        assert!(
+            found[0]
+                .text
+                .ends_with("holds an ext4 filesystem labelled 'two words'"),
+            "{found:?}"
+        );
+        let whole = super::super::media::Piece {
+            path: file.path().to_owned(),
+            start: Sectors::ZERO,
+            length: Sectors::mib(8),
+        };
+        super::super::media::wipe_signatures(&super::super::machine::Here::default(), &[whole])
+            .unwrap();
         assert_eq!(signatures(file.path()).unwrap(), []);
     }
 
     #[test]
     fn only_block_devices_are_inspected() {
-        for (path, kind) in [("/dev/null", Kind::Usage), ("/etc/passwd", Kind::Usage), ("/dev/nonexistent", Kind::NotFound)] {
+        for (path, kind) in [
+            ("/dev/null", Kind::Usage),
+            ("/etc/passwd", Kind::Usage),
+            ("/dev/nonexistent", Kind::NotFound),
+        ] {
             assert_eq!(inspect(Path::new(path)).unwrap_err().kind(), kind);
             assert_eq!(find(Path::new(path)).unwrap_err().kind(), kind);
         }
@@ -319,7 +459,10 @@ mod tests {
     fn a_small_device_with_huge_sectors_is_unusable() {
         let device = BlockDevice {
             path: PathBuf::from("/dev/sdb"),
-            dev: DevNo { major: 8, minor: 16 },
+            dev: DevNo {
+                major: 8,
+                minor: 16,
+            },
             size: Sectors::MIB,
             logical_block: 16384,
             partitions: Vec::new(),
@@ -328,6 +471,11 @@ mod tests {
         let objections = Inspection::unused(device).objections(Sectors::mib(8));
         assert_eq!(objections.len(), 2);
         assert!(objections.iter().all(|objection| !objection.forcible));
-        assert!(objections[0].text.contains("too small: 1m where at least 8m"), "{objections:?}");
+        assert!(
+            objections[0]
+                .text
+                .contains("too small: 1m where at least 8m"),
+            "{objections:?}"
+        );
     }
 }

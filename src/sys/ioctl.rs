@@ -1,8 +1,10 @@
-//! Our own dm ioctls: the verbs that a window is made of, and those that the `devicemapper` crate would wait in.
+//! Our own dm ioctls: the verbs that a window is made of, and those that the `devicemapper` crate
+//! would wait in.
 //!
-//! A request is a header template that is copied into a prebuilt buffer and handed to the kernel: once a device is armed,
-//! nothing here allocates, opens, logs or waits for another process. That crate's resume takes a semaphore each time and, when
-//! none is left, fails with the device still suspended; ours are counted on a cookie that was taken beforehand (see `cookie`).
+//! A request is a header template that is copied into a prebuilt buffer and handed to the kernel:
+//! once a device is armed, nothing here allocates, opens, logs or waits for another process. That
+//! crate's resume takes a semaphore each time and, when none is left, fails with the device still
+//! suspended; ours are counted on a cookie that was taken beforehand (see `cookie`).
 
 use super::cookie::{Cookies, EventFlags};
 use super::critical::Held;
@@ -77,7 +79,11 @@ pub(super) struct Header(dmi::dm_ioctl);
 impl Header {
     /// A request about this subject. Any kernel with the version 4 interface takes it.
     pub(super) fn new(subject: Subject<'_>, flags: u32) -> std::result::Result<Header, Errno> {
-        let mut raw = dmi::dm_ioctl { version: [dmi::DM_VERSION_MAJOR, 0, 0], flags, ..Default::default() };
+        let mut raw = dmi::dm_ioctl {
+            version: [dmi::DM_VERSION_MAJOR, 0, 0],
+            flags,
+            ..Default::default()
+        };
         match subject {
             Subject::Driver => {}
             Subject::Uuid(uuid) => fill(&mut raw.uuid, uuid)?,
@@ -100,7 +106,8 @@ impl Header {
     }
 }
 
-/// Puts text into a C array, which is zero and stays terminated. Refuses what does not fit or is empty.
+/// Puts text into a C array, which is zero and stays terminated. Refuses what does not fit or is
+/// empty.
 fn fill(array: &mut [libc::c_char], text: &str) -> std::result::Result<(), Errno> {
     if text.is_empty() || text.len() >= array.len() || text.contains('\0') {
         return Err(Errno(libc::EINVAL));
@@ -113,7 +120,11 @@ fn fill(array: &mut [libc::c_char], text: &str) -> std::result::Result<(), Errno
 
 /// Text in a C array of an answer, with anything that is not text replaced.
 fn text(array: &[libc::c_char]) -> String {
-    let bytes: Vec<u8> = array.iter().map(|c| c.to_ne_bytes()[0]).take_while(|byte| *byte != 0).collect();
+    let bytes: Vec<u8> = array
+        .iter()
+        .map(|c| c.to_ne_bytes()[0])
+        .take_while(|byte| *byte != 0)
+        .collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -129,17 +140,22 @@ impl Control {
             super::tools::load_module("dm-mod");
             open()
         };
-        open().or_else(loaded).map(Control).map_err(|err| match err.raw_os_error() {
-            Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) => {
-                Error::unsupported("this kernel has no device-mapper: 'dm-mod' is neither built in nor loadable")
-                    .on(CONTROL)
-                    .hint("try 'modprobe dm-mod'")
-            }
-            Some(libc::EACCES | libc::EPERM) => {
-                Error::failed(format!("cannot open '{CONTROL}': permission denied")).on(CONTROL).hint("run it as root")
-            }
-            _ => Error::io(format!("cannot open '{CONTROL}'"), &err).on(CONTROL),
-        })
+        open()
+            .or_else(loaded)
+            .map(Control)
+            .map_err(|err| match err.raw_os_error() {
+                Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) => Error::unsupported(
+                    "this kernel has no device-mapper: 'dm-mod' is neither built in nor loadable",
+                )
+                .on(CONTROL)
+                .hint("try 'modprobe dm-mod'"),
+                Some(libc::EACCES | libc::EPERM) => {
+                    Error::failed(format!("cannot open '{CONTROL}': permission denied"))
+                        .on(CONTROL)
+                        .hint("run it as root")
+                }
+                _ => Error::io(format!("cannot open '{CONTROL}'"), &err).on(CONTROL),
+            })
     }
 }
 
@@ -150,9 +166,11 @@ pub(super) struct Buffer(Box<[u64]>);
 const HEADER: usize = size_of::<dmi::dm_ioctl>();
 
 impl Buffer {
-    /// Room for so many bytes of data. Every page of it is written to now, so that using it later does not need memory.
+    /// Room for so many bytes of data. Every page of it is written to now, so that using it later
+    /// does not need memory.
     pub(super) fn with_room(data: usize) -> Buffer {
-        let mut words = vec![u64::MAX; (HEADER + data).div_ceil(size_of::<u64>())].into_boxed_slice();
+        let mut words =
+            vec![u64::MAX; (HEADER + data).div_ceil(size_of::<u64>())].into_boxed_slice();
         words.fill(0);
         Buffer(std::hint::black_box(words))
     }
@@ -163,7 +181,8 @@ impl Buffer {
 
     /// The header as it stands now, that is the kernel's answer after a call.
     fn header(&self) -> dmi::dm_ioctl {
-        // SAFETY: the buffer is at least a header long and aligned for u64, as the header is, which is plain old data.
+        // SAFETY: the buffer is at least a header long and aligned for u64, as the header is, which
+        // is plain old data.
         unsafe { self.0.as_ptr().cast::<dmi::dm_ioctl>().read() }
     }
 
@@ -173,7 +192,8 @@ impl Buffer {
     }
 
     fn bytes(&self) -> &[u8] {
-        // SAFETY: any initialised memory may be looked at as bytes; pointer and length are those of the slice.
+        // SAFETY: any initialised memory may be looked at as bytes; pointer and length are those of
+        // the slice.
         unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast::<u8>(), self.len()) }
     }
 
@@ -184,7 +204,10 @@ impl Buffer {
 
     /// Puts data behind the header; what does not fit is refused.
     fn set_data(&mut self, data: &[u8]) -> std::result::Result<(), Errno> {
-        let room = self.bytes_mut().get_mut(HEADER..).ok_or(Errno(libc::EINVAL))?;
+        let room = self
+            .bytes_mut()
+            .get_mut(HEADER..)
+            .ok_or(Errno(libc::EINVAL))?;
         if data.len() >= room.len() {
             return Err(Errno(libc::E2BIG));
         }
@@ -196,7 +219,10 @@ impl Buffer {
     /// The data of the answer.
     fn data(&self) -> &[u8] {
         let header = self.header();
-        let (start, end) = (header.data_start as usize, (header.data_size as usize).min(self.len()));
+        let (start, end) = (
+            header.data_start as usize,
+            (header.data_size as usize).min(self.len()),
+        );
         self.bytes().get(start..end).unwrap_or_default()
     }
 
@@ -204,16 +230,27 @@ impl Buffer {
         self.header().flags
     }
 
-    /// Asks the driver. Signals are held back during a suspend, and during a resume, which may suspend on its way: a mirror
-    /// whose suspend is interrupted is beyond repair (see `critical`). Other verbs change nothing when they are interrupted.
-    fn call(&mut self, control: &Control, verb: Verb, header: &Header) -> std::result::Result<(), Errno> {
+    /// Asks the driver. Signals are held back during a suspend, and during a resume, which may
+    /// suspend on its way: a mirror whose suspend is interrupted is beyond repair (see `critical`).
+    /// Other verbs change nothing when they are interrupted.
+    fn call(
+        &mut self,
+        control: &Control,
+        verb: Verb,
+        header: &Header,
+    ) -> std::result::Result<(), Errno> {
         let _held = (verb == Verb::Suspend).then(Held::new);
         let length = u32::try_from(self.len()).map_err(|_| Errno(libc::E2BIG))?;
         loop {
-            self.set_header(dmi::dm_ioctl { data_size: length, data_start: HEADER as u32, ..header.0 });
-            // SAFETY: the descriptor is open; the buffer is a header and data of the length that the header states, and the
-            // kernel reads and writes within that length only.
-            let done = unsafe { libc::ioctl(control.0.as_raw_fd(), verb.request(), self.0.as_mut_ptr()) };
+            self.set_header(dmi::dm_ioctl {
+                data_size: length,
+                data_start: HEADER as u32,
+                ..header.0
+            });
+            // SAFETY: the descriptor is open; the buffer is a header and data of the length that
+            // the header states, and the kernel reads and writes within that length only.
+            let done =
+                unsafe { libc::ioctl(control.0.as_raw_fd(), verb.request(), self.0.as_mut_ptr()) };
             match (done, last_errno()) {
                 (0.., _) => return Ok(()),
                 (_, libc::EINTR) => {}
@@ -223,14 +260,23 @@ impl Buffer {
     }
 
     /// Asks the driver with a buffer that grows until the answer fits.
-    pub(super) fn call_growing(&mut self, control: &Control, verb: Verb, header: &Header) -> std::result::Result<(), Errno> {
+    pub(super) fn call_growing(
+        &mut self,
+        control: &Control,
+        verb: Verb,
+        header: &Header,
+    ) -> std::result::Result<(), Errno> {
         loop {
             self.bytes_mut().fill(0);
             self.call(control, verb, header)?;
             if self.flags() & dmi::DM_BUFFER_FULL_FLAG == 0 {
                 return Ok(());
             }
-            let room = self.len().checked_mul(2).filter(|room| *room <= LARGEST).ok_or(Errno(libc::E2BIG))?;
+            let room = self
+                .len()
+                .checked_mul(2)
+                .filter(|room| *room <= LARGEST)
+                .ok_or(Errno(libc::E2BIG))?;
             *self = Buffer::with_room(room);
         }
     }
@@ -240,7 +286,9 @@ impl Buffer {
 const LARGEST: usize = 256 << 20;
 
 fn last_errno() -> i32 {
-    std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+    std::io::Error::last_os_error()
+        .raw_os_error()
+        .unwrap_or(libc::EIO)
 }
 
 /// What the header of an answer says about a device.
@@ -270,34 +318,48 @@ pub(super) struct Queries {
 
 impl Queries {
     pub(super) fn new(control: Arc<Control>) -> Queries {
-        Queries { control, buffer: Buffer::with_room(16 << 10) }
+        Queries {
+            control,
+            buffer: Buffer::with_room(16 << 10),
+        }
     }
 
     /// Every device on this machine.
     pub(super) fn list(&mut self) -> std::result::Result<Vec<wire::Listed>, Errno> {
         let header = Header::new(Subject::Driver, dmi::DM_UUID_FLAG)?;
-        self.buffer.call_growing(&self.control, Verb::List, &header)?;
+        self.buffer
+            .call_growing(&self.control, Verb::List, &header)?;
         wire::listed(self.buffer.data()).ok_or(Errno(libc::EBADMSG))
     }
 
     /// The header of one device.
     pub(super) fn info(&mut self, subject: Subject<'_>) -> std::result::Result<Info, Errno> {
-        self.buffer.call(&self.control, Verb::Info, &Header::new(subject, 0)?)?;
+        self.buffer
+            .call(&self.control, Verb::Info, &Header::new(subject, 0)?)?;
         Ok(self.answer())
     }
 
     /// The header and the live table of one device.
-    pub(super) fn table(&mut self, subject: Subject<'_>) -> std::result::Result<(Info, Lines), Errno> {
+    pub(super) fn table(
+        &mut self,
+        subject: Subject<'_>,
+    ) -> std::result::Result<(Info, Lines), Errno> {
         self.lines(subject, dmi::DM_STATUS_TABLE_FLAG)
     }
 
-    /// The status of one device. Never to be asked of a device with an `era` target: suspended, it would not answer (K7).
+    /// The status of one device. Never to be asked of a device with an `era` target: suspended, it
+    /// would not answer (K7).
     pub(super) fn status(&mut self, subject: Subject<'_>) -> std::result::Result<Lines, Errno> {
         Ok(self.lines(subject, dmi::DM_NOFLUSH_FLAG)?.1)
     }
 
-    fn lines(&mut self, subject: Subject<'_>, flags: u32) -> std::result::Result<(Info, Lines), Errno> {
-        self.buffer.call_growing(&self.control, Verb::Status, &Header::new(subject, flags)?)?;
+    fn lines(
+        &mut self,
+        subject: Subject<'_>,
+        flags: u32,
+    ) -> std::result::Result<(Info, Lines), Errno> {
+        self.buffer
+            .call_growing(&self.control, Verb::Status, &Header::new(subject, flags)?)?;
         let count = self.buffer.header().target_count;
         let lines = wire::target_lines(self.buffer.data(), count).ok_or(Errno(libc::EBADMSG))?;
         Ok((self.answer(), lines))
@@ -320,10 +382,14 @@ impl Queries {
 
 type Lines = Vec<crate::plan::world::TargetLine>;
 
-/// The kernel's encoding of a device number (`new_encode_dev`: 12 bits of major within 20 of minor).
+/// The kernel's encoding of a device number (`new_encode_dev`: 12 bits of major within 20 of
+/// minor).
 fn devno(dev: u64) -> DevNo {
     let dev = dev as u32;
-    DevNo { major: (dev >> 8) & 0xfff, minor: (dev & 0xff) | ((dev >> 12) & 0xf_ff00) }
+    DevNo {
+        major: (dev >> 8) & 0xfff,
+        minor: (dev & 0xff) | ((dev >> 12) & 0xf_ff00),
+    }
 }
 
 /// Does a verb that causes an event for udev, which is counted on the cookie.
@@ -349,13 +415,26 @@ pub(super) fn remove_when_closed(control: &Control, uuid: &str) -> std::result::
 }
 
 /// Renames a device. The kernel finds it by its name only.
-pub(super) fn rename(control: &Control, cookies: &Cookies, from: &str, to: &str, flags: EventFlags) -> std::result::Result<(), Errno> {
+pub(super) fn rename(
+    control: &Control,
+    cookies: &Cookies,
+    from: &str,
+    to: &str,
+    flags: EventFlags,
+) -> std::result::Result<(), Errno> {
     let mut buffer = Buffer::with_room(256);
     let mut with_name = Header::new(Subject::Name(from), 0)?;
     fill(&mut [0; dmi::DM_NAME_LEN as usize], to)?;
     buffer.set_data(to.as_bytes())?;
     with_name.0.target_count = 0;
-    with_event(control, cookies, &mut buffer, Verb::Rename, &with_name, flags)
+    with_event(
+        control,
+        cookies,
+        &mut buffer,
+        Verb::Rename,
+        &with_name,
+        flags,
+    )
 }
 
 /// The flags of a suspend.
@@ -363,11 +442,14 @@ pub(super) fn suspend_flags(mode: SuspendMode) -> u32 {
     match mode {
         SuspendMode::Freeze => dmi::DM_SUSPEND_FLAG,
         SuspendMode::Flush => dmi::DM_SUSPEND_FLAG | dmi::DM_SKIP_LOCKFS_FLAG,
-        SuspendMode::NoFlush => dmi::DM_SUSPEND_FLAG | dmi::DM_SKIP_LOCKFS_FLAG | dmi::DM_NOFLUSH_FLAG,
+        SuspendMode::NoFlush => {
+            dmi::DM_SUSPEND_FLAG | dmi::DM_SKIP_LOCKFS_FLAG | dmi::DM_NOFLUSH_FLAG
+        }
     }
 }
 
-/// A device that is ready for a window. Its requests are encoded, its buffers touched, its control node open.
+/// A device that is ready for a window. Its requests are encoded, its buffers touched, its control
+/// node open.
 pub struct ArmedDm {
     control: Arc<Control>,
     cookies: Arc<Cookies>,
@@ -392,33 +474,65 @@ impl ArmedDm {
     ) -> std::result::Result<ArmedDm, Errno> {
         let header = Header::new(Subject::Uuid(uuid), 0)?;
         let mut lines = Buffer::with_room(LINES_ROOM);
-        lines.call_growing(&control, Verb::Status, &header.with_flags(dmi::DM_STATUS_TABLE_FLAG))?;
+        lines.call_growing(
+            &control,
+            Verb::Status,
+            &header.with_flags(dmi::DM_STATUS_TABLE_FLAG),
+        )?;
         if wire::all_mirrors(lines.data(), lines.header().target_count) {
-            lines.call_growing(&control, Verb::Status, &header.with_flags(dmi::DM_NOFLUSH_FLAG))?;
+            lines.call_growing(
+                &control,
+                Verb::Status,
+                &header.with_flags(dmi::DM_NOFLUSH_FLAG),
+            )?;
         }
-        Ok(ArmedDm { control, cookies, resume_event, header, small: Buffer::with_room(0), lines, discards: None })
+        Ok(ArmedDm {
+            control,
+            cookies,
+            resume_event,
+            header,
+            small: Buffer::with_room(0),
+            lines,
+            discards: None,
+        })
     }
 
     /// Asks for the live table or its status, as the flags say.
     fn ask(&mut self, flags: u32) -> std::result::Result<(), Errno> {
-        self.lines.call(&self.control, Verb::Status, &self.header.with_flags(flags))?;
-        if self.lines.flags() & dmi::DM_BUFFER_FULL_FLAG != 0 { Err(Errno(libc::EMSGSIZE)) } else { Ok(()) }
+        self.lines
+            .call(&self.control, Verb::Status, &self.header.with_flags(flags))?;
+        if self.lines.flags() & dmi::DM_BUFFER_FULL_FLAG != 0 {
+            Err(Errno(libc::EMSGSIZE))
+        } else {
+            Ok(())
+        }
     }
 
     /// Has discards kept away after each resume, by this setting of the device.
     pub(super) fn without_discards(self, setting: &Path) -> std::result::Result<ArmedDm, Errno> {
-        let open = File::options().write(true).open(setting).map_err(|err| Errno(err.raw_os_error().unwrap_or(libc::EIO)));
-        Ok(ArmedDm { discards: Some(open?), ..self })
+        let open = File::options()
+            .write(true)
+            .open(setting)
+            .map_err(|err| Errno(err.raw_os_error().unwrap_or(libc::EIO)));
+        Ok(ArmedDm {
+            discards: Some(open?),
+            ..self
+        })
     }
 }
 
 impl ArmedDevice for ArmedDm {
     fn suspend(&mut self, mode: SuspendMode) -> std::result::Result<(), Errno> {
-        self.small.call(&self.control, Verb::Suspend, &self.header.with_flags(suspend_flags(mode)))
+        self.small.call(
+            &self.control,
+            Verb::Suspend,
+            &self.header.with_flags(suspend_flags(mode)),
+        )
     }
 
     fn health(&mut self) -> std::result::Result<MirrorHealth, Errno> {
-        // Its table can be asked at any time; an `era` that is suspended does not tell its status (K7).
+        // Its table can be asked at any time; an `era` that is suspended does not tell its status
+        // (K7).
         self.ask(dmi::DM_STATUS_TABLE_FLAG)?;
         if !wire::all_mirrors(self.lines.data(), self.lines.header().target_count) {
             return Err(Errno(libc::EINVAL));
@@ -437,7 +551,14 @@ impl ArmedDevice for ArmedDm {
     }
 
     fn resume(&mut self) -> std::result::Result<(), Errno> {
-        with_event(&self.control, &self.cookies, &mut self.small, Verb::Suspend, &self.header, self.resume_event)?;
+        with_event(
+            &self.control,
+            &self.cookies,
+            &mut self.small,
+            Verb::Suspend,
+            &self.header,
+            self.resume_event,
+        )?;
         // What did not work shows when the map is read: it is not believed then.
         if let Some(setting) = &mut self.discards {
             let _ = setting.write(b"0");
@@ -458,7 +579,11 @@ mod tests {
         assert_eq!(text(&header.0.uuid), "");
         assert!(Header::new(Subject::Name(&"n".repeat(127)), 0).is_ok());
         for bad in ["", &"n".repeat(128), "a\0b"] {
-            assert_eq!(Header::new(Subject::Name(bad), 0).err(), Some(Errno(libc::EINVAL)), "{bad:?}");
+            assert_eq!(
+                Header::new(Subject::Name(bad), 0).err(),
+                Some(Errno(libc::EINVAL)),
+                "{bad:?}"
+            );
         }
     }
 
@@ -471,18 +596,44 @@ mod tests {
 
     #[test]
     fn device_numbers_are_the_kernels() {
-        assert_eq!(devno(0xfd03), DevNo { major: 253, minor: 3 });
-        assert_eq!(devno(0x0010_fd03), DevNo { major: 253, minor: 0x103 });
-        assert_eq!(devno(0xfff0_08ff), DevNo { major: 8, minor: 0xf_ffff });
+        assert_eq!(
+            devno(0xfd03),
+            DevNo {
+                major: 253,
+                minor: 3
+            }
+        );
+        assert_eq!(
+            devno(0x0010_fd03),
+            DevNo {
+                major: 253,
+                minor: 0x103
+            }
+        );
+        assert_eq!(
+            devno(0xfff0_08ff),
+            DevNo {
+                major: 8,
+                minor: 0xf_ffff
+            }
+        );
     }
 
     #[test]
     fn an_answer_longer_than_the_buffer_is_cut() {
         let mut buffer = Buffer::with_room(64);
         buffer.set_data(b"name").unwrap();
-        buffer.set_header(dmi::dm_ioctl { data_start: HEADER as u32, data_size: u32::MAX, ..Default::default() });
+        buffer.set_header(dmi::dm_ioctl {
+            data_start: HEADER as u32,
+            data_size: u32::MAX,
+            ..Default::default()
+        });
         assert_eq!(buffer.data().len(), 64);
-        buffer.set_header(dmi::dm_ioctl { data_start: u32::MAX, data_size: 4, ..Default::default() });
+        buffer.set_header(dmi::dm_ioctl {
+            data_start: u32::MAX,
+            data_size: 4,
+            ..Default::default()
+        });
         assert!(buffer.data().is_empty());
         assert_eq!(buffer.set_data(&[1; 64]), Err(Errno(libc::E2BIG)));
     }

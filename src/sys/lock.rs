@@ -1,7 +1,8 @@
-//! One command at a time: a lock file per group under `/run/breakoff/lock`, which says who holds it.
+//! One command at a time: a lock file per group under `/run/breakoff/lock`, which says who holds
+//! it.
 //!
-//! The lock is the kernel's (`flock`): it goes with the process, however that ends. The file stays: a file that is removed
-//! while somebody waits for it would give two processes a lock each.
+//! The lock is the kernel's (`flock`): it goes with the process, however that ends. The file stays:
+//! a file that is removed while somebody waits for it would give two processes a lock each.
 
 use crate::error::{Error, Kind, Result};
 use crate::model::{Name, Timestamp};
@@ -24,9 +25,12 @@ pub const DISKS: &str = ".disks";
 /// The key that only one monitor can hold.
 pub const MONITOR: &str = ".monitor";
 
-/// Where locks and notes of running commands are: gone with the boot. `BREAKOFF_RUN_DIR` moves it (for tests).
+/// Where locks and notes of running commands are: gone with the boot. `BREAKOFF_RUN_DIR` moves it
+/// (for tests).
 pub fn run_dir() -> PathBuf {
-    std::env::var_os("BREAKOFF_RUN_DIR").filter(|dir| !dir.is_empty()).map_or_else(|| PathBuf::from("/run/breakoff"), PathBuf::from)
+    std::env::var_os("BREAKOFF_RUN_DIR")
+        .filter(|dir| !dir.is_empty())
+        .map_or_else(|| PathBuf::from("/run/breakoff"), PathBuf::from)
 }
 
 /// Makes a directory that only its owner looks into, parents included.
@@ -65,21 +69,34 @@ pub struct Holder {
 impl Holder {
     /// This process, now.
     fn this() -> Holder {
-        let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-        Holder { pid: Some(std::process::id()), since: Some(super::host::now()), command: Some(one_line(&words.join(" "))) }
+        let words: Vec<String> = std::env::args_os()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
+        Holder {
+            pid: Some(std::process::id()),
+            since: Some(super::host::now()),
+            command: Some(one_line(&words.join(" "))),
+        }
     }
 
     /// `pid`, milliseconds since 1970 and command line, on one line.
     fn render(&self) -> String {
         let since = self.since.unwrap_or_default().millis();
-        format!("{} {since} {}\n", self.pid.unwrap_or(0), self.command.as_deref().unwrap_or_default())
+        format!(
+            "{} {since} {}\n",
+            self.pid.unwrap_or(0),
+            self.command.as_deref().unwrap_or_default()
+        )
     }
 
     fn parse(text: &str) -> Holder {
         let mut words = text.trim_end().splitn(3, ' ');
         Holder {
             pid: words.next().and_then(|word| word.parse().ok()),
-            since: words.next().and_then(|word| word.parse().ok()).map(Timestamp::from_millis),
+            since: words
+                .next()
+                .and_then(|word| word.parse().ok())
+                .map(Timestamp::from_millis),
             command: words.next().filter(|word| !word.is_empty()).map(one_line),
         }
     }
@@ -87,12 +104,17 @@ impl Holder {
 
 /// Text without anything that would move a terminal's cursor, and not too much of it.
 fn one_line(text: &str) -> String {
-    text.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars()
+        .take(200)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(pid) = self.pid else { return f.write_str("another command") };
+        let Some(pid) = self.pid else {
+            return f.write_str("another command");
+        };
         write!(f, "process {pid}")?;
         if let Some(command) = &self.command {
             write!(f, " ('{command}')")?;
@@ -110,13 +132,27 @@ impl fmt::Display for Holder {
 pub struct GroupLock(Flock<File>);
 
 impl GroupLock {
-    /// Takes the lock of a group, or [`DISKS`]. Waits up to the timeout (a minute when there is none, not at all when it is
-    /// zero) and tells `on_wait` once who is in the way.
-    pub fn take(key: &str, timeout: Option<Duration>, on_wait: &dyn Fn(&Holder)) -> Result<GroupLock> {
-        Self::take_in(&run_dir().join("lock"), key, timeout.unwrap_or(PATIENCE), on_wait)
+    /// Takes the lock of a group, or [`DISKS`]. Waits up to the timeout (a minute when there is
+    /// none, not at all when it is zero) and tells `on_wait` once who is in the way.
+    pub fn take(
+        key: &str,
+        timeout: Option<Duration>,
+        on_wait: &dyn Fn(&Holder),
+    ) -> Result<GroupLock> {
+        Self::take_in(
+            &run_dir().join("lock"),
+            key,
+            timeout.unwrap_or(PATIENCE),
+            on_wait,
+        )
     }
 
-    fn take_in(directory: &Path, key: &str, timeout: Duration, on_wait: &dyn Fn(&Holder)) -> Result<GroupLock> {
+    fn take_in(
+        directory: &Path,
+        key: &str,
+        timeout: Duration,
+        on_wait: &dyn Fn(&Holder),
+    ) -> Result<GroupLock> {
         if ![DISKS, MONITOR].contains(&key) {
             Name::parse(key)?;
         }
@@ -144,7 +180,11 @@ impl GroupLock {
     /// Says in the file who holds it. That is for people; failing to say so harms nothing.
     fn signed(mut self) -> GroupLock {
         let text = Holder::this().render();
-        let _ = self.0.set_len(0).and_then(|()| self.0.rewind()).and_then(|()| self.0.write_all(text.as_bytes()));
+        let _ = self
+            .0
+            .set_len(0)
+            .and_then(|()| self.0.rewind())
+            .and_then(|()| self.0.write_all(text.as_bytes()));
         self
     }
 }
@@ -160,7 +200,13 @@ fn open(directory: &Path, key: &str) -> Result<File> {
     make_private_dir(directory)
         .and_then(|()| {
             let mut options = File::options();
-            options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+            options
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .custom_flags(libc::O_NOFOLLOW);
             options.open(directory.join(key))
         })
         .map_err(|err| cannot_lock(key, &err))
@@ -168,7 +214,9 @@ fn open(directory: &Path, key: &str) -> Result<File> {
 
 fn holder_of(file: &mut File) -> Holder {
     let mut text = String::new();
-    let _ = file.rewind().and_then(|()| Read::take(file, 4096).read_to_string(&mut text));
+    let _ = file
+        .rewind()
+        .and_then(|()| Read::take(file, 4096).read_to_string(&mut text));
     Holder::parse(&text)
 }
 
@@ -182,15 +230,28 @@ fn what(key: &str) -> String {
 }
 
 fn cannot_lock(key: &str, err: &io::Error) -> Error {
-    let hint = if err.kind() == io::ErrorKind::PermissionDenied { "run it as root" } else { "see whether /run is writable" };
-    Error::new(Kind::Failed, format!("cannot lock {}: {err}", what(key))).on(key).hint(hint)
+    let hint = if err.kind() == io::ErrorKind::PermissionDenied {
+        "run it as root"
+    } else {
+        "see whether /run is writable"
+    };
+    Error::new(Kind::Failed, format!("cannot lock {}: {err}", what(key)))
+        .on(key)
+        .hint(hint)
 }
 
 fn held(key: &str, holder: &Holder, waited: Duration) -> Error {
-    let waited = if waited.is_zero() { String::new() } else { format!("; waited {} s", waited.as_secs_f32().ceil()) };
-    Error::timed_out(format!("{} is locked by {holder}{waited}; nothing was changed", what(key)))
-        .on(key)
-        .hint("try again when it has ended, or wait longer with --timeout SECS")
+    let waited = if waited.is_zero() {
+        String::new()
+    } else {
+        format!("; waited {} s", waited.as_secs_f32().ceil())
+    };
+    Error::timed_out(format!(
+        "{} is locked by {holder}{waited}; nothing was changed",
+        what(key)
+    ))
+    .on(key)
+    .hint("try again when it has ended, or wait longer with --timeout SECS")
 }
 
 #[cfg(test)]
@@ -209,11 +270,20 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let first = take(directory.path(), Duration::ZERO).unwrap();
         let told = Mutex::new(Vec::new());
-        let second =
-            GroupLock::take_in(directory.path(), "g", TELL + Duration::from_millis(300), &|h| told.lock().unwrap().push(h.clone()))
-                .unwrap_err();
+        let second = GroupLock::take_in(
+            directory.path(),
+            "g",
+            TELL + Duration::from_millis(300),
+            &|h| told.lock().unwrap().push(h.clone()),
+        )
+        .unwrap_err();
         assert_eq!(second.kind(), Kind::TimedOut);
-        assert!(second.message().contains(&format!("process {}", std::process::id())), "{second}");
+        assert!(
+            second
+                .message()
+                .contains(&format!("process {}", std::process::id())),
+            "{second}"
+        );
         assert_eq!(told.lock().unwrap().len(), 1);
         assert_eq!(told.lock().unwrap()[0].pid, Some(std::process::id()));
         let at_once = take(directory.path(), Duration::ZERO).unwrap_err();
@@ -242,7 +312,10 @@ mod tests {
             }
         });
         assert_eq!(done.load(Ordering::SeqCst), 160);
-        assert!(directory.path().join("g").exists(), "the file stays: removing it would let two in");
+        assert!(
+            directory.path().join("g").exists(),
+            "the file stays: removing it would let two in"
+        );
     }
 
     #[test]
@@ -250,12 +323,26 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         drop(take(directory.path(), Duration::ZERO).unwrap());
         let file = directory.path().join("g");
-        let holder = ["--no-fork", file.to_str().unwrap(), "-c", "echo; exec sleep 60"];
+        let holder = [
+            "--no-fork",
+            file.to_str().unwrap(),
+            "-c",
+            "echo; exec sleep 60",
+        ];
         let piped = std::process::Stdio::piped();
-        let Ok(mut child) = std::process::Command::new("flock").args(holder).stdout(piped).spawn() else { return };
+        let Ok(mut child) = std::process::Command::new("flock")
+            .args(holder)
+            .stdout(piped)
+            .spawn()
+        else {
+            return;
+        };
         let mut line = [0; 1];
         child.stdout.take().unwrap().read_exact(&mut line).unwrap();
-        assert_eq!(take(directory.path(), Duration::ZERO).unwrap_err().kind(), Kind::TimedOut);
+        assert_eq!(
+            take(directory.path(), Duration::ZERO).unwrap_err().kind(),
+            Kind::TimedOut
+        );
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(take(directory.path(), Duration::ZERO).is_ok());
@@ -273,10 +360,20 @@ mod tests {
 
     #[test]
     fn who_holds_it_survives_being_written_and_strange_files() {
-        let holder = Holder { pid: Some(7), since: Some(Timestamp::from_millis(5)), command: Some("breakoff make v 1g".to_owned()) };
+        let holder = Holder {
+            pid: Some(7),
+            since: Some(Timestamp::from_millis(5)),
+            command: Some("breakoff make v 1g".to_owned()),
+        };
         assert_eq!(Holder::parse(&holder.render()), holder);
         assert_eq!(Holder::parse(""), Holder::default());
-        assert_eq!(Holder::parse("\u{1b}[2J x y").to_string(), "another command");
-        assert_eq!(Holder::parse("7 5 a\u{1b}b").command.as_deref(), Some("a b"));
+        assert_eq!(
+            Holder::parse("\u{1b}[2J x y").to_string(),
+            "another command"
+        );
+        assert_eq!(
+            Holder::parse("7 5 a\u{1b}b").command.as_deref(),
+            Some("a b")
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! The bytes of disks: direct I/O past every cache, in multiples of 4096.
 //!
-//! A commit writes while volumes are suspended: nothing is allocated for what is not larger than what was read or written before.
+//! A commit writes while volumes are suspended: nothing is allocated for what is not larger than
+//! what was read or written before.
 
 use super::Media;
 use super::machine::Machine;
@@ -14,7 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What offsets and lengths are multiples of: enough for disks with sectors of 512 and of 4096 bytes.
+/// What offsets and lengths are multiples of: enough for disks with sectors of 512 and of 4096
+/// bytes.
 pub const ALIGNMENT: usize = 4096;
 /// How much goes through the bounce buffer at once.
 const BOUNCE: usize = 128 << 10;
@@ -34,14 +36,17 @@ impl AlignedBuf {
 
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: a page is an array of bytes without padding, so a slice of pages is a slice of bytes of the same size.
+        // SAFETY: a page is an array of bytes without padding, so a slice of pages is a slice of
+        // bytes of the same size.
         unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast::<u8>(), size_of_val(&*self.0)) }
     }
 
     /// The bytes, to be changed.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as for reading; the pages are borrowed mutably, and any bytes make valid pages.
-        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast::<u8>(), size_of_val(&*self.0)) }
+        unsafe {
+            std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast::<u8>(), size_of_val(&*self.0))
+        }
     }
 }
 
@@ -53,7 +58,8 @@ nix::ioctl_read!(
     u64
 );
 
-/// Asked by ioctl: a seek to the end takes a lock that somebody may hold for as long as a hanging read takes.
+/// Asked by ioctl: a seek to the end takes a lock that somebody may hold for as long as a hanging
+/// read takes.
 fn device_size(file: &File) -> io::Result<u64> {
     let mut size = 0;
     // SAFETY: the descriptor is open and the kernel writes one u64.
@@ -88,8 +94,17 @@ impl BlockMedia {
     pub(super) fn try_open(path: &Path, access: Access) -> io::Result<BlockMedia> {
         let file = open_direct(path, access)?;
         let is_disk = file.metadata()?.file_type().is_block_device();
-        let size = if is_disk { device_size(&file)? } else { file.metadata()?.len() };
-        Ok(BlockMedia { file, is_disk, size, bounce: Mutex::new(AlignedBuf::zeroed(0)) })
+        let size = if is_disk {
+            device_size(&file)?
+        } else {
+            file.metadata()?.len()
+        };
+        Ok(BlockMedia {
+            file,
+            is_disk,
+            size,
+            bounce: Mutex::new(AlignedBuf::zeroed(0)),
+        })
     }
 
     /// Its number; `None` for a file.
@@ -112,7 +127,13 @@ impl BlockMedia {
     fn zero_out(&self, offset: u64, length: u64) -> bool {
         let range = [offset, length];
         // SAFETY: BLKZEROOUT reads two u64s, which outlive the call.
-        unsafe { libc::ioctl(self.file.as_raw_fd(), nix::request_code_none!(0x12, 127), range.as_ptr()) == 0 }
+        unsafe {
+            libc::ioctl(
+                self.file.as_raw_fd(),
+                nix::request_code_none!(0x12, 127),
+                range.as_ptr(),
+            ) == 0
+        }
     }
 }
 
@@ -145,7 +166,11 @@ impl Media for BlockMedia {
 
     fn flush(&self) -> io::Result<()> {
         // On a disk this also empties its own write cache; a file has all its blocks already.
-        if self.is_disk { self.file.sync_all() } else { self.file.sync_data() }
+        if self.is_disk {
+            self.file.sync_all()
+        } else {
+            self.file.sync_data()
+        }
     }
 
     /// The kernel does it where it can, which on some disks costs nothing.
@@ -171,12 +196,25 @@ impl Media for BlockMedia {
 
 fn check_alignment(offset: u64, length: u64) -> io::Result<()> {
     let aligned = (offset | length).is_multiple_of(ALIGNMENT as u64);
-    if aligned { Ok(()) } else { Err(io::Error::new(io::ErrorKind::InvalidInput, "not a multiple of 4096 bytes")) }
+    if aligned {
+        Ok(())
+    } else {
+        Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a multiple of 4096 bytes",
+        ))
+    }
 }
 
 /// Opens past the caches; a file on a filesystem that cannot do that is opened as it is.
 fn open_direct(path: &Path, access: Access) -> io::Result<File> {
-    let open = |flags| OpenOptions::new().read(true).write(access == Access::ReadWrite).custom_flags(flags).open(path);
+    let open = |flags| {
+        OpenOptions::new()
+            .read(true)
+            .write(access == Access::ReadWrite)
+            .custom_flags(flags)
+            .open(path)
+    };
     let direct = open(libc::O_DIRECT);
     match &direct {
         Err(err) if err.raw_os_error() == Some(libc::EINVAL) && path.is_file() => open(0),
@@ -188,17 +226,25 @@ fn open_direct(path: &Path, access: Access) -> io::Result<File> {
 pub(super) fn open_error(path: &Path, err: &io::Error) -> Error {
     let (shown, doing) = (path.display(), format!("cannot open '{}'", path.display()));
     match err.raw_os_error() {
-        Some(libc::EBUSY) => Error::in_use(format!("'{shown}' is in use")).on(&shown).hint(format!("see 'lsblk {shown}'")),
-        Some(libc::ENOENT | libc::ENXIO) => Error::not_found(format!("there is no device '{shown}'")).on(&shown),
-        Some(libc::EACCES | libc::EPERM) => Error::failed(format!("{doing}: {err}")).on(&shown).hint("run it as root"),
+        Some(libc::EBUSY) => Error::in_use(format!("'{shown}' is in use"))
+            .on(&shown)
+            .hint(format!("see 'lsblk {shown}'")),
+        Some(libc::ENOENT | libc::ENXIO) => {
+            Error::not_found(format!("there is no device '{shown}'")).on(&shown)
+        }
+        Some(libc::EACCES | libc::EPERM) => Error::failed(format!("{doing}: {err}"))
+            .on(&shown)
+            .hint("run it as root"),
         _ => Error::io(doing, err).on(&shown),
     }
 }
 
-/// How often the kernel is asked to read a partition table again: udev may just look at one of the partitions.
+/// How often the kernel is asked to read a partition table again: udev may just look at one of the
+/// partitions.
 const REREADS: u32 = 40;
 
-/// Has the kernel read the partition table of a disk again, which fails while one of the partitions is open.
+/// Has the kernel read the partition table of a disk again, which fails while one of the partitions
+/// is open.
 pub fn reread_partitions(disk: &Path) -> Result<()> {
     let file = open_direct(disk, Access::ReadWrite).map_err(|err| open_error(disk, &err))?;
     let mut failed = None;
@@ -216,14 +262,35 @@ pub fn reread_partitions(disk: &Path) -> Result<()> {
         std::thread::sleep(Duration::from_millis(50));
     }
     let err = failed.unwrap_or_else(|| io::Error::from_raw_os_error(libc::EBUSY));
-    Err(Error::io(format!("the kernel keeps the old partitions of '{}'", disk.display()), &err).on(disk.display()))
+    Err(Error::io(
+        format!(
+            "the kernel keeps the old partitions of '{}'",
+            disk.display()
+        ),
+        &err,
+    )
+    .on(disk.display()))
 }
 
 /// Writes bytes somewhere on a disk, durably. Any offset and length: what is around them stays.
-pub fn write_extent(machine: &dyn Machine, path: &Path, offset: Sectors, bytes: &[u8]) -> Result<()> {
+pub fn write_extent(
+    machine: &dyn Machine,
+    path: &Path,
+    offset: Sectors,
+    bytes: &[u8],
+) -> Result<()> {
     let media = machine.media(path, Access::ReadWrite)?;
-    patch(media.as_ref(), offset.bytes(), bytes)
-        .map_err(|err| Error::io(format!("cannot write to '{}' at sector {}", path.display(), offset.get()), &err).on(path.display()))
+    patch(media.as_ref(), offset.bytes(), bytes).map_err(|err| {
+        Error::io(
+            format!(
+                "cannot write to '{}' at sector {}",
+                path.display(),
+                offset.get()
+            ),
+            &err,
+        )
+        .on(path.display())
+    })
 }
 
 fn patch(media: &dyn Media, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -252,21 +319,34 @@ pub struct Piece {
 
 /// How much is wiped at the start of new space.
 ///
-/// It holds what libblkid looks for there: xfs, LUKS, swap (4 KiB) and LVM (512 B) labels, ext2/3/4 (1 KiB), f2fs, md 1.1 and 1.2,
-/// MBR and GPT, ISO 9660 and UDF (32 KiB), btrfs, gfs2 and reiserfs (64 KiB), ZFS' first two labels (up to 512 KiB),
-/// bcache, VMFS (1 and 2 MiB), and the superblock of one of our own disks.
+/// It holds what libblkid looks for there: xfs, LUKS, swap (4 KiB) and LVM (512 B) labels, ext2/3/4
+/// (1 KiB), f2fs, md 1.1 and 1.2, MBR and GPT, ISO 9660 and UDF (32 KiB), btrfs, gfs2 and reiserfs
+/// (64 KiB), ZFS' first two labels (up to 512 KiB), bcache, VMFS (1 and 2 MiB), and the superblock
+/// of one of our own disks.
 const HEAD: Sectors = Sectors::mib(4);
-/// How much is wiped at its end: md 0.90 and 1.0, the backup GPT, nilfs2's second superblock, firmware RAID, ZFS' last two labels.
+/// How much is wiped at its end: md 0.90 and 1.0, the backup GPT, nilfs2's second superblock,
+/// firmware RAID, ZFS' last two labels.
 const TAIL: Sectors = Sectors::MIB;
 
-/// Destroys stale signatures in new space, before anybody sees a device on it: both ends of the pieces one behind the other.
+/// Destroys stale signatures in new space, before anybody sees a device on it: both ends of the
+/// pieces one behind the other.
 ///
-/// Backup superblocks further inside (ext4's, btrfs' at 64 MiB) are left: nothing recognises a filesystem by them.
+/// Backup superblocks further inside (ext4's, btrfs' at 64 MiB) are left: nothing recognises a
+/// filesystem by them.
 pub fn wipe_signatures(machine: &dyn Machine, space: &[Piece]) -> Result<()> {
     for piece in ends(space) {
-        let failed = |err| Error::io(format!("cannot wipe old signatures on '{}'", piece.path.display()), &err).on(piece.path.display());
+        let failed = |err| {
+            Error::io(
+                format!("cannot wipe old signatures on '{}'", piece.path.display()),
+                &err,
+            )
+            .on(piece.path.display())
+        };
         let media = machine.media(&piece.path, Access::ReadWrite)?;
-        media.zero(piece.start.bytes(), piece.length.bytes()).and_then(|()| media.flush()).map_err(failed)?;
+        media
+            .zero(piece.start.bytes(), piece.length.bytes())
+            .and_then(|()| media.flush())
+            .map_err(failed)?;
     }
     Ok(())
 }
@@ -278,13 +358,22 @@ fn ends(space: &[Piece]) -> Vec<Piece> {
     for piece in space {
         let length = piece.length.min(left);
         left = left.saturating_sub(length);
-        found.push(Piece { length, ..piece.clone() });
+        found.push(Piece {
+            length,
+            ..piece.clone()
+        });
     }
     left = TAIL;
     for piece in space.iter().rev() {
         let length = piece.length.min(left);
         left = left.saturating_sub(length);
-        found.push(Piece { start: piece.start.saturating_add(piece.length.saturating_sub(length)), length, ..piece.clone() });
+        found.push(Piece {
+            start: piece
+                .start
+                .saturating_add(piece.length.saturating_sub(length)),
+            length,
+            ..piece.clone()
+        });
     }
     found.retain(|piece| !piece.length.is_zero());
     found
@@ -306,12 +395,18 @@ pub mod mem {
     impl MemMedia {
         /// A disk of zeros.
         pub fn new(size: usize) -> MemMedia {
-            MemMedia { bytes: RefCell::new(vec![0; size]), flushes: Cell::new(0) }
+            MemMedia {
+                bytes: RefCell::new(vec![0; size]),
+                flushes: Cell::new(0),
+            }
         }
 
         /// A disk with these contents.
         pub fn with_bytes(bytes: Vec<u8>) -> MemMedia {
-            MemMedia { bytes: RefCell::new(bytes), flushes: Cell::new(0) }
+            MemMedia {
+                bytes: RefCell::new(bytes),
+                flushes: Cell::new(0),
+            }
         }
 
         /// All of its bytes.
@@ -332,7 +427,9 @@ pub mod mem {
         fn range(&self, offset: u64, length: usize) -> io::Result<std::ops::Range<usize>> {
             check_alignment(offset, length as u64)?;
             let start = usize::try_from(offset).ok();
-            let range = start.and_then(|start| Some(start..start.checked_add(length)?)).filter(|range| range.end as u64 <= self.size());
+            let range = start
+                .and_then(|start| Some(start..start.checked_add(length)?))
+                .filter(|range| range.end as u64 <= self.size());
             range.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
         }
     }
@@ -391,7 +488,10 @@ mod tests {
         media.write_at(8192, &pattern).unwrap();
         media.flush().unwrap();
         let mut back = vec![0; pattern.len()];
-        BlockMedia::open(file.path(), Access::ReadOnly).unwrap().read_at(8192, &mut back).unwrap();
+        BlockMedia::open(file.path(), Access::ReadOnly)
+            .unwrap()
+            .read_at(8192, &mut back)
+            .unwrap();
         assert!(back == pattern);
         assert_eq!(media.size(), 1 << 20);
     }
@@ -401,16 +501,36 @@ mod tests {
         let file = disk(&[0; 8192]);
         let media = BlockMedia::open(file.path(), Access::ReadOnly).unwrap();
         let kind = |outcome: io::Result<()>| outcome.unwrap_err().kind();
-        assert_eq!(kind(media.read_at(512, &mut [0; 4096])), io::ErrorKind::InvalidInput);
-        assert_eq!(kind(media.read_at(0, &mut [0; 100])), io::ErrorKind::InvalidInput);
-        assert_eq!(kind(media.read_at(8192, &mut [0; 4096])), io::ErrorKind::UnexpectedEof);
+        assert_eq!(
+            kind(media.read_at(512, &mut [0; 4096])),
+            io::ErrorKind::InvalidInput
+        );
+        assert_eq!(
+            kind(media.read_at(0, &mut [0; 100])),
+            io::ErrorKind::InvalidInput
+        );
+        assert_eq!(
+            kind(media.read_at(8192, &mut [0; 4096])),
+            io::ErrorKind::UnexpectedEof
+        );
         assert!(media.write_at(0, &[0; 4096]).is_err());
-        let missing = BlockMedia::open(Path::new("/nonexistent/disk"), Access::ReadOnly).err().unwrap();
+        let missing = BlockMedia::open(Path::new("/nonexistent/disk"), Access::ReadOnly)
+            .err()
+            .unwrap();
         assert_eq!(missing.kind(), crate::error::Kind::NotFound);
         let memory = MemMedia::new(8192);
-        assert_eq!(kind(memory.write_at(8192, &[0; 4096])), io::ErrorKind::UnexpectedEof);
-        assert_eq!(kind(memory.read_at(u64::MAX - 4095, &mut [0; 4096])), io::ErrorKind::UnexpectedEof);
-        assert_eq!(kind(memory.write_at(1, &[0; 4096])), io::ErrorKind::InvalidInput);
+        assert_eq!(
+            kind(memory.write_at(8192, &[0; 4096])),
+            io::ErrorKind::UnexpectedEof
+        );
+        assert_eq!(
+            kind(memory.read_at(u64::MAX - 4095, &mut [0; 4096])),
+            io::ErrorKind::UnexpectedEof
+        );
+        assert_eq!(
+            kind(memory.write_at(1, &[0; 4096])),
+            io::ErrorKind::InvalidInput
+        );
     }
 
     #[test]
@@ -420,23 +540,40 @@ mod tests {
         let bytes = std::fs::read(file.path()).unwrap();
         assert_eq!(bytes.len(), 65536);
         for (at, byte) in bytes.iter().enumerate() {
-            let expected = if (9 * 512..9 * 512 + 4500).contains(&at) { 0x55 } else { 0xaa };
+            let expected = if (9 * 512..9 * 512 + 4500).contains(&at) {
+                0x55
+            } else {
+                0xaa
+            };
             assert_eq!(*byte, expected, "{at}");
         }
     }
 
     fn piece(path: &Path, start: Sectors, length: Sectors) -> Piece {
-        Piece { path: path.to_owned(), start, length }
+        Piece {
+            path: path.to_owned(),
+            start,
+            length,
+        }
     }
 
     #[test]
     fn both_ends_of_a_space_are_wiped_and_nothing_else() {
         let (one, two) = (disk(&vec![0xaa; 8 << 20]), disk(&vec![0xaa; 8 << 20]));
-        let space = [piece(one.path(), Sectors::MIB, Sectors::mib(2)), piece(two.path(), Sectors::mib(3), Sectors::mib(4))];
+        let space = [
+            piece(one.path(), Sectors::MIB, Sectors::mib(2)),
+            piece(two.path(), Sectors::mib(3), Sectors::mib(4)),
+        ];
         wipe_signatures(&Here::default(), &space).unwrap();
         let zeros = |file: &tempfile::NamedTempFile| -> Vec<usize> {
             let bytes = std::fs::read(file.path()).unwrap();
-            (0..8).filter(|mib| bytes[mib << 20..(mib + 1) << 20].iter().all(|byte| *byte == 0)).collect()
+            (0..8)
+                .filter(|mib| {
+                    bytes[mib << 20..(mib + 1) << 20]
+                        .iter()
+                        .all(|byte| *byte == 0)
+                })
+                .collect()
         };
         assert_eq!(zeros(&one), [1, 2]);
         assert_eq!(zeros(&two), [3, 4, 6]);

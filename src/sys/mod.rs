@@ -1,6 +1,8 @@
-//! The narrow seam to the outside: about a dozen device-mapper verbs, block media, locks, udev. In domain types; policy lives elsewhere.
+//! The narrow seam to the outside: about a dozen device-mapper verbs, block media, locks, udev. In
+//! domain types; policy lives elsewhere.
 //!
-//! The traits here are what a fake implements. Everything that `unsafe` is needed for is in this module.
+//! The traits here are what a fake implements. Everything that `unsafe` is needed for is in this
+//! module.
 //!
 //! ```text
 //! dm        the kernel's verbs           critical  memory, signals and priority for a window
@@ -56,7 +58,8 @@ use std::time::Duration;
 /// How a device is suspended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SuspendMode {
-    /// Flush, and freeze the filesystem that is mounted on it: the only mode a snapshot is taken in.
+    /// Flush, and freeze the filesystem that is mounted on it: the only mode a snapshot is taken
+    /// in.
     Freeze,
     /// Flush: all I/O has reached the table beneath; filesystems are left alone.
     Flush,
@@ -75,9 +78,11 @@ pub enum Links {
     Hidden,
 }
 
-/// The device-mapper verbs. Each does one ioctl (or one and its udev bookkeeping) and waits for nobody.
+/// The device-mapper verbs. Each does one ioctl (or one and its udev bookkeeping) and waits for
+/// nobody.
 pub trait Kernel {
-    /// All devices of ours (any group), with live tables and the status of mirrors that can be asked (K7, K18).
+    /// All devices of ours (any group), with live tables and the status of mirrors that can be
+    /// asked (K7, K18).
     fn devices(&self) -> Result<Vec<DmDevice>>;
     /// One device of ours; `None` when there is none.
     fn device(&self, uuid: &DmUuid) -> Result<Option<DmDevice>>;
@@ -91,18 +96,20 @@ pub trait Kernel {
     fn load(&self, uuid: &DmUuid, table: &[TargetLine]) -> Result<()>;
     /// Forgets the inactive table.
     fn clear(&self, uuid: &DmUuid) -> Result<()>;
-    /// Suspends outside a window (recovery only). Waits for I/O in flight, however long: a suspend of a mirror must never be
-    /// interrupted (see `critical`).
+    /// Suspends outside a window (recovery only). Waits for I/O in flight, however long: a suspend
+    /// of a mirror must never be interrupted (see `critical`).
     fn suspend(&self, uuid: &DmUuid, mode: SuspendMode) -> Result<()>;
     /// Makes the inactive table live, if there is one, and lets I/O flow.
     ///
-    /// A live device that is not suspended is suspended by the kernel on the way, with a flush and a freeze; kernels before
-    /// 6.12 lose the inactive table when a signal interrupts that. Suspend it first.
+    /// A live device that is not suspended is suspended by the kernel on the way, with a flush and
+    /// a freeze; kernels before 6.12 lose the inactive table when a signal interrupts that. Suspend
+    /// it first.
     fn resume(&self, uuid: &DmUuid, links: Links) -> Result<()>;
-    /// Removes a device; fails with `InUse` when it is open. An opener that is about to go (udev's probes) is waited for,
-    /// at most a second.
+    /// Removes a device; fails with `InUse` when it is open. An opener that is about to go (udev's
+    /// probes) is waited for, at most a second.
     fn remove(&self, uuid: &DmUuid) -> Result<()>;
-    /// Has the kernel remove a device as soon as nobody has it open any more: at once, or by itself later.
+    /// Has the kernel remove a device as soon as nobody has it open any more: at once, or by itself
+    /// later.
     fn remove_when_closed(&self, uuid: &DmUuid) -> Result<()>;
     /// Gives a device another name.
     fn rename(&self, uuid: &DmUuid, to: &DmName) -> Result<()>;
@@ -110,16 +117,20 @@ pub trait Kernel {
     fn message(&self, uuid: &DmUuid, message: &str) -> Result<()>;
     /// The era that the `era` on a device is in; refused while it is suspended (K7).
     fn era(&self, uuid: &DmUuid) -> Result<u32>;
-    /// Prepares a device for a window: opens and allocates now, so that its verbs need neither later.
+    /// Prepares a device for a window: opens and allocates now, so that its verbs need neither
+    /// later.
     fn arm(&self, uuid: &DmUuid, links: Links) -> Result<Box<dyn ArmedDevice>>;
-    /// Takes what is needed to wait for udev, before anything is changed: in the middle of a window it may not be there.
+    /// Takes what is needed to wait for udev, before anything is changed: in the middle of a window
+    /// it may not be there.
     ///
-    /// A second call is a no-op until [`Kernel::settle`], and without udev there is nothing to take. The verbs work without
-    /// it too; then nothing waits for their links. The default is for a kernel without udev.
+    /// A second call is a no-op until [`Kernel::settle`], and without udev there is nothing to
+    /// take. The verbs work without it too; then nothing waits for their links. The default is for
+    /// a kernel without udev.
     fn take_cookie(&self) -> Result<()> {
         Ok(())
     }
-    /// Waits until udev has worked off all events caused so far, at most so long; says in words when it did not.
+    /// Waits until udev has worked off all events caused so far, at most so long; says in words
+    /// when it did not.
     fn settle(&self, deadline: Duration) -> Option<String>;
     /// Prepares this process for a window.
     fn enter_window(&self) -> critical::Critical {
@@ -138,11 +149,13 @@ pub enum MirrorHealth {
     Failed,
 }
 
-/// A device within a window. **Nothing here allocates, logs, opens, spawns or waits for another process.**
+/// A device within a window. **Nothing here allocates, logs, opens, spawns or waits for another
+/// process.**
 pub trait ArmedDevice {
     /// Suspends it; waits for I/O in flight. `Ok` when it is suspended already.
     fn suspend(&mut self, mode: SuspendMode) -> std::result::Result<(), Errno>;
-    /// How the mirror is that its live table is (K15). Not to be asked of a device that somebody else is resuming.
+    /// How the mirror is that its live table is (K15). Not to be asked of a device that somebody
+    /// else is resuming.
     fn health(&mut self) -> std::result::Result<MirrorHealth, Errno>;
     /// How often it is open.
     fn open_count(&mut self) -> std::result::Result<u32, Errno>;
@@ -168,7 +181,8 @@ pub trait Media {
     fn write_at(&self, offset: u64, buf: &[u8]) -> std::io::Result<()>;
     /// Makes everything written durable.
     fn flush(&self) -> std::io::Result<()>;
-    /// Makes ready for what is written while volumes are suspended. Without it the same may happen, perhaps later.
+    /// Makes ready for what is written while volumes are suspended. Without it the same may happen,
+    /// perhaps later.
     fn brace(&self) {}
     /// They are resumed.
     fn relax(&self) {}

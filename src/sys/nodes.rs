@@ -1,7 +1,9 @@
-//! `/dev/mapper/NAME` without udev: a device is reachable by its name even when nobody works off events.
+//! `/dev/mapper/NAME` without udev: a device is reachable by its name even when nobody works off
+//! events.
 //!
-//! With udev these links are its own. They are made here only when it is not running or did not answer in time, and a link that
-//! it makes later simply replaces ours. A name that came from the kernel becomes a path only if it is a plain file name.
+//! With udev these links are its own. They are made here only when it is not running or did not
+//! answer in time, and a link that it makes later simply replaces ours. A name that came from the
+//! kernel becomes a path only if it is a plain file name.
 
 use crate::model::DevNo;
 use std::fs;
@@ -12,21 +14,27 @@ use std::path::{Path, PathBuf};
 /// Where device nodes are.
 pub(super) const DEV: &str = "/dev";
 
-/// The path of a name below `/dev/mapper`; `None` when the name is not a plain file name, or is the driver's own.
+/// The path of a name below `/dev/mapper`; `None` when the name is not a plain file name, or is the
+/// driver's own.
 pub(super) fn path_of(dev: &Path, name: &str) -> Option<PathBuf> {
-    let plain = !name.is_empty() && !name.contains(['/', '\0']) && !matches!(name, "." | ".." | "control");
+    let plain =
+        !name.is_empty() && !name.contains(['/', '\0']) && !matches!(name, "." | ".." | "control");
     plain.then(|| dev.join("mapper").join(name))
 }
 
 /// Sees to it that the name leads to this device. Nothing is done when it does.
 pub(super) fn ensure(dev: &Path, name: &str, number: DevNo) -> io::Result<()> {
-    let Some(path) = path_of(dev, name) else { return Ok(()) };
+    let Some(path) = path_of(dev, name) else {
+        return Ok(());
+    };
     if leads_to(&path, number) {
         return Ok(());
     }
     fs::create_dir_all(dev.join("mapper"))?;
     // Made beside it and moved over it: the name is never missing and never half made.
-    let fresh = dev.join("mapper").join(format!(".breakoff-{}", std::process::id()));
+    let fresh = dev
+        .join("mapper")
+        .join(format!(".breakoff-{}", std::process::id()));
     let _ = fs::remove_file(&fresh);
     make(dev, &fresh, number)?;
     fs::rename(&fresh, &path).inspect_err(|_| drop(fs::remove_file(&fresh)))
@@ -40,26 +48,39 @@ fn make(dev: &Path, path: &Path, number: DevNo) -> io::Result<()> {
     }
     let mode = nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR;
     let device = nix::sys::stat::makedev(number.major.into(), number.minor.into());
-    Ok(nix::sys::stat::mknod(path, nix::sys::stat::SFlag::S_IFBLK, mode, device)?)
+    Ok(nix::sys::stat::mknod(
+        path,
+        nix::sys::stat::SFlag::S_IFBLK,
+        mode,
+        device,
+    )?)
 }
 
 /// Takes the name away if it is a link or a node of a device that is gone or has another name now.
 pub(super) fn forget(dev: &Path, name: &str) {
-    let Some(path) = path_of(dev, name) else { return };
-    if fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_symlink() || meta.file_type().is_block_device()) {
+    let Some(path) = path_of(dev, name) else {
+        return;
+    };
+    if fs::symlink_metadata(&path)
+        .is_ok_and(|meta| meta.is_symlink() || meta.file_type().is_block_device())
+    {
         let _ = fs::remove_file(path);
     }
 }
 
 /// Whether this path is, or is a link to, the block device with this number.
 pub(super) fn leads_to(path: &Path, number: DevNo) -> bool {
-    fs::metadata(path).is_ok_and(|meta| meta.file_type().is_block_device() && devno(meta.rdev()) == number)
+    fs::metadata(path)
+        .is_ok_and(|meta| meta.file_type().is_block_device() && devno(meta.rdev()) == number)
 }
 
 /// The number in a `stat` result.
 pub(super) fn devno(rdev: u64) -> DevNo {
     let fits = |part: u64| u32::try_from(part).unwrap_or(u32::MAX);
-    DevNo { major: fits(nix::sys::stat::major(rdev)), minor: fits(nix::sys::stat::minor(rdev)) }
+    DevNo {
+        major: fits(nix::sys::stat::major(rdev)),
+        minor: fits(nix::sys::stat::minor(rdev)),
+    }
 }
 
 #[cfg(test)]
@@ -69,17 +90,32 @@ mod tests {
 
     #[test]
     fn only_plain_names_become_paths() {
-        for bad in ["", ".", "..", "a/b", "/etc/passwd", "../sda", "control", "a\0b"] {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "/etc/passwd",
+            "../sda",
+            "control",
+            "a\0b",
+        ] {
             assert_eq!(path_of(Path::new(DEV), bad), None, "{bad:?}");
         }
-        assert_eq!(path_of(Path::new(DEV), "g-v").unwrap(), Path::new("/dev/mapper/g-v"));
+        assert_eq!(
+            path_of(Path::new(DEV), "g-v").unwrap(),
+            Path::new("/dev/mapper/g-v")
+        );
     }
 
     #[test]
     fn strangers_are_not_removed() {
         let dev = tempfile::tempdir().unwrap();
         fs::create_dir(dev.path().join("mapper")).unwrap();
-        let (file, link) = (dev.path().join("mapper/file"), dev.path().join("mapper/link"));
+        let (file, link) = (
+            dev.path().join("mapper/file"),
+            dev.path().join("mapper/link"),
+        );
         fs::write(&file, "x").unwrap();
         symlink("../dm-7", &link).unwrap();
         for name in ["file", "link", "missing", "../mapper"] {
@@ -92,7 +128,16 @@ mod tests {
     #[test]
     fn a_node_of_another_number_does_not_count() {
         let dev = tempfile::tempdir().unwrap();
-        assert!(!leads_to(&dev.path().join("missing"), DevNo { major: 253, minor: 1 }));
-        assert!(!leads_to(Path::new("/dev/null"), DevNo { major: 1, minor: 3 }), "a character device");
+        assert!(!leads_to(
+            &dev.path().join("missing"),
+            DevNo {
+                major: 253,
+                minor: 1
+            }
+        ));
+        assert!(
+            !leads_to(Path::new("/dev/null"), DevNo { major: 1, minor: 3 }),
+            "a character device"
+        );
     }
 }

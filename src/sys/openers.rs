@@ -31,22 +31,46 @@ pub(super) fn holds_for_long(dev: DevNo) -> bool {
 
 /// Mounts of this mount namespace, swap, devices made of it and loop devices on it.
 fn standing(dev: DevNo) -> Vec<String> {
-    let mounts = sysfs::mounts("self").into_iter().filter(|mount| mount.is_on(dev));
-    let mut found: Vec<String> = mounts.map(|mount| format!("mounted on '{}'", printable(&mount.point))).collect();
-    found.extend(sysfs::swaps().iter().filter(|path| leads_to(path, dev)).map(|_| "used as swap".to_owned()));
-    let holders = Block::numbered(dev).map(|block| block.holders()).unwrap_or_default();
+    let mounts = sysfs::mounts("self")
+        .into_iter()
+        .filter(|mount| mount.is_on(dev));
+    let mut found: Vec<String> = mounts
+        .map(|mount| format!("mounted on '{}'", printable(&mount.point)))
+        .collect();
     found.extend(
-        holders.iter().map(|name| format!("used by device {}", Block::named(name).map_or_else(|| format!("'{name}'"), |b| b.title()))),
+        sysfs::swaps()
+            .iter()
+            .filter(|path| leads_to(path, dev))
+            .map(|_| "used as swap".to_owned()),
     );
+    let holders = Block::numbered(dev)
+        .map(|block| block.holders())
+        .unwrap_or_default();
+    found.extend(holders.iter().map(|name| {
+        format!(
+            "used by device {}",
+            Block::named(name).map_or_else(|| format!("'{name}'"), |b| b.title())
+        )
+    }));
     found.extend(loops(dev));
     found
 }
 
 /// Loop devices on it: no holder and no process shows them.
 fn loops(dev: DevNo) -> Vec<String> {
-    let on_it = |block: &Block| block.attribute("loop/backing_file").is_some_and(|file| leads_to(Path::new(&file), dev));
-    let loops = Block::all().unwrap_or_default().into_iter().filter(|block| block.name.starts_with("loop"));
-    loops.filter(on_it).map(|block| format!("used by loop device '{}'", block.name)).collect()
+    let on_it = |block: &Block| {
+        block
+            .attribute("loop/backing_file")
+            .is_some_and(|file| leads_to(Path::new(&file), dev))
+    };
+    let loops = Block::all()
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|block| block.name.starts_with("loop"));
+    loops
+        .filter(on_it)
+        .map(|block| format!("used by loop device '{}'", block.name))
+        .collect()
 }
 
 /// Mounts that only other mount namespaces see: containers, and services with a private `/tmp`.
@@ -56,8 +80,16 @@ fn foreign_mounts(dev: DevNo, until: Instant) -> Vec<String> {
     let mut found = Vec::new();
     for pid in pids() {
         let fresh = namespace(&pid).is_some_and(|namespace| seen.insert(namespace));
-        if fresh && let Some(mount) = sysfs::mounts(&pid).into_iter().find(|mount| mount.is_on(dev)) {
-            found.push(format!("mounted on '{}' for {}", printable(&mount.point), process(&pid)));
+        if fresh
+            && let Some(mount) = sysfs::mounts(&pid)
+                .into_iter()
+                .find(|mount| mount.is_on(dev))
+        {
+            found.push(format!(
+                "mounted on '{}' for {}",
+                printable(&mount.point),
+                process(&pid)
+            ));
         }
         if Instant::now() > until || found.len() >= LIMITS.0 {
             break;
@@ -82,8 +114,13 @@ fn processes(dev: DevNo, until: Instant) -> Vec<String> {
 }
 
 fn has_open(pid: &str, dev: DevNo) -> bool {
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    descriptors.into_iter().any(|entry| device_behind(&entry.path()) == Some(dev))
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    descriptors
+        .into_iter()
+        .any(|entry| device_behind(&entry.path()) == Some(dev))
 }
 
 /// A process that has a block device open.
@@ -100,28 +137,48 @@ pub(super) fn all() -> BTreeMap<DevNo, Vec<Opener>> {
     let own = std::process::id().to_string();
     let mut found: BTreeMap<DevNo, Vec<Opener>> = BTreeMap::new();
     for pid in pids().into_iter().filter(|pid| *pid != own) {
-        for entry in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
-            let Some(dev) = device_behind(&entry.path()) else { continue };
+        for entry in fs::read_dir(format!("/proc/{pid}/fd"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let Some(dev) = device_behind(&entry.path()) else {
+                continue;
+            };
             let number = entry.file_name();
-            let about = fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", number.to_string_lossy())).unwrap_or_default();
-            found.entry(dev).or_default().push(Opener { process: process(&pid), writes: writes(&about) });
+            let about =
+                fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", number.to_string_lossy()))
+                    .unwrap_or_default();
+            found.entry(dev).or_default().push(Opener {
+                process: process(&pid),
+                writes: writes(&about),
+            });
         }
     }
     found
 }
 
-/// What `/proc/PID/fdinfo` says of how a descriptor was opened; one that cannot be read is taken for a writer.
+/// What `/proc/PID/fdinfo` says of how a descriptor was opened; one that cannot be read is taken
+/// for a writer.
 fn writes(about: &str) -> bool {
-    let flags = about.lines().find_map(|line| line.strip_prefix("flags:")).map(str::trim);
+    let flags = about
+        .lines()
+        .find_map(|line| line.strip_prefix("flags:"))
+        .map(str::trim);
     let flags = flags.and_then(|flags| libc::c_int::from_str_radix(flags, 8).ok());
     flags.is_none_or(|flags| flags & libc::O_ACCMODE != libc::O_RDONLY)
 }
 
-/// The block device that a descriptor is for. Only what is called a device is looked at: to look at a file on a dead server would
-/// wait for the server.
+/// The block device that a descriptor is for. Only what is called a device is looked at: to look at
+/// a file on a dead server would wait for the server.
 fn device_behind(descriptor: &Path) -> Option<DevNo> {
-    fs::read_link(descriptor).ok().filter(|target| target.to_string_lossy().contains("/dev/"))?;
-    fs::metadata(descriptor).ok().filter(|about| about.file_type().is_block_device()).map(|about| devno(about.rdev()))
+    fs::read_link(descriptor)
+        .ok()
+        .filter(|target| target.to_string_lossy().contains("/dev/"))?;
+    fs::metadata(descriptor)
+        .ok()
+        .filter(|about| about.file_type().is_block_device())
+        .map(|about| devno(about.rdev()))
 }
 
 /// A process, for people.
@@ -131,12 +188,22 @@ pub(super) fn process(pid: &str) -> String {
 
 /// All processes.
 pub(super) fn pids() -> Vec<String> {
-    let names = fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    names.filter(|name| name.bytes().all(|b| b.is_ascii_digit())).collect()
+    let names = fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok());
+    names
+        .filter(|name| name.bytes().all(|b| b.is_ascii_digit()))
+        .collect()
 }
 
 fn command(pid: &str) -> String {
-    printable(fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end())
+    printable(
+        fs::read_to_string(format!("/proc/{pid}/comm"))
+            .unwrap_or_default()
+            .trim_end(),
+    )
 }
 
 #[cfg(test)]
@@ -153,7 +220,10 @@ mod tests {
 
     #[test]
     fn nobody_has_a_device_that_does_not_exist() {
-        let nothing = DevNo { major: 4000, minor: 1_000_000 };
+        let nothing = DevNo {
+            major: 4000,
+            minor: 1_000_000,
+        };
         assert_eq!(openers(nothing), Vec::<String>::new());
         assert!(!holds_for_long(nothing));
     }

@@ -1,8 +1,9 @@
 //! Which disks of ours are there. What they say is `meta`'s to read and to judge.
 //!
-//! udev knows the members that its rule has marked. A device that it knows to hold something else is not opened; one that it
-//! knows nothing of is looked into, so that a disk is found also before udev has seen it, and without udev at all. All are read beside
-//! each other and with a deadline (`apart`): a disk that hangs, ours or not, keeps no command waiting for longer.
+//! udev knows the members that its rule has marked. A device that it knows to hold something else
+//! is not opened; one that it knows nothing of is looked into, so that a disk is found also before
+//! udev has seen it, and without udev at all. All are read beside each other and with a deadline
+//! (`apart`): a disk that hangs, ours or not, keeps no command waiting for longer.
 
 use super::apart::{self, Reading};
 use super::media::ALIGNMENT;
@@ -23,8 +24,8 @@ pub use super::openers::openers;
 pub const MEMBER_TYPE: &str = "breakoff_member";
 /// Where our udev rule keeps the group of one.
 pub const GROUP_PROPERTY: &str = "BREAKOFF_GROUP_UUID";
-/// How long a device may take to answer that may be a disk of ours or not, and one that a running group uses: what is written to
-/// the group may be waiting for a repair meanwhile.
+/// How long a device may take to answer that may be a disk of ours or not, and one that a running
+/// group uses: what is written to the group may be waiting for a repair meanwhile.
 const ANSWERS: Duration = Duration::from_secs(5);
 /// The same for one that udev knows to be ours: it may have to spin up first.
 const MEMBER_ANSWERS: Duration = Duration::from_secs(10);
@@ -58,7 +59,11 @@ impl Candidate {
             dev: block.dev()?,
             size: block.size(),
             logical_block: block.logical_block(),
-            beneath: beneath(block.slaves(), &|name| Block::named(name).map(|block| block.slaves()).unwrap_or_default()),
+            beneath: beneath(block.slaves(), &|name| {
+                Block::named(name)
+                    .map(|block| block.slaves())
+                    .unwrap_or_default()
+            }),
         })
     }
 }
@@ -68,8 +73,9 @@ impl Candidate {
 pub enum Which<'w> {
     /// All that there are.
     All,
-    /// Those of a group that is running: the devices with these numbers, which its tables name, and what udev knows to be the group's.
-    /// Nothing else is read, as long as there is an udev to know that.
+    /// Those of a group that is running: the devices with these numbers, which its tables name, and
+    /// what udev knows to be the group's. Nothing else is read, as long as there is an udev to know
+    /// that.
     Running(GroupId, &'w BTreeSet<DevNo>),
 }
 
@@ -100,19 +106,61 @@ pub fn look(which: Which<'_>, reading: Reading<'_>) -> Result<Vec<Found>> {
         Which::All => all()?,
         Which::Running(group, mapped) => running(group, mapped)?,
     };
-    let disks: Vec<(&Path, Duration)> = chosen.iter().map(|chosen| (chosen.candidate.path.as_path(), chosen.patience)).collect();
+    let disks: Vec<(&Path, Duration)> = chosen
+        .iter()
+        .map(|chosen| (chosen.candidate.path.as_path(), chosen.patience))
+        .collect();
     let read = apart::read_each(&disks, reading);
-    Ok(chosen.into_iter().zip(read).map(|(Chosen { candidate, is_known, .. }, media)| Found { candidate, is_known, media }).collect())
+    Ok(chosen
+        .into_iter()
+        .zip(read)
+        .map(
+            |(
+                Chosen {
+                    candidate,
+                    is_known,
+                    ..
+                },
+                media,
+            )| Found {
+                candidate,
+                is_known,
+                media,
+            },
+        )
+        .collect())
 }
 
-/// Those of these disks that do not answer in time: whatever else they say is for others to find out.
+/// Those of these disks that do not answer in time: whatever else they say is for others to find
+/// out.
 pub fn silent(disks: &BTreeSet<DevNo>) -> Vec<DevNo> {
-    let path = |dev: &DevNo| Some((*dev, Block::numbered(*dev).filter(|block| !block.is_suspended())?.path()?));
+    let path = |dev: &DevNo| {
+        Some((
+            *dev,
+            Block::numbered(*dev)
+                .filter(|block| !block.is_suspended())?
+                .path()?,
+        ))
+    };
     let disks: Vec<(DevNo, PathBuf)> = disks.iter().filter_map(path).collect();
-    let asked: Vec<(&Path, Duration)> = disks.iter().map(|(_, path)| (path.as_path(), ANSWERS)).collect();
-    let read = apart::read_each(&asked, &|media: &dyn Media| drop(media.read_at(0, &mut [0; ALIGNMENT])));
-    let silent = |answer: &Result<Box<dyn Media>>| answer.as_ref().is_err_and(|error| error.kind() == Kind::TimedOut);
-    disks.iter().zip(read).filter(|(_, answer)| silent(answer)).map(|((dev, _), _)| *dev).collect()
+    let asked: Vec<(&Path, Duration)> = disks
+        .iter()
+        .map(|(_, path)| (path.as_path(), ANSWERS))
+        .collect();
+    let read = apart::read_each(&asked, &|media: &dyn Media| {
+        drop(media.read_at(0, &mut [0; ALIGNMENT]))
+    });
+    let silent = |answer: &Result<Box<dyn Media>>| {
+        answer
+            .as_ref()
+            .is_err_and(|error| error.kind() == Kind::TimedOut)
+    };
+    disks
+        .iter()
+        .zip(read)
+        .filter(|(_, answer)| silent(answer))
+        .map(|((dev, _), _)| *dev)
+        .collect()
 }
 
 /// A device that is going to be read.
@@ -123,28 +171,50 @@ struct Chosen {
 }
 
 fn blocks() -> Result<Vec<Block>> {
-    Block::all().map_err(|err| Error::io("cannot list the block devices", &err).hint("is /sys mounted?"))
+    Block::all()
+        .map_err(|err| Error::io("cannot list the block devices", &err).hint("is /sys mounted?"))
 }
 
 fn all() -> Result<Vec<Chosen>> {
     let (database, mut looks) = (cookie::udev_running(), 0);
     let mut chosen = Vec::new();
     for block in blocks()?.iter().filter(|block| may_be_a_disk(block)) {
-        let verdict = if database { ask_udev(block) } else { Verdict::Unknown };
+        let verdict = if database {
+            ask_udev(block)
+        } else {
+            Verdict::Unknown
+        };
         if verdict == Verdict::Other || (verdict == Verdict::Unknown && looks >= LOOK_INTO) {
             continue;
         }
-        let Some(candidate) = Candidate::from_block(block) else { continue };
+        let Some(candidate) = Candidate::from_block(block) else {
+            continue;
+        };
         // What our own devices lie on is one of ours, whatever can be read of it now.
-        let is_known = verdict == Verdict::Member || block.holders().iter().any(|holder| is_ours(holder));
+        let is_known =
+            verdict == Verdict::Member || block.holders().iter().any(|holder| is_ours(holder));
         looks += usize::from(!is_known);
-        chosen.push(Chosen { candidate, is_known, patience: if verdict == Verdict::Member { MEMBER_ANSWERS } else { ANSWERS } });
+        chosen.push(Chosen {
+            candidate,
+            is_known,
+            patience: if verdict == Verdict::Member {
+                MEMBER_ANSWERS
+            } else {
+                ANSWERS
+            },
+        });
     }
     Ok(chosen)
 }
 
 fn running(group: GroupId, mapped: &BTreeSet<DevNo>) -> Result<Vec<Chosen>> {
-    let chosen = |block: &Block| Some(Chosen { candidate: Candidate::from_block(block)?, is_known: true, patience: ANSWERS });
+    let chosen = |block: &Block| {
+        Some(Chosen {
+            candidate: Candidate::from_block(block)?,
+            is_known: true,
+            patience: ANSWERS,
+        })
+    };
     let on_the_group = |block: &Block| block.dev().is_some_and(|dev| mapped.contains(&dev));
     let mut all: Vec<Chosen> = mapped
         .iter()
@@ -152,14 +222,25 @@ fn running(group: GroupId, mapped: &BTreeSet<DevNo>) -> Result<Vec<Chosen>> {
         .filter(|block| !block.is_suspended())
         .filter_map(|block| chosen(&block))
         .collect();
-    let others = blocks()?.into_iter().filter(|block| !on_the_group(block) && may_be_a_disk(block));
+    let others = blocks()?
+        .into_iter()
+        .filter(|block| !on_the_group(block) && may_be_a_disk(block));
     if cookie::udev_running() {
         let group = group.to_string();
-        let is_its = |block: &Block| ask_udev(block) == Verdict::Member && udev_property(block, GROUP_PROPERTY).as_ref() == Some(&group);
+        let is_its = |block: &Block| {
+            ask_udev(block) == Verdict::Member
+                && udev_property(block, GROUP_PROPERTY).as_ref() == Some(&group)
+        };
         all.extend(others.filter(is_its).filter_map(|block| chosen(&block)));
     } else {
-        // A disk that no table names may have the newest configuration, and has to have the next one.
-        all.extend(others.take(LOOK_INTO).filter_map(|block| Some(Chosen { is_known: false, ..chosen(&block)? })));
+        // A disk that no table names may have the newest configuration, and has to have the next
+        // one.
+        all.extend(others.take(LOOK_INTO).filter_map(|block| {
+            Some(Chosen {
+                is_known: false,
+                ..chosen(&block)?
+            })
+        }));
     }
     Ok(all)
 }
@@ -169,27 +250,49 @@ const NEVER: [&str; 6] = ["ram", "zram", "sr", "fd", "mtdblock", "loop-control"]
 
 /// Whether the device with this kernel name is one that we have made.
 fn is_ours(name: &str) -> bool {
-    Block::named(name).and_then(|block| block.dm_uuid()).is_some_and(|uuid| uuid.starts_with(UUID_PREFIX))
+    Block::named(name)
+        .and_then(|block| block.dm_uuid())
+        .is_some_and(|uuid| uuid.starts_with(UUID_PREFIX))
 }
 
 /// Whether a device can be a disk and may be opened, as far as `/sys` tells without touching it.
 fn may_be_a_disk(block: &Block) -> bool {
-    let never = NEVER
-        .iter()
-        .any(|prefix| block.name.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit())));
+    let never = NEVER.iter().any(|prefix| {
+        block
+            .name
+            .strip_prefix(prefix)
+            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
+    });
     let ours = || is_ours(&block.name);
-    let disconnected = || block.name.starts_with("nbd") && block.attribute("pid").is_none() && block.disk().is_none();
+    let disconnected = || {
+        block.name.starts_with("nbd") && block.attribute("pid").is_none() && block.disk().is_none()
+    };
     let hidden = || block.number("hidden").is_some_and(|hidden| hidden != 0);
-    !never && !ours() && !block.size().is_zero() && !block.is_suspended() && !disconnected() && !hidden() && block.partitions().is_empty()
+    !never
+        && !ours()
+        && !block.size().is_zero()
+        && !block.is_suspended()
+        && !disconnected()
+        && !hidden()
+        && block.partitions().is_empty()
 }
 
-/// Whether two devices are known to be different ones. What has no identifier, or one of another kind, is not known, and what rests on the
-/// same device may be the same.
+/// Whether two devices are known to be different ones. What has no identifier, or one of another
+/// kind, is not known, and what rests on the same device may be the same.
 pub fn are_distinct(one: DevNo, other: DevNo) -> bool {
-    let (Some(one), Some(other)) = (Block::numbered(one), Block::numbered(other)) else { return false };
+    let (Some(one), Some(other)) = (Block::numbered(one), Block::numbered(other)) else {
+        return false;
+    };
     let all_of = |block: &Block| {
-        let beneath = beneath(block.slaves(), &|name| Block::named(name).map(|block| block.slaves()).unwrap_or_default());
-        beneath.into_iter().chain([block.name.clone()]).collect::<BTreeSet<_>>()
+        let beneath = beneath(block.slaves(), &|name| {
+            Block::named(name)
+                .map(|block| block.slaves())
+                .unwrap_or_default()
+        });
+        beneath
+            .into_iter()
+            .chain([block.name.clone()])
+            .collect::<BTreeSet<_>>()
     };
     let differ = matches!((one.identifier(), other.identifier()), (Some((kind, a)), Some((same, b))) if kind == same && a != b);
     differ && all_of(&one).is_disjoint(&all_of(&other))
@@ -198,13 +301,23 @@ pub fn are_distinct(one: DevNo, other: DevNo) -> bool {
 /// What udev has found on a device, such as `ext4` or `crypto_LUKS`.
 pub(super) fn content(dev: DevNo) -> Option<String> {
     let block = Block::numbered(dev)?;
-    let found = |name: &str| udev_property(&block, name).map(|value| printable(&value)).filter(|text| !text.is_empty());
+    let found = |name: &str| {
+        udev_property(&block, name)
+            .map(|value| printable(&value))
+            .filter(|text| !text.is_empty())
+    };
     found("ID_FS_TYPE").or_else(|| found("ID_PART_TABLE_TYPE"))
 }
 
 fn ask_udev(block: &Block) -> Verdict {
-    let Some(device) = udev_device(block) else { return Verdict::Unknown };
-    let property = |name: &str| device.property_value(name).map(|value| value.to_string_lossy().into_owned());
+    let Some(device) = udev_device(block) else {
+        return Verdict::Unknown;
+    };
+    let property = |name: &str| {
+        device
+            .property_value(name)
+            .map(|value| value.to_string_lossy().into_owned())
+    };
     verdict(&property, block.disk().is_some())
 }
 
@@ -215,7 +328,9 @@ fn udev_device(block: &Block) -> Option<udev::Device> {
 }
 
 fn udev_property(block: &Block, name: &str) -> Option<String> {
-    udev_device(block)?.property_value(name).map(|value| value.to_string_lossy().into_owned())
+    udev_device(block)?
+        .property_value(name)
+        .map(|value| value.to_string_lossy().into_owned())
 }
 
 fn verdict(property: &dyn Fn(&str) -> Option<String>, is_partition: bool) -> Verdict {
@@ -228,8 +343,14 @@ fn verdict(property: &dyn Fn(&str) -> Option<String>, is_partition: bool) -> Ver
         return Verdict::Member;
     }
     // A partition inherits the table's type from its disk.
-    let other = has("ID_FS_TYPE") || has("ID_FS_AMBIVALENT") || (has("ID_PART_TABLE_TYPE") && !is_partition);
-    if other { Verdict::Other } else { Verdict::Unknown }
+    let other = has("ID_FS_TYPE")
+        || has("ID_FS_AMBIVALENT")
+        || (has("ID_PART_TABLE_TYPE") && !is_partition);
+    if other {
+        Verdict::Other
+    } else {
+        Verdict::Unknown
+    }
 }
 
 /// The devices that are beneath these, however deep.
@@ -243,20 +364,25 @@ fn beneath(slaves: Vec<String>, slaves_of: &dyn Fn(&str) -> Vec<String>) -> Vec<
     found.into_iter().collect()
 }
 
-/// Whether one of two devices is a layer on top of the other. Of devices that are layered the topmost counts (a multipath device, not
-/// its paths).
+/// Whether one of two devices is a layer on top of the other. Of devices that are layered the
+/// topmost counts (a multipath device, not its paths).
 pub fn lies_on(upper: &Candidate, lower: &Candidate) -> bool {
     upper.beneath.contains(&lower.name)
 }
 
-/// Lets udev look at devices again whose superblock was just written or wiped, and waits until it has, at most ten seconds.
-/// Says in words when it did not. Without it the next `lsblk -f`, and the next command, could see what was there before.
+/// Lets udev look at devices again whose superblock was just written or wiped, and waits until it
+/// has, at most ten seconds. Says in words when it did not. Without it the next `lsblk -f`, and the
+/// next command, could see what was there before.
 pub fn announce(paths: &[PathBuf]) -> Option<String> {
     if paths.is_empty() || !cookie::udev_running() {
         return None;
     }
     let mut command = tools::command("udevadm")?;
-    command.args(["trigger", "--action=change", "--settle", "--"]).args(paths).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .args(["trigger", "--action=change", "--settle", "--"])
+        .args(paths)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let mut child = command.spawn().ok()?;
     let until = Instant::now() + PATIENCE;
     loop {
@@ -268,7 +394,10 @@ pub fn announce(paths: &[PathBuf]) -> Option<String> {
     }
     let _ = child.kill();
     let _ = child.wait();
-    Some(format!("udev has not looked at the disks again within {} s (is systemd-udevd stopped or hanging?)", PATIENCE.as_secs()))
+    Some(format!(
+        "udev has not looked at the disks again within {} s (is systemd-udevd stopped or hanging?)",
+        PATIENCE.as_secs()
+    ))
 }
 
 #[cfg(test)]
@@ -277,19 +406,42 @@ mod tests {
     use super::*;
 
     fn asked(properties: &[(&str, &str)], is_partition: bool) -> Verdict {
-        let find = |name: &str| properties.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let find = |name: &str| {
+            properties
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
         verdict(&find, is_partition)
     }
 
     #[test]
     fn udevs_word_decides_whether_a_device_is_opened() {
         assert_eq!(asked(&[], false), Verdict::Unknown);
-        assert_eq!(asked(&[("ID_FS_TYPE", MEMBER_TYPE)], false), Verdict::Member);
-        assert_eq!(asked(&[("ID_FS_TYPE", MEMBER_TYPE), ("DM_MULTIPATH_DEVICE_PATH", "1")], false), Verdict::Other);
+        assert_eq!(
+            asked(&[("ID_FS_TYPE", MEMBER_TYPE)], false),
+            Verdict::Member
+        );
+        assert_eq!(
+            asked(
+                &[
+                    ("ID_FS_TYPE", MEMBER_TYPE),
+                    ("DM_MULTIPATH_DEVICE_PATH", "1")
+                ],
+                false
+            ),
+            Verdict::Other
+        );
         assert_eq!(asked(&[("ID_FS_TYPE", "ext4")], false), Verdict::Other);
         assert_eq!(asked(&[("ID_FS_TYPE", "")], false), Verdict::Unknown);
-        assert_eq!(asked(&[("ID_PART_TABLE_TYPE", "gpt")], false), Verdict::Other);
-        assert_eq!(asked(&[("ID_PART_TABLE_TYPE", "gpt")], true), Verdict::Unknown);
+        assert_eq!(
+            asked(&[("ID_PART_TABLE_TYPE", "gpt")], false),
+            Verdict::Other
+        );
+        assert_eq!(
+            asked(&[("ID_PART_TABLE_TYPE", "gpt")], true),
+            Verdict::Unknown
+        );
         assert_eq!(asked(&[("ID_FS_AMBIVALENT", "x")], false), Verdict::Other);
     }
 
@@ -300,14 +452,20 @@ mod tests {
             "dm-0" => vec!["sda".to_owned(), "dm-1".to_owned()],
             _ => Vec::new(),
         };
-        assert_eq!(beneath(vec!["dm-1".to_owned(), "sdb".to_owned()], &deeper), ["dm-0", "dm-1", "sda", "sdb"]);
+        assert_eq!(
+            beneath(vec!["dm-1".to_owned(), "sdb".to_owned()], &deeper),
+            ["dm-0", "dm-1", "sda", "sdb"]
+        );
         assert!(beneath(Vec::new(), &deeper).is_empty());
     }
 
     #[test]
     fn searching_this_machine_opens_only_what_may_be_a_disk() {
         for Found { candidate, .. } in look(Which::All, &|_| ()).unwrap() {
-            assert!(!candidate.name.starts_with("zram") && !candidate.size.is_zero(), "{candidate:?}");
+            assert!(
+                !candidate.name.starts_with("zram") && !candidate.size.is_zero(),
+                "{candidate:?}"
+            );
         }
     }
 }

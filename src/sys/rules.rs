@@ -8,8 +8,13 @@ use std::path::{Path, PathBuf};
 /// The rule that makes the links.
 const RULE: &str = "56-breakoff.rules";
 /// Where udev looks for rules; the first file of a name counts.
-const PLACES: [&str; 5] =
-    ["/etc/udev/rules.d", "/run/udev/rules.d", "/usr/local/lib/udev/rules.d", "/usr/lib/udev/rules.d", "/lib/udev/rules.d"];
+const PLACES: [&str; 5] = [
+    "/etc/udev/rules.d",
+    "/run/udev/rules.d",
+    "/usr/local/lib/udev/rules.d",
+    "/usr/lib/udev/rules.d",
+    "/lib/udev/rules.d",
+];
 
 /// Why udev has made no link for a volume.
 pub fn why_no_link() -> String {
@@ -17,33 +22,57 @@ pub fn why_no_link() -> String {
         return "udev is not running".to_owned();
     }
     let own = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("breakoff"));
-    blemish(Path::new("/"), &own).unwrap_or_else(|| "udev has not made it (see 'journalctl -u systemd-udevd')".to_owned())
+    blemish(Path::new("/"), &own)
+        .unwrap_or_else(|| "udev has not made it (see 'journalctl -u systemd-udevd')".to_owned())
 }
 
 /// What is wrong with the rule on a system below `root`; `own` is this program.
 fn blemish(root: &Path, own: &Path) -> Option<String> {
     let below = |place: &str| root.join(place.trim_start_matches('/'));
-    let found = PLACES.iter().map(|place| (Path::new(place).join(RULE), fs::read_to_string(below(place).join(RULE))));
-    let Some((path, text)) = found.into_iter().find(|(_, text)| !text.as_ref().is_err_and(|err| err.kind() == ErrorKind::NotFound)) else {
-        return Some(format!("udev's rule '{RULE}' is not installed (see 'scripts/install')"));
+    let found = PLACES.iter().map(|place| {
+        (
+            Path::new(place).join(RULE),
+            fs::read_to_string(below(place).join(RULE)),
+        )
+    });
+    let Some((path, text)) = found.into_iter().find(|(_, text)| {
+        !text
+            .as_ref()
+            .is_err_and(|err| err.kind() == ErrorKind::NotFound)
+    }) else {
+        return Some(format!(
+            "udev's rule '{RULE}' is not installed (see 'scripts/install')"
+        ));
     };
     let shown = path.display();
     let text = match text {
         Ok(text) => text,
         Err(err) => return Some(format!("udev's rule '{shown}' cannot be read: {err}")),
     };
-    let Some(program) = program(&text) else { return Some(format!("udev's rule '{shown}' makes no links")) };
+    let Some(program) = program(&text) else {
+        return Some(format!("udev's rule '{shown}' makes no links"));
+    };
     if below(program).exists() {
         return None;
     }
-    Some(format!("udev's rule '{shown}' runs '{program}', which is not there (this is '{}')", own.display()))
+    Some(format!(
+        "udev's rule '{shown}' runs '{program}', which is not there (this is '{}')",
+        own.display()
+    ))
 }
 
 /// The program that the rule asks for the name of a link.
 fn program(text: &str) -> Option<&str> {
-    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-    let calls = lines.filter_map(|line| line.split_once("PROGRAM==\"")?.1.split_once('"')).map(|(call, _)| call);
-    calls.filter_map(|call| call.split_once(" udev-name")).map(|(program, _)| program).next()
+    let lines = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'));
+    let calls = lines
+        .filter_map(|line| line.split_once("PROGRAM==\"")?.1.split_once('"'))
+        .map(|(call, _)| call);
+    calls
+        .filter_map(|call| call.split_once(" udev-name"))
+        .map(|(program, _)| program)
+        .next()
 }
 
 #[cfg(test)]
@@ -53,13 +82,24 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_the_rule_is_named() {
-        let (root, own) = (tempfile::tempdir().unwrap(), Path::new("/root/.cargo/bin/breakoff"));
+        let (root, own) = (
+            tempfile::tempdir().unwrap(),
+            Path::new("/root/.cargo/bin/breakoff"),
+        );
         let why = || blemish(root.path(), own);
-        assert!(why().unwrap().contains("'56-breakoff.rules' is not installed"));
+        assert!(
+            why()
+                .unwrap()
+                .contains("'56-breakoff.rules' is not installed")
+        );
 
         let installed = root.path().join("usr/lib/udev/rules.d");
         fs::create_dir_all(&installed).unwrap();
-        fs::write(installed.join(RULE), include_str!("../../dist/udev/56-breakoff.rules")).unwrap();
+        fs::write(
+            installed.join(RULE),
+            include_str!("../../dist/udev/56-breakoff.rules"),
+        )
+        .unwrap();
         assert_eq!(
             why().unwrap(),
             "udev's rule '/usr/lib/udev/rules.d/56-breakoff.rules' runs '/usr/bin/breakoff', which is not there (this is '/root/.cargo/bin/breakoff')"
@@ -70,7 +110,11 @@ mod tests {
 
         // An administrator has switched it off.
         fs::create_dir_all(root.path().join("etc/udev/rules.d")).unwrap();
-        std::os::unix::fs::symlink("/dev/null", root.path().join("etc/udev/rules.d").join(RULE)).unwrap();
-        assert_eq!(why().unwrap(), "udev's rule '/etc/udev/rules.d/56-breakoff.rules' makes no links");
+        std::os::unix::fs::symlink("/dev/null", root.path().join("etc/udev/rules.d").join(RULE))
+            .unwrap();
+        assert_eq!(
+            why().unwrap(),
+            "udev's rule '/etc/udev/rules.d/56-breakoff.rules' makes no links"
+        );
     }
 }

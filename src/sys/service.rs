@@ -1,4 +1,5 @@
-//! What a service owes the machine: word to systemd that it is ready and alive, and to be there when memory is short.
+//! What a service owes the machine: word to systemd that it is ready and alive, and to be there
+//! when memory is short.
 
 use super::critical;
 use std::ffi::OsStr;
@@ -20,8 +21,13 @@ impl Service {
     /// As the environment says: `NOTIFY_SOCKET`, `WATCHDOG_USEC`.
     pub fn from_environment() -> Service {
         let to = std::env::var_os("NOTIFY_SOCKET").and_then(|name| connect(&name).ok());
-        let micros = std::env::var("WATCHDOG_USEC").ok().and_then(|text| text.parse().ok());
-        Service { watchdog: micros.filter(|_| to.is_some()).map(Duration::from_micros), to }
+        let micros = std::env::var("WATCHDOG_USEC")
+            .ok()
+            .and_then(|text| text.parse().ok());
+        Service {
+            watchdog: micros.filter(|_| to.is_some()).map(Duration::from_micros),
+            to,
+        }
     }
 
     /// Whether somebody listens.
@@ -41,7 +47,8 @@ impl Service {
 
     /// At most this long, so that it is heard of twice as often as is asked for.
     pub fn at_most(&self, wanted: Duration) -> Duration {
-        self.watchdog.map_or(wanted, |watchdog| wanted.min(watchdog / 2))
+        self.watchdog
+            .map_or(wanted, |watchdog| wanted.min(watchdog / 2))
     }
 
     /// Who does not listen is not waited for.
@@ -62,10 +69,14 @@ fn connect(name: &OsStr) -> io::Result<(UnixDatagram, SocketAddr)> {
     Ok((socket, to))
 }
 
-/// From here on nothing of this process has to be read from a disk again, and the kernel does not kill it for memory: it may be the
-/// only one who can let the disks' writes flow. What could not be had, in words.
+/// From here on nothing of this process has to be read from a disk again, and the kernel does not
+/// kill it for memory: it may be the only one who can let the disks' writes flow. What could not be
+/// had, in words.
 pub fn stay_resident() -> Vec<String> {
-    critical::lock_memory_for_good().into_iter().chain(critical::never_killed_for_memory()).collect()
+    critical::lock_memory_for_good()
+        .into_iter()
+        .chain(critical::never_killed_for_memory())
+        .collect()
 }
 
 #[cfg(test)]
@@ -79,9 +90,16 @@ mod tests {
         let path = directory.path().join("notify");
         let by_path = UnixDatagram::bind(&path).unwrap();
         let name = format!("breakoff-test-{}", std::process::id());
-        let unnamed = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
-        for (socket, named) in [(by_path, path.into_os_string()), (unnamed, format!("@{name}").into())] {
-            let service = Service { to: Some(connect(&named).unwrap()), watchdog: Some(Duration::from_secs(4)) };
+        let unnamed =
+            UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        for (socket, named) in [
+            (by_path, path.into_os_string()),
+            (unnamed, format!("@{name}").into()),
+        ] {
+            let service = Service {
+                to: Some(connect(&named).unwrap()),
+                watchdog: Some(Duration::from_secs(4)),
+            };
             service.ready("well");
             service.alive();
             let mut text = [0; 64];
@@ -89,12 +107,24 @@ mod tests {
             assert_eq!(&text[..length], b"READY=1\nSTATUS=well");
             let length = socket.recv(&mut text).unwrap();
             assert_eq!(&text[..length], b"WATCHDOG=1");
-            assert_eq!(service.at_most(Duration::from_secs(10)), Duration::from_secs(2));
-            assert_eq!(service.at_most(Duration::from_secs(1)), Duration::from_secs(1));
+            assert_eq!(
+                service.at_most(Duration::from_secs(10)),
+                Duration::from_secs(2)
+            );
+            assert_eq!(
+                service.at_most(Duration::from_secs(1)),
+                Duration::from_secs(1)
+            );
         }
-        let nobody = Service { to: None, watchdog: None };
+        let nobody = Service {
+            to: None,
+            watchdog: None,
+        };
         nobody.ready("well");
         assert!(!nobody.is_supervised());
-        assert_eq!(nobody.at_most(Duration::from_secs(10)), Duration::from_secs(10));
+        assert_eq!(
+            nobody.at_most(Duration::from_secs(10)),
+            Duration::from_secs(10)
+        );
     }
 }

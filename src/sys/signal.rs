@@ -1,10 +1,12 @@
-//! Ctrl-C and its relatives: noted, so that a command ends between two steps and with a word of what is and what goes on.
+//! Ctrl-C and its relatives: noted, so that a command ends between two steps and with a word of
+//! what is and what goes on.
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 static ARRIVED: AtomicBool = AtomicBool::new(false);
-/// How many [`Interrupts`] there are: one inside another must not forget what the outer one has noted.
+/// How many [`Interrupts`] there are: one inside another must not forget what the outer one has
+/// noted.
 static CATCHING: AtomicUsize = AtomicUsize::new(0);
 
 extern "C" fn note(_signal: libc::c_int) {
@@ -25,10 +27,18 @@ impl Interrupts {
         // No SA_RESTART: a wait is to be cut short.
         let noted = SigAction::new(SigHandler::Handler(note), SaFlags::empty(), SigSet::empty());
         let set = |signal| {
-            // SAFETY: the handler does nothing but store to an atomic, which is safe in a signal handler.
-            unsafe { sigaction(signal, &noted) }.ok().map(|before| (signal, before))
+            // SAFETY: the handler does nothing but store to an atomic, which is safe in a signal
+            // handler.
+            unsafe { sigaction(signal, &noted) }
+                .ok()
+                .map(|before| (signal, before))
         };
-        Interrupts([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().filter_map(set).collect())
+        Interrupts(
+            [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
+                .into_iter()
+                .filter_map(set)
+                .collect(),
+        )
     }
 
     /// Whether one has arrived.

@@ -1,4 +1,5 @@
-//! Block devices as `/sys` shows them, and the places that say who uses them. Reading only, no device is opened.
+//! Block devices as `/sys` shows them, and the places that say who uses them. Reading only, no
+//! device is opened.
 
 use crate::model::{DevNo, Sectors};
 use std::fs;
@@ -27,7 +28,10 @@ impl Block {
 
     fn named_in(root: &Path, name: &str) -> Option<Block> {
         let plain = !name.is_empty() && !name.contains('/') && name != "." && name != "..";
-        let block = Block { name: name.to_owned(), directory: root.join(name) };
+        let block = Block {
+            name: name.to_owned(),
+            directory: root.join(name),
+        };
         (plain && block.directory.exists()).then_some(block)
     }
 
@@ -40,7 +44,13 @@ impl Block {
     /// Every device. Fails where there is no `/sys`.
     pub(super) fn all() -> io::Result<Vec<Block>> {
         let root = Path::new(BLOCK);
-        Ok(names(fs::read_dir(root)?).into_iter().map(|name| Block { directory: root.join(&name), name }).collect())
+        Ok(names(fs::read_dir(root)?)
+            .into_iter()
+            .map(|name| Block {
+                directory: root.join(&name),
+                name,
+            })
+            .collect())
     }
 
     /// An attribute without the line's end; `None` when there is none.
@@ -48,7 +58,12 @@ impl Block {
         let (mut text, mut file) = ([0; 4096], fs::File::open(self.directory.join(name)).ok()?);
         // The kernel gives a whole attribute, of one page at most, to one read.
         let length = file.read(&mut text).ok()?;
-        Some(std::str::from_utf8(text.get(..length)?).ok()?.trim_end().to_owned())
+        Some(
+            std::str::from_utf8(text.get(..length)?)
+                .ok()?
+                .trim_end()
+                .to_owned(),
+        )
     }
 
     /// An attribute that is a number.
@@ -63,13 +78,20 @@ impl Block {
 
     /// Its size. `/sys` counts in sectors of 512 bytes whatever the disk's are.
     pub(super) fn size(&self) -> Sectors {
-        self.number("size").and_then(Sectors::new).unwrap_or_default()
+        self.number("size")
+            .and_then(Sectors::new)
+            .unwrap_or_default()
     }
 
     /// The logical block size in bytes; a partition has its disk's.
     pub(super) fn logical_block(&self) -> u32 {
-        let read = |path: &str| self.number(path).and_then(|bytes| u32::try_from(bytes).ok());
-        read("queue/logical_block_size").or_else(|| self.disk()?.logical_block().into()).unwrap_or(512)
+        let read = |path: &str| {
+            self.number(path)
+                .and_then(|bytes| u32::try_from(bytes).ok())
+        };
+        read("queue/logical_block_size")
+            .or_else(|| self.disk()?.logical_block().into())
+            .unwrap_or(512)
     }
 
     /// The disk that it is a partition of.
@@ -81,8 +103,14 @@ impl Block {
 
     /// Its partitions. The kernel names each after its disk.
     pub(super) fn partitions(&self) -> Vec<Block> {
-        let is_partition = |name: &String| name.starts_with(&self.name) && self.directory.join(name).join("partition").exists();
-        entries(&self.directory).into_iter().filter(is_partition).filter_map(|name| Self::named(&name)).collect()
+        let is_partition = |name: &String| {
+            name.starts_with(&self.name) && self.directory.join(name).join("partition").exists()
+        };
+        entries(&self.directory)
+            .into_iter()
+            .filter(is_partition)
+            .filter_map(|name| Self::named(&name))
+            .collect()
     }
 
     /// The names of the devices that are made of it.
@@ -100,20 +128,29 @@ impl Block {
         self.attribute("dm/uuid")
     }
 
-    /// What it is identified by wherever and whenever it is found, with the kind of that: the World Wide Identifier of a SCSI disk or an NVMe
-    /// namespace, the serial number that a hypervisor gives, the UUID of a dm device. A partition is known by its disk and its number.
+    /// What it is identified by wherever and whenever it is found, with the kind of that: the World
+    /// Wide Identifier of a SCSI disk or an NVMe namespace, the serial number that a hypervisor
+    /// gives, the UUID of a dm device. A partition is known by its disk and its number.
     pub(super) fn identifier(&self) -> Option<(&'static str, String)> {
         if let Some(disk) = self.disk() {
             let (kind, value) = disk.identifier()?;
             return Some((kind, format!("{value} {}", self.attribute("partition")?)));
         }
-        let known = |kind: &'static str| Some((kind, self.attribute(kind).filter(|value| !value.trim().is_empty())?));
+        let known = |kind: &'static str| {
+            Some((
+                kind,
+                self.attribute(kind)
+                    .filter(|value| !value.trim().is_empty())?,
+            ))
+        };
         IDENTIFIERS.into_iter().find_map(known)
     }
 
-    /// Whether it is a dm device that is suspended: reading it would wait for its resume, unkillably.
+    /// Whether it is a dm device that is suspended: reading it would wait for its resume,
+    /// unkillably.
     pub(super) fn is_suspended(&self) -> bool {
-        self.attribute("dm/suspended").is_some_and(|flag| flag == "1")
+        self.attribute("dm/suspended")
+            .is_some_and(|flag| flag == "1")
     }
 
     /// How people call it: its dm name with the kernel's, or the kernel's alone.
@@ -124,11 +161,17 @@ impl Block {
         }
     }
 
-    /// Where it is: `/dev/mapper/NAME` for a dm device that has that link, else the kernel's own node. `None` when neither is it.
+    /// Where it is: `/dev/mapper/NAME` for a dm device that has that link, else the kernel's own
+    /// node. `None` when neither is it.
     pub(super) fn path(&self) -> Option<PathBuf> {
         let (dev, number) = (Path::new(super::nodes::DEV), self.dev()?);
-        let mapped = self.attribute("dm/name").and_then(|name| super::nodes::path_of(dev, &name));
-        mapped.into_iter().chain([dev.join(self.name.replace('!', "/"))]).find(|path| super::nodes::leads_to(path, number))
+        let mapped = self
+            .attribute("dm/name")
+            .and_then(|name| super::nodes::path_of(dev, &name));
+        mapped
+            .into_iter()
+            .chain([dev.join(self.name.replace('!', "/"))])
+            .find(|path| super::nodes::leads_to(path, number))
     }
 }
 
@@ -138,14 +181,20 @@ fn entries(directory: &Path) -> Vec<String> {
 }
 
 fn names(directory: fs::ReadDir) -> Vec<String> {
-    let mut names: Vec<String> = directory.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let mut names: Vec<String> = directory
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
     names.sort();
     names
 }
 
 /// Text that came from elsewhere, fit for one line of a terminal.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().take(200).map(|c| if c.is_control() { '?' } else { c }).collect()
+    text.chars()
+        .take(200)
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
 }
 
 /// A mounted filesystem.
@@ -178,7 +227,8 @@ pub(super) fn mounts(process: &str) -> Vec<Mount> {
     parse_mounts(&fs::read_to_string(format!("/proc/{process}/mountinfo")).unwrap_or_default())
 }
 
-/// Lines like `36 35 98:0 /root /mnt rw,noatime shared:1 - ext3 /dev/root rw`; the fields before the `-` vary in number.
+/// Lines like `36 35 98:0 /root /mnt rw,noatime shared:1 - ext3 /dev/root
+/// rw`; the fields before the `-` vary in number.
 fn parse_mounts(text: &str) -> Vec<Mount> {
     let parse = |line: &str| {
         let (place, filesystem) = line.split_once(" - ")?;
@@ -189,7 +239,13 @@ fn parse_mounts(text: &str) -> Vec<Mount> {
         let kind = unescape(filesystem.next()?);
         let source = PathBuf::from(unescape(filesystem.next()?));
         let options = unescape(filesystem.next().unwrap_or_default());
-        Some(Mount { dev, source, point, kind, options })
+        Some(Mount {
+            dev,
+            source,
+            point,
+            kind,
+            options,
+        })
     };
     text.lines().filter_map(parse).collect()
 }
@@ -200,15 +256,25 @@ pub(super) fn swaps() -> Vec<PathBuf> {
 }
 
 fn parse_swaps(text: &str) -> Vec<PathBuf> {
-    text.lines().skip(1).filter_map(|line| line.split_ascii_whitespace().next()).map(|word| PathBuf::from(unescape(word))).collect()
+    text.lines()
+        .skip(1)
+        .filter_map(|line| line.split_ascii_whitespace().next())
+        .map(|word| PathBuf::from(unescape(word)))
+        .collect()
 }
 
 /// Undoes the kernel's octal escapes (`\040` for a blank).
 fn unescape(word: &str) -> String {
     let (mut plain, bytes, mut at) = (Vec::with_capacity(word.len()), word.as_bytes(), 0);
     while let Some(byte) = bytes.get(at) {
-        let digits = bytes.get(at + 1..at + 4).filter(|digits| *byte == b'\\' && digits.iter().all(|d| (b'0'..=b'7').contains(d)));
-        let code = digits.map(|digits| digits.iter().fold(0u32, |sum, digit| sum * 8 + u32::from(digit - b'0')));
+        let digits = bytes
+            .get(at + 1..at + 4)
+            .filter(|digits| *byte == b'\\' && digits.iter().all(|d| (b'0'..=b'7').contains(d)));
+        let code = digits.map(|digits| {
+            digits
+                .iter()
+                .fold(0u32, |sum, digit| sum * 8 + u32::from(digit - b'0'))
+        });
         match code.and_then(|code| u8::try_from(code).ok()) {
             Some(code) => (plain.push(code), at += 4),
             None => (plain.push(*byte), at += 1),
@@ -228,21 +294,45 @@ mod tests {
                     37 35 0:45 / /btr rw shared:7 propagate_from:2 - btrfs /dev/sda\\0401 rw\nnonsense\n38 35 8:1 / - x\n";
         let mounts = parse_mounts(text);
         assert_eq!(mounts.len(), 2);
-        assert_eq!((mounts[0].dev, mounts[0].point.as_str()), (Some(DevNo { major: 98, minor: 0 }), "/mnt two"));
-        assert_eq!((mounts[1].source.as_path(), mounts[1].kind.as_str()), (Path::new("/dev/sda 1"), "btrfs"));
-        assert_eq!((mounts[0].kind.as_str(), mounts[0].options.as_str()), ("ext3", "rw,errors=continue"));
+        assert_eq!(
+            (mounts[0].dev, mounts[0].point.as_str()),
+            (
+                Some(DevNo {
+                    major: 98,
+                    minor: 0
+                }),
+                "/mnt two"
+            )
+        );
+        assert_eq!(
+            (mounts[1].source.as_path(), mounts[1].kind.as_str()),
+            (Path::new("/dev/sda 1"), "btrfs")
+        );
+        assert_eq!(
+            (mounts[0].kind.as_str(), mounts[0].options.as_str()),
+            ("ext3", "rw,errors=continue")
+        );
     }
 
     #[test]
     fn swaps_are_read() {
         let text = "Filename\tType\tSize\tUsed\tPriority\n/dev/dm-1 partition 1 0 -2\n/swap\\040file file 1 0 -3\n";
-        assert_eq!(parse_swaps(text), [PathBuf::from("/dev/dm-1"), PathBuf::from("/swap file")]);
+        assert_eq!(
+            parse_swaps(text),
+            [PathBuf::from("/dev/dm-1"), PathBuf::from("/swap file")]
+        );
         assert!(parse_swaps("").is_empty());
     }
 
     #[test]
     fn escapes_that_are_none_stay() {
-        for (word, plain) in [("a\\134b", "a\\b"), ("\\0", "\\0"), ("\\999", "\\999"), ("\\777", "\\777"), ("x\\011", "x\t")] {
+        for (word, plain) in [
+            ("a\\134b", "a\\b"),
+            ("\\0", "\\0"),
+            ("\\999", "\\999"),
+            ("\\777", "\\777"),
+            ("x\\011", "x\t"),
+        ] {
             assert_eq!(unescape(word), plain);
         }
     }
@@ -272,8 +362,21 @@ mod tests {
             fs::write(directory.join(file), text).unwrap();
         }
         let block = Block::named_in(root.path(), "dm-3").unwrap();
-        assert_eq!((block.dev(), block.size(), block.logical_block()), (Some(DevNo { major: 253, minor: 3 }), Sectors::of(2048), 4096));
-        assert_eq!((block.holders(), block.slaves()), (vec!["dm-4".to_owned()], vec!["sda".to_owned()]));
+        assert_eq!(
+            (block.dev(), block.size(), block.logical_block()),
+            (
+                Some(DevNo {
+                    major: 253,
+                    minor: 3
+                }),
+                Sectors::of(2048),
+                4096
+            )
+        );
+        assert_eq!(
+            (block.holders(), block.slaves()),
+            (vec!["dm-4".to_owned()], vec!["sda".to_owned()])
+        );
         assert!(block.is_suspended());
         assert_eq!(block.title(), "'vg?lv' (dm-3)");
         assert_eq!(block.identifier(), Some(("dm/uuid", "LVM-x".to_owned())));
@@ -293,8 +396,14 @@ mod tests {
             fs::write(file, text).unwrap();
         }
         let identifier = |name: &str| Block::named_in(root.path(), name).unwrap().identifier();
-        assert_eq!(identifier("sda"), Some(("device/wwid", "naa.5000c500a1b2c3d4".to_owned())));
-        assert_eq!(identifier("nvme0n1"), Some(("wwid", "eui.0025388b710139a1".to_owned())));
+        assert_eq!(
+            identifier("sda"),
+            Some(("device/wwid", "naa.5000c500a1b2c3d4".to_owned()))
+        );
+        assert_eq!(
+            identifier("nvme0n1"),
+            Some(("wwid", "eui.0025388b710139a1".to_owned()))
+        );
         assert_eq!(identifier("vda"), None);
     }
 }

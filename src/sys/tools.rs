@@ -9,10 +9,14 @@ const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// The program of this name, when it is installed.
 pub(super) fn find(name: &str) -> Option<PathBuf> {
-    DIRECTORIES.iter().map(|directory| PathBuf::from(directory).join(name)).find(|path| path.is_file())
+    DIRECTORIES
+        .iter()
+        .map(|directory| PathBuf::from(directory).join(name))
+        .find(|path| path.is_file())
 }
 
-/// A command for the program, with words in the C locale, nothing on stdin, and nothing of ours but the environment's paths.
+/// A command for the program, with words in the C locale, nothing on stdin, and nothing of ours but
+/// the environment's paths.
 pub(super) fn command(name: &str) -> Option<Command> {
     let mut command = Command::new(find(name)?);
     command.env("LC_ALL", "C").stdin(Stdio::null());
@@ -22,7 +26,8 @@ pub(super) fn command(name: &str) -> Option<Command> {
 /// How often a process is looked at that is waited for.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Whether the process has ended in time; one that could not be started has. How it ended is for others to find out.
+/// Whether the process has ended in time; one that could not be started has. How it ended is for
+/// others to find out.
 pub(super) fn done_by(until: Instant, child: Option<&mut Child>) -> bool {
     let Some(child) = child else { return true };
     loop {
@@ -38,8 +43,18 @@ pub(super) fn done_by(until: Instant, child: Option<&mut Child>) -> bool {
     }
 }
 
-/// Loads a kernel module; whether `modprobe` said that it is there now. Silent: who needs the module looks for what it brings.
+/// Loads a kernel module; whether `modprobe` said that it is there now. Silent: who needs the
+/// module looks for what it brings.
 pub(super) fn load_module(module: &str) -> bool {
-    let run = |mut command: Command| command.args(["-q", "--", module]).stdout(Stdio::null()).stderr(Stdio::null()).status().ok();
-    command("modprobe").and_then(run).is_some_and(|status| status.success())
+    let run = |mut command: Command| {
+        command
+            .args(["-q", "--", module])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .ok()
+    };
+    command("modprobe")
+        .and_then(run)
+        .is_some_and(|status| status.success())
 }

@@ -1,6 +1,8 @@
-//! What the kernel answers to dm ioctls: the records behind the header, read with every offset checked and without allocating.
+//! What the kernel answers to dm ioctls: the records behind the header, read with every offset
+//! checked and without allocating.
 //!
-//! A name, a target type or a status comes from the kernel, but through it from whoever made the device; nothing here trusts it.
+//! A name, a target type or a status comes from the kernel, but through it from whoever made the
+//! device; nothing here trusts it.
 
 use super::{Errno, MirrorHealth};
 use crate::model::Sectors;
@@ -31,7 +33,11 @@ pub(super) struct Specs<'a> {
 
 /// Reads `count` lines from the data behind the header.
 pub(super) fn specs(data: &[u8], count: u32) -> Specs<'_> {
-    Specs { data, at: 0, left: count }
+    Specs {
+        data,
+        at: 0,
+        left: count,
+    }
 }
 
 impl<'a> Specs<'a> {
@@ -41,14 +47,23 @@ impl<'a> Specs<'a> {
         let next = usize::try_from(u32_at(spec, SPEC_NEXT)?).ok()?;
         let target = until_nul(spec.get(SPEC_TYPE..SPEC)?);
         // In a reply "next" counts from the first record, so the text ends there at the latest.
-        let end = if next > self.at { next - self.at } else { spec.len() };
+        let end = if next > self.at {
+            next - self.at
+        } else {
+            spec.len()
+        };
         let params = terminated(spec.get(SPEC..end.min(spec.len()))?)?;
         self.left -= 1;
         if self.left > 0 && next <= self.at {
             return None;
         }
         self.at = next;
-        Some(Spec { start, length, target, params })
+        Some(Spec {
+            start,
+            length,
+            target,
+            params,
+        })
     }
 }
 
@@ -87,8 +102,9 @@ pub fn all_mirrors(data: &[u8], count: u32) -> bool {
     count > 0 && specs(data, count).all(|spec| spec.is_some_and(|spec| spec.target == b"mirror"))
 }
 
-/// Reads how a mirror is from a status reply, without allocating: it is asked while I/O is held. Fails with `EINVAL` when something
-/// else than mirrors is there, or nothing at all, and with `EBADMSG` when the reply cannot be read.
+/// Reads how a mirror is from a status reply, without allocating: it is asked while I/O is held.
+/// Fails with `EINVAL` when something else than mirrors is there, or nothing at all, and with
+/// `EBADMSG` when the reply cannot be read.
 pub fn health(data: &[u8], count: u32) -> Result<MirrorHealth, Errno> {
     let mut all = None;
     for spec in specs(data, count) {
@@ -98,20 +114,29 @@ pub fn health(data: &[u8], count: u32) -> Result<MirrorHealth, Errno> {
         }
         let one = mirror_health(spec.params).ok_or(Errno(libc::EBADMSG))?;
         all = match (one, all) {
-            (MirrorHealth::Failed, _) | (_, Some(MirrorHealth::Failed)) => Some(MirrorHealth::Failed),
-            (MirrorHealth::Copying, _) | (_, Some(MirrorHealth::Copying)) => Some(MirrorHealth::Copying),
+            (MirrorHealth::Failed, _) | (_, Some(MirrorHealth::Failed)) => {
+                Some(MirrorHealth::Failed)
+            }
+            (MirrorHealth::Copying, _) | (_, Some(MirrorHealth::Copying)) => {
+                Some(MirrorHealth::Copying)
+            }
             (MirrorHealth::InSync, _) => Some(MirrorHealth::InSync),
         };
     }
     all.ok_or(Errno(libc::EINVAL))
 }
 
-/// One status line of a mirror: `<legs> <dev>… <done>/<total> 1 <letters> <n> <log type> [<log dev> <letter>]`.
+/// One status line of a mirror: `<legs> <dev>… <done>/<total> 1 <letters> <n> <log type> [<log dev>
+/// <letter>]`.
 ///
 /// `None` unless it is exactly of that form.
 fn mirror_health(params: &[u8]) -> Option<MirrorHealth> {
-    let mut words = params.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
-    let legs = usize::try_from(number(words.next()?)?).ok().filter(|legs| (2..=crate::table::status::MAX_LEGS).contains(legs))?;
+    let mut words = params
+        .split(|byte| *byte == b' ')
+        .filter(|word| !word.is_empty());
+    let legs = usize::try_from(number(words.next()?)?)
+        .ok()
+        .filter(|legs| (2..=crate::table::status::MAX_LEGS).contains(legs))?;
     for _ in 0..legs {
         device(words.next()?)?;
     }
@@ -119,7 +144,9 @@ fn mirror_health(params: &[u8]) -> Option<MirrorHealth> {
     if done > total || total == 0 || words.next()? != b"1" {
         return None;
     }
-    let letters = words.next().filter(|letters| letters.len() == legs && letters.iter().all(u8::is_ascii_uppercase))?;
+    let letters = words
+        .next()
+        .filter(|letters| letters.len() == legs && letters.iter().all(u8::is_ascii_uppercase))?;
     let log = match (words.next()?, words.next()?) {
         (b"1", b"core") => true,
         (b"3", b"disk") => {
@@ -141,7 +168,10 @@ fn mirror_health(params: &[u8]) -> Option<MirrorHealth> {
 /// A device number, as large as one can be.
 fn device(word: &[u8]) -> Option<()> {
     let (major, minor) = pair(word, b':')?;
-    u32::try_from(major).and(u32::try_from(minor)).ok().map(drop)
+    u32::try_from(major)
+        .and(u32::try_from(minor))
+        .ok()
+        .map(drop)
 }
 
 /// Two numbers with this byte between them.
@@ -188,7 +218,11 @@ pub fn listed(data: &[u8]) -> Option<Vec<Listed>> {
         let next = usize::try_from(u32_at(record, LIST_NEXT)?).ok()?;
         let name = terminated(record.get(LIST_NAME..)?)?;
         let uuid = uuid_behind(record, LIST_NAME + name.len() + 1);
-        devices.push(Listed { dev: u64_at(record, 0)?, name: String::from_utf8_lossy(name).into_owned(), uuid });
+        devices.push(Listed {
+            dev: u64_at(record, 0)?,
+            name: String::from_utf8_lossy(name).into_owned(),
+            uuid,
+        });
         if next == 0 {
             return Some(devices);
         }
@@ -204,28 +238,40 @@ pub fn listed(data: &[u8]) -> Option<Vec<Listed>> {
 fn uuid_behind(record: &[u8], name_end: usize) -> Option<String> {
     let at = name_end.next_multiple_of(8);
     match u32_at(record, at + 4)? {
-        devicemapper_sys::DM_NAME_LIST_FLAG_HAS_UUID => Some(String::from_utf8_lossy(terminated(record.get(at + 8..)?)?).into_owned()),
+        devicemapper_sys::DM_NAME_LIST_FLAG_HAS_UUID => {
+            Some(String::from_utf8_lossy(terminated(record.get(at + 8..)?)?).into_owned())
+        }
         devicemapper_sys::DM_NAME_LIST_FLAG_DOESNT_HAVE_UUID => Some(String::new()),
         _ => None,
     }
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_ne_bytes(bytes.get(at..at.checked_add(8)?)?.try_into().ok()?))
+    Some(u64::from_ne_bytes(
+        bytes.get(at..at.checked_add(8)?)?.try_into().ok()?,
+    ))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+    Some(u32::from_ne_bytes(
+        bytes.get(at..at.checked_add(4)?)?.try_into().ok()?,
+    ))
 }
 
 /// The bytes before the first NUL, or all of them.
 pub(super) fn until_nul(bytes: &[u8]) -> &[u8] {
-    &bytes[..bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len())]
+    &bytes[..bytes
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(bytes.len())]
 }
 
 /// The bytes before the first NUL; `None` when there is none.
 fn terminated(bytes: &[u8]) -> Option<&[u8]> {
-    bytes.iter().position(|byte| *byte == 0).map(|end| &bytes[..end])
+    bytes
+        .iter()
+        .position(|byte| *byte == 0)
+        .map(|end| &bytes[..end])
 }
 
 #[cfg(test)]
@@ -233,7 +279,8 @@ fn terminated(bytes: &[u8]) -> Option<&[u8]> {
 mod tests {
     use super::*;
 
-    /// A reply as the kernel writes it: each record padded to 8 bytes, `next` from the start of the data.
+    /// A reply as the kernel writes it: each record padded to 8 bytes, `next` from the start of the
+    /// data.
     fn reply(lines: &[(&str, &str)]) -> Vec<u8> {
         let mut data = Vec::new();
         for (target, params) in lines {
@@ -267,13 +314,28 @@ mod tests {
             "9 1:1 1:2 1:3 1:4 1:5 1:6 1:7 1:8 1:9 5/5 1 AAAAAAAAA 1 core ",
         ] {
             assert_eq!(sync(&[good]), Ok(MirrorHealth::InSync), "{good}");
-            assert_eq!(sync(&[good, good, good]), Ok(MirrorHealth::InSync), "{good}");
+            assert_eq!(
+                sync(&[good, good, good]),
+                Ok(MirrorHealth::InSync),
+                "{good}"
+            );
         }
         let good = "2 253:3 253:4 64/64 1 AA 1 core";
-        for copying in ["2 253:3 253:4 63/64 1 AA 1 core", "2 253:3 253:4 0/64 1 AA 1 core"] {
+        for copying in [
+            "2 253:3 253:4 63/64 1 AA 1 core",
+            "2 253:3 253:4 0/64 1 AA 1 core",
+        ] {
             assert_eq!(sync(&[copying]), Ok(MirrorHealth::Copying), "{copying}");
-            assert_eq!(sync(&[good, copying]), Ok(MirrorHealth::Copying), "{copying}");
-            assert_eq!(sync(&["2 253:3 253:4 64/64 1 AD 1 core", copying]), Ok(MirrorHealth::Failed), "{copying}");
+            assert_eq!(
+                sync(&[good, copying]),
+                Ok(MirrorHealth::Copying),
+                "{copying}"
+            );
+            assert_eq!(
+                sync(&["2 253:3 253:4 64/64 1 AD 1 core", copying]),
+                Ok(MirrorHealth::Failed),
+                "{copying}"
+            );
         }
         for bad in [
             "2 253:3 253:4 1/64 1 AD 1 core",
@@ -338,14 +400,21 @@ mod tests {
     fn something_else_is_no_mirror() {
         assert_eq!(health(&[], 0), NO_MIRROR);
         assert_eq!(health(&reply(&[("linear", "")]), 1), NO_MIRROR);
-        let mixed = reply(&[("mirror", "2 253:3 253:4 64/64 1 AA 1 core"), ("linear", "")]);
+        let mixed = reply(&[
+            ("mirror", "2 253:3 253:4 64/64 1 AA 1 core"),
+            ("linear", ""),
+        ]);
         assert_eq!(health(&mixed, 2), NO_MIRROR);
     }
 
-    /// Cut anywhere, with any offset: an answer, never a panic, and never "in sync" for less than the whole.
+    /// Cut anywhere, with any offset: an answer, never a panic, and never "in sync" for less than
+    /// the whole.
     #[test]
     fn broken_replies_are_refused() {
-        let good = reply(&[("mirror", "2 253:3 253:4 64/64 1 AA 1 core"), ("mirror", "2 253:3 253:4 64/64 1 AA 1 core")]);
+        let good = reply(&[
+            ("mirror", "2 253:3 253:4 64/64 1 AA 1 core"),
+            ("mirror", "2 253:3 253:4 64/64 1 AA 1 core"),
+        ]);
         assert_eq!(health(&good, 2), Ok(MirrorHealth::InSync));
         let text_end = good.len() - 1;
         for cut in 0..text_end - 8 {
@@ -361,10 +430,23 @@ mod tests {
 
     #[test]
     fn lines_come_out_as_they_went_in() {
-        let data = reply(&[("linear", "8:0 2048"), ("mirror", "core 1 4096 2 253:1 0 253:2 0 1 handle_errors ")]);
+        let data = reply(&[
+            ("linear", "8:0 2048"),
+            ("mirror", "core 1 4096 2 253:1 0 253:2 0 1 handle_errors "),
+        ]);
         let lines = target_lines(&data, 2).unwrap();
-        assert_eq!((lines[0].target.as_str(), lines[0].params.as_str(), lines[0].length.get()), ("linear", "8:0 2048", 2048));
-        assert_eq!(lines[1].params, "core 1 4096 2 253:1 0 253:2 0 1 handle_errors");
+        assert_eq!(
+            (
+                lines[0].target.as_str(),
+                lines[0].params.as_str(),
+                lines[0].length.get()
+            ),
+            ("linear", "8:0 2048", 2048)
+        );
+        assert_eq!(
+            lines[1].params,
+            "core 1 4096 2 253:1 0 253:2 0 1 handle_errors"
+        );
         assert_eq!(target_lines(&data, 0), Some(vec![]));
         assert_eq!(target_lines(&data[..60], 2), None);
     }
@@ -383,10 +465,24 @@ mod tests {
     fn the_list_of_devices_may_hold_any_name() {
         let first = record(0xfd00, 0, b"\xff/../x", 1, b"LVM-1");
         let length = u32::try_from(first.len()).unwrap();
-        let data = [record(0xfd00, length, b"\xff/../x", 1, b"LVM-1"), record(0xfd01, 0, b"g-v", 2, b"")].concat();
+        let data = [
+            record(0xfd00, length, b"\xff/../x", 1, b"LVM-1"),
+            record(0xfd01, 0, b"g-v", 2, b""),
+        ]
+        .concat();
         let devices = listed(&data).unwrap();
-        assert_eq!(devices[0], Listed { dev: 0xfd00, name: "\u{fffd}/../x".to_owned(), uuid: Some("LVM-1".to_owned()) });
-        assert_eq!((devices[1].name.as_str(), devices[1].uuid.as_deref()), ("g-v", Some("")));
+        assert_eq!(
+            devices[0],
+            Listed {
+                dev: 0xfd00,
+                name: "\u{fffd}/../x".to_owned(),
+                uuid: Some("LVM-1".to_owned())
+            }
+        );
+        assert_eq!(
+            (devices[1].name.as_str(), devices[1].uuid.as_deref()),
+            ("g-v", Some(""))
+        );
         let old = record(0xfd00, 0, b"g-v", 0, b"");
         assert_eq!(listed(&old).unwrap()[0].uuid, None);
         assert_eq!(listed(&[]), Some(vec![]));

@@ -1,17 +1,22 @@
-//! Reading and writing disks that may not answer, while a group is locked: by a process beside us, with a deadline for each request.
+//! Reading and writing disks that may not answer, while a group is locked: by a process beside us,
+//! with a deadline for each request.
 //!
-//! What a disk does not answer waits in the kernel, unkillably. A command that waited there would keep its group's lock and what it has
-//! suspended, and the monitor would repair nothing any more. So a child does it, a thread for each disk, and whoever asks it waits as long
-//! as a disk may take. A disk that is late is given up: whatever else it is asked fails at once. The write may still happen.
+//! What a disk does not answer waits in the kernel, unkillably. A command that waited there would
+//! keep its group's lock and what it has suspended, and the monitor would repair nothing any more.
+//! So a child does it, a thread for each disk, and whoever asks it waits as long as a disk may
+//! take. A disk that is late is given up: whatever else it is asked fails at once. The write may
+//! still happen.
 //!
-//! **No label is read, and nothing else written, before it has happened or failed**: during each request the child has the lock of a file for
-//! the disk, which readers (`apart`) and the next writer wait for. A child whose command is dead finishes what it is about, and begins
-//! nothing.
+//! **No label is read, and nothing else written, before it has happened or failed**: during each
+//! request the child has the lock of a file for the disk, which readers (`apart`) and the next
+//! writer wait for. A child whose command is dead finishes what it is about, and begins nothing.
 //!
-//! A disk is opened to be written to with the first write, and stays open until nobody can ask for another: where our rule does not tell it
-//! not to (`nowatch`), udev reads a disk and runs its rules for it whenever a writer closes it.
+//! A disk is opened to be written to with the first write, and stays open until nobody can ask for
+//! another: where our rule does not tell it not to (`nowatch`), udev reads a disk and runs its
+//! rules for it whenever a writer closes it.
 //!
-//! Requests are made while volumes are suspended. The child is there before, braced for that, and asking allocates nothing.
+//! Requests are made while volumes are suspended. The child is there before, braced for that, and
+//! asking allocates nothing.
 
 use super::lock::{make_private_dir, run_dir};
 use super::media::{Access, BlockMedia, open_error};
@@ -41,7 +46,8 @@ const HEAD: usize = 24;
 
 /// How long a disk may take to answer while nobody has to wait for it but the group.
 const CALM: Duration = Duration::from_secs(10);
-/// The most that is made zero by one request: a slow disk, which others use at the same time, is through with it in the time that it has.
+/// The most that is made zero by one request: a slow disk, which others use at the same time, is
+/// through with it in the time that it has.
 const ZERO: u64 = 1 << 20;
 
 thread_local! {
@@ -49,31 +55,49 @@ thread_local! {
     static OPEN: RefCell<Vec<Weak<Beside>>> = RefCell::default();
 }
 
-/// Disks that are read and written together. Once braced, none of them may take longer than `hold` to answer.
+/// Disks that are read and written together. Once braced, none of them may take longer than `hold`
+/// to answer.
 pub fn open_all(paths: &[&Path], hold: Duration) -> Vec<Result<Box<dyn Media>>> {
     let found: Vec<Result<Found>> = paths.iter().map(|path| Found::look(path)).collect();
-    let sizes: Vec<Result<u64>> = found.iter().map(|found| found.as_ref().map(|found| found.size).map_err(Clone::clone)).collect();
+    let sizes: Vec<Result<u64>> = found
+        .iter()
+        .map(|found| found.as_ref().map(|found| found.size).map_err(Clone::clone))
+        .collect();
     let beside = Beside::new(found.into_iter().flatten().collect(), hold);
     OPEN.with_borrow_mut(|open| {
         open.retain(|beside| beside.strong_count() > 0);
         open.push(Rc::downgrade(&beside));
     });
     let mut at = 0..;
-    let mut disk = |size| Box::new(Disk { size, at: at.next().unwrap_or_default(), beside: Rc::clone(&beside) }) as Box<dyn Media>;
+    let mut disk = |size| {
+        Box::new(Disk {
+            size,
+            at: at.next().unwrap_or_default(),
+            beside: Rc::clone(&beside),
+        }) as Box<dyn Media>
+    };
     sizes.into_iter().map(|size| size.map(&mut disk)).collect()
 }
 
-/// A disk, which is not opened again if it is one of those that are open already. Another one that is only read is waited for: whoever may
-/// have to wait long reads with `apart`.
+/// A disk, which is not opened again if it is one of those that are open already. Another one that
+/// is only read is waited for: whoever may have to wait long reads with `apart`.
 pub fn open(path: &Path, access: Access, hold: Duration) -> Result<Box<dyn Media>> {
     let media = BlockMedia::open(path, Access::ReadOnly)?;
     let found = Found::of(path, &media);
     let (size, number) = (found.size, found.number);
-    let known = OPEN.with_borrow(|open| open.iter().filter_map(Weak::upgrade).find_map(|beside| beside.disk(number?)));
+    let known = OPEN.with_borrow(|open| {
+        open.iter()
+            .filter_map(Weak::upgrade)
+            .find_map(|beside| beside.disk(number?))
+    });
     let disk = match (known, access) {
         (Some(known), _) => known,
         (None, Access::ReadOnly) => return Ok(Box::new(media)),
-        (None, Access::ReadWrite) => Disk { size, at: 0, beside: Beside::new(vec![found], hold) },
+        (None, Access::ReadWrite) => Disk {
+            size,
+            at: 0,
+            beside: Beside::new(vec![found], hold),
+        },
     };
     if access == Access::ReadWrite {
         disk.open_to_write().map_err(|err| open_error(path, &err))?;
@@ -86,7 +110,8 @@ fn lock_file(disk: DevNo) -> PathBuf {
     run_dir().join("writing").join(disk.to_string())
 }
 
-/// Waits until nobody is writing to a disk. Without such a file nobody has, since this machine has booted.
+/// Waits until nobody is writing to a disk. Without such a file nobody has, since this machine has
+/// booted.
 pub(super) fn wait_for_writer(disk: DevNo) {
     if let Ok(file) = File::open(lock_file(disk)) {
         flock(&file, libc::LOCK_SH);
@@ -94,8 +119,11 @@ pub(super) fn wait_for_writer(disk: DevNo) {
 }
 
 fn flock(file: &File, how: libc::c_int) {
-    // SAFETY: the descriptor is open. A lock that cannot be had is none: then the kernel has no more room for any.
-    while unsafe { libc::flock(file.as_raw_fd(), how) } != 0 && io::Error::last_os_error().kind() == ErrorKind::Interrupted {}
+    // SAFETY: the descriptor is open. A lock that cannot be had is none: then the kernel has no
+    // more room for any.
+    while unsafe { libc::flock(file.as_raw_fd(), how) } != 0
+        && io::Error::last_os_error().kind() == ErrorKind::Interrupted
+    {}
 }
 
 /// A disk that a child reads and writes, from the first request on.
@@ -105,7 +133,8 @@ struct Disk {
     beside: Rc<Beside>,
 }
 
-/// Some disks that have one child. There is none when it could not be had, and then they are read and written at the risk of waiting.
+/// Some disks that have one child. There is none when it could not be had, and then they are read
+/// and written at the risk of waiting.
 struct Beside {
     found: Vec<Found>,
     /// How long one of them may take to answer while volumes are suspended.
@@ -195,15 +224,29 @@ impl Request {
     }
 }
 
-// -------------------------------------------------------------------------------------------------------- the command's end
+// ------------------------------------------------------------------------------- the command's end
 
 impl Media for Disk {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.ask(Request::Read { offset, length: buf.len() as u64 }, &[], buf)
+        self.ask(
+            Request::Read {
+                offset,
+                length: buf.len() as u64,
+            },
+            &[],
+            buf,
+        )
     }
 
     fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
-        self.ask(Request::Write { offset, length: buf.len() as u64 }, buf, &mut [])
+        self.ask(
+            Request::Write {
+                offset,
+                length: buf.len() as u64,
+            },
+            buf,
+            &mut [],
+        )
     }
 
     fn flush(&self) -> io::Result<()> {
@@ -251,29 +294,60 @@ impl Disk {
 
     fn line(&self) -> Option<&Line> {
         let Beside { found, child, .. } = &*self.beside;
-        child.get_or_init(|| Child::start(found).ok()).as_ref()?.lines.get(self.at)
+        child
+            .get_or_init(|| Child::start(found).ok())
+            .as_ref()?
+            .lines
+            .get(self.at)
     }
 }
 
 impl Beside {
     fn new(found: Vec<Found>, hold: Duration) -> Rc<Beside> {
         let here = RefCell::new(found.iter().cloned().map(Opened::of).collect());
-        Rc::new(Beside { found, hold, is_held: Cell::new(false), by: Pid::this(), child: OnceCell::new(), here })
+        Rc::new(Beside {
+            found,
+            hold,
+            is_held: Cell::new(false),
+            by: Pid::this(),
+            child: OnceCell::new(),
+            here,
+        })
     }
 
     fn patience(&self) -> Duration {
-        if self.is_held.get() { self.hold } else { CALM.max(self.hold) }
+        if self.is_held.get() {
+            self.hold
+        } else {
+            CALM.max(self.hold)
+        }
     }
 
     /// One of its disks, unless it is our parent's: a child has nothing of what that has opened.
     fn disk(self: Rc<Self>, number: DevNo) -> Option<Disk> {
-        let at = self.found.iter().position(|found| found.number == Some(number)).filter(|_| self.by == Pid::this())?;
-        Some(Disk { size: self.found.get(at)?.size, at, beside: self })
+        let at = self
+            .found
+            .iter()
+            .position(|found| found.number == Some(number))
+            .filter(|_| self.by == Pid::this())?;
+        Some(Disk {
+            size: self.found.get(at)?.size,
+            at,
+            beside: self,
+        })
     }
 
-    fn do_here(&self, at: usize, request: Request, bytes: &[u8], answer: &mut [u8]) -> io::Result<()> {
+    fn do_here(
+        &self,
+        at: usize,
+        request: Request,
+        bytes: &[u8],
+        answer: &mut [u8],
+    ) -> io::Result<()> {
         let mut here = self.here.borrow_mut();
-        here.get_mut(at).ok_or_else(late)?.carry_out(request, bytes, answer)
+        here.get_mut(at)
+            .ok_or_else(late)?
+            .carry_out(request, bytes, answer)
     }
 }
 
@@ -285,19 +359,31 @@ impl Found {
     fn of(path: &Path, media: &BlockMedia) -> Found {
         // The child is in another directory.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        Found { path, number: media.number(), size: media.size() }
+        Found {
+            path,
+            number: media.number(),
+            size: media.size(),
+        }
     }
 
     /// It must be the same device still.
     fn open(&self, access: Access) -> io::Result<BlockMedia> {
         let media = BlockMedia::try_open(&self.path, access)?;
-        if media.number() == self.number { Ok(media) } else { Err(io::Error::from_raw_os_error(libc::ENXIO)) }
+        if media.number() == self.number {
+            Ok(media)
+        } else {
+            Err(io::Error::from_raw_os_error(libc::ENXIO))
+        }
     }
 }
 
 impl Opened {
     fn of(found: Found) -> Opened {
-        Opened { found, to_read: None, to_write: None }
+        Opened {
+            found,
+            to_read: None,
+            to_write: None,
+        }
     }
 
     fn carry_out(&mut self, request: Request, bytes: &[u8], answer: &mut [u8]) -> io::Result<()> {
@@ -323,7 +409,10 @@ impl Opened {
     }
 }
 
-fn open_once(media: &mut Option<BlockMedia>, open: impl FnOnce() -> io::Result<BlockMedia>) -> io::Result<&BlockMedia> {
+fn open_once(
+    media: &mut Option<BlockMedia>,
+    open: impl FnOnce() -> io::Result<BlockMedia>,
+) -> io::Result<&BlockMedia> {
     if media.is_none() {
         *media = Some(open()?);
     }
@@ -332,21 +421,40 @@ fn open_once(media: &mut Option<BlockMedia>, open: impl FnOnce() -> io::Result<B
 
 impl Child {
     fn start(found: &[Found]) -> io::Result<Child> {
-        let pairs: Vec<(UnixStream, UnixStream)> = found.iter().map(|_| UnixStream::pair()).collect::<io::Result<_>>()?;
+        let pairs: Vec<(UnixStream, UnixStream)> = found
+            .iter()
+            .map(|_| UnixStream::pair())
+            .collect::<io::Result<_>>()?;
         let (ours, theirs): (Vec<UnixStream>, Vec<UnixStream>) = pairs.into_iter().unzip();
         let kept: Vec<RawFd> = theirs.iter().map(AsRawFd::as_raw_fd).collect();
         let process = fork::child(&kept, || serve_all(found, &theirs))?;
         drop(theirs);
-        let child = Child { process, lines: ours.into_iter().map(|socket| Line { socket, is_lost: Cell::new(false) }).collect() };
-        child.lines.iter().try_for_each(|line| line.socket.set_nonblocking(true))?;
+        let child = Child {
+            process,
+            lines: ours
+                .into_iter()
+                .map(|socket| Line {
+                    socket,
+                    is_lost: Cell::new(false),
+                })
+                .collect(),
+        };
+        child
+            .lines
+            .iter()
+            .try_for_each(|line| line.socket.set_nonblocking(true))?;
         let until = Instant::now() + CALM;
-        child.lines.iter().try_for_each(|line| receive(&line.socket, &mut [0; 4], until))?;
+        child
+            .lines
+            .iter()
+            .try_for_each(|line| receive(&line.socket, &mut [0; 4], until))?;
         Ok(child)
     }
 }
 
 impl Drop for Child {
-    /// One that is through ends when nobody can ask it any more; one that is stuck is left to the kernel, and to whoever reaps children.
+    /// One that is through ends when nobody can ask it any more; one that is stuck is left to the
+    /// kernel, and to whoever reaps children.
     fn drop(&mut self) {
         let is_through = !self.lines.iter().any(|line| line.is_lost.get());
         self.lines.clear();
@@ -358,7 +466,13 @@ impl Drop for Child {
 }
 
 impl Line {
-    fn ask(&self, request: Request, bytes: &[u8], answer: &mut [u8], patience: Duration) -> io::Result<()> {
+    fn ask(
+        &self,
+        request: Request,
+        bytes: &[u8],
+        answer: &mut [u8],
+        patience: Duration,
+    ) -> io::Result<()> {
         if self.is_lost.get() {
             return Err(late());
         }
@@ -373,7 +487,13 @@ impl Line {
     }
 
     /// The number of the disk's error, or 0.
-    fn try_ask(&self, request: Request, bytes: &[u8], answer: &mut [u8], until: Instant) -> io::Result<i32> {
+    fn try_ask(
+        &self,
+        request: Request,
+        bytes: &[u8],
+        answer: &mut [u8],
+        until: Instant,
+    ) -> io::Result<i32> {
         send(&self.socket, &request.to_bytes(), until)?;
         send(&self.socket, bytes, until)?;
         let mut number = [0; 4];
@@ -416,10 +536,17 @@ fn again(socket: &UnixStream, what: PollFlags, err: &io::Error, until: Instant) 
     match err.kind() {
         ErrorKind::Interrupted => return Ok(()),
         ErrorKind::WouldBlock => {}
-        _ => return Err(io::Error::from_raw_os_error(err.raw_os_error().unwrap_or(libc::EIO))),
+        _ => {
+            return Err(io::Error::from_raw_os_error(
+                err.raw_os_error().unwrap_or(libc::EIO),
+            ));
+        }
     }
-    let left = until.checked_duration_since(Instant::now()).ok_or_else(late)?;
-    let timeout = PollTimeout::try_from(left.as_millis().saturating_add(1)).unwrap_or(PollTimeout::MAX);
+    let left = until
+        .checked_duration_since(Instant::now())
+        .ok_or_else(late)?;
+    let timeout =
+        PollTimeout::try_from(left.as_millis().saturating_add(1)).unwrap_or(PollTimeout::MAX);
     match poll(&mut [PollFd::new(socket.as_fd(), what)], timeout) {
         Ok(0) => Err(late()),
         Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
@@ -427,7 +554,7 @@ fn again(socket: &UnixStream, what: PollFlags, err: &io::Error, until: Instant) 
     }
 }
 
-// ------------------------------------------------------------------------------------------------------------ the child's
+// ------------------------------------------------------------------------------------- the child's
 
 fn serve_all(found: &[Found], sockets: &[UnixStream]) {
     let _ = setsid();
@@ -438,11 +565,17 @@ fn serve_all(found: &[Found], sockets: &[UnixStream]) {
     std::thread::scope(|scope| {
         for (found, socket) in found.iter().zip(sockets) {
             let serve = move || serve(found, socket);
-            if std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, serve).is_err() {
+            if std::thread::Builder::new()
+                .stack_size(STACK)
+                .spawn_scoped(scope, serve)
+                .is_err()
+            {
                 let _ = socket.shutdown(std::net::Shutdown::Both);
             }
         }
-        sockets.iter().for_each(|mut socket| drop(socket.write_all(&[0; 4])));
+        sockets
+            .iter()
+            .for_each(|mut socket| drop(socket.write_all(&[0; 4])));
     });
 }
 
@@ -453,7 +586,9 @@ fn serve(found: &Found, mut socket: &UnixStream) {
     let (mut bytes, mut answer) = (Vec::with_capacity(ROOM), Vec::with_capacity(ROOM));
     let mut head = [0; HEAD];
     while socket.read_exact(&mut head).is_ok() {
-        let Some(request) = Request::from_bytes(head) else { return };
+        let Some(request) = Request::from_bytes(head) else {
+            return;
+        };
         let (comes, goes) = request.lengths();
         bytes.resize(comes, 0);
         answer.resize(goes, 0);
@@ -466,10 +601,17 @@ fn serve(found: &Found, mut socket: &UnixStream) {
         let lock = lock.as_ref().filter(|_| request != Request::Brace);
         lock.iter().for_each(|lock| flock(lock, libc::LOCK_EX));
         // Who has asked may have gone while an earlier writer was waited for.
-        let done = if hung_up(socket) { None } else { Some(disk.carry_out(request, &bytes, &mut answer)) };
+        let done = if hung_up(socket) {
+            None
+        } else {
+            Some(disk.carry_out(request, &bytes, &mut answer))
+        };
         lock.iter().for_each(|lock| flock(lock, libc::LOCK_UN));
         let Some(done) = done else { return };
-        let number = done.as_ref().err().map_or(0, |err| err.raw_os_error().unwrap_or(libc::EIO));
+        let number = done
+            .as_ref()
+            .err()
+            .map_or(0, |err| err.raw_os_error().unwrap_or(libc::EIO));
         let mut told = socket.write_all(&number.to_ne_bytes());
         if number == 0 {
             told = told.and_then(|()| socket.write_all(&answer));
@@ -483,7 +625,12 @@ fn serve(found: &Found, mut socket: &UnixStream) {
 fn make_lock(disk: DevNo) -> io::Result<File> {
     let path = lock_file(disk);
     path.parent().map_or(Ok(()), make_private_dir)?;
-    File::options().read(true).write(true).create(true).truncate(false).open(path)
+    File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
 }
 
 /// The memory is everybody's, the priority a thread's own.
@@ -519,13 +666,23 @@ mod tests {
     fn requests_come_back() {
         let all = [
             Request::Open,
-            Request::Read { offset: 1, length: u64::MAX },
-            Request::Write { offset: u64::MAX, length: 4096 },
+            Request::Read {
+                offset: 1,
+                length: u64::MAX,
+            },
+            Request::Write {
+                offset: u64::MAX,
+                length: 4096,
+            },
             Request::Flush,
-            Request::Zero { offset: 4096, length: 8192 },
+            Request::Zero {
+                offset: 4096,
+                length: 8192,
+            },
             Request::Brace,
         ];
-        all.into_iter().for_each(|request| assert_eq!(Request::from_bytes(request.to_bytes()), Some(request)));
+        all.into_iter()
+            .for_each(|request| assert_eq!(Request::from_bytes(request.to_bytes()), Some(request)));
         assert_eq!(Request::from_bytes([0; HEAD]), None);
     }
 
@@ -534,7 +691,10 @@ mod tests {
         let (one, two) = (file(&[1; 1 << 20]), file(&[2; 8192]));
         let paths = [one.path(), Path::new("/nonexistent/disk"), two.path()];
         let disks = open_all(&paths, PATIENCE);
-        assert_eq!(disks[1].as_ref().err().unwrap().kind(), crate::error::Kind::NotFound);
+        assert_eq!(
+            disks[1].as_ref().err().unwrap().kind(),
+            crate::error::Kind::NotFound
+        );
         let [first, last] = [&disks[0], &disks[2]].map(|disk| disk.as_ref().unwrap());
         assert_eq!((first.size(), last.size()), (1 << 20, 8192));
         first.write_at(4096, &[7; 300 << 10]).unwrap();
@@ -542,8 +702,15 @@ mod tests {
         first.flush().unwrap();
         let mut read = vec![0; 308 << 10];
         first.read_at(0, &mut read).unwrap();
-        assert!(read[..4096] == [1; 4096] && read[4096..304 << 10].iter().all(|byte| *byte == 7) && read[304 << 10..] == [1; 4096]);
-        assert_eq!(std::fs::read(two.path()).unwrap(), [[2; 4096], [0; 4096]].concat());
+        assert!(
+            read[..4096] == [1; 4096]
+                && read[4096..304 << 10].iter().all(|byte| *byte == 7)
+                && read[304 << 10..] == [1; 4096]
+        );
+        assert_eq!(
+            std::fs::read(two.path()).unwrap(),
+            [[2; 4096], [0; 4096]].concat()
+        );
         // An error is told, and is not the end.
         assert!(last.write_at(1, &[0; 4096]).is_err());
         last.write_at(0, &[3; 4096]).unwrap();
@@ -555,7 +722,11 @@ mod tests {
     fn only_while_volumes_are_suspended_a_disk_has_as_long_as_they_may_be() {
         let hold = Duration::from_millis(500);
         let beside = Beside::new(Vec::new(), hold);
-        let disk = Disk { size: 0, at: 0, beside: Rc::clone(&beside) };
+        let disk = Disk {
+            size: 0,
+            at: 0,
+            beside: Rc::clone(&beside),
+        };
         assert_eq!(beside.patience(), CALM);
         disk.brace();
         assert_eq!(beside.patience(), hold);
@@ -568,13 +739,19 @@ mod tests {
     fn a_disk_that_does_not_answer_is_given_up_and_the_others_go_on() {
         let (silent, theirs) = UnixStream::pair().unwrap();
         silent.set_nonblocking(true).unwrap();
-        let line = Line { socket: silent, is_lost: Cell::new(false) };
+        let line = Line {
+            socket: silent,
+            is_lost: Cell::new(false),
+        };
         let begun = Instant::now();
         let asked = line.ask(Request::Flush, &[], &mut [], Duration::from_millis(50));
         assert_eq!(asked.unwrap_err().raw_os_error(), Some(libc::ETIMEDOUT));
         // A late answer is for nobody.
         (&theirs).write_all(&[0; 4]).unwrap();
-        assert!(line.ask(Request::Flush, &[], &mut [], PATIENCE).is_err() && begun.elapsed() < PATIENCE / 2);
+        assert!(
+            line.ask(Request::Flush, &[], &mut [], PATIENCE).is_err()
+                && begun.elapsed() < PATIENCE / 2
+        );
         assert!(!hung_up(&theirs));
         drop(line);
         assert!(hung_up(&theirs));

@@ -1,6 +1,8 @@
-//! What lies where in a data change object, and how large that is. Everything follows from the volume's size.
+//! What lies where in a data change object, and how large that is. Everything follows from the
+//! volume's size.
 //!
-//! Each copy holds, one behind the other: change log A, change log B, the map (metadata of dm's `era`).
+//! Each copy holds, one behind the other: change log A, change log B, the map (metadata of dm's
+//! `era`).
 
 use super::{SYNC_REGION, log, region_for};
 use crate::model::{ChangeLog, Extent, Sectors};
@@ -8,40 +10,57 @@ use std::ops::Range;
 
 /// The finest that changes are told apart.
 const BLOCK: Sectors = Sectors::of(128);
-/// A map has at most so many blocks, larger volumes have larger ones: its array takes 4 bytes for each.
+/// A map has at most so many blocks, larger volumes have larger ones: its array takes 4 bytes for
+/// each.
 const MAX_BLOCKS: u64 = 1 << 20;
-/// The least that the kernel copies at once is so many blocks: one region at a time is what it does, and small ones take longest (K4).
+/// The least that the kernel copies at once is so many blocks: one region at a time is what it
+/// does, and small ones take longest (K4).
 const BLOCKS_A_REGION: u64 = 4;
-/// Seeking twice, flushing and writing the log take about as long for each region as a disk takes to transfer this much.
+/// Seeking twice, flushing and writing the log take about as long for each region as a disk takes
+/// to transfer this much.
 const REGION_COST: Sectors = Sectors::MIB;
 /// What the kernel writes metadata in.
 const PAGE: u64 = 4096;
 
 /// What one bit or number of the map stands for.
 pub fn block(size: Sectors) -> Sectors {
-    Sectors::new(size.get().div_ceil(MAX_BLOCKS).next_power_of_two()).unwrap_or(BLOCK).max(BLOCK)
+    Sectors::new(size.get().div_ceil(MAX_BLOCKS).next_power_of_two())
+        .unwrap_or(BLOCK)
+        .max(BLOCK)
 }
 
 /// What one bit of a change log stands for at least. The logs have space for so many bits.
 pub fn finest_region(size: Sectors) -> Sectors {
-    region_for(size, Sectors::new(block(size).get().saturating_mul(BLOCKS_A_REGION)).unwrap_or(BLOCK))
+    region_for(
+        size,
+        Sectors::new(block(size).get().saturating_mul(BLOCKS_A_REGION)).unwrap_or(BLOCK),
+    )
 }
 
-/// What one bit of the change log stands for when these pieces are to be copied: as little as does not take much more time than
-/// another region would.
+/// What one bit of the change log stands for when these pieces are to be copied: as little as does
+/// not take much more time than another region would.
 pub fn region(size: Sectors, pieces: &[Range<u64>]) -> Sectors {
     let finest = finest_region(size);
     let coarsest = region_for(size, finest.max(SYNC_REGION));
-    let doubled = |region: &Sectors| Some(region.saturating_add(*region)).filter(|region| *region <= coarsest);
-    let candidates: Vec<(Sectors, u64)> =
-        std::iter::successors(Some(finest), doubled).map(|region| (region, copy_time(size, region, pieces))).collect();
+    let doubled = |region: &Sectors| {
+        Some(region.saturating_add(*region)).filter(|region| *region <= coarsest)
+    };
+    let candidates: Vec<(Sectors, u64)> = std::iter::successors(Some(finest), doubled)
+        .map(|region| (region, copy_time(size, region, pieces)))
+        .collect();
     let least = candidates.iter().map(|(_, time)| *time).min().unwrap_or(0);
-    candidates.into_iter().find(|(_, time)| *time <= least.saturating_add(least / 4)).map_or(finest, |(region, _)| region)
+    candidates
+        .into_iter()
+        .find(|(_, time)| *time <= least.saturating_add(least / 4))
+        .map_or(finest, |(region, _)| region)
 }
 
 /// How long the kernel needs to copy these pieces, as what a disk transfers in that time.
 fn copy_time(size: Sectors, region: Sectors, pieces: &[Range<u64>]) -> u64 {
-    let count: u64 = regions(size, region, pieces).iter().map(|range| range.end - range.start).sum();
+    let count: u64 = regions(size, region, pieces)
+        .iter()
+        .map(|range| range.end - range.start)
+        .sum();
     count.saturating_mul(region.saturating_add(REGION_COST).get())
 }
 
@@ -50,8 +69,8 @@ fn log_length(size: Sectors) -> Sectors {
     Sectors::from_bytes_floor(log::image(size, finest_region(size), false).len() as u64)
 }
 
-/// How large a map is: the array of all blocks three times (in use, being changed, held for a listing), the bits of the eras that are
-/// not yet in it, and the kernel's own book-keeping.
+/// How large a map is: the array of all blocks three times (in use, being changed, held for a
+/// listing), the bits of the eras that are not yet in it, and the kernel's own book-keeping.
 fn map_length(size: Sectors) -> Sectors {
     let blocks = size.get().div_ceil(block(size).get());
     let array = blocks.div_ceil((PAGE - 24) / 4);
@@ -67,20 +86,35 @@ pub fn space(size: Sectors) -> Sectors {
 
 /// Where a change log lies in a copy.
 pub fn change_log(copy: &Extent, size: Sectors, which: ChangeLog) -> Extent {
-    let before = if which == ChangeLog::A { Sectors::ZERO } else { log_length(size) };
-    Extent { start: copy.start.saturating_add(before), length: log_length(size), ..*copy }
+    let before = if which == ChangeLog::A {
+        Sectors::ZERO
+    } else {
+        log_length(size)
+    };
+    Extent {
+        start: copy.start.saturating_add(before),
+        length: log_length(size),
+        ..*copy
+    }
 }
 
 /// Where the map lies in a copy.
 pub fn map(copy: &Extent, size: Sectors) -> Extent {
     let logs = log_length(size).saturating_add(log_length(size));
-    Extent { start: copy.start.saturating_add(logs), length: map_length(size), ..*copy }
+    Extent {
+        start: copy.start.saturating_add(logs),
+        length: map_length(size),
+        ..*copy
+    }
 }
 
-/// Pieces of a volume in sectors, as the regions that a change log has for them: in order, and each once.
+/// Pieces of a volume in sectors, as the regions that a change log has for them: in order, and each
+/// once.
 pub fn regions(size: Sectors, region: Sectors, pieces: &[Range<u64>]) -> Vec<Range<u64>> {
     let region = region.get().max(1);
-    let widened = pieces.iter().map(|piece| piece.start / region..piece.end.min(size.get()).div_ceil(region));
+    let widened = pieces
+        .iter()
+        .map(|piece| piece.start / region..piece.end.min(size.get()).div_ceil(region));
     union(widened)
 }
 
@@ -88,12 +122,18 @@ pub fn regions(size: Sectors, region: Sectors, pieces: &[Range<u64>]) -> Vec<Ran
 pub fn pieces(size: Sectors, region: Sectors, regions: &[Range<u64>]) -> Vec<Range<u64>> {
     let region = region.get();
     let end = |regions: u64| regions.saturating_mul(region).min(size.get());
-    regions.iter().map(|r| r.start.saturating_mul(region)..end(r.end)).collect()
+    regions
+        .iter()
+        .map(|r| r.start.saturating_mul(region)..end(r.end))
+        .collect()
 }
 
 /// All of these in order, what touches or overlaps joined.
 pub fn union(pieces: impl IntoIterator<Item = Range<u64>>) -> Vec<Range<u64>> {
-    let mut all: Vec<Range<u64>> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
+    let mut all: Vec<Range<u64>> = pieces
+        .into_iter()
+        .filter(|piece| !piece.is_empty())
+        .collect();
     all.sort_by_key(|piece| piece.start);
     let mut joined: Vec<Range<u64>> = Vec::new();
     for piece in all {
@@ -120,13 +160,31 @@ mod tests {
     fn everything_has_its_place_in_a_copy() {
         for mib in [1u32, 8, 1000, 65_536, 1_000_000, 16_000_000] {
             let size = Sectors::mib(mib);
-            let copy = Extent { disk: DiskId::from_bytes([1; 16]), start: Sectors::mib(7), length: space(size) };
-            let places = [change_log(&copy, size, ChangeLog::A), change_log(&copy, size, ChangeLog::B), map(&copy, size)];
+            let copy = Extent {
+                disk: DiskId::from_bytes([1; 16]),
+                start: Sectors::mib(7),
+                length: space(size),
+            };
+            let places = [
+                change_log(&copy, size, ChangeLog::A),
+                change_log(&copy, size, ChangeLog::B),
+                map(&copy, size),
+            ];
             assert_eq!(places[0].start, copy.start);
-            assert!(places.windows(2).all(|pair| pair[0].end() == pair[1].start), "{mib}");
+            assert!(
+                places.windows(2).all(|pair| pair[0].end() == pair[1].start),
+                "{mib}"
+            );
             assert!(places[2].end() <= copy.end(), "{mib}");
-            assert!(copy.length.get() <= size.get().div_ceil(500).max(2048 * 2), "{mib}: {}", copy.length);
-            assert!(finest_region(size).get().is_power_of_two() && block(size) <= finest_region(size), "{mib}");
+            assert!(
+                copy.length.get() <= size.get().div_ceil(500).max(2048 * 2),
+                "{mib}: {}",
+                copy.length
+            );
+            assert!(
+                finest_region(size).get().is_power_of_two() && block(size) <= finest_region(size),
+                "{mib}"
+            );
         }
     }
 
@@ -135,9 +193,22 @@ mod tests {
         let size = Sectors::mib(9);
         let finest = finest_region(size);
         let region = finest.get();
-        assert_eq!(regions(size, finest, &[0..1, region - 1..region + 1, 3 * region..3 * region + 8]), [0..2, 3..4]);
-        assert_eq!(regions(size, finest, &[size.get() - 8..size.get()]), [size.get().div_ceil(region) - 1..size.get().div_ceil(region)]);
-        assert_eq!(pieces(size, finest, &[0..2, 17..18]), [0..2 * region, 17 * region..18 * region]);
+        assert_eq!(
+            regions(
+                size,
+                finest,
+                &[0..1, region - 1..region + 1, 3 * region..3 * region + 8]
+            ),
+            [0..2, 3..4]
+        );
+        assert_eq!(
+            regions(size, finest, &[size.get() - 8..size.get()]),
+            [size.get().div_ceil(region) - 1..size.get().div_ceil(region)]
+        );
+        assert_eq!(
+            pieces(size, finest, &[0..2, 17..18]),
+            [0..2 * region, 17 * region..18 * region]
+        );
         assert_eq!(union([5..6, 1..3, 2..4, 4..5, 9..9]), [1..6]);
         assert_eq!(length(&[1..6, 8..9]), Sectors::of(6));
     }
@@ -146,19 +217,49 @@ mod tests {
     fn what_is_copied_at_once_suits_the_changes() {
         let size = Sectors::mib(1024);
         let mib = |n: u64| n * 2048;
-        let blocks = |places: &[u64]| -> Vec<Range<u64>> { places.iter().map(|at| *at..at + 128).collect() };
-        let every = |step: u64| blocks(&(0..size.get() / step).map(|n| n * step).collect::<Vec<_>>());
+        let blocks =
+            |places: &[u64]| -> Vec<Range<u64>> { places.iter().map(|at| *at..at + 128).collect() };
+        let every =
+            |step: u64| blocks(&(0..size.get() / step).map(|n| n * step).collect::<Vec<_>>());
         assert_eq!(region(size, &[]), finest_region(size));
-        assert_eq!(region(size, &blocks(&[0, mib(100), mib(900)])), finest_region(size), "far from each other");
-        assert_eq!(region(size, &[mib(10)..mib(90)]), SYNC_REGION, "all in one place");
-        assert_eq!(region(size, &every(mib(8))), finest_region(size), "one in 8 MiB");
-        assert_eq!(region(size, &every(256)), SYNC_REGION, "something everywhere");
-        assert_eq!(region(size, &every(1536)), finest_region(size), "little more time than with 2 MiB, and a third of the bytes");
+        assert_eq!(
+            region(size, &blocks(&[0, mib(100), mib(900)])),
+            finest_region(size),
+            "far from each other"
+        );
+        assert_eq!(
+            region(size, &[mib(10)..mib(90)]),
+            SYNC_REGION,
+            "all in one place"
+        );
+        assert_eq!(
+            region(size, &every(mib(8))),
+            finest_region(size),
+            "one in 8 MiB"
+        );
+        assert_eq!(
+            region(size, &every(256)),
+            SYNC_REGION,
+            "something everywhere"
+        );
+        assert_eq!(
+            region(size, &every(1536)),
+            finest_region(size),
+            "little more time than with 2 MiB, and a third of the bytes"
+        );
         for mib in [1, 3, 1000, 65_536, 1_000_000, 16_000_000] {
             let size = Sectors::mib(mib);
             let all = region(size, &[0..size.get()]);
-            assert!(all >= finest_region(size) && all <= finest_region(size).max(SYNC_REGION) && all <= size, "{mib}: {all}");
-            assert!(log::image(size, all, true).len() as u64 <= log_length(size).bytes(), "{mib}");
+            assert!(
+                all >= finest_region(size)
+                    && all <= finest_region(size).max(SYNC_REGION)
+                    && all <= size,
+                "{mib}: {all}"
+            );
+            assert!(
+                log::image(size, all, true).len() as u64 <= log_length(size).bytes(),
+                "{mib}"
+            );
         }
     }
 }

@@ -1,16 +1,19 @@
-//! The map of changes as dm's `era` keeps it on a device: which blocks were written in an era or later. Pure.
+//! The map of changes as dm's `era` keeps it on a device: which blocks were written in an era or
+//! later. Pure.
 //!
-//! Formats and checksums are the kernel's (`drivers/md/dm-era-target.c`, and in `drivers/md/persistent-data` `dm-btree-internal.h`,
-//! `dm-array.c` and `dm-bitset.h`): blocks of 4 KiB, all numbers little-endian.
+//! Formats and checksums are the kernel's (`drivers/md/dm-era-target.c`, and in
+//! `drivers/md/persistent-data` `dm-btree-internal.h`, `dm-array.c` and `dm-bitset.h`): blocks of 4
+//! KiB, all numbers little-endian.
 //!
 //! ```text
 //! superblock ─┬─ tree: era → the blocks written in it, as an array of bits
 //!             └─ array: the last era in which each block was written, of eras whose bits are in it already
 //! ```
 //!
-//! In a map that is in use, only what the kernel holds can be read (`take_metadata_snap`): it has ended an era and written everything,
-//! and it changes none of the blocks below until they are released. The tools of thin-provisioning-tools 0.9 follow the live map even
-//! when they are told to read what is held, and can take a block that is used again for what it was.
+//! In a map that is in use, only what the kernel holds can be read (`take_metadata_snap`): it has
+//! ended an era and written everything, and it changes none of the blocks below until they are
+//! released. The tools of thin-provisioning-tools 0.9 follow the live map even when they are told
+//! to read what is held, and can take a block that is used again for what it was.
 
 use std::ops::Range;
 
@@ -52,37 +55,52 @@ impl Kind {
 type Refused = String;
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u32::from_le_bytes(*bytes))
+    bytes
+        .get(at..)
+        .and_then(<[u8]>::first_chunk)
+        .map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    bytes
+        .get(at..)
+        .and_then(<[u8]>::first_chunk)
+        .map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-/// Whether this is the superblock of a map. The kernel takes one that is blank for a new map, in which nothing was ever written, and
-/// refuses one that is damaged.
+/// Whether this is the superblock of a map. The kernel takes one that is blank for a new map, in
+/// which nothing was ever written, and refuses one that is damaged.
 pub fn is_sound(superblock: &[u8]) -> bool {
-    superblock.len() >= BLOCK && has_seal(&superblock[..BLOCK], Kind::Superblock) && u64_at(superblock, 32) == MAGIC
+    superblock.len() >= BLOCK
+        && has_seal(&superblock[..BLOCK], Kind::Superblock)
+        && u64_at(superblock, 32) == MAGIC
 }
 
 fn has_seal(block: &[u8], kind: Kind) -> bool {
     !crc32c::crc32c(&block[4..]) ^ kind.seal() == u32_at(block, 0)
 }
 
-/// The blocks of the volume that a map, or what is held of it, says were written in an era or later.
+/// The blocks of the volume that a map, or what is held of it, says were written in an era or
+/// later.
 pub fn written_since(map: &[u8], era: u32) -> Result<Vec<Range<u64>>, Refused> {
     let map = Map(map);
     let mut superblock = map.superblock(0)?;
-    // It is zero in what the kernel has written while it began to hold, whose roots are those that are held.
+    // It is zero in what the kernel has written while it began to hold, whose roots are those that
+    // are held.
     let held = u64_at(superblock, 216);
     if held != 0 {
         superblock = map.superblock(held)?;
     }
     let blocks = u64::from(u32_at(superblock, 180));
-    let mut written = vec![false; usize::try_from(blocks).map_err(|_| "it is too large".to_owned())?];
+    let mut written =
+        vec![false; usize::try_from(blocks).map_err(|_| "it is too large".to_owned())?];
     let mut note = |block: u64| {
-        let place = usize::try_from(block).ok().and_then(|block| written.get_mut(block));
-        place.map(|place| *place = true).ok_or_else(|| format!("it knows of block {block} of {blocks}"))
+        let place = usize::try_from(block)
+            .ok()
+            .and_then(|block| written.get_mut(block));
+        place
+            .map(|place| *place = true)
+            .ok_or_else(|| format!("it knows of block {block} of {blocks}"))
     };
     map.tree(u64_at(superblock, 200), 12, DEPTH, &mut |of, bits| {
         if of < u64::from(era) {
@@ -91,13 +109,19 @@ pub fn written_since(map: &[u8], era: u32) -> Result<Vec<Range<u64>>, Refused> {
         let count = u64::from(u32_at(bits, 0));
         map.array(u64_at(bits, 4), 8, &mut |index, word| {
             let word = u64_at(word, 0);
-            let set = (0..64).filter(|bit| word >> bit & 1 == 1).map(|bit| index.saturating_mul(64).saturating_add(bit));
+            let set = (0..64)
+                .filter(|bit| word >> bit & 1 == 1)
+                .map(|bit| index.saturating_mul(64).saturating_add(bit));
             set.filter(|block| *block < count).try_for_each(&mut note)
         })
     })?;
     map.array(u64_at(superblock, 208), 4, &mut |block, last| {
         let last = u32_at(last, 0);
-        if last != 0 && last >= era { note(block) } else { Ok(()) }
+        if last != 0 && last >= era {
+            note(block)
+        } else {
+            Ok(())
+        }
     })?;
     Ok(ranges(&written))
 }
@@ -119,7 +143,9 @@ struct Map<'m>(&'m [u8]);
 
 impl<'m> Map<'m> {
     fn block(&self, number: u64, kind: Kind) -> Result<&'m [u8], Refused> {
-        let start = usize::try_from(number).ok().and_then(|number| number.checked_mul(BLOCK));
+        let start = usize::try_from(number)
+            .ok()
+            .and_then(|number| number.checked_mul(BLOCK));
         let block = start.and_then(|start| self.0.get(start..start.checked_add(BLOCK)?));
         let block = block.ok_or_else(|| format!("block {number} of it is outside"))?;
         if !has_seal(block, kind) || u64_at(block, kind.own_number()) != number {
@@ -132,20 +158,32 @@ impl<'m> Map<'m> {
         let block = self.block(number, Kind::Superblock)?;
         match (u64_at(block, 32), u32_at(block, 40)) {
             (MAGIC, VERSION) => Ok(block),
-            (MAGIC, version) => Err(format!("its format is {version}, and only {VERSION} is known")),
+            (MAGIC, version) => Err(format!(
+                "its format is {version}, and only {VERSION} is known"
+            )),
             _ => Err("it is no map".to_owned()),
         }
     }
 
     /// Visits the entries of a tree whose values have this size.
-    fn tree(&self, root: u64, leaf: usize, depth: u32, visit: &mut Visit<'_>) -> Result<(), Refused> {
+    fn tree(
+        &self,
+        root: u64,
+        leaf: usize,
+        depth: u32,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), Refused> {
         const INTERNAL: u32 = 1;
         const HEADER: usize = 32;
         let node = self.block(root, Kind::Node)?;
         let is_internal = u32_at(node, 4) & INTERNAL != 0;
         let size = if is_internal { 8 } else { leaf };
         let [entries, room, value_size] = [16, 20, 24].map(|at| u32_at(node, at) as usize);
-        if entries > room || value_size != size || HEADER + room.saturating_mul(8 + size) > BLOCK || depth == 0 {
+        if entries > room
+            || value_size != size
+            || HEADER + room.saturating_mul(8 + size) > BLOCK
+            || depth == 0
+        {
             return Err(format!("block {root} of it makes no sense"));
         }
         for n in 0..entries {
@@ -171,7 +209,9 @@ impl<'m> Map<'m> {
             }
             let first = key.saturating_mul(room as u64);
             let values = block[HEADER..].chunks_exact(size).take(entries);
-            values.zip(first..).try_for_each(|(value, index)| visit(index, value))
+            values
+                .zip(first..)
+                .try_for_each(|(value, index)| visit(index, value))
         })
     }
 }
@@ -219,7 +259,10 @@ mod tests {
             for (at, number) in [(4, room), (8, values.len()), (12, size)] {
                 self.put(block, at, &(number as u32).to_le_bytes());
             }
-            values.iter().enumerate().for_each(|(n, value)| self.put(block, 24 + n * size, value));
+            values
+                .iter()
+                .enumerate()
+                .for_each(|(n, value)| self.put(block, 24 + n * size, value));
             self.seal(block, Kind::Array);
         }
 
@@ -242,17 +285,35 @@ mod tests {
         [bits.to_le_bytes().to_vec(), reference(root)].concat()
     }
 
-    /// 1100 blocks: 5 and 1019 were last written in era 2, 7 in era 3; then 70 and 71 in era 4, 1099 in era 5, and era 6 has begun.
+    /// 1100 blocks: 5 and 1019 were last written in era 2, 7 in era 3; then 70 and 71 in era 4,
+    /// 1099 in era 5, and era 6 has begun.
     fn image() -> Image {
         let mut image = Image(vec![0; 16 * BLOCK]);
         let eras = |written: &[(usize, u32)], count: usize| {
-            let era = |n: usize| written.iter().find(|(block, _)| *block == n).map_or(0, |(_, era)| *era);
-            (0..count).map(|n| era(n).to_le_bytes().to_vec()).collect::<Vec<_>>()
+            let era = |n: usize| {
+                written
+                    .iter()
+                    .find(|(block, _)| *block == n)
+                    .map_or(0, |(_, era)| *era)
+            };
+            (0..count)
+                .map(|n| era(n).to_le_bytes().to_vec())
+                .collect::<Vec<_>>()
         };
         image.values(1, &eras(&[(5, 2), (7, 3)], 1018));
         image.values(2, &eras(&[(1, 2)], 82));
         image.node(3, false, &[(0, reference(1)), (1, reference(2))]);
-        let words = |block: usize| (0..18).map(move |n| (if n == block / 64 { 1_u64 << (block % 64) } else { 0 }).to_le_bytes().to_vec());
+        let words = |block: usize| {
+            (0..18).map(move |n| {
+                (if n == block / 64 {
+                    1_u64 << (block % 64)
+                } else {
+                    0
+                })
+                .to_le_bytes()
+                .to_vec()
+            })
+        };
         let mut fourth: Vec<Vec<u8>> = words(70).collect();
         fourth[1] = (3_u64 << 6).to_le_bytes().to_vec();
         image.values(4, &fourth);
@@ -270,7 +331,10 @@ mod tests {
     fn what_was_written_since_an_era_is_read() {
         let Image(bytes) = image();
         let later = [70..72, 1099..1100];
-        assert_eq!(written_since(&bytes, 1), Ok([&[5..6, 7..8][..], &[70..72, 1019..1020, 1099..1100]].concat()));
+        assert_eq!(
+            written_since(&bytes, 1),
+            Ok([&[5..6, 7..8][..], &[70..72, 1019..1020, 1099..1100]].concat())
+        );
         assert_eq!(written_since(&bytes, 3), Ok([&[7..8][..], &later].concat()));
         assert_eq!(written_since(&bytes, 4), Ok(later.to_vec()));
         assert_eq!(written_since(&bytes, 5), Ok(vec![1099..1100]));
@@ -294,7 +358,10 @@ mod tests {
             for at in [0, 9, 30, 200, BLOCK - 1] {
                 let mut bytes = whole.0.clone();
                 bytes[block * BLOCK + at] ^= 0x10;
-                assert!(written_since(&bytes, 1).is_err(), "block {block}, byte {at}");
+                assert!(
+                    written_since(&bytes, 1).is_err(),
+                    "block {block}, byte {at}"
+                );
             }
         }
         assert!(written_since(&whole.0[..10 * BLOCK], 1).is_err());

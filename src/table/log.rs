@@ -1,6 +1,8 @@
-//! The dirty region log of dm's `disk` log type (kernel rule K6): how large it is and what is written into a new one.
+//! The dirty region log of dm's `disk` log type (kernel rule K6): how large it is and what is
+//! written into a new one.
 //!
-//! Layout, little endian: magic `0x4D695272`, version 2, number of regions; at sector 2 one bit a region, 1 = clean.
+//! Layout, little endian: magic `0x4D695272`, version 2, number of regions; at sector 2 one bit a
+//! region, 1 = clean.
 
 use crate::model::Sectors;
 use std::ops::Range;
@@ -17,7 +19,9 @@ const BLOCK: usize = 4096;
 /// The region size of the log of a volume of this size.
 pub fn region(size: Sectors) -> Sectors {
     let needed = size.get().div_ceil(MAX_REGIONS).next_power_of_two();
-    let region = Sectors::new(needed).unwrap_or(super::SYNC_REGION).max(super::SYNC_REGION);
+    let region = Sectors::new(needed)
+        .unwrap_or(super::SYNC_REGION)
+        .max(super::SYNC_REGION);
     super::region_for(size, region)
 }
 
@@ -28,7 +32,9 @@ pub fn regions(size: Sectors, region: Sectors) -> u64 {
 
 /// How much space a log takes: whole MiB, which leaves room for the volume to grow.
 pub fn space(size: Sectors, region: Sectors) -> Sectors {
-    let needed = Sectors::from_bytes_floor((BITMAP_AT + bitmap_bytes(regions(size, region))) as u64).saturating_add(Sectors::of(1));
+    let needed =
+        Sectors::from_bytes_floor((BITMAP_AT + bitmap_bytes(regions(size, region))) as u64)
+            .saturating_add(Sectors::of(1));
     needed.round_up(Sectors::MIB)
 }
 
@@ -49,7 +55,9 @@ pub fn image(size: Sectors, region: Sectors, clean: bool) -> Vec<u8> {
 pub fn image_of(size: Sectors, region: Sectors, dirty: &[Range<u64>]) -> Vec<u8> {
     let mut image = image(size, region, true);
     for bit in dirty.iter().flat_map(|range| range.clone()) {
-        let byte = usize::try_from(bit / 8).ok().and_then(|byte| image.get_mut(BITMAP_AT.saturating_add(byte)));
+        let byte = usize::try_from(bit / 8)
+            .ok()
+            .and_then(|byte| image.get_mut(BITMAP_AT.saturating_add(byte)));
         byte.into_iter().for_each(|byte| *byte &= !(1 << (bit % 8)));
     }
     image
@@ -58,14 +66,27 @@ pub fn image_of(size: Sectors, region: Sectors, dirty: &[Range<u64>]) -> Vec<u8>
 /// The regions that a log does not call clean; `None` when it is no log of a volume of this size.
 pub fn dirty(image: &[u8], size: Sectors, region: Sectors) -> Option<Vec<Range<u64>>> {
     let count = regions(size, region);
-    let word = |at: usize| image.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
+    let word = |at: usize| {
+        image
+            .get(at..at + 4)?
+            .try_into()
+            .ok()
+            .map(u32::from_le_bytes)
+    };
     let stated = image.get(8..16)?.try_into().ok().map(u64::from_le_bytes)?;
     let bitmap = image.get(BITMAP_AT..)?;
-    if word(0)? != MAGIC || word(4)? != VERSION || stated != count || (bitmap.len() as u64).saturating_mul(8) < count {
+    if word(0)? != MAGIC
+        || word(4)? != VERSION
+        || stated != count
+        || (bitmap.len() as u64).saturating_mul(8) < count
+    {
         return None;
     }
-    let is_dirty = |bit: &u64| usize::try_from(bit / 8).is_ok_and(|byte| bitmap[byte] >> (bit % 8) & 1 == 0);
-    Some(super::dco::union((0..count).filter(is_dirty).map(|bit| bit..bit + 1)))
+    let is_dirty =
+        |bit: &u64| usize::try_from(bit / 8).is_ok_and(|byte| bitmap[byte] >> (bit % 8) & 1 == 0);
+    Some(super::dco::union(
+        (0..count).filter(is_dirty).map(|bit| bit..bit + 1),
+    ))
 }
 
 /// The kernel's bitmap is a whole number of longs.
@@ -89,7 +110,10 @@ mod tests {
     fn a_clean_log_has_exactly_one_bit_a_region() {
         let size = Sectors::mib(21);
         let image = image(size, region(size), true);
-        assert_eq!(&image[..16], &[0x72, 0x52, 0x69, 0x4d, 2, 0, 0, 0, 11, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(
+            &image[..16],
+            &[0x72, 0x52, 0x69, 0x4d, 2, 0, 0, 0, 11, 0, 0, 0, 0, 0, 0, 0]
+        );
         assert_eq!(&image[1024..1028], &[0xff, 0x07, 0, 0]);
         assert_eq!(image.len() % 4096, 0);
     }
@@ -97,7 +121,11 @@ mod tests {
     #[test]
     fn a_dirty_log_has_no_bit() {
         let size = Sectors::mib(64);
-        assert!(image(size, region(size), false)[1024..].iter().all(|b| *b == 0));
+        assert!(
+            image(size, region(size), false)[1024..]
+                .iter()
+                .all(|b| *b == 0)
+        );
     }
 
     #[test]
@@ -107,8 +135,14 @@ mod tests {
             let image = image_of(size, region, &dirty_ones);
             assert_eq!(dirty(&image, size, region), Some(dirty_ones));
         }
-        assert_eq!(dirty(&image(size, region, false), size, region), Some(vec![0..21]));
-        assert_eq!(dirty(&image(size, region, true), Sectors::mib(22), region), None);
+        assert_eq!(
+            dirty(&image(size, region, false), size, region),
+            Some(vec![0..21])
+        );
+        assert_eq!(
+            dirty(&image(size, region, true), Sectors::mib(22), region),
+            None
+        );
         assert_eq!(dirty(&[0; 4096], size, region), None);
         assert_eq!(dirty(&[], size, region), None);
     }
@@ -118,7 +152,10 @@ mod tests {
         for mib in [1u32, 100, 10_000, 1_000_000, 100_000_000] {
             let size = Sectors::mib(mib);
             let region = region(size);
-            assert!(region.get().is_power_of_two() && regions(size, region) <= MAX_REGIONS, "{mib}");
+            assert!(
+                region.get().is_power_of_two() && regions(size, region) <= MAX_REGIONS,
+                "{mib}"
+            );
             assert!(space(size, region).bytes() >= image(size, region, true).len() as u64);
         }
     }

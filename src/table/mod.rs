@@ -28,7 +28,8 @@ pub enum DevRef {
 pub enum Initial {
     /// Nothing: everything is copied from the first leg.
     Unknown,
-    /// They are equal (`nosync`: no synchronisation needed). Only where a suspend or a clean stop has proven it.
+    /// They are equal (`nosync`: no synchronisation needed). Only where a suspend or a clean stop
+    /// has proven it.
     Equal,
 }
 
@@ -91,12 +92,16 @@ pub struct Table(pub Vec<Line>);
 impl Table {
     /// Whether it has a mirror.
     pub fn is_mirror(&self) -> bool {
-        self.0.iter().any(|line| matches!(line.target, Target::Mirror { .. }))
+        self.0
+            .iter()
+            .any(|line| matches!(line.target, Target::Mirror { .. }))
     }
 
     /// Whether it notes what is written.
     pub fn is_era(&self) -> bool {
-        self.0.iter().any(|line| matches!(line.target, Target::Era { .. }))
+        self.0
+            .iter()
+            .any(|line| matches!(line.target, Target::Era { .. }))
     }
 
     /// The disks that it refers to itself.
@@ -106,39 +111,85 @@ impl Table {
             Target::Mirror { legs, .. } => legs.iter().map(|(leg, _)| leg.clone()).collect(),
             Target::Era { .. } | Target::Zero => Vec::new(),
         };
-        let disk = |on| if let DevRef::Disk(id) = on { Some(id) } else { None };
+        let disk = |on| {
+            if let DevRef::Disk(id) = on {
+                Some(id)
+            } else {
+                None
+            }
+        };
         self.0.iter().flat_map(on).filter_map(disk).collect()
     }
 
-    /// The same with errors in the place of what lies on these disks, which can neither be read nor written.
-    pub fn render_without(&self, lost: &[DiskId], number: &dyn Fn(&DevRef) -> Option<String>) -> Option<Vec<TargetLine>> {
+    /// The same with errors in the place of what lies on these disks, which can neither be read nor
+    /// written.
+    pub fn render_without(
+        &self,
+        lost: &[DiskId],
+        number: &dyn Fn(&DevRef) -> Option<String>,
+    ) -> Option<Vec<TargetLine>> {
         let is_lost = |line: &Line| matches!(&line.target, Target::Linear { on: DevRef::Disk(id), .. } if lost.contains(id));
-        let error = |line: &Line| TargetLine { start: line.start, length: line.length, target: ERROR.to_owned(), params: String::new() };
-        self.0.iter().map(|line| if is_lost(line) { Some(error(line)) } else { render_line(line, number) }).collect()
+        let error = |line: &Line| TargetLine {
+            start: line.start,
+            length: line.length,
+            target: ERROR.to_owned(),
+            params: String::new(),
+        };
+        self.0
+            .iter()
+            .map(|line| {
+                if is_lost(line) {
+                    Some(error(line))
+                } else {
+                    render_line(line, number)
+                }
+            })
+            .collect()
     }
 
-    /// The table as the kernel takes it; `None` when something that it refers to has no number (yet).
+    /// The table as the kernel takes it; `None` when something that it refers to has no number
+    /// (yet).
     pub fn render(&self, number: &dyn Fn(&DevRef) -> Option<String>) -> Option<Vec<TargetLine>> {
-        self.0.iter().map(|line| render_line(line, number)).collect()
+        self.0
+            .iter()
+            .map(|line| render_line(line, number))
+            .collect()
     }
 }
 
 fn render_line(line: &Line, number: &dyn Fn(&DevRef) -> Option<String>) -> Option<TargetLine> {
     let (target, params) = match &line.target {
         Target::Linear { on, offset } => ("linear", format!("{} {}", number(on)?, offset.get())),
-        Target::Mirror { log, region, legs } => ("mirror", render_mirror(log, *region, legs, number)?),
-        Target::Era { map, data, block } => ("era", format!("{} {} {}", number(map)?, number(data)?, block.get())),
+        Target::Mirror { log, region, legs } => {
+            ("mirror", render_mirror(log, *region, legs, number)?)
+        }
+        Target::Era { map, data, block } => (
+            "era",
+            format!("{} {} {}", number(map)?, number(data)?, block.get()),
+        ),
         Target::Zero => ("zero", String::new()),
     };
-    Some(TargetLine { start: line.start, length: line.length, target: target.to_owned(), params })
+    Some(TargetLine {
+        start: line.start,
+        length: line.length,
+        target: target.to_owned(),
+        params,
+    })
 }
 
-fn render_mirror(log: &LogKind, region: Sectors, legs: &[(DevRef, Sectors)], number: &dyn Fn(&DevRef) -> Option<String>) -> Option<String> {
+fn render_mirror(
+    log: &LogKind,
+    region: Sectors,
+    legs: &[(DevRef, Sectors)],
+    number: &dyn Fn(&DevRef) -> Option<String>,
+) -> Option<String> {
     let region = region.get();
     let mut words = match log {
         LogKind::Core(Initial::Unknown) => format!("core 1 {region}"),
         LogKind::Core(Initial::Equal) => format!("core 2 {region} nosync"),
-        LogKind::Disk(role) => format!("disk 2 {} {region}", number(&DevRef::Device(role.clone()))?),
+        LogKind::Disk(role) => {
+            format!("disk 2 {} {region}", number(&DevRef::Device(role.clone()))?)
+        }
     };
     words += &format!(" {}", legs.len());
     for (leg, offset) in legs {
@@ -147,19 +198,38 @@ fn render_mirror(log: &LogKind, region: Sectors, legs: &[(DevRef, Sectors)], num
     Some(words + " 1 handle_errors")
 }
 
-/// Whether two tables map alike. `sync` and `nosync` only matter at the moment of loading and are left out.
+/// Whether two tables map alike. `sync` and `nosync` only matter at the moment of loading and are
+/// left out.
 pub fn same_mapping(a: &[TargetLine], b: &[TargetLine]) -> bool {
-    let plain = |line: &TargetLine| (line.start, line.length, line.target.clone(), without_sync_word(line));
+    let plain = |line: &TargetLine| {
+        (
+            line.start,
+            line.length,
+            line.target.clone(),
+            without_sync_word(line),
+        )
+    };
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| plain(a) == plain(b))
 }
 
 fn without_sync_word(line: &TargetLine) -> Vec<String> {
-    let mut words: Vec<String> = line.params.split_ascii_whitespace().map(str::to_owned).collect();
-    let Some(count) = words.get(1).and_then(|w| w.parse::<usize>().ok()).filter(|_| line.target == "mirror") else {
+    let mut words: Vec<String> = line
+        .params
+        .split_ascii_whitespace()
+        .map(str::to_owned)
+        .collect();
+    let Some(count) = words
+        .get(1)
+        .and_then(|w| w.parse::<usize>().ok())
+        .filter(|_| line.target == "mirror")
+    else {
         return words;
     };
     let last = count.saturating_add(1);
-    if words.get(last).is_some_and(|w| w == "sync" || w == "nosync") {
+    if words
+        .get(last)
+        .is_some_and(|w| w == "sync" || w == "nosync")
+    {
         words.remove(last);
         words[1] = (count - 1).to_string();
     }
@@ -175,22 +245,36 @@ pub struct Without<'a> {
     pub log: bool,
 }
 
-/// The table that is left of a live one when something is taken out of it: the survivors go on as they are.
+/// The table that is left of a live one when something is taken out of it: the survivors go on as
+/// they are.
 ///
-/// `None` when it is not a mirror or no leg would be left. `equal` says that the surviving legs are known to be equal.
+/// `None` when it is not a mirror or no leg would be left. `equal` says that the surviving legs are
+/// known to be equal.
 pub fn without(live: &[TargetLine], gone: Without<'_>, equal: bool) -> Option<Vec<TargetLine>> {
-    live.iter().map(|line| line_without(line, gone, equal)).collect()
+    live.iter()
+        .map(|line| line_without(line, gone, equal))
+        .collect()
 }
 
 fn line_without(line: &TargetLine, gone: Without<'_>, equal: bool) -> Option<TargetLine> {
     let words: Vec<&str> = line.params.split_ascii_whitespace().collect();
-    let log_words: usize = words.get(1).filter(|_| line.target == "mirror")?.parse().ok()?;
+    let log_words: usize = words
+        .get(1)
+        .filter(|_| line.target == "mirror")?
+        .parse()
+        .ok()?;
     let legs_at = log_words.checked_add(2)?;
-    let region = *words.get(2..legs_at)?.get(usize::from(words[0] == "disk"))?;
+    let region = *words
+        .get(2..legs_at)?
+        .get(usize::from(words[0] == "disk"))?;
     region.parse::<u64>().ok()?;
     let legs = legs(words.get(legs_at..)?)?;
-    let survivors: Vec<String> =
-        legs.into_iter().enumerate().filter(|(n, _)| !gone.legs.contains(n)).map(|(_, leg)| leg.join(" ")).collect();
+    let survivors: Vec<String> = legs
+        .into_iter()
+        .enumerate()
+        .filter(|(n, _)| !gone.legs.contains(n))
+        .map(|(_, leg)| leg.join(" "))
+        .collect();
     let (target, params) = match survivors.as_slice() {
         [] => return None,
         [only] => ("linear", only.clone()),
@@ -201,10 +285,17 @@ fn line_without(line: &TargetLine, gone: Without<'_>, equal: bool) -> Option<Tar
                 ("disk" | "core", _, false) => format!("core 1 {region}"),
                 _ => return None,
             };
-            ("mirror", format!("{log} {} {} 1 handle_errors", many.len(), many.join(" ")))
+            (
+                "mirror",
+                format!("{log} {} {} 1 handle_errors", many.len(), many.join(" ")),
+            )
         }
     };
-    Some(TargetLine { target: target.to_owned(), params, ..line.clone() })
+    Some(TargetLine {
+        target: target.to_owned(),
+        params,
+        ..line.clone()
+    })
 }
 
 /// The legs from their count on, each a device and an offset; `None` when they are not all there.
@@ -212,18 +303,25 @@ fn legs<'w>(words: &[&'w str]) -> Option<Vec<[&'w str; 2]>> {
     let (count, words) = words.split_first()?;
     let words = words.get(..count.parse::<usize>().ok()?.checked_mul(2)?)?;
     let leg = |leg: &[&'w str]| match leg {
-        [dev, offset] => (status::parse_devno(dev).is_some() && offset.parse::<u64>().is_ok()).then_some([*dev, *offset]),
+        [dev, offset] => (status::parse_devno(dev).is_some() && offset.parse::<u64>().is_ok())
+            .then_some([*dev, *offset]),
         _ => None,
     };
     words.chunks(2).map(leg).collect()
 }
 
-/// The most that one region covers while legs are being filled: K4 asks for at least 2 MiB, K10 for not much more.
+/// The most that one region covers while legs are being filled: K4 asks for at least 2 MiB, K10 for
+/// not much more.
 pub const SYNC_REGION: Sectors = Sectors::mib(2);
 
-/// A legal region size for a mirror of this length: a power of two, not above the length, `wanted` where that fits.
+/// A legal region size for a mirror of this length: a power of two, not above the length, `wanted`
+/// where that fits.
 pub fn region_for(length: Sectors, wanted: Sectors) -> Sectors {
-    let largest = if length.get() == 0 { 1 } else { 1u64 << (63 - length.get().leading_zeros()) };
+    let largest = if length.get() == 0 {
+        1
+    } else {
+        1u64 << (63 - length.get().leading_zeros())
+    };
     Sectors::new(largest).map_or(wanted, |largest| wanted.min(largest))
 }
 
@@ -233,15 +331,26 @@ mod tests {
     use super::*;
 
     fn line(target: &str, params: &str) -> TargetLine {
-        TargetLine { start: Sectors::ZERO, length: Sectors::of(2048), target: target.to_owned(), params: params.to_owned() }
+        TargetLine {
+            start: Sectors::ZERO,
+            length: Sectors::of(2048),
+            target: target.to_owned(),
+            params: params.to_owned(),
+        }
     }
 
     #[test]
     fn the_sync_word_makes_no_difference_to_a_live_table() {
         let plain = line("mirror", "core 1 4096 2 253:1 0 253:2 0 1 handle_errors");
-        let nosync = line("mirror", "core 2 4096 nosync 2 253:1 0 253:2 0 1 handle_errors");
+        let nosync = line(
+            "mirror",
+            "core 2 4096 nosync 2 253:1 0 253:2 0 1 handle_errors",
+        );
         let other = line("mirror", "core 1 4096 2 253:1 0 253:3 0 1 handle_errors");
-        let disk = line("mirror", "disk 3 253:9 4096 nosync 2 253:1 0 253:2 0 1 handle_errors");
+        let disk = line(
+            "mirror",
+            "disk 3 253:9 4096 nosync 2 253:1 0 253:2 0 1 handle_errors",
+        );
         assert!(same_mapping(std::slice::from_ref(&plain), &[nosync]));
         assert!(!same_mapping(std::slice::from_ref(&plain), &[other]));
         assert!(!same_mapping(&[plain], &[disk]));
@@ -254,16 +363,46 @@ mod tests {
 
     #[test]
     fn failed_legs_leave_the_survivors() {
-        let three = line("mirror", "disk 2 253:9 4096 3 253:1 0 253:2 0 253:3 8 1 handle_errors");
+        let three = line(
+            "mirror",
+            "disk 2 253:9 4096 3 253:1 0 253:2 0 253:3 8 1 handle_errors",
+        );
         let two = without(std::slice::from_ref(&three), out(&[1]), true).unwrap();
-        assert_eq!(two[0].params, "disk 2 253:9 4096 2 253:1 0 253:3 8 1 handle_errors");
+        assert_eq!(
+            two[0].params,
+            "disk 2 253:9 4096 2 253:1 0 253:3 8 1 handle_errors"
+        );
         let one = without(std::slice::from_ref(&three), out(&[0, 1]), true).unwrap();
-        assert_eq!((one[0].target.as_str(), one[0].params.as_str()), ("linear", "253:3 8"));
-        let no_log = |legs, equal| without(std::slice::from_ref(&three), Without { legs, log: true }, equal).unwrap()[0].params.clone();
-        assert_eq!(no_log(&[], true), "core 2 4096 nosync 3 253:1 0 253:2 0 253:3 8 1 handle_errors");
-        assert_eq!(no_log(&[0], false), "core 1 4096 2 253:2 0 253:3 8 1 handle_errors");
-        let core = line("mirror", "core 2 4096 nosync 3 253:1 0 253:2 0 253:3 0 1 handle_errors");
-        assert_eq!(without(&[core], out(&[2]), false).unwrap()[0].params, "core 1 4096 2 253:1 0 253:2 0 1 handle_errors");
+        assert_eq!(
+            (one[0].target.as_str(), one[0].params.as_str()),
+            ("linear", "253:3 8")
+        );
+        let no_log = |legs, equal| {
+            without(
+                std::slice::from_ref(&three),
+                Without { legs, log: true },
+                equal,
+            )
+            .unwrap()[0]
+                .params
+                .clone()
+        };
+        assert_eq!(
+            no_log(&[], true),
+            "core 2 4096 nosync 3 253:1 0 253:2 0 253:3 8 1 handle_errors"
+        );
+        assert_eq!(
+            no_log(&[0], false),
+            "core 1 4096 2 253:2 0 253:3 8 1 handle_errors"
+        );
+        let core = line(
+            "mirror",
+            "core 2 4096 nosync 3 253:1 0 253:2 0 253:3 0 1 handle_errors",
+        );
+        assert_eq!(
+            without(&[core], out(&[2]), false).unwrap()[0].params,
+            "core 1 4096 2 253:1 0 253:2 0 1 handle_errors"
+        );
         assert_eq!(without(&[line("linear", "8:0 0")], out(&[0]), true), None);
     }
 
@@ -281,14 +420,21 @@ mod tests {
             "core 18446744073709551615 4096 2 253:1 0 253:2 0",
             "core 1 4096 18446744073709551615 253:1 0 253:2 0",
         ] {
-            assert_eq!(without(&[line("mirror", params)], out(&[]), false), None, "{params}");
+            assert_eq!(
+                without(&[line("mirror", params)], out(&[]), false),
+                None,
+                "{params}"
+            );
         }
     }
 
     #[test]
     fn regions_are_powers_of_two_within_the_length() {
         for (length, expected) in [(8, 8), (4095, 2048), (4096, 4096), (1 << 20, 4096)] {
-            assert_eq!(region_for(Sectors::of(length), SYNC_REGION), Sectors::of(expected));
+            assert_eq!(
+                region_for(Sectors::of(length), SYNC_REGION),
+                Sectors::of(expected)
+            );
         }
     }
 }

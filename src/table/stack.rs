@@ -1,18 +1,24 @@
 //! The stack of devices that a volume needs, as a function of nothing but its configuration.
 //!
 //! * One complete plex and nothing attaching: the volume is `linear` straight onto the disks.
-//! * Otherwise each plex is a hidden `linear` device. Complete plexes form mirrors from the bottom (dm-raid1 takes nine legs,
-//!   so more than nine need several levels); plexes being attached join in a level of their own on top (K3, K17).
-//! * Each level is `mirror(what is below, its legs…)`; the topmost is the volume itself, the others are hidden layers.
-//! * While changes are tracked the volume is an `era` on top of all that. Its map is a mirror over the copies of the DCO with a sink
-//!   as the last leg: when the last copy dies, writes to it are held until somebody has given the tracking up, and do not fail.
+//! * Otherwise each plex is a hidden `linear` device. Complete plexes form mirrors from the bottom
+//!   (dm-raid1 takes nine legs, so more than nine need several levels); plexes being attached join
+//!   in a level of their own on top (K3, K17).
+//! * Each level is `mirror(what is below, its legs…)`; the topmost is the volume itself, the others
+//!   are hidden layers.
+//! * While changes are tracked the volume is an `era` on top of all that. Its map is a mirror over
+//!   the copies of the DCO with a sink as the last leg: when the last copy dies, writes to it are
+//!   held until somebody has given the tracking up, and do not fail.
 
 use super::status::MAX_LEGS;
 use super::{DevRef, Initial, Line, LogKind, SYNC_REGION, Table, Target, dco, log, region_for};
 use crate::error::{Error, Result};
-use crate::model::{Dco, DmName, DmUuid, Extent, Group, Name, Plex, Returning, Role, Sectors, Volume};
+use crate::model::{
+    Dco, DmName, DmUuid, Extent, Group, Name, Plex, Returning, Role, Sectors, Volume,
+};
 
-/// How many mirror segments side by side a table gets while legs are filled (K4). Several lanes are one number away.
+/// How many mirror segments side by side a table gets while legs are filled (K4). Several lanes are
+/// one number away.
 pub const SYNC_LANES: u64 = 1;
 
 /// A device of a stack.
@@ -34,13 +40,15 @@ pub type Stack = Vec<Device>;
 /// One mirror level: what joins what is below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Level<'a> {
-    /// The plexes that are legs of it. The lowest level has nothing below; its first plex is what reads go to.
+    /// The plexes that are legs of it. The lowest level has nothing below; its first plex is what
+    /// reads go to.
     pub legs: Vec<&'a Plex>,
     /// Whether the legs are being filled.
     pub attaching: bool,
 }
 
-/// The mirror levels of a volume from the bottom up; empty when it needs none. Refuses a volume without a complete data plex.
+/// The mirror levels of a volume from the bottom up; empty when it needs none. Refuses a volume
+/// without a complete data plex.
 pub fn levels<'v>(volume: &'v Volume) -> Result<Vec<Level<'v>>> {
     let (complete, attaching) = (volume.complete(), volume.attaching());
     if !complete.iter().any(|p| !p.state.is_snapshot_leg()) {
@@ -51,9 +59,15 @@ pub fn levels<'v>(volume: &'v Volume) -> Result<Vec<Level<'v>>> {
         return Ok(Vec::new());
     }
     let (first, further) = complete.split_at(complete.len().min(MAX_LEGS));
-    let mut levels = vec![Level { legs: first.to_vec(), attaching: false }];
+    let mut levels = vec![Level {
+        legs: first.to_vec(),
+        attaching: false,
+    }];
     let mut add = |plexes: &[&'v Plex], attaching: bool| {
-        levels.extend(plexes.chunks(MAX_LEGS - 1).map(|legs| Level { legs: legs.to_vec(), attaching }));
+        levels.extend(plexes.chunks(MAX_LEGS - 1).map(|legs| Level {
+            legs: legs.to_vec(),
+            attaching,
+        }));
     };
     add(further, false);
     add(&attaching, true);
@@ -74,17 +88,41 @@ fn data_stack(group: &Group, volume: &Volume) -> Result<Stack> {
     let levels = levels(volume)?;
     if levels.is_empty() {
         let only = volume.complete()[0];
-        return Ok(vec![device(group, volume, top_role(volume), None, linear(group, &only.subdisks)?)?]);
+        return Ok(vec![device(
+            group,
+            volume,
+            top_role(volume),
+            None,
+            linear(group, &only.subdisks)?,
+        )?]);
     }
     let mut stack = Vec::new();
     for plex in levels.iter().flat_map(|level| &level.legs) {
-        stack.push(device(group, volume, Role::Plex(plex.number), Some(&plex.name), linear(group, &plex.subdisks)?)?);
+        stack.push(device(
+            group,
+            volume,
+            Role::Plex(plex.number),
+            Some(&plex.name),
+            linear(group, &plex.subdisks)?,
+        )?);
     }
     if let Some(log) = volume.live_log().filter(|_| volume.complete().len() > 1) {
-        stack.push(device(group, volume, Role::Log, None, linear(group, &[log.extent])?)?);
+        stack.push(device(
+            group,
+            volume,
+            Role::Log,
+            None,
+            linear(group, &[log.extent])?,
+        )?);
     }
     if let Some((returning, extent)) = change_log(volume) {
-        stack.push(device(group, volume, Role::Changes(returning.log), None, linear(group, &[extent])?)?);
+        stack.push(device(
+            group,
+            volume,
+            Role::Changes(returning.log),
+            None,
+            linear(group, &[extent])?,
+        )?);
     }
     stack.extend(mirrors(group, volume, &levels)?);
     Ok(stack)
@@ -92,41 +130,90 @@ fn data_stack(group: &Group, volume: &Volume) -> Result<Stack> {
 
 /// What tracks changes, from the bottom up: the sink, the map, the volume.
 fn tracking(group: &Group, volume: &Volume, dco: &Dco) -> Result<Stack> {
-    let zero = Line { start: Sectors::ZERO, length: sink_length(volume), target: Target::Zero };
+    let zero = Line {
+        start: Sectors::ZERO,
+        length: sink_length(volume),
+        target: Target::Zero,
+    };
     let mut legs = Vec::new();
     let mut length = Sectors::ZERO;
     for copy in &dco.copies {
         let map = dco::map(copy, volume.size);
-        let disk = group.disk(map.disk).ok_or_else(|| Error::unsafe_(format!("disk {} is not in group '{}'", map.disk, group.name)))?;
-        legs.push((DevRef::Disk(map.disk), disk.data_start.saturating_add(map.start)));
+        let disk = group.disk(map.disk).ok_or_else(|| {
+            Error::unsafe_(format!(
+                "disk {} is not in group '{}'",
+                map.disk, group.name
+            ))
+        })?;
+        legs.push((
+            DevRef::Disk(map.disk),
+            disk.data_start.saturating_add(map.start),
+        ));
         length = map.length;
     }
     legs.push((DevRef::Device(Role::Sink), Sectors::ZERO));
     // All copies hold the same before the map is used.
-    let mirror = Target::Mirror { log: LogKind::Core(Initial::Equal), region: region_for(length, SYNC_REGION), legs };
+    let mirror = Target::Mirror {
+        log: LogKind::Core(Initial::Equal),
+        region: region_for(length, SYNC_REGION),
+        legs,
+    };
     Ok(vec![
         device(group, volume, Role::Sink, None, Table(vec![zero]))?,
-        device(group, volume, Role::Map, None, Table(vec![Line { start: Sectors::ZERO, length, target: mirror }]))?,
+        device(
+            group,
+            volume,
+            Role::Map,
+            None,
+            Table(vec![Line {
+                start: Sectors::ZERO,
+                length,
+                target: mirror,
+            }]),
+        )?,
         device(group, volume, Role::Volume, None, era(volume, Role::Data))?,
     ])
 }
 
-/// What a new map is formatted with, from the bottom up: its first copy alone, and an era over nothing. A disk that dies meanwhile
-/// is an error then; the map itself would wait. What is formatted is copied to the other copies before the map comes up.
+/// What a new map is formatted with, from the bottom up: its first copy alone, and an era over
+/// nothing. A disk that dies meanwhile is an error then; the map itself would wait. What is
+/// formatted is copied to the other copies before the map comes up.
 pub fn formatter(group: &Group, volume: &Volume, dco: &Dco) -> Result<Stack> {
-    let Some(copy) = dco.copies.first() else { return Ok(Stack::new()) };
+    let Some(copy) = dco.copies.first() else {
+        return Ok(Stack::new());
+    };
     let first = linear(group, &[dco::map(copy, volume.size)])?;
-    Ok(vec![device(group, volume, Role::Map, None, first)?, device(group, volume, Role::Formatter, None, era(volume, Role::Sink))?])
+    Ok(vec![
+        device(group, volume, Role::Map, None, first)?,
+        device(
+            group,
+            volume,
+            Role::Formatter,
+            None,
+            era(volume, Role::Sink),
+        )?,
+    ])
 }
 
 fn era(volume: &Volume, data: Role) -> Table {
-    let target = Target::Era { map: DevRef::Device(Role::Map), data: DevRef::Device(data), block: dco::block(volume.size) };
-    Table(vec![Line { start: Sectors::ZERO, length: volume.size, target }])
+    let target = Target::Era {
+        map: DevRef::Device(Role::Map),
+        data: DevRef::Device(data),
+        block: dco::block(volume.size),
+    };
+    Table(vec![Line {
+        start: Sectors::ZERO,
+        length: volume.size,
+        target,
+    }])
 }
 
 /// As long as the map, and as the volume, in whose place it is while a map is formatted.
 fn sink_length(volume: &Volume) -> Sectors {
-    let map = volume.live_dco().and_then(|d| d.copies.first()).map_or(Sectors::ZERO, |copy| dco::map(copy, volume.size).length);
+    let map = volume
+        .live_dco()
+        .and_then(|d| d.copies.first())
+        .map_or(Sectors::ZERO, |copy| dco::map(copy, volume.size).length);
     map.max(volume.size)
 }
 
@@ -138,10 +225,15 @@ pub fn change_log(volume: &Volume) -> Option<(Returning, Extent)> {
 
 /// What the topmost device with data in it is.
 fn top_role(volume: &Volume) -> Role {
-    if volume.live_dco().is_some() { Role::Data } else { Role::Volume }
+    if volume.live_dco().is_some() {
+        Role::Data
+    } else {
+        Role::Volume
+    }
 }
 
-/// Each mirror device of a volume from the bottom up, with the plexes that are its legs behind what is below it.
+/// Each mirror device of a volume from the bottom up, with the plexes that are its legs behind what
+/// is below it.
 ///
 /// The first leg of all but a lowest mirror is what lies below: a layer, or the only complete plex.
 pub fn mirror_roles(volume: &Volume) -> Result<Vec<(Role, Vec<LegOf>, bool)>> {
@@ -149,7 +241,10 @@ pub fn mirror_roles(volume: &Volume) -> Result<Vec<(Role, Vec<LegOf>, bool)>> {
     let mut roles: Vec<(Role, Vec<LegOf>, bool)> = Vec::new();
     let mut below: Vec<LegOf> = Vec::new();
     for (at, level) in levels.iter().enumerate() {
-        let legs: Vec<LegOf> = below.drain(..).chain(level.legs.iter().map(|p| LegOf::Plex(p.number))).collect();
+        let legs: Vec<LegOf> = below
+            .drain(..)
+            .chain(level.legs.iter().map(|p| LegOf::Plex(p.number)))
+            .collect();
         if legs.len() == 1 {
             below = legs;
             continue;
@@ -171,7 +266,11 @@ pub enum LegOf {
 }
 
 fn level_role(volume: &Volume, at: usize, levels: usize) -> Role {
-    if at + 1 == levels { top_role(volume) } else { Role::Layer(u8::try_from(at + 1).unwrap_or(u8::MAX)) }
+    if at + 1 == levels {
+        top_role(volume)
+    } else {
+        Role::Layer(u8::try_from(at + 1).unwrap_or(u8::MAX))
+    }
 }
 
 /// The mirror devices of the levels. The lowest level is none of its own when it has only one plex.
@@ -179,7 +278,16 @@ fn mirrors(group: &Group, volume: &Volume, levels: &[Level<'_>]) -> Result<Stack
     let mut devices = Stack::new();
     let mut below: Option<DevRef> = None;
     for (at, level) in levels.iter().enumerate() {
-        let legs: Vec<DevRef> = below.take().into_iter().chain(level.legs.iter().map(|p| DevRef::Device(Role::Plex(p.number)))).collect();
+        let legs: Vec<DevRef> = below
+            .take()
+            .into_iter()
+            .chain(
+                level
+                    .legs
+                    .iter()
+                    .map(|p| DevRef::Device(Role::Plex(p.number))),
+            )
+            .collect();
         let role = level_role(volume, at, levels.len());
         if let [single] = legs.as_slice() {
             below = Some(single.clone());
@@ -195,35 +303,83 @@ fn mirrors(group: &Group, volume: &Volume, levels: &[Level<'_>]) -> Result<Stack
 fn mirror_table(volume: &Volume, level: &Level<'_>, lowest: bool, legs: &[DevRef]) -> Table {
     if let Some((returning, _)) = change_log(volume).filter(|_| level.attaching) {
         let kind = LogKind::Disk(Role::Changes(returning.log));
-        return Table(vec![mirror_line(Sectors::ZERO, volume.size, kind, returning.region, legs)]);
+        return Table(vec![mirror_line(
+            Sectors::ZERO,
+            volume.size,
+            kind,
+            returning.region,
+            legs,
+        )]);
     }
     if level.attaching {
-        return Table(lanes(volume.size, SYNC_LANES).into_iter().map(|(s, l)| core_line(s, l, Initial::Unknown, legs)).collect());
+        return Table(
+            lanes(volume.size, SYNC_LANES)
+                .into_iter()
+                .map(|(s, l)| core_line(s, l, Initial::Unknown, legs))
+                .collect(),
+        );
     }
     if let Some(log) = volume.live_log().filter(|_| lowest) {
         let kind = LogKind::Disk(Role::Log);
-        return Table(vec![mirror_line(Sectors::ZERO, volume.size, kind, region_for(volume.size, log.region), legs)]);
+        return Table(vec![mirror_line(
+            Sectors::ZERO,
+            volume.size,
+            kind,
+            region_for(volume.size, log.region),
+            legs,
+        )]);
     }
-    // What is known to be equal is a prefix (a grown volume's tail is not): two segments say exactly that.
+    // What is known to be equal is a prefix (a grown volume's tail is not): two segments say
+    // exactly that.
     let tail = volume.size.saturating_sub(volume.synced);
-    let parts = [(Sectors::ZERO, volume.synced, Initial::Equal), (volume.synced, tail, Initial::Unknown)];
-    Table(parts.into_iter().filter(|(_, length, _)| !length.is_zero()).map(|(s, l, i)| core_line(s, l, i, legs)).collect())
+    let parts = [
+        (Sectors::ZERO, volume.synced, Initial::Equal),
+        (volume.synced, tail, Initial::Unknown),
+    ];
+    Table(
+        parts
+            .into_iter()
+            .filter(|(_, length, _)| !length.is_zero())
+            .map(|(s, l, i)| core_line(s, l, i, legs))
+            .collect(),
+    )
 }
 
 fn core_line(start: Sectors, length: Sectors, initial: Initial, legs: &[DevRef]) -> Line {
-    mirror_line(start, length, LogKind::Core(initial), region_for(length, SYNC_REGION), legs)
+    mirror_line(
+        start,
+        length,
+        LogKind::Core(initial),
+        region_for(length, SYNC_REGION),
+        legs,
+    )
 }
 
-fn mirror_line(start: Sectors, length: Sectors, log: LogKind, region: Sectors, legs: &[DevRef]) -> Line {
+fn mirror_line(
+    start: Sectors,
+    length: Sectors,
+    log: LogKind,
+    region: Sectors,
+    legs: &[DevRef],
+) -> Line {
     let legs = legs.iter().map(|leg| (leg.clone(), start)).collect();
-    Line { start, length, target: Target::Mirror { log, region, legs } }
+    Line {
+        start,
+        length,
+        target: Target::Mirror { log, region, legs },
+    }
 }
 
 /// A length cut into so many pieces at region boundaries; fewer when it is too short.
 fn lanes(size: Sectors, count: u64) -> Vec<(Sectors, Sectors)> {
     let region = region_for(size, SYNC_REGION);
     let regions = log::regions(size, region);
-    let share = Sectors::new(regions.div_ceil(count.clamp(1, regions.max(1))).saturating_mul(region.get())).unwrap_or(size);
+    let share = Sectors::new(
+        regions
+            .div_ceil(count.clamp(1, regions.max(1)))
+            .saturating_mul(region.get()),
+    )
+    .unwrap_or(size);
     let mut pieces = Vec::new();
     let mut at = Sectors::ZERO;
     while at < size {
@@ -239,21 +395,43 @@ fn linear(group: &Group, extents: &[Extent]) -> Result<Table> {
     let mut at = Sectors::ZERO;
     let mut lines = Vec::new();
     for extent in extents {
-        let disk =
-            group.disk(extent.disk).ok_or_else(|| Error::unsafe_(format!("disk {} is not in group '{}'", extent.disk, group.name)))?;
+        let disk = group.disk(extent.disk).ok_or_else(|| {
+            Error::unsafe_(format!(
+                "disk {} is not in group '{}'",
+                extent.disk, group.name
+            ))
+        })?;
         let offset = disk.data_start.saturating_add(extent.start);
-        lines.push(Line { start: at, length: extent.length, target: Target::Linear { on: DevRef::Disk(extent.disk), offset } });
+        lines.push(Line {
+            start: at,
+            length: extent.length,
+            target: Target::Linear {
+                on: DevRef::Disk(extent.disk),
+                offset,
+            },
+        });
         at = at.saturating_add(extent.length);
     }
     Ok(Table(lines))
 }
 
-fn device(group: &Group, volume: &Volume, role: Role, plex: Option<&Name>, table: Table) -> Result<Device> {
+fn device(
+    group: &Group,
+    volume: &Volume,
+    role: Role,
+    plex: Option<&Name>,
+    table: Table,
+) -> Result<Device> {
     let name = match role {
         Role::Volume => DmName::volume(&group.name, &volume.name)?,
         _ => DmName::inner(&group.name, &volume.name, volume.id, &role, plex),
     };
-    Ok(Device { uuid: DmUuid::new(group.id, volume.id, &role), name, role, table })
+    Ok(Device {
+        uuid: DmUuid::new(group.id, volume.id, &role),
+        name,
+        role,
+        table,
+    })
 }
 
 #[cfg(test)]
@@ -267,7 +445,11 @@ mod tests {
             let pieces = lanes(size, count);
             assert!(pieces.len() as u64 <= count);
             assert_eq!(pieces.iter().map(|(_, l)| *l).sum::<Sectors>(), size);
-            assert!(pieces.iter().all(|(s, _)| s.get() % region_for(size, SYNC_REGION).get() == 0));
+            assert!(
+                pieces
+                    .iter()
+                    .all(|(s, _)| s.get() % region_for(size, SYNC_REGION).get() == 0)
+            );
         }
     }
 }

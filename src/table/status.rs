@@ -74,16 +74,26 @@ pub struct MirrorStatus {
 impl MirrorStatus {
     /// In sync is: every region, every letter `A`, and the log alive. Nothing less.
     pub fn in_sync(&self) -> bool {
-        self.done == self.total && !self.log_failed && self.legs.iter().all(|(_, health)| *health == LegHealth::Alive)
+        self.done == self.total
+            && !self.log_failed
+            && self
+                .legs
+                .iter()
+                .all(|(_, health)| *health == LegHealth::Alive)
     }
 }
 
 impl MirrorStatus {
-    /// Reads the status lines of one device; `None` unless every one is a well-formed mirror over the same legs.
+    /// Reads the status lines of one device; `None` unless every one is a well-formed mirror over
+    /// the same legs.
     ///
     /// A line is `<legs> <dev>… <done>/<total> 1 <letters> <n> <log type> [<log dev> <letter>]`.
     pub fn parse(lines: &[TargetLine]) -> Option<MirrorStatus> {
-        let mut segments = lines.iter().map(|line| (line.target == "mirror").then(|| parse_segment(&line.params)).flatten());
+        let mut segments = lines.iter().map(|line| {
+            (line.target == "mirror")
+                .then(|| parse_segment(&line.params))
+                .flatten()
+        });
         let first = segments.next()??;
         segments.try_fold(first, |sum, segment| sum.merge(segment?))
     }
@@ -109,17 +119,29 @@ impl MirrorStatus {
 
     /// The legs, by position in the table, that are not alive.
     pub fn failed_legs(&self) -> Vec<(usize, LegHealth)> {
-        self.legs.iter().enumerate().filter(|(_, (_, h))| *h != LegHealth::Alive).map(|(at, (_, h))| (at, *h)).collect()
+        self.legs
+            .iter()
+            .enumerate()
+            .filter(|(_, (_, h))| *h != LegHealth::Alive)
+            .map(|(at, (_, h))| (at, *h))
+            .collect()
     }
 
     /// Whether a leg or the log has failed: then writes are held, or are going to be (K2).
     pub fn has_failed(&self) -> bool {
-        self.log_failed || self.legs.iter().any(|(_, health)| *health != LegHealth::Alive)
+        self.log_failed
+            || self
+                .legs
+                .iter()
+                .any(|(_, health)| *health != LegHealth::Alive)
     }
 
     /// The letters as the kernel prints them.
     pub fn letters(&self) -> String {
-        self.legs.iter().map(|(_, health)| health.letter()).collect()
+        self.legs
+            .iter()
+            .map(|(_, health)| health.letter())
+            .collect()
     }
 }
 
@@ -134,11 +156,16 @@ pub struct Seen {
 impl Seen {
     /// The news in a status.
     pub fn of(status: &MirrorStatus) -> Seen {
-        Seen { letters: status.letters(), equal: status.done == status.total, log_failed: status.log_failed }
+        Seen {
+            letters: status.letters(),
+            equal: status.done == status.total,
+            log_failed: status.log_failed,
+        }
     }
 }
 
-/// At most as many legs as dm-raid1 takes in one mirror (the original and kcopyd's eight destinations).
+/// At most as many legs as dm-raid1 takes in one mirror (the original and kcopyd's eight
+/// destinations).
 pub const MAX_LEGS: usize = 9;
 
 fn parse_segment(params: &str) -> Option<MirrorStatus> {
@@ -147,7 +174,11 @@ fn parse_segment(params: &str) -> Option<MirrorStatus> {
     if !(2..=MAX_LEGS).contains(&count) {
         return None;
     }
-    let devices = words.by_ref().take(count).map(parse_devno).collect::<Option<Vec<_>>>()?;
+    let devices = words
+        .by_ref()
+        .take(count)
+        .map(parse_devno)
+        .collect::<Option<Vec<_>>>()?;
     let (done, total) = words.next()?.split_once('/')?;
     let (done, total): (u64, u64) = (done.parse().ok()?, total.parse().ok()?);
     if devices.len() != count || words.next()? != "1" || done > total || total == 0 {
@@ -161,14 +192,25 @@ fn parse_segment(params: &str) -> Option<MirrorStatus> {
         (true, ["disk", _, letter]) => *letter != "A",
         _ => return None,
     };
-    let legs = devices.into_iter().zip(letters.bytes().map(LegHealth::from_letter)).collect();
-    Some(MirrorStatus { legs, done, total, log_failed })
+    let legs = devices
+        .into_iter()
+        .zip(letters.bytes().map(LegHealth::from_letter))
+        .collect();
+    Some(MirrorStatus {
+        legs,
+        done,
+        total,
+        log_failed,
+    })
 }
 
 /// Reads `major:minor`.
 pub fn parse_devno(word: &str) -> Option<DevNo> {
     let (major, minor) = word.split_once(':')?;
-    Some(DevNo { major: major.parse().ok()?, minor: minor.parse().ok()? })
+    Some(DevNo {
+        major: major.parse().ok()?,
+        minor: minor.parse().ok()?,
+    })
 }
 
 #[cfg(test)]
@@ -207,8 +249,15 @@ mod tests {
 
     #[test]
     fn segments_add_up() {
-        let sum = status(&["2 253:3 253:4 10/10 1 AA 1 core", "2 253:3 253:4 3/10 1 AD 1 core"]).unwrap();
-        assert_eq!((sum.done, sum.total, sum.letters().as_str()), (13, 20, "AD"));
+        let sum = status(&[
+            "2 253:3 253:4 10/10 1 AA 1 core",
+            "2 253:3 253:4 3/10 1 AD 1 core",
+        ])
+        .unwrap();
+        assert_eq!(
+            (sum.done, sum.total, sum.letters().as_str()),
+            (13, 20, "AD")
+        );
         assert_eq!(sum.failed_legs(), vec![(1, LegHealth::WriteFailed)]);
     }
 

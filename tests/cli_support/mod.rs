@@ -1,4 +1,5 @@
-//! Golden text for the command line's tests. `BREAKOFF_BLESS=1 cargo test` writes what is printed now; the difference is for review.
+//! Golden text for the command line's tests. `BREAKOFF_BLESS=1 cargo test` writes what is printed
+//! now; the difference is for review.
 
 #![allow(dead_code, clippy::unwrap_used)]
 
@@ -8,7 +9,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 fn path(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name)
 }
 
 fn blessing() -> bool {
@@ -21,17 +24,32 @@ pub fn golden(name: &str, actual: &str) {
         std::fs::write(path(name), actual).unwrap();
     }
     let expected = std::fs::read_to_string(path(name)).unwrap_or_default();
-    assert!(expected == actual, "tests/golden/{name} differs; it is now:\n{actual}\nBREAKOFF_BLESS=1 takes this as right");
+    assert!(
+        expected == actual,
+        "tests/golden/{name} differs; it is now:\n{actual}\nBREAKOFF_BLESS=1 takes this as right"
+    );
 }
 
-/// Answers each `$ command line` of a golden file again and compares. The questions live in the file only.
+/// Answers each `$ command line` of a golden file again and compares. The questions live in the
+/// file only.
 pub fn transcript(name: &str, answer: impl Fn(&[OsString]) -> String) {
     let file = std::fs::read_to_string(path(name)).unwrap();
     let keep = |line: &&str| line.starts_with(['$', '#']) || line.is_empty();
-    let lines = file.lines().filter(keep).map(|line| match line.strip_prefix("$ ") {
-        Some(words) => format!("{line}\n{}", indented(&answer(&words.split_whitespace().map(OsString::from).collect::<Vec<_>>()))),
-        None => format!("{line}\n"),
-    });
+    let lines = file
+        .lines()
+        .filter(keep)
+        .map(|line| match line.strip_prefix("$ ") {
+            Some(words) => format!(
+                "{line}\n{}",
+                indented(&answer(
+                    &words
+                        .split_whitespace()
+                        .map(OsString::from)
+                        .collect::<Vec<_>>()
+                ))
+            ),
+            None => format!("{line}\n"),
+        });
     golden(name, &lines.collect::<String>());
 }
 

@@ -1,8 +1,9 @@
 //! A group made by hand that shows every state that `print` can show.
 
 use breakoff::model::{
-    BootId, CrashReason, DevNo, Disk, DiskId, DmName, DmUuid, Extent, Generation, Group, GroupId, HostId, Log, Name, Origin, Plex,
-    PlexState, Role, Sectors, Timestamp, Tracking, Untracked, Volume, VolumeId,
+    BootId, CrashReason, DevNo, Disk, DiskId, DmName, DmUuid, Extent, Generation, Group, GroupId,
+    HostId, Log, Name, Origin, Plex, PlexState, Role, Sectors, Timestamp, Tracking, Untracked,
+    Volume, VolumeId,
 };
 use breakoff::plan::world::{DmDevice, PresentDisk, TargetLine, World};
 use breakoff::table::status::{LegHealth, MirrorStatus};
@@ -22,11 +23,22 @@ fn disk_id(number: u8) -> DiskId {
 
 /// A piece of disk in MiB.
 pub fn piece(disk: u8, start: u32, length: u32) -> Extent {
-    Extent { disk: disk_id(disk), start: Sectors::mib(start), length: Sectors::mib(length) }
+    Extent {
+        disk: disk_id(disk),
+        start: Sectors::mib(start),
+        length: Sectors::mib(length),
+    }
 }
 
 fn plex(volume: &str, number: u16, state: PlexState, subdisks: &[Extent]) -> Plex {
-    Plex { number, name: name(&format!("{volume}-{number:02}")), state, subdisks: subdisks.to_vec(), dco: None, lent: false }
+    Plex {
+        number,
+        name: name(&format!("{volume}-{number:02}")),
+        state,
+        subdisks: subdisks.to_vec(),
+        dco: None,
+        lent: false,
+    }
 }
 
 fn volume(id: u8, word: &str, plexes: Vec<Plex>) -> Volume {
@@ -52,7 +64,8 @@ fn volume(id: u8, word: &str, plexes: Vec<Plex>) -> Volume {
 
 /// The group without volumes: three disks of 1 GiB here, a fourth missing.
 pub fn empty() -> World {
-    let disks = [(1, "sdb"), (2, "sdc"), (3, "sdd")].map(|(number, device)| (disk_id(number), present(number, device)));
+    let disks = [(1, "sdb"), (2, "sdc"), (3, "sdd")]
+        .map(|(number, device)| (disk_id(number), present(number, device)));
     let group = Group {
         id: GroupId::from_bytes([0x99; 16]),
         name: name("pay"),
@@ -76,12 +89,25 @@ pub fn empty() -> World {
 }
 
 fn disk(number: u8) -> Disk {
-    Disk { id: disk_id(number), media: name(&format!("disk{number:02}")), data_start: Sectors::mib(5), size: Sectors::mib(1024) }
+    Disk {
+        id: disk_id(number),
+        media: name(&format!("disk{number:02}")),
+        data_start: Sectors::mib(5),
+        size: Sectors::mib(1024),
+    }
 }
 
 fn present(number: u8, device: &str) -> PresentDisk {
-    let dev = DevNo { major: 8, minor: u32::from(number) * 16 };
-    PresentDisk { path: PathBuf::from(format!("/dev/{device}")), dev, size: Sectors::mib(1029), logical_block: 512 }
+    let dev = DevNo {
+        major: 8,
+        minor: u32::from(number) * 16,
+    };
+    PresentDisk {
+        path: PathBuf::from(format!("/dev/{device}")),
+        dev,
+        size: Sectors::mib(1029),
+        logical_block: 512,
+    }
 }
 
 /// A world in the making.
@@ -94,10 +120,18 @@ impl Maker {
     /// Puts a device into the kernel.
     fn device(&mut self, volume: &Volume, role: Role, mirror: Option<MirrorStatus>) -> DevNo {
         self.minor += 1;
-        let dev = DevNo { major: 253, minor: self.minor };
+        let dev = DevNo {
+            major: 253,
+            minor: self.minor,
+        };
         let group = &self.world.group;
         let uuid = DmUuid::new(group.id, volume.id, &role);
-        let line = TargetLine { start: Sectors::ZERO, length: volume.size, target: "linear".into(), params: "8:16 0".into() };
+        let line = TargetLine {
+            start: Sectors::ZERO,
+            length: volume.size,
+            target: "linear".into(),
+            params: "8:16 0".into(),
+        };
         let device = DmDevice {
             name: DmName::inner(&group.name, &volume.name, volume.id, &role, None),
             uuid: uuid.clone(),
@@ -120,7 +154,12 @@ impl Maker {
 
     /// A started mirror over these plexes with these letters.
     fn mirror(&mut self, volume: Volume, plexes: &[u16], letters: &str, done: u64, total: u64) {
-        let mut status = MirrorStatus { legs: Vec::new(), done, total, log_failed: false };
+        let mut status = MirrorStatus {
+            legs: Vec::new(),
+            done,
+            total,
+            log_failed: false,
+        };
         for (number, letter) in plexes.iter().zip(letters.bytes()) {
             let dev = self.device(&volume, Role::Plex(*number), None);
             status.legs.push((dev, LegHealth::from_letter(letter)));
@@ -135,28 +174,47 @@ impl Maker {
 
 /// The group with everything in it.
 pub fn full() -> World {
-    let mut maker = Maker { world: empty(), minor: 0 };
+    let mut maker = Maker {
+        world: empty(),
+        minor: 0,
+    };
     let paydb = paydb();
     let original = paydb.id;
     maker.mirror(paydb, &[1, 2, 3], "AAA", 100, 100);
     filling(&mut maker);
     layered(&mut maker);
-    maker.linear(Volume { origin: Some(origin(original, true)), copied: true, ..volume(4, "SNAP-paydb", snapshot_plex()) });
+    maker.linear(Volume {
+        origin: Some(origin(original, true)),
+        copied: true,
+        ..volume(4, "SNAP-paydb", snapshot_plex())
+    });
     after_a_crash(&mut maker);
     degraded(&mut maker);
     stopped(&mut maker);
     maker.world
 }
 
-/// The same with the changes of the first snapshot tracked: 2 MiB of its original and 1.5 MiB of it were written, partly at one place.
+/// The same with the changes of the first snapshot tracked: 2 MiB of its original and 1.5 MiB of it
+/// were written, partly at one place.
 #[allow(clippy::single_range_in_vec_init)] // lists of pieces
 pub fn tracked() -> World {
     let mut world = full();
-    let ids: Vec<VolumeId> = ["paydb", "SNAP-paydb"].map(|word| world.group.volume_named(&name(word)).unwrap().id).into();
+    let ids: Vec<VolumeId> = ["paydb", "SNAP-paydb"]
+        .map(|word| world.group.volume_named(&name(word)).unwrap().id)
+        .into();
     let snapshot = world.group.volume_mut(ids[1]).unwrap();
-    snapshot.origin.iter_mut().for_each(|origin| origin.tracking = Tracking::Since(3));
-    world.known.changed.insert((ids[0], 3), Ok(vec![0..2048, 8192..10_240]));
-    world.known.changed.insert((ids[1], 1), Ok(vec![1024..4096]));
+    snapshot
+        .origin
+        .iter_mut()
+        .for_each(|origin| origin.tracking = Tracking::Since(3));
+    world
+        .known
+        .changed
+        .insert((ids[0], 3), Ok(vec![0..2048, 8192..10_240]));
+    world
+        .known
+        .changed
+        .insert((ids[1], 1), Ok(vec![1024..4096]));
     world
 }
 
@@ -172,12 +230,24 @@ fn origin(original: VolumeId, frozen: bool) -> Origin {
 
 fn paydb() -> Volume {
     let plexes = vec![
-        plex("paydb", 1, PlexState::Active, &[piece(1, 0, 60), piece(1, 100, 40)]),
+        plex(
+            "paydb",
+            1,
+            PlexState::Active,
+            &[piece(1, 0, 60), piece(1, 100, 40)],
+        ),
         plex("paydb", 2, PlexState::Active, &[piece(2, 0, 100)]),
         plex("paydb", 3, PlexState::SnapDone, &[piece(3, 0, 100)]),
     ];
-    let log = Log { extent: piece(1, 60, 1), region: Sectors::of(1024), live: true };
-    Volume { log: Some(log), ..volume(1, "paydb", plexes) }
+    let log = Log {
+        extent: piece(1, 60, 1),
+        region: Sectors::of(1024),
+        live: true,
+    };
+    Volume {
+        log: Some(log),
+        ..volume(1, "paydb", plexes)
+    }
 }
 
 fn snapshot_plex() -> Vec<Plex> {
@@ -186,7 +256,10 @@ fn snapshot_plex() -> Vec<Plex> {
 
 /// A plain volume whose first snapshot leg is being filled.
 fn filling(maker: &mut Maker) {
-    let plexes = vec![plex("home", 1, PlexState::Active, &[piece(1, 200, 10)]), plex("home", 2, PlexState::SnapAtt, &[piece(2, 200, 10)])];
+    let plexes = vec![
+        plex("home", 1, PlexState::Active, &[piece(1, 200, 10)]),
+        plex("home", 2, PlexState::SnapAtt, &[piece(2, 200, 10)]),
+    ];
     maker.mirror(volume(2, "home", plexes), &[1, 2], "AA", 379, 1000);
 }
 
@@ -198,12 +271,31 @@ fn layered(maker: &mut Maker) {
         plex("mail", 3, PlexState::SnapAtt, &[piece(3, 300, 10)]),
     ];
     let mail = volume(3, "mail", plexes);
-    let legs = [1, 2].map(|number| (maker.device(&mail, Role::Plex(number), None), LegHealth::Alive));
-    let inner = MirrorStatus { legs: legs.into(), done: 20, total: 20, log_failed: false };
+    let legs = [1, 2].map(|number| {
+        (
+            maker.device(&mail, Role::Plex(number), None),
+            LegHealth::Alive,
+        )
+    });
+    let inner = MirrorStatus {
+        legs: legs.into(),
+        done: 20,
+        total: 20,
+        log_failed: false,
+    };
     let inner = maker.device(&mail, Role::Layer(1), Some(inner));
     let leg = maker.device(&mail, Role::Plex(3), None);
     let legs = vec![(inner, LegHealth::Alive), (leg, LegHealth::SyncFailed)];
-    maker.device(&mail, Role::Volume, Some(MirrorStatus { legs, done: 5, total: 20, log_failed: false }));
+    maker.device(
+        &mail,
+        Role::Volume,
+        Some(MirrorStatus {
+            legs,
+            done: 5,
+            total: 20,
+            log_failed: false,
+        }),
+    );
     maker.world.group.volumes.push(mail);
 }
 
@@ -214,7 +306,10 @@ fn after_a_crash(maker: &mut Maker) {
         plex("logs", 2, PlexState::Active, &[piece(2, 400, 10)]),
         plex("logs", 3, PlexState::SnapDone, &[piece(3, 400, 10)]),
     ];
-    let logs = Volume { synced: Sectors::ZERO, ..volume(5, "logs", plexes) };
+    let logs = Volume {
+        synced: Sectors::ZERO,
+        ..volume(5, "logs", plexes)
+    };
     maker.mirror(logs, &[1, 2, 3], "AAA", 1, 4);
 }
 
@@ -231,13 +326,31 @@ fn degraded(maker: &mut Maker) {
     maker.world.devices.get_mut(&uuid).unwrap().suspended = true;
 }
 
-/// One stopped cleanly, one that was running when the machine went down, one snapshot whose original is gone.
+/// One stopped cleanly, one that was running when the machine went down, one snapshot whose
+/// original is gone.
 fn stopped(maker: &mut Maker) {
-    let one = |id, word, at| volume(id, word, vec![plex(word, 1, PlexState::Active, &[piece(2, at, 10)])]);
+    let one = |id, word, at| {
+        volume(
+            id,
+            word,
+            vec![plex(word, 1, PlexState::Active, &[piece(2, at, 10)])],
+        )
+    };
     let gone = VolumeId::from_bytes([0xee; 16]);
     maker.world.group.volumes.extend([
-        Volume { running: None, ..one(7, "idle", 600) },
-        Volume { running: Some(EARLIER), ..one(8, "down", 610) },
-        Volume { running: None, origin: Some(origin(gone, false)), copied: true, ..one(9, "SNAP-old", 620) },
+        Volume {
+            running: None,
+            ..one(7, "idle", 600)
+        },
+        Volume {
+            running: Some(EARLIER),
+            ..one(8, "down", 610)
+        },
+        Volume {
+            running: None,
+            origin: Some(origin(gone, false)),
+            copied: true,
+            ..one(9, "SNAP-old", 620)
+        },
     ]);
 }

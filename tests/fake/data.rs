@@ -1,4 +1,5 @@
-//! What is on the volumes: a writer that never rests, what it knows of each cell, and I/O through the tables as the kernel does it.
+//! What is on the volumes: a writer that never rests, what it knows of each cell, and I/O through
+//! the tables as the kernel does it.
 
 use super::disk::Sector;
 use super::dm::{DISK_MAJOR, Held, Seg};
@@ -33,7 +34,8 @@ pub struct Oracle {
     pub perhaps: BTreeMap<(VolumeId, u64), BTreeSet<u64>>,
     /// Writes that came back as errors.
     pub errors: BTreeMap<VolumeId, u64>,
-    /// Writes that a freeze met while a mirror held them: the kernel ends them as errors, and so does every tool that freezes.
+    /// Writes that a freeze met while a mirror held them: the kernel ends them as errors, and so
+    /// does every tool that freezes.
     pub in_freeze: u64,
     /// Filesystems that nobody can write to for now.
     pub frozen_filesystems: BTreeSet<DmUuid>,
@@ -53,7 +55,8 @@ pub struct Oracle {
     pub closed: BTreeSet<String>,
     /// Whose contents lie where: the volume that wrote there last, by disk and sector.
     owners: BTreeMap<(u32, u64), VolumeId>,
-    /// What lay at a place until its volume got a place of another one: who gets this place next holds it.
+    /// What lay at a place until its volume got a place of another one: who gets this place next
+    /// holds it.
     left: BTreeMap<(u32, u64), (Cells, Perhaps)>,
 }
 
@@ -68,7 +71,10 @@ impl Oracle {
 
     fn maybe(&mut self, uuid: &DmUuid, cell: u64, stamp: u64) {
         if let Some(volume) = uuid.volume() {
-            self.perhaps.entry((volume, cell)).or_default().insert(stamp);
+            self.perhaps
+                .entry((volume, cell))
+                .or_default()
+                .insert(stamp);
         }
     }
 
@@ -88,8 +94,20 @@ impl Oracle {
     /// Whether a cell may hold this.
     fn allows(&self, volume: VolumeId, cell: u64, found: Option<u64>) -> bool {
         // Where nothing was ever acknowledged lies what an earlier volume has left.
-        let Some(acked) = self.acked.get(&volume).and_then(|cells| cells.get(&cell)).copied() else { return true };
-        found == Some(acked) || found.is_some_and(|stamp| self.perhaps.get(&(volume, cell)).is_some_and(|some| some.contains(&stamp)))
+        let Some(acked) = self
+            .acked
+            .get(&volume)
+            .and_then(|cells| cells.get(&cell))
+            .copied()
+        else {
+            return true;
+        };
+        found == Some(acked)
+            || found.is_some_and(|stamp| {
+                self.perhaps
+                    .get(&(volume, cell))
+                    .is_some_and(|some| some.contains(&stamp))
+            })
     }
 }
 
@@ -123,7 +141,10 @@ pub fn sector_with(number: u64) -> Sector {
 
 /// The number that a sector begins with.
 pub fn number_of(sector: &Sector) -> u64 {
-    sector.as_ref().and_then(|bytes| bytes[..8].try_into().ok()).map_or(0, u64::from_le_bytes)
+    sector
+        .as_ref()
+        .and_then(|bytes| bytes[..8].try_into().ok())
+        .map_or(0, u64::from_le_bytes)
 }
 
 impl State {
@@ -140,26 +161,45 @@ impl State {
         let busy: Vec<(DmUuid, u64)> = self
             .dm
             .all()
-            .filter(|d| d.uuid.is_volume() && d.size() > 0 && !self.data.closed.contains(d.name.as_str()))
+            .filter(|d| {
+                d.uuid.is_volume() && d.size() > 0 && !self.data.closed.contains(d.name.as_str())
+            })
             .map(|d| (d.uuid.clone(), d.size()))
             .collect();
         for (uuid, size) in busy {
-            if uuid.volume().is_some_and(|id| self.data.acked.contains_key(&id)) && !self.data.frozen_filesystems.contains(&uuid) {
+            if uuid
+                .volume()
+                .is_some_and(|id| self.data.acked.contains_key(&id))
+                && !self.data.frozen_filesystems.contains(&uuid)
+            {
                 self.data.last += 1;
-                let (stamp, cell) = (self.data.last, self.data.last.wrapping_mul(0x9e37_79b9) / 7 % (size / CELL));
+                let (stamp, cell) = (
+                    self.data.last,
+                    self.data.last.wrapping_mul(0x9e37_79b9) / 7 % (size / CELL),
+                );
                 self.write(&uuid, cell, stamp);
             }
         }
     }
 
     fn write(&mut self, uuid: &DmUuid, cell: u64, stamp: u64) {
-        let Some(minor) = self.dm.minor_of(uuid) else { return };
-        let bytes = if self.data.quiet { sector_with(stamp) } else { sector_of(stamp) };
+        let Some(minor) = self.dm.minor_of(uuid) else {
+            return;
+        };
+        let bytes = if self.data.quiet {
+            sector_with(stamp)
+        } else {
+            sector_of(stamp)
+        };
         match self.write_sector(DevNo { major: 253, minor }, cell * CELL, &bytes) {
             Written::Done => {
                 *self.data.writes.entry(minor).or_default() += 1;
                 let Some(volume) = uuid.volume() else { return };
-                self.data.acked.entry(volume).or_default().insert(cell, stamp);
+                self.data
+                    .acked
+                    .entry(volume)
+                    .or_default()
+                    .insert(cell, stamp);
                 self.data.perhaps.remove(&(volume, cell));
             }
             Written::Waits => self.data.queued.push((uuid.clone(), cell, stamp)),
@@ -176,10 +216,14 @@ impl State {
 
     /// Whether writes to a device wait.
     pub fn has_queued(&self, minor: u32) -> bool {
-        self.data.queued.iter().any(|(uuid, ..)| self.dm.minor_of(uuid) == Some(minor))
+        self.data
+            .queued
+            .iter()
+            .any(|(uuid, ..)| self.dm.minor_of(uuid) == Some(minor))
     }
 
-    /// A device is about to be suspended: what a mirror at or beneath it holds decides whether that comes to an end (K2).
+    /// A device is about to be suspended: what a mirror at or beneath it holds decides whether that
+    /// comes to an end (K2).
     pub fn before_suspend(&mut self, minor: u32, flush: bool) {
         for (uuid, cell, stamp) in std::mem::take(&mut self.data.queued) {
             let path = self.held_path(&uuid, cell);
@@ -194,26 +238,40 @@ impl State {
         }
     }
 
-    /// Whether a write to a volume is held for a failed leg, so that a freeze of its filesystem does not come to an end.
+    /// Whether a write to a volume is held for a failed leg, so that a freeze of its filesystem
+    /// does not come to an end.
     pub fn is_held(&self, volume: &DmUuid) -> bool {
-        self.data.queued.iter().any(|(uuid, cell, _)| uuid == volume && !self.held_path(uuid, *cell).is_empty())
+        self.data
+            .queued
+            .iter()
+            .any(|(uuid, cell, _)| uuid == volume && !self.held_path(uuid, *cell).is_empty())
     }
 
-    /// Whether a write waits in a mirror beneath a device, so that its suspend does not come to an end.
+    /// Whether a write waits in a mirror beneath a device, so that its suspend does not come to an
+    /// end.
     pub fn waits_beneath(&self, device: &DmUuid) -> bool {
-        let Some(minor) = self.dm.minor_of(device) else { return false };
+        let Some(minor) = self.dm.minor_of(device) else {
+            return false;
+        };
         self.data.queued.iter().any(|(uuid, cell, _)| {
             let path = self.held_path(uuid, *cell);
-            path.iter().position(|at| *at == minor).is_some_and(|at| at + 1 < path.len())
+            path.iter()
+                .position(|at| *at == minor)
+                .is_some_and(|at| at + 1 < path.len())
         })
     }
 
     fn held_path(&self, uuid: &DmUuid, cell: u64) -> Vec<u32> {
-        let top = self.dm.minor_of(uuid).map(|minor| DevNo { major: 253, minor });
-        top.map(|top| self.path_to_holder(top, cell * CELL)).unwrap_or_default()
+        let top = self
+            .dm
+            .minor_of(uuid)
+            .map(|minor| DevNo { major: 253, minor });
+        top.map(|top| self.path_to_holder(top, cell * CELL))
+            .unwrap_or_default()
     }
 
-    /// The devices that a write is in flight in, down to the mirror that holds it; none when it has not got past a suspended one.
+    /// The devices that a write is in flight in, down to the mirror that holds it; none when it has
+    /// not got past a suspended one.
     fn path_to_holder(&self, dev: DevNo, sector: u64) -> Vec<u32> {
         if dev.major == DISK_MAJOR || self.dm.is_suspended(dev.minor) {
             return Vec::new();
@@ -222,13 +280,26 @@ impl State {
             None => return Vec::new(),
             Some((start, Seg::Linear { dev, offset })) => vec![(dev, offset + sector - start)],
             Some((_, Seg::Zero | Seg::Error)) => return Vec::new(),
-            Some((_, Seg::Era { map, data, block })) if self.is_unnoted(map, sector / block) => vec![(map, 0), (data, sector)],
+            Some((_, Seg::Era { map, data, block })) if self.is_unnoted(map, sector / block) => {
+                vec![(map, 0), (data, sector)]
+            }
             Some((_, Seg::Era { data, .. })) => vec![(data, sector)],
-            Some((_, Seg::Mirror(mirror))) if mirror.holds() == Held::Yes => return vec![dev.minor],
-            Some((start, Seg::Mirror(mirror))) => mirror.legs.iter().map(|leg| (leg.dev, leg.offset + sector - start)).collect(),
+            Some((_, Seg::Mirror(mirror))) if mirror.holds() == Held::Yes => {
+                return vec![dev.minor];
+            }
+            Some((start, Seg::Mirror(mirror))) => mirror
+                .legs
+                .iter()
+                .map(|leg| (leg.dev, leg.offset + sector - start))
+                .collect(),
         };
-        let found = below.into_iter().map(|(dev, sector)| self.path_to_holder(dev, sector)).find(|path| !path.is_empty());
-        found.map(|path| [vec![dev.minor], path].concat()).unwrap_or_default()
+        let found = below
+            .into_iter()
+            .map(|(dev, sector)| self.path_to_holder(dev, sector))
+            .find(|path| !path.is_empty());
+        found
+            .map(|path| [vec![dev.minor], path].concat())
+            .unwrap_or_default()
     }
 
     /// Something may flow again.
@@ -242,18 +313,25 @@ impl State {
         }
     }
 
-    /// Each volume is in the middle of a write when the power goes: it has reached the first leg of each mirror only.
+    /// Each volume is in the middle of a write when the power goes: it has reached the first leg of
+    /// each mirror only.
     pub fn writes_in_flight(&mut self) {
         let volumes: Vec<(DmUuid, u32, u64)> = self
             .dm
             .all()
-            .filter(|d| d.uuid.is_volume() && d.size() > 0 && !self.data.closed.contains(d.name.as_str()))
+            .filter(|d| {
+                d.uuid.is_volume() && d.size() > 0 && !self.data.closed.contains(d.name.as_str())
+            })
             .map(|d| (d.uuid.clone(), d.minor, d.size()))
             .collect();
         for (uuid, minor, size) in volumes {
             self.data.last += 1;
             let (stamp, cell) = (self.data.last, self.data.last % (size / CELL));
-            if self.data.quiet || !uuid.volume().is_some_and(|id| self.data.acked.contains_key(&id)) {
+            if self.data.quiet
+                || !uuid
+                    .volume()
+                    .is_some_and(|id| self.data.acked.contains_key(&id))
+            {
                 continue;
             }
             self.write_first_legs(DevNo { major: 253, minor }, cell * CELL, &sector_of(stamp));
@@ -263,12 +341,18 @@ impl State {
 
     fn write_first_legs(&mut self, dev: DevNo, sector: u64, bytes: &Sector) {
         if dev.major == DISK_MAJOR {
-            if let Some(disk) = self.disks.get_mut(dev.minor as usize).filter(|d| d.answers()) {
+            if let Some(disk) = self
+                .disks
+                .get_mut(dev.minor as usize)
+                .filter(|d| d.answers())
+            {
                 disk.write_through(sector, bytes.clone());
             }
             return;
         }
-        let Some((start, seg)) = self.dm.segment(dev.minor, sector) else { return };
+        let Some((start, seg)) = self.dm.segment(dev.minor, sector) else {
+            return;
+        };
         if self.dm.is_suspended(dev.minor) {
             return;
         }
@@ -276,7 +360,9 @@ impl State {
             Seg::Linear { dev, offset } => (*dev, *offset),
             Seg::Mirror(mirror) => (mirror.legs[0].dev, mirror.legs[0].offset),
             Seg::Era { map, data, block } => {
-                if self.is_unnoted(*map, sector / block) && self.note_block(*map, sector / block) != Written::Done {
+                if self.is_unnoted(*map, sector / block)
+                    && self.note_block(*map, sector / block) != Written::Done
+                {
                     return;
                 }
                 (*data, 0)
@@ -293,7 +379,11 @@ impl State {
             return Written::Waits;
         }
         if dev.major == DISK_MAJOR {
-            return match self.disks.get_mut(dev.minor as usize).filter(|d| d.takes(sector)) {
+            return match self
+                .disks
+                .get_mut(dev.minor as usize)
+                .filter(|d| d.takes(sector))
+            {
                 Some(disk) => {
                     disk.write_through(sector, bytes.clone());
                     Written::Done
@@ -301,7 +391,9 @@ impl State {
                 None => Written::Failed,
             };
         }
-        let Some((start, seg)) = self.dm.segment(dev.minor, sector) else { return Written::Failed };
+        let Some((start, seg)) = self.dm.segment(dev.minor, sector) else {
+            return Written::Failed;
+        };
         match seg {
             Seg::Linear { dev, offset } => self.write_sector(dev, offset + sector - start, bytes),
             Seg::Zero => Written::Done,
@@ -336,7 +428,11 @@ impl State {
                     }
                 }
                 // It is held for as long as a leg is left that somebody could go on with.
-                if came == Written::Waits && self.dm.has_lost_all_legs(dev.minor, sector) { Written::Failed } else { came }
+                if came == Written::Waits && self.dm.has_lost_all_legs(dev.minor, sector) {
+                    Written::Failed
+                } else {
+                    came
+                }
             }
         }
     }
@@ -354,10 +450,15 @@ impl State {
             Some((start, Seg::Linear { dev, offset })) => self.waits(dev, offset + sector - start),
             Some((_, Seg::Zero | Seg::Error)) => false,
             Some((_, Seg::Era { map, data, block })) => {
-                self.waits(data, sector) || (self.is_unnoted(map, sector / block) && self.waits(map, 0))
+                self.waits(data, sector)
+                    || (self.is_unnoted(map, sector / block) && self.waits(map, 0))
             }
             Some((start, Seg::Mirror(mirror))) => {
-                mirror.holds() == Held::Yes || mirror.legs.iter().any(|leg| self.waits(leg.dev, leg.offset + sector - start))
+                mirror.holds() == Held::Yes
+                    || mirror
+                        .legs
+                        .iter()
+                        .any(|leg| self.waits(leg.dev, leg.offset + sector - start))
             }
         }
     }
@@ -365,7 +466,12 @@ impl State {
     /// What a read brings, or that it fails.
     pub fn read_sector(&self, dev: DevNo, sector: u64) -> Result<Sector, ()> {
         if dev.major == DISK_MAJOR {
-            return self.disks.get(dev.minor as usize).filter(|disk| disk.takes(sector)).map(|disk| disk.read(sector)).ok_or(());
+            return self
+                .disks
+                .get(dev.minor as usize)
+                .filter(|disk| disk.takes(sector))
+                .map(|disk| disk.read(sector))
+                .ok_or(());
         }
         match self.dm.segment(dev.minor, sector).ok_or(())? {
             (start, Seg::Linear { dev, offset }) => self.read_sector(dev, offset + sector - start),
@@ -374,76 +480,161 @@ impl State {
             (_, Seg::Error) => Err(()),
             // One that fails is read from another leg where they are equal.
             (start, Seg::Mirror(mirror)) => {
-                let count = if mirror.in_sync_at(start, sector) { mirror.legs.len() } else { 1 };
-                let (mut alive, failed): (Vec<_>, Vec<_>) = mirror.legs[..count].iter().partition(|leg| leg.health == LegHealth::Alive);
+                let count = if mirror.in_sync_at(start, sector) {
+                    mirror.legs.len()
+                } else {
+                    1
+                };
+                let (mut alive, failed): (Vec<_>, Vec<_>) = mirror.legs[..count]
+                    .iter()
+                    .partition(|leg| leg.health == LegHealth::Alive);
                 alive.extend(failed);
-                alive.iter().find_map(|leg| self.read_sector(leg.dev, leg.offset + sector - start).ok()).ok_or(())
+                alive
+                    .iter()
+                    .find_map(|leg| self.read_sector(leg.dev, leg.offset + sector - start).ok())
+                    .ok_or(())
             }
         }
     }
 
-    // ---------------------------------------------------------------------------------------------------- what has to be
+    // ------------------------------------------------------------------------------ what has to be
 
-    /// The writer also writes to these volumes from now on; a snapshot holds what its original held when it was frozen.
+    /// The writer also writes to these volumes from now on; a snapshot holds what its original held
+    /// when it was frozen.
     pub fn know_volumes(&mut self, group: &Group) {
         let there: BTreeSet<VolumeId> = group.volumes.iter().map(|v| v.id).collect();
         self.data.acked.retain(|id, _| there.contains(id));
         self.data.owners.clear();
         self.data.left.clear();
-        for (volume, plex) in group.volumes.iter().flat_map(|v| v.plexes.iter().map(move |p| (v, p))) {
-            let place =
-                plex.subdisks.first().and_then(|s| Some((self.disk_of(s.disk)?, group.disk(s.disk)?.data_start.get() + s.start.get())));
+        for (volume, plex) in group
+            .volumes
+            .iter()
+            .flat_map(|v| v.plexes.iter().map(move |p| (v, p)))
+        {
+            let place = plex.subdisks.first().and_then(|s| {
+                Some((
+                    self.disk_of(s.disk)?,
+                    group.disk(s.disk)?.data_start.get() + s.start.get(),
+                ))
+            });
             place.into_iter().for_each(|(disk, sector)| {
                 self.data.owners.insert((disk as u32, sector), volume.id);
             });
         }
         for volume in &group.volumes {
             if !self.data.acked.contains_key(&volume.id) {
-                let frozen = volume.origin.as_ref().and_then(|o| self.data.frozen.get(&o.original)).cloned();
+                let frozen = volume
+                    .origin
+                    .as_ref()
+                    .and_then(|o| self.data.frozen.get(&o.original))
+                    .cloned();
                 let (cells, perhaps) = frozen.unwrap_or_default();
                 self.data.acked.insert(volume.id, cells);
-                self.data.perhaps.extend(perhaps.into_iter().map(|(cell, some)| ((volume.id, cell), some)));
+                self.data.perhaps.extend(
+                    perhaps
+                        .into_iter()
+                        .map(|(cell, some)| ((volume.id, cell), some)),
+                );
             }
         }
     }
 
-    /// A volume's device has come up: where it leads to a plex of another volume now, it holds what that one held (a restore).
+    /// A volume's device has come up: where it leads to a plex of another volume now, it holds what
+    /// that one held (a restore).
     pub fn contents_follow(&mut self, uuid: &DmUuid) {
         let top = matches!(uuid.role(), Some(Role::Volume | Role::Data));
-        let known = uuid.volume().filter(|id| top && self.data.acked.contains_key(id));
-        let place = known.and_then(|_| self.dm.minor_of(uuid)).and_then(|minor| self.first_place(DevNo { major: 253, minor }, 0));
-        let Some((id, place)) = known.zip(place) else { return };
-        let Some(owner) = self.data.owners.get(&place).copied().filter(|owner| *owner != id) else { return };
-        let reached = self.dm.minor_of(uuid).map(|minor| self.lies_at(DevNo { major: 253, minor }, 0)).unwrap_or_default();
-        if self.data.owners.iter().any(|(place, of)| *of == owner && !reached.contains(place)) {
+        let known = uuid
+            .volume()
+            .filter(|id| top && self.data.acked.contains_key(id));
+        let place = known
+            .and_then(|_| self.dm.minor_of(uuid))
+            .and_then(|minor| self.first_place(DevNo { major: 253, minor }, 0));
+        let Some((id, place)) = known.zip(place) else {
+            return;
+        };
+        let Some(owner) = self
+            .data
+            .owners
+            .get(&place)
+            .copied()
+            .filter(|owner| *owner != id)
+        else {
+            return;
+        };
+        let reached = self
+            .dm
+            .minor_of(uuid)
+            .map(|minor| self.lies_at(DevNo { major: 253, minor }, 0))
+            .unwrap_or_default();
+        if self
+            .data
+            .owners
+            .iter()
+            .any(|(place, of)| *of == owner && !reached.contains(place))
+        {
             return self.contents_are_shared(id, owner, place);
         }
         // The two change places; whether the other one lives on is not known here.
         let other = |of: VolumeId| if of == id { owner } else { id };
-        self.data.owners.values_mut().filter(|of| [id, owner].contains(of)).for_each(|of| *of = other(*of));
+        self.data
+            .owners
+            .values_mut()
+            .filter(|of| [id, owner].contains(of))
+            .for_each(|of| *of = other(*of));
         let [mine, theirs] = [id, owner].map(|of| self.data.acked.remove(&of).unwrap_or_default());
         self.data.acked.extend([(id, theirs), (owner, mine)]);
         let perhaps = std::mem::take(&mut self.data.perhaps).into_iter();
-        let moved = perhaps.map(|((of, cell), some)| ((if [id, owner].contains(&of) { other(of) } else { of }, cell), some));
+        let moved = perhaps.map(|((of, cell), some)| {
+            (
+                (
+                    if [id, owner].contains(&of) {
+                        other(of)
+                    } else {
+                        of
+                    },
+                    cell,
+                ),
+                some,
+            )
+        });
         self.data.perhaps = moved.collect();
     }
 
-    /// One volume has got a plex of another one, which keeps the rest: both hold the same, or the other one has got something else by now.
+    /// One volume has got a plex of another one, which keeps the rest: both hold the same, or the
+    /// other one has got something else by now.
     fn contents_are_shared(&mut self, id: VolumeId, owner: VolumeId, place: (u32, u64)) {
         let (mine, theirs) = (self.contents_of(id), self.contents_of(owner));
-        let own: Vec<_> = self.data.owners.iter().filter(|(_, of)| **of == id).map(|(place, _)| *place).collect();
+        let own: Vec<_> = self
+            .data
+            .owners
+            .iter()
+            .filter(|(_, of)| **of == id)
+            .map(|(place, _)| *place)
+            .collect();
         let (cells, perhaps) = self.data.left.remove(&place).unwrap_or(theirs);
-        self.data.left.extend(own.into_iter().map(|place| (place, mine.clone())));
+        self.data
+            .left
+            .extend(own.into_iter().map(|place| (place, mine.clone())));
         self.data.owners.insert(place, id);
         self.data.acked.insert(id, cells);
         self.data.perhaps.retain(|(of, _), _| *of != id);
-        self.data.perhaps.extend(perhaps.into_iter().map(|(cell, some)| ((id, cell), some)));
+        self.data
+            .perhaps
+            .extend(perhaps.into_iter().map(|(cell, some)| ((id, cell), some)));
     }
 
     /// What a volume has to hold, and may hold.
     fn contents_of(&self, id: VolumeId) -> (Cells, Perhaps) {
-        let perhaps = self.data.perhaps.iter().filter(|((of, _), _)| *of == id).map(|((_, cell), some)| (*cell, some.clone()));
-        (self.data.acked.get(&id).cloned().unwrap_or_default(), perhaps.collect())
+        let perhaps = self
+            .data
+            .perhaps
+            .iter()
+            .filter(|((of, _), _)| *of == id)
+            .map(|((_, cell), some)| (*cell, some.clone()));
+        (
+            self.data.acked.get(&id).cloned().unwrap_or_default(),
+            perhaps.collect(),
+        )
     }
 
     /// All places where a sector lies.
@@ -452,10 +643,14 @@ impl State {
             return vec![(dev.minor, sector)];
         }
         match self.dm.segment(dev.minor, sector) {
-            Some((start, Seg::Linear { dev, offset })) => self.lies_at(dev, offset + sector - start),
-            Some((start, Seg::Mirror(mirror))) => {
-                mirror.legs.iter().flat_map(|leg| self.lies_at(leg.dev, leg.offset + sector - start)).collect()
+            Some((start, Seg::Linear { dev, offset })) => {
+                self.lies_at(dev, offset + sector - start)
             }
+            Some((start, Seg::Mirror(mirror))) => mirror
+                .legs
+                .iter()
+                .flat_map(|leg| self.lies_at(leg.dev, leg.offset + sector - start))
+                .collect(),
             Some((_, Seg::Era { data, .. })) => self.lies_at(data, sector),
             Some((_, Seg::Zero | Seg::Error)) | None => Vec::new(),
         }
@@ -468,7 +663,9 @@ impl State {
         }
         match self.dm.segment(dev.minor, sector)? {
             (start, Seg::Linear { dev, offset }) => self.first_place(dev, offset + sector - start),
-            (start, Seg::Mirror(mirror)) => self.first_place(mirror.legs[0].dev, mirror.legs[0].offset + sector - start),
+            (start, Seg::Mirror(mirror)) => {
+                self.first_place(mirror.legs[0].dev, mirror.legs[0].offset + sector - start)
+            }
             (_, Seg::Era { data, .. }) => self.first_place(data, sector),
             (_, Seg::Zero | Seg::Error) => None,
         }
@@ -476,11 +673,19 @@ impl State {
 
     /// The disks that are dead.
     pub fn labels_of_dead(&self) -> Vec<DiskId> {
-        self.labels.iter().filter(|(_, at)| !self.disks[*at].answers()).map(|(id, _)| *id).collect()
+        self.labels
+            .iter()
+            .filter(|(_, at)| !self.disks[*at].answers())
+            .map(|(id, _)| *id)
+            .collect()
     }
 
     /// What is wrong with the data of the plexes that can be read.
-    pub fn wrong_data_beside(&self, group: &Group, unreadable: &dyn Fn(&Plex) -> bool) -> Vec<String> {
+    pub fn wrong_data_beside(
+        &self,
+        group: &Group,
+        unreadable: &dyn Fn(&Plex) -> bool,
+    ) -> Vec<String> {
         let mut rest = group.clone();
         for volume in &mut rest.volumes {
             volume.plexes.retain(|p| !unreadable(p));
@@ -488,26 +693,43 @@ impl State {
         self.wrong_data(&rest)
     }
 
-    /// What is wrong with the data, in words: each complete plex holds what was acknowledged; plexes that count as equal are.
+    /// What is wrong with the data, in words: each complete plex holds what was acknowledged;
+    /// plexes that count as equal are.
     pub fn wrong_data(&self, group: &Group) -> Vec<String> {
         let mut wrong = Vec::new();
         for volume in &group.volumes {
-            let Some(cells) = self.data.acked.get(&volume.id) else { continue };
+            let Some(cells) = self.data.acked.get(&volume.id) else {
+                continue;
+            };
             let plexes = volume.complete();
-            let perhaps = self.data.perhaps.keys().filter(|(id, _)| *id == volume.id).map(|(_, cell)| *cell);
+            let perhaps = self
+                .data
+                .perhaps
+                .keys()
+                .filter(|(id, _)| *id == volume.id)
+                .map(|(_, cell)| *cell);
             let known: BTreeSet<u64> = cells.keys().copied().chain(perhaps).collect();
             for cell in known {
-                let found: Vec<Option<u64>> = plexes.iter().map(|p| self.plex_stamp(group, p, cell)).collect();
+                let found: Vec<Option<u64>> = plexes
+                    .iter()
+                    .map(|p| self.plex_stamp(group, p, cell))
+                    .collect();
                 // Plexes that are still being made equal: the volume itself reads from the first.
                 let judged = if volume.is_synced() { found.len() } else { 1 };
                 for (plex, stamp) in plexes.iter().zip(&found).take(judged) {
                     if !self.data.allows(volume.id, cell, *stamp) {
                         let right = cells.get(&cell);
-                        wrong.push(format!("plex '{}' has {stamp:?} in cell {cell}, not {right:?}", plex.name));
+                        wrong.push(format!(
+                            "plex '{}' has {stamp:?} in cell {cell}, not {right:?}",
+                            plex.name
+                        ));
                     }
                 }
                 if volume.is_synced() && found.windows(2).any(|pair| pair[0] != pair[1]) {
-                    wrong.push(format!("the plexes of '{}' differ in cell {cell}: {found:?}", volume.name));
+                    wrong.push(format!(
+                        "the plexes of '{}' differ in cell {cell}: {found:?}",
+                        volume.name
+                    ));
                 }
             }
         }
@@ -523,17 +745,27 @@ impl State {
         let (start, extent) = plex.layout().find(inside)?;
         let disk = group.disk(extent.disk)?;
         let at = self.disk_of(disk.id)?;
-        stamp_of(&self.disks[at].read(disk.data_start.get() + extent.start.get() + sector - start.get()))
+        stamp_of(
+            &self.disks[at].read(disk.data_start.get() + extent.start.get() + sector - start.get()),
+        )
     }
 
     pub fn disk_of(&self, id: DiskId) -> Option<usize> {
-        self.labels.iter().find(|(known, _)| *known == id).map(|(_, at)| *at)
+        self.labels
+            .iter()
+            .find(|(known, _)| *known == id)
+            .map(|(_, at)| *at)
     }
 
     pub fn frozen_now(&mut self, uuid: &DmUuid) {
         if let Some(volume) = uuid.volume().filter(|_| uuid.role() == Some(Role::Volume)) {
             let cells = self.data.acked.get(&volume).cloned().unwrap_or_default();
-            let perhaps = self.data.perhaps.iter().filter(|((id, _), _)| *id == volume).map(|((_, cell), some)| (*cell, some.clone()));
+            let perhaps = self
+                .data
+                .perhaps
+                .iter()
+                .filter(|((id, _), _)| *id == volume)
+                .map(|((_, cell), some)| (*cell, some.clone()));
             self.data.frozen.insert(volume, (cells, perhaps.collect()));
         }
     }

@@ -1,4 +1,5 @@
-//! Disks with a volatile write cache: what was not flushed may be lost, kept or torn by sector when the power goes.
+//! Disks with a volatile write cache: what was not flushed may be lost, kept or torn by sector when
+//! the power goes.
 
 use super::{Fake, io};
 use breakoff::model::{DevNo, Sectors};
@@ -35,7 +36,8 @@ pub struct Disk {
     pub serial: Option<u32>,
 }
 
-/// A sector that was written since the last flush: `versions` beside the old one (0) may be what stays.
+/// A sector that was written since the last flush: `versions` beside the old one (0) may be what
+/// stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unsynced {
     pub disk: usize,
@@ -47,7 +49,10 @@ impl Disk {
     pub fn new(at: usize, mib: u32) -> Disk {
         Disk {
             path: format!("/dev/fake{}", at + 1).into(),
-            dev: DevNo { major: super::dm::DISK_MAJOR, minor: at as u32 },
+            dev: DevNo {
+                major: super::dm::DISK_MAJOR,
+                minor: at as u32,
+            },
             sectors: Sectors::mib(mib).get(),
             durable: BTreeMap::new(),
             cache: BTreeMap::new(),
@@ -64,8 +69,19 @@ impl Disk {
     }
 
     pub fn candidate(&self) -> Candidate {
-        let name = self.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        Candidate { name, path: self.path.clone(), dev: self.dev, size: self.size(), logical_block: 512, beneath: Vec::new() }
+        let name = self
+            .path
+            .file_name()
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        Candidate {
+            name,
+            path: self.path.clone(),
+            dev: self.dev,
+            size: self.size(),
+            logical_block: 512,
+            beneath: Vec::new(),
+        }
     }
 
     /// Whether there is an answer other than an error.
@@ -105,7 +121,8 @@ impl Disk {
     /// Another disk with the same contents.
     pub fn copied(&self, at: usize) -> Disk {
         let mut copy = Disk::new(at, 1);
-        (copy.sectors, copy.durable, copy.cache) = (self.sectors, self.durable.clone(), self.cache.clone());
+        (copy.sectors, copy.durable, copy.cache) =
+            (self.sectors, self.durable.clone(), self.cache.clone());
         copy
     }
 
@@ -134,12 +151,23 @@ impl Disk {
 
     /// The sectors that a power cut may lose.
     pub fn unsynced(&self, disk: usize) -> Vec<Unsynced> {
-        self.cache.iter().map(|(sector, versions)| Unsynced { disk, sector: *sector, versions: versions.len() }).collect()
+        self.cache
+            .iter()
+            .map(|(sector, versions)| Unsynced {
+                disk,
+                sector: *sector,
+                versions: versions.len(),
+            })
+            .collect()
     }
 
     pub fn lose_power(&mut self, disk: usize, kept: &mut dyn FnMut(Unsynced) -> usize) {
         for (sector, versions) in std::mem::take(&mut self.cache) {
-            let version = kept(Unsynced { disk, sector, versions: versions.len() });
+            let version = kept(Unsynced {
+                disk,
+                sector,
+                versions: versions.len(),
+            });
             if let Some(bytes) = version.checked_sub(1).and_then(|at| versions.get(at)) {
                 self.write_through(sector, bytes.clone());
             }
@@ -156,7 +184,11 @@ impl FakeMedia {
     }
 
     fn takes(&self, offset: u64) -> stdio::Result<()> {
-        if !self.0.0.borrow().disks[self.1].takes(offset / SECTOR) { Err(stdio::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
+        if !self.0.0.borrow().disks[self.1].takes(offset / SECTOR) {
+            Err(stdio::Error::from_raw_os_error(libc::EIO))
+        } else {
+            Ok(())
+        }
     }
 
     fn name(&self) -> String {
@@ -184,7 +216,9 @@ impl Media for FakeMedia {
 
     fn write_at(&self, offset: u64, buf: &[u8]) -> stdio::Result<()> {
         self.takes(offset)?;
-        self.0.change(|| format!("write {} bytes at {offset} of {}", buf.len(), self.name())).map_err(io)?;
+        self.0
+            .change(|| format!("write {} bytes at {offset} of {}", buf.len(), self.name()))
+            .map_err(io)?;
         let mut state = self.0.0.borrow_mut();
         for (at, part) in buf.chunks(SECTOR as usize).enumerate() {
             state.disks[self.1].write(offset / SECTOR + at as u64, part);
@@ -194,18 +228,26 @@ impl Media for FakeMedia {
 
     fn flush(&self) -> stdio::Result<()> {
         self.alive()?;
-        self.0.change(|| format!("flush {}", self.name())).map_err(io)?;
+        self.0
+            .change(|| format!("flush {}", self.name()))
+            .map_err(io)?;
         self.0.0.borrow_mut().disks[self.1].flush();
         Ok(())
     }
 
     fn zero(&self, offset: u64, length: u64) -> stdio::Result<()> {
         self.alive()?;
-        self.0.change(|| format!("zero {length} bytes at {offset} of {}", self.name())).map_err(io)?;
+        self.0
+            .change(|| format!("zero {length} bytes at {offset} of {}", self.name()))
+            .map_err(io)?;
         let mut state = self.0.0.borrow_mut();
         let disk = &mut state.disks[self.1];
         let range = offset / SECTOR..(offset + length) / SECTOR;
-        let mut there: Vec<u64> = disk.durable.range(range.clone()).map(|(sector, _)| *sector).collect();
+        let mut there: Vec<u64> = disk
+            .durable
+            .range(range.clone())
+            .map(|(sector, _)| *sector)
+            .collect();
         there.extend(disk.cache.range(range).map(|(sector, _)| *sector));
         for sector in there {
             disk.write(sector, &[0; 512]);

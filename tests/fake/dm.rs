@@ -101,10 +101,17 @@ impl Mirror {
         let nosync = rest.get(1) == Some(&"nosync");
         let legs: usize = words.get(2 + count)?.parse().ok()?;
         let pairs = words.get(3 + count..3 + count + 2 * legs)?;
-        let leg = |pair: &[&str]| Some(Leg { dev: dev(pair[0])?, offset: pair[1].parse().ok()?, health: LegHealth::Alive });
+        let leg = |pair: &[&str]| {
+            Some(Leg {
+                dev: dev(pair[0])?,
+                offset: pair[1].parse().ok()?,
+                health: LegHealth::Alive,
+            })
+        };
         let regions = line.length.get().div_ceil(region) as usize;
         // K1: without this word a tool would be told lies; it has to be there.
-        if words.get(3 + count + 2 * legs..)? != ["1", "handle_errors"] || !(2..=9).contains(&legs) {
+        if words.get(3 + count + 2 * legs..)? != ["1", "handle_errors"] || !(2..=9).contains(&legs)
+        {
             return None;
         }
         Some(Mirror {
@@ -125,15 +132,26 @@ impl Mirror {
         self.bits[self.region_at(start, sector)]
     }
 
-    /// A write that failed on a leg is held until the table goes, and what comes after it waits too (K2). When no leg is left it fails.
+    /// A write that failed on a leg is held until the table goes, and what comes after it waits too
+    /// (K2). When no leg is left it fails.
     pub fn holds(&self) -> Held {
-        let failed = self.log_failed || self.legs.iter().any(|leg| leg.health == LegHealth::WriteFailed);
-        if failed && !self.has_lost_all() { Held::Yes } else { Held::No }
+        let failed = self.log_failed
+            || self
+                .legs
+                .iter()
+                .any(|leg| leg.health == LegHealth::WriteFailed);
+        if failed && !self.has_lost_all() {
+            Held::Yes
+        } else {
+            Held::No
+        }
     }
 
     /// Whether every leg has failed a write.
     fn has_lost_all(&self) -> bool {
-        self.legs.iter().all(|leg| leg.health == LegHealth::WriteFailed)
+        self.legs
+            .iter()
+            .all(|leg| leg.health == LegHealth::WriteFailed)
     }
 
     fn status(&self) -> MirrorStatus {
@@ -148,7 +166,10 @@ impl Mirror {
 
 fn dev(word: &str) -> Option<DevNo> {
     let (major, minor) = word.split_once(':')?;
-    Some(DevNo { major: major.parse().ok()?, minor: minor.parse().ok()? })
+    Some(DevNo {
+        major: major.parse().ok()?,
+        minor: minor.parse().ok()?,
+    })
 }
 
 impl Table {
@@ -156,22 +177,34 @@ impl Table {
         let seg = |line: &TargetLine| match line.target.as_str() {
             "linear" => {
                 let (on, offset) = line.params.split_once(' ')?;
-                Some(Seg::Linear { dev: dev(on)?, offset: offset.parse().ok()? })
+                Some(Seg::Linear {
+                    dev: dev(on)?,
+                    offset: offset.parse().ok()?,
+                })
             }
             "mirror" => Mirror::parse(line).map(Seg::Mirror),
             "zero" => Some(Seg::Zero),
             "error" => Some(Seg::Error),
             "era" => match line.params.split(' ').collect::<Vec<_>>()[..] {
-                [map, data, block] => Some(Seg::Era { map: dev(map)?, data: dev(data)?, block: block.parse().ok()? }),
+                [map, data, block] => Some(Seg::Era {
+                    map: dev(map)?,
+                    data: dev(data)?,
+                    block: block.parse().ok()?,
+                }),
                 _ => None,
             },
             _ => None,
         };
-        Some(Table { lines: lines.to_vec(), segs: lines.iter().map(seg).collect::<Option<_>>()? })
+        Some(Table {
+            lines: lines.to_vec(),
+            segs: lines.iter().map(seg).collect::<Option<_>>()?,
+        })
     }
 
     fn size(&self) -> u64 {
-        self.lines.last().map_or(0, |line| line.start.get() + line.length.get())
+        self.lines
+            .last()
+            .map_or(0, |line| line.start.get() + line.length.get())
     }
 
     /// The devices that it has open.
@@ -193,17 +226,23 @@ impl Table {
     }
 
     fn mirrors(&self) -> impl Iterator<Item = (&TargetLine, &Mirror)> {
-        self.lines.iter().zip(&self.segs).filter_map(|(line, seg)| match seg {
-            Seg::Mirror(mirror) => Some((line, mirror)),
-            Seg::Linear { .. } | Seg::Era { .. } | Seg::Zero | Seg::Error => None,
-        })
+        self.lines
+            .iter()
+            .zip(&self.segs)
+            .filter_map(|(line, seg)| match seg {
+                Seg::Mirror(mirror) => Some((line, mirror)),
+                Seg::Linear { .. } | Seg::Era { .. } | Seg::Zero | Seg::Error => None,
+            })
     }
 
     fn mirrors_mut(&mut self) -> impl Iterator<Item = (u64, &mut Mirror)> {
-        self.lines.iter().zip(&mut self.segs).filter_map(|(line, seg)| match seg {
-            Seg::Mirror(mirror) => Some((line.start.get(), mirror)),
-            Seg::Linear { .. } | Seg::Era { .. } | Seg::Zero | Seg::Error => None,
-        })
+        self.lines
+            .iter()
+            .zip(&mut self.segs)
+            .filter_map(|(line, seg)| match seg {
+                Seg::Mirror(mirror) => Some((line.start.get(), mirror)),
+                Seg::Linear { .. } | Seg::Era { .. } | Seg::Zero | Seg::Error => None,
+            })
     }
 
     fn status(&self) -> Option<MirrorStatus> {
@@ -215,7 +254,12 @@ impl Table {
             sum.done += other.done;
             sum.total += other.total;
             sum.log_failed |= other.log_failed;
-            for (mine, theirs) in sum.legs.iter_mut().zip(&other.legs).filter(|(mine, _)| mine.1 == LegHealth::Alive) {
+            for (mine, theirs) in sum
+                .legs
+                .iter_mut()
+                .zip(&other.legs)
+                .filter(|(mine, _)| mine.1 == LegHealth::Alive)
+            {
                 mine.1 = theirs.1;
             }
             sum
@@ -235,12 +279,18 @@ impl Device {
     /// The lines of the live table that lead to disks.
     pub fn on_disks(&self) -> Vec<Placed> {
         let on_disk = |(line, seg): (&TargetLine, &Seg)| match seg {
-            Seg::Linear { dev, offset } if dev.major == DISK_MAJOR => {
-                Some(Placed { start: line.start.get(), length: line.length.get(), disk: dev.minor as usize, offset: *offset })
-            }
+            Seg::Linear { dev, offset } if dev.major == DISK_MAJOR => Some(Placed {
+                start: line.start.get(),
+                length: line.length.get(),
+                disk: dev.minor as usize,
+                offset: *offset,
+            }),
             _ => None,
         };
-        self.live.iter().flat_map(|table| table.lines.iter().zip(&table.segs).filter_map(on_disk)).collect()
+        self.live
+            .iter()
+            .flat_map(|table| table.lines.iter().zip(&table.segs).filter_map(on_disk))
+            .collect()
     }
 }
 
@@ -256,20 +306,42 @@ impl Devices {
     /// The map that a device writes to when it is suspended or removed.
     pub fn map_before_suspend(&self, uuid: &DmUuid) -> Option<DevNo> {
         let device = self.0.values().find(|d| d.uuid == *uuid && !d.suspended)?;
-        device.live.iter().flat_map(|table| &table.segs).find_map(|seg| if let Seg::Era { map, .. } = seg { Some(*map) } else { None })
+        device
+            .live
+            .iter()
+            .flat_map(|table| &table.segs)
+            .find_map(|seg| {
+                if let Seg::Era { map, .. } = seg {
+                    Some(*map)
+                } else {
+                    None
+                }
+            })
     }
 
     /// The map that a device begins an era in when it is resumed.
     pub fn map_after_resume(&self, uuid: &DmUuid) -> Option<DevNo> {
         let device = self.0.values().find(|d| d.uuid == *uuid)?;
         let asleep = device.suspended || device.inactive.is_some();
-        let table = device.inactive.as_ref().or(device.live.as_ref()).filter(|_| asleep)?;
-        table.segs.iter().find_map(|seg| if let Seg::Era { map, .. } = seg { Some(*map) } else { None })
+        let table = device
+            .inactive
+            .as_ref()
+            .or(device.live.as_ref())
+            .filter(|_| asleep)?;
+        table.segs.iter().find_map(|seg| {
+            if let Seg::Era { map, .. } = seg {
+                Some(*map)
+            } else {
+                None
+            }
+        })
     }
 
     /// Whether every sector of it counts, not only one of each cell.
     fn is_map(&self, minor: u32) -> bool {
-        self.0.get(&minor).is_some_and(|d| d.uuid.role() == Some(Role::Map))
+        self.0
+            .get(&minor)
+            .is_some_and(|d| d.uuid.role() == Some(Role::Map))
     }
 
     pub fn is_suspended(&self, minor: u32) -> bool {
@@ -277,22 +349,33 @@ impl Devices {
     }
 
     pub fn name_of(&self, minor: u32) -> String {
-        self.0.get(&minor).map_or_else(|| minor.to_string(), |d| d.name.to_string())
+        self.0
+            .get(&minor)
+            .map_or_else(|| minor.to_string(), |d| d.name.to_string())
     }
 
     /// The start and the target of the line for a sector.
     pub fn segment(&self, minor: u32, sector: u64) -> Option<(u64, Seg)> {
         let table = self.0.get(&minor)?.live.as_ref()?;
-        let at = table.lines.iter().position(|l| (l.start.get()..l.start.get() + l.length.get()).contains(&sector))?;
+        let at = table
+            .lines
+            .iter()
+            .position(|l| (l.start.get()..l.start.get() + l.length.get()).contains(&sector))?;
         Some((table.lines[at].start.get(), table.segs[at].clone()))
     }
 
     /// A write failed on a leg: its region is not in sync any more.
     pub fn set_unequal(&mut self, minor: u32, sector: u64) {
-        let Some((start, Seg::Mirror(mirror))) = self.segment(minor, sector) else { return };
+        let Some((start, Seg::Mirror(mirror))) = self.segment(minor, sector) else {
+            return;
+        };
         let region = mirror.region_at(start, sector);
         let table = self.0.get_mut(&minor).and_then(|d| d.live.as_mut());
-        table.into_iter().flat_map(Table::mirrors_mut).filter(|(at, _)| *at == start).for_each(|(_, mirror)| mirror.bits[region] = false);
+        table
+            .into_iter()
+            .flat_map(Table::mirrors_mut)
+            .filter(|(at, _)| *at == start)
+            .for_each(|(_, mirror)| mirror.bits[region] = false);
     }
 
     pub fn set_health(&mut self, minor: u32, leg: usize, health: LegHealth) {
@@ -308,14 +391,28 @@ impl Devices {
     }
 
     fn open_count(&self, minor: u32) -> u32 {
-        let tables = self.0.values().flat_map(|d| d.live.iter().chain(&d.inactive));
-        let opens = tables.flat_map(Table::opens).filter(|(dev, _)| *dev == DevNo { major: DM_MAJOR, minor }).count();
+        let tables = self
+            .0
+            .values()
+            .flat_map(|d| d.live.iter().chain(&d.inactive));
+        let opens = tables
+            .flat_map(Table::opens)
+            .filter(|(dev, _)| {
+                *dev == DevNo {
+                    major: DM_MAJOR,
+                    minor,
+                }
+            })
+            .count();
         opens as u32 + self.0.get(&minor).map_or(0, |d| u32::from(d.held))
     }
 
     /// A process that is not ours opens a device, or closes it.
     pub fn hold(&mut self, minor: u32, held: bool) {
-        self.0.get_mut(&minor).into_iter().for_each(|d| d.held = held);
+        self.0
+            .get_mut(&minor)
+            .into_iter()
+            .for_each(|d| d.held = held);
         self.remove_deferred();
     }
 
@@ -325,19 +422,31 @@ impl Devices {
 
     /// What was to go when it is closed, and is.
     fn remove_deferred(&mut self) {
-        while let Some(minor) = self.0.values().find(|d| d.deferred && self.open_count(d.minor) == 0).map(|d| d.minor) {
+        while let Some(minor) = self
+            .0
+            .values()
+            .find(|d| d.deferred && self.open_count(d.minor) == 0)
+            .map(|d| d.minor)
+        {
             self.0.remove(&minor);
         }
     }
 
     /// The pieces of disks that can be written through a device.
     pub fn reaches(&self, minor: u32) -> Vec<(u32, std::ops::Range<u64>)> {
-        let Some(table) = self.0.get(&minor).and_then(|d| d.live.as_ref()) else { return Vec::new() };
+        let Some(table) = self.0.get(&minor).and_then(|d| d.live.as_ref()) else {
+            return Vec::new();
+        };
         let mut pieces = Vec::new();
         for (line, seg) in table.lines.iter().zip(&table.segs) {
             let below: Vec<(DevNo, u64)> = match seg {
                 Seg::Linear { dev, offset } => vec![(*dev, *offset)],
-                Seg::Mirror(mirror) => mirror.legs.iter().map(|leg| (leg.dev, leg.offset)).chain(mirror.log.map(|log| (log, 0))).collect(),
+                Seg::Mirror(mirror) => mirror
+                    .legs
+                    .iter()
+                    .map(|leg| (leg.dev, leg.offset))
+                    .chain(mirror.log.map(|log| (log, 0)))
+                    .collect(),
                 Seg::Era { map, data, .. } => vec![(*map, 0), (*data, 0)],
                 Seg::Zero | Seg::Error => Vec::new(),
             };
@@ -351,15 +460,26 @@ impl Devices {
         pieces
     }
 
-    /// Devices that somebody has open who could write into another volume than the one that they are of.
+    /// Devices that somebody has open who could write into another volume than the one that they
+    /// are of.
     pub fn intruders(&self) -> Vec<String> {
-        let tops: Vec<&Device> = self.0.values().filter(|d| d.uuid.is_volume() && d.live.is_some()).collect();
+        let tops: Vec<&Device> = self
+            .0
+            .values()
+            .filter(|d| d.uuid.is_volume() && d.live.is_some())
+            .collect();
         let overlap = |a: &[(u32, std::ops::Range<u64>)], b: &[(u32, std::ops::Range<u64>)]| {
-            a.iter().any(|(disk, x)| b.iter().any(|(other, y)| disk == other && x.start < y.end && y.start < x.end))
+            a.iter().any(|(disk, x)| {
+                b.iter()
+                    .any(|(other, y)| disk == other && x.start < y.end && y.start < x.end)
+            })
         };
         let meets = |held: &&Device| {
             let reached = self.reaches(held.minor);
-            let other = tops.iter().find(|top| top.uuid.volume() != held.uuid.volume() && overlap(&reached, &self.reaches(top.minor)));
+            let other = tops.iter().find(|top| {
+                top.uuid.volume() != held.uuid.volume()
+                    && overlap(&reached, &self.reaches(top.minor))
+            });
             other.map(|top| format!("who has '{}' open can write to '{}'", held.name, top.name))
         };
         self.held().iter().filter_map(meets).collect()
@@ -369,11 +489,18 @@ impl Devices {
         DmDevice {
             name: device.name.clone(),
             uuid: device.uuid.clone(),
-            dev: DevNo { major: DM_MAJOR, minor: device.minor },
+            dev: DevNo {
+                major: DM_MAJOR,
+                minor: device.minor,
+            },
             open_count: self.open_count(device.minor),
             suspended: device.suspended,
             has_inactive: device.inactive.is_some(),
-            table: device.live.as_ref().map(|t| t.lines.clone()).unwrap_or_default(),
+            table: device
+                .live
+                .as_ref()
+                .map(|t| t.lines.clone())
+                .unwrap_or_default(),
             mirror: device.live.as_ref().and_then(Table::status),
         }
     }
@@ -383,33 +510,57 @@ type Done = std::result::Result<(), Errno>;
 
 impl State {
     fn device_mut(&mut self, uuid: &DmUuid) -> std::result::Result<&mut Device, Errno> {
-        self.dm.0.values_mut().find(|d| d.uuid == *uuid).ok_or(Errno(libc::ENXIO))
+        self.dm
+            .0
+            .values_mut()
+            .find(|d| d.uuid == *uuid)
+            .ok_or(Errno(libc::ENXIO))
     }
 
     fn is_unplugged(&self, dev: DevNo) -> bool {
-        dev.major == DISK_MAJOR && self.disks.get(dev.minor as usize).is_some_and(|disk| disk.unplugged)
+        dev.major == DISK_MAJOR
+            && self
+                .disks
+                .get(dev.minor as usize)
+                .is_some_and(|disk| disk.unplugged)
     }
 
     fn size_of(&self, dev: DevNo) -> Option<u64> {
         match dev.major {
-            DISK_MAJOR => self.disks.get(dev.minor as usize).filter(|d| !d.unplugged).map(|d| d.size().get()),
+            DISK_MAJOR => self
+                .disks
+                .get(dev.minor as usize)
+                .filter(|d| !d.unplugged)
+                .map(|d| d.size().get()),
             _ => self.dm.0.get(&dev.minor).map(Device::size),
         }
     }
 
     fn load(&mut self, uuid: &DmUuid, lines: &[TargetLine]) -> Done {
         let table = Table::parse(lines).ok_or(Errno(libc::EINVAL))?;
-        // A disk that is gone cannot be opened any more; whoever has it open keeps it, a device over its reloads, too.
-        let has = self.device_mut(uuid)?.live.as_ref().map(Table::opens).unwrap_or_default();
+        // A disk that is gone cannot be opened any more; whoever has it open keeps it, a device
+        // over its reloads, too.
+        let has = self
+            .device_mut(uuid)?
+            .live
+            .as_ref()
+            .map(Table::opens)
+            .unwrap_or_default();
         let held = |dev: DevNo| has.iter().any(|(open, _)| *open == dev);
-        if table.opens().iter().any(|(dev, _)| self.size_of(*dev).is_none() && !held(*dev)) {
+        if table
+            .opens()
+            .iter()
+            .any(|(dev, _)| self.size_of(*dev).is_none() && !held(*dev))
+        {
             return Err(Errno(libc::ENXIO));
         }
         // Sizes are looked at when the table is swapped in, but for a log's (K22).
         for (line, mirror) in table.mirrors() {
             let regions = line.length.get().div_ceil(mirror.region);
             if let Some(log) = mirror.log
-                && self.size_of(log).is_none_or(|size| size < BITMAP + regions.div_ceil(4096))
+                && self
+                    .size_of(log)
+                    .is_none_or(|size| size < BITMAP + regions.div_ceil(4096))
             {
                 return Err(Errno(libc::EINVAL));
             }
@@ -453,7 +604,8 @@ impl State {
         done
     }
 
-    /// A resume that waits for its map: the table is live already, and the device is locked until it is through.
+    /// A resume that waits for its map: the table is live already, and the device is locked until
+    /// it is through.
     pub fn begin_era(&mut self, uuid: &DmUuid) {
         self.data.beginning.insert(uuid.clone());
         if let Ok(device) = self.device_mut(uuid) {
@@ -488,7 +640,12 @@ impl State {
         if device.inactive.is_some() && device.live.is_some() && !device.suspended {
             self.suspend(uuid, SuspendMode::Freeze)?;
         }
-        let fits = |(dev, end): (DevNo, u64)| self.is_unplugged(dev) || self.size_of(dev).is_some_and(|size| size == 0 || end <= size);
+        let fits = |(dev, end): (DevNo, u64)| {
+            self.is_unplugged(dev)
+                || self
+                    .size_of(dev)
+                    .is_some_and(|size| size == 0 || end <= size)
+        };
         let table = self.dm.0.get(&minor).and_then(|d| d.inactive.as_ref());
         if !table.into_iter().flat_map(Table::opens).all(fits) {
             // The table is gone, and the device stays suspended.
@@ -518,14 +675,20 @@ impl State {
 
     /// K6: on resume the clean bits of a disk log become the sync bits.
     fn read_log(&mut self, minor: u32) {
-        let Some(mut table) = self.dm.0.get(&minor).and_then(|d| d.live.clone()) else { return };
+        let Some(mut table) = self.dm.0.get(&minor).and_then(|d| d.live.clone()) else {
+            return;
+        };
         for (_, mirror) in table.mirrors_mut() {
             let Some(log) = mirror.log else { continue };
             let header = self.read_sector(log, 0);
             mirror.log_failed |= header.is_err();
             let valid = header.is_ok_and(|h| h.is_some_and(|h| h[..4] == LOG_MAGIC.to_le_bytes()));
             for region in 0..mirror.bits.len() {
-                let byte = self.read_sector(log, BITMAP + region as u64 / 4096).ok().flatten().map_or(0, |s| s[region / 8 % 512]);
+                let byte = self
+                    .read_sector(log, BITMAP + region as u64 / 4096)
+                    .ok()
+                    .flatten()
+                    .map_or(0, |s| s[region / 8 % 512]);
                 mirror.bits[region] = valid && byte >> (region % 8) & 1 == 1;
                 mirror.dirty[region] = false;
             }
@@ -537,7 +700,9 @@ impl State {
 
     /// A region is about to be written: its log says so first.
     pub fn mark_dirty(&mut self, minor: u32, sector: u64) {
-        let Some((start, Seg::Mirror(mirror))) = self.dm.segment(minor, sector) else { return };
+        let Some((start, Seg::Mirror(mirror))) = self.dm.segment(minor, sector) else {
+            return;
+        };
         let region = mirror.region_at(start, sector);
         let table = self.dm.0.get_mut(&minor).and_then(|d| d.live.as_mut());
         for (at, mirror) in table.into_iter().flat_map(Table::mirrors_mut) {
@@ -558,7 +723,9 @@ impl State {
 
     /// Bit by bit what is in sync and not being written.
     fn write_log(&mut self, minor: u32) {
-        let Some(table) = self.dm.0.get(&minor).and_then(|d| d.live.clone()) else { return };
+        let Some(table) = self.dm.0.get(&minor).and_then(|d| d.live.clone()) else {
+            return;
+        };
         for (_, mirror) in table.mirrors() {
             let Some(log) = mirror.log else { continue };
             for (n, chunk) in mirror.bits.chunks(4096).enumerate() {
@@ -568,9 +735,13 @@ impl State {
                         bytes[at / 8] |= 1 << (at % 8);
                     }
                 }
-                if self.write_sector(log, BITMAP + n as u64, &Some(Rc::new(bytes))) == Written::Failed {
+                if self.write_sector(log, BITMAP + n as u64, &Some(Rc::new(bytes)))
+                    == Written::Failed
+                {
                     let live = self.dm.0.get_mut(&minor).and_then(|d| d.live.as_mut());
-                    live.into_iter().flat_map(Table::mirrors_mut).for_each(|(_, mirror)| mirror.log_failed = true);
+                    live.into_iter()
+                        .flat_map(Table::mirrors_mut)
+                        .for_each(|(_, mirror)| mirror.log_failed = true);
                 }
             }
         }
@@ -586,9 +757,19 @@ impl State {
     }
 
     fn recover_region(&mut self, minor: u32) -> bool {
-        let Some(table) = self.dm.0.get(&minor).filter(|d| !d.suspended).and_then(|d| d.live.clone()) else { return false };
+        let Some(table) = self
+            .dm
+            .0
+            .get(&minor)
+            .filter(|d| !d.suspended)
+            .and_then(|d| d.live.clone())
+        else {
+            return false;
+        };
         for (line, mirror) in table.mirrors() {
-            let Some(region) = mirror.bits.iter().position(|bit| !bit) else { continue };
+            let Some(region) = mirror.bits.iter().position(|bit| !bit) else {
+                continue;
+            };
             if mirror.legs.iter().any(|leg| leg.health != LegHealth::Alive) {
                 continue;
             }
@@ -596,7 +777,9 @@ impl State {
             let mut failed = None;
             let step = if self.dm.is_map(minor) { 1 } else { CELL };
             for sector in (begin..length.min(begin + mirror.region)).step_by(step as usize) {
-                let Ok(bytes) = self.read_sector(mirror.legs[0].dev, mirror.legs[0].offset + sector) else {
+                let Ok(bytes) =
+                    self.read_sector(mirror.legs[0].dev, mirror.legs[0].offset + sector)
+                else {
                     self.dm.set_health(minor, 0, LegHealth::SyncFailed);
                     return true;
                 };
@@ -612,7 +795,11 @@ impl State {
                 Some(leg) => self.dm.set_health(minor, leg, LegHealth::SyncFailed),
                 None => {
                     let live = self.dm.0.get_mut(&minor).and_then(|d| d.live.as_mut());
-                    for (_, mirror) in live.into_iter().flat_map(Table::mirrors_mut).filter(|(at, _)| *at == line.start.get()) {
+                    for (_, mirror) in live
+                        .into_iter()
+                        .flat_map(Table::mirrors_mut)
+                        .filter(|(at, _)| *at == line.start.get())
+                    {
                         mirror.bits[region] = true;
                     }
                     self.clean_log(minor);
@@ -628,7 +815,12 @@ impl State {
 pub struct FakeKernel(pub Fake);
 
 impl FakeKernel {
-    fn changed(&self, doing: &str, uuid: &DmUuid, act: impl FnOnce(&mut State) -> Done) -> Result<()> {
+    fn changed(
+        &self,
+        doing: &str,
+        uuid: &DmUuid,
+        act: impl FnOnce(&mut State) -> Done,
+    ) -> Result<()> {
         let failed = |errno: Errno| {
             let kind = match errno.0 {
                 libc::EBUSY if ["create", "rename"].contains(&doing) => Kind::Exists,
@@ -638,31 +830,47 @@ impl FakeKernel {
             };
             Error::new(kind, format!("cannot {doing} {uuid}: {}", super::io(errno))).on(uuid)
         };
-        self.0.change(|| format!("{doing} {}", self.name(uuid))).map_err(failed)?;
+        self.0
+            .change(|| format!("{doing} {}", self.name(uuid)))
+            .map_err(failed)?;
         act(&mut self.0.0.borrow_mut()).map_err(failed)
     }
 
     fn name(&self, uuid: &DmUuid) -> String {
         let state = self.0.0.borrow();
-        state.dm.all().find(|d| d.uuid == *uuid).map_or_else(|| uuid.to_string(), |d| d.name.to_string())
+        state
+            .dm
+            .all()
+            .find(|d| d.uuid == *uuid)
+            .map_or_else(|| uuid.to_string(), |d| d.name.to_string())
     }
 }
 
 impl Kernel for FakeKernel {
     fn devices(&self) -> Result<Vec<DmDevice>> {
-        self.0.look().map_err(|errno| Error::io("cannot list the devices", &super::io(errno)))?;
+        self.0
+            .look()
+            .map_err(|errno| Error::io("cannot list the devices", &super::io(errno)))?;
         let state = self.0.0.borrow();
         Ok(state.dm.all().map(|d| state.dm.seen(d)).collect())
     }
 
     fn device(&self, uuid: &DmUuid) -> Result<Option<DmDevice>> {
-        self.0.look().map_err(|errno| Error::io("cannot look at a device", &super::io(errno)))?;
+        self.0
+            .look()
+            .map_err(|errno| Error::io("cannot look at a device", &super::io(errno)))?;
         let state = self.0.0.borrow();
-        Ok(state.dm.all().find(|d| d.uuid == *uuid).map(|d| state.dm.seen(d)))
+        Ok(state
+            .dm
+            .all()
+            .find(|d| d.uuid == *uuid)
+            .map(|d| state.dm.seen(d)))
     }
 
     fn names(&self) -> Result<Vec<DmName>> {
-        self.0.look().map_err(|errno| Error::io("cannot list the devices", &super::io(errno)))?;
+        self.0
+            .look()
+            .map_err(|errno| Error::io("cannot list the devices", &super::io(errno)))?;
         Ok(self.0.0.borrow().dm.all().map(|d| d.name.clone()).collect())
     }
 
@@ -675,16 +883,30 @@ impl Kernel for FakeKernel {
             if state.dm.all().any(|d| d.name == *name || d.uuid == *uuid) {
                 return Err(Errno(libc::EBUSY));
             }
-            let minor = (0..).find(|minor| !state.dm.0.contains_key(minor)).unwrap_or_default();
+            let minor = (0..)
+                .find(|minor| !state.dm.0.contains_key(minor))
+                .unwrap_or_default();
             let (name, uuid) = (name.clone(), uuid.clone());
-            state
-                .dm
-                .0
-                .insert(minor, Device { name, uuid, minor, live: None, inactive: None, suspended: false, held: false, deferred: false });
+            state.dm.0.insert(
+                minor,
+                Device {
+                    name,
+                    uuid,
+                    minor,
+                    live: None,
+                    inactive: None,
+                    suspended: false,
+                    held: false,
+                    deferred: false,
+                },
+            );
             Ok(())
         })?;
         let minor = self.0.0.borrow().dm.minor_of(uuid).unwrap_or_default();
-        Ok(DevNo { major: DM_MAJOR, minor })
+        Ok(DevNo {
+            major: DM_MAJOR,
+            minor,
+        })
     }
 
     fn load(&self, uuid: &DmUuid, table: &[TargetLine]) -> Result<()> {
@@ -692,7 +914,9 @@ impl Kernel for FakeKernel {
     }
 
     fn clear(&self, uuid: &DmUuid) -> Result<()> {
-        self.changed("clear", uuid, |state| state.device_mut(uuid).map(|d| d.inactive = None))
+        self.changed("clear", uuid, |state| {
+            state.device_mut(uuid).map(|d| d.inactive = None)
+        })
     }
 
     fn suspend(&self, uuid: &DmUuid, mode: SuspendMode) -> Result<()> {
@@ -752,15 +976,26 @@ impl Kernel for FakeKernel {
     }
 
     fn era(&self, uuid: &DmUuid) -> Result<u32> {
-        self.0.look().map_err(|errno| Error::io("cannot look at a device", &super::io(errno)))?;
+        self.0
+            .look()
+            .map_err(|errno| Error::io("cannot look at a device", &super::io(errno)))?;
         let state = self.0.0.borrow();
-        let era = state.dm.minor_of(uuid).ok_or(Errno(libc::ENXIO)).and_then(|minor| state.current_era(minor));
+        let era = state
+            .dm
+            .minor_of(uuid)
+            .ok_or(Errno(libc::ENXIO))
+            .and_then(|minor| state.current_era(minor));
         era.map_err(|errno| Error::io("cannot look at a device", &super::io(errno)))
     }
 
     fn arm(&self, uuid: &DmUuid, _links: Links) -> Result<Box<dyn ArmedDevice>> {
-        self.0.look().map_err(|errno| Error::io("cannot prepare a window", &super::io(errno)))?;
-        Ok(Box::new(Armed { kernel: FakeKernel(self.0.clone()), uuid: uuid.clone() }))
+        self.0
+            .look()
+            .map_err(|errno| Error::io("cannot prepare a window", &super::io(errno)))?;
+        Ok(Box::new(Armed {
+            kernel: FakeKernel(self.0.clone()),
+            uuid: uuid.clone(),
+        }))
     }
 
     fn settle(&self, _deadline: Duration) -> Option<String> {
@@ -779,7 +1014,9 @@ struct Armed {
 
 impl Armed {
     fn changed(&self, doing: &str, act: impl FnOnce(&mut State) -> Done) -> Done {
-        self.kernel.0.change(|| format!("{doing} {} (window)", self.kernel.name(&self.uuid)))?;
+        self.kernel
+            .0
+            .change(|| format!("{doing} {} (window)", self.kernel.name(&self.uuid)))?;
         act(&mut self.kernel.0.0.borrow_mut())
     }
 }
@@ -792,19 +1029,33 @@ impl ArmedDevice for Armed {
     fn health(&mut self) -> std::result::Result<MirrorHealth, Errno> {
         self.kernel.0.look()?;
         let state = self.kernel.0.0.borrow();
-        let device = state.dm.all().find(|d| d.uuid == self.uuid).ok_or(Errno(libc::ENXIO))?;
-        // It was a mirror perhaps when its table was looked at just now, and is an era when its status is asked (K7).
+        let device = state
+            .dm
+            .all()
+            .find(|d| d.uuid == self.uuid)
+            .ok_or(Errno(libc::ENXIO))?;
+        // It was a mirror perhaps when its table was looked at just now, and is an era when its
+        // status is asked (K7).
         if state.data.beginning.contains(&self.uuid) {
-            println!("{} was asked for its health while it begins an era", device.name);
+            println!(
+                "{} was asked for its health while it begins an era",
+                device.name
+            );
             drop(state);
             resume_unwind(Box::new(Stuck));
         }
-        let status = device.live.as_ref().and_then(Table::status).ok_or(Errno(libc::EINVAL))?;
-        Ok(match status.log_failed || !status.failed_legs().is_empty() {
-            true => MirrorHealth::Failed,
-            false if status.in_sync() => MirrorHealth::InSync,
-            false => MirrorHealth::Copying,
-        })
+        let status = device
+            .live
+            .as_ref()
+            .and_then(Table::status)
+            .ok_or(Errno(libc::EINVAL))?;
+        Ok(
+            match status.log_failed || !status.failed_legs().is_empty() {
+                true => MirrorHealth::Failed,
+                false if status.in_sync() => MirrorHealth::InSync,
+                false => MirrorHealth::Copying,
+            },
+        )
     }
 
     fn open_count(&mut self) -> std::result::Result<u32, Errno> {
@@ -815,7 +1066,9 @@ impl ArmedDevice for Armed {
     }
 
     fn clear(&mut self) -> Done {
-        self.changed("clear", |state| state.device_mut(&self.uuid).map(|d| d.inactive = None))
+        self.changed("clear", |state| {
+            state.device_mut(&self.uuid).map(|d| d.inactive = None)
+        })
     }
 
     fn resume(&mut self) -> Done {

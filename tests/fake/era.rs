@@ -1,5 +1,5 @@
-//! dm-era as Linux 6.1 has it (docs/kernel-rules.md, K7 and K16). What it notes lies on its map: sector 0 is the header, then four bytes for
-//! each block say in which era it was written last.
+//! dm-era as Linux 6.1 has it (docs/kernel-rules.md, K7 and K16). What it notes lies on its map:
+//! sector 0 is the header, then four bytes for each block say in which era it was written last.
 
 use super::data::Written;
 use super::disk::Sector;
@@ -26,11 +26,16 @@ struct Header {
 
 impl State {
     fn header(&self, map: DevNo) -> Result<Option<Header>, Errno> {
-        let Some(bytes) = self.read_sector(map, 0).map_err(|()| Errno(libc::EIO))? else { return Ok(None) };
+        let Some(bytes) = self.read_sector(map, 0).map_err(|()| Errno(libc::EIO))? else {
+            return Ok(None);
+        };
         if &bytes[..8] != MAGIC {
             return Err(Errno(libc::ENOTBLK));
         }
-        Ok(Some(Header { era: u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]), held: bytes[12] == 1 }))
+        Ok(Some(Header {
+            era: u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]),
+            held: bytes[12] == 1,
+        }))
     }
 
     fn set_header(&mut self, map: DevNo, header: Header) -> Result<(), Errno> {
@@ -44,16 +49,30 @@ impl State {
         }
     }
 
-    /// K16: a table reads its map when it is loaded; what another one notes there meanwhile it never knows.
+    /// K16: a table reads its map when it is loaded; what another one notes there meanwhile it
+    /// never knows.
     pub fn open_map(&mut self, map: DevNo) -> Result<(), Errno> {
         let live = |d: &super::dm::Device| matches!(self.dm.segment(d.minor, 0), Some((_, Seg::Era { map: other, .. })) if other == map);
-        assert!(!self.dm.all().any(live), "K16: the map of a live era is loaded once more");
+        assert!(
+            !self.dm.all().any(live),
+            "K16: the map of a live era is loaded once more"
+        );
         match self.header(map)? {
-            Some(_) if self.read_sector(map, 0).is_ok_and(|header| header.is_some_and(|bytes| bytes[ROTTEN] == 1)) => {
+            Some(_)
+                if self
+                    .read_sector(map, 0)
+                    .is_ok_and(|header| header.is_some_and(|bytes| bytes[ROTTEN] == 1)) =>
+            {
                 Err(Errno(libc::EILSEQ))
             }
             Some(_) => Ok(()),
-            None => self.set_header(map, Header { era: 0, held: false }),
+            None => self.set_header(
+                map,
+                Header {
+                    era: 0,
+                    held: false,
+                },
+            ),
         }
     }
 
@@ -62,15 +81,24 @@ impl State {
         let volume = group.volumes.iter().find(|v| v.name.as_str() == "v");
         let copies = volume.and_then(|v| Some((v.size, v.live_dco()?.copies.clone())));
         let (size, copies) = copies.unwrap_or_else(|| panic!("there is no map to damage"));
-        for copy in copies.iter().take(if how == "blank1" { 1 } else { copies.len() }) {
-            let Some((disk, known)) = self.disk_of(copy.disk).zip(group.disk(copy.disk)) else { continue };
+        for copy in copies
+            .iter()
+            .take(if how == "blank1" { 1 } else { copies.len() })
+        {
+            let Some((disk, known)) = self.disk_of(copy.disk).zip(group.disk(copy.disk)) else {
+                continue;
+            };
             let at = known.data_start.get() + dco::map(copy, size).start.get();
             let rotten = |bytes: Rc<[u8; 512]>| {
                 let mut bytes = *bytes;
                 bytes[ROTTEN] = 1;
                 Rc::new(bytes)
             };
-            let bytes = if how == "rot" { self.disks[disk].read(at).map(rotten) } else { None };
+            let bytes = if how == "rot" {
+                self.disks[disk].read(at).map(rotten)
+            } else {
+                None
+            };
             self.disks[disk].write_through(at, bytes);
         }
     }
@@ -79,19 +107,30 @@ impl State {
     pub fn next_era(&mut self, map: DevNo) -> Result<(), Errno> {
         // Over a sink the kernel goes on by what it has in memory.
         match self.header(map)? {
-            Some(header) => self.set_header(map, Header { era: header.era + 1, ..header }),
+            Some(header) => self.set_header(
+                map,
+                Header {
+                    era: header.era + 1,
+                    ..header
+                },
+            ),
             None => Ok(()),
         }
     }
 
     fn place(block: u64) -> (u64, usize) {
-        (1 + block / ERAS_A_SECTOR, (block % ERAS_A_SECTOR) as usize * 4)
+        (
+            1 + block / ERAS_A_SECTOR,
+            (block % ERAS_A_SECTOR) as usize * 4,
+        )
     }
 
     fn written_in(&self, map: DevNo, block: u64) -> Option<u32> {
         let (sector, at) = State::place(block);
         let bytes = self.read_sector(map, sector).ok()?;
-        Some(bytes.map_or(0, |bytes| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])))
+        Some(bytes.map_or(0, |bytes| {
+            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        }))
     }
 
     /// Whether a write to this block has to be noted first.
@@ -103,25 +142,37 @@ impl State {
     /// Notes that a block is written in this era.
     pub fn note_block(&mut self, map: DevNo, block: u64) -> Written {
         // What it has in memory is written first, and waits when the disk is dead.
-        let Ok(header) = self.header(map) else { return self.write_sector(map, 0, &None) };
-        // Over a sink it goes on by that; as the last leg of a map that has lost its disks the sink has been read, and holds it.
-        let Some(header) = header else { return self.write_sector(map, 0, &None) };
+        let Ok(header) = self.header(map) else {
+            return self.write_sector(map, 0, &None);
+        };
+        // Over a sink it goes on by that; as the last leg of a map that has lost its disks the sink
+        // has been read, and holds it.
+        let Some(header) = header else {
+            return self.write_sector(map, 0, &None);
+        };
         let (sector, at) = State::place(block);
-        let Ok(bytes) = self.read_sector(map, sector) else { return self.write_sector(map, sector, &None) };
+        let Ok(bytes) = self.read_sector(map, sector) else {
+            return self.write_sector(map, sector, &None);
+        };
         let mut bytes: [u8; 512] = bytes.map_or([0; 512], |bytes| *bytes);
         bytes[at..at + 4].copy_from_slice(&header.era.to_le_bytes());
         let noted: Sector = Some(Rc::new(bytes));
         self.write_sector(map, sector, &noted)
     }
 
-    /// Whether a resume of this device would begin an era and wait for a map that holds what is written to it.
+    /// Whether a resume of this device would begin an era and wait for a map that holds what is
+    /// written to it.
     pub fn waits_for_map(&mut self, uuid: &DmUuid) -> bool {
-        self.dm.map_after_resume(uuid).is_some_and(|map| self.holds(map))
+        self.dm
+            .map_after_resume(uuid)
+            .is_some_and(|map| self.holds(map))
     }
 
     /// Whether a suspend of this device would end an era and wait for its map.
     pub fn waits_to_end(&mut self, uuid: &DmUuid) -> bool {
-        self.dm.map_before_suspend(uuid).is_some_and(|map| self.holds(map))
+        self.dm
+            .map_before_suspend(uuid)
+            .is_some_and(|map| self.holds(map))
     }
 
     /// The header is written, whatever is in it.
@@ -146,8 +197,20 @@ impl State {
         let (map, _) = self.era_of(minor)?;
         let header = self.header(map)?.ok_or(Errno(libc::EIO))?;
         match message {
-            "take_metadata_snap" if !header.held => self.set_header(map, Header { era: header.era + 1, held: true }),
-            "drop_metadata_snap" if header.held => self.set_header(map, Header { held: false, ..header }),
+            "take_metadata_snap" if !header.held => self.set_header(
+                map,
+                Header {
+                    era: header.era + 1,
+                    held: true,
+                },
+            ),
+            "drop_metadata_snap" if header.held => self.set_header(
+                map,
+                Header {
+                    held: false,
+                    ..header
+                },
+            ),
             _ => Err(Errno(libc::EINVAL)),
         }
     }
@@ -163,7 +226,9 @@ impl State {
         assert!(header.held, "a map in use is listed from a snapshot of it");
         let user = self.dm.all().find(|d| matches!(self.dm.segment(d.minor, 0), Some((_, Seg::Era { map: of, .. })) if of == map));
         let size = user.map_or(0, super::dm::Device::size);
-        let block = user.and_then(|d| self.era_of(d.minor).ok()).map_or(1, |(_, block)| block);
+        let block = user
+            .and_then(|d| self.era_of(d.minor).ok())
+            .map_or(1, |(_, block)| block);
         let mut blocks = Vec::new();
         for at in 0..size.div_ceil(block) {
             if self.written_in(map, at).ok_or(Errno(libc::EIO))? >= era {
@@ -176,5 +241,8 @@ impl State {
 
 /// A device of device-mapper.
 pub fn dm(minor: u32) -> DevNo {
-    DevNo { major: DM_MAJOR, minor }
+    DevNo {
+        major: DM_MAJOR,
+        minor,
+    }
 }

@@ -1,7 +1,9 @@
-//! A machine in memory that can be crashed at every call: disks with a volatile write cache, a device-mapper with linear and
-//! mirror targets, and a writer that knows what has to be on each volume.
+//! A machine in memory that can be crashed at every call: disks with a volatile write cache, a
+//! device-mapper with linear and mirror targets, and a writer that knows what has to be on each
+//! volume.
 //!
-//! It is never the proof: what it does must be what the kernel does, and `conformance` runs the same script on both.
+//! It is never the proof: what it does must be what the kernel does, and `conformance` runs the
+//! same script on both.
 
 #![allow(dead_code)] // each test program uses its own part of it
 
@@ -102,9 +104,19 @@ impl Words {
     /// Understands the words of a command line; `-y` is meant.
     #[track_caller]
     pub fn parse(text: &str) -> Words {
-        let args: Vec<OsString> = ["breakoff", "-y"].into_iter().chain(text.split_whitespace()).map(OsString::from).collect();
-        match breakoff::cli::native::parse(&args).map(|invocation| (invocation.options, invocation.action)) {
-            Ok((options, Action::App(command))) => Words { text: text.to_owned(), options, command },
+        let args: Vec<OsString> = ["breakoff", "-y"]
+            .into_iter()
+            .chain(text.split_whitespace())
+            .map(OsString::from)
+            .collect();
+        match breakoff::cli::native::parse(&args)
+            .map(|invocation| (invocation.options, invocation.action))
+        {
+            Ok((options, Action::App(command))) => Words {
+                text: text.to_owned(),
+                options,
+                command,
+            },
             other => panic!("'{text}' is no command: {other:?}"),
         }
     }
@@ -113,7 +125,11 @@ impl Words {
 impl Fake {
     /// A machine with so many empty disks of so many MiB, `/dev/fake1` and so on.
     pub fn new(disks: &[u32]) -> Fake {
-        let disks = disks.iter().enumerate().map(|(at, mib)| disk::Disk::new(at, *mib)).collect();
+        let disks = disks
+            .iter()
+            .enumerate()
+            .map(|(at, mib)| disk::Disk::new(at, *mib))
+            .collect();
         Fake(Rc::new(RefCell::new(State {
             disks,
             dm: dm::Devices::default(),
@@ -138,8 +154,13 @@ impl Fake {
 
     /// Runs a command to its end, or to where it is killed (`None`).
     pub fn run(&self, words: &Words) -> Option<Result<Outcome>> {
-        let env = Env { machine: self, ui: &Silent };
-        let ended = catch_unwind(AssertUnwindSafe(|| app::run(&words.options, &words.command, env)));
+        let env = Env {
+            machine: self,
+            ui: &Silent,
+        };
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            app::run(&words.options, &words.command, env)
+        }));
         // The kernel lets go of a dead process's locks.
         self.0.borrow_mut().locks.clear();
         match ended {
@@ -168,20 +189,35 @@ impl Fake {
     #[track_caller]
     pub fn group(&self) -> Option<(Group, Generation)> {
         let disks = self.0.borrow().disks.len();
-        let read = |at: usize| meta::read_disk(&disk::FakeMedia(self.clone(), at)).ok().flatten();
-        let labels: Vec<(usize, meta::Label)> = (0..disks).filter_map(|at| Some((at, read(at)?))).collect();
-        let known: Vec<(DiskId, usize)> = labels.iter().map(|(at, label)| (label.disk(), *at)).collect();
+        let read = |at: usize| {
+            meta::read_disk(&disk::FakeMedia(self.clone(), at))
+                .ok()
+                .flatten()
+        };
+        let labels: Vec<(usize, meta::Label)> =
+            (0..disks).filter_map(|at| Some((at, read(at)?))).collect();
+        let known: Vec<(DiskId, usize)> = labels
+            .iter()
+            .map(|(at, label)| (label.disk(), *at))
+            .collect();
         // A disk that cannot be read now keeps its name.
-        self.0.borrow_mut().labels.retain(|(_, at)| !known.iter().any(|(_, read)| read == at));
+        self.0
+            .borrow_mut()
+            .labels
+            .retain(|(_, at)| !known.iter().any(|(_, read)| read == at));
         self.0.borrow_mut().labels.extend(known);
-        let named: Vec<(String, meta::Label)> = labels.into_iter().map(|(at, label)| (format!("/dev/fake{}", at + 1), label)).collect();
+        let named: Vec<(String, meta::Label)> = labels
+            .into_iter()
+            .map(|(at, label)| (format!("/dev/fake{}", at + 1), label))
+            .collect();
         let id = meta::groups(&named).into_iter().next()?;
-        let chosen = meta::choose(id, &named).unwrap_or_else(|error| panic!("the group cannot be read: {error}"));
+        let chosen = meta::choose(id, &named)
+            .unwrap_or_else(|error| panic!("the group cannot be read: {error}"));
         (!chosen.group.destroyed).then_some((chosen.group, chosen.generation))
     }
 
-    /// With `CRASH_TRACE=1` the changes of what ran since the trap was set are printed by number; with `CRASH_CASE="disk 1 dies before
-    /// change 48"` those of that case, too.
+    /// With `CRASH_TRACE=1` the changes of what ran since the trap was set are printed by number;
+    /// with `CRASH_CASE="disk 1 dies before change 48"` those of that case, too.
     pub fn print_trace(&self, title: &str) {
         let state = self.0.borrow();
         for (at, what) in state.trace.iter().flatten().enumerate() {
@@ -196,7 +232,8 @@ impl Fake {
         state.trace = std::env::var_os("CRASH_TRACE").is_some().then(Vec::new);
     }
 
-    /// Something is about to be changed: the writer gets its turn, and this is where a crash or an error may come.
+    /// Something is about to be changed: the writer gets its turn, and this is where a crash or an
+    /// error may come.
     fn change(&self, what: impl FnOnce() -> String) -> std::result::Result<(), Errno> {
         let tracing = self.0.borrow().trace.is_some();
         let words = tracing.then(what);
@@ -223,17 +260,26 @@ impl Fake {
             // Without the hook: nobody wants to read of it.
             resume_unwind(Box::new(Killed));
         }
-        if failed { Err(Errno(libc::EIO)) } else { Ok(()) }
+        if failed {
+            Err(Errno(libc::EIO))
+        } else {
+            Ok(())
+        }
     }
 
     /// Something is about to be read: an error may come, a crash would change nothing.
     fn look(&self) -> std::result::Result<(), Errno> {
         let state = &mut *self.0.borrow_mut();
         state.calls += 1;
-        if state.fails() { Err(Errno(libc::EIO)) } else { Ok(()) }
+        if state.fails() {
+            Err(Errno(libc::EIO))
+        } else {
+            Ok(())
+        }
     }
 
-    /// The power goes: the kernel's state is gone, and of what was not flushed only what `kept` says is on the disks.
+    /// The power goes: the kernel's state is gone, and of what was not flushed only what `kept`
+    /// says is on the disks.
     pub fn power_cut(&self, kept: &mut dyn FnMut(disk::Unsynced) -> usize) {
         let state = &mut *self.0.borrow_mut();
         state.writes_in_flight();
@@ -288,9 +334,16 @@ impl Machine for Fake {
             Which::All => true,
             Which::Running(_, mapped) => mapped.contains(&disk.dev) || !disk.unknown,
         };
-        let found =
-            |disk: disk::Disk| Found { candidate: disk.candidate(), is_known: true, media: self.media(&disk.path, Access::ReadOnly) };
-        Ok(disks.into_iter().filter(|d| !d.unplugged && wanted(d)).map(found).collect())
+        let found = |disk: disk::Disk| Found {
+            candidate: disk.candidate(),
+            is_known: true,
+            media: self.media(&disk.path, Access::ReadOnly),
+        };
+        Ok(disks
+            .into_iter()
+            .filter(|d| !d.unplugged && wanted(d))
+            .map(found)
+            .collect())
     }
 
     fn silent(&self, _disks: &BTreeSet<DevNo>) -> Vec<DevNo> {
@@ -303,10 +356,22 @@ impl Machine for Fake {
 
     fn find(&self, device: &Path) -> Result<BlockDevice> {
         let state = self.0.borrow();
-        let disk = state.disks.iter().find(|d| d.path == device && !d.unplugged);
-        let disk = disk.ok_or_else(|| Error::not_found(format!("there is no device '{}'", device.display())))?;
+        let disk = state
+            .disks
+            .iter()
+            .find(|d| d.path == device && !d.unplugged);
+        let disk = disk.ok_or_else(|| {
+            Error::not_found(format!("there is no device '{}'", device.display()))
+        })?;
         let (path, dev, size) = (disk.path.clone(), disk.dev, disk.size());
-        Ok(BlockDevice { path, dev, size, logical_block: 512, partitions: Vec::new(), whole: None })
+        Ok(BlockDevice {
+            path,
+            dev,
+            size,
+            logical_block: 512,
+            partitions: Vec::new(),
+            whole: None,
+        })
     }
 
     fn inspect(&self, device: &Path) -> Result<Inspection> {
@@ -320,9 +385,16 @@ impl Machine for Fake {
     }
 
     fn media(&self, path: &Path, _access: Access) -> Result<Box<dyn Media>> {
-        let at = self.0.borrow().disks.iter().position(|d| d.path == path && !d.unplugged);
-        let at = at.ok_or_else(|| Error::not_found(format!("there is no device '{}'", path.display())))?;
-        self.look().map_err(|errno| Error::io("cannot open a disk", &io(errno)))?;
+        let at = self
+            .0
+            .borrow()
+            .disks
+            .iter()
+            .position(|d| d.path == path && !d.unplugged);
+        let at =
+            at.ok_or_else(|| Error::not_found(format!("there is no device '{}'", path.display())))?;
+        self.look()
+            .map_err(|errno| Error::io("cannot open a disk", &io(errno)))?;
         Ok(Box::new(disk::FakeMedia(self.clone(), at)))
     }
 
@@ -356,14 +428,20 @@ impl Machine for Fake {
 
     fn write_back(&self, dev: DevNo, _deadline: Duration) -> Result<()> {
         if self.0.borrow().has_queued(dev.minor) {
-            return Err(Error::timed_out("what was written does not reach the disks"));
+            return Err(Error::timed_out(
+                "what was written does not reach the disks",
+            ));
         }
         Ok(())
     }
 
     fn written_since(&self, map: DevNo, era: u32) -> Result<Vec<Range<u64>>> {
-        self.look().map_err(|errno| Error::io("cannot list a map", &io(errno)))?;
-        self.0.borrow().written_since(map, era).map_err(|errno| Error::io("cannot list a map", &io(errno)))
+        self.look()
+            .map_err(|errno| Error::io("cannot list a map", &io(errno)))?;
+        self.0
+            .borrow()
+            .written_since(map, era)
+            .map_err(|errno| Error::io("cannot list a map", &io(errno)))
     }
 
     fn is_sound_map(&self, superblock: &[u8]) -> bool {
@@ -371,8 +449,16 @@ impl Machine for Fake {
     }
 
     fn writes(&self, device: DevNo) -> Result<u64> {
-        self.look().map_err(|errno| Error::io("cannot count writes", &io(errno)))?;
-        Ok(self.0.borrow().data.writes.get(&device.minor).copied().unwrap_or(0))
+        self.look()
+            .map_err(|errno| Error::io("cannot count writes", &io(errno)))?;
+        Ok(self
+            .0
+            .borrow()
+            .data
+            .writes
+            .get(&device.minor)
+            .copied()
+            .unwrap_or(0))
     }
 
     fn takes_discards(&self, _device: DevNo) -> bool {
@@ -383,7 +469,12 @@ impl Machine for Fake {
         true
     }
 
-    fn lock(&self, key: &str, _timeout: Option<Duration>, _on_wait: &dyn Fn(&Holder)) -> Result<Box<dyn Any>> {
+    fn lock(
+        &self,
+        key: &str,
+        _timeout: Option<Duration>,
+        _on_wait: &dyn Fn(&Holder),
+    ) -> Result<Box<dyn Any>> {
         if !self.0.borrow_mut().locks.insert(key.to_owned()) {
             return Err(Error::timed_out(format!("{key} is locked")));
         }
@@ -399,7 +490,8 @@ impl Machine for Fake {
     }
 
     fn helper(&self, _group: GroupId, charges: &[Charge]) -> Result<Box<dyn Helper>> {
-        self.look().map_err(|errno| Error::io("cannot start the helper of a window", &io(errno)))?;
+        self.look()
+            .map_err(|errno| Error::io("cannot start the helper of a window", &io(errno)))?;
         Ok(Box::new(helper::FakeHelper::new(self, charges)))
     }
 

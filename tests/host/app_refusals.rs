@@ -1,4 +1,5 @@
-//! What whole commands refuse, on the machine in memory: what can only be seen with devices, and needs no kernel.
+//! What whole commands refuse, on the machine in memory: what can only be seen with devices, and
+//! needs no kernel.
 
 use crate::fake::{Fake, Words};
 use breakoff::error::{Error, Kind};
@@ -11,16 +12,26 @@ fn refused(fake: &Fake, words: &str) -> Error {
     }
 }
 
-/// It would be two disks of the configuration, of which the label on the device names one: the other is missing from the start.
+/// It would be two disks of the configuration, of which the label on the device names one: the
+/// other is missing from the start.
 #[test]
 fn a_device_that_is_named_twice_is_no_two_disks() {
     let fake = Fake::new(&[24, 24, 24]);
     let twice = |words: &str| {
         let error = refused(&fake, words);
         assert_eq!(error.kind(), Kind::Usage, "{words}: {error}");
-        assert!(error.message().contains("'/dev/fake1' is named twice"), "{words}: {error}");
+        assert!(
+            error.message().contains("'/dev/fake1' is named twice"),
+            "{words}: {error}"
+        );
     };
-    for verb in ["group create g", "group create --force g", "--dry-run group create g", "disk init", "--dry-run disk init"] {
+    for verb in [
+        "group create g",
+        "group create --force g",
+        "--dry-run group create g",
+        "disk init",
+        "--dry-run disk init",
+    ] {
         twice(&format!("{verb} /dev/fake1 /dev/fake2 /dev/fake1"));
     }
     twice("group create g a=/dev/fake1 b=/dev/fake1");
@@ -35,7 +46,12 @@ fn a_name_in_several_groups_or_in_none_says_which() {
     let fake = Fake::new(&[24, 24]);
     fake.ok("group create h /dev/fake1");
     fake.ok("group create g /dev/fake2");
-    for words in ["-g g make v 1m", "-g h make v 1m", "-g g make a 1m", "-g h make b 1m"] {
+    for words in [
+        "-g g make v 1m",
+        "-g h make v 1m",
+        "-g g make a 1m",
+        "-g h make b 1m",
+    ] {
         fake.ok(words);
     }
     let says = |words: &str, kind: Kind, text: &str| {

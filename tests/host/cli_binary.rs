@@ -1,4 +1,5 @@
-//! The program itself: exit status, what goes to stdout and what to stderr, and pipes that nobody reads.
+//! The program itself: exit status, what goes to stdout and what to stderr, and pipes that nobody
+//! reads.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
@@ -20,7 +21,14 @@ fn text(bytes: &[u8]) -> &str {
 
 #[test]
 fn usage_errors_exit_2_and_leave_stdout_alone() {
-    for line in ["breakoff", "breakoff frobnicate", "breakoff make v", "vxassist", "/usr/sbin/vxassist make v", "vxsnap make v"] {
+    for line in [
+        "breakoff",
+        "breakoff frobnicate",
+        "breakoff make v",
+        "vxassist",
+        "/usr/sbin/vxassist make v",
+        "vxsnap make v",
+    ] {
         let output = run(line);
         assert_eq!(output.status.code(), Some(2), "{line}");
         assert_eq!(text(&output.stdout), "", "{line}");
@@ -30,34 +38,61 @@ fn usage_errors_exit_2_and_leave_stdout_alone() {
 
 #[test]
 fn usage_errors_with_json_are_one_document_and_nothing_else() {
-    for line in ["breakoff --json", "breakoff frobnicate --json", "breakoff --json make v x", "breakoff --json group create g"] {
+    for line in [
+        "breakoff --json",
+        "breakoff frobnicate --json",
+        "breakoff --json make v x",
+        "breakoff --json group create g",
+    ] {
         let output = run(line);
         assert_eq!(output.status.code(), Some(2), "{line}");
         assert_eq!(text(&output.stderr), "", "{line}");
         let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!((&document["ok"], &document["error"]["kind"]), (&false.into(), &"usage".into()), "{line}");
+        assert_eq!(
+            (&document["ok"], &document["error"]["kind"]),
+            (&false.into(), &"usage".into()),
+            "{line}"
+        );
     }
 }
 
 #[test]
 fn help_and_version_are_results() {
-    for line in ["breakoff --help", "breakoff help snapshot", "breakoff --version", "vxassist help"] {
+    for line in [
+        "breakoff --help",
+        "breakoff help snapshot",
+        "breakoff --version",
+        "vxassist help",
+    ] {
         let output = run(line);
-        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""), "{line}");
+        assert_eq!(
+            (output.status.code(), text(&output.stderr)),
+            (Some(0), ""),
+            "{line}"
+        );
         assert!(!output.stdout.is_empty(), "{line}");
     }
 }
 
 #[test]
 fn help_with_json_is_a_document_too() {
-    let document: serde_json::Value = serde_json::from_slice(&run("breakoff --json snapwait --help").stdout).unwrap();
-    assert!(document["result"]["text"].as_str().unwrap().contains("Usage:"));
+    let document: serde_json::Value =
+        serde_json::from_slice(&run("breakoff --json snapwait --help").stdout).unwrap();
+    assert!(
+        document["result"]["text"]
+            .as_str()
+            .unwrap()
+            .contains("Usage:")
+    );
 }
 
 #[test]
 fn udev_name_takes_volumes_apart() {
     let output = run("breakoff udev-name pay--1-db--2");
-    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "pay-1/db-2\n"));
+    assert_eq!(
+        (output.status.code(), text(&output.stdout)),
+        (Some(0), "pay-1/db-2\n")
+    );
     let output = run("breakoff udev-name plain");
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
 }
@@ -66,7 +101,12 @@ fn udev_name_takes_volumes_apart() {
 fn a_pipe_that_nobody_reads_is_success() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let output = called("breakoff").arg("--help").stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    let output = called("breakoff")
+        .arg("--help")
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
 }
 
@@ -74,13 +114,29 @@ fn a_pipe_that_nobody_reads_is_success() {
 fn a_stderr_that_nobody_reads_changes_nothing() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    assert_eq!(called("breakoff").arg("frobnicate").stderr(writer).status().unwrap().code(), Some(2));
+    assert_eq!(
+        called("breakoff")
+            .arg("frobnicate")
+            .stderr(writer)
+            .status()
+            .unwrap()
+            .code(),
+        Some(2)
+    );
 }
 
 #[test]
 fn a_full_disk_under_stdout_is_a_failure() {
-    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let output = called("breakoff").arg("--help").stdout(full).stderr(Stdio::piped()).output().unwrap();
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let output = called("breakoff")
+        .arg("--help")
+        .stdout(full)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("could not be written"));
 }

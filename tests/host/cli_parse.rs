@@ -1,4 +1,5 @@
-//! Which words become which command, for both front ends, and what is said to words that do not fit.
+//! Which words become which command, for both front ends, and what is said to words that do not
+//! fit.
 //!
 //! The command lines are in the golden files; a test answers each of them again.
 
@@ -11,20 +12,39 @@ use std::ffi::OsString;
 
 fn parse(args: &[OsString]) -> Result<Invocation, Box<Stopped>> {
     let program = args[0].to_str().unwrap();
-    if vx::is_ours(program) { vx::parse(program, &args[1..]) } else { native::parse(args) }
+    if vx::is_ours(program) {
+        vx::parse(program, &args[1..])
+    } else {
+        native::parse(args)
+    }
 }
 
 fn answer(args: &[OsString]) -> String {
     match parse(args) {
-        Ok(Invocation { options, action, style }) => {
+        Ok(Invocation {
+            options,
+            action,
+            style,
+        }) => {
             let action = match action {
                 Action::App(command) => short(&format!("{command:?}")),
                 Action::UdevProbe(_) | Action::UdevName(_) => format!("{action:?}"),
             };
-            let flags = [(style.json, "json"), (style.quiet, "quiet"), (style.verbose, "verbose")];
-            let flags = flags.iter().filter(|(set, _)| *set).map(|(_, word)| (*word).to_owned());
+            let flags = [
+                (style.json, "json"),
+                (style.quiet, "quiet"),
+                (style.verbose, "verbose"),
+            ];
+            let flags = flags
+                .iter()
+                .filter(|(set, _)| *set)
+                .map(|(_, word)| (*word).to_owned());
             let with: Vec<String> = given(&options).into_iter().chain(flags).collect();
-            if with.is_empty() { action } else { format!("{action}\nwith {}", with.join(", ")) }
+            if with.is_empty() {
+                action
+            } else {
+                format!("{action}\nwith {}", with.join(", "))
+            }
         }
         Err(stopped) => match stopped.why {
             Why::Help(text) => format!("help: {}", text.lines().next().unwrap_or_default()),
@@ -38,10 +58,25 @@ fn answer(args: &[OsString]) -> String {
 
 /// The options that differ from their defaults.
 fn given(options: &Options) -> Vec<String> {
-    let flags = [(options.dry_run, "dry run"), (options.yes, "yes"), (options.background, "background")];
+    let flags = [
+        (options.dry_run, "dry run"),
+        (options.yes, "yes"),
+        (options.background, "background"),
+    ];
     let group = options.group.iter().map(|group| format!("group {group}"));
-    let timeout = options.timeout.iter().map(|timeout| format!("timeout {timeout:?}"));
-    group.chain(timeout).chain(flags.iter().filter(|(set, _)| *set).map(|(_, word)| (*word).to_owned())).collect()
+    let timeout = options
+        .timeout
+        .iter()
+        .map(|timeout| format!("timeout {timeout:?}"));
+    group
+        .chain(timeout)
+        .chain(
+            flags
+                .iter()
+                .filter(|(set, _)| *set)
+                .map(|(_, word)| (*word).to_owned()),
+        )
+        .collect()
 }
 
 /// Names and sizes without their types around them.
@@ -50,7 +85,9 @@ fn short(debug: &str) -> String {
     for wrapper in ["Name(\"", "Sectors("] {
         while let Some(at) = text.find(wrapper) {
             let end = at + text[at..].find(')').unwrap();
-            let inner = text[at + wrapper.len()..end].trim_end_matches('"').to_owned();
+            let inner = text[at + wrapper.len()..end]
+                .trim_end_matches('"')
+                .to_owned();
             text.replace_range(at..=end, &inner);
         }
     }
@@ -80,9 +117,18 @@ fn vxassist_words_that_do_not_fit() {
 #[test]
 fn the_verb_of_wrong_words_is_still_known() {
     let verb = |line: &str| parse(&words(line)).unwrap_err().style.verb;
-    assert_eq!(verb("breakoff -g print --json group create").as_deref(), Some("group create"));
-    assert_eq!(verb("breakoff --timeout 5 plex convert x").as_deref(), Some("plex convert"));
-    assert_eq!(verb("breakoff snapshot --name a b c").as_deref(), Some("snapshot"));
+    assert_eq!(
+        verb("breakoff -g print --json group create").as_deref(),
+        Some("group create")
+    );
+    assert_eq!(
+        verb("breakoff --timeout 5 plex convert x").as_deref(),
+        Some("plex convert")
+    );
+    assert_eq!(
+        verb("breakoff snapshot --name a b c").as_deref(),
+        Some("snapshot")
+    );
     assert_eq!(verb("breakoff frobnicate"), None);
     assert_eq!(verb("vxassist make v"), Some("make".to_owned()));
 }
@@ -99,8 +145,14 @@ fn json_is_known_of_wrong_words() {
 fn verbs(command: &clap::Command, above: &[String]) -> Vec<Vec<String>> {
     let below = command.get_subcommands().filter(|c| c.get_name() != "help");
     let paths = below.flat_map(|c| {
-        let path: Vec<String> = above.iter().cloned().chain([c.get_name().to_owned()]).collect();
-        std::iter::once(path.clone()).chain(verbs(c, &path)).collect::<Vec<_>>()
+        let path: Vec<String> = above
+            .iter()
+            .cloned()
+            .chain([c.get_name().to_owned()])
+            .collect();
+        std::iter::once(path.clone())
+            .chain(verbs(c, &path))
+            .collect::<Vec<_>>()
     });
     paths.collect()
 }
@@ -114,7 +166,10 @@ fn the_help_of_every_verb_names_the_exit_status() {
         for option in ["-h", "--help"] {
             let line = format!("breakoff {} {option}", verb.join(" "));
             match parse(&words(&line)).unwrap_err().why {
-                Why::Help(text) => assert!(text.contains("Exit status:") && text.contains("Usage:"), "{line}"),
+                Why::Help(text) => assert!(
+                    text.contains("Exit status:") && text.contains("Usage:"),
+                    "{line}"
+                ),
                 Why::Wrong(err) => panic!("{line}: {err}"),
             }
         }
@@ -124,8 +179,15 @@ fn the_help_of_every_verb_names_the_exit_status() {
 #[test]
 fn every_verb_has_a_one_line_summary() {
     fn check(command: &clap::Command) {
-        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-        assert!(!about.is_empty() && about.len() < 100 && !about.ends_with('.'), "{}: {about:?}", command.get_name());
+        let about = command
+            .get_about()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        assert!(
+            !about.is_empty() && about.len() < 100 && !about.ends_with('.'),
+            "{}: {about:?}",
+            command.get_name()
+        );
         command.get_subcommands().for_each(check);
     }
     check(&native::parser());
@@ -137,8 +199,14 @@ fn words_that_are_not_text_are_refused() {
     use std::os::unix::ffi::OsStringExt;
     let bad = OsString::from_vec(vec![b'v', 0xff]);
     for program in ["breakoff", "vxassist"] {
-        let args = [OsString::from(program), OsString::from("snapabort"), bad.clone()];
-        assert!(matches!(parse(&args).unwrap_err().why, Why::Wrong(err) if err.kind() == Kind::Usage));
+        let args = [
+            OsString::from(program),
+            OsString::from("snapabort"),
+            bad.clone(),
+        ];
+        assert!(
+            matches!(parse(&args).unwrap_err().why, Why::Wrong(err) if err.kind() == Kind::Usage)
+        );
     }
 }
 

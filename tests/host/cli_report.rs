@@ -10,10 +10,16 @@ use breakoff::report::{json, text};
 use serde_json::Value;
 use std::path::PathBuf;
 
-const FILL: Fill = Fill { used: 12_345, capacity: 2 << 20 };
+const FILL: Fill = Fill {
+    used: 12_345,
+    capacity: 2 << 20,
+};
 
 fn layout(only: &[&str]) -> Outcome {
-    Outcome::Layout(vec![(full(), Some(FILL))], only.iter().map(|word| name(word)).collect())
+    Outcome::Layout(
+        vec![(full(), Some(FILL))],
+        only.iter().map(|word| name(word)).collect(),
+    )
 }
 
 /// The document, laid out for reading; it must be one line with one newline.
@@ -25,7 +31,10 @@ fn pretty(document: &str) -> String {
 /// Text and JSON of an outcome under one name.
 fn both(file: &str, verb: &str, outcome: &Outcome) {
     golden(&format!("{file}.txt"), &text::outcome(outcome, false));
-    golden(&format!("{file}.json"), &pretty(&json::success(Some(verb), outcome).unwrap()));
+    golden(
+        &format!("{file}.json"),
+        &pretty(&json::success(Some(verb), outcome).unwrap()),
+    );
 }
 
 #[test]
@@ -36,12 +45,18 @@ fn print_shows_every_state() {
 
 #[test]
 fn print_of_named_volumes_leaves_out_the_rest() {
-    golden("print-named.txt", &text::outcome(&layout(&["home", "idle"]), false));
+    golden(
+        "print-named.txt",
+        &text::outcome(&layout(&["home", "idle"]), false),
+    );
 }
 
 #[test]
 fn print_of_nothing_says_so() {
-    assert_eq!(text::outcome(&Outcome::Layout(Vec::new(), Vec::new()), false), "no groups\n");
+    assert_eq!(
+        text::outcome(&Outcome::Layout(Vec::new(), Vec::new()), false),
+        "no groups\n"
+    );
 }
 
 #[test]
@@ -54,14 +69,35 @@ fn no_line_ends_in_a_blank() {
 
 #[test]
 fn relations() {
-    both("snapprint", "snapprint", &Outcome::Relations(vec![full()], Vec::new()));
-    both("snapprint-tracked", "snapprint", &Outcome::Relations(vec![tracked()], vec![name("paydb")]));
-    let of = |word: &str| match json::success(None, &Outcome::Relations(vec![full()], vec![name(word)])) {
-        Ok(document) => serde_json::from_str::<Value>(&document).unwrap()["result"]["relations"].as_array().unwrap().len(),
-        Err(err) => panic!("{err}"),
-    };
-    assert_eq!([of("paydb"), of("SNAP-paydb"), of("SNAP-old"), of("home")], [1, 1, 1, 0]);
-    assert_eq!(text::outcome(&Outcome::Relations(vec![empty()], Vec::new()), false), "no snapshots\n");
+    both(
+        "snapprint",
+        "snapprint",
+        &Outcome::Relations(vec![full()], Vec::new()),
+    );
+    both(
+        "snapprint-tracked",
+        "snapprint",
+        &Outcome::Relations(vec![tracked()], vec![name("paydb")]),
+    );
+    let of =
+        |word: &str| match json::success(None, &Outcome::Relations(vec![full()], vec![name(word)]))
+        {
+            Ok(document) => {
+                serde_json::from_str::<Value>(&document).unwrap()["result"]["relations"]
+                    .as_array()
+                    .unwrap()
+                    .len()
+            }
+            Err(err) => panic!("{err}"),
+        };
+    assert_eq!(
+        [of("paydb"), of("SNAP-paydb"), of("SNAP-old"), of("home")],
+        [1, 1, 1, 0]
+    );
+    assert_eq!(
+        text::outcome(&Outcome::Relations(vec![empty()], Vec::new()), false),
+        "no snapshots\n"
+    );
 }
 
 #[test]
@@ -75,14 +111,25 @@ fn changed_ranges() {
         block: Sectors::of(128),
         ranges: vec![0..128, 1024..1280],
     };
-    both("changed-ranges", "snapprint", &Outcome::ChangedRanges(changed.clone()));
-    let none = ChangedRanges { ranges: Vec::new(), ..changed };
+    both(
+        "changed-ranges",
+        "snapprint",
+        &Outcome::ChangedRanges(changed.clone()),
+    );
+    let none = ChangedRanges {
+        ranges: Vec::new(),
+        ..changed
+    };
     assert_eq!(text::outcome(&Outcome::ChangedRanges(none), false), "");
 }
 
 fn disks() -> Vec<DiskLine> {
     let id = |byte| Some(DiskId::from_bytes([byte; 16]));
-    let (media, group, size) = (|word| Some(name(word)), Some("pay".to_owned()), Some(Sectors::mib(1024)));
+    let (media, group, size) = (
+        |word| Some(name(word)),
+        Some("pay".to_owned()),
+        Some(Sectors::mib(1024)),
+    );
     vec![
         DiskLine {
             device: Some("/dev/sdb".into()),
@@ -149,9 +196,20 @@ fn group_list() {
         volumes: 9,
         remark: remark.map(str::to_owned),
     };
-    let split =
-        GroupLine { generation: None, ..line("b", "refused", 4, Some("split brain: /dev/sdb and /dev/sdc disagree at generation 7")) };
-    both("group-list", "group list", &Outcome::Groups(vec![line("a", "imported", 3, None), split]));
+    let split = GroupLine {
+        generation: None,
+        ..line(
+            "b",
+            "refused",
+            4,
+            Some("split brain: /dev/sdb and /dev/sdc disagree at generation 7"),
+        )
+    };
+    both(
+        "group-list",
+        "group list",
+        &Outcome::Groups(vec![line("a", "imported", 3, None), split]),
+    );
 }
 
 #[test]
@@ -164,15 +222,31 @@ fn a_plan_is_shown_by_phases() {
     let plan = PlanView {
         group: "pay".into(),
         changes: vec![
-            Change::new("pay/SNAP-home", "split").text("original", "home").text("plexes", "home-02").size("size", Sectors::mib(10)),
+            Change::new("pay/SNAP-home", "split")
+                .text("original", "home")
+                .text("plexes", "home-02")
+                .size("size", Sectors::mib(10)),
         ],
         notes: vec!["mount it read-only".into()],
-        prepare: vec![step("create", "pay-SNAP--home", &[]), step("load", "pay-home", &["0 20480 linear /dev/sdb 419840"])],
-        window: vec![step("suspend", "pay-home", &["flush, freeze the mounted filesystem"]), step("resume", "pay-home", &[])],
+        prepare: vec![
+            step("create", "pay-SNAP--home", &[]),
+            step("load", "pay-home", &["0 20480 linear /dev/sdb 419840"]),
+        ],
+        window: vec![
+            step(
+                "suspend",
+                "pay-home",
+                &["flush, freeze the mounted filesystem"],
+            ),
+            step("resume", "pay-home", &[]),
+        ],
         finish: vec![step("remove", "pay-home_home--02", &[])],
     };
     both("plan", "snapshot", &Outcome::Planned(plan));
-    assert_eq!(text::outcome(&Outcome::Planned(PlanView::default()), false), "nothing to do\n");
+    assert_eq!(
+        text::outcome(&Outcome::Planned(PlanView::default()), false),
+        "nothing to do\n"
+    );
 }
 
 #[test]
@@ -183,32 +257,66 @@ fn changes_are_told_by_object() {
         ("freeze_us", Detail::Number(12_345)),
         ("mirrors", Detail::Number(1)),
     ];
-    let split = Change { object: "pay/SNAP-home".into(), action: "split", details };
-    let removed = Change { object: "pay/home".into(), action: "plex-removed", details: Vec::new() };
+    let split = Change {
+        object: "pay/SNAP-home".into(),
+        action: "split",
+        details,
+    };
+    let removed = Change {
+        object: "pay/home".into(),
+        action: "plex-removed",
+        details: Vec::new(),
+    };
     let notes = vec!["mount it with: mount -o ro …".to_owned()];
-    both("changes", "snapshot", &Outcome::Done(Report { changes: vec![split, removed], notes, ..Report::default() }));
-    assert_eq!(text::outcome(&Outcome::Done(Report::default()), false), "nothing to do\n");
+    both(
+        "changes",
+        "snapshot",
+        &Outcome::Done(Report {
+            changes: vec![split, removed],
+            notes,
+            ..Report::default()
+        }),
+    );
+    assert_eq!(
+        text::outcome(&Outcome::Done(Report::default()), false),
+        "nothing to do\n"
+    );
 }
 
 #[test]
 fn findings_and_dumps() {
-    assert_eq!(text::outcome(&Outcome::Findings(Vec::new()), false), "nothing needs attention\n");
-    assert_eq!(text::outcome(&Outcome::Findings(vec!["a".into(), "b".into()]), false), "a\nb\n");
+    assert_eq!(
+        text::outcome(&Outcome::Findings(Vec::new()), false),
+        "nothing needs attention\n"
+    );
+    assert_eq!(
+        text::outcome(&Outcome::Findings(vec!["a".into(), "b".into()]), false),
+        "a\nb\n"
+    );
     let document = |outcome| json::success(Some("x"), &outcome).unwrap();
     assert!(document(Outcome::Findings(Vec::new())).contains(r#""result":{"findings":[]}"#));
-    let found = json::to_be_repaired(Some("recover"), &["a".into()], &Error::not_ready("b")).unwrap();
+    let found =
+        json::to_be_repaired(Some("recover"), &["a".into()], &Error::not_ready("b")).unwrap();
     assert_eq!(
         found,
         "{\"breakoff\":1,\"command\":\"recover\",\"ok\":false,\"result\":{\"findings\":[\"a\"]},\
          \"error\":{\"kind\":\"not-ready\",\"message\":\"b\",\"object\":null,\"hint\":null}}\n"
     );
-    assert!(document(Outcome::Dump(r#"{"a": 1}"#.into())).contains(r#""result":{"configuration":{"a":1}}"#));
-    assert_eq!(text::outcome(&Outcome::Dump("{\"a\": 1}".into()), false), "{\"a\": 1}\n");
+    assert!(
+        document(Outcome::Dump(r#"{"a": 1}"#.into()))
+            .contains(r#""result":{"configuration":{"a":1}}"#)
+    );
+    assert_eq!(
+        text::outcome(&Outcome::Dump("{\"a\": 1}".into()), false),
+        "{\"a\": 1}\n"
+    );
 }
 
 #[test]
 fn a_part_that_failed_is_told_beside_the_part_that_was_done() {
-    let open = Error::in_use("volume 'g/b' is open").on("g/b").hint("close it");
+    let open = Error::in_use("volume 'g/b' is open")
+        .on("g/b")
+        .hint("close it");
     let lost = Error::device("volume 'g/c' cannot be started").on("g/c");
     let report = |failures: &[&Error]| Report {
         changes: vec![Change::new("g/a", "stopped")],
@@ -217,7 +325,10 @@ fn a_part_that_failed_is_told_beside_the_part_that_was_done() {
     };
     assert_eq!(report(&[]).failure(), None);
     assert_eq!(report(&[&open]).failure(), Some(open.clone()));
-    assert_eq!(report(&[&open, &open]).failure().map(|e| e.kind()), Some(Kind::InUse));
+    assert_eq!(
+        report(&[&open, &open]).failure().map(|e| e.kind()),
+        Some(Kind::InUse)
+    );
     let both = report(&[&open, &lost]);
     let all = both.failure().unwrap();
     assert_eq!(all.kind(), Kind::Failed);
@@ -233,7 +344,9 @@ fn a_part_that_failed_is_told_beside_the_part_that_was_done() {
 
 #[test]
 fn the_envelope_is_exactly_as_documented() {
-    let err = Error::new(Kind::NotReady, "volume 'g/v' has no complete snapshot leg").on("g/v").hint("type 'breakoff snapwait v'");
+    let err = Error::new(Kind::NotReady, "volume 'g/v' has no complete snapshot leg")
+        .on("g/v")
+        .hint("type 'breakoff snapwait v'");
     assert_eq!(
         json::failure(Some("snapshot"), &err).unwrap(),
         "{\"breakoff\":1,\"command\":\"snapshot\",\"ok\":false,\"error\":{\"kind\":\"not-ready\",\

@@ -1,7 +1,9 @@
-//! Long random histories on the machine in memory: commands, copies, kills, power cuts and failing calls in any order, from a seed
-//! that is printed. After each step the configuration is sound, nothing is suspended or held, and the data is what was acknowledged.
+//! Long random histories on the machine in memory: commands, copies, kills, power cuts and failing
+//! calls in any order, from a seed that is printed. After each step the configuration is sound,
+//! nothing is suspended or held, and the data is what was acknowledged.
 //!
-//! `BREAKOFF_SEED=N` begins with another seed than 1; `BREAKOFF_HISTORIES=N` runs so many (100 by default, 1 with a seed, 1000 of `scripts/test --thorough`).
+//! `BREAKOFF_SEED=N` begins with another seed than 1; `BREAKOFF_HISTORIES=N` runs so many (100 by
+//! default, 1 with a seed, 1000 of `scripts/test --thorough`).
 
 use crate::fake::script::sync;
 use crate::fake::{Fake, STUCK, Trap, Words};
@@ -68,7 +70,16 @@ impl History {
         fake.ok("group create g /dev/fake1 /dev/fake2 /dev/fake3 /dev/fake4 /dev/fake5");
         // Many begin where snapshots are out: chance alone hardly gets there.
         let out: &[&str] = if seed.is_multiple_of(2) {
-            &["make a 8m", "make b 8m --mirrors 2", "sync", "snapstart -b a", "snapstart -b b", "sync", "snapshot a b", "sync"]
+            &[
+                "make a 8m",
+                "make b 8m --mirrors 2",
+                "sync",
+                "snapstart -b a",
+                "snapstart -b b",
+                "sync",
+                "snapshot a b",
+                "sync",
+            ]
         } else {
             &[]
         };
@@ -80,7 +91,13 @@ impl History {
             }
         }
         let steps = out.iter().map(ToString::to_string).collect();
-        History { fake, dice: Dice::new(seed), seed, steps, done: Done::default() }
+        History {
+            fake,
+            dice: Dice::new(seed),
+            seed,
+            steps,
+            done: Done::default(),
+        }
     }
 
     fn command(&mut self) -> Words {
@@ -116,7 +133,11 @@ impl History {
         }
         self.fake.set_trap(Trap::None);
         let recovered = self.fake.run(&Words::parse("recover"));
-        assert!(matches!(recovered, Some(Ok(_))), "{}recover: {recovered:?}", self.told());
+        assert!(
+            matches!(recovered, Some(Ok(_))),
+            "{}recover: {recovered:?}",
+            self.told()
+        );
         self.check();
     }
 
@@ -131,7 +152,11 @@ impl History {
             }
             Some(Err(error)) => {
                 assert!(error.message() != STUCK, "{}", self.told());
-                if trap == Trap::None { self.done.refused += 1 } else { self.done.errors += 1 }
+                if trap == Trap::None {
+                    self.done.refused += 1
+                } else {
+                    self.done.errors += 1
+                }
             }
         }
     }
@@ -143,35 +168,71 @@ impl History {
         self.steps.push("power cut".into());
         self.fake.set_trap(Trap::None);
         let dice = &mut self.dice;
-        self.fake.power_cut(&mut |sector| dice.roll(sector.versions as u64 + 1) as usize);
+        self.fake
+            .power_cut(&mut |sector| dice.roll(sector.versions as u64 + 1) as usize);
         self.done.cuts += 1;
         let started = self.fake.run(&Words::parse("start --auto"));
-        assert!(matches!(started, Some(Ok(_))), "{}start --auto: {started:?}", self.told());
+        assert!(
+            matches!(started, Some(Ok(_))),
+            "{}start --auto: {started:?}",
+            self.told()
+        );
     }
 
     fn check(&self) {
         let (group, _) = self.fake.group().unwrap();
-        assert_eq!(check::violations(&group), Vec::<String>::new(), "{}", self.told());
+        assert_eq!(
+            check::violations(&group),
+            Vec::<String>::new(),
+            "{}",
+            self.told()
+        );
         let mut state = self.fake.0.borrow_mut();
         state.know_volumes(&group);
-        let dirty: Vec<&str> = state.dm.all().filter(|d| !d.is_clean()).map(|d| d.name.as_str()).collect();
-        assert!(dirty.is_empty(), "{}left suspended or half loaded: {dirty:?}", self.told());
-        assert!(state.data.nothing_queued(), "{}a write is still held", self.told());
-        assert!(state.data.errors.is_empty(), "{}a write was lost", self.told());
+        let dirty: Vec<&str> = state
+            .dm
+            .all()
+            .filter(|d| !d.is_clean())
+            .map(|d| d.name.as_str())
+            .collect();
+        assert!(
+            dirty.is_empty(),
+            "{}left suspended or half loaded: {dirty:?}",
+            self.told()
+        );
+        assert!(
+            state.data.nothing_queued(),
+            "{}a write is still held",
+            self.told()
+        );
+        assert!(
+            state.data.errors.is_empty(),
+            "{}a write was lost",
+            self.told()
+        );
         let wrong = state.wrong_data(&group);
         assert!(wrong.is_empty(), "{}{wrong:#?}", self.told());
     }
 
     fn told(&self) -> String {
-        format!("history with BREAKOFF_SEED={}:\n  {}\n", self.seed, self.steps.join("\n  "))
+        format!(
+            "history with BREAKOFF_SEED={}:\n  {}\n",
+            self.seed,
+            self.steps.join("\n  ")
+        )
     }
 }
 
 #[test]
 fn random_histories_lose_nothing() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .and_then(|value| value.parse::<u64>().ok())
+    };
     let fixed = number("BREAKOFF_SEED");
-    // The same histories on every run, so that a change is judged by them and not by luck; other seeds are for long runs.
+    // The same histories on every run, so that a change is judged by them and not by luck; other
+    // seeds are for long runs.
     let first = fixed.unwrap_or(1);
     let usual = if sample::thorough() { 1000 } else { 100 };
     let count = number("BREAKOFF_HISTORIES").unwrap_or(if fixed.is_some() { 1 } else { usual });
@@ -196,5 +257,8 @@ fn random_histories_lose_nothing() {
         "{count} random histories of 60 steps: {} commands ({} snapbacks), {} refused, {} killed, {} power cuts, {} failing calls: nothing lost",
         all.commands, all.returns, all.refused, all.kills, all.cuts, all.errors
     );
-    assert!(fixed.is_some() || (all.commands > all.kills && all.kills > 0 && all.cuts > 0 && all.returns > 0));
+    assert!(
+        fixed.is_some()
+            || (all.commands > all.kills && all.kills > 0 && all.cuts > 0 && all.returns > 0)
+    );
 }

@@ -1,4 +1,5 @@
-//! `dm-tables/`: the tables of every situation, byte for byte. `kernel::dm_tables` loads the same files into a real kernel.
+//! `dm-tables/`: the tables of every situation, byte for byte. `kernel::dm_tables` loads the same
+//! files into a real kernel.
 
 use crate::pure::golden::assert_golden;
 use crate::pure::{anywhere, done, make, name, on, snapstart, sync, world};
@@ -15,13 +16,20 @@ fn tables(world: &World) -> String {
         for device in stack(&world.group, volume).expect("a stack") {
             let number = |what: &DevRef| match what {
                 DevRef::Disk(id) => world.group.disk(*id).map(|d| d.media.to_string()),
-                DevRef::Device(role) => {
-                    world.devices.get(&DmUuid::new(world.group.id, volume.id, role)).map(|d| format!("/dev/mapper/{}", d.name))
-                }
+                DevRef::Device(role) => world
+                    .devices
+                    .get(&DmUuid::new(world.group.id, volume.id, role))
+                    .map(|d| format!("/dev/mapper/{}", d.name)),
             };
             text += &format!("\n[{}]\n", device.name);
             for line in device.table.render(&number).expect("a table without gaps") {
-                let words = format!("{} {} {} {}", line.start.get(), line.length.get(), line.target, line.params);
+                let words = format!(
+                    "{} {} {} {}",
+                    line.start.get(),
+                    line.length.get(),
+                    line.target,
+                    line.params
+                );
                 text += &format!("{}\n", words.trim_end());
             }
         }
@@ -36,8 +44,19 @@ fn situation(file: &str, words: &[&str], world: &World) {
 }
 
 fn snapshot(volumes: &[&str], mirrors: usize) -> Request {
-    let these = volumes.iter().map(|v| Split { volume: name(v), name: None }).collect();
-    Request::Snapshot { splits: Splits::These(these), legs: Legs::Count(mirrors), pattern: None, require_frozen: false }
+    let these = volumes
+        .iter()
+        .map(|v| Split {
+            volume: name(v),
+            name: None,
+        })
+        .collect();
+    Request::Snapshot {
+        splits: Splits::These(these),
+        legs: Legs::Count(mirrors),
+        pattern: None,
+        require_frozen: false,
+    }
 }
 
 #[test]
@@ -58,7 +77,11 @@ fn linear_volume() {
 fn linear_volume_in_pieces() {
     let mut w = world(2);
     done(&mut w, &make("v", 150, 1));
-    situation("02-linear-volume-in-pieces", &["A plex that does not fit on one disk is concatenated: one line for each subdisk."], &w);
+    situation(
+        "02-linear-volume-in-pieces",
+        &["A plex that does not fit on one disk is concatenated: one line for each subdisk."],
+        &w,
+    );
 }
 
 #[test]
@@ -94,7 +117,10 @@ fn mirrored_volume_without_log() {
     );
     situation(
         "04-mirrored-volume-without-log",
-        &["Made with --no-log: the core log begins with nothing in sync, so everything is copied.", "K1: handle_errors."],
+        &[
+            "Made with --no-log: the core log begins with nothing in sync, so everything is copied.",
+            "K1: handle_errors.",
+        ],
         &w,
     );
     sync(&mut w);
@@ -154,7 +180,9 @@ fn second_snapstart_is_layered_and_collapses() {
     sync(&mut w);
     situation(
         "09-collapsed",
-        &["The same when v-03 is in sync too: one flat mirror of equal legs, loaded while suspended and checked."],
+        &[
+            "The same when v-03 is in sync too: one flat mirror of equal legs, loaded while suspended and checked.",
+        ],
         &w,
     );
 }
@@ -177,13 +205,17 @@ fn snapstart_on_a_mirrored_volume() {
     sync(&mut w);
     situation(
         "11-mirror-with-leg-in-sync",
-        &["The same in sync: three equal legs under one log; after a crash only dirty regions are copied."],
+        &[
+            "The same in sync: three equal legs under one log; after a crash only dirty regions are copied.",
+        ],
         &w,
     );
     done(&mut w, &snapshot(&["v"], 1));
     situation(
         "12-after-the-split-of-a-mirror",
-        &["After the split: the volume as in 03, and the leg is the snapshot, linear straight onto its disk."],
+        &[
+            "After the split: the volume as in 03, and the leg is the snapshot, linear straight onto its disk.",
+        ],
         &w,
     );
 }
@@ -195,17 +227,30 @@ fn after_the_split() {
     done(&mut w, &snapstart("v"));
     sync(&mut w);
     done(&mut w, &snapshot(&["v"], 1));
-    situation("13-after-the-split", &["Both are plain volumes again. The plex keeps its name in the snapshot."], &w);
+    situation(
+        "13-after-the-split",
+        &["Both are plain volumes again. The plex keeps its name in the snapshot."],
+        &w,
+    );
 }
 
 #[test]
 fn mirrored_snapshot() {
     let mut w = world(3);
     done(&mut w, &make("v", 64, 1));
-    done(&mut w, &Request::SnapStart { volumes: vec![name("v")], mirrors: 2, placement: anywhere() });
+    done(
+        &mut w,
+        &Request::SnapStart {
+            volumes: vec![name("v")],
+            mirrors: 2,
+            placement: anywhere(),
+        },
+    );
     situation(
         "14-two-legs-at-once",
-        &["snapstart --mirrors 2: legs that begin together share one mirror, since none of them is in sync yet."],
+        &[
+            "snapstart --mirrors 2: legs that begin together share one mirror, since none of them is in sync yet.",
+        ],
         &w,
     );
     sync(&mut w);
@@ -236,7 +281,14 @@ fn grown_mirror() {
         },
     );
     sync(&mut w);
-    done(&mut w, &Request::Grow { volume: name("v"), to: GrowTo::By(Sectors::mib(32)), placement: anywhere() });
+    done(
+        &mut w,
+        &Request::Grow {
+            volume: name("v"),
+            to: GrowTo::By(Sectors::mib(32)),
+            placement: anywhere(),
+        },
+    );
     situation(
         "16-grown-mirror-without-log",
         &[
@@ -251,11 +303,20 @@ fn grown_mirror() {
 fn more_than_nine_plexes() {
     let mut w = world(11);
     done(&mut w, &make("v", 8, 1));
-    done(&mut w, &Request::SnapStart { volumes: vec![name("v")], mirrors: 10, placement: on(&[]) });
+    done(
+        &mut w,
+        &Request::SnapStart {
+            volumes: vec![name("v")],
+            mirrors: 10,
+            placement: on(&[]),
+        },
+    );
     sync(&mut w);
     situation(
         "17-more-than-nine-plexes",
-        &["dm-raid1 takes nine legs in one mirror, VxVM's volumes 32 plexes: what does not fit forms further levels on top."],
+        &[
+            "dm-raid1 takes nine legs in one mirror, VxVM's volumes 32 plexes: what does not fit forms further levels on top.",
+        ],
         &w,
     );
 }
@@ -264,24 +325,68 @@ fn more_than_nine_plexes() {
 fn tracked(disks: u8, mirrors: usize) -> World {
     let mut w = world(disks);
     let (volume, size) = (name("v"), Sectors::mib(16));
-    done(&mut w, &Request::Make { volume, size, mirrors, placement: anywhere(), log: true, fast_resync: true, sector_size: None });
+    done(
+        &mut w,
+        &Request::Make {
+            volume,
+            size,
+            mirrors,
+            placement: anywhere(),
+            log: true,
+            fast_resync: true,
+            sector_size: None,
+        },
+    );
     sync(&mut w);
     done(&mut w, &snapstart("v"));
     sync(&mut w);
-    let these = vec![Split { volume: name("v"), name: Some(name("s")) }];
-    done(&mut w, &Request::Snapshot { splits: Splits::These(these), legs: Legs::Count(1), pattern: None, require_frozen: false });
+    let these = vec![Split {
+        volume: name("v"),
+        name: Some(name("s")),
+    }];
+    done(
+        &mut w,
+        &Request::Snapshot {
+            splits: Splits::These(these),
+            legs: Legs::Count(1),
+            pattern: None,
+            require_frozen: false,
+        },
+    );
     w
 }
 
 /// Brings `s` back when both maps have been listed.
 fn snapback(mut world: World, from: Winner) -> World {
-    let id = |volume| world.group.volume_named(&name(volume)).expect("a volume").id;
+    let id = |volume| {
+        world
+            .group
+            .volume_named(&name(volume))
+            .expect("a volume")
+            .id
+    };
     let (v, s): (VolumeId, VolumeId) = (id("v"), id("s"));
-    let Some(Tracking::Since(era)) = world.group.volume(s).and_then(|s| s.origin.as_ref()).map(|o| o.tracking) else {
+    let Some(Tracking::Since(era)) = world
+        .group
+        .volume(s)
+        .and_then(|s| s.origin.as_ref())
+        .map(|o| o.tracking)
+    else {
         panic!("it is not tracked");
     };
-    world.known.changed.extend([((v, era), Ok(vec![0..128, 1024..1152])), ((s, 1), Ok(vec![1024..1152, 4096..4224]))]);
-    done(&mut world, &Request::SnapBack { snapshots: vec![name("s")], mirrors: Some(1), from, keep: false });
+    world.known.changed.extend([
+        ((v, era), Ok(vec![0..128, 1024..1152])),
+        ((s, 1), Ok(vec![1024..1152, 4096..4224])),
+    ]);
+    done(
+        &mut world,
+        &Request::SnapBack {
+            snapshots: vec![name("s")],
+            mirrors: Some(1),
+            from,
+            keep: false,
+        },
+    );
     world
 }
 
@@ -302,7 +407,9 @@ fn tracked_snapshot() {
     let w = tracked(3, 2);
     situation(
         "19-tracked-mirror",
-        &["The same for a mirrored volume: what the volume would be, a mirror with its dirty region log, lies beneath the era."],
+        &[
+            "The same for a mirrored volume: what the volume would be, a mirror with its dirty region log, lies beneath the era.",
+        ],
         &w,
     );
 }
@@ -339,7 +446,14 @@ fn the_kernel_test_loads_every_file() {
     let loaded = include_str!("../kernel/dm_tables.rs");
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("dm-tables");
     for file in std::fs::read_dir(folder).expect("dm-tables") {
-        let name = file.expect("a file").file_name().into_string().expect("a name");
-        assert!(name == "README.md" || loaded.contains(&format!("\"{name}\"")), "{name} is not loaded into a kernel");
+        let name = file
+            .expect("a file")
+            .file_name()
+            .into_string()
+            .expect("a name");
+        assert!(
+            name == "README.md" || loaded.contains(&format!("\"{name}\"")),
+            "{name} is not loaded into a kernel"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The conformance script on the fake kernel. `tests/kernel/real_conformance.rs` runs it on the real one; both compare with the same file.
+//! The conformance script on the fake kernel. `tests/kernel/real_conformance.rs` runs it on the
+//! real one; both compare with the same file.
 
 use crate::conformance::{Bench, Write};
 use crate::fake::Fake;
@@ -18,13 +19,22 @@ impl FakeBench {
     fn new() -> FakeBench {
         let fake = Fake::new(&[48, 48]);
         fake.0.borrow_mut().data.quiet = true;
-        FakeBench { kernel: FakeKernel(fake.clone()), fake, waiting: Vec::new(), held: None }
+        FakeBench {
+            kernel: FakeKernel(fake.clone()),
+            fake,
+            waiting: Vec::new(),
+            held: None,
+        }
     }
 
     fn issue(&mut self, device: &DmUuid, mib: u64, number: u64) -> Write {
         let mut state = self.fake.0.borrow_mut();
         let minor = state.dm.minor_of(device).unwrap();
-        match state.write_sector(DevNo { major: 253, minor }, mib * 2048, &sector_with(number)) {
+        match state.write_sector(
+            DevNo { major: 253, minor },
+            mib * 2048,
+            &sector_with(number),
+        ) {
             Written::Done => Write::Done,
             Written::Waits => Write::Waits,
             Written::Failed => Write::Failed,
@@ -46,8 +56,17 @@ impl Bench for FakeBench {
     }
 
     fn release(&mut self) {
-        let held: Vec<u32> = self.fake.0.borrow().dm.held().iter().map(|d| d.minor).collect();
-        held.into_iter().for_each(|minor| self.fake.0.borrow_mut().dm.hold(minor, false));
+        let held: Vec<u32> = self
+            .fake
+            .0
+            .borrow()
+            .dm
+            .held()
+            .iter()
+            .map(|d| d.minor)
+            .collect();
+        held.into_iter()
+            .for_each(|minor| self.fake.0.borrow_mut().dm.hold(minor, false));
     }
 
     fn kernel(&self) -> &dyn Kernel {
@@ -61,7 +80,10 @@ impl Bench for FakeBench {
     fn write(&mut self, device: &DmUuid, mib: u64, number: u64) -> Write {
         let came = self.issue(device, mib, number);
         if came == Write::Waits {
-            self.fake.0.borrow_mut().queue(device, mib * 2048 / crate::fake::data::CELL, number);
+            self.fake
+                .0
+                .borrow_mut()
+                .queue(device, mib * 2048 / crate::fake::data::CELL, number);
             self.waiting.push((device.clone(), mib, number));
         }
         came
@@ -70,7 +92,16 @@ impl Bench for FakeBench {
     fn waited(&mut self) -> Vec<Write> {
         let waiting = std::mem::take(&mut self.waiting);
         let lost = |number| self.fake.0.borrow_mut().data.take_lost(number);
-        let came: Vec<_> = waiting.iter().map(|(_, _, number)| if lost(*number) { Write::Failed } else { Write::Done }).collect();
+        let came: Vec<_> = waiting
+            .iter()
+            .map(|(_, _, number)| {
+                if lost(*number) {
+                    Write::Failed
+                } else {
+                    Write::Done
+                }
+            })
+            .collect();
         assert!(self.fake.0.borrow().data.nothing_queued());
         came
     }

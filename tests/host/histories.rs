@@ -27,7 +27,8 @@ fn volumes(machine: &Fake) -> Vec<String> {
 
 const GROUP: &str = "group create g /dev/fake1 /dev/fake2 /dev/fake3 /dev/fake4";
 
-/// Four disks, each with a volume, and three blank ones. The first three went on without the fourth and made `new`.
+/// Four disks, each with a volume, and three blank ones. The first three went on without the fourth
+/// and made `new`.
 fn old_minority() -> Fake {
     let machine = Fake::new(&[64; 7]);
     machine.ok(GROUP);
@@ -61,11 +62,18 @@ fn an_old_minority_overwrites_nothing_whatever_the_verb() {
     ];
     for text in words {
         assert_eq!(refused(&machine, text).kind(), Kind::Unsafe, "{text}");
-        assert_eq!(refused(&machine, &format!("--dry-run {text}")).kind(), Kind::Unsafe, "{text}");
+        assert_eq!(
+            refused(&machine, &format!("--dry-run {text}")).kind(),
+            Kind::Unsafe,
+            "{text}"
+        );
     }
     assert_eq!(machine.group(), before);
-    let blank =
-        |at: usize| breakoff::meta::read_disk(&crate::fake::disk::FakeMedia(machine.clone(), at)).expect("it can be read").is_none();
+    let blank = |at: usize| {
+        breakoff::meta::read_disk(&crate::fake::disk::FakeMedia(machine.clone(), at))
+            .expect("it can be read")
+            .is_none()
+    };
     assert!((4..7).all(blank), "nothing was written to the new disks");
     connect(&machine, &[1, 2, 3, 4]);
     machine.ok("start --all");
@@ -100,7 +108,8 @@ fn a_group_is_imported_with_less_than_half_of_it_missing() {
     machine.ok("start v1");
 }
 
-/// All histories of three disks: which of them are connected, what is written, and where that is cut short.
+/// All histories of three disks: which of them are connected, what is written, and where that is
+/// cut short.
 mod model {
     use crate::meta_common::*;
     use breakoff::meta::{self, Digest, Stamp};
@@ -132,8 +141,16 @@ mod model {
             let rams: Vec<Ram> = (0..DISKS).map(|_| fresh()).collect();
             let group = group_on(&rams);
             // Behind the area nothing is read or written.
-            let raw = rams.iter().map(|ram| ram.get(0, AREA.bytes() as usize)).collect();
-            let mut disks = Disks { group, raw, truth: Truth::default(), steps: Vec::new() };
+            let raw = rams
+                .iter()
+                .map(|ram| ram.get(0, AREA.bytes() as usize))
+                .collect();
+            let mut disks = Disks {
+                group,
+                raw,
+                truth: Truth::default(),
+                steps: Vec::new(),
+            };
             assert!(disks.write(&[0, 1, 2], DISKS, "first"));
             disks
         }
@@ -143,7 +160,9 @@ mod model {
         }
 
         fn rams(&self, here: &[usize]) -> Vec<Ram> {
-            here.iter().map(|at| Ram::front(self.raw[*at].clone(), 8 << 20)).collect()
+            here.iter()
+                .map(|at| Ram::front(self.raw[*at].clone(), 8 << 20))
+                .collect()
         }
 
         fn choose(&self, here: &[usize]) -> breakoff::error::Result<meta::Chosen> {
@@ -155,41 +174,69 @@ mod model {
             self.steps.push((here.to_vec(), reached));
             let rams = self.rams(here);
             let (group, next, lineage, from) = match choose(self.id(), &rams) {
-                Ok(chosen) => (chosen.group.clone(), chosen.next, chosen.lineage, chosen_stamp(&rams, &chosen.group, chosen.generation)),
-                Err(_) if self.truth.ancestry.is_empty() => (self.group.clone(), Generation::new(1), meta::Lineage::default(), None),
+                Ok(chosen) => (
+                    chosen.group.clone(),
+                    chosen.next,
+                    chosen.lineage,
+                    chosen_stamp(&rams, &chosen.group, chosen.generation),
+                ),
+                Err(_) if self.truth.ancestry.is_empty() => (
+                    self.group.clone(),
+                    Generation::new(1),
+                    meta::Lineage::default(),
+                    None,
+                ),
                 Err(_) => return false,
             };
             let group = with_volume(&group, &format!("{volume}-{}", next.get()));
             let mut members = members(&rams);
             let mut prepared = meta::prepare(&mut members, &group, next, &lineage).unwrap();
-            rams[reached..].iter().for_each(|ram| ram.fail(Faults { writes: true, ..Faults::default() }));
+            rams[reached..].iter().for_each(|ram| {
+                ram.fail(Faults {
+                    writes: true,
+                    ..Faults::default()
+                })
+            });
             prepared.flip();
             drop(prepared);
             rams.iter().for_each(|ram| ram.fail(Faults::default()));
             for (at, ram) in here.iter().zip(&rams) {
                 self.raw[*at] = ram.data();
             }
-            let Some(stamp) = rams.iter().take(reached).map(newest).next() else { return true };
-            let mut ancestry = from.and_then(|from: Stamp| self.truth.ancestry.get(&from.digest).cloned()).unwrap_or_default();
+            let Some(stamp) = rams.iter().take(reached).map(newest).next() else {
+                return true;
+            };
+            let mut ancestry = from
+                .and_then(|from: Stamp| self.truth.ancestry.get(&from.digest).cloned())
+                .unwrap_or_default();
             ancestry.insert(stamp.digest);
             self.truth.ancestry.insert(stamp.digest, ancestry);
             if reached == here.len() {
                 self.truth.told.insert(stamp.digest);
             }
-            // Who finds what came to no end goes on with it, and whoever is told of the one is told of the other.
+            // Who finds what came to no end goes on with it, and whoever is told of the one is told
+            // of the other.
             true
         }
 
         /// What these disks hold is in what is chosen, or they are refused.
         fn loses_nothing(&self, here: &[usize]) {
-            let Ok(chosen) = self.choose(here) else { return };
+            let Ok(chosen) = self.choose(here) else {
+                return;
+            };
             let rams = self.rams(here);
             let stamp = chosen_stamp(&rams, &chosen.group, chosen.generation).unwrap();
             let known = &self.truth.ancestry[&stamp.digest];
             for ram in &rams {
-                let relied_on = self.truth.ancestry[&newest(ram).digest].iter().filter(|digest| self.truth.told.contains(digest));
+                let relied_on = self.truth.ancestry[&newest(ram).digest]
+                    .iter()
+                    .filter(|digest| self.truth.told.contains(digest));
                 for digest in relied_on {
-                    assert!(known.contains(digest), "generation {} does not know {digest}", chosen.generation);
+                    assert!(
+                        known.contains(digest),
+                        "generation {} does not know {digest}",
+                        chosen.generation
+                    );
                 }
             }
         }
@@ -200,13 +247,20 @@ mod model {
     }
 
     fn chosen_stamp(rams: &[Ram], group: &Group, generation: Generation) -> Option<Stamp> {
-        let copies: Vec<_> = rams.iter().flat_map(|ram| label(ram).copies().to_vec()).collect();
-        let is_it = |copy: &&meta::Copy| copy.generation() == generation && copy.decode(group.id).is_ok_and(|g| g == *group);
+        let copies: Vec<_> = rams
+            .iter()
+            .flat_map(|ram| label(ram).copies().to_vec())
+            .collect();
+        let is_it = |copy: &&meta::Copy| {
+            copy.generation() == generation && copy.decode(group.id).is_ok_and(|g| g == *group)
+        };
         copies.iter().find(is_it).map(meta::Copy::stamp)
     }
 
     fn subsets() -> Vec<Vec<usize>> {
-        (1..1usize << DISKS).map(|bits| (0..DISKS).filter(|at| bits >> at & 1 == 1).collect()).collect()
+        (1..1usize << DISKS)
+            .map(|bits| (0..DISKS).filter(|at| bits >> at & 1 == 1).collect())
+            .collect()
     }
 
     /// All of them: they take some seconds, and a sample of them is now larger and now smaller.
@@ -252,7 +306,8 @@ mod model {
     }
 }
 
-/// A mirror on two disks that were used apart from each other: the first for a while, the second for longer.
+/// A mirror on two disks that were used apart from each other: the first for a while, the second
+/// for longer.
 fn two_parts() -> Fake {
     let machine = Fake::new(&[64; 2]);
     machine.ok("group create g /dev/fake1 /dev/fake2");
@@ -274,23 +329,40 @@ fn two_parts() -> Fake {
 
 #[test]
 fn parts_of_different_length_are_refused_and_the_one_that_is_chosen_wins_for_good() {
-    for (side, kept, other) in [("/dev/fake1", "left", "right1"), ("/dev/fake2", "right1", "left")] {
+    for (side, kept, other) in [
+        ("/dev/fake1", "left", "right1"),
+        ("/dev/fake2", "right1", "left"),
+    ] {
         let machine = two_parts();
-        for text in ["start --all", "-g g make x 4m", "group import g --force", "-g g remove v"] {
+        for text in [
+            "start --all",
+            "-g g make x 4m",
+            "group import g --force",
+            "-g g remove v",
+        ] {
             let error = refused(&machine, text);
             assert_eq!(error.kind(), Kind::Unsafe, "{text}: {error}");
-            assert!(["/dev/fake1", "/dev/fake2", "left", "right1"].iter().all(|what| error.message().contains(what)), "{error}");
+            assert!(
+                ["/dev/fake1", "/dev/fake2", "left", "right1"]
+                    .iter()
+                    .all(|what| error.message().contains(what)),
+                "{error}"
+            );
         }
         machine.ok(&format!("group choose g {side}"));
         let names = volumes(&machine);
-        assert!(names.contains(&kept.to_owned()) && !names.contains(&other.to_owned()), "{names:?}");
+        assert!(
+            names.contains(&kept.to_owned()) && !names.contains(&other.to_owned()),
+            "{names:?}"
+        );
         machine.ok("make more 4m");
         // There is nothing to choose any more.
         assert_eq!(volumes(&machine).len(), names.len() + 1);
     }
 }
 
-/// What a configuration says of equality and of changes is not true of contents that another side has written.
+/// What a configuration says of equality and of changes is not true of contents that another side
+/// has written.
 #[test]
 fn what_the_other_side_wrote_is_tracked_by_no_map_and_equal_to_nothing() {
     let world = World::new(
@@ -311,8 +383,17 @@ fn what_the_other_side_wrote_is_tracked_by_no_map_and_equal_to_nothing() {
     let machine = world.fake;
     let tracked = |machine: &Fake| {
         let (group, _) = machine.group().expect("a group");
-        let volume = |name: &str| group.volumes.iter().find(|v| v.name.as_str() == name).expect("the volume").clone();
-        let is_tracked = volume("s").origin.is_some_and(|origin| matches!(origin.tracking, Tracking::Since(_)));
+        let volume = |name: &str| {
+            group
+                .volumes
+                .iter()
+                .find(|v| v.name.as_str() == name)
+                .expect("the volume")
+                .clone()
+        };
+        let is_tracked = volume("s")
+            .origin
+            .is_some_and(|origin| matches!(origin.tracking, Tracking::Since(_)));
         (is_tracked, volume("w").is_synced())
     };
     assert_eq!(tracked(&machine), (true, true));
@@ -331,25 +412,42 @@ fn what_the_other_side_wrote_is_tracked_by_no_map_and_equal_to_nothing() {
 fn a_side_is_chosen_only_on_purpose_by_its_name_and_not_under_what_runs() {
     let machine = two_parts();
     let error = refused(&machine, "start --all");
-    let sides: Vec<&str> = error.message().split("side ").skip(1).filter_map(|rest| rest.split(' ').next()).collect();
+    let sides: Vec<&str> = error
+        .message()
+        .split("side ")
+        .skip(1)
+        .filter_map(|rest| rest.split(' ').next())
+        .collect();
     assert_eq!(sides.len(), 2, "{error}");
     for side in ["/dev/fake3", "zz", ""] {
-        assert_eq!(refused(&machine, &format!("group choose g '{side}'")).kind(), Kind::NotFound, "{side}");
+        assert_eq!(
+            refused(&machine, &format!("group choose g '{side}'")).kind(),
+            Kind::NotFound,
+            "{side}"
+        );
     }
     machine.ok(&format!("--dry-run group choose g {}", sides[0]));
-    assert_eq!(refused(&machine, "start --all").message(), error.message(), "a dry run chooses nothing");
+    assert_eq!(
+        refused(&machine, "start --all").message(),
+        error.message(),
+        "a dry run chooses nothing"
+    );
 
     // The one that runs is the one that can be chosen.
     connect(&machine, &[1]);
     machine.ok("start v");
     connect(&machine, &[1, 2]);
-    assert_eq!(refused(&machine, "group choose g /dev/fake2").kind(), Kind::InUse);
+    assert_eq!(
+        refused(&machine, "group choose g /dev/fake2").kind(),
+        Kind::InUse
+    );
     machine.ok("group choose g /dev/fake1");
     assert!(volumes(&machine).contains(&"left".to_owned()));
     machine.ok("group choose g /dev/fake1");
 }
 
-/// A disk on which older contents were put back goes on apart from the others, although all changes were meant for both.
+/// A disk on which older contents were put back goes on apart from the others, although all changes
+/// were meant for both.
 #[test]
 fn contents_that_were_put_back_are_no_unfinished_change() {
     for changes in 1..=3 {
@@ -366,11 +464,17 @@ fn contents_that_were_put_back_are_no_unfinished_change() {
         let (one, other) = (history("x"), history("y"));
         machine.0.borrow_mut().disks = vec![one[0].clone(), other[1].clone()];
         let error = refused(&machine, "start --all");
-        assert!(error.kind() == Kind::Unsafe && ["x0", "y0"].iter().all(|name| error.message().contains(name)), "{error}");
+        assert!(
+            error.kind() == Kind::Unsafe
+                && ["x0", "y0"]
+                    .iter()
+                    .all(|name| error.message().contains(name)),
+            "{error}"
+        );
     }
 }
 
-// --------------------------------------------------------------------------------------------------------- the witness
+// ------------------------------------------------------------------------------------- the witness
 
 /// A machine that remembers what it has seen.
 fn with_witness(disks: &[u32]) -> (Fake, tempfile::TempDir) {
@@ -402,7 +506,10 @@ fn half_of_a_group_starts_when_it_is_what_ran_here_last() {
     for text in ["start v2", "make y 4m", "group deport g", "start v2"] {
         let error = refused(&machine, text);
         assert_eq!(error.kind(), Kind::Unsafe, "{text}: {error}");
-        assert!(error.message().contains("this machine has seen generation"), "{error}");
+        assert!(
+            error.message().contains("this machine has seen generation"),
+            "{error}"
+        );
     }
     assert_eq!(machine.group(), before, "nothing is written");
     connect(&machine, &[1, 2]);
@@ -445,7 +552,11 @@ fn a_majority_that_this_machine_went_on_without_is_old() {
             continue;
         }
         let error = refused(&machine, "start v2");
-        assert!(error.kind() == Kind::Unsafe && error.message().contains("this machine has seen generation"), "{error}");
+        assert!(
+            error.kind() == Kind::Unsafe
+                && error.message().contains("this machine has seen generation"),
+            "{error}"
+        );
         connect(&machine, &[1, 2, 3]);
         machine.ok("start --all");
         assert_eq!(volumes(&machine), ["v1", "v2", "v3", "new"]);
@@ -470,18 +581,34 @@ fn of_two_sides_it_is_said_which_one_this_machine_had_last() {
     connect(&machine, &[1, 2]);
     let error = refused(&machine, "start --all");
     let message = error.message();
-    let (left, right) = message.split_once("side ").and_then(|(_, sides)| sides.split_once("side ")).expect("two sides");
-    let (own, other) = if left.contains("/dev/fake1") { (left, right) } else { (right, left) };
-    assert!(own.contains("this machine had it last") && !other.contains("this machine had it last"), "{message}");
+    let (left, right) = message
+        .split_once("side ")
+        .and_then(|(_, sides)| sides.split_once("side "))
+        .expect("two sides");
+    let (own, other) = if left.contains("/dev/fake1") {
+        (left, right)
+    } else {
+        (right, left)
+    };
+    assert!(
+        own.contains("this machine had it last") && !other.contains("this machine had it last"),
+        "{message}"
+    );
     machine.ok("group choose g /dev/fake1");
     assert!(volumes(&machine).contains(&"left".to_owned()));
 }
 
-/// A command or a repair that the machine goes down in, before any of its changes: the half that starts by itself afterwards is one
-/// without which nothing was done.
+/// A command or a repair that the machine goes down in, before any of its changes: the half that
+/// starts by itself afterwards is one without which nothing was done.
 #[test]
 fn after_a_crash_no_half_starts_without_what_was_done_on_the_other_one() {
-    for (words, dies) in [("make x 4m", None), ("stop v", None), ("plex detach v-02", None), ("recover", Some(1)), ("recover", Some(0))] {
+    for (words, dies) in [
+        ("make x 4m", None),
+        ("stop v", None),
+        ("plex detach v-02", None),
+        ("recover", Some(1)),
+        ("recover", Some(0)),
+    ] {
         let mut started = [0, 0];
         let mut refusals = [0, 0];
         for at in 1..1000 {
@@ -502,7 +629,12 @@ fn after_a_crash_no_half_starts_without_what_was_done_on_the_other_one() {
                 finished = machine.run(&Words::parse(words)).is_some();
                 machine.set_trap(Trap::None);
                 machine.power_cut(&mut |_| 0);
-                machine.0.borrow_mut().disks.iter_mut().for_each(|disk| disk.dead = false);
+                machine
+                    .0
+                    .borrow_mut()
+                    .disks
+                    .iter_mut()
+                    .for_each(|disk| disk.dead = false);
                 let generations = [1, 2].map(|disk| {
                     connect(&machine, &[disk]);
                     machine.group().expect("a group").1
@@ -511,11 +643,17 @@ fn after_a_crash_no_half_starts_without_what_was_done_on_the_other_one() {
                 match machine.run(&Words::parse("start v")) {
                     Some(Ok(_)) => {
                         started[half] += 1;
-                        assert!(generations[half] == generations[0].max(generations[1]), "'{words}' {at}, half {half}: {generations:?}");
+                        assert!(
+                            generations[half] == generations[0].max(generations[1]),
+                            "'{words}' {at}, half {half}: {generations:?}"
+                        );
                     }
                     Some(Err(error)) => {
                         refusals[half] += 1;
-                        assert!(matches!(error.kind(), Kind::Unsafe | Kind::Device), "{error}");
+                        assert!(
+                            matches!(error.kind(), Kind::Unsafe | Kind::Device),
+                            "{error}"
+                        );
                     }
                     None => panic!("'start v' was killed"),
                 }
@@ -526,6 +664,9 @@ fn after_a_crash_no_half_starts_without_what_was_done_on_the_other_one() {
         }
         println!("'{words}': started {started:?}, refused {refusals:?}");
         let without = dies.unwrap_or(0);
-        assert!(started.iter().sum::<usize>() > 5 && refusals[without] > 1, "'{words}': started {started:?}, refused {refusals:?}");
+        assert!(
+            started.iter().sum::<usize>() > 5 && refusals[without] > 1,
+            "'{words}': started {started:?}, refused {refusals:?}"
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! All tests that need nothing but this machine, in one program: one link step, and all cores have work until the end.
+//! All tests that need nothing but this machine, in one program: one link step, and all cores have
+//! work until the end.
 //!
-//! What needs a kernel with device-mapper is in `tests/kernel`, what needs a machine that can be rebooted in `tests/reboot`. The
-//! modules beside these folders are helpers that the programs share.
+//! What needs a kernel with device-mapper is in `tests/kernel`, what needs a machine that can be
+//! rebooted in `tests/reboot`. The modules beside these folders are helpers that the programs
+//! share.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 

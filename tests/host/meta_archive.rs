@@ -8,7 +8,11 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 fn archive(dir: &Path) -> Archive {
-    Archive { dir: dir.join("state/archive"), files: 3, bytes: 1 << 20 }
+    Archive {
+        dir: dir.join("state/archive"),
+        files: 3,
+        bytes: 1 << 20,
+    }
 }
 
 fn group(name: &str, id: u8) -> Group {
@@ -18,13 +22,19 @@ fn group(name: &str, id: u8) -> Group {
 }
 
 fn names(archive: &Archive) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(&archive.dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = fs::read_dir(&archive.dir)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
 
 fn keep(archive: &Archive, group: &Group, generation: u64) {
-    assert_eq!(archive.keep(group, Generation::new(generation), "breakoff make v 1g"), None);
+    assert_eq!(
+        archive.keep(group, Generation::new(generation), "breakoff make v 1g"),
+        None
+    );
 }
 
 #[test]
@@ -33,10 +43,15 @@ fn a_configuration_is_kept_as_json_with_its_command() {
     let archive = archive(dir.path());
     keep(&archive, &group("g", 0xab), 7);
     assert_eq!(names(&archive), ["g_7_abababab.json"]);
-    let json: serde_json::Value = serde_json::from_str(&fs::read_to_string(archive.dir.join("g_7_abababab.json")).unwrap()).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(archive.dir.join("g_7_abababab.json")).unwrap())
+            .unwrap();
     assert_eq!(json["command"], "breakoff make v 1g");
     assert_eq!(json["configuration"]["generation"], 7);
-    assert_eq!(fs::metadata(&archive.dir).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(
+        fs::metadata(&archive.dir).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
 }
 
 #[test]
@@ -50,7 +65,15 @@ fn the_oldest_generations_of_a_group_go_first_and_other_groups_stay() {
     }
     // A renamed group is still the same.
     keep(&archive, &group("renamed", 1), 12);
-    assert_eq!(names(&archive), ["g.x_1_10_01010101.json", "g.x_1_11_01010101.json", "other_1_02020202.json", "renamed_12_01010101.json"]);
+    assert_eq!(
+        names(&archive),
+        [
+            "g.x_1_10_01010101.json",
+            "g.x_1_11_01010101.json",
+            "other_1_02020202.json",
+            "renamed_12_01010101.json"
+        ]
+    );
 }
 
 #[test]
@@ -59,13 +82,30 @@ fn the_total_size_is_bounded_and_the_newest_always_stays() {
     let mut archive = archive(dir.path());
     for (n, id) in [1, 2, 3].into_iter().enumerate() {
         keep(&archive, &group("g", id), 5);
-        let file = fs::File::options().write(true).open(archive.dir.join(format!("g_5_{}.json", format!("{id:02}").repeat(4)))).unwrap();
-        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(n as u64)).unwrap();
+        let file = fs::File::options()
+            .write(true)
+            .open(
+                archive
+                    .dir
+                    .join(format!("g_5_{}.json", format!("{id:02}").repeat(4))),
+            )
+            .unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(n as u64))
+            .unwrap();
     }
-    let each = fs::metadata(archive.dir.join("g_5_01010101.json")).unwrap().len();
+    let each = fs::metadata(archive.dir.join("g_5_01010101.json"))
+        .unwrap()
+        .len();
     archive.bytes = each * 3 + 1;
     keep(&archive, &group("g", 4), 1);
-    assert_eq!(names(&archive), ["g_1_04040404.json", "g_5_02020202.json", "g_5_03030303.json"]);
+    assert_eq!(
+        names(&archive),
+        [
+            "g_1_04040404.json",
+            "g_5_02020202.json",
+            "g_5_03030303.json"
+        ]
+    );
     archive.bytes = 1;
     keep(&archive, &group("g", 4), 2);
     assert_eq!(names(&archive), ["g_2_04040404.json"]);
@@ -77,8 +117,16 @@ fn files_of_others_are_left_alone() {
     let mut archive = archive(dir.path());
     archive.bytes = 0;
     fs::create_dir_all(&archive.dir).unwrap();
-    let foreign = ["notes.json", "g_07_01010101.json", "g_x_01010101.json", "g_1_0101010.json", "_1_zzzzzzzz.json"];
-    foreign.iter().for_each(|name| fs::write(archive.dir.join(name), "x").unwrap());
+    let foreign = [
+        "notes.json",
+        "g_07_01010101.json",
+        "g_x_01010101.json",
+        "g_1_0101010.json",
+        "_1_zzzzzzzz.json",
+    ];
+    foreign
+        .iter()
+        .for_each(|name| fs::write(archive.dir.join(name), "x").unwrap());
     keep(&archive, &group("g", 1), 1);
     assert_eq!(names(&archive).len(), foreign.len() + 1);
 }
@@ -88,10 +136,16 @@ fn a_failure_is_a_warning_and_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
     let archive = archive(dir.path());
     fs::write(dir.path().join("state"), "in the way").unwrap();
-    let warning = archive.keep(&group("g", 1), Generation::new(1), "x").unwrap();
+    let warning = archive
+        .keep(&group("g", 1), Generation::new(1), "x")
+        .unwrap();
     assert!(warning.contains("state/archive"), "{warning}");
     fs::remove_file(dir.path().join("state")).unwrap();
     fs::create_dir_all(archive.dir.join("g_1_01010101.json/in-the-way")).unwrap();
-    assert!(archive.keep(&group("g", 1), Generation::new(1), "x").is_some());
+    assert!(
+        archive
+            .keep(&group("g", 1), Generation::new(1), "x")
+            .is_some()
+    );
     assert_eq!(names(&archive), ["g_1_01010101.json"]);
 }

@@ -1,4 +1,5 @@
-//! The flip runs while volumes are suspended: memory that has to be fetched from a suspended swap would never come. It must not allocate.
+//! The flip runs while volumes are suspended: memory that has to be fetched from a suspended swap
+//! would never come. It must not allocate.
 
 use breakoff::meta::{self, Member, Observed};
 use breakoff::model::*;
@@ -14,7 +15,8 @@ thread_local! {
 
 struct Counting;
 
-// SAFETY: hands everything to the system's allocator unchanged; the counter is a plain thread-local cell without a destructor.
+// SAFETY: hands everything to the system's allocator unchanged; the counter is a plain thread-local
+// cell without a destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
@@ -65,7 +67,10 @@ impl Media for Plain {
 }
 
 fn disk(n: usize) -> (Plain, Member, Disk) {
-    let media = Plain { data: Rc::new(RefCell::new(vec![0; 2 << 20])), broken: Rc::default() };
+    let media = Plain {
+        data: Rc::new(RefCell::new(vec![0; 2 << 20])),
+        broken: Rc::default(),
+    };
     let label = meta::format_disk(&media, DiskId::random(), meta::AREA_MIN).unwrap();
     let disk = Disk {
         id: label.disk(),
@@ -73,7 +78,12 @@ fn disk(n: usize) -> (Plain, Member, Disk) {
         data_start: label.geometry().data_start(),
         size: label.geometry().data_size(),
     };
-    let member = Member { disk: disk.id, name: disk.media.to_string(), media: Box::new(media.clone()), label };
+    let member = Member {
+        disk: disk.id,
+        name: disk.media.to_string(),
+        media: Box::new(media.clone()),
+        label,
+    };
     (media, member, disk)
 }
 
@@ -87,7 +97,13 @@ fn neither_the_flip_nor_looking_again_allocates() {
             members.push(member);
             group.disks.push(disk);
         }
-        let mut prepared = meta::prepare(&mut members, &group, Generation::new(1), &meta::Lineage::default()).unwrap();
+        let mut prepared = meta::prepare(
+            &mut members,
+            &group,
+            Generation::new(1),
+            &meta::Lineage::default(),
+        )
+        .unwrap();
         for (n, media) in media.iter().enumerate() {
             media.broken.set((broken >> n) & 1 == 1);
         }
@@ -96,9 +112,22 @@ fn neither_the_flip_nor_looking_again_allocates() {
         let observed = prepared.observe();
         let after = ALLOCATIONS.with(Cell::get);
         assert_eq!(after - before, 0);
-        assert_eq!(observed, if broken == 7 { Observed::NotCommitted } else { Observed::Committed });
+        assert_eq!(
+            observed,
+            if broken == 7 {
+                Observed::NotCommitted
+            } else {
+                Observed::Committed
+            }
+        );
         assert_eq!(result.failed, broken.count_ones() as usize);
-        assert_eq!(result.errno.map(|errno| errno.0), (broken != 0).then_some(libc::ENXIO));
+        assert_eq!(
+            result.errno.map(|errno| errno.0),
+            (broken != 0).then_some(libc::ENXIO)
+        );
     }
-    assert!(ALLOCATIONS.with(Cell::get) > 0, "the counter must be able to count");
+    assert!(
+        ALLOCATIONS.with(Cell::get) > 0,
+        "the counter must be able to count"
+    );
 }

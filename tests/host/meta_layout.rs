@@ -1,4 +1,5 @@
-//! The superblock: what is written is read, and nothing impossible is believed, however good its checksum.
+//! The superblock: what is written is read, and nothing impossible is believed, however good its
+//! checksum.
 
 use crate::meta_common::cases;
 use breakoff::meta::layout::*;
@@ -13,9 +14,23 @@ fn geometry() -> Geometry {
 
 fn superblock() -> Superblock {
     let slot = Slot::Second;
-    let payload = PayloadAt { slot, offset: geometry().slot(slot).start, length: 1000, checksum: 7 };
-    let member = Membership { group: GroupId::from_bytes([2; 16]), generation: Generation::new(9), payload };
-    Superblock { position: Position::B, disk: DiskId::from_bytes([1; 16]), geometry: geometry(), member: Some(member) }
+    let payload = PayloadAt {
+        slot,
+        offset: geometry().slot(slot).start,
+        length: 1000,
+        checksum: 7,
+    };
+    let member = Membership {
+        group: GroupId::from_bytes([2; 16]),
+        generation: Generation::new(9),
+        payload,
+    };
+    Superblock {
+        position: Position::B,
+        disk: DiskId::from_bytes([1; 16]),
+        geometry: geometry(),
+        member: Some(member),
+    }
 }
 
 fn verify(block: &[u8]) -> Result<Superblock, Fault> {
@@ -34,13 +49,19 @@ fn forged(offset: usize, bytes: &[u8]) -> Vec<u8> {
 
 fn refused(offset: usize, value: u64) {
     let verdict = verify(&forged(offset, &value.to_le_bytes()));
-    assert!(matches!(verdict, Err(Fault::Impossible(_) | Fault::Shrunk { .. })), "{offset} {value} {verdict:?}");
+    assert!(
+        matches!(verdict, Err(Fault::Impossible(_) | Fault::Shrunk { .. })),
+        "{offset} {value} {verdict:?}"
+    );
 }
 
 #[test]
 fn a_superblock_reads_back() {
     assert_eq!(verify(&superblock().encode()), Ok(superblock()));
-    let free = Superblock { member: None, ..superblock() };
+    let free = Superblock {
+        member: None,
+        ..superblock()
+    };
     assert_eq!(verify(&free.encode()), Ok(free));
 }
 
@@ -52,8 +73,14 @@ fn all_that_a_superblock_says_is_in_its_first_sector() {
 #[test]
 fn the_layout_of_the_default_area_is_fixed() {
     let geometry = geometry();
-    assert_eq!((geometry.slot(Slot::First), geometry.slot(Slot::Second)), (16384..2105344, 2105344..4194304));
-    assert_eq!((geometry.data_start(), geometry.data_size()), (Sectors::mib(4), Sectors::mib(60)));
+    assert_eq!(
+        (geometry.slot(Slot::First), geometry.slot(Slot::Second)),
+        (16384..2105344, 2105344..4194304)
+    );
+    assert_eq!(
+        (geometry.data_start(), geometry.data_size()),
+        (Sectors::mib(4), Sectors::mib(60))
+    );
     let block = superblock().encode();
     assert_eq!(&block[..16], b"BREAKOFF LABEL\x1a\n");
     assert_eq!(&block[32..40], &9u64.to_le_bytes());
@@ -65,16 +92,26 @@ fn every_possible_area_divides_soundly() {
     for area in (128..131_072u32).step_by(8).chain([2_097_152]) {
         let geometry = Geometry::divide(Sectors::of(area), 4 << 30).unwrap();
         let (first, second) = (geometry.slot(Slot::First), geometry.slot(Slot::Second));
-        assert!(first.start == 16384 && first.end == second.start && second.end <= geometry.area().bytes());
+        assert!(
+            first.start == 16384
+                && first.end == second.start
+                && second.end <= geometry.area().bytes()
+        );
         assert!(first.end % 4096 == 0 && geometry.area().bytes() - second.end < 8192);
-        assert!(geometry.area() <= geometry.data_start() && geometry.capacity() <= first.end - first.start);
+        assert!(
+            geometry.area() <= geometry.data_start()
+                && geometry.capacity() <= first.end - first.start
+        );
     }
 }
 
 #[test]
 fn impossible_areas_and_small_devices_are_refused_at_init() {
     for area in [0, 120, 129, 2_097_160] {
-        assert!(Geometry::divide(Sectors::of(area), 8 << 30).is_err(), "{area}");
+        assert!(
+            Geometry::divide(Sectors::of(area), 8 << 30).is_err(),
+            "{area}"
+        );
     }
     assert!(Geometry::divide(AREA_DEFAULT, (5 << 20) - 1).is_err());
     assert!(Geometry::divide(AREA_DEFAULT, 5 << 20).is_ok());
@@ -94,10 +131,23 @@ fn a_wrong_checksum_is_told_from_a_foreign_block() {
 #[test]
 fn hostile_payload_offsets_and_lengths_are_refused() {
     let slot = geometry().slot(Slot::Second);
-    for offset in [0, 4096, slot.start - 4096, slot.start + 1, slot.end, u64::MAX, u64::MAX - 999] {
+    for offset in [
+        0,
+        4096,
+        slot.start - 4096,
+        slot.start + 1,
+        slot.end,
+        u64::MAX,
+        u64::MAX - 999,
+    ] {
         refused(104, offset);
     }
-    for length in [0, slot.end - slot.start + 1, u64::MAX, u64::MAX - slot.start + 1] {
+    for length in [
+        0,
+        slot.end - slot.start + 1,
+        u64::MAX,
+        u64::MAX - slot.start + 1,
+    ] {
         refused(112, length);
     }
 }
@@ -105,18 +155,50 @@ fn hostile_payload_offsets_and_lengths_are_refused() {
 #[test]
 fn a_payload_larger_than_any_reader_would_hold_is_refused() {
     let geometry = Geometry::divide(AREA_MAX, 2 << 30).unwrap();
-    let payload = PayloadAt { slot: Slot::First, offset: 16384, length: PAYLOAD_MAX + 1, checksum: 0 };
-    let member = Membership { group: GroupId::from_bytes([2; 16]), generation: Generation::new(1), payload };
-    let block = Superblock { geometry, member: Some(member), ..superblock() }.encode();
-    assert!(matches!(Unverified(&block).verify(Position::B, 2 << 30), Err(Fault::Impossible(_))));
+    let payload = PayloadAt {
+        slot: Slot::First,
+        offset: 16384,
+        length: PAYLOAD_MAX + 1,
+        checksum: 0,
+    };
+    let member = Membership {
+        group: GroupId::from_bytes([2; 16]),
+        generation: Generation::new(1),
+        payload,
+    };
+    let block = Superblock {
+        geometry,
+        member: Some(member),
+        ..superblock()
+    }
+    .encode();
+    assert!(matches!(
+        Unverified(&block).verify(Position::B, 2 << 30),
+        Err(Fault::Impossible(_))
+    ));
 }
 
 #[test]
 fn hostile_sizes_are_refused() {
-    for area in [0, 4096, (64 << 10) - 4096, (64 << 10) + 1, (1 << 30) + 4096, 8 << 20, u64::MAX] {
+    for area in [
+        0,
+        4096,
+        (64 << 10) - 4096,
+        (64 << 10) + 1,
+        (1 << 30) + 4096,
+        8 << 20,
+        u64::MAX,
+    ] {
         refused(72, area);
     }
-    for start in [0, 1 << 20, (4 << 20) + 4096, DEVICE, u64::MAX, u64::MAX << 20] {
+    for start in [
+        0,
+        1 << 20,
+        (4 << 20) + 4096,
+        DEVICE,
+        u64::MAX,
+        u64::MAX << 20,
+    ] {
         refused(80, start);
     }
     for size in [0, 1, DEVICE, (60 << 20) + 512, u64::MAX, u64::MAX - 511] {
@@ -127,32 +209,70 @@ fn hostile_sizes_are_refused() {
 #[test]
 fn a_device_smaller_than_its_label_says_is_refused() {
     let verdict = Unverified(&superblock().encode()).verify(Position::B, DEVICE - 512);
-    assert!(matches!(verdict, Err(Fault::Shrunk { had: DEVICE, has }) if has == DEVICE - 512), "{verdict:?}");
+    assert!(
+        matches!(verdict, Err(Fault::Shrunk { had: DEVICE, has }) if has == DEVICE - 512),
+        "{verdict:?}"
+    );
 }
 
 #[test]
 fn hostile_identities_generations_and_places_are_refused() {
-    assert!(matches!(verify(&forged(40, &[0; 16])), Err(Fault::Impossible(_))), "nil disk");
-    assert!(matches!(verify(&forged(56, &[0; 16])), Err(Fault::Impossible(_))), "a payload but no group");
+    assert!(
+        matches!(verify(&forged(40, &[0; 16])), Err(Fault::Impossible(_))),
+        "nil disk"
+    );
+    assert!(
+        matches!(verify(&forged(56, &[0; 16])), Err(Fault::Impossible(_))),
+        "a payload but no group"
+    );
     for generation in [0, (1 << 48) + 1, u64::MAX] {
         refused(32, generation);
     }
     for slot in [0u32, 3, u32::MAX] {
-        assert!(matches!(verify(&forged(100, &slot.to_le_bytes())), Err(Fault::Impossible(_))));
+        assert!(matches!(
+            verify(&forged(100, &slot.to_le_bytes())),
+            Err(Fault::Impossible(_))
+        ));
     }
-    assert!(matches!(verify(&forged(16, &0u32.to_le_bytes())), Err(Fault::Impossible(_))), "version 0");
-    assert!(matches!(verify(&forged(124, &[1])), Err(Fault::Impossible(_))), "unused space");
-    assert!(matches!(verify(&forged(4095, &[1])), Err(Fault::Impossible(_))), "unused space");
+    assert!(
+        matches!(
+            verify(&forged(16, &0u32.to_le_bytes())),
+            Err(Fault::Impossible(_))
+        ),
+        "version 0"
+    );
+    assert!(
+        matches!(verify(&forged(124, &[1])), Err(Fault::Impossible(_))),
+        "unused space"
+    );
+    assert!(
+        matches!(verify(&forged(4095, &[1])), Err(Fault::Impossible(_))),
+        "unused space"
+    );
     let elsewhere = Unverified(&superblock().encode()).verify(Position::A, DEVICE);
     assert!(matches!(elsewhere, Err(Fault::Impossible(_))));
 }
 
 #[test]
 fn newer_versions_and_unknown_features_are_named_with_whose_disk_it_is() {
-    for block in [forged(16, &2u32.to_le_bytes()), forged(24, &4u64.to_le_bytes())] {
-        let Err(Fault::Newer(newer)) = verify(&block) else { panic!() };
-        assert_eq!((newer.disk, newer.group), (DiskId::from_bytes([1; 16]), Some(GroupId::from_bytes([2; 16]))));
-        assert_eq!((newer.generation, newer.geometry), (Generation::new(9), Some(geometry())));
+    for block in [
+        forged(16, &2u32.to_le_bytes()),
+        forged(24, &4u64.to_le_bytes()),
+    ] {
+        let Err(Fault::Newer(newer)) = verify(&block) else {
+            panic!()
+        };
+        assert_eq!(
+            (newer.disk, newer.group),
+            (
+                DiskId::from_bytes([1; 16]),
+                Some(GroupId::from_bytes([2; 16]))
+            )
+        );
+        assert_eq!(
+            (newer.generation, newer.geometry),
+            (Generation::new(9), Some(geometry()))
+        );
     }
 }
 

@@ -2,7 +2,10 @@
 
 use crate::meta_common::*;
 use breakoff::error::{Error, Kind};
-use breakoff::meta::{self, Configuration, Digest, History, Known, Past, Stamp, decode, decode_all, dump, dump_all, encode};
+use breakoff::meta::{
+    self, Configuration, Digest, History, Known, Past, Stamp, decode, decode_all, dump, dump_all,
+    encode,
+};
 use breakoff::model::*;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -21,14 +24,26 @@ fn sample() -> Group {
     let mut group = Group::new(name("g"), HostId::random());
     for n in 1..=2u8 {
         let id = DiskId::from_bytes([n; 16]);
-        group.disks.push(Disk { id, media: name(&format!("disk0{n}")), data_start: Sectors::mib(4), size: Sectors::mib(100) });
+        group.disks.push(Disk {
+            id,
+            media: name(&format!("disk0{n}")),
+            data_start: Sectors::mib(4),
+            size: Sectors::mib(100),
+        });
     }
-    let piece = |disk: u8, start: u32, length| Extent { disk: DiskId::from_bytes([disk; 16]), start: Sectors::mib(start), length };
+    let piece = |disk: u8, start: u32, length| Extent {
+        disk: DiskId::from_bytes([disk; 16]),
+        start: Sectors::mib(start),
+        length,
+    };
     let plex = |number: u16, word: &str, disk, start| Plex {
         number,
         name: name(word),
         state: PlexState::Active,
-        subdisks: vec![piece(disk, start, Sectors::mib(3)), piece(disk, start + 4, Sectors::mib(5))],
+        subdisks: vec![
+            piece(disk, start, Sectors::mib(3)),
+            piece(disk, start + 4, Sectors::mib(5)),
+        ],
         dco: None,
         lent: false,
     };
@@ -50,7 +65,11 @@ fn sample() -> Group {
         copied: false,
     };
     let mut original = volume("v", vec![plex(1, "v-01", 1, 0), plex(2, "v-02", 2, 0)]);
-    original.log = Some(Log { extent: piece(1, 20, Sectors::MIB), region: Sectors::of(1024), live: true });
+    original.log = Some(Log {
+        extent: piece(1, 20, Sectors::MIB),
+        region: Sectors::of(1024),
+        live: true,
+    });
     let mut snapshot = volume("SNAP-v", vec![plex(3, "v-03", 1, 30)]);
     snapshot.copied = true;
     snapshot.origin = Some(Origin {
@@ -66,7 +85,8 @@ fn sample() -> Group {
 
 /// What is read of the sample when somebody who can compute checksums has changed it.
 fn changed(change: impl FnOnce(&mut Value)) -> Result<Group, Error> {
-    let mut value: Value = serde_json::from_str(&dump(&sample(), Generation::new(3)).unwrap()).unwrap();
+    let mut value: Value =
+        serde_json::from_str(&dump(&sample(), Generation::new(3)).unwrap()).unwrap();
     change(&mut value);
     decode(&gzip(&serde_json::to_vec(&value).unwrap())).map(|(group, _)| group)
 }
@@ -89,7 +109,10 @@ fn v(value: &mut Value) -> &mut Value {
 #[test]
 fn the_sample_comes_back() {
     let bytes = encode(&fixed_sample(), Generation::new(3), None).unwrap();
-    assert_eq!(decode(&bytes).unwrap(), (fixed_sample(), Generation::new(3)));
+    assert_eq!(
+        decode(&bytes).unwrap(),
+        (fixed_sample(), Generation::new(3))
+    );
 }
 
 /// The sample with fixed identities, for golden text.
@@ -113,38 +136,73 @@ fn the_dump_is_readable_and_pinned() {
     }
     assert_eq!(text, GOLDEN_V3);
     assert_eq!(decode(&gzip(text.as_bytes())).unwrap().0, tracked_sample());
-    assert_eq!(encode(&fixed_sample(), Generation::new(3), None).unwrap(), encode(&fixed_sample(), Generation::new(3), None).unwrap());
+    assert_eq!(
+        encode(&fixed_sample(), Generation::new(3), None).unwrap(),
+        encode(&fixed_sample(), Generation::new(3), None).unwrap()
+    );
 }
 
 #[test]
 fn what_a_disk_counts_for_comes_back_and_nothing_else_is_believed() {
     let mut group = fixed_sample();
-    group.standing = [(group.disks[0].id, Standing::Joining), (group.disks[1].id, Standing::GivenUp)].into();
+    group.standing = [
+        (group.disks[0].id, Standing::Joining),
+        (group.disks[1].id, Standing::GivenUp),
+    ]
+    .into();
     let bytes = encode(&group, Generation::new(3), None).unwrap();
     assert_eq!(decode(&bytes).unwrap(), (group.clone(), Generation::new(3)));
-    assert_eq!(changed(|r| r["disks"][0]["standing"] = json!("given-up")).unwrap().standing.len(), 1);
+    assert_eq!(
+        changed(|r| r["disks"][0]["standing"] = json!("given-up"))
+            .unwrap()
+            .standing
+            .len(),
+        1
+    );
     unsafe_when(|r| r["disks"][0]["standing"] = json!("king"));
     group.disks.pop();
-    assert!(check::violations(&group).iter().any(|rule| rule.contains("standing")));
+    assert!(
+        check::violations(&group)
+            .iter()
+            .any(|rule| rule.contains("standing"))
+    );
 }
 
 #[test]
 fn a_payload_written_by_version_2_stays_readable() {
     assert!(GOLDEN_V2.contains("\"breakoff\": 2,"));
     let mut expected = tracked_sample();
-    expected.volumes.iter_mut().for_each(|v| (v.sector_size, v.lost_leg) = (None, None));
+    expected
+        .volumes
+        .iter_mut()
+        .for_each(|v| (v.sector_size, v.lost_leg) = (None, None));
     assert_eq!(decode(&gzip(GOLDEN_V2.as_bytes())).unwrap().0, expected);
 }
 
 #[test]
 fn a_payload_written_by_version_1_stays_readable() {
     let value: Value = serde_json::from_str(GOLDEN).unwrap();
-    assert_eq!(decode(&gzip(&serde_json::to_vec(&value).unwrap())).unwrap().0, fixed_sample());
+    assert_eq!(
+        decode(&gzip(&serde_json::to_vec(&value).unwrap()))
+            .unwrap()
+            .0,
+        fixed_sample()
+    );
 }
 
 #[test]
 fn a_sector_size_that_no_disk_has_is_refused() {
-    for bad in [json!(0), json!(1), json!(256), json!(513), json!(3072), json!(8192), json!(u64::MAX), json!(-512), json!("512")] {
+    for bad in [
+        json!(0),
+        json!(1),
+        json!(256),
+        json!(513),
+        json!(3072),
+        json!(8192),
+        json!(u64::MAX),
+        json!(-512),
+        json!("512"),
+    ] {
         unsafe_when(|r| v(r)["sector_size"] = bad.clone());
     }
 }
@@ -154,17 +212,35 @@ fn tracked_sample() -> Group {
     let mut group = fixed_sample();
     let disks: Vec<DiskId> = group.disks.iter().map(|d| d.id).collect();
     let dco = |start: u32, live| {
-        let copy = |disk: &DiskId| Extent { disk: *disk, start: Sectors::of(start), length: Sectors::of(2048) };
-        Some(Dco { copies: disks.iter().map(copy).collect(), live })
+        let copy = |disk: &DiskId| Extent {
+            disk: *disk,
+            start: Sectors::of(start),
+            length: Sectors::of(2048),
+        };
+        Some(Dco {
+            copies: disks.iter().map(copy).collect(),
+            live,
+        })
     };
-    let [original, snapshot] = &mut group.volumes[..] else { panic!("two volumes") };
+    let [original, snapshot] = &mut group.volumes[..] else {
+        panic!("two volumes")
+    };
     (original.fast_resync, original.dco) = (true, dco(102_400, true));
     snapshot.dco = dco(104_448, true);
     snapshot.origin.as_mut().unwrap().tracking = Tracking::Since(5);
     original.plexes[1].state = PlexState::SnapAtt;
     original.plexes[1].dco = dco(106_496, false);
-    original.returning = Some(Returning { log: ChangeLog::B, region: Sectors::of(512), since: 7, exact: true });
-    original.lost_leg = Some(LostLeg { plex: name("v-03"), media: vec![name("disk02")], at: Timestamp::from_millis(5678) });
+    original.returning = Some(Returning {
+        log: ChangeLog::B,
+        region: Sectors::of(512),
+        since: 7,
+        exact: true,
+    });
+    original.lost_leg = Some(LostLeg {
+        plex: name("v-03"),
+        media: vec![name("disk02")],
+        at: Timestamp::from_millis(5678),
+    });
     (original.sector_size, snapshot.sector_size) = (SectorSize::new(512), SectorSize::new(4096));
     group
 }
@@ -179,14 +255,34 @@ const GOLDEN: &str = include_str!("../meta_common/record_v1.json");
 /// The sample with where it comes from.
 fn with_history() -> Configuration {
     let group = tracked_sample();
-    let stamp = |generation: u64| Stamp { generation: Generation::new(generation), digest: Digest::of(&generation.to_le_bytes()) };
+    let stamp = |generation: u64| Stamp {
+        generation: Generation::new(generation),
+        digest: Digest::of(&generation.to_le_bytes()),
+    };
     let follows = stamp(6);
     let known = |here, past| Known { here, past };
-    let past = Past { before: Generation::new(3), holds: vec![stamp(4), stamp(5)] };
-    let disks = [(group.disks[0].id, known(true, Past::seen(follows))), (group.disks[1].id, known(false, past.clone()))].into();
+    let past = Past {
+        before: Generation::new(3),
+        holds: vec![stamp(4), stamp(5)],
+    };
+    let disks = [
+        (group.disks[0].id, known(true, Past::seen(follows))),
+        (group.disks[1].id, known(false, past.clone())),
+    ]
+    .into();
     let removed = vec![(DiskId::from_bytes([9; 16]), past)];
-    let history = History { follows: Some(follows), written_at: Timestamp::from_millis(1234), disks, removed, others: Generation::new(2) };
-    Configuration { group, generation: Generation::new(7), history: Some(history) }
+    let history = History {
+        follows: Some(follows),
+        written_at: Timestamp::from_millis(1234),
+        disks,
+        removed,
+        others: Generation::new(2),
+    };
+    Configuration {
+        group,
+        generation: Generation::new(7),
+        history: Some(history),
+    }
 }
 
 #[test]
@@ -196,9 +292,23 @@ fn where_a_configuration_comes_from_comes_back() {
     assert_eq!(decode_all(&bytes).unwrap(), all);
     assert_eq!(decode(&bytes).unwrap(), (all.group.clone(), all.generation));
     // That of a new group.
-    let known = |disk: &Disk| (disk.id, Known { here: true, past: Past::default() });
+    let known = |disk: &Disk| {
+        (
+            disk.id,
+            Known {
+                here: true,
+                past: Past::default(),
+            },
+        )
+    };
     let disks = all.group.disks.iter().map(known).collect();
-    let first = History { follows: None, removed: vec![], others: Generation::ZERO, disks, ..all.history.unwrap() };
+    let first = History {
+        follows: None,
+        removed: vec![],
+        others: Generation::ZERO,
+        disks,
+        ..all.history.unwrap()
+    };
     let bytes = encode(&all.group, Generation::new(1), Some(&first)).unwrap();
     assert_eq!(decode_all(&bytes).unwrap().history, Some(first));
 }
@@ -211,7 +321,10 @@ fn hostile_histories_are_refused() {
         change(&mut value);
         let error = decode_all(&gzip(&serde_json::to_vec(&value).unwrap())).unwrap_err();
         assert_eq!(error.kind(), Kind::Unsafe, "{error}");
-        assert!(error.message().len() < 2000 && !error.message().chars().any(char::is_control), "{error}");
+        assert!(
+            error.message().len() < 2000 && !error.message().chars().any(char::is_control),
+            "{error}"
+        );
     };
     let digest = Digest::of(b"x").to_string();
     let stamps = [
@@ -235,7 +348,13 @@ fn hostile_histories_are_refused() {
         refused(&|r| r["disks"][1]["past"]["holds"] = json!([stamp]));
         refused(&|r| r["history"]["removed"][0]["past"]["holds"] = json!([stamp]));
     }
-    for generation in [json!(8), json!(u64::MAX), json!(-1), json!("1"), json!(null)] {
+    for generation in [
+        json!(8),
+        json!(u64::MAX),
+        json!(-1),
+        json!("1"),
+        json!(null),
+    ] {
         refused(&|r| r["history"]["others"] = generation.clone());
         refused(&|r| r["disks"][1]["past"]["before"] = generation.clone());
         refused(&|r| r["history"]["removed"][0]["past"]["before"] = generation.clone());
@@ -255,16 +374,36 @@ fn hostile_histories_are_refused() {
 fn a_group_that_we_could_not_read_again_is_never_written() {
     let mut group = sample();
     group.volumes[1].name = group.volumes[0].name.clone();
-    assert_eq!(encode(&group, Generation::new(1), None).unwrap_err().kind(), Kind::Failed);
+    assert_eq!(
+        encode(&group, Generation::new(1), None).unwrap_err().kind(),
+        Kind::Failed
+    );
     let mut group = sample();
     group.volumes[0].plexes[0].subdisks[0].disk = DiskId::random();
-    assert_eq!(encode(&group, Generation::new(1), None).unwrap_err().kind(), Kind::Failed);
-    assert_eq!(encode(&sample(), Generation::ZERO, None).unwrap_err().kind(), Kind::Failed);
+    assert_eq!(
+        encode(&group, Generation::new(1), None).unwrap_err().kind(),
+        Kind::Failed
+    );
+    assert_eq!(
+        encode(&sample(), Generation::ZERO, None)
+            .unwrap_err()
+            .kind(),
+        Kind::Failed
+    );
 }
 
 #[test]
 fn hostile_names_are_refused() {
-    for bad in [json!(""), json!("../../etc"), json!("a b"), json!("-rf"), json!("x".repeat(64)), json!("ü"), json!(7), json!(null)] {
+    for bad in [
+        json!(""),
+        json!("../../etc"),
+        json!("a b"),
+        json!("-rf"),
+        json!("x".repeat(64)),
+        json!("ü"),
+        json!(7),
+        json!(null),
+    ] {
         unsafe_when(|r| r["group"] = bad.clone());
         unsafe_when(|r| r["disks"][0]["media"] = bad.clone());
         unsafe_when(|r| v(r)["name"] = bad.clone());
@@ -273,7 +412,10 @@ fn hostile_names_are_refused() {
         unsafe_when(|r| v(r)["lost_leg"] = json!({"plex": "a", "media": [bad], "at_ms": 1}));
     }
     let err = forged(|r| r["group"] = json!("\u{1b}[2J".repeat(1_000_000)));
-    assert!(err.message().len() < 2000 && !err.message().contains('\u{1b}'), "terminal escapes of a stranger reach the terminal");
+    assert!(
+        err.message().len() < 2000 && !err.message().contains('\u{1b}'),
+        "terminal escapes of a stranger reach the terminal"
+    );
 }
 
 #[test]
@@ -288,7 +430,15 @@ fn names_that_are_too_long_together_or_meet_inner_devices_are_refused() {
 
 #[test]
 fn hostile_identities_are_refused() {
-    for bad in ["", "0", &"0".repeat(32), &"g".repeat(32), &"A".repeat(32), "00000000-0000-0000-0000-000000000001", &"1".repeat(33)] {
+    for bad in [
+        "",
+        "0",
+        &"0".repeat(32),
+        &"g".repeat(32),
+        &"A".repeat(32),
+        "00000000-0000-0000-0000-000000000001",
+        &"1".repeat(33),
+    ] {
         unsafe_when(|r| r["uuid"] = json!(bad));
         unsafe_when(|r| r["host"] = json!(bad));
         unsafe_when(|r| r["disks"][1]["uuid"] = json!(bad));
@@ -313,7 +463,16 @@ fn anything_that_is_there_twice_is_refused() {
 
 #[test]
 fn hostile_sizes_are_refused() {
-    for bad in [json!(0), json!(7), json!(u64::MAX), json!(1u64 << 54), json!(-8), json!(1.5), json!("8"), json!(1e30)] {
+    for bad in [
+        json!(0),
+        json!(7),
+        json!(u64::MAX),
+        json!(1u64 << 54),
+        json!(-8),
+        json!(1.5),
+        json!("8"),
+        json!(1e30),
+    ] {
         unsafe_when(|r| v(r)["size"] = bad.clone());
         unsafe_when(|r| v(r)["plexes"][0]["subdisks"][0][2] = bad.clone());
     }
@@ -327,9 +486,14 @@ fn hostile_sizes_are_refused() {
 
 #[test]
 fn hostile_subdisks_are_refused() {
-    for (place, bad) in
-        [(0, json!(2)), (0, json!(u32::MAX)), (0, json!(-1)), (1, json!(204_800)), (1, json!(u64::MAX)), (1, json!(1u64 << 53))]
-    {
+    for (place, bad) in [
+        (0, json!(2)),
+        (0, json!(u32::MAX)),
+        (0, json!(-1)),
+        (1, json!(204_800)),
+        (1, json!(u64::MAX)),
+        (1, json!(1u64 << 53)),
+    ] {
         unsafe_when(|r| v(r)["plexes"][0]["subdisks"][0][place] = bad.clone());
     }
     unsafe_when(|r| v(r)["plexes"][0]["subdisks"][0] = json!([0, 0]));
@@ -337,7 +501,9 @@ fn hostile_subdisks_are_refused() {
     unsafe_when(|r| v(r)["plexes"][0]["subdisks"] = json!([]));
     unsafe_when(|r| v(r)["plexes"][0]["subdisks"][1][1] = json!(6143));
     unsafe_when(|r| v(r)["plexes"][1]["subdisks"] = v(r)["plexes"][0]["subdisks"].clone());
-    unsafe_when(|r| r["volumes"][1]["plexes"][0]["subdisks"] = v(r)["plexes"][0]["subdisks"].clone());
+    unsafe_when(|r| {
+        r["volumes"][1]["plexes"][0]["subdisks"] = v(r)["plexes"][0]["subdisks"].clone()
+    });
 }
 
 #[test]
@@ -352,7 +518,10 @@ fn hostile_plexes_are_refused() {
         let plex = |n: u64| json!({"number": n, "name": format!("p{n}"), "state": "active", "subdisks": [[1, 100_000 + 8 * n, 8]]});
         v(r)["plexes"] = (1..=count).map(plex).collect();
     };
-    assert_eq!(changed(|r| plexes(r, 32)).map(|group| group.volumes[0].plexes.len()), Ok(32));
+    assert_eq!(
+        changed(|r| plexes(r, 32)).map(|group| group.volumes[0].plexes.len()),
+        Ok(32)
+    );
     unsafe_when(|r| plexes(r, 33));
 }
 
@@ -384,9 +553,22 @@ fn reasons_why_a_snapshot_is_not_frozen_are_short_lines() {
             r["volumes"][1]["origin"]["crash"] = reason;
         }
     };
-    let read = |reason| changed(crash(false, reason)).unwrap().volumes[1].origin.clone().unwrap().crash;
-    assert_eq!(read(json!("it is used as swap")), Some(CrashReason::new("it is used as swap")));
-    assert_eq!(read(Value::Null), Some(CrashReason::new(CrashReason::UNKNOWN)), "what older versions wrote");
+    let read = |reason| {
+        changed(crash(false, reason)).unwrap().volumes[1]
+            .origin
+            .clone()
+            .unwrap()
+            .crash
+    };
+    assert_eq!(
+        read(json!("it is used as swap")),
+        Some(CrashReason::new("it is used as swap"))
+    );
+    assert_eq!(
+        read(Value::Null),
+        Some(CrashReason::new(CrashReason::UNKNOWN)),
+        "what older versions wrote"
+    );
     unsafe_when(crash(true, json!("it is used as swap")));
     for bad in ["", " ", "a\nb", "\u{1b}[2J", &"x".repeat(201)] {
         unsafe_when(crash(false, json!(bad)));
@@ -403,13 +585,23 @@ fn unknown_missing_and_repeated_fields_are_refused() {
     unsafe_when(|r| drop(v(r).as_object_mut().unwrap().remove("copied")));
     unsafe_when(|r| *r = json!([r]));
     unsafe_when(|r| *r = json!(null));
-    let text = dump(&sample(), Generation::new(3)).unwrap().replacen("\"generation\": 3", "\"generation\": 3, \"generation\": 4", 1);
-    assert_eq!(decode(&gzip(text.as_bytes())).unwrap_err().kind(), Kind::Unsafe);
+    let text = dump(&sample(), Generation::new(3)).unwrap().replacen(
+        "\"generation\": 3",
+        "\"generation\": 3, \"generation\": 4",
+        1,
+    );
+    assert_eq!(
+        decode(&gzip(text.as_bytes())).unwrap_err().kind(),
+        Kind::Unsafe
+    );
 }
 
 #[test]
 fn a_newer_version_is_unsupported_and_not_mistaken_for_damage() {
-    assert_eq!(forged(|r| r["breakoff"] = json!(4)).kind(), Kind::Unsupported);
+    assert_eq!(
+        forged(|r| r["breakoff"] = json!(4)).kind(),
+        Kind::Unsupported
+    );
     let err = forged(|r| {
         r["breakoff"] = json!(7);
         r["something_new"] = json!({"a": [1, 2]});
@@ -425,7 +617,10 @@ fn a_newer_version_is_unsupported_and_not_mistaken_for_damage() {
 fn too_many_disks_or_volumes_are_refused() {
     for (count, possible) in [(meta::MAX_DISKS, true), (meta::MAX_DISKS + 1, false)] {
         let disk = |n| json!({"media": format!("disk{n}"), "uuid": format!("{n:032x}"), "data_start": 8192, "size": 204_800});
-        assert_eq!(changed(|r| r["disks"] = (1..=count).map(disk).collect()).is_ok(), possible);
+        assert_eq!(
+            changed(|r| r["disks"] = (1..=count).map(disk).collect()).is_ok(),
+            possible
+        );
     }
     unsafe_when(|r| r["volumes"] = vec![v(r).clone(); meta::MAX_VOLUMES + 1].into());
 }
@@ -444,8 +639,15 @@ fn a_decompression_bomb_is_refused() {
 
 #[test]
 fn deeply_nested_json_is_refused_without_a_stack_overflow() {
-    for nested in ["[".repeat(1 << 20), "{\"breakoff\":".repeat(1 << 20), format!("{{\"volumes\":{}", "[".repeat(1 << 20))] {
-        assert_eq!(decode(&gzip(nested.as_bytes())).unwrap_err().kind(), Kind::Unsafe);
+    for nested in [
+        "[".repeat(1 << 20),
+        "{\"breakoff\":".repeat(1 << 20),
+        format!("{{\"volumes\":{}", "[".repeat(1 << 20)),
+    ] {
+        assert_eq!(
+            decode(&gzip(nested.as_bytes())).unwrap_err().kind(),
+            Kind::Unsafe
+        );
     }
 }
 
@@ -454,25 +656,39 @@ fn what_follows_the_compressed_data_is_refused() {
     let mut bytes = encode(&sample(), Generation::new(1), None).unwrap();
     bytes.push(0);
     assert_eq!(decode(&bytes).unwrap_err().kind(), Kind::Unsafe);
-    let twice = [encode(&sample(), Generation::new(1), None).unwrap(), encode(&sample(), Generation::new(1), None).unwrap()].concat();
+    let twice = [
+        encode(&sample(), Generation::new(1), None).unwrap(),
+        encode(&sample(), Generation::new(1), None).unwrap(),
+    ]
+    .concat();
     assert_eq!(decode(&twice).unwrap_err().kind(), Kind::Unsafe);
     assert_eq!(decode(&[]).unwrap_err().kind(), Kind::Unsafe);
 }
 
-/// Volumes with two plexes and a log; every fifth with three subdisks a plex, every tenth a snapshot of the one before.
+/// Volumes with two plexes and a log; every fifth with three subdisks a plex, every tenth a
+/// snapshot of the one before.
 fn many(count: usize) -> Group {
     let mut group = Group::new(name("production"), HostId::random());
     for n in 1..=8u8 {
         let id = DiskId::from_bytes(*uuid::Uuid::new_v4().as_bytes());
         let size = sectors(1 << 40);
-        group.disks.push(Disk { id, media: name(&format!("disk{n:02}")), data_start: Sectors::mib(4), size });
+        group.disks.push(Disk {
+            id,
+            media: name(&format!("disk{n:02}")),
+            data_start: Sectors::mib(4),
+            size,
+        });
     }
     let mut used = [0u64; 8];
     let disks: Vec<DiskId> = group.disks.iter().map(|d| d.id).collect();
     let mut take = |disk: usize, length: u64| {
         let start = used[disk % 8];
         used[disk % 8] += length + 2048;
-        Extent { disk: disks[disk % 8], start: sectors(start), length: sectors(length) }
+        Extent {
+            disk: disks[disk % 8],
+            start: sectors(start),
+            length: sectors(length),
+        }
     };
     for n in 0..count {
         let size = (1 + n as u64 * 7919 % 5000) * 2048 * 3;
@@ -481,31 +697,45 @@ fn many(count: usize) -> Group {
             number,
             name: name(&format!("customer-data{n:05}-{number:02}")),
             state: PlexState::Active,
-            subdisks: (0..parts).map(|part| take(n + number as usize + part, size / parts as u64)).collect(),
+            subdisks: (0..parts)
+                .map(|part| take(n + number as usize + part, size / parts as u64))
+                .collect(),
             dco: None,
             lent: false,
         };
         let plexes = vec![plex(1), plex(2)];
-        let origin = group.volumes.last().filter(|_| n % 10 == 9).map(|original: &Volume| Origin {
-            original: original.id,
-            taken_at: Timestamp::from_millis(1_700_000_000_000 + n as u64 * 86_413),
-            crash: None,
-            freeze_us: 700 + n as u64 * 31 % 911,
-            tracking: Tracking::Untracked(Untracked::Off),
-        });
+        let origin = group
+            .volumes
+            .last()
+            .filter(|_| n % 10 == 9)
+            .map(|original: &Volume| Origin {
+                original: original.id,
+                taken_at: Timestamp::from_millis(1_700_000_000_000 + n as u64 * 86_413),
+                crash: None,
+                freeze_us: 700 + n as u64 * 31 % 911,
+                tracking: Tracking::Untracked(Untracked::Off),
+            });
         group.volumes.push(Volume {
             id: VolumeId::random(),
             name: name(&format!("customer-data{n:05}")),
             size: sectors(size),
             plexes,
-            log: Some(Log { extent: take(n, 2048), region: sectors(1024), live: true }),
+            log: Some(Log {
+                extent: take(n, 2048),
+                region: sectors(1024),
+                live: true,
+            }),
             log_wanted: true,
             fast_resync: true,
             dco: None,
             returning: None,
             sector_size: None,
             lost_leg: None,
-            running: group.volumes.first().and_then(|v: &Volume| v.running).or(Some(BootId::random())),
+            running: group
+                .volumes
+                .first()
+                .and_then(|v: &Volume| v.running)
+                .or(Some(BootId::random())),
             synced: sectors(size),
             origin,
             copied: n % 10 == 9,

@@ -27,18 +27,39 @@ fn a_new_disk_is_free_and_nothing_of_the_old_contents_is_left_in_front() {
     let ram = Ram::with(vec![0xee; 8 << 20]);
     let id = DiskId::random();
     let label = format_disk(&ram, id, AREA).unwrap();
-    assert_eq!((label.disk(), label.group(), label.copies().len(), label.highest()), (id, None, 0, Generation::ZERO));
+    assert_eq!(
+        (
+            label.disk(),
+            label.group(),
+            label.copies().len(),
+            label.highest()
+        ),
+        (id, None, 0, Generation::ZERO)
+    );
     assert_eq!(label.geometry().data_start(), Sectors::MIB);
     assert!(label.warnings().is_empty());
-    assert!(ram.get(0, 4096).iter().chain(&ram.get(12288, 65536 - 12288)).all(|byte| *byte == 0));
-    assert!(ram.get(1 << 20, 7 << 20).iter().all(|byte| *byte == 0xee), "initialising never touches the space for volumes");
+    assert!(
+        ram.get(0, 4096)
+            .iter()
+            .chain(&ram.get(12288, 65536 - 12288))
+            .all(|byte| *byte == 0)
+    );
+    assert!(
+        ram.get(1 << 20, 7 << 20).iter().all(|byte| *byte == 0xee),
+        "initialising never touches the space for volumes"
+    );
     assert_eq!(ram.take_ops().last(), Some(&Op::Flush));
 }
 
 #[test]
 fn a_device_that_is_too_small_is_refused_untouched() {
     let ram = Ram::with(vec![0xee; 1 << 20]);
-    assert_eq!(format_disk(&ram, DiskId::random(), AREA).unwrap_err().kind(), Kind::NoSpace);
+    assert_eq!(
+        format_disk(&ram, DiskId::random(), AREA)
+            .unwrap_err()
+            .kind(),
+        Kind::NoSpace
+    );
     assert!(ram.take_ops().is_empty());
 }
 
@@ -61,7 +82,9 @@ fn a_wiped_disk_is_nobodys_durably() {
 }
 
 fn ram_holds_no_magic(ram: &Ram) -> bool {
-    !ram.data().windows(14).any(|bytes| bytes == b"BREAKOFF LABEL")
+    !ram.data()
+        .windows(14)
+        .any(|bytes| bytes == b"BREAKOFF LABEL")
 }
 
 #[test]
@@ -76,7 +99,10 @@ fn reading_and_choosing_never_write() {
 #[test]
 fn unreadable_disks_are_device_errors_and_not_foreign() {
     let (disks, _) = two_disks();
-    disks[0].fail(Faults { reads: true, ..Faults::default() });
+    disks[0].fail(Faults {
+        reads: true,
+        ..Faults::default()
+    });
     assert_eq!(read_disk(&disks[0]).unwrap_err().kind(), Kind::Device);
 }
 
@@ -88,7 +114,11 @@ fn one_damaged_superblock_or_payload_costs_only_a_warning() {
         commit(&disks, &newer, 2);
         disks[0].flip_bit(damage);
         let chosen = choose(group.id, &disks).unwrap();
-        assert_eq!((chosen.group, chosen.generation), (newer, Generation::new(2)), "{damage}");
+        assert_eq!(
+            (chosen.group, chosen.generation),
+            (newer, Generation::new(2)),
+            "{damage}"
+        );
         assert_eq!(chosen.present.len(), 2);
     }
 }
@@ -100,7 +130,14 @@ fn damage_to_the_newest_copy_is_told_with_the_device_and_the_disk_is_outdated() 
     disks[1].flip_bit(SLOT_2);
     let chosen = choose(group.id, &disks).unwrap();
     assert_eq!(chosen.outdated, [label(&disks[1]).disk()]);
-    assert!(chosen.warnings.iter().any(|w| w.starts_with("/dev/sd1: ") && w.contains("checksum")), "{:?}", chosen.warnings);
+    assert!(
+        chosen
+            .warnings
+            .iter()
+            .any(|w| w.starts_with("/dev/sd1: ") && w.contains("checksum")),
+        "{:?}",
+        chosen.warnings
+    );
     disks[0].flip_bit(B + 30);
     let err = choose(group.id, &disks).unwrap_err();
     assert_eq!(err.kind(), Kind::Unsafe, "{err}");
@@ -113,7 +150,10 @@ fn a_configuration_that_was_prepared_and_given_up_is_no_damage() {
     let mut members = members(&disks);
     drop(prepare(&mut members, &with_volume(&group, "x"), Generation::new(3)).unwrap());
     let chosen = choose(group.id, &disks).unwrap();
-    assert_eq!((chosen.generation, chosen.warnings), (Generation::new(2), vec![]));
+    assert_eq!(
+        (chosen.generation, chosen.warnings),
+        (Generation::new(2), vec![])
+    );
 }
 
 #[test]
@@ -124,7 +164,10 @@ fn both_superblocks_damaged_is_a_refusal_in_words() {
     assert!(meta::is_ours(&disks[0]));
     let err = read_disk(&disks[0]).unwrap_err();
     assert_eq!(err.kind(), Kind::Unsafe);
-    assert!(err.message().contains("superblock A") && err.message().contains("superblock B"), "{err}");
+    assert!(
+        err.message().contains("superblock A") && err.message().contains("superblock B"),
+        "{err}"
+    );
     assert!(err.hint_text().is_some());
 }
 
@@ -135,17 +178,30 @@ fn superblocks_that_contradict_each_other_are_refused() {
     assert_eq!(read_disk(&disks[0]).unwrap_err().kind(), Kind::Unsafe);
 }
 
-/// What a disk that is being resized looks like after a crash: the newer superblock has more space than the other one, and the
-/// configuration not more than either.
+/// What a disk that is being resized looks like after a crash: the newer superblock has more space
+/// than the other one, and the configuration not more than either.
 #[test]
 fn superblocks_may_differ_in_the_space_for_volumes_alone() {
     let (disks, group) = two_disks();
-    let size = read_disk(&disks[0]).unwrap().unwrap().geometry().data_size();
+    let size = read_disk(&disks[0])
+        .unwrap()
+        .unwrap()
+        .geometry()
+        .data_size();
     forge(&disks[0], A, 88, &(size.bytes() - 4096).to_le_bytes());
     let label = read_disk(&disks[0]).unwrap().unwrap();
-    assert_eq!((label.geometry().data_size(), label.highest()), (size, Generation::new(1)));
+    assert_eq!(
+        (label.geometry().data_size(), label.highest()),
+        (size, Generation::new(1))
+    );
     assert_eq!(label.geometry().grown(disks[0].size()), None);
-    assert_eq!(label.geometry().grown(disks[0].size() + (1 << 20)).map(|g| g.data_size()), Some(size.saturating_add(Sectors::MIB)));
+    assert_eq!(
+        label
+            .geometry()
+            .grown(disks[0].size() + (1 << 20))
+            .map(|g| g.data_size()),
+        Some(size.saturating_add(Sectors::MIB))
+    );
     assert_eq!(choose(group.id, &disks).unwrap().group, group);
     // Where the space begins is no matter of size.
     forge(&disks[0], A, 80, &(6u64 << 20).to_le_bytes());
@@ -160,8 +216,15 @@ fn a_disk_that_has_shrunk_says_so() {
     let err = read_disk(&disks[0]).unwrap_err();
     assert_eq!(err.kind(), Kind::Unsafe);
     assert!(err.message().contains("the device has shrunk"), "{err}");
-    assert!(err.hint_text().is_some_and(|hint| hint.contains("as large as it was")), "{err:?}");
-    assert_eq!(choose(group.id, &disks).unwrap().missing, [group.disks[0].id]);
+    assert!(
+        err.hint_text()
+            .is_some_and(|hint| hint.contains("as large as it was")),
+        "{err:?}"
+    );
+    assert_eq!(
+        choose(group.id, &disks).unwrap().missing,
+        [group.disks[0].id]
+    );
 }
 
 #[test]
@@ -170,9 +233,16 @@ fn the_newest_generation_on_any_disk_wins_and_the_others_are_outdated() {
     let newer = with_volume(&group, "w");
     commit(&disks[1..], &newer, 2);
     let chosen = choose(group.id, &disks).unwrap();
-    assert_eq!((chosen.group, chosen.generation, chosen.next), (newer.clone(), Generation::new(2), Generation::new(3)));
+    assert_eq!(
+        (chosen.group, chosen.generation, chosen.next),
+        (newer.clone(), Generation::new(2), Generation::new(3))
+    );
     assert_eq!(chosen.outdated, [newer.disks[0].id]);
-    assert!(chosen.warnings[0].contains("/dev/sd0") && chosen.warnings[0].contains("generation 1"), "{:?}", chosen.warnings);
+    assert!(
+        chosen.warnings[0].contains("/dev/sd0") && chosen.warnings[0].contains("generation 1"),
+        "{:?}",
+        chosen.warnings
+    );
     commit(&disks, &newer, 3);
     let healed = choose(group.id, &disks).unwrap();
     assert_eq!((healed.outdated, healed.warnings), (vec![], vec![]));
@@ -184,16 +254,25 @@ fn the_next_generation_is_newer_than_anything_seen_readable_or_not() {
     commit(&disks[..1], &with_volume(&group, "w"), 2);
     disks[0].flip_bit(SLOT_1);
     let chosen = choose(group.id, &disks).unwrap();
-    assert_eq!((chosen.generation, chosen.next), (Generation::new(1), Generation::new(3)));
+    assert_eq!(
+        (chosen.generation, chosen.next),
+        (Generation::new(1), Generation::new(3))
+    );
 }
 
 #[test]
 fn missing_disks_are_named_and_no_majority_is_needed() {
     let (disks, group) = two_disks();
     let chosen = choose(group.id, &disks[1..]).unwrap();
-    assert_eq!((chosen.missing, chosen.present), (vec![group.disks[0].id], vec![(group.disks[1].id, 0)]));
+    assert_eq!(
+        (chosen.missing, chosen.present),
+        (vec![group.disks[0].id], vec![(group.disks[1].id, 0)])
+    );
     assert_eq!(chosen.group, group);
-    assert_eq!(choose(GroupId::random(), &disks).unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(
+        choose(GroupId::random(), &disks).unwrap_err().kind(),
+        Kind::NotFound
+    );
 }
 
 #[test]
@@ -203,7 +282,12 @@ fn a_split_brain_is_refused_and_names_both_sides() {
     commit(&disks[1..], &with_volume(&group, "right"), 2);
     let err = choose(group.id, &disks).unwrap_err();
     assert_eq!(err.kind(), Kind::Unsafe);
-    assert!(err.message().contains("/dev/sd0") && err.message().contains("/dev/sd1") && err.hint_text().is_some(), "{err}");
+    assert!(
+        err.message().contains("/dev/sd0")
+            && err.message().contains("/dev/sd1")
+            && err.hint_text().is_some(),
+        "{err}"
+    );
     // One side alone is as good as ever.
     assert!(choose(group.id, &disks[..1]).is_ok());
 }
@@ -224,7 +308,10 @@ fn a_dd_clone_is_refused_and_both_devices_are_named() {
     disks.push(disks[0].dd());
     let err = choose(group.id, &disks).unwrap_err();
     assert_eq!(err.kind(), Kind::Unsafe);
-    assert!(err.message().contains("/dev/sd0") && err.message().contains("/dev/sd2"), "{err}");
+    assert!(
+        err.message().contains("/dev/sd0") && err.message().contains("/dev/sd2"),
+        "{err}"
+    );
     assert!(err.hint_text().is_some());
 }
 
@@ -242,7 +329,12 @@ fn with_disk(group: &Group, ram: &Ram) -> Group {
     let mut larger = group.clone();
     let label = label(ram);
     let (data_start, size) = (label.geometry().data_start(), label.geometry().data_size());
-    larger.disks.push(Disk { id: label.disk(), media: name("added"), data_start, size });
+    larger.disks.push(Disk {
+        id: label.disk(),
+        media: name("added"),
+        data_start,
+        size,
+    });
     larger
 }
 
@@ -267,9 +359,14 @@ fn a_disk_that_was_removed_while_away_is_left_alone() {
     commit(&disks[..1], &smaller, 2);
     let chosen = choose(group.id, &disks).unwrap();
     let removed = group.disks[1].id;
-    assert_eq!((chosen.strangers, chosen.present.len(), chosen.outdated), (vec![removed], 1, vec![]));
+    assert_eq!(
+        (chosen.strangers, chosen.present.len(), chosen.outdated),
+        (vec![removed], 1, vec![])
+    );
     assert!(chosen.warnings[0].contains("/dev/sd1"));
-    let err = prepare(&mut members(&disks), &smaller, Generation::new(3)).err().unwrap();
+    let err = prepare(&mut members(&disks), &smaller, Generation::new(3))
+        .err()
+        .unwrap();
     assert_eq!(err.kind(), Kind::Unsafe, "never healed back");
 }
 
@@ -283,7 +380,10 @@ fn a_disk_that_left_gets_a_new_identity_and_old_configurations_do_not_claim_it()
     let freed = format_disk(&disks[0], DiskId::random(), AREA).unwrap();
     assert_ne!(freed.disk(), group.disks[0].id);
     let chosen = choose(group.id, &disks).unwrap();
-    assert_eq!((chosen.present.len(), chosen.strangers, chosen.warnings), (1, vec![], vec![]));
+    assert_eq!(
+        (chosen.present.len(), chosen.strangers, chosen.warnings),
+        (1, vec![], vec![])
+    );
 }
 
 #[test]
@@ -314,14 +414,18 @@ fn a_newer_version_on_any_disk_is_a_refusal_and_not_a_fallback() {
         forge(&disks[0], position, 24, &1u64.to_le_bytes());
     }
     assert!(label(&disks[0]).written_by_newer().is_some());
-    assert!(label(&disks[0]).group().is_some(), "it is still known whose disk it is");
+    assert!(
+        label(&disks[0]).group().is_some(),
+        "it is still known whose disk it is"
+    );
     let (data_start, nonsense) = (80, 3u64.to_le_bytes());
     forge(&disks[0], A, data_start, &nonsense);
     forge(&disks[0], B, data_start, &nonsense);
     assert_eq!(read_disk(&disks[0]).unwrap_err().kind(), Kind::Unsupported);
 }
 
-/// Replaces the newest payload (superblock B, slot 2 after one commit) by this one, all checksums right.
+/// Replaces the newest payload (superblock B, slot 2 after one commit) by this one, all checksums
+/// right.
 fn replant(ram: &Ram, json: &str) {
     replant_at(ram, B, SLOT_2, json);
 }
@@ -343,8 +447,18 @@ fn a_newer_payload_is_a_refusal_and_a_hostile_one_a_warning() {
     assert_eq!(err.kind(), Kind::Unsupported, "{err}");
     replant(&disks[0], r#"{"breakoff":1,"generation":1}"#);
     let chosen = choose(group.id, &disks).unwrap();
-    assert_eq!((&chosen.group, &chosen.outdated), (&group, &vec![group.disks[0].id]));
-    assert!(chosen.warnings.iter().any(|w| w.contains("/dev/sd0") && w.contains("cannot be trusted")), "{:?}", chosen.warnings);
+    assert_eq!(
+        (&chosen.group, &chosen.outdated),
+        (&group, &vec![group.disks[0].id])
+    );
+    assert!(
+        chosen
+            .warnings
+            .iter()
+            .any(|w| w.contains("/dev/sd0") && w.contains("cannot be trusted")),
+        "{:?}",
+        chosen.warnings
+    );
 }
 
 #[test]
@@ -355,9 +469,15 @@ fn a_payload_of_another_group_or_generation_is_not_believed() {
         if other_id {
             planted.id = GroupId::random();
         }
-        replant(&disks[0], &meta::dump(&planted, Generation::new(generation)).unwrap());
+        replant(
+            &disks[0],
+            &meta::dump(&planted, Generation::new(generation)).unwrap(),
+        );
         assert_eq!(choose(group.id, &disks).unwrap().group, group);
-        assert_eq!(choose(group.id, &disks[..1]).unwrap_err().kind(), Kind::Unsafe);
+        assert_eq!(
+            choose(group.id, &disks[..1]).unwrap_err().kind(),
+            Kind::Unsafe
+        );
     }
 }
 
@@ -370,8 +490,16 @@ fn a_copy_on_a_disk_that_it_does_not_list_is_not_believed() {
     commit(&disks[1..], &group, 2);
     commit(&disks[..1], &group, 3);
     // Generation 3 on disk 0 now says that disk 0 is not in the group.
-    replant_at(&disks[0], A, SLOT_1, &meta::dump(&without, Generation::new(3)).unwrap());
-    assert_eq!(choose(group.id, &disks).unwrap().generation, Generation::new(2));
+    replant_at(
+        &disks[0],
+        A,
+        SLOT_1,
+        &meta::dump(&without, Generation::new(3)).unwrap(),
+    );
+    assert_eq!(
+        choose(group.id, &disks).unwrap().generation,
+        Generation::new(2)
+    );
 }
 
 #[test]
@@ -380,12 +508,20 @@ fn a_copy_planted_on_a_disk_that_it_does_not_list_does_not_spoil_the_others() {
     let (planted, _) = two_disks();
     for position in [A, B] {
         planted[0].set(position, &disks[0].get(position, 4096));
-        forge(&planted[0], position, 40, &label(&planted[1]).disk().bytes());
+        forge(
+            &planted[0],
+            position,
+            40,
+            &label(&planted[1]).disk().bytes(),
+        );
     }
     planted[0].set(SLOT_2, &disks[0].get(SLOT_2, 4096));
     disks.push(planted[0].clone());
     let chosen = choose(group.id, &disks).unwrap();
-    assert_eq!((chosen.group, chosen.strangers), (group, vec![label(&planted[1]).disk()]));
+    assert_eq!(
+        (chosen.group, chosen.strangers),
+        (group, vec![label(&planted[1]).disk()])
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! A group of which a disk is missing, on a machine in memory: what does not need it works, what is lost can be given up, and
-//! redundancy that was being made anew when the machine went down is made all the same.
+//! A group of which a disk is missing, on a machine in memory: what does not need it works, what is
+//! lost can be given up, and redundancy that was being made anew when the machine went down is made
+//! all the same.
 
 use crate::fake::script::{World, sync};
 use crate::fake::{Fake, Words};
@@ -36,7 +37,8 @@ fn lose(fake: &Fake, disk: usize, how: Loss) {
     (0..8).for_each(|_| fake.0.borrow_mut().writers_write());
 }
 
-/// `v` on disk01 and its snapshot `s` on disk02, tracked or not, beside a mirror `m` with a leg, and a plain volume `n`.
+/// `v` on disk01 and its snapshot `s` on disk02, tracked or not, beside a mirror `m` with a leg,
+/// and a plain volume `n`.
 fn split(tracked: &str) -> World {
     let make = format!("make v 8m --on disk01 --fast-resync {tracked}");
     let script = [
@@ -62,7 +64,9 @@ fn run(fake: &Fake, command: &str) -> Result<Outcome> {
 /// What has to hold after any command.
 #[track_caller]
 fn is_sound(fake: &Fake, what: &str) {
-    let Some((group, _)) = fake.group() else { return };
+    let Some((group, _)) = fake.group() else {
+        return;
+    };
     assert_eq!(check::violations(&group), Vec::<String>::new(), "{what}");
     for _ in 0..4 {
         run(fake, "recover").unwrap_or_else(|error| panic!("{what}: 'recover': {error}"));
@@ -70,16 +74,33 @@ fn is_sound(fake: &Fake, what: &str) {
     }
     let (group, _) = fake.group().unwrap();
     let mut state = fake.0.borrow_mut();
-    let dirty: Vec<&str> = state.dm.all().filter(|d| !d.is_clean()).map(|d| d.name.as_str()).collect();
-    assert!(dirty.is_empty(), "{what}: left suspended or half loaded: {dirty:?}");
-    assert!(state.data.nothing_queued(), "{what}: a write is held for ever");
+    let dirty: Vec<&str> = state
+        .dm
+        .all()
+        .filter(|d| !d.is_clean())
+        .map(|d| d.name.as_str())
+        .collect();
+    assert!(
+        dirty.is_empty(),
+        "{what}: left suspended or half loaded: {dirty:?}"
+    );
+    assert!(
+        state.data.nothing_queued(),
+        "{what}: a write is held for ever"
+    );
     assert_eq!(state.misplaced(&group), Vec::<String>::new(), "{what}");
     state.know_volumes(&group);
     let lost = state.labels_of_dead();
-    let wrong = state.wrong_data_beside(&group, &|plex| plex.subdisks.iter().any(|s| lost.contains(&s.disk)));
+    let wrong = state.wrong_data_beside(&group, &|plex| {
+        plex.subdisks.iter().any(|s| lost.contains(&s.disk))
+    });
     assert!(wrong.is_empty(), "{what}: {wrong:#?}");
-    let gone: Vec<&str> =
-        state.dm.all().filter(|d| d.uuid.volume().is_none_or(|id| group.volume(id).is_none())).map(|d| d.name.as_str()).collect();
+    let gone: Vec<&str> = state
+        .dm
+        .all()
+        .filter(|d| d.uuid.volume().is_none_or(|id| group.volume(id).is_none()))
+        .map(|d| d.name.as_str())
+        .collect();
     assert!(gone.is_empty(), "{what}: devices of no volume: {gone:?}");
 }
 
@@ -89,7 +110,10 @@ fn works(fake: &Fake, commands: &[&str], what: &str) -> Fake {
     let fake = fake.copy();
     for command in commands {
         if let Err(error) = run(&fake, command) {
-            panic!("{what}: '{command}' fails: {error} ({:?})", error.hint_text());
+            panic!(
+                "{what}: '{command}' fails: {error} ({:?})",
+                error.hint_text()
+            );
         }
         is_sound(&fake, &format!("{what}: '{command}'"));
     }
@@ -102,7 +126,10 @@ fn works(fake: &Fake, commands: &[&str], what: &str) -> Fake {
 #[test]
 fn a_missing_disk_stops_only_what_needs_it() {
     for tracked in ["on", "off"] {
-        for (disk, how) in [1, 2].into_iter().flat_map(|disk| LOSSES.map(|how| (disk, how))) {
+        for (disk, how) in [1, 2]
+            .into_iter()
+            .flat_map(|disk| LOSSES.map(|how| (disk, how)))
+        {
             let world = split(tracked);
             lose(&world.fake, disk, how);
             let what = format!("tracking {tracked}, disk {disk} {how:?}");
@@ -123,35 +150,83 @@ fn a_missing_disk_stops_only_what_needs_it() {
             ] {
                 works(&world.fake, &[command], &what);
             }
-            works(&world.fake, &["group add g /dev/fake6", "group remove-disk g disk06"], &what);
+            works(
+                &world.fake,
+                &["group add g /dev/fake6", "group remove-disk g disk06"],
+                &what,
+            );
         }
     }
 }
 
-/// A snapshot whose disk is gone, or an original: each way out works, and what is good of the pair goes on.
+/// A snapshot whose disk is gone, or an original: each way out works, and what is good of the pair
+/// goes on.
 #[test]
 fn what_is_lost_can_be_given_up() {
     for tracked in ["on", "off"] {
-        for (disk, lost, good, how) in [(2, "s", "v"), (1, "v", "s")].into_iter().flat_map(|(d, l, g)| LOSSES.map(|how| (d, l, g, how))) {
+        for (disk, lost, good, how) in [(2, "s", "v"), (1, "v", "s")]
+            .into_iter()
+            .flat_map(|(d, l, g)| LOSSES.map(|how| (d, l, g, how)))
+        {
             let world = split(tracked);
             lose(&world.fake, disk, how);
             let what = format!("tracking {tracked}, disk {disk} with '{lost}' {how:?}");
             let media = format!("disk0{disk}");
             let (stop, remove) = (format!("stop {lost}"), format!("remove --recursive {lost}"));
-            let (remove_disk, replace_disk) =
-                (format!("group remove-disk g {media}"), format!("group replace-disk -b g {media} /dev/fake7"));
-            works(&world.fake, &["snapclear s", &format!("snapstart -b {good}")], &what);
+            let (remove_disk, replace_disk) = (
+                format!("group remove-disk g {media}"),
+                format!("group replace-disk -b g {media} /dev/fake7"),
+            );
+            works(
+                &world.fake,
+                &["snapclear s", &format!("snapstart -b {good}")],
+                &what,
+            );
             works(&world.fake, &["snapclear s", &remove, &remove_disk], &what);
             let stopped = works(&world.fake, &[&stop], &what);
             let (group, _) = stopped.group().unwrap();
-            let id = group.volume_named(&breakoff::model::Name::parse(lost).unwrap()).unwrap().id;
-            assert!(!stopped.0.borrow().dm.all().any(|d| d.uuid.volume() == Some(id)), "{what}: devices are left");
+            let id = group
+                .volume_named(&breakoff::model::Name::parse(lost).unwrap())
+                .unwrap()
+                .id;
+            assert!(
+                !stopped
+                    .0
+                    .borrow()
+                    .dm
+                    .all()
+                    .any(|d| d.uuid.volume() == Some(id)),
+                "{what}: devices are left"
+            );
             works(&world.fake, &[&stop, "snapclear s", &remove], &what);
-            works(&world.fake, &[&remove, &remove_disk, &format!("snapstart -b {good}")], &what);
+            works(
+                &world.fake,
+                &[&remove, &remove_disk, &format!("snapstart -b {good}")],
+                &what,
+            );
             works(&world.fake, &[&stop, &replace_disk, &remove], &what);
-            works(&world.fake, &[&format!("rename {lost} other"), "remove --recursive other", &remove_disk], &what);
-            works(&world.fake, &["fast-resync off v", "remove --recursive v s", &remove_disk], &what);
-            works(&world.fake, &["remove --recursive v", &format!("rename {} other", if lost == "s" { "s" } else { "m" })], &what);
+            works(
+                &world.fake,
+                &[
+                    &format!("rename {lost} other"),
+                    "remove --recursive other",
+                    &remove_disk,
+                ],
+                &what,
+            );
+            works(
+                &world.fake,
+                &["fast-resync off v", "remove --recursive v s", &remove_disk],
+                &what,
+            );
+            works(
+                &world.fake,
+                &[
+                    "remove --recursive v",
+                    &format!("rename {} other", if lost == "s" { "s" } else { "m" }),
+                ],
+                &what,
+            );
             works(&world.fake, &["group destroy g"], &what);
         }
     }
@@ -168,12 +243,17 @@ fn what_needs_a_missing_disk_is_refused_by_its_name() {
             sync(&fake);
             let before = fake.group().unwrap().1;
             match run(&fake, command) {
-                Ok(Outcome::Done(report)) if command == "start s" && how == Loss::Unplugged && report.changes.is_empty() => {}
+                Ok(Outcome::Done(report))
+                    if command == "start s"
+                        && how == Loss::Unplugged
+                        && report.changes.is_empty() => {}
                 Ok(other) => panic!("{how:?} '{command}': {other:?}"),
                 Err(error) => {
                     let ready = how == Loss::Rebooted && error.kind() == Kind::NotReady;
                     assert!(
-                        ready || (error.kind() == Kind::Device && error.message().contains("'disk02'")),
+                        ready
+                            || (error.kind() == Kind::Device
+                                && error.message().contains("'disk02'")),
                         "{how:?} '{command}': {error} ({:?})",
                         error.kind()
                     );
@@ -191,25 +271,54 @@ fn a_group_that_runs_and_cannot_be_read_is_named() {
     for how in [Loss::Dead, Loss::Unplugged] {
         let world = split("on");
         (1..=5).for_each(|disk| lose(&world.fake, disk, how));
-        for words in ["status", "recover", "recover --check", "print", "snapprint", "group list", "disk list"] {
+        for words in [
+            "status",
+            "recover",
+            "recover --check",
+            "print",
+            "snapprint",
+            "group list",
+            "disk list",
+        ] {
             let fake = world.fake.copy();
             let errors = match run(&fake, words) {
                 Ok(Outcome::Lacking(_, errors)) => errors,
                 Ok(Outcome::Done(report)) => report.failures,
                 other => panic!("{how:?} '{words}': {other:?}"),
             };
-            let named = errors.iter().any(|e| e.kind() == Kind::Device && e.message().contains("group 'g'") && e.message().contains("g-v"));
+            let named = errors.iter().any(|e| {
+                e.kind() == Kind::Device
+                    && e.message().contains("group 'g'")
+                    && e.message().contains("g-v")
+            });
             assert!(named, "{how:?} '{words}': {errors:?}");
         }
-        for words in
-            ["make x 4m", "-g g make x 4m", "stop v", "snapstart v", "group show g", "group destroy g", "-g g snapwait v", "-g g status"]
-        {
+        for words in [
+            "make x 4m",
+            "-g g make x 4m",
+            "stop v",
+            "snapstart v",
+            "group show g",
+            "group destroy g",
+            "-g g snapwait v",
+            "-g g status",
+        ] {
             let fake = world.fake.copy();
-            let error = run(&fake, words).err().unwrap_or_else(|| panic!("{how:?} '{words}' works"));
+            let error = run(&fake, words)
+                .err()
+                .unwrap_or_else(|| panic!("{how:?} '{words}' works"));
             assert_eq!(error.kind(), Kind::Device, "{how:?} '{words}': {error}");
-            assert!(error.message().contains("group 'g'"), "{how:?} '{words}': {error}");
+            assert!(
+                error.message().contains("group 'g'"),
+                "{how:?} '{words}': {error}"
+            );
         }
-        assert_eq!(run(&world.fake.copy(), "-g other make x 4m").unwrap_err().kind(), Kind::NotFound);
+        assert_eq!(
+            run(&world.fake.copy(), "-g other make x 4m")
+                .unwrap_err()
+                .kind(),
+            Kind::NotFound
+        );
     }
 }
 
@@ -217,7 +326,13 @@ const GROUP4: &str = "group create g /dev/fake1 /dev/fake2 /dev/fake3 /dev/fake4
 
 fn states(fake: &Fake, volume: &str) -> Vec<String> {
     let (group, _) = fake.group().unwrap();
-    group.volumes.iter().filter(|v| v.name.as_str() == volume).flat_map(|v| &v.plexes).map(|p| p.state.to_string()).collect()
+    group
+        .volumes
+        .iter()
+        .filter(|v| v.name.as_str() == volume)
+        .flat_map(|v| &v.plexes)
+        .map(|p| p.state.to_string())
+        .collect()
 }
 
 #[test]
@@ -226,8 +341,16 @@ fn a_rebuild_that_a_crash_interrupts_goes_on_and_a_leg_does_not() {
     let plain = [GROUP4, "make v 8m --on disk01"];
     let replaced = ["group replace-disk -b g disk02 /dev/fake5"];
     for (script, rebuild, leg) in [
-        (&mirrored[..], &["plex detach v-02", "plex attach -b v-02"][..], false),
-        (&mirrored[..], &["plex detach v-02", "plex attach -b v-02", "snapstart -b v"][..], true),
+        (
+            &mirrored[..],
+            &["plex detach v-02", "plex attach -b v-02"][..],
+            false,
+        ),
+        (
+            &mirrored[..],
+            &["plex detach v-02", "plex attach -b v-02", "snapstart -b v"][..],
+            true,
+        ),
         (&mirrored[..], &replaced[..], false),
         (&plain[..], &["mirror -b v"][..], false),
     ] {
@@ -236,13 +359,24 @@ fn a_rebuild_that_a_crash_interrupts_goes_on_and_a_leg_does_not() {
             let end: &[&str] = if stopped { &["stop v"] } else { &[] };
             let world = World::new("rebuild", 5, &[script, rebuild, &["region"], end].concat());
             let fake = &world.fake;
-            assert!(states(fake, "v").iter().any(|state| ["REVIVING", "ATTACHING"].contains(&state.as_str())), "{what}");
+            assert!(
+                states(fake, "v")
+                    .iter()
+                    .any(|state| ["REVIVING", "ATTACHING"].contains(&state.as_str())),
+                "{what}"
+            );
             fake.power_cut(&mut |sector| sector.versions);
             let before = fake.0.borrow().changes;
             fake.ok("start --auto");
             assert!(fake.0.borrow().changes > before);
-            assert!(states(fake, "v").iter().all(|state| state != "SNAPATT"), "{what}: a leg is given up (was there: {leg})");
-            assert!(states(fake, "v").iter().any(|state| state != "ACTIVE"), "{what}: nobody has waited for it");
+            assert!(
+                states(fake, "v").iter().all(|state| state != "SNAPATT"),
+                "{what}: a leg is given up (was there: {leg})"
+            );
+            assert!(
+                states(fake, "v").iter().any(|state| state != "ACTIVE"),
+                "{what}: nobody has waited for it"
+            );
             sync(fake);
             assert_eq!(states(fake, "v"), ["ACTIVE", "ACTIVE"], "{what}");
             is_sound(fake, &what);
@@ -257,19 +391,38 @@ fn a_rebuild_that_a_crash_interrupts_goes_on_and_a_leg_does_not() {
     }
 }
 
-/// The second place of a log fails, too: the third one is another disk, and the second one is not tried again.
+/// The second place of a log fails, too: the third one is another disk, and the second one is not
+/// tried again.
 #[test]
 fn a_log_that_is_lost_again_goes_elsewhere() {
-    let world = World::new("logs", 4, &[GROUP4, "make v 8m --mirrors 2 --on disk01,disk02", "sync"]);
+    let world = World::new(
+        "logs",
+        4,
+        &[GROUP4, "make v 8m --mirrors 2 --on disk01,disk02", "sync"],
+    );
     let fake = &world.fake;
-    let place = |fake: &Fake| fake.group().unwrap().0.volumes[0].log.as_ref().map(|log| log.extent);
+    let place = |fake: &Fake| {
+        fake.group().unwrap().0.volumes[0]
+            .log
+            .as_ref()
+            .map(|log| log.extent)
+    };
     let mut seen = vec![place(fake).unwrap()];
     for _ in 0..3 {
         let (group, _) = fake.group().unwrap();
         let extent = *seen.last().unwrap();
-        let disk = fake.0.borrow().labels.iter().find(|(id, _)| *id == extent.disk).unwrap().1;
+        let disk = fake
+            .0
+            .borrow()
+            .labels
+            .iter()
+            .find(|(id, _)| *id == extent.disk)
+            .unwrap()
+            .1;
         let at = group.disk(extent.disk).unwrap().data_start.get() + extent.start.get();
-        fake.0.borrow_mut().disks[disk].bad.push(at..at + extent.length.get());
+        fake.0.borrow_mut().disks[disk]
+            .bad
+            .push(at..at + extent.length.get());
         (0..8).for_each(|_| fake.0.borrow_mut().writers_write());
         sync(fake);
         is_sound(fake, "a log is lost");
@@ -283,23 +436,46 @@ fn a_log_that_is_lost_again_goes_elsewhere() {
 #[test]
 fn who_waits_after_a_leg_has_failed_is_told_so_until_there_is_another_one() {
     for (what, filled) in [("filling", "region"), ("complete", "sync")] {
-        let world =
-            World::new(what, 3, &["group create g /dev/fake1 /dev/fake2 /dev/fake3", "make v 8m", "snapstart -b v", filled, "die2"]);
+        let world = World::new(
+            what,
+            3,
+            &[
+                "group create g /dev/fake1 /dev/fake2 /dev/fake3",
+                "make v 8m",
+                "snapstart -b v",
+                filled,
+                "die2",
+            ],
+        );
         run(&world.fake, "recover").unwrap();
         for _ in 0..2 {
             let error = run(&world.fake, "snapwait v").unwrap_err();
             assert_eq!(error.kind(), Kind::Device, "{what}: {error}");
-            assert!(["'v-02'", "disk02", "failed at"].iter().all(|text| error.message().contains(text)), "{what}: {error}");
+            assert!(
+                ["'v-02'", "disk02", "failed at"]
+                    .iter()
+                    .all(|text| error.message().contains(text)),
+                "{what}: {error}"
+            );
         }
         run(&world.fake, "snapstart -b v").unwrap();
         run(&world.fake, "snapabort v").unwrap();
-        assert_eq!(run(&world.fake, "snapwait v").unwrap_err().kind(), Kind::NotReady, "{what}");
+        assert_eq!(
+            run(&world.fake, "snapwait v").unwrap_err().kind(),
+            Kind::NotReady,
+            "{what}"
+        );
     }
 }
 
 /// The label of disk02 is gone.
 fn bare(name: &'static str, script: &[&str]) -> World {
-    let all = [&["group create g /dev/fake1 /dev/fake2 /dev/fake3"], script, &["bare2"]].concat();
+    let all = [
+        &["group create g /dev/fake1 /dev/fake2 /dev/fake3"],
+        script,
+        &["bare2"],
+    ]
+    .concat();
     let world = World::new(name, 3, &all);
     assert!(!world.fake.0.borrow().disks[1].has_label());
     world
@@ -314,7 +490,11 @@ fn findings(fake: &Fake, command: &str) -> String {
 
 #[test]
 fn a_label_that_is_gone_is_written_again_as_long_as_its_disk_runs() {
-    let leg: &[&str] = &["make v 8m --on disk01", "snapstart -b --on disk02 v", "sync"];
+    let leg: &[&str] = &[
+        "make v 8m --on disk01",
+        "snapstart -b --on disk02 v",
+        "sync",
+    ];
     let out = [leg, &["snapshot v --name s", "write"]].concat();
     let plex: &[&str] = &["make v 8m --mirrors 2 --on disk01,disk02", "sync", "write"];
     for (what, script) in [("a leg", leg), ("a snapshot", &out), ("a plex", plex)] {
@@ -322,11 +502,25 @@ fn a_label_that_is_gone_is_written_again_as_long_as_its_disk_runs() {
         let fake = &world.fake;
         for command in ["status", "recover --check"] {
             let told = findings(fake, command);
-            assert!(["disk02", "lost its label", "/dev/fake2"].iter().all(|text| told.contains(text)), "{what}: {command}: {told}");
+            assert!(
+                ["disk02", "lost its label", "/dev/fake2"]
+                    .iter()
+                    .all(|text| told.contains(text)),
+                "{what}: {command}: {told}"
+            );
             assert!(!told.contains("is missing"), "{what}: {told}");
         }
-        let Outcome::Done(report) = run(fake, "recover").unwrap() else { panic!("{what}") };
-        assert!(report.changes.iter().any(|change| change.action == "label-written"), "{what}: {:?}", report.changes);
+        let Outcome::Done(report) = run(fake, "recover").unwrap() else {
+            panic!("{what}")
+        };
+        assert!(
+            report
+                .changes
+                .iter()
+                .any(|change| change.action == "label-written"),
+            "{what}: {:?}",
+            report.changes
+        );
         assert!(report.failures.is_empty(), "{what}: {:?}", report.failures);
         assert_eq!(findings(fake, "recover --check"), "", "{what}");
         assert!(!findings(fake, "status").contains("disk02"), "{what}");
@@ -336,48 +530,74 @@ fn a_label_that_is_gone_is_written_again_as_long_as_its_disk_runs() {
         fake.ok("start --auto");
         sync(fake);
         is_sound(fake, what);
-        assert!(states(fake, "v").iter().all(|state| ["ACTIVE", "SNAPDONE"].contains(&state.as_str())), "{what}: {:?}", states(fake, "v"));
+        assert!(
+            states(fake, "v")
+                .iter()
+                .all(|state| ["ACTIVE", "SNAPDONE"].contains(&state.as_str())),
+            "{what}: {:?}",
+            states(fake, "v")
+        );
     }
 }
 
 /// Nothing proves which device is the disk: nothing is written.
 #[test]
 fn a_label_that_is_gone_stays_so_when_nothing_says_where_it_was() {
-    for (what, script) in [("stopped", &["make v 8m --on disk02", "stop v"][..]), ("idle", &["make v 8m --on disk01"])] {
+    for (what, script) in [
+        ("stopped", &["make v 8m --on disk02", "stop v"][..]),
+        ("idle", &["make v 8m --on disk01"]),
+    ] {
         let world = bare(what, script);
         let fake = &world.fake;
         let before = fake.0.borrow().changes;
         run(fake, "recover").unwrap();
         assert!(!fake.0.borrow().disks[1].has_label(), "{what}");
         assert_eq!(fake.0.borrow().changes, before, "{what}");
-        assert!(findings(fake, "status").contains("disk 'disk02' of group 'g' is missing"), "{what}");
+        assert!(
+            findings(fake, "status").contains("disk 'disk02' of group 'g' is missing"),
+            "{what}"
+        );
     }
 }
 
 /// Where the live table of a volume leads to.
 fn leads_to(fake: &Fake, name: &str) -> String {
     let devices = fake.kernel().unwrap().devices().unwrap();
-    let device = devices.iter().find(|device| device.name.as_str() == name).unwrap();
+    let device = devices
+        .iter()
+        .find(|device| device.name.as_str() == name)
+        .unwrap();
     device.table[0].params.split(' ').next().unwrap().to_owned()
 }
 
 /// A running volume `v` on disk02 and `w` on disk01, and a fourth disk that is a copy of disk02.
 fn with_a_copy(name: &'static str) -> World {
-    let make = ["group create g /dev/fake1 /dev/fake2 /dev/fake3", "make v 8m --on disk02", "make w 4m --on disk01"];
+    let make = [
+        "group create g /dev/fake1 /dev/fake2 /dev/fake3",
+        "make v 8m --on disk02",
+        "make w 4m --on disk01",
+    ];
     let world = World::new(name, 4, &make);
     let copy = world.fake.0.borrow().disks[1].copied(3);
     world.fake.0.borrow_mut().disks[3] = copy;
     world
 }
 
-/// A copy of disk02 that still has the label which disk02 has lost: what runs stays where it is, and nothing is written to either.
+/// A copy of disk02 that still has the label which disk02 has lost: what runs stays where it is,
+/// and nothing is written to either.
 #[test]
 fn a_copy_of_a_disk_that_has_lost_its_label_is_not_taken_for_it() {
     let world = with_a_copy("copied");
     let fake = &world.fake;
     fake.0.borrow_mut().disks[1].lose_label();
     let before = leads_to(fake, "g-v");
-    let labels = |fake: &Fake| [1, 3].map(|at| (0..2048).map(|sector| fake.0.borrow().disks[at].read(sector)).collect::<Vec<_>>());
+    let labels = |fake: &Fake| {
+        [1, 3].map(|at| {
+            (0..2048)
+                .map(|sector| fake.0.borrow().disks[at].read(sector))
+                .collect::<Vec<_>>()
+        })
+    };
     let untouched = labels(fake);
     for command in ["recover", "make x 1m --on disk01", "rename w u", "recover"] {
         run(fake, command).unwrap();
@@ -391,11 +611,15 @@ fn a_copy_of_a_disk_that_has_lost_its_label_is_not_taken_for_it() {
     fake.0.borrow_mut().disks[3].unplugged = true;
     run(fake, "recover").unwrap();
     assert!(fake.0.borrow().disks[1].has_label());
-    assert_eq!((leads_to(fake, "g-v"), findings(fake, "status")), (before, String::new()));
+    assert_eq!(
+        (leads_to(fake, "g-v"), findings(fake, "status")),
+        (before, String::new())
+    );
 }
 
-/// A copy of disk02, which is dead: what runs stays where it is as long as the two are known to be different, and when it is started again
-/// the copy takes its place. What nothing distinguishes is the disk that has come back under another number.
+/// A copy of disk02, which is dead: what runs stays where it is as long as the two are known to be
+/// different, and when it is started again the copy takes its place. What nothing distinguishes is
+/// the disk that has come back under another number.
 #[test]
 fn a_copy_of_a_dead_disk_is_not_taken_for_it_while_that_is_in_use() {
     let world = with_a_copy("dead, and copied");

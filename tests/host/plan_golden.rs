@@ -1,11 +1,14 @@
-//! The plan of each verb as a person reads it with `--dry-run`, in reviewed files under `tests/golden/plans`.
+//! The plan of each verb as a person reads it with `--dry-run`, in reviewed files under
+//! `tests/golden/plans`.
 
 use crate::pure::golden::assert_golden;
 use crate::pure::{anywhere, carry_out, done, make, name, snapstart, sync, world};
 use breakoff::app::Outcome;
 use breakoff::model::Sectors;
 use breakoff::plan::finding::{self, converge};
-use breakoff::plan::request::{Convert, GrowTo, Legs, Relations, Request, Selection, Split, Splits, Winner};
+use breakoff::plan::request::{
+    Convert, GrowTo, Legs, Relations, Request, Selection, Split, Splits, Winner,
+};
 use breakoff::plan::step::Plan;
 use breakoff::plan::world::World;
 use breakoff::plan::{plan, render};
@@ -19,9 +22,15 @@ fn shown(world: &World, plan: &Plan) -> String {
 /// Compares the plan of a request, carries it out, and checks that nothing is left to converge.
 fn verb(world: &mut World, file: &str, request: &Request) {
     let planned = plan(world, request).unwrap_or_else(|e| panic!("{file}: {e}"));
-    assert_golden(&format!("tests/golden/plans/{file}"), &shown(world, &planned));
+    assert_golden(
+        &format!("tests/golden/plans/{file}"),
+        &shown(world, &planned),
+    );
     carry_out(world, &planned);
-    assert!(!converge(world).has_steps(), "{file}: something is left to converge");
+    assert!(
+        !converge(world).has_steps(),
+        "{file}: something is left to converge"
+    );
 }
 
 fn found(world: &mut World, file: &str) {
@@ -32,7 +41,10 @@ fn found(world: &mut World, file: &str) {
     }
     let findings = finding::findings(world);
     let planned = finding::plan(world, findings.first().expect("a finding")).expect("a plan");
-    assert_golden(&format!("tests/golden/plans/{file}"), &shown(world, &planned));
+    assert_golden(
+        &format!("tests/golden/plans/{file}"),
+        &shown(world, &planned),
+    );
     carry_out(world, &planned);
 }
 
@@ -41,8 +53,19 @@ fn one(volume: &str) -> Selection {
 }
 
 fn split(volumes: &[&str]) -> Request {
-    let these = volumes.iter().map(|v| Split { volume: name(v), name: None }).collect();
-    Request::Snapshot { splits: Splits::These(these), legs: Legs::Count(1), pattern: None, require_frozen: false }
+    let these = volumes
+        .iter()
+        .map(|v| Split {
+            volume: name(v),
+            name: None,
+        })
+        .collect();
+    Request::Snapshot {
+        splits: Splits::These(these),
+        legs: Legs::Count(1),
+        pattern: None,
+        require_frozen: false,
+    }
 }
 
 #[test]
@@ -54,12 +77,47 @@ fn the_life_of_a_plain_volume() {
     verb(&mut w, "snapstart-second", &snapstart("v"));
     found(&mut w, "snapstart-second-attached");
     verb(&mut w, "snapshot", &split(&["v"]));
-    verb(&mut w, "snapclear", &Request::SnapClear { volume: name("SNAP-v"), which: Relations::TheOne });
-    verb(&mut w, "snapabort", &Request::SnapAbort { volume: name("v"), count: Some(1) });
-    verb(&mut w, "rename", &Request::Rename { volume: name("v"), to: name("w") });
+    verb(
+        &mut w,
+        "snapclear",
+        &Request::SnapClear {
+            volume: name("SNAP-v"),
+            which: Relations::TheOne,
+        },
+    );
+    verb(
+        &mut w,
+        "snapabort",
+        &Request::SnapAbort {
+            volume: name("v"),
+            count: Some(1),
+        },
+    );
+    verb(
+        &mut w,
+        "rename",
+        &Request::Rename {
+            volume: name("v"),
+            to: name("w"),
+        },
+    );
     verb(&mut w, "stop", &Request::Stop(one("w")));
-    verb(&mut w, "start", &Request::Start { volumes: one("w"), force: false });
-    verb(&mut w, "remove", &Request::Remove { volumes: vec![name("w")], recursive: false });
+    verb(
+        &mut w,
+        "start",
+        &Request::Start {
+            volumes: one("w"),
+            force: false,
+        },
+    );
+    verb(
+        &mut w,
+        "remove",
+        &Request::Remove {
+            volumes: vec![name("w")],
+            recursive: false,
+        },
+    );
 }
 
 #[test]
@@ -69,16 +127,45 @@ fn the_life_of_a_mirrored_volume() {
     found(&mut w, "make-mirrored-resynced");
     verb(&mut w, "snapstart-on-a-mirror", &snapstart("v"));
     found(&mut w, "snapstart-on-a-mirror-attached");
-    verb(&mut w, "grow-mirrored", &Request::Grow { volume: name("v"), to: GrowTo::By(Sectors::mib(8)), placement: anywhere() });
+    verb(
+        &mut w,
+        "grow-mirrored",
+        &Request::Grow {
+            volume: name("v"),
+            to: GrowTo::By(Sectors::mib(8)),
+            placement: anywhere(),
+        },
+    );
     sync(&mut w);
     verb(&mut w, "snapshot-of-a-mirror", &split(&["v"]));
     verb(&mut w, "plex-detach", &Request::PlexDetach(name("v-02")));
     verb(&mut w, "plex-attach", &Request::PlexAttach(name("v-02")));
     sync(&mut w);
-    verb(&mut w, "plex-convert", &Request::PlexConvert { plex: name("v-02"), to: Convert::SnapDone });
-    verb(&mut w, "plex-convert-back", &Request::PlexConvert { plex: name("v-02"), to: Convert::Active });
+    verb(
+        &mut w,
+        "plex-convert",
+        &Request::PlexConvert {
+            plex: name("v-02"),
+            to: Convert::SnapDone,
+        },
+    );
+    verb(
+        &mut w,
+        "plex-convert-back",
+        &Request::PlexConvert {
+            plex: name("v-02"),
+            to: Convert::Active,
+        },
+    );
     verb(&mut w, "plex-remove", &Request::PlexRemove(name("v-01")));
-    verb(&mut w, "mirror", &Request::Mirror { volume: name("v"), placement: anywhere() });
+    verb(
+        &mut w,
+        "mirror",
+        &Request::Mirror {
+            volume: name("v"),
+            placement: anywhere(),
+        },
+    );
     found(&mut w, "mirror-attached");
 }
 
@@ -88,7 +175,14 @@ fn several_volumes_in_one_window() {
     done(&mut w, &make("a", 20, 1));
     done(&mut w, &make("b", 20, 2));
     sync(&mut w);
-    done(&mut w, &Request::SnapStart { volumes: vec![name("a"), name("b")], mirrors: 1, placement: anywhere() });
+    done(
+        &mut w,
+        &Request::SnapStart {
+            volumes: vec![name("a"), name("b")],
+            mirrors: 1,
+            placement: anywhere(),
+        },
+    );
     sync(&mut w);
     verb(&mut w, "snapshot-of-two", &split(&["a", "b"]));
 }
@@ -110,14 +204,24 @@ fn snapshots_of_two_volumes_that_come_back_in_mixed_order() {
             },
         );
     }
-    done(&mut w, &Request::SnapStart { volumes: vec![name("a")], mirrors: 2, placement: anywhere() });
+    done(
+        &mut w,
+        &Request::SnapStart {
+            volumes: vec![name("a")],
+            mirrors: 2,
+            placement: anywhere(),
+        },
+    );
     done(&mut w, &snapstart("b"));
     sync(&mut w);
     verb(
         &mut w,
         "snapshot-of-a-named-leg",
         &Request::Snapshot {
-            splits: Splits::These(vec![Split { volume: name("a"), name: None }]),
+            splits: Splits::These(vec![Split {
+                volume: name("a"),
+                name: None,
+            }]),
             legs: Legs::Named(vec![name("a-03")]),
             pattern: None,
             require_frozen: false,
@@ -126,7 +230,16 @@ fn snapshots_of_two_volumes_that_come_back_in_mixed_order() {
     done(&mut w, &split(&["b"]));
     done(&mut w, &split(&["a"]));
     let snapshots = ["SNAP-a", "SNAP-b", "SNAP1-a"].map(name).to_vec();
-    verb(&mut w, "snapback-in-mixed-order", &Request::SnapBack { snapshots, mirrors: Some(1), from: Winner::Original, keep: false });
+    verb(
+        &mut w,
+        "snapback-in-mixed-order",
+        &Request::SnapBack {
+            snapshots,
+            mirrors: Some(1),
+            from: Winner::Original,
+            keep: false,
+        },
+    );
 }
 
 #[test]
@@ -142,7 +255,12 @@ fn a_failed_leg_is_recorded_before_it_is_dropped() {
     let findings = finding::findings(&w);
     let planned = finding::plan(&w, &findings[0]).expect("a plan");
     assert_golden("tests/golden/plans/failed-leg", &shown(&w, &planned));
-    assert!(planned.group.volumes[0].plexes.iter().all(|p| p.number == 1));
+    assert!(
+        planned.group.volumes[0]
+            .plexes
+            .iter()
+            .all(|p| p.number == 1)
+    );
 }
 
 #[test]
@@ -156,7 +274,14 @@ fn an_unclean_start_removes_the_leg_and_resynchronises() {
     w.devices.clear();
     w.taken_names.clear();
     w.boot = breakoff::model::BootId::from_bytes([0xb1; 16]);
-    verb(&mut w, "start-after-a-crash", &Request::Start { volumes: one("v"), force: false });
+    verb(
+        &mut w,
+        "start-after-a-crash",
+        &Request::Start {
+            volumes: one("v"),
+            force: false,
+        },
+    );
     assert!(!w.group.volumes[0].is_synced());
     assert_eq!(w.group.volumes[0].plexes.len(), 3);
 }

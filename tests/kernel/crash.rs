@@ -1,6 +1,8 @@
-//! Commands that are killed (SIGKILL) before their changes (see `sample::steps`), on the real kernel, under a writer.
+//! Commands that are killed (SIGKILL) before their changes (see `sample::steps`), on the real
+//! kernel, under a writer.
 //!
-//! Which change that is, is counted by the program itself (`sys::failpoint`), which has to be built with the feature `failpoints`.
+//! Which change that is, is counted by the program itself (`sys::failpoint`), which has to be built
+//! with the feature `failpoints`.
 
 use crate::support::child::{KILLED, killed_at};
 use crate::support::lab::Lab;
@@ -13,8 +15,17 @@ use std::time::{Duration, Instant};
 /// The names and states of all plexes of all volumes.
 fn shape(lab: &Lab) -> Vec<String> {
     let group = lab.print("g");
-    let plex = |v: &crate::support::view::Volume| v.plexes.iter().map(|p| format!(" {}:{}", p.name, p.state)).collect::<String>();
-    group.volumes.iter().map(|v| format!("{} {} {}{}", v.name, v.size, v.kstate, plex(v))).collect()
+    let plex = |v: &crate::support::view::Volume| {
+        v.plexes
+            .iter()
+            .map(|p| format!(" {}:{}", p.name, p.state))
+            .collect::<String>()
+    };
+    group
+        .volumes
+        .iter()
+        .map(|v| format!("{} {} {}{}", v.name, v.size, v.kstate, plex(v)))
+        .collect()
 }
 
 /// Kills a command everywhere. `undo` brings the state after it back to the one before.
@@ -30,9 +41,14 @@ fn kill_everywhere(lab: &Lab, load: &Writer, command: &str, undo: &[&str]) {
         slowest = slowest.max(died.elapsed());
         load.goes_on(10);
         lab.cli("-g g recover").ok();
-        lab.cli("-g g recover --check").ok().says("nothing needs attention");
+        lab.cli("-g g recover --check")
+            .ok()
+            .says("nothing needs attention");
         let left = leaks::of_no_command(&lab.dm);
-        assert!(left.is_empty(), "'{command}' killed before change {n} leaves {left:?}");
+        assert!(
+            left.is_empty(),
+            "'{command}' killed before change {n} leaves {left:?}"
+        );
         let now = shape(lab);
         if now == before {
             outcomes.0 += 1;
@@ -41,10 +57,17 @@ fn kill_everywhere(lab: &Lab, load: &Writer, command: &str, undo: &[&str]) {
         }
         outcomes.1 += 1;
         undo.iter().for_each(|words| drop(lab.cli(words).ok()));
-        assert_eq!(shape(lab), before, "'{command}' killed before change {n} came to {now:?}, which is neither before nor after");
+        assert_eq!(
+            shape(lab),
+            before,
+            "'{command}' killed before change {n} came to {now:?}, which is neither before nor after"
+        );
         if output.status != KILLED {
             output.ok();
-            assert!(n > 5, "the program has no failpoints: build it with --features failpoints");
+            assert!(
+                n > 5,
+                "the program has no failpoints: build it with --features failpoints"
+            );
             println!(
                 "'{command}': killed before {} changes, {} before and {} after; I/O flowed again after at most {slowest:?}",
                 outcomes.0 + outcomes.1 - 1,
@@ -67,7 +90,12 @@ fn a_snapshot_killed_anywhere_is_before_or_after() {
     lab.cli("-g g make v 8m").ok();
     lab.cli("-g g snapstart v").ok();
     let load = busy(&lab);
-    kill_everywhere(&lab, &load, "-g g snapshot v --name s", &["-y -g g remove s", "-g g snapstart v"]);
+    kill_everywhere(
+        &lab,
+        &load,
+        "-g g snapshot v --name s",
+        &["-y -g g remove s", "-g g snapstart v"],
+    );
     load.stop().verify(lab.device("g", "v"));
     plexes::assert_equal(&lab, "g", "v");
     lab.finish();
@@ -80,7 +108,12 @@ fn a_snapstart_killed_anywhere_is_before_or_after() {
     lab.cli("-g g make v 8m --mirrors 2").ok();
     lab.wait_synced("g", "v");
     let load = busy(&lab);
-    kill_everywhere(&lab, &load, "-g g snapstart v", &["-g g snapwait v", "-y -g g snapabort v"]);
+    kill_everywhere(
+        &lab,
+        &load,
+        "-g g snapstart v",
+        &["-g g snapwait v", "-y -g g snapabort v"],
+    );
     load.stop().verify(lab.device("g", "v"));
     plexes::assert_equal(&lab, "g", "v");
     lab.finish();
@@ -106,8 +139,18 @@ fn growing_and_renaming_killed_anywhere_is_before_or_after() {
     lab.wait_synced("g", "v");
     lab.cli("-g g make other 4m").ok();
     let load = busy(&lab);
-    kill_everywhere(&lab, &load, "-g g rename other another", &["-g g rename another other"]);
-    kill_everywhere(&lab, &load, "-g g make w 4m --mirrors 2", &["-y -g g remove w"]);
+    kill_everywhere(
+        &lab,
+        &load,
+        "-g g rename other another",
+        &["-g g rename another other"],
+    );
+    kill_everywhere(
+        &lab,
+        &load,
+        "-g g make w 4m --mirrors 2",
+        &["-y -g g remove w"],
+    );
     load.stop().verify(lab.device("g", "v"));
     lab.finish();
 }

@@ -1,5 +1,6 @@
-//! Disks that are mixed up: those of another machine, old ones that come back, those of a group that is gone, one disk under two
-//! names; and disks that die while the configuration is written to them.
+//! Disks that are mixed up: those of another machine, old ones that come back, those of a group
+//! that is gone, one disk under two names; and disks that die while the configuration is written to
+//! them.
 
 use crate::support::MIB;
 use crate::support::block;
@@ -33,12 +34,21 @@ fn other_machine() -> HostId {
 fn elsewhere(lab: &Lab, disks: &[usize], change: impl FnOnce(&mut Group)) {
     let open = |i: usize| BlockMedia::open(&lab.disks[i].path(), Access::ReadWrite).unwrap();
     let label = |i: usize| meta::read_disk(&open(i)).unwrap().unwrap();
-    let found: Vec<(String, Label)> = disks.iter().map(|i| (lab.disks[*i].word(), label(*i))).collect();
+    let found: Vec<(String, Label)> = disks
+        .iter()
+        .map(|i| (lab.disks[*i].word(), label(*i)))
+        .collect();
     let mut chosen = meta::choose(found[0].1.group().unwrap(), &found).unwrap();
     change(&mut chosen.group);
-    let member = |(i, (name, label)): (&usize, (String, Label))| Member { disk: label.disk(), name, media: Box::new(open(*i)), label };
+    let member = |(i, (name, label)): (&usize, (String, Label))| Member {
+        disk: label.disk(),
+        name,
+        media: Box::new(open(*i)),
+        label,
+    };
     let mut members: Vec<Member> = disks.iter().zip(found).map(member).collect();
-    let mut prepared = meta::prepare(&mut members, &chosen.group, chosen.next, &chosen.lineage).unwrap();
+    let mut prepared =
+        meta::prepare(&mut members, &chosen.group, chosen.next, &chosen.lineage).unwrap();
     assert_eq!(prepared.flip().flipped, disks.len());
 }
 
@@ -58,7 +68,8 @@ fn busy_mirror(lab: &Lab) -> Writer {
 fn stopped_group(lab: &Lab, group: &str, disks: Range<usize>) -> String {
     let mirrors = disks.len().min(2);
     lab.create_group_of(group, disks);
-    lab.cli(&format!("-g {group} make v 4m --mirrors {mirrors}")).ok();
+    lab.cli(&format!("-g {group} make v 4m --mirrors {mirrors}"))
+        .ok();
     if mirrors > 1 {
         lab.wait_synced(group, "v");
     }
@@ -84,9 +95,21 @@ fn areas(lab: &Lab) -> Vec<Vec<u8>> {
 fn listed(lab: &Lab, disk: usize) -> (String, String) {
     let result = lab.json("disk list");
     let number = block::number(lab.disks[disk].path()).unwrap();
-    let here = |d: &&serde_json::Value| d["device"].as_str().is_some_and(|path| block::number(path).is_ok_and(|n| n == number));
-    let found = result["disks"].as_array().unwrap().iter().find(here).unwrap_or_else(|| panic!("disk {disk} is not listed: {result}"));
-    (found["state"].as_str().unwrap().to_owned(), found["remark"].as_str().unwrap_or_default().to_owned())
+    let here = |d: &&serde_json::Value| {
+        d["device"]
+            .as_str()
+            .is_some_and(|path| block::number(path).is_ok_and(|n| n == number))
+    };
+    let found = result["disks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(here)
+        .unwrap_or_else(|| panic!("disk {disk} is not listed: {result}"));
+    (
+        found["state"].as_str().unwrap().to_owned(),
+        found["remark"].as_str().unwrap_or_default().to_owned(),
+    )
 }
 
 /// What a command has said to people.
@@ -103,12 +126,24 @@ impl Said for Output {
 
 /// A disk with two partitions of 40 MiB, on a file that goes with its device.
 fn partitioned() -> String {
-    let file = tempfile::Builder::new().prefix("botest-").tempfile_in("/tmp").unwrap();
+    let file = tempfile::Builder::new()
+        .prefix("botest-")
+        .tempfile_in("/tmp")
+        .unwrap();
     file.as_file().set_len(96 * MIB).unwrap();
     let table = block::partition_table(&[(2048, 81920), (98304, 81920)]);
     std::os::unix::fs::FileExt::write_all_at(file.as_file(), &table, 0).unwrap();
-    let disk = tool("losetup", &["-P", "-f", "--show", &file.path().display().to_string()]).ok().stdout.trim().to_owned();
-    until("the partitions are there", || Path::new(&format!("{disk}p2")).exists());
+    let disk = tool(
+        "losetup",
+        &["-P", "-f", "--show", &file.path().display().to_string()],
+    )
+    .ok()
+    .stdout
+    .trim()
+    .to_owned();
+    until("the partitions are there", || {
+        Path::new(&format!("{disk}p2")).exists()
+    });
     udev::settle();
     disk
 }
@@ -125,14 +160,26 @@ fn what_lies_on_partitions_is_named_and_members_are_never_taken() {
     let written = Writer::start_filled(lab.device("g", "v"), 0, 64, Style::default()).stop();
     lab.cli("-g g stop v").ok();
     let spare = lab.disks[1].word();
-    for words in ["group create --force x", "group add --force h", "disk init --force", "group replace-disk --force h disk01"] {
+    for words in [
+        "group create --force x",
+        "group add --force h",
+        "disk init --force",
+        "group replace-disk --force h disk01",
+    ] {
         let refusal = lab.refuses(4, &format!("{words} {disk}"));
-        let named = [&p1, &p2].map(|p| format!("'{p}' belongs to disk group 'g', which this machine has imported"));
-        assert!(named.iter().all(|name| refusal.message.contains(name)), "{words}: {refusal:?}");
+        let named = [&p1, &p2]
+            .map(|p| format!("'{p}' belongs to disk group 'g', which this machine has imported"));
+        assert!(
+            named.iter().all(|name| refusal.message.contains(name)),
+            "{words}: {refusal:?}"
+        );
     }
     for words in ["disk init --force", "group add --force h"] {
-        lab.cli(&format!("{words} {p1}")).exits(4).says("which this machine has imported");
-        lab.cli(&format!("{words} {}", lab.disks[0].word())).exits(4);
+        lab.cli(&format!("{words} {p1}"))
+            .exits(4)
+            .says("which this machine has imported");
+        lab.cli(&format!("{words} {}", lab.disks[0].word()))
+            .exits(4);
     }
     lab.cli("-g g start v").ok();
     written.verify(lab.device("g", "v"));
@@ -140,7 +187,10 @@ fn what_lies_on_partitions_is_named_and_members_are_never_taken() {
     // A group that nobody has can be given up, knowingly.
     lab.cli("group deport g").ok();
     let refusal = lab.refuses(4, &format!("group create x {disk}"));
-    assert!(refusal.message.contains(&p1) && refusal.message.contains("belongs to disk group 'g'"), "{refusal:?}");
+    assert!(
+        refusal.message.contains(&p1) && refusal.message.contains("belongs to disk group 'g'"),
+        "{refusal:?}"
+    );
     assert!(refusal.hint.is_some_and(|hint| hint.contains("--force")));
     lab.cli(&format!("group create --force x {disk}")).ok();
     assert!(!Path::new(&p1).exists(), "its partitions are gone");
@@ -156,11 +206,16 @@ fn what_lies_on_partitions_is_named_and_members_are_never_taken() {
     let part = format!("{disk2}p2");
     tool("mkfs.ext4", &["-q", "-F", &part]).ok();
     udev::settle();
-    lab.cli(&format!("group create x {disk2}")).exits(4).says(&format!("'{part}' holds an ext4 filesystem"));
+    lab.cli(&format!("group create x {disk2}"))
+        .exits(4)
+        .says(&format!("'{part}' holds an ext4 filesystem"));
     let mounted = crate::support::fs::Mounted::ext4(Path::new(&part));
-    lab.cli(&format!("group create --force x {disk2}")).exits(4).says(&format!("'{part}' is mounted on"));
+    lab.cli(&format!("group create --force x {disk2}"))
+        .exits(4)
+        .says(&format!("'{part}' is mounted on"));
     mounted.unmount();
-    lab.cli(&format!("group create --force x {disk2} {spare}")).ok();
+    lab.cli(&format!("group create --force x {disk2} {spare}"))
+        .ok();
     lab.cli("group destroy x").ok();
     for disk in [disk, disk2] {
         tool("losetup", &["-d", &disk]).ok();
@@ -170,9 +225,19 @@ fn what_lies_on_partitions_is_named_and_members_are_never_taken() {
 
 /// A loop device of so many MiB on a file that can be made larger or smaller.
 fn resizable(mib: u64) -> (tempfile::NamedTempFile, String) {
-    let file = tempfile::Builder::new().prefix("botest-").tempfile_in("/tmp").unwrap();
+    let file = tempfile::Builder::new()
+        .prefix("botest-")
+        .tempfile_in("/tmp")
+        .unwrap();
     file.as_file().set_len(mib * MIB).unwrap();
-    let disk = tool("losetup", &["-f", "--show", &file.path().display().to_string()]).ok().stdout.trim().to_owned();
+    let disk = tool(
+        "losetup",
+        &["-f", "--show", &file.path().display().to_string()],
+    )
+    .ok()
+    .stdout
+    .trim()
+    .to_owned();
     (file, disk)
 }
 
@@ -185,14 +250,24 @@ fn a_disk_that_has_grown_gives_its_space_and_one_that_has_shrunk_says_so() {
         tool("losetup", &["-c", &disk]).ok();
         udev::settle();
     };
-    lab.cli(&format!("group create g disk01={} disk02={disk} disk03={}", lab.disks[0].word(), lab.disks[1].word())).ok();
+    lab.cli(&format!(
+        "group create g disk01={} disk02={disk} disk03={}",
+        lab.disks[0].word(),
+        lab.disks[1].word()
+    ))
+    .ok();
     lab.cli("-g g make v 18m --on disk02").ok();
     let load = Writer::start_filled(lab.device("g", "v"), 0, 64, Style::default());
-    lab.cli("-g g disk resize disk02").ok().says("has no space that is not used");
+    lab.cli("-g g disk resize disk02")
+        .ok()
+        .says("has no space that is not used");
     lab.cli("disk resize nodisk").exits(3);
 
     resize(64);
-    lab.cli("disk list").ok().says("has grown by 40m").says("breakoff disk resize disk02");
+    lab.cli("disk list")
+        .ok()
+        .says("has grown by 40m")
+        .says("breakoff disk resize disk02");
     // Killed before each of its changes, it is done or not done, and the next one does the rest.
     let size = || lab.print("g").disk("disk02").size / MIB;
     for n in 1.. {
@@ -212,7 +287,10 @@ fn a_disk_that_has_grown_gives_its_space_and_one_that_has_shrunk_says_so() {
     lab.cli("-g g stop v").ok();
 
     resize(40);
-    lab.cli("-g g start v").exits(8).says("has shrunk").says(&disk);
+    lab.cli("-g g start v")
+        .exits(8)
+        .says("has shrunk")
+        .says(&disk);
     lab.cli("disk list").ok().says("has shrunk");
     lab.cli("-g g disk resize disk02").exits(8);
     resize(64);
@@ -224,7 +302,7 @@ fn a_disk_that_has_grown_gives_its_space_and_one_that_has_shrunk_says_so() {
     lab.finish();
 }
 
-// ------------------------------------------------------------------------------------------------- another machine's disks
+// ------------------------------------------------------------------------- another machine's disks
 
 #[test]
 fn disks_of_another_machine_are_left_alone_until_they_are_imported_by_force() {
@@ -237,10 +315,23 @@ fn disks_of_another_machine_are_left_alone_until_they_are_imported_by_force() {
 
     lab.cli("start --auto").ok();
     lab.cli("recover").ok();
-    for words in ["-g h print", "-g h start --all", "-g h make x 1m", "-y group destroy h", "group deport h", "group import h"] {
+    for words in [
+        "-g h print",
+        "-g h start --all",
+        "-g h make x 1m",
+        "-y group destroy h",
+        "group deport h",
+        "group import h",
+    ] {
         let refusal = lab.refuses(9, words);
-        assert!(refusal.message.contains(&other.to_string()), "{words}: whose it is: {refusal:?}");
-        assert!(refusal.hint.is_some_and(|hint| hint.contains("--force")), "{words}: what to do");
+        assert!(
+            refusal.message.contains(&other.to_string()),
+            "{words}: whose it is: {refusal:?}"
+        );
+        assert!(
+            refusal.hint.is_some_and(|hint| hint.contains("--force")),
+            "{words}: what to do"
+        );
     }
     assert!(!lab.dm.exists("h-v"), "nothing of it is started");
     assert!(areas(&lab)[2..] == before, "nothing of it is written");
@@ -269,7 +360,12 @@ fn the_own_group_goes_on_beside_one_of_the_same_name() {
     lab.disks[3].unplug(&lab.dm);
 
     let printed = lab.cli("-g g print").ok();
-    printed.names(&[&foreign, &other_machine().to_string(), &lab.disks[2].word(), "1 of 2"]);
+    printed.names(&[
+        &foreign,
+        &other_machine().to_string(),
+        &lab.disks[2].word(),
+        "1 of 2",
+    ]);
     lab.cli("-g g make x 1m").ok();
     lab.cli("make y 1m").ok();
     assert_eq!(lab.print("g").names(), ["v", "x", "y"]);
@@ -277,18 +373,26 @@ fn the_own_group_goes_on_beside_one_of_the_same_name() {
     lab.cli("recover").ok();
     // The monitor finds its group, too.
     lab.fault(1, Fault::FailWrites);
-    until("the plex is given up", || lab.print("g").volume("v").states() == ["ACTIVE", "FAILED"]);
+    until("the plex is given up", || {
+        lab.print("g").volume("v").states() == ["ACTIVE", "FAILED"]
+    });
     load.goes_on(50);
     lab.heal(1);
     lab.cli("-g g plex attach v-02").ok();
 
     // The other one is reached by its identity, and by nothing else.
-    lab.cli(&format!("-g {foreign} print")).exits(9).says(&format!("group import {foreign} --force"));
-    lab.cli(&format!("group import {foreign} --force")).exits(4).says("--name");
-    lab.cli(&format!("group import {foreign} --name h")).exits(9);
+    lab.cli(&format!("-g {foreign} print"))
+        .exits(9)
+        .says(&format!("group import {foreign} --force"));
+    lab.cli(&format!("group import {foreign} --force"))
+        .exits(4)
+        .says("--name");
+    lab.cli(&format!("group import {foreign} --name h"))
+        .exits(9);
     assert!(areas(&lab)[2..] == before, "nothing of it is written");
     lab.disks[3].plug(&lab.dm);
-    lab.cli(&format!("group import {foreign} --force --name h")).ok();
+    lab.cli(&format!("group import {foreign} --force --name h"))
+        .ok();
     lab.cli("-g h start --all").ok();
     assert!(lab.cli("-g g print").ok().stderr.is_empty());
     assert_eq!(lab.print("h").uuid, foreign);
@@ -310,30 +414,67 @@ fn of_two_foreign_groups_of_one_name_none_is_guessed() {
     lab.disks[0].plug(&lab.dm);
 
     let before = areas(&lab);
-    for words in ["-g g print", "-g g start --all", "-g g make x 1m", "group import g --force", "-y group destroy g", "group show g"] {
+    for words in [
+        "-g g print",
+        "-g g start --all",
+        "-g g make x 1m",
+        "group import g --force",
+        "-y group destroy g",
+        "group show g",
+    ] {
         let refusal = lab.refuses(9, words);
         let (first, second) = (lab.disks[0].word(), lab.disks[2].word());
-        for part in [&one, &two, &first, &second, "1 of 2", "deported", &other_machine().to_string()] {
-            assert!(refusal.message.contains(part), "{words} does not say '{part}': {refusal:?}");
+        for part in [
+            &one,
+            &two,
+            &first,
+            &second,
+            "1 of 2",
+            "deported",
+            &other_machine().to_string(),
+        ] {
+            assert!(
+                refusal.message.contains(part),
+                "{words} does not say '{part}': {refusal:?}"
+            );
         }
-        assert!(refusal.hint.as_ref().is_some_and(|hint| hint.contains("UUID")), "{words}: {refusal:?}");
+        assert!(
+            refusal
+                .hint
+                .as_ref()
+                .is_some_and(|hint| hint.contains("UUID")),
+            "{words}: {refusal:?}"
+        );
     }
     lab.cli("group create g --force /dev/nonexistent").exits(4);
     lab.cli("start --auto").ok();
-    assert!(lab.dm.list().iter().all(|i| !i.uuid.starts_with("BREAKOFF-")), "{}", lab.dm.dump());
+    assert!(
+        lab.dm
+            .list()
+            .iter()
+            .all(|i| !i.uuid.starts_with("BREAKOFF-")),
+        "{}",
+        lab.dm.dump()
+    );
     assert!(areas(&lab) == before, "nothing is written");
 
     // Half of the disks are not taken for the whole.
-    lab.cli(&format!("group import {two} --name two")).exits(9).names(&["disk04", "generation"]);
+    lab.cli(&format!("group import {two} --name two"))
+        .exits(9)
+        .names(&["disk04", "generation"]);
     lab.disks[1].plug(&lab.dm);
     lab.disks[3].plug(&lab.dm);
     lab.cli(&format!("group import {two} --name two")).ok();
-    lab.cli("group import g").exits(9).says(&other_machine().to_string());
+    lab.cli("group import g")
+        .exits(9)
+        .says(&other_machine().to_string());
     lab.cli("group import g --force").ok();
     lab.cli("start --auto").ok();
     assert_eq!((lab.print("g").uuid, lab.print("two").uuid), (one, two));
     // Names can be given anew while nothing is started.
-    lab.cli("group import two --name three").exits(4).says("started");
+    lab.cli("group import two --name three")
+        .exits(4)
+        .says("started");
     lab.cli("-g two stop --all").ok();
     lab.cli("group import two --name g").exits(4);
     lab.cli("group import two --name three").ok();
@@ -341,13 +482,14 @@ fn of_two_foreign_groups_of_one_name_none_is_guessed() {
     lab.finish();
 }
 
-// ----------------------------------------------------------------------------------------------- disks that come back
+// ---------------------------------------------------------------------------- disks that come back
 
 #[test]
 fn a_disk_that_was_removed_while_it_was_away_is_never_used_again() {
     let lab = lab!(["mirror"], [24, 24, 16]);
     lab.create_group_of("g", 0..3);
-    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02").ok();
+    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02")
+        .ok();
     lab.wait_synced("g", "v");
     let load = busy(&lab, "g");
     lab.disks[2].unplug(&lab.dm);
@@ -358,7 +500,9 @@ fn a_disk_that_was_removed_while_it_was_away_is_never_used_again() {
 
     let word = lab.disks[2].word();
     let remedy = format!("breakoff disk init --force {word}");
-    lab.cli("-g g print").ok().names(&[&word, "removed", &remedy]);
+    lab.cli("-g g print")
+        .ok()
+        .names(&[&word, "removed", &remedy]);
     lab.cli("group show g").ok().says(&remedy);
     let (state, remark) = listed(&lab, 2);
     assert_eq!(state, "removed");
@@ -366,12 +510,23 @@ fn a_disk_that_was_removed_while_it_was_away_is_never_used_again() {
     lab.cli("start --auto").ok();
     lab.cli("recover").ok();
     let group = lab.print("g");
-    assert_eq!((group.disks.len(), group.free()), (2, free), "its space is none of the group's");
+    assert_eq!(
+        (group.disks.len(), group.free()),
+        (2, free),
+        "its space is none of the group's"
+    );
     lab.cli("-g g make x 1m --on disk03").exits(3);
     lab.cli("-g g make w 1m").ok();
-    assert!(lab.disks[2].raw(0, AREA) == before, "nothing is written to it");
+    assert!(
+        lab.disks[2].raw(0, AREA) == before,
+        "nothing is written to it"
+    );
     for words in ["disk init", "group add g", "group create new"] {
-        lab.cli(&format!("{words} {word}")).exits(4).names(&[&word, "was removed from disk group 'g'", "--force"]);
+        lab.cli(&format!("{words} {word}")).exits(4).names(&[
+            &word,
+            "was removed from disk group 'g'",
+            "--force",
+        ]);
     }
 
     lab.cli(&format!("disk init --force {word}")).ok();
@@ -388,10 +543,19 @@ fn a_device_by_two_paths_is_one_disk() {
     let (word, link) = (lab.disks[0].word(), "/dev/the-same-disk");
     std::os::unix::fs::symlink(&word, link).unwrap();
     let before = lab.disks[0].raw(0, AREA);
-    for verb in ["group create g", "disk init --force", "--dry-run group create g"] {
-        lab.cli(&format!("{verb} {word} {link}")).exits(2).says("are one device");
+    for verb in [
+        "group create g",
+        "disk init --force",
+        "--dry-run group create g",
+    ] {
+        lab.cli(&format!("{verb} {word} {link}"))
+            .exits(2)
+            .says("are one device");
     }
-    assert!(lab.disks[0].raw(0, AREA) == before, "nothing is written to it");
+    assert!(
+        lab.disks[0].raw(0, AREA) == before,
+        "nothing is written to it"
+    );
     std::fs::remove_file(link).unwrap();
     lab.finish();
 }
@@ -401,9 +565,17 @@ fn a_disk_that_was_replaced_while_it_was_dead_is_never_used_again() {
     let mut lab = lab!(["mirror", "error"], [24, 24, 24]);
     let load = busy_mirror(&lab);
     lab.fault(1, Fault::Fail);
-    until("the plex is given up", || lab.print("g").volume("v").states() == ["ACTIVE", "FAILED"]);
-    lab.cli(&format!("group replace-disk g disk02 {}", lab.disks[2].word())).ok();
-    until("the plex is filled again", || lab.print("g").volume("v").states() == ["ACTIVE", "ACTIVE"]);
+    until("the plex is given up", || {
+        lab.print("g").volume("v").states() == ["ACTIVE", "FAILED"]
+    });
+    lab.cli(&format!(
+        "group replace-disk g disk02 {}",
+        lab.disks[2].word()
+    ))
+    .ok();
+    until("the plex is filled again", || {
+        lab.print("g").volume("v").states() == ["ACTIVE", "ACTIVE"]
+    });
     lab.heal(1);
     udev::settle();
 
@@ -418,7 +590,10 @@ fn a_disk_that_was_replaced_while_it_was_dead_is_never_used_again() {
     lab.cli("-g g stop v").ok();
     lab.cli("start --auto").ok();
     written.verify(lab.device("g", "v"));
-    assert!(lab.disks[1].raw(0, lab.disks[1].size) == before, "nothing is written to it");
+    assert!(
+        lab.disks[1].raw(0, lab.disks[1].size) == before,
+        "nothing is written to it"
+    );
     plexes::assert_equal(&lab, "g", "v");
     lab.cli(&format!("disk init --force {word}")).ok();
     assert!(lab.cli("-g g print").ok().stderr.is_empty());
@@ -434,13 +609,26 @@ fn an_old_disk_that_comes_back_alone_starts_nothing_unless_forced() {
     lab.disks[1].unplug(&lab.dm);
     for words in ["start --auto", "-g g start --all", "-g g start v"] {
         let refusal = lab.refuses(9, words);
-        assert!(refusal.message.contains("'disk02' missing") && refusal.message.contains("generation"), "{words}: {refusal:?}");
-        assert!(refusal.hint.as_ref().is_some_and(|hint| hint.contains("--force")), "{words}: {refusal:?}");
+        assert!(
+            refusal.message.contains("'disk02' missing") && refusal.message.contains("generation"),
+            "{words}: {refusal:?}"
+        );
+        assert!(
+            refusal
+                .hint
+                .as_ref()
+                .is_some_and(|hint| hint.contains("--force")),
+            "{words}: {refusal:?}"
+        );
     }
     assert!(!lab.dm.exists("g-v"));
     lab.cli("-g g make x 1m").exits(9);
-    lab.cli("-g g status").ok().says("may have gone on without them");
-    lab.cli("-g g start --all --force").ok().names(&["generation", "may have gone on without them"]);
+    lab.cli("-g g status")
+        .ok()
+        .says("may have gone on without them");
+    lab.cli("-g g start --all --force")
+        .ok()
+        .names(&["generation", "may have gone on without them"]);
     // It runs: from here on everything goes as ever.
     lab.cli("-g g make w 1m").ok();
     lab.cli("-g g stop w").ok();
@@ -461,11 +649,17 @@ fn an_old_disk_that_comes_back_alone_starts_nothing_unless_forced() {
     let before = lab.disks[1].raw(0, lab.disks[1].size);
     for words in ["start --auto", "-g g start --all", "-g g start v"] {
         let refusal = lab.refuses(9, words);
-        assert!(refusal.message.contains("'disk01' missing"), "{words}: {refusal:?}");
+        assert!(
+            refusal.message.contains("'disk01' missing"),
+            "{words}: {refusal:?}"
+        );
     }
     lab.cli("-g g print").ok().says("disk01");
     assert!(!lab.dm.exists("g-v"), "what it holds is old");
-    assert!(lab.disks[1].raw(0, lab.disks[1].size) == before, "nothing is written to it");
+    assert!(
+        lab.disks[1].raw(0, lab.disks[1].size) == before,
+        "nothing is written to it"
+    );
 
     lab.disks[0].plug(&lab.dm);
     lab.cli("start --auto").ok();
@@ -477,7 +671,8 @@ fn an_old_disk_that_comes_back_alone_starts_nothing_unless_forced() {
     lab.finish();
 }
 
-/// A mirror of which first one half is away, then the other one, on a machine that has seen what was done.
+/// A mirror of which first one half is away, then the other one, on a machine that has seen what
+/// was done.
 #[test]
 fn half_of_a_group_starts_by_itself_when_it_is_what_ran_here_last() {
     let lab = lab!(["mirror"], [24, 24]);
@@ -496,9 +691,18 @@ fn half_of_a_group_starts_by_itself_when_it_is_what_ran_here_last() {
     lab.disks[0].unplug(&lab.dm);
     lab.disks[1].plug(&lab.dm);
     let before = areas_of(&lab, 1..2);
-    for words in ["start --auto", "-g g start v", "-g g make x 1m", "group deport g"] {
+    for words in [
+        "start --auto",
+        "-g g start v",
+        "-g g make x 1m",
+        "group deport g",
+    ] {
         let refusal = lab.refuses(9, words);
-        assert!(refusal.message.contains("'disk01' missing") && refusal.message.contains("this machine has seen"), "{words}: {refusal:?}");
+        assert!(
+            refusal.message.contains("'disk01' missing")
+                && refusal.message.contains("this machine has seen"),
+            "{words}: {refusal:?}"
+        );
     }
     assert!(areas_of(&lab, 1..2) == before, "nothing is written");
 
@@ -515,7 +719,8 @@ fn half_of_a_group_starts_by_itself_when_it_is_what_ran_here_last() {
     lab.finish();
 }
 
-/// Both halves of a mirror are used alone, by force, and differ in what was made there; on one of them the mirror was written to.
+/// Both halves of a mirror are used alone, by force, and differ in what was made there; on one of
+/// them the mirror was written to.
 #[test]
 fn halves_that_went_on_apart_are_refused_until_one_is_chosen_which_then_is_whole() {
     let lab = lab!(["mirror"], [24, 24]);
@@ -536,16 +741,39 @@ fn halves_that_went_on_apart_are_refused_until_one_is_chosen_which_then_is_whole
     lab.cli("-g g stop --all").ok();
     lab.disks[0].plug(&lab.dm);
     let (before, devices) = (areas(&lab), [lab.disks[0].word(), lab.disks[1].word()]);
-    let all = ["side", "left", "right1", "right2", "right3", "this machine had it last", &devices[0], &devices[1]];
-    for words in ["start --auto", "-g g start v", "-g g make x 1m", "group import g --force", "-g g remove v", "recover --check"] {
+    let all = [
+        "side",
+        "left",
+        "right1",
+        "right2",
+        "right3",
+        "this machine had it last",
+        &devices[0],
+        &devices[1],
+    ];
+    for words in [
+        "start --auto",
+        "-g g start v",
+        "-g g make x 1m",
+        "group import g --force",
+        "-g g remove v",
+        "recover --check",
+    ] {
         let refusal = lab.refuses(9, words);
-        assert!(all.iter().all(|text| refusal.message.contains(text)), "{words}: {refusal:?}");
+        assert!(
+            all.iter().all(|text| refusal.message.contains(text)),
+            "{words}: {refusal:?}"
+        );
     }
     lab.cli("-y group choose g /dev/nothing").exits(3);
-    lab.cli(&format!("--dry-run group choose g {}", devices[0])).ok().names(&["right1, right2, right3"]);
+    lab.cli(&format!("--dry-run group choose g {}", devices[0]))
+        .ok()
+        .names(&["right1, right2, right3"]);
     assert!(areas(&lab) == before, "nothing is written");
 
-    lab.cli(&format!("-y group choose g {}", devices[0])).ok().names(&["right1, right2, right3"]);
+    lab.cli(&format!("-y group choose g {}", devices[0]))
+        .ok()
+        .names(&["right1, right2, right3"]);
     lab.cli("-g g start --all").ok();
     assert_eq!(lab.print("g").names(), ["left", "v"]);
     lab.wait_synced("g", "v");
@@ -566,7 +794,12 @@ fn a_disk_of_a_destroyed_group_does_not_bring_it_back() {
     lab.disks[1].unplug(&lab.dm);
     lab.cli("-y group destroy g").ok().says("disk02");
     // Its space belongs to others now, under the same names.
-    lab.cli(&format!("group create g {} {}", lab.disks[0].word(), lab.disks[2].word())).ok();
+    lab.cli(&format!(
+        "group create g {} {}",
+        lab.disks[0].word(),
+        lab.disks[2].word()
+    ))
+    .ok();
     lab.cli("-g g make v 8m --mirrors 2").ok();
     lab.wait_synced("g", "v");
     let load = busy(&lab, "g");
@@ -578,26 +811,46 @@ fn a_disk_of_a_destroyed_group_does_not_bring_it_back() {
     let remedy = format!("breakoff disk init --force {word}");
     for words in ["start --auto", &format!("-g {old} start --all")] {
         let refusal = lab.refuses(9, words);
-        assert!(refusal.hint.as_ref().is_some_and(|hint| hint.contains(&remedy)), "{words}: {refusal:?}");
+        assert!(
+            refusal
+                .hint
+                .as_ref()
+                .is_some_and(|hint| hint.contains(&remedy)),
+            "{words}: {refusal:?}"
+        );
     }
     lab.cli("-g g print").ok().names(&[&old, &word]);
     lab.cli("-g g make w 1m").ok();
     let group = lab.print("g");
-    assert!(group.uuid != old && group.names() == ["v", "w"], "{group:?}");
-    assert!(lab.dm.table("g-v").unwrap() == table, "the volume is where it was");
+    assert!(
+        group.uuid != old && group.names() == ["v", "w"],
+        "{group:?}"
+    );
+    assert!(
+        lab.dm.table("g-v").unwrap() == table,
+        "the volume is where it was"
+    );
     load.goes_on(30);
 
     // With half of each here the name means neither, but the monitor knows what it guards.
     lab.fault(2, Fault::Fail);
     load.goes_on(50);
     lab.cli("-g g print").exits(9).names(&[&old, &group.uuid]);
-    assert_eq!(lab.print(&group.uuid).volume("v").states(), ["ACTIVE", "FAILED"]);
+    assert_eq!(
+        lab.print(&group.uuid).volume("v").states(),
+        ["ACTIVE", "FAILED"]
+    );
     lab.heal(2);
     udev::settle();
     lab.cli("-g g plex attach v-02").ok();
-    assert!(lab.disks[1].raw(0, lab.disks[1].size) == before, "nothing is written to it");
+    assert!(
+        lab.disks[1].raw(0, lab.disks[1].size) == before,
+        "nothing is written to it"
+    );
 
-    lab.cli(&format!("disk init {word}")).exits(4).says("belongs to disk group 'g'");
+    lab.cli(&format!("disk init {word}"))
+        .exits(4)
+        .says("belongs to disk group 'g'");
     lab.cli(&remedy["breakoff ".len()..]).ok();
     lab.cli("start --auto").ok();
     assert!(lab.cli("-g g print").ok().stderr.is_empty());
@@ -605,15 +858,27 @@ fn a_disk_of_a_destroyed_group_does_not_bring_it_back() {
     lab.finish();
 }
 
-// -------------------------------------------------------------------------------------------------- one disk, two names
+// ----------------------------------------------------------------------------- one disk, two names
 
 /// Another device with all of what lies on a device from an offset on.
 fn alias(lab: &Lab, name: &str, below: &str, offset: u64, size: u64) {
     let number = lab.dm.info(below).unwrap().dev;
     lab.dm.create(name, &format!("{UUID}{name}")).unwrap();
-    lab.dm.load(name, &[Line::new(0, size / 512, "linear", format!("{} {}", dm::number(number), offset / 512))]).unwrap();
+    lab.dm
+        .load(
+            name,
+            &[Line::new(
+                0,
+                size / 512,
+                "linear",
+                format!("{} {}", dm::number(number), offset / 512),
+            )],
+        )
+        .unwrap();
     lab.dm.activate(name).unwrap();
-    until("udev makes the alias", || Path::new("/dev/mapper").join(name).exists());
+    until("udev makes the alias", || {
+        Path::new("/dev/mapper").join(name).exists()
+    });
     udev::settle();
 }
 
@@ -626,7 +891,10 @@ fn of_a_disk_and_a_device_on_top_of_it_the_upper_one_is_used() {
     // Also while a volume runs on the lower one.
     let printed = lab.cli("-g g print").ok();
     assert!(printed.stderr.is_empty(), "{printed}");
-    assert_eq!(lab.print("g").disk("disk01").device.as_deref(), Some("/dev/mapper/upper"));
+    assert_eq!(
+        lab.print("g").disk("disk01").device.as_deref(),
+        Some("/dev/mapper/upper")
+    );
     lab.cli("-g g make x 1m").ok();
     lab.cli("recover").ok();
     load.goes_on(50);
@@ -635,13 +903,23 @@ fn of_a_disk_and_a_device_on_top_of_it_the_upper_one_is_used() {
     lab.cli("start --auto").ok();
     written.verify(lab.device("g", "v"));
     let upper = lab.dm.info("upper").unwrap().dev;
-    assert!(lab.dm.list().iter().any(|i| i.name.starts_with("g-v") && lab.dm.deps(&i.name).contains(&upper)), "{}", lab.dm.dump());
+    assert!(
+        lab.dm
+            .list()
+            .iter()
+            .any(|i| i.name.starts_with("g-v") && lab.dm.deps(&i.name).contains(&upper)),
+        "{}",
+        lab.dm.dump()
+    );
 
     lab.cli("-g g stop --all").ok();
     until("the upper device goes", || lab.dm.remove("upper").is_ok());
     udev::settle();
     lab.cli("start --auto").ok();
-    assert_eq!(lab.print("g").disk("disk01").device, Some(lab.disks[0].word()));
+    assert_eq!(
+        lab.print("g").disk("disk01").device,
+        Some(lab.disks[0].word())
+    );
     written.verify(lab.device("g", "v"));
     plexes::assert_equal(&lab, "g", "v");
     lab.finish();
@@ -653,18 +931,36 @@ fn two_paths_to_one_disk_are_both_named_and_neither_is_used() {
     let load = busy_mirror(&lab);
     let (core, size) = (format!("{}-core", lab.disks[0].name), lab.disks[0].size);
     alias(&lab, "path", &core, MIB, size);
-    for words in ["-g g print", "-g g make x 1m", "-g g start --all", "start --auto", "-y group destroy g"] {
+    for words in [
+        "-g g print",
+        "-g g make x 1m",
+        "-g g start --all",
+        "start --auto",
+        "-y group destroy g",
+    ] {
         let refusal = lab.refuses(9, words);
         let both = [lab.disks[0].word(), "/dev/mapper/path".to_owned()];
-        assert!(both.iter().all(|device| refusal.message.contains(device)), "{words}: {refusal:?}");
+        assert!(
+            both.iter().all(|device| refusal.message.contains(device)),
+            "{words}: {refusal:?}"
+        );
         let hint = format!("{:?}", refusal.hint);
-        assert!(words == "start --auto" || (hint.contains("multipath") && hint.contains("initialise neither")), "{words}: {refusal:?}");
+        assert!(
+            words == "start --auto"
+                || (hint.contains("multipath") && hint.contains("initialise neither")),
+            "{words}: {refusal:?}"
+        );
     }
     assert_eq!(listed(&lab, 0).0, "duplicate");
     for words in ["recover --check", "-g g recover --check"] {
         lab.cli(words).exits(9).names(&["group 'g' is refused"]);
     }
-    assert!(lab.cli("-g g recover").ok().stderr.contains("group 'g' is refused"));
+    assert!(
+        lab.cli("-g g recover")
+            .ok()
+            .stderr
+            .contains("group 'g' is refused")
+    );
     load.goes_on(30);
     until("the path goes", || lab.dm.remove("path").is_ok());
     udev::settle();
@@ -673,7 +969,8 @@ fn two_paths_to_one_disk_are_both_named_and_neither_is_used() {
     lab.finish();
 }
 
-/// The only word of the disk is on the copy, and what is mounted may be newer: it stays where it is until it is stopped.
+/// The only word of the disk is on the copy, and what is mounted may be newer: it stays where it is
+/// until it is stopped.
 #[test]
 fn a_copy_of_a_dead_disk_is_not_taken_for_it_while_that_is_in_use() {
     let mut lab = lab!(["mirror", "error"], [24, 24, 24]);
@@ -689,16 +986,26 @@ fn a_copy_of_a_dead_disk_is_not_taken_for_it_while_that_is_in_use() {
     let before = table(&lab, "g-v");
     for words in ["-g g make w 1m --on disk01", "-g g rename w x", "recover"] {
         let said = lab.cli(words).ok();
-        assert!(said.stderr.contains(&lab.disks[2].name) && said.stderr.contains("it is a copy and left out"), "{words}: {said}");
+        assert!(
+            said.stderr.contains(&lab.disks[2].name)
+                && said.stderr.contains("it is a copy and left out"),
+            "{words}: {said}"
+        );
         assert!(table(&lab, "g-v") == before, "{words} moves what runs");
     }
-    assert!(lab.disks[2].raw(0, lab.disks[2].size) == copy, "the copy was written to");
+    assert!(
+        lab.disks[2].raw(0, lab.disks[2].size) == copy,
+        "the copy was written to"
+    );
 
     // As the word has it.
     lab.cli("-g g stop v").ok();
     lab.cli("-g g start v").ok();
     assert!(block::read_direct(lab.device("g", "v"), 0, held.len() as u64).unwrap() == held);
-    assert_eq!(lab.print("g").disk("disk02").device, Some(lab.disks[2].word()));
+    assert_eq!(
+        lab.print("g").disk("disk02").device,
+        Some(lab.disks[2].word())
+    );
     lab.disks[1].unplug(&lab.dm);
     lab.finish();
 }
@@ -710,26 +1017,43 @@ fn a_clone_becomes_a_disk_of_its_own_as_the_refusal_says() {
     block::write_direct(lab.disks[2].path(), 0, &lab.disks[0].raw(0, AREA)).unwrap();
     udev::settle();
     let refusal = lab.refuses(9, "-g g print");
-    assert!([0, 2].iter().all(|i| refusal.message.contains(&lab.disks[*i].word())), "{refusal:?}");
-    assert!(refusal.hint.is_some_and(|hint| hint.contains("disk init --force")));
+    assert!(
+        [0, 2]
+            .iter()
+            .all(|i| refusal.message.contains(&lab.disks[*i].word())),
+        "{refusal:?}"
+    );
+    assert!(
+        refusal
+            .hint
+            .is_some_and(|hint| hint.contains("disk init --force"))
+    );
     // The one that is in use cannot be meant.
-    lab.cli(&format!("disk init --force {}", lab.disks[0].word())).exits(4);
-    lab.cli(&format!("disk init --force {}", lab.disks[2].word())).ok();
-    lab.cli(&format!("group add g {}", lab.disks[2].word())).ok();
+    lab.cli(&format!("disk init --force {}", lab.disks[0].word()))
+        .exits(4);
+    lab.cli(&format!("disk init --force {}", lab.disks[2].word()))
+        .ok();
+    lab.cli(&format!("group add g {}", lab.disks[2].word()))
+        .ok();
     assert_eq!(lab.print("g").disks.len(), 3);
     load.stop().verify(lab.device("g", "v"));
     lab.finish();
 }
 
-// ------------------------------------------------------------------------------------- a disk that dies within a commit
+// ---------------------------------------------------------------- a disk that dies within a commit
 
-/// Runs a command, lets a disk die while the command writes the configuration into this range of it, and waits for its end.
+/// Runs a command, lets a disk die while the command writes the configuration into this range of
+/// it, and waits for its end.
 #[track_caller]
 fn dies_within(lab: &mut Lab, disk: usize, range: &Range<u64>, words: &str) -> Output {
     lab.fault_in(disk, range.clone(), Fault::PausedWrites);
     let mut command = lab.spawn(words);
     command.until_it_waits_in_the_kernel();
-    assert!(command.runs(), "'{words}' has not written there: {:?}", command.so_far());
+    assert!(
+        command.runs(),
+        "'{words}' has not written there: {:?}",
+        command.so_far()
+    );
     lab.fault(disk, Fault::Fail);
     command.wait(LONG)
 }
@@ -738,31 +1062,51 @@ fn dies_within(lab: &mut Lab, disk: usize, range: &Range<u64>, words: &str) -> O
 fn a_disk_that_dies_within_a_commit_is_left_out_of_it_and_healed_later() {
     let mut lab = lab!(["mirror", "delay", "error"], [24, 24, 24]);
     lab.create_group("g");
-    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02").ok();
+    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02")
+        .ok();
     lab.wait_synced("g", "v");
     let load = busy(&lab, "g");
     let mut names = vec!["v".to_owned()];
     for (disk, range) in [(0, SLOTS), (0, SUPERBLOCKS), (2, SLOTS), (2, SUPERBLOCKS)] {
         let name = format!("w{}", names.len());
-        let output = dies_within(&mut lab, disk, &range, &format!("-g g make {name} 1m --on disk02"));
-        output.ok().names(&[&format!("disk0{}", disk + 1), "cannot be written"]);
+        let output = dies_within(
+            &mut lab,
+            disk,
+            &range,
+            &format!("-g g make {name} 1m --on disk02"),
+        );
+        output
+            .ok()
+            .names(&[&format!("disk0{}", disk + 1), "cannot be written"]);
         names.push(name);
         names.sort();
         load.goes_on(30);
         if disk == 0 {
-            until("the plex is given up", || lab.print("g").volume("v").states() == ["ACTIVE", "FAILED"]);
+            until("the plex is given up", || {
+                lab.print("g").volume("v").states() == ["ACTIVE", "FAILED"]
+            });
         }
         assert_eq!(lab.print("g").names(), names, "what was reported is there");
 
         lab.heal(disk);
         udev::settle();
-        lab.cli("-g g status").ok().says("old copy of the configuration");
-        assert_eq!(lab.print("g").names(), names, "the disk that comes back is outvoted");
-        lab.cli(&format!("-g g make x{} 512k --on disk02", names.len())).ok();
+        lab.cli("-g g status")
+            .ok()
+            .says("old copy of the configuration");
+        assert_eq!(
+            lab.print("g").names(),
+            names,
+            "the disk that comes back is outvoted"
+        );
+        lab.cli(&format!("-g g make x{} 512k --on disk02", names.len()))
+            .ok();
         names.push(format!("x{}", names.len()));
         names.sort();
         let healed = lab.cli("-g g print").ok();
-        assert!(healed.stderr.is_empty(), "the next write heals it: {healed}");
+        assert!(
+            healed.stderr.is_empty(),
+            "the next write heals it: {healed}"
+        );
         if disk == 0 {
             lab.cli("-g g plex attach v-01").ok();
         }
@@ -773,13 +1117,15 @@ fn a_disk_that_dies_within_a_commit_is_left_out_of_it_and_healed_later() {
     lab.finish();
 }
 
-/// It reads, and what is written to it hangs. Nobody waits for it longer than a disk may take: neither the command that has met it, nor
-/// the next ones, nor a repair. What was given up is not read as the configuration before it has come to an end.
+/// It reads, and what is written to it hangs. Nobody waits for it longer than a disk may take:
+/// neither the command that has met it, nor the next ones, nor a repair. What was given up is not
+/// read as the configuration before it has come to an end.
 #[test]
 fn a_disk_that_hangs_within_a_commit_is_left_out_of_it_and_healed_later() {
     let mut lab = lab!(["mirror", "delay", "error"], [24, 24, 24]);
     lab.create_group("g");
-    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02").ok();
+    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02")
+        .ok();
     lab.wait_synced("g", "v");
     let load = busy(&lab, "g");
     for (range, name) in [(SLOTS, "a"), (SUPERBLOCKS, "b")] {
@@ -787,22 +1133,33 @@ fn a_disk_that_hangs_within_a_commit_is_left_out_of_it_and_healed_later() {
         let output = lab.cli(&format!("-g g make {name} 1m --on disk02")).ok();
         output.names(&["disk03", "did not answer in time"]);
         // Its label cannot be trusted until then, so it is not read.
-        lab.cli("-g g print").ok().names(&["disk03", "did not answer"]);
-        lab.cli(&format!("-g g rename {name} {name}{name}")).ok().names(&["did not answer"]);
+        lab.cli("-g g print")
+            .ok()
+            .names(&["disk03", "did not answer"]);
+        lab.cli(&format!("-g g rename {name} {name}{name}"))
+            .ok()
+            .names(&["did not answer"]);
         load.goes_on(30);
         lab.heal(2);
         udev::settle();
-        lab.cli("-g g status").ok().says("old copy of the configuration");
+        lab.cli("-g g status")
+            .ok()
+            .says("old copy of the configuration");
         lab.cli(&format!("-g g make {name}2 512k --on disk02")).ok();
         let healed = lab.cli("-g g print").ok();
-        assert!(healed.stderr.is_empty(), "the next write heals it: {healed}");
+        assert!(
+            healed.stderr.is_empty(),
+            "the next write heals it: {healed}"
+        );
     }
     assert_eq!(lab.print("g").names(), ["a2", "aa", "b2", "bb", "v"]);
 
     lab.fault_in(2, SLOTS, Fault::PausedWrites);
     lab.fault(1, Fault::Fail);
     load.goes_on(50);
-    until("it is recorded", || lab.print("g").volume("v").states() == ["ACTIVE", "FAILED"]);
+    until("it is recorded", || {
+        lab.print("g").volume("v").states() == ["ACTIVE", "FAILED"]
+    });
     lab.heal(2);
     lab.heal(1);
     lab.cli("-g g plex attach v-02").ok();
@@ -811,7 +1168,8 @@ fn a_disk_that_hangs_within_a_commit_is_left_out_of_it_and_healed_later() {
     lab.finish();
 }
 
-/// A busy volume is split off while something happens to the disk that it does not lie on, which the next change heals.
+/// A busy volume is split off while something happens to the disk that it does not lie on, which
+/// the next change heals.
 #[track_caller]
 fn splits_all_the_same(mut lab: Lab, split: impl FnOnce(&mut Lab) -> Output) -> Output {
     lab.create_group("g");
@@ -836,10 +1194,14 @@ fn splits_all_the_same(mut lab: Lab, split: impl FnOnce(&mut Lab) -> Output) -> 
 #[test]
 fn a_disk_that_dies_under_the_commit_of_a_snapshot_holds_it_up_and_no_more() {
     let lab = lab!(["mirror", "delay", "error"], [24, 24, 24]);
-    splits_all_the_same(lab, |lab| dies_within(lab, 2, &SUPERBLOCKS, "-g g snapshot v")).says("disk03");
+    splits_all_the_same(lab, |lab| {
+        dies_within(lab, 2, &SUPERBLOCKS, "-g g snapshot v")
+    })
+    .says("disk03");
 }
 
-/// The commit is what I/O is held for. Whoever writes it meanwhile needs no memory that would have to be read from the volume.
+/// The commit is what I/O is held for. Whoever writes it meanwhile needs no memory that would have
+/// to be read from the volume.
 #[test]
 fn a_disk_that_hangs_under_the_commit_of_a_snapshot_holds_it_up_as_long_as_a_disk_may_take() {
     let lab = lab!(["mirror", "delay", "error"], [24, 24, 24]);
@@ -847,9 +1209,19 @@ fn a_disk_that_hangs_under_the_commit_of_a_snapshot_holds_it_up_as_long_as_a_dis
         lab.fault_in(2, SUPERBLOCKS, Fault::PausedWrites);
         let mut command = lab.spawn("-g g snapshot v");
         command.until_it_waits_in_the_kernel();
-        let writers: Vec<i32> = command.children().into_iter().filter(|pid| word_of(*pid, "comm") == "breakoff-writer").collect();
-        let [writer] = writers[..] else { panic!("of {:?} these write: {writers:?}", command.children()) };
-        let locked = word_of(writer, "status").lines().find(|line| line.starts_with("VmLck:")).map(str::to_owned).unwrap();
+        let writers: Vec<i32> = command
+            .children()
+            .into_iter()
+            .filter(|pid| word_of(*pid, "comm") == "breakoff-writer")
+            .collect();
+        let [writer] = writers[..] else {
+            panic!("of {:?} these write: {writers:?}", command.children())
+        };
+        let locked = word_of(writer, "status")
+            .lines()
+            .find(|line| line.starts_with("VmLck:"))
+            .map(str::to_owned)
+            .unwrap();
         assert_ne!(locked.split_whitespace().nth(1), Some("0"), "{locked}");
         assert_eq!(word_of(writer, "oom_score_adj"), "-1000");
         command.wait(LONG)
@@ -859,33 +1231,46 @@ fn a_disk_that_hangs_under_the_commit_of_a_snapshot_holds_it_up_as_long_as_a_dis
 
 /// A file of a process's directory in `/proc`.
 fn word_of(pid: i32, file: &str) -> String {
-    std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default().trim().to_owned()
+    std::fs::read_to_string(format!("/proc/{pid}/{file}"))
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
-/// New space is written to as well, and a new disk. While that hangs the group is nobody's but the monitor's.
+/// New space is written to as well, and a new disk. While that hangs the group is nobody's but the
+/// monitor's.
 #[test]
 fn a_disk_that_hangs_while_new_space_is_written_ends_the_command_and_keeps_no_repair_waiting() {
     let mut lab = lab!(["mirror", "delay", "error"], [24, 24, 24, 24]);
     lab.create_group_of("g", 0..3);
-    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02").ok();
+    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02")
+        .ok();
     lab.wait_synced("g", "v");
     let load = busy(&lab, "g");
     let size = lab.disks[2].size;
     lab.fault_in(2, AREA..size - AREA, Fault::PausedWrites);
     let path = lab.disks[2].word();
-    lab.cli("-g g make w 1m --on disk03").exits(7).names(&[&path, "did not answer in time"]);
+    lab.cli("-g g make w 1m --on disk03")
+        .exits(7)
+        .names(&[&path, "did not answer in time"]);
     // What is late may still be written there: nobody else gets the space before.
-    lab.cli("-g g make w 1m --on disk03").exits(8).names(&["disk03", "did not answer"]);
+    lab.cli("-g g make w 1m --on disk03")
+        .exits(8)
+        .names(&["disk03", "did not answer"]);
     lab.fault(1, Fault::Fail);
     load.goes_on(50);
-    until("it is recorded", || lab.print("g").volume("v").states() == ["ACTIVE", "FAILED"]);
+    until("it is recorded", || {
+        lab.print("g").volume("v").states() == ["ACTIVE", "FAILED"]
+    });
     lab.heal(2);
     lab.heal(1);
     lab.cli("-g g make w 1m --on disk03").ok();
 
     let added = lab.disks[3].word();
     lab.fault_in(3, SUPERBLOCKS, Fault::PausedWrites);
-    lab.cli(&format!("group add g {added}")).exits(7).names(&[&added, "did not answer in time"]);
+    lab.cli(&format!("group add g {added}"))
+        .exits(7)
+        .names(&[&added, "did not answer in time"]);
     lab.heal(3);
     lab.cli(&format!("group add g {added}")).ok();
     assert_eq!(lab.print("g").names(), ["v", "w"]);
@@ -913,7 +1298,8 @@ fn the_only_disk_dying_within_a_commit_is_not_called_a_success() {
     lab.finish();
 }
 
-/// Four disks with a volume on each; three of them go on without the fourth, which then is here alone with three blank ones.
+/// Four disks with a volume on each; three of them go on without the fourth, which then is here
+/// alone with three blank ones.
 #[test]
 fn an_old_minority_changes_nothing_and_blank_disks_are_no_help() {
     let lab = lab!([], [24; 7]);
@@ -929,12 +1315,25 @@ fn an_old_minority_changes_nothing_and_blank_disks_are_no_help() {
     let blank: Vec<String> = (4..7).map(|i| lab.disks[i].word()).collect();
     let add = format!("group add g {}", blank.join(" "));
     let replace = format!("group replace-disk g disk01 {}", blank[0]);
-    for words in ["-g g start --all", "-g g make x 1m", "-g g rename v4 w", "group remove-disk g disk01", "group deport g", &add, &replace]
-    {
+    for words in [
+        "-g g start --all",
+        "-g g make x 1m",
+        "-g g rename v4 w",
+        "group remove-disk g disk01",
+        "group deport g",
+        &add,
+        &replace,
+    ] {
         let refusal = lab.refuses(9, words);
-        assert!(refusal.message.contains("'disk01'") && refusal.message.contains("generation"), "{words}: {refusal:?}");
+        assert!(
+            refusal.message.contains("'disk01'") && refusal.message.contains("generation"),
+            "{words}: {refusal:?}"
+        );
     }
-    assert!(areas_of(&lab, 3..7) == before, "nothing is written, not to the blank disks either");
+    assert!(
+        areas_of(&lab, 3..7) == before,
+        "nothing is written, not to the blank disks either"
+    );
     (0..3).for_each(|i| lab.disks[i].plug(&lab.dm));
     lab.cli("-g g start --all").ok();
     assert_eq!(lab.print("g").volumes.len(), 5);
@@ -953,16 +1352,18 @@ fn areas_of(lab: &Lab, disks: Range<usize>) -> Vec<Vec<u8>> {
     disks.map(|i| lab.disks[i].raw(0, AREA)).collect()
 }
 
-// --------------------------------------------------------------------------------------- a disk that is missing stops no other
+// ----------------------------------------------------------- a disk that is missing stops no other
 
-/// A disk that can be pulled out while it is in use: the kernel does not know it any more, and whoever has it open keeps what is left.
+/// A disk that can be pulled out while it is in use: the kernel does not know it any more, and
+/// whoever has it open keeps what is left.
 struct Pluggable {
     directory: PathBuf,
     path: String,
 }
 
 impl Pluggable {
-    /// A null_blk disk of so many MiB that holds what is written to it. `None` where the kernel has none.
+    /// A null_blk disk of so many MiB that holds what is written to it. `None` where the kernel has
+    /// none.
     fn new(name: &str, mib: u64) -> Option<Pluggable> {
         let configfs = Path::new("/sys/kernel/config");
         tool("modprobe", &["null_blk", "nr_devices=0"]);
@@ -971,12 +1372,19 @@ impl Pluggable {
         }
         let directory = configfs.join("nullb").join(name);
         std::fs::create_dir(&directory).ok()?;
-        for (file, value) in [("size", mib.to_string()), ("memory_backed", "1".into()), ("power", "1".into())] {
+        for (file, value) in [
+            ("size", mib.to_string()),
+            ("memory_backed", "1".into()),
+            ("power", "1".into()),
+        ] {
             std::fs::write(directory.join(file), value).unwrap();
         }
         // Newer kernels call it as we do.
         let index = std::fs::read_to_string(directory.join("index")).unwrap();
-        let paths = [format!("/dev/{name}"), format!("/dev/nullb{}", index.trim())];
+        let paths = [
+            format!("/dev/{name}"),
+            format!("/dev/nullb{}", index.trim()),
+        ];
         let found = || paths.iter().find(|path| Path::new(path).exists());
         until("the disk appears", || found().is_some());
         udev::settle();
@@ -995,21 +1403,34 @@ impl Drop for Pluggable {
     }
 }
 
-/// Commands that have nothing to do with the disk that is lost. There are a mirror `m` with a leg, and `n`.
+/// Commands that have nothing to do with the disk that is lost. There are a mirror `m` with a leg,
+/// and `n`.
 fn others_go_on(lab: &Lab) {
-    for words in
-        ["make x 2m", "grow x 3m", "rename x y", "snapstart y --on disk04", "snapabort y", "stop y", "start y", "remove y", "recover"]
-    {
+    for words in [
+        "make x 2m",
+        "grow x 3m",
+        "rename x y",
+        "snapstart y --on disk04",
+        "snapabort y",
+        "stop y",
+        "start y",
+        "remove y",
+        "recover",
+    ] {
         lab.cli(&format!("-g g {words}")).ok();
     }
     lab.cli("-g g snapabort m").ok();
     lab.cli("-g g snapstart m").ok();
     lab.cli("-g g print").ok().names(&["missing"]);
-    lab.cli("status").ok().names(&["'disk02' of group 'g' is missing"]);
+    lab.cli("status")
+        .ok()
+        .names(&["'disk02' of group 'g' is missing"]);
 }
 
 fn table(lab: &Lab, name: &str) -> Vec<Line> {
-    lab.dm.table(name).unwrap_or_else(|error| panic!("{name}: {error}"))
+    lab.dm
+        .table(name)
+        .unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 /// All of a disk fails, its label, too; what is mapped there is known all the same.
@@ -1019,7 +1440,8 @@ fn a_snapshot_on_a_dead_disk_stops_nobody_and_can_be_given_up() {
     lab.fill_with_noise();
     lab.create_group("g");
     lab.cli("-g g make v 8m --on disk01").ok();
-    lab.cli("-g g make m 4m --mirrors 2 --on disk03,disk04").ok();
+    lab.cli("-g g make m 4m --mirrors 2 --on disk03,disk04")
+        .ok();
     lab.wait_synced("g", "m");
     lab.cli("-g g snapstart m --on disk05").ok();
     lab.cli("-g g snapstart v --on disk02").ok();
@@ -1032,7 +1454,11 @@ fn a_snapshot_on_a_dead_disk_stops_nobody_and_can_be_given_up() {
     // The tracking ends, and the volume lies on the disk, which may come back.
     lab.cli("-g g snapclear s").ok();
     assert_eq!(lab.dm.table("g-s").unwrap()[0].target, "linear");
-    assert_eq!(table(&lab, "g-s")[0].words()[0], number, "it is mapped to the disk that it was on");
+    assert_eq!(
+        table(&lab, "g-s")[0].words()[0],
+        number,
+        "it is mapped to the disk that it was on"
+    );
     lab.cli("-g g rename s t").ok();
     lab.cli("-g g snapstart v").ok();
     lab.heal(1);
@@ -1048,7 +1474,12 @@ fn a_snapshot_on_a_dead_disk_stops_nobody_and_can_be_given_up() {
     lab.cli("-g g remove t").ok();
     lab.cli("group remove-disk g disk02").ok();
     assert_eq!(lab.print("g").disks.len(), 4);
-    assert!(lab.cli("status").ok().stdout.contains("nothing needs attention"));
+    assert!(
+        lab.cli("status")
+            .ok()
+            .stdout
+            .contains("nothing needs attention")
+    );
     lab.finish();
 }
 
@@ -1057,14 +1488,25 @@ fn a_snapshot_on_a_dead_disk_stops_nobody_and_can_be_given_up() {
 fn what_lies_on_a_disk_that_is_pulled_out_can_be_given_up_and_the_rest_goes_on() {
     for (lost, good) in [("s", "v"), ("v", "s")] {
         let lab = lab!(["mirror", "era", "error"], [64, 64, 64, 64]);
-        let Some(pulled) = Pluggable::new("botest", 64) else { panic!("this kernel has no null_blk") };
+        let Some(pulled) = Pluggable::new("botest", 64) else {
+            panic!("this kernel has no null_blk")
+        };
         let disks: Vec<String> = (0..4).map(|i| lab.disks[i].word()).collect();
         let words = [&disks[0], &pulled.path, &disks[1], &disks[2], &disks[3]].map(String::as_str);
-        let media: Vec<String> = words.iter().zip(1..).map(|(word, n)| format!("disk0{n}={word}")).collect();
+        let media: Vec<String> = words
+            .iter()
+            .zip(1..)
+            .map(|(word, n)| format!("disk0{n}={word}"))
+            .collect();
         lab.cli(&format!("group create g {}", media.join(" "))).ok();
-        let (original, copy) = if lost == "s" { ("disk01", "disk02") } else { ("disk02", "disk01") };
+        let (original, copy) = if lost == "s" {
+            ("disk01", "disk02")
+        } else {
+            ("disk02", "disk01")
+        };
         lab.cli(&format!("-g g make v 8m --on {original}")).ok();
-        lab.cli("-g g make m 4m --mirrors 2 --on disk03,disk04").ok();
+        lab.cli("-g g make m 4m --mirrors 2 --on disk03,disk04")
+            .ok();
         lab.wait_synced("g", "m");
         lab.cli("-g g snapstart m --on disk05").ok();
         lab.cli(&format!("-g g snapstart v --on {copy}")).ok();
@@ -1073,14 +1515,25 @@ fn what_lies_on_a_disk_that_is_pulled_out_can_be_given_up_and_the_rest_goes_on()
 
         pulled.pull_out();
         others_go_on(&lab);
-        lab.cli(&format!("-g g snapstart {lost} --on disk03")).exits(8).names(&["disk02"]);
+        lab.cli(&format!("-g g snapstart {lost} --on disk03"))
+            .exits(8)
+            .names(&["disk02"]);
         lab.cli("-g g snapclear s").ok();
-        assert_eq!(table(&lab, &format!("g-{lost}"))[0].target, "error", "nothing else can be there");
+        assert_eq!(
+            table(&lab, &format!("g-{lost}"))[0].target,
+            "error",
+            "nothing else can be there"
+        );
         lab.cli(&format!("-g g snapstart {good} --on disk03")).ok();
         lab.cli(&format!("-g g rename {lost} t")).ok();
         others_go_on(&lab);
         let now = block::read_direct(lab.device("g", good), 0, 8 * MIB).unwrap();
-        plexes::assert_same(good, &now, "the same before the disk was pulled out", &contents);
+        plexes::assert_same(
+            good,
+            &now,
+            "the same before the disk was pulled out",
+            &contents,
+        );
         lab.cli("-g g stop t").ok();
         assert!(!lab.dm.exists("g-t"));
         lab.cli("-g g remove t").ok();
@@ -1089,9 +1542,10 @@ fn what_lies_on_a_disk_that_is_pulled_out_can_be_given_up_and_the_rest_goes_on()
     }
 }
 
-// ------------------------------------------------------------------------------------------------ labels that cannot be read
+// ---------------------------------------------------------------------- labels that cannot be read
 
-/// The labels of all disks fail while the volumes run: what the kernel has is known, and nobody is told that there is nothing.
+/// The labels of all disks fail while the volumes run: what the kernel has is known, and nobody is
+/// told that there is nothing.
 #[test]
 fn a_group_that_runs_is_not_gone_when_no_label_can_be_read() {
     let mut lab = lab!(["mirror", "era", "error", "delay"], [48, 48, 48]);
@@ -1112,22 +1566,47 @@ fn a_group_that_runs_is_not_gone_when_no_label_can_be_read() {
     (0..3).for_each(|disk| lab.fault_in(disk, 0..AREA, Fault::Fail));
 
     let names: Vec<String> = lab.disks.iter().map(|disk| disk.word()).collect();
-    for words in ["status", "recover", "recover --check", "print", "snapprint", "group list", "disk list"] {
-        let output = lab.cli(words).exits(8).names(&["group 'g'", "/dev/mapper/g-v", &names[0], &names[1]]);
+    for words in [
+        "status",
+        "recover",
+        "recover --check",
+        "print",
+        "snapprint",
+        "group list",
+        "disk list",
+    ] {
+        let output =
+            lab.cli(words)
+                .exits(8)
+                .names(&["group 'g'", "/dev/mapper/g-v", &names[0], &names[1]]);
         assert!(
-            !output.stdout.contains("nothing needs") && !output.stdout.contains("no groups") && !output.stdout.contains("no disks"),
+            !output.stdout.contains("nothing needs")
+                && !output.stdout.contains("no groups")
+                && !output.stdout.contains("no disks"),
             "{words}"
         );
         let refusal = lab.refuses(8, words);
         assert!(refusal.message.contains("'g'"), "{words}: {refusal:?}");
     }
-    for words in
-        ["-g g make x 1m", "make x 1m", "-g g stop v", "snapstart v", "-g g snapwait v", "group show g", "group remove-disk g disk03"]
-    {
-        lab.cli(words).exits(8).names(&["group 'g'", "/dev/mapper/g-v"]);
+    for words in [
+        "-g g make x 1m",
+        "make x 1m",
+        "-g g stop v",
+        "snapstart v",
+        "-g g snapwait v",
+        "group show g",
+        "group remove-disk g disk03",
+    ] {
+        lab.cli(words)
+            .exits(8)
+            .names(&["group 'g'", "/dev/mapper/g-v"]);
     }
     lab.cli("-g other make x 1m").exits(3);
-    lab.fault_in(1, at + 2 * MIB..at + 8 * MIB, Fault::Slow { read: 0, write: 0 });
+    lab.fault_in(
+        1,
+        at + 2 * MIB..at + 8 * MIB,
+        Fault::Slow { read: 0, write: 0 },
+    );
     let came = waiting.wait(LONG).exits(8);
     came.names(&["goes on in the kernel", "'g'"]);
     load.goes_on(20);
@@ -1135,12 +1614,17 @@ fn a_group_that_runs_is_not_gone_when_no_label_can_be_read() {
     (0..3).for_each(|disk| lab.heal(disk));
     lab.cli("recover").ok();
     lab.cli("-g g snapwait v").ok();
-    assert!(lab.cli("status").ok().stdout.contains("nothing needs attention"));
+    assert!(
+        lab.cli("status")
+            .ok()
+            .stdout
+            .contains("nothing needs attention")
+    );
     load.stop().verify(lab.device("g", "v"));
     lab.finish();
 }
 
-// ---------------------------------------------------------------------------------------------- a rebuild that is interrupted
+// ------------------------------------------------------------------- a rebuild that is interrupted
 
 #[test]
 fn a_label_that_is_overwritten_while_its_disk_runs_is_written_again() {
@@ -1157,21 +1641,34 @@ fn a_label_that_is_overwritten_while_its_disk_runs_is_written_again() {
     lab.disks[1].raw_write(0, &vec![0; AREA as usize]);
     udev::settle();
     let runs = table(&lab, "g-s_data--0");
-    lab.cli("-g g recover").ok().says(&lab.disks[3].word()).says("it is a copy");
+    lab.cli("-g g recover")
+        .ok()
+        .says(&lab.disks[3].word())
+        .says("it is a copy");
     lab.cli("-g g make x 1m --on disk01").ok();
     assert_eq!(table(&lab, "g-s_data--0"), runs);
-    assert!(lab.disks[3].raw(0, AREA) == private && lab.disks[1].raw(0, AREA).iter().all(|byte| *byte == 0));
+    assert!(
+        lab.disks[3].raw(0, AREA) == private
+            && lab.disks[1].raw(0, AREA).iter().all(|byte| *byte == 0)
+    );
     lab.disks[3].raw_write(0, &vec![0; AREA as usize]);
     // The whole private area, and somebody else's partition table in it.
     let word = lab.disks[1].word();
     lab.disks[1].raw_write(0, &block::partition_table(&[(2048, 4096)]));
     udev::settle();
-    lab.cli("-g g recover").exits(4).names(&["g/disk02", "dos partition table", "wipefs"]);
+    lab.cli("-g g recover")
+        .exits(4)
+        .names(&["g/disk02", "dos partition table", "wipefs"]);
     tool("wipefs", &["--all", "--force", &word]).ok();
     udev::settle();
     let told = lab.cli("-g g status").ok();
-    assert!(told.stdout.contains("lost its label") && told.stdout.contains(&word), "{told}");
-    lab.cli("-g g recover --check").exits(5).says("lost its label");
+    assert!(
+        told.stdout.contains("lost its label") && told.stdout.contains(&word),
+        "{told}"
+    );
+    lab.cli("-g g recover --check")
+        .exits(5)
+        .says("lost its label");
     let done = lab.cli("-g g recover").ok();
     assert!(done.stdout.contains("label written"), "{done}");
     let print = lab.cli("-g g print").ok();
@@ -1189,14 +1686,16 @@ fn a_label_that_is_overwritten_while_its_disk_runs_is_written_again() {
     lab.finish();
 }
 
-/// The power goes while a data plex is being filled: at the next start the copy goes on by itself, and nothing is left behind.
+/// The power goes while a data plex is being filled: at the next start the copy goes on by itself,
+/// and nothing is left behind.
 #[test]
 fn a_rebuild_goes_on_by_itself_after_a_power_cut() {
     let mut lab = lab!(["mirror", "delay", "error"], [24, 24, 24, 24]);
     lab.fill_with_noise();
     let mut power = Power::on();
     lab.create_group_of("g", 0..3);
-    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02").ok();
+    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02")
+        .ok();
     lab.wait_synced("g", "v");
     lab.cli("-g g make w 4m --on disk01").ok();
     lab.cli("-g g plex detach v-02").ok();
@@ -1212,19 +1711,36 @@ fn a_rebuild_goes_on_by_itself_after_a_power_cut() {
         power.cut(lab, command, &mut writers);
         lab.cli("start --auto").ok().names(&["begins again"]);
         writers[0].fork().verify(lab.device("g", "v"));
-        until("the plex is filled", || lab.print("g").volume("v").states() == ["ACTIVE", "ACTIVE"]);
+        until("the plex is filled", || {
+            lab.print("g").volume("v").states() == ["ACTIVE", "ACTIVE"]
+        });
         lab.cli("recover").ok();
         plexes::assert_equal(lab, "g", "v");
-        assert!(lab.cli("status").ok().stdout.contains("nothing needs attention"), "{what}");
+        assert!(
+            lab.cli("status")
+                .ok()
+                .stdout
+                .contains("nothing needs attention"),
+            "{what}"
+        );
     };
     cut(&mut lab, "-g g plex attach v-02", 1, "plex attach");
     let word = lab.disks[3].word();
-    cut(&mut lab, &format!("group replace-disk g disk02 {word}"), 3, "replace-disk");
+    cut(
+        &mut lab,
+        &format!("group replace-disk g disk02 {word}"),
+        3,
+        "replace-disk",
+    );
     lab.cli("-g g plex remove v-02").ok();
     let free = lab.print("g").free();
     cut(&mut lab, "-g g mirror v --on disk03", 2, "mirror");
     lab.cli("-g g plex remove v-02").ok();
-    assert_eq!(lab.print("g").free(), free, "the log has gone with the mirror");
+    assert_eq!(
+        lab.print("g").free(),
+        free,
+        "the log has gone with the mirror"
+    );
     drop(power);
     lab.finish();
 }

@@ -1,4 +1,5 @@
-//! Every file of `dm-tables/` is loaded into the kernel and read back: what is reviewed is what the kernel takes.
+//! Every file of `dm-tables/` is loaded into the kernel and read back: what is reviewed is what the
+//! kernel takes.
 
 use crate::support::dm::Line;
 use crate::support::lab::Lab;
@@ -35,10 +36,17 @@ const FILES: [(&str, &str); 21] = files![
 /// The devices of a file, from the bottom up, with their lines.
 fn devices(text: &str) -> Vec<(String, Vec<String>)> {
     let mut devices: Vec<(String, Vec<String>)> = Vec::new();
-    for line in text.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
+    for line in text
+        .lines()
+        .filter(|l| !l.is_empty() && !l.starts_with('#'))
+    {
         match line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
             Some(name) => devices.push((name.to_owned(), Vec::new())),
-            None => devices.last_mut().expect("a device before its lines").1.push(line.to_owned()),
+            None => devices
+                .last_mut()
+                .expect("a device before its lines")
+                .1
+                .push(line.to_owned()),
         }
     }
     devices
@@ -50,8 +58,20 @@ fn with_numbers(lab: &Lab, line: &str) -> String {
         if let Some(device) = word.strip_prefix("/dev/mapper/") {
             return lab.dm.info(device).unwrap().number();
         }
-        match word.strip_prefix("disk").and_then(|n| n.parse::<usize>().ok()) {
-            Some(n) => lab.dm.info(lab.disks[n - 1].word().strip_prefix("/dev/mapper/").unwrap()).unwrap().number(),
+        match word
+            .strip_prefix("disk")
+            .and_then(|n| n.parse::<usize>().ok())
+        {
+            Some(n) => lab
+                .dm
+                .info(
+                    lab.disks[n - 1]
+                        .word()
+                        .strip_prefix("/dev/mapper/")
+                        .unwrap(),
+                )
+                .unwrap()
+                .number(),
             None => word.to_owned(),
         }
     };
@@ -61,11 +81,21 @@ fn with_numbers(lab: &Lab, line: &str) -> String {
 fn parsed(line: &str) -> Line {
     let mut words = line.splitn(4, ' ');
     let mut next = || words.next().unwrap_or_default();
-    Line::new(next().parse().unwrap(), next().parse().unwrap(), next(), next())
+    Line::new(
+        next().parse().unwrap(),
+        next().parse().unwrap(),
+        next(),
+        next(),
+    )
 }
 
 fn shown(line: &Line) -> String {
-    format!("{} {} {} {}", line.start, line.length, line.target, line.params).trim_end().to_owned()
+    format!(
+        "{} {} {} {}",
+        line.start, line.length, line.target, line.params
+    )
+    .trim_end()
+    .to_owned()
 }
 
 #[test]
@@ -76,17 +106,26 @@ fn every_reviewed_table_is_taken_by_the_kernel_and_read_back_equal() {
         assert!(!devices.is_empty(), "{file}");
         for (name, lines) in &devices {
             let wanted: Vec<String> = lines.iter().map(|line| with_numbers(&lab, line)).collect();
-            lab.dm.create(name, &format!("BREAKOFF-test-{name}")).unwrap();
-            lab.dm.load(name, &wanted.iter().map(|l| parsed(l)).collect::<Vec<_>>()).unwrap_or_else(|e| panic!("{file}: {name}: {e}"));
-            lab.dm.resume(name).unwrap_or_else(|e| panic!("{file}: {name}: {e}"));
+            lab.dm
+                .create(name, &format!("BREAKOFF-test-{name}"))
+                .unwrap();
+            lab.dm
+                .load(name, &wanted.iter().map(|l| parsed(l)).collect::<Vec<_>>())
+                .unwrap_or_else(|e| panic!("{file}: {name}: {e}"));
+            lab.dm
+                .resume(name)
+                .unwrap_or_else(|e| panic!("{file}: {name}: {e}"));
             let got: Vec<String> = lab.dm.table(name).unwrap().iter().map(shown).collect();
             assert_eq!(got, wanted, "{file}: {name}");
         }
         for (name, _) in devices.iter().rev() {
-            lab.dm.remove(name).unwrap_or_else(|e| panic!("{file}: {name} cannot be removed: {e}"));
+            lab.dm
+                .remove(name)
+                .unwrap_or_else(|e| panic!("{file}: {name} cannot be removed: {e}"));
         }
     }
     lab.finish();
-    // What udev still does for all these devices would take the links of the next test's disks, which get the same numbers.
+    // What udev still does for all these devices would take the links of the next test's disks,
+    // which get the same numbers.
     udev::settle();
 }

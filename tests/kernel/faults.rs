@@ -1,4 +1,5 @@
-//! Disks that fail while snapshots are made: no acknowledged write is lost, no writer is stuck, no bad leg becomes a snapshot.
+//! Disks that fail while snapshots are made: no acknowledged write is lost, no writer is stuck, no
+//! bad leg becomes a snapshot.
 
 use crate::support::MIB;
 use crate::support::block;
@@ -16,11 +17,16 @@ use std::time::Duration;
 const LONG: Duration = Duration::from_secs(120);
 const VOLUME: u64 = 16 * MIB;
 
-/// A group `g` on all disks and a volume `v` of 16 MiB with so many data plexes, on the first disks.
+/// A group `g` on all disks and a volume `v` of 16 MiB with so many data plexes, on the first
+/// disks.
 fn volume(lab: &Lab, mirrors: usize) {
     lab.fill_with_noise();
     lab.create_group("g");
-    lab.cli(&format!("-g g make v 16m --mirrors {mirrors} --on {}", ["disk01", "disk01,disk02"][mirrors - 1])).ok();
+    lab.cli(&format!(
+        "-g g make v 16m --mirrors {mirrors} --on {}",
+        ["disk01", "disk01,disk02"][mirrors - 1]
+    ))
+    .ok();
     if mirrors > 1 {
         lab.wait_synced("g", "v");
     }
@@ -31,26 +37,40 @@ fn busy(lab: &Lab) -> Writer {
 }
 
 fn states(lab: &Lab) -> Vec<String> {
-    lab.print("g").volume("v").states().iter().map(ToString::to_string).collect()
+    lab.print("g")
+        .volume("v")
+        .states()
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
-/// The range of a disk where its space for volumes is, but for the end, which udev reads now and then.
+/// The range of a disk where its space for volumes is, but for the end, which udev reads now and
+/// then.
 fn space(lab: &Lab, media: &str) -> (usize, std::ops::Range<u64>) {
     let (disk, size) = (lab.index(media), lab.print("g").disk(media).size);
-    (disk, lab.disks[disk].size - size..lab.disks[disk].size - MIB)
+    (
+        disk,
+        lab.disks[disk].size - size..lab.disks[disk].size - MIB,
+    )
 }
 
-/// The original is as it was: it goes on, holds all that was acknowledged, and nothing of the leg is left.
+/// The original is as it was: it goes on, holds all that was acknowledged, and nothing of the leg
+/// is left.
 #[track_caller]
 fn assert_undisturbed(lab: &Lab, load: Writer, free: u64, states_now: &[&str]) {
     load.goes_on(50);
     assert_eq!(states(lab), states_now);
     assert_eq!(lab.print("g").free(), free, "its space is released");
     load.stop().verify(lab.device("g", "v"));
-    assert!(lab.dm.list().iter().all(|i| !i.suspended), "{}", lab.dm.dump());
+    assert!(
+        lab.dm.list().iter().all(|i| !i.suspended),
+        "{}",
+        lab.dm.dump()
+    );
 }
 
-// ------------------------------------------------------------------------------------------- K1: a bad leg never counts
+// ---------------------------------------------------------------------- K1: a bad leg never counts
 
 #[test]
 fn k1_a_leg_whose_disk_fails_every_write_never_becomes_snapdone() {
@@ -60,7 +80,9 @@ fn k1_a_leg_whose_disk_fails_every_write_never_becomes_snapdone() {
     let (disk, range) = space(&lab, "disk02");
     lab.fault_in(disk, range, Fault::Fail);
 
-    lab.cli("-g g snapstart v --on disk02").exits(8).says("disk02");
+    lab.cli("-g g snapstart v --on disk02")
+        .exits(8)
+        .says("disk02");
     assert_undisturbed(&lab, load, free, &["ACTIVE"]);
     lab.finish();
 }
@@ -71,13 +93,23 @@ fn k1_one_bad_block_is_enough() {
     volume(&lab, 1);
     let (free, load) = (lab.print("g").free(), busy(&lab));
     let (disk, range) = space(&lab, "disk02");
-    lab.fault_in(disk, range.start + 9 * MIB..range.start + 9 * MIB + 4096, Fault::Fail);
+    lab.fault_in(
+        disk,
+        range.start + 9 * MIB..range.start + 9 * MIB + 4096,
+        Fault::Fail,
+    );
 
     lab.cli("-g g snapstart v --on disk02").exits(8);
     assert_undisturbed(&lab, load, free, &["ACTIVE"]);
-    // Who begins to wait only now is told as well, also after a restart, until there is another leg.
+    // Who begins to wait only now is told as well, also after a restart, until there is another
+    // leg.
     let failed = lab.refuses(8, "-g g snapwait v");
-    assert!(["v-02", "disk02", "failed"].iter().all(|word| failed.message.contains(word)), "{failed:?}");
+    assert!(
+        ["v-02", "disk02", "failed"]
+            .iter()
+            .all(|word| failed.message.contains(word)),
+        "{failed:?}"
+    );
     lab.cli("-g g stop v").ok();
     lab.cli("-g g start v").ok();
     lab.cli("-g g snapwait v").exits(8).says("disk02");
@@ -98,7 +130,9 @@ fn k1_a_disk_that_dies_as_a_whole_during_the_sync_ends_the_wait() {
     lab.cli("-g g snapstart -b v --on disk02").ok();
     let waiting = lab.spawn("-g g snapwait v");
     load.goes_on(30);
-    until("it shows how far the copy is", || waiting.so_far().1.contains("g/v"));
+    until("it shows how far the copy is", || {
+        waiting.so_far().1.contains("g/v")
+    });
 
     lab.fault(disk, Fault::FailWrites);
     waiting.wait(LONG).exits(8);
@@ -113,7 +147,11 @@ fn k1_a_bad_second_leg_leaves_the_first_one_exact() {
     lab.cli("-g g snapstart v --on disk02").ok();
     let (free, load) = (lab.print("g").free(), busy(&lab));
     let (disk, range) = space(&lab, "disk03");
-    lab.fault_in(disk, range.start + 9 * MIB..range.start + 9 * MIB + 4096, Fault::Fail);
+    lab.fault_in(
+        disk,
+        range.start + 9 * MIB..range.start + 9 * MIB + 4096,
+        Fault::Fail,
+    );
 
     lab.cli("-g g snapstart v --on disk03").exits(8);
     assert_undisturbed(&lab, load, free, &["ACTIVE", "SNAPDONE"]);
@@ -143,7 +181,11 @@ fn an_original_that_cannot_be_read_everywhere_makes_no_snapshot() {
     let (free, load) = (lab.print("g").free(), busy(&lab));
     let group = lab.print("g");
     let (disk, range) = plexes::range(&lab, &group, &group.volume("v").plexes[0]);
-    lab.fault_in(disk, range.start + 9 * MIB..range.start + 9 * MIB + 4096, Fault::Fail);
+    lab.fault_in(
+        disk,
+        range.start + 9 * MIB..range.start + 9 * MIB + 4096,
+        Fault::Fail,
+    );
 
     lab.cli("-g g snapstart v").exits(8);
     assert_undisturbed(&lab, load, free, &["ACTIVE"]);
@@ -166,32 +208,53 @@ fn an_original_on_a_dead_disk_makes_no_snapshot() {
     lab.finish();
 }
 
-/// Both volumes have a plex at the same place of different disks. When the mirrored one goes on without the dead disk its table
-/// leads to the other disk at the place where its plex on the dead disk lay.
+/// Both volumes have a plex at the same place of different disks. When the mirrored one goes on
+/// without the dead disk its table leads to the other disk at the place where its plex on the dead
+/// disk lay.
 #[test]
 fn a_dead_disk_is_not_taken_for_another_one() {
     let mut lab = lab!(["mirror", "error"], [64, 64, 64, 64]);
     lab.fill_with_noise();
     lab.create_group("g");
-    lab.cli("-g g make a 8m --mirrors 2 --on disk01,disk02").ok();
+    lab.cli("-g g make a 8m --mirrors 2 --on disk01,disk02")
+        .ok();
     lab.cli("-g g make b 8m --on disk01").ok();
     lab.cli("-g g grow b +1m").ok();
     lab.wait_synced("g", "a");
-    let contents = |lab: &Lab| block::read_direct(lab.device("g", "b"), 0, 9 << 20).expect("it can be read");
+    let contents =
+        |lab: &Lab| block::read_direct(lab.device("g", "b"), 0, 9 << 20).expect("it can be read");
     let before = contents(&lab);
-    let load = Writer::start_filled(lab.device("g", "a"), 0, 256, Style { dsync: true, pause: Duration::from_millis(2) });
+    let load = Writer::start_filled(
+        lab.device("g", "a"),
+        0,
+        256,
+        Style {
+            dsync: true,
+            pause: Duration::from_millis(2),
+        },
+    );
     lab.fault(0, Fault::Fail);
     lab.cli("-g g snapstart a b").exits(8);
     load.stop();
     lab.heal(0);
     let view = lab.print("g");
-    let states: Vec<_> = view.volume("b").plexes.iter().map(|p| p.state.as_str()).collect();
-    assert_eq!(states, ["ACTIVE"], "nothing of it could be read: {}", lab.dm.dump());
+    let states: Vec<_> = view
+        .volume("b")
+        .plexes
+        .iter()
+        .map(|p| p.state.as_str())
+        .collect();
+    assert_eq!(
+        states,
+        ["ACTIVE"],
+        "nothing of it could be read: {}",
+        lab.dm.dump()
+    );
     plexes::assert_same("b", &contents(&lab), "b before the disk died", &before);
     lab.finish();
 }
 
-// --------------------------------------------------------------------------- K2: a leg that dies under a writer
+// -------------------------------------------------------------- K2: a leg that dies under a writer
 
 #[test]
 fn k2_a_leg_that_dies_under_a_writer_while_snapstart_waits_costs_no_write() {
@@ -200,7 +263,9 @@ fn k2_a_leg_that_dies_under_a_writer_while_snapstart_waits_costs_no_write() {
     let (free, load) = (lab.print("g").free(), busy(&lab));
     let disk = lab.pause_end_of_leg("g", "disk02", VOLUME);
     let waiting = lab.spawn("-g g snapstart v --on disk02");
-    until("the leg is attaching", || states(&lab) == ["ACTIVE", "SNAPATT"]);
+    until("the leg is attaching", || {
+        states(&lab) == ["ACTIVE", "SNAPATT"]
+    });
     load.goes_on(30);
 
     lab.fault(disk, Fault::FailWrites);
@@ -224,7 +289,10 @@ fn k2_a_complete_leg_that_dies_while_another_one_is_awaited_is_given_up() {
     load.goes_on(30);
     lab.heal(disk);
     let waited = waiting.wait(LONG);
-    assert!([5, 8].contains(&waited.status), "there are no two legs any more: {waited}");
+    assert!(
+        [5, 8].contains(&waited.status),
+        "there are no two legs any more: {waited}"
+    );
     lab.cli("-g g snapwait v").ok();
     assert_eq!(states(&lab), ["ACTIVE", "SNAPDONE"]);
     load.stop().verify(lab.device("g", "v"));
@@ -254,7 +322,7 @@ fn k2_a_plex_of_the_original_that_dies_while_snapwait_waits_is_marked_failed() {
     lab.finish();
 }
 
-// ------------------------------------------------------------------------------------------------- any letter but A
+// -------------------------------------------------------------------------------- any letter but A
 
 #[test]
 fn a_snapshot_is_refused_when_its_leg_has_failed() {
@@ -296,7 +364,9 @@ fn a_mirror_lives_on_when_a_plex_dies_and_the_next_command_looks() {
 
     lab.heal(1);
     lab.cli("-g g plex attach v-02").ok();
-    until("the plex is ACTIVE", || states(&lab) == ["ACTIVE", "ACTIVE"]);
+    until("the plex is ACTIVE", || {
+        states(&lab) == ["ACTIVE", "ACTIVE"]
+    });
     plexes::assert_equal(&lab, "g", "v");
     written.verify(lab.device("g", "v"));
     lab.finish();
@@ -309,7 +379,9 @@ fn the_monitor_takes_a_dead_plex_out_without_any_command() {
     lab.cli("-g g snapstart v --on disk03").ok();
     let load = busy(&lab);
     lab.fault(1, Fault::FailWrites);
-    until("nothing is written to the dead plex any more", || lab.dm.mirrors("g-v")[0].legs.len() == 2);
+    until("nothing is written to the dead plex any more", || {
+        lab.dm.mirrors("g-v")[0].legs.len() == 2
+    });
     load.goes_on(100);
     assert_eq!(states(&lab), ["ACTIVE", "FAILED", "SNAPDONE"]);
 
@@ -321,7 +393,7 @@ fn the_monitor_takes_a_dead_plex_out_without_any_command() {
     lab.finish();
 }
 
-// ------------------------------------------------------------------------------------------- what others hold or use up
+// ---------------------------------------------------------------------- what others hold or use up
 
 /// Lets `semget` fail while it lives.
 struct NoSemaphores(String);
@@ -353,9 +425,19 @@ fn without_semaphores_nothing_is_left_suspended() {
     let before = lab.print("g");
 
     let none = NoSemaphores::begin();
-    for words in ["snapshot v", "make w 2m", "rename v w", "grow v +2m", "plex detach v-02"] {
+    for words in [
+        "snapshot v",
+        "make w 2m",
+        "rename v w",
+        "grow v +2m",
+        "plex detach v-02",
+    ] {
         lab.cli(&format!("-y -g g {words}")).exits(8);
-        assert!(lab.dm.list().iter().all(|i| !i.suspended), "after {words}:\n{}", lab.dm.dump());
+        assert!(
+            lab.dm.list().iter().all(|i| !i.suspended),
+            "after {words}:\n{}",
+            lab.dm.dump()
+        );
         load.goes_on(10);
     }
     drop(none);
@@ -366,17 +448,25 @@ fn without_semaphores_nothing_is_left_suspended() {
     lab.finish();
 }
 
-/// A snapshot of a busy volume, whatever udev does, is made, is reachable by its name and exact; I/O flows while the command still waits.
+/// A snapshot of a busy volume, whatever udev does, is made, is reachable by its name and exact;
+/// I/O flows while the command still waits.
 #[track_caller]
 fn snapshot_without_udev(lab: &Lab, load: &Writer) -> child::Output {
     let mut running = None;
     let expected = load.fork_during(|| {
         running = Some(lab.spawn("-g g snapshot v --name s"));
-        until("it is split off", || lab.dm.table("g-s").is_ok_and(|live| !live.is_empty()) && lab.dm.list().iter().all(|i| !i.suspended));
+        until("it is split off", || {
+            lab.dm.table("g-s").is_ok_and(|live| !live.is_empty())
+                && lab.dm.list().iter().all(|i| !i.suspended)
+        });
         load.goes_on(20);
     });
     let output = running.unwrap().wait(LONG).ok();
-    assert!(lab.dm.list().iter().all(|i| !i.suspended), "{}", lab.dm.dump());
+    assert!(
+        lab.dm.list().iter().all(|i| !i.suspended),
+        "{}",
+        lab.dm.dump()
+    );
     load.goes_on(20);
     expected.verify(lab.device("g", "s"));
     output
@@ -406,10 +496,17 @@ fn a_udev_that_is_dead_and_has_left_its_socket_keeps_no_volume_suspended() {
     udev::settle();
     udev::tell(nix::sys::signal::Signal::SIGKILL);
     until("udev is dead", || udev::processes().is_empty());
-    assert!(std::path::Path::new("/run/udev/control").exists(), "its socket is gone, too");
+    assert!(
+        std::path::Path::new("/run/udev/control").exists(),
+        "its socket is gone, too"
+    );
     snapshot_without_udev(&lab, &load);
     child::tool("/usr/lib/systemd/systemd-udevd", &["--daemon"]).ok();
-    child::tool("udevadm", &["trigger", "--action=change", "--subsystem-match=block"]).ok();
+    child::tool(
+        "udevadm",
+        &["trigger", "--action=change", "--subsystem-match=block"],
+    )
+    .ok();
     udev::settle();
     load.stop().verify(lab.device("g", "v"));
     lab.finish();
@@ -425,17 +522,31 @@ fn memory_that_cannot_be_locked_costs_a_warning() {
     lab.cli("-g g snapstart v --on disk02").ok();
     let load = busy(&lab);
     let mut command = std::process::Command::new(child::program());
-    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: between fork and exec two system calls are made, with memory of this function.
     unsafe {
         command.pre_exec(move || {
             let dropped = libc::prctl(libc::PR_CAPBSET_DROP, CAP_IPC_LOCK, 0, 0, 0) == 0;
             let limited = libc::setrlimit(libc::RLIMIT_MEMLOCK, &none) == 0;
-            if dropped && limited { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+            if dropped && limited {
+                Ok(())
+            } else {
+                Err(std::io::Error::last_os_error())
+            }
         });
     }
     let words = ["-g", "g", "snapshot", "v", "--name", "s"];
-    let expected = load.fork_during(|| drop(child::start(command, "breakoff", &words).wait(LONG).ok().says("memory cannot be locked")));
+    let expected = load.fork_during(|| {
+        drop(
+            child::start(command, "breakoff", &words)
+                .wait(LONG)
+                .ok()
+                .says("memory cannot be locked"),
+        )
+    });
     expected.verify(lab.device("g", "s"));
     load.stop().verify(lab.device("g", "v"));
     lab.finish();
@@ -449,11 +560,19 @@ fn a_table_that_the_kernel_refuses_leaves_everything_as_it_was() {
     lab.cli("-g g snapstart v --on disk02").ok();
     let load = busy(&lab);
     let before = lab.print("g");
-    let (disk, table) = (&lab.disks[1].name, lab.dm.table(&lab.disks[1].name).unwrap());
-    let short = crate::support::dm::Line::new(0, 12 * MIB / 512, "linear", table[0].words().join(" "));
+    let (disk, table) = (
+        &lab.disks[1].name,
+        lab.dm.table(&lab.disks[1].name).unwrap(),
+    );
+    let short =
+        crate::support::dm::Line::new(0, 12 * MIB / 512, "linear", table[0].words().join(" "));
     lab.dm.swap(disk, &[short]).unwrap();
     lab.cli("-g g snapshot v --name s").exits(8);
-    assert!(lab.dm.list().iter().all(|i| !i.suspended), "{}", lab.dm.dump());
+    assert!(
+        lab.dm.list().iter().all(|i| !i.suspended),
+        "{}",
+        lab.dm.dump()
+    );
     load.goes_on(20);
     lab.dm.swap(disk, &table).unwrap();
     assert_eq!(lab.print("g"), before);
@@ -469,8 +588,14 @@ fn an_inner_device_that_somebody_holds_open_goes_when_it_is_closed() {
     volume(&lab, 1);
     lab.cli("-g g snapstart v").ok();
     let load = busy(&lab);
-    let legs: Vec<String> = leaks::devices(&lab.dm).iter().filter(|i| i.uuid.contains("-plex")).map(|i| i.name.clone()).collect();
-    let nodes = legs.iter().map(|name| format!("/dev/dm-{}", libc::minor(lab.dm.info(name).unwrap().dev)));
+    let legs: Vec<String> = leaks::devices(&lab.dm)
+        .iter()
+        .filter(|i| i.uuid.contains("-plex"))
+        .map(|i| i.name.clone())
+        .collect();
+    let nodes = legs
+        .iter()
+        .map(|name| format!("/dev/dm-{}", libc::minor(lab.dm.info(name).unwrap().dev)));
     let open: Vec<File> = nodes.map(|node| File::open(node).unwrap()).collect();
     assert_eq!(open.len(), 2);
 
@@ -480,7 +605,10 @@ fn an_inner_device_that_somebody_holds_open_goes_when_it_is_closed() {
     assert_eq!(states(&lab), ["ACTIVE"]);
     // Somebody who only wants to look is told, and not kept.
     let looked = lab.cli("-g g print").ok();
-    assert!(looked.stderr.matches("in use").count() <= open.len(), "{looked}");
+    assert!(
+        looked.stderr.matches("in use").count() <= open.len(),
+        "{looked}"
+    );
     drop(open);
     lab.cli("-g g recover").ok();
     assert_eq!(leaks::devices(&lab.dm).len(), 1, "{}", lab.dm.dump());

@@ -1,4 +1,5 @@
-//! What a snapshot is called: `frozen` only where everything that rests on the volume was, through whatever layers.
+//! What a snapshot is called: `frozen` only where everything that rests on the volume was, through
+//! whatever layers.
 
 use crate::support::block;
 use crate::support::child::{DEADLINE, start, stopped_at, tool};
@@ -39,17 +40,33 @@ fn said(lab: &Lab, snapshot: &str) -> (String, String) {
 #[track_caller]
 fn frozen(lab: &Lab, what: &str) {
     lab.cli("-g g snapshot --require-frozen v --name s").ok();
-    assert_eq!(said(lab, "s"), ("frozen".to_owned(), String::new()), "{what}");
+    assert_eq!(
+        said(lab, "s"),
+        ("frozen".to_owned(), String::new()),
+        "{what}"
+    );
 }
 
-/// Takes one that must be called what a crash leaves, for a reason with this word; without a change where that is not wanted.
+/// Takes one that must be called what a crash leaves, for a reason with this word; without a change
+/// where that is not wanted.
 #[track_caller]
 fn crash(lab: &Lab, word: &str) {
-    let before = lab.print("g").volume("v").states().iter().map(ToString::to_string).collect::<Vec<_>>();
-    let refusal = lab.cli("-g g snapshot --require-frozen v --name s").exits(4);
+    let before = lab
+        .print("g")
+        .volume("v")
+        .states()
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>();
+    let refusal = lab
+        .cli("-g g snapshot --require-frozen v --name s")
+        .exits(4);
     refusal.says("would not be frozen").says(word);
     assert_eq!(lab.print("g").volume("v").states(), before);
-    lab.cli("-g g snapshot v --name s").ok().says("what a crash at the split would have left").says(word);
+    lab.cli("-g g snapshot v --name s")
+        .ok()
+        .says("what a crash at the split would have left")
+        .says(word);
     let (consistency, reason) = said(lab, "s");
     assert_eq!(consistency, "crash");
     assert!(reason.contains(word), "{reason}");
@@ -108,14 +125,24 @@ fn partition(device: &Path, start: u32, sectors: u32) {
 }
 
 fn sectors(device: &Path) -> u64 {
-    tool("blockdev", &["--getsz", &device.display().to_string()]).ok().stdout.trim().parse().unwrap()
+    tool("blockdev", &["--getsz", &device.display().to_string()])
+        .ok()
+        .stdout
+        .trim()
+        .parse()
+        .unwrap()
 }
 
 fn loop_on(path: &Path) -> PathBuf {
-    tool("losetup", &["-f", "--show", &path.display().to_string()]).ok().stdout.trim().into()
+    tool("losetup", &["-f", "--show", &path.display().to_string()])
+        .ok()
+        .stdout
+        .trim()
+        .into()
 }
 
-/// One round of a layer: a filesystem with load on it, a snapshot, and the same layer on the snapshot.
+/// One round of a layer: a filesystem with load on it, a snapshot, and the same layer on the
+/// snapshot.
 #[track_caller]
 fn round(lab: &Lab, what: &str, device: &Path, on_snapshot: impl FnOnce(&Path) -> Option<Layer>) {
     mkfs_ext4(device);
@@ -129,10 +156,19 @@ fn round(lab: &Lab, what: &str, device: &Path, on_snapshot: impl FnOnce(&Path) -
     let snapshot = lab.device("g", "s");
     let layer = on_snapshot(&snapshot);
     let same = layer.as_ref().map_or(snapshot, Layer::path);
-    assert!(!needs_recovery(&same), "{what}: the journal would have to be replayed");
-    assert!(needs_recovery(device), "{what}: it is mounted, so the question means something");
+    assert!(
+        !needs_recovery(&same),
+        "{what}: the journal would have to be replayed"
+    );
+    assert!(
+        needs_recovery(device),
+        "{what}: it is mounted, so the question means something"
+    );
     let read_only = Mounted::new(&same, "ext4", MsFlags::MS_RDONLY, None);
-    assert_eq!(fs::read_to_string(read_only.at.join("marker")).unwrap(), "before");
+    assert_eq!(
+        fs::read_to_string(read_only.at.join("marker")).unwrap(),
+        "before"
+    );
     read_only.unmount();
     drop(layer);
     mounted.unmount();
@@ -151,12 +187,16 @@ fn filesystems_are_frozen_through_dm_crypt_partitions_and_loops() {
     let key = "0f".repeat(32);
     let crypt = |device: &str| format!("0 {size} crypt aes-xts-plain64 {key} 0 {device} 0");
     let top = Layer::new("ftcrypt", &crypt(&shown));
-    round(&lab, "dm-crypt", &top.path(), |s| Some(Layer::new("ftsnap", &crypt(&s.display().to_string()))));
+    round(&lab, "dm-crypt", &top.path(), |s| {
+        Some(Layer::new("ftsnap", &crypt(&s.display().to_string())))
+    });
     drop(top);
 
     let part = |device: &str| format!("0 40960 linear {device} 2048");
     let top = Layer::new("ftpart", &part(&shown));
-    round(&lab, "a partition", &top.path(), |s| Some(Layer::new("ftsnap", &part(&s.display().to_string()))));
+    round(&lab, "a partition", &top.path(), |s| {
+        Some(Layer::new("ftsnap", &part(&s.display().to_string())))
+    });
     drop(top);
 
     let over = loop_on(&device);
@@ -165,17 +205,27 @@ fn filesystems_are_frozen_through_dm_crypt_partitions_and_loops() {
 
     // device-mapper's devices have no partitions of the kernel's, what lies on them may.
     partition(&device, 2048, 40960);
-    let over = PathBuf::from(tool("losetup", &["-f", "-P", "--show", &shown]).ok().stdout.trim());
+    let over = PathBuf::from(
+        tool("losetup", &["-f", "-P", "--show", &shown])
+            .ok()
+            .stdout
+            .trim(),
+    );
     let first = PathBuf::from(format!("{}p1", over.display()));
     until("the partition is there", || first.exists());
-    round(&lab, "a partition of a loop device", &first, |s| Some(Layer::new("ftsnap", &part(&s.display().to_string()))));
+    round(&lab, "a partition of a loop device", &first, |s| {
+        Some(Layer::new("ftsnap", &part(&s.display().to_string())))
+    });
     tool("losetup", &["-d", &over.display().to_string()]).ok();
 
     // A filesystem in a file of a filesystem on a mapping of the volume.
     let top = Layer::new("ftpart", &part(&shown));
     mkfs_ext4(&top.path());
     let below = Mounted::ext4(&top.path());
-    File::create(below.at.join("image")).unwrap().set_len(12 << 20).unwrap();
+    File::create(below.at.join("image"))
+        .unwrap()
+        .set_len(12 << 20)
+        .unwrap();
     let over = loop_on(&below.at.join("image"));
     mkfs_ext4(&over);
     let above = Mounted::ext4(&over);
@@ -187,7 +237,10 @@ fn filesystems_are_frozen_through_dm_crypt_partitions_and_loops() {
     let same = Layer::new("ftsnap", &part(&lab.device("g", "s").display().to_string()));
     assert!(!needs_recovery(&same.path()));
     let inner = Mounted::new(&same.path(), "ext4", MsFlags::MS_RDONLY, None);
-    assert!(!needs_recovery(&inner.at.join("image")), "the filesystem in the file was frozen first");
+    assert!(
+        !needs_recovery(&inner.at.join("image")),
+        "the filesystem in the file was frozen first"
+    );
     inner.unmount();
     drop(same);
     above.unmount();
@@ -198,11 +251,17 @@ fn filesystems_are_frozen_through_dm_crypt_partitions_and_loops() {
     lab.finish();
 }
 
-/// One of LVM's programs, as an administrator has it who follows the documentation: volumes are disks, what is inside them is none.
+/// One of LVM's programs, as an administrator has it who follows the documentation: volumes are
+/// disks, what is inside them is none.
 #[track_caller]
 fn lvm(words: &[&str]) {
     let filter = r#"devices { filter=["a|^/dev/mapper/g-[vs]$|","r|.*|"] ignore_lvm_mirrors=0 use_devicesfile=0 }"#;
-    let words: Vec<&str> = words[..1].iter().chain(&["--config", filter]).chain(&words[1..]).copied().collect();
+    let words: Vec<&str> = words[..1]
+        .iter()
+        .chain(&["--config", filter])
+        .chain(&words[1..])
+        .copied()
+        .collect();
     tool("lvm", &words).ok();
 }
 
@@ -213,15 +272,34 @@ fn filesystems_are_frozen_through_lvm_and_md() {
     volume(&lab, "32m");
     let device = lab.device("g", "v").display().to_string();
 
-    tool("mdadm", &["--build", "/dev/md77", "--level=1", "--raid-devices=2", "--assume-clean", &device, "missing"]).ok();
+    tool(
+        "mdadm",
+        &[
+            "--build",
+            "/dev/md77",
+            "--level=1",
+            "--raid-devices=2",
+            "--assume-clean",
+            &device,
+            "missing",
+        ],
+    )
+    .ok();
     round(&lab, "md", Path::new("/dev/md77"), |_| None);
     tool("mdadm", &["--stop", "/dev/md77"]).ok();
 
     lvm(&["pvcreate", "-y", &device]);
     lvm(&["vgcreate", "ftvg", &device]);
-    lvm(&["lvcreate", "-y", "-Z", "n", "-W", "n", "-l", "100%FREE", "-n", "lv", "ftvg"]);
+    lvm(&[
+        "lvcreate", "-y", "-Z", "n", "-W", "n", "-l", "100%FREE", "-n", "lv", "ftvg",
+    ]);
     round(&lab, "LVM", Path::new("/dev/mapper/ftvg-lv"), |snapshot| {
-        lvm(&["vgimportclone", "--basevgname", "ftclone", &snapshot.display().to_string()]);
+        lvm(&[
+            "vgimportclone",
+            "--basevgname",
+            "ftclone",
+            &snapshot.display().to_string(),
+        ]);
         lvm(&["vgchange", "-a", "y", "ftclone"]);
         Some(Layer("ftclone-lv"))
     });
@@ -230,38 +308,68 @@ fn filesystems_are_frozen_through_lvm_and_md() {
     lab.finish();
 }
 
-/// A btrfs on two volumes is one filesystem: named together they are split at one instant, one alone is what a crash leaves.
+/// A btrfs on two volumes is one filesystem: named together they are split at one instant, one
+/// alone is what a crash leaves.
 #[test]
 fn a_filesystem_on_two_volumes_is_frozen_when_both_are_split() {
     let lab = lab!(["mirror"], [160, 160, 160, 160]);
     lab.create_group("g");
     for (volume, disk, leg) in [("v", "disk01", "disk03"), ("w", "disk02", "disk04")] {
-        lab.cli(&format!("-g g make {volume} 128m --on {disk}")).ok();
+        lab.cli(&format!("-g g make {volume} 128m --on {disk}"))
+            .ok();
         lab.cli(&format!("-g g snapstart {volume} --on {leg}")).ok();
     }
     let paths = ["v", "w"].map(|volume| lab.device("g", volume));
     let words = paths.each_ref().map(|path| path.display().to_string());
-    tool("mkfs.btrfs", &["-q", "-K", "-d", "raid1", "-m", "raid1", &words[0], &words[1]]).ok();
+    tool(
+        "mkfs.btrfs",
+        &[
+            "-q", "-K", "-d", "raid1", "-m", "raid1", &words[0], &words[1],
+        ],
+    )
+    .ok();
     let options = format!("device={},device={}", words[0], words[1]);
     let mounted = Mounted::new(&paths[0], "btrfs", MsFlags::empty(), Some(&options));
     let load = FileLoad::start(&mounted.at);
     load.goes_on(10);
-    lab.cli("-g g snapshot --require-frozen v --name sv").exits(4).says("would not be frozen").says("g-w");
+    lab.cli("-g g snapshot --require-frozen v --name sv")
+        .exits(4)
+        .says("would not be frozen")
+        .says("g-w");
     lab.cli("-g g snapshot --require-frozen v w").ok();
     load.goes_on(10);
     load.stop();
     for snapshot in ["SNAP-v", "SNAP-w"] {
-        assert_eq!(said(&lab, snapshot), ("frozen".to_owned(), String::new()), "{snapshot}");
+        assert_eq!(
+            said(&lab, snapshot),
+            ("frozen".to_owned(), String::new()),
+            "{snapshot}"
+        );
     }
     mounted.unmount();
     // With the originals gone the snapshots are that filesystem, and nothing has to be made good.
     lab.cli("-g g stop v w").ok();
-    let snapshots: Vec<PathBuf> = ["SNAP-v", "SNAP-w"].iter().map(|name| lab.device("g", name)).collect();
-    let words: Vec<String> = snapshots.iter().map(|path| path.display().to_string()).collect();
+    let snapshots: Vec<PathBuf> = ["SNAP-v", "SNAP-w"]
+        .iter()
+        .map(|name| lab.device("g", name))
+        .collect();
+    let words: Vec<String> = snapshots
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
     for word in &words {
-        let superblock = tool("btrfs", &["inspect-internal", "dump-super", word]).ok().stdout;
-        let log = superblock.lines().find_map(|line| line.strip_prefix("log_root\t")).map(str::trim);
-        assert_eq!(log, Some("0"), "a log would have to be replayed: {superblock}");
+        let superblock = tool("btrfs", &["inspect-internal", "dump-super", word])
+            .ok()
+            .stdout;
+        let log = superblock
+            .lines()
+            .find_map(|line| line.strip_prefix("log_root\t"))
+            .map(str::trim);
+        assert_eq!(
+            log,
+            Some("0"),
+            "a log would have to be replayed: {superblock}"
+        );
     }
     // The kernel may still know the originals by the same UUID.
     tool("btrfs", &["device", "scan", "--forget"]).ok();
@@ -288,15 +396,26 @@ fn what_cannot_be_frozen_is_called_crash_with_the_reason() {
     forget(&lab);
     leg(&lab, "v");
 
-    let raw = File::options().read(true).write(true).open(&device).unwrap();
+    let raw = File::options()
+        .read(true)
+        .write(true)
+        .open(&device)
+        .unwrap();
     crash(&lab, "open for writing in process");
     drop(raw);
     forget(&lab);
     leg(&lab, "v");
 
     // The same above a layer, which the count of the volume's openers does not show.
-    let top = Layer::new("ftpart", &format!("0 20480 linear {} 2048", device.display()));
-    let raw = File::options().read(true).write(true).open(top.path()).unwrap();
+    let top = Layer::new(
+        "ftpart",
+        &format!("0 20480 linear {} 2048", device.display()),
+    );
+    let raw = File::options()
+        .read(true)
+        .write(true)
+        .open(top.path())
+        .unwrap();
     crash(&lab, "ftpart");
     drop(raw);
     forget(&lab);
@@ -352,7 +471,11 @@ fn a_filesystem_in_another_mount_namespace_is_frozen() {
     let apart = "mount --make-rprivate / && mount \"$0\" /mnt && touch /mnt/ready && while [ ! -e /mnt/stop ]; do echo x >>/mnt/log; sleep 0.01; done";
     let mut command = Command::new("unshare");
     command.arg("-m");
-    let running = start(command, "unshare", &["sh", "-c", apart, &device.display().to_string()]);
+    let running = start(
+        command,
+        "unshare",
+        &["sh", "-c", apart, &device.display().to_string()],
+    );
     until("it is mounted there", || needs_recovery_or_not(&device));
     frozen(&lab, "another namespace");
     assert!(!needs_recovery(&lab.device("g", "s")));
@@ -364,7 +487,9 @@ fn a_filesystem_in_another_mount_namespace_is_frozen() {
 }
 
 fn needs_recovery_or_not(device: &Path) -> bool {
-    tool("dumpe2fs", &["-h", &device.display().to_string()]).stdout.contains("needs_recovery")
+    tool("dumpe2fs", &["-h", &device.display().to_string()])
+        .stdout
+        .contains("needs_recovery")
 }
 
 /// What somebody else has frozen counts when it stays so; what somebody thaws too early does not.
@@ -387,12 +512,14 @@ fn what_others_freeze_and_thaw_is_noticed() {
     lab.finish();
 }
 
-/// Not mounted is not thawed: the kernel keeps such a filesystem, and whoever mounts it again would wait for ever.
+/// Not mounted is not thawed: the kernel keeps such a filesystem, and whoever mounts it again would
+/// wait for ever.
 #[test]
 fn what_was_left_frozen_and_unmounted_is_thawed() {
     let lab = lab!(["mirror"], [48, 48]);
     lab.create_group("g");
-    lab.cli("-g g make v 16m --on disk01 --fast-resync off").ok();
+    lab.cli("-g g make v 16m --on disk01 --fast-resync off")
+        .ok();
     let device = lab.device("g", "v");
     mkfs_ext4(&device);
     let mounted = Mounted::ext4(&device);
@@ -419,7 +546,15 @@ fn what_was_left_frozen_and_unmounted_is_thawed() {
     lab.cli("-g g recover").ok();
     until("it is thawed", || !is_noted());
     let mounted = Mounted::ext4(&device);
-    tool("timeout", &["20", "touch", &mounted.at.join("after").display().to_string()]).ok();
+    tool(
+        "timeout",
+        &[
+            "20",
+            "touch",
+            &mounted.at.join("after").display().to_string(),
+        ],
+    )
+    .ok();
     mounted.unmount();
     lab.finish();
 }

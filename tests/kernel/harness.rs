@@ -1,4 +1,5 @@
-//! What the other kernel tests stand on, tried without the program: faults, held writes, what is found to leak.
+//! What the other kernel tests stand on, tried without the program: faults, held writes, what is
+//! found to leak.
 
 use crate::support::block;
 use crate::support::disk::Fault;
@@ -12,12 +13,18 @@ use std::time::Duration;
 const SECTORS: u64 = 16 * 2048;
 const BLOCKS: u64 = 256;
 
-/// A two-leg mirror over the first two disks, as the program would make it; the name has no meaning.
+/// A two-leg mirror over the first two disks, as the program would make it; the name has no
+/// meaning.
 fn mirror(lab: &Lab, options: &str) -> std::path::PathBuf {
-    let legs: Vec<String> = lab.disks[..2].iter().map(|d| format!("{} 0", d.word())).collect();
+    let legs: Vec<String> = lab.disks[..2]
+        .iter()
+        .map(|d| format!("{} 0", d.word()))
+        .collect();
     let params = format!("core 1 1024 2 {} {options}", legs.join(" "));
     lab.dm.create("botest-mirror", "BREAKOFF-test").unwrap();
-    lab.dm.load("botest-mirror", &[Line::new(0, SECTORS, "mirror", params)]).unwrap();
+    lab.dm
+        .load("botest-mirror", &[Line::new(0, SECTORS, "mirror", params)])
+        .unwrap();
     lab.dm.resume("botest-mirror").unwrap();
     let path = std::path::PathBuf::from("/dev/mapper/botest-mirror");
     until("udev makes the mirror", || path.exists());
@@ -41,7 +48,13 @@ fn faults_are_put_into_ranges_and_taken_away_again() {
     lab.heal(0);
     block::write_direct(&path, 8192, &page).unwrap();
     assert_eq!(lab.disks[0].raw(8192, 4096), page);
-    lab.fault(0, Fault::Slow { read: 300, write: 0 });
+    lab.fault(
+        0,
+        Fault::Slow {
+            read: 300,
+            write: 0,
+        },
+    );
     let started = std::time::Instant::now();
     block::read_direct(&path, 0, 4096).unwrap();
     assert!(started.elapsed() >= Duration::from_millis(250));
@@ -52,13 +65,20 @@ fn faults_are_put_into_ranges_and_taken_away_again() {
 fn a_write_is_held_when_a_leg_dies_and_goes_on_when_the_leg_is_replaced() {
     let mut lab = lab!(["mirror", "flakey"], [16, 16]);
     let path = mirror(&lab, "1 handle_errors");
-    until("the mirror is in sync", || lab.dm.mirrors("botest-mirror")[0].in_sync());
+    until("the mirror is in sync", || {
+        lab.dm.mirrors("botest-mirror")[0].in_sync()
+    });
     let writer = Writer::start_filled(&path, 0, BLOCKS, Style::default());
 
     lab.fault(1, Fault::FailWrites);
     writer.wait_until_held();
     assert_eq!(lab.dm.mirrors("botest-mirror")[0].letters, "AD");
-    let table = [Line::new(0, SECTORS, "linear", format!("{} 0", lab.disks[0].word()))];
+    let table = [Line::new(
+        0,
+        SECTORS,
+        "linear",
+        format!("{} 0", lab.disks[0].word()),
+    )];
     lab.dm.swap("botest-mirror", &table).unwrap();
 
     writer.goes_on(50);
@@ -72,8 +92,13 @@ fn without_handle_errors_a_leg_that_fails_every_write_counts_as_in_sync() {
     lab.fill_with_noise();
     lab.fault(1, Fault::FailWrites);
     mirror(&lab, "");
-    until("the kernel says that it is in sync", || lab.dm.mirrors("botest-mirror")[0].in_sync());
-    let (a, b) = (lab.disks[0].raw(0, SECTORS * 512), lab.disks[1].raw(0, SECTORS * 512));
+    until("the kernel says that it is in sync", || {
+        lab.dm.mirrors("botest-mirror")[0].in_sync()
+    });
+    let (a, b) = (
+        lab.disks[0].raw(0, SECTORS * 512),
+        lab.disks[1].raw(0, SECTORS * 512),
+    );
     assert_ne!(a, b, "K1 does not hold on this kernel any more");
     lab.finish_by_force();
 }
@@ -83,8 +108,13 @@ fn a_mirror_resynchronises_the_second_leg_from_the_first() {
     let lab = lab!(["mirror"], [16, 16]);
     lab.fill_with_noise();
     mirror(&lab, "1 handle_errors");
-    until("the mirror is in sync", || lab.dm.mirrors("botest-mirror")[0].in_sync());
-    let (a, b) = (lab.disks[0].raw(0, SECTORS * 512), lab.disks[1].raw(0, SECTORS * 512));
+    until("the mirror is in sync", || {
+        lab.dm.mirrors("botest-mirror")[0].in_sync()
+    });
+    let (a, b) = (
+        lab.disks[0].raw(0, SECTORS * 512),
+        lab.disks[1].raw(0, SECTORS * 512),
+    );
     plexes::assert_same("first leg", &a, "second leg", &b);
     lab.finish_by_force();
 }
@@ -93,8 +123,20 @@ fn a_mirror_resynchronises_the_second_leg_from_the_first() {
 fn a_mirror_takes_nine_legs_and_not_ten() {
     let lab = lab!(["mirror"], [2; 10]);
     let table = |legs: usize| {
-        let legs: Vec<String> = lab.disks[..legs].iter().map(|d| format!("{} 0", d.word())).collect();
-        [Line::new(0, 2048, "mirror", format!("core 1 1024 {} {} 1 handle_errors", legs.len(), legs.join(" ")))]
+        let legs: Vec<String> = lab.disks[..legs]
+            .iter()
+            .map(|d| format!("{} 0", d.word()))
+            .collect();
+        [Line::new(
+            0,
+            2048,
+            "mirror",
+            format!(
+                "core 1 1024 {} {} 1 handle_errors",
+                legs.len(),
+                legs.join(" ")
+            ),
+        )]
     };
     lab.dm.create("botest-mirror", "BREAKOFF-test").unwrap();
     assert!(lab.dm.load("botest-mirror", &table(9)).is_ok());
@@ -107,7 +149,17 @@ fn what_leaks_is_found() {
     let lab = lab!(["linear"], [8]);
     assert_eq!(leaks::found(&lab.dm), [""; 0]);
     lab.dm.create("botest-leak", "BREAKOFF-test").unwrap();
-    lab.dm.load("botest-leak", &[Line::new(0, 8, "linear", format!("{} 0", lab.disks[0].word()))]).unwrap();
+    lab.dm
+        .load(
+            "botest-leak",
+            &[Line::new(
+                0,
+                8,
+                "linear",
+                format!("{} 0", lab.disks[0].word()),
+            )],
+        )
+        .unwrap();
     lab.dm.resume("botest-leak").unwrap();
     lab.dm.suspend("botest-leak").unwrap();
     let found = leaks::found(&lab.dm);
@@ -118,7 +170,12 @@ fn what_leaks_is_found() {
     // SAFETY: removes it again.
     unsafe { libc::semctl(semaphore, 0, libc::IPC_RMID) };
     leaks::sweep(&lab.dm);
-    assert!(lab.dm.list().iter().all(|i| !i.uuid.starts_with("BREAKOFF") && !i.uuid.starts_with("BOTEST")));
+    assert!(
+        lab.dm
+            .list()
+            .iter()
+            .all(|i| !i.uuid.starts_with("BREAKOFF") && !i.uuid.starts_with("BOTEST"))
+    );
     assert_eq!(leaks::found(&lab.dm), [""; 0]);
 }
 
@@ -127,12 +184,16 @@ fn a_paused_range_holds_a_sync_until_the_disk_is_healed() {
     let mut lab = lab!(["mirror", "delay"], [16, 16]);
     lab.fault_in(1, (12 << 20)..(16 << 20), Fault::Paused);
     let path = mirror(&lab, "1 handle_errors");
-    until("the sync has come to the paused range", || lab.dm.mirrors("botest-mirror")[0].done >= 24);
+    until("the sync has come to the paused range", || {
+        lab.dm.mirrors("botest-mirror")[0].done >= 24
+    });
     let writer = Writer::start_filled(&path, 0, BLOCKS, Style::default());
     std::thread::sleep(Duration::from_secs(1));
     assert!(!lab.dm.mirrors("botest-mirror")[0].in_sync());
     lab.heal(1);
-    until("the mirror is in sync", || lab.dm.mirrors("botest-mirror")[0].in_sync());
+    until("the mirror is in sync", || {
+        lab.dm.mirrors("botest-mirror")[0].in_sync()
+    });
     writer.stop().verify(&path);
     lab.finish_by_force();
 }

@@ -1,4 +1,5 @@
-//! A leg dies, whichever it is: the volume goes on by itself while the monitor runs, and nothing that was acknowledged is lost.
+//! A leg dies, whichever it is: the volume goes on by itself while the monitor runs, and nothing
+//! that was acknowledged is lost.
 
 use crate::support::MIB;
 use crate::support::block;
@@ -17,7 +18,12 @@ const LONG: Duration = Duration::from_secs(120);
 /// The states by plex number.
 fn states(lab: &Lab) -> Vec<String> {
     let group = lab.print("g");
-    let mut plexes: Vec<_> = group.volume("v").plexes.iter().map(|p| (p.name.clone(), p.state.clone())).collect();
+    let mut plexes: Vec<_> = group
+        .volume("v")
+        .plexes
+        .iter()
+        .map(|p| (p.name.clone(), p.state.clone()))
+        .collect();
     plexes.sort();
     plexes.into_iter().map(|(_, state)| state).collect()
 }
@@ -26,7 +32,11 @@ fn states(lab: &Lab) -> Vec<String> {
 fn busy(lab: &Lab, mirrors: usize) -> Writer {
     lab.fill_with_noise();
     lab.create_group("g");
-    lab.cli(&format!("-g g make v 16m --mirrors {mirrors} --on {}", ["disk01", "disk01,disk02"][mirrors - 1])).ok();
+    lab.cli(&format!(
+        "-g g make v 16m --mirrors {mirrors} --on {}",
+        ["disk01", "disk01,disk02"][mirrors - 1]
+    ))
+    .ok();
     if mirrors > 1 {
         lab.wait_synced("g", "v");
     }
@@ -57,16 +67,28 @@ fn the_first_plex_of_a_mirror_dies() {
     lab.finish();
 }
 
-/// The journal's socket and the hook of /etc/breakoff.conf are told which plex on which disk it was.
+/// The journal's socket and the hook of /etc/breakoff.conf are told which plex on which disk it
+/// was.
 #[test]
 fn a_failure_is_told_to_the_journal_and_to_the_hook() {
     let mut lab = lab!(["mirror", "error"], [32, 32, 32]);
     let load = busy(&lab, 2);
     let directory = tempfile::tempdir().unwrap();
     let (hook, told) = (directory.path().join("hook"), directory.path().join("told"));
-    fs::write(&hook, format!("#!/bin/bash\nwhile read -r line; do echo \"$line\"; done < <(export) >>{}\n", told.display())).unwrap();
+    fs::write(
+        &hook,
+        format!(
+            "#!/bin/bash\nwhile read -r line; do echo \"$line\"; done < <(export) >>{}\n",
+            told.display()
+        ),
+    )
+    .unwrap();
     fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
-    fs::write("/etc/breakoff.conf", format!("# for this test\nhook = {}\n", hook.display())).unwrap();
+    fs::write(
+        "/etc/breakoff.conf",
+        format!("# for this test\nhook = {}\n", hook.display()),
+    )
+    .unwrap();
     fs::create_dir_all("/run/systemd/journal").unwrap();
     let journal = UnixDatagram::bind("/run/systemd/journal/socket").unwrap();
     journal.set_read_timeout(Some(LONG)).unwrap();
@@ -84,15 +106,30 @@ fn a_failure_is_told_to_the_journal_and_to_the_hook() {
         }
     };
     fs::remove_file("/run/systemd/journal/socket").unwrap();
-    for field in ["BREAKOFF_GROUP=g", "BREAKOFF_VOLUME=v", "BREAKOFF_PLEX=v-02", "BREAKOFF_DISK=disk02"] {
-        assert!(message.lines().any(|line| line == field), "{field} is not in\n{message}");
+    for field in [
+        "BREAKOFF_GROUP=g",
+        "BREAKOFF_VOLUME=v",
+        "BREAKOFF_PLEX=v-02",
+        "BREAKOFF_DISK=disk02",
+    ] {
+        assert!(
+            message.lines().any(|line| line == field),
+            "{field} is not in\n{message}"
+        );
     }
-    // All of the disk is dead, its label too: what is left of it is its number, unless the monitor had read the label before.
+    // All of the disk is dead, its label too: what is left of it is its number, unless the monitor
+    // had read the label before.
     let number = crate::support::dm::number(block::number(lab.disks[1].path()).unwrap());
-    let device = message.lines().find_map(|line| line.strip_prefix("BREAKOFF_DEVICE=")).unwrap();
-    let is_it = device == number || block::number(device).is_ok_and(|dev| crate::support::dm::number(dev) == number);
+    let device = message
+        .lines()
+        .find_map(|line| line.strip_prefix("BREAKOFF_DEVICE="))
+        .unwrap();
+    let is_it = device == number
+        || block::number(device).is_ok_and(|dev| crate::support::dm::number(dev) == number);
     assert!(is_it, "{device} is not {number}");
-    until("the hook has run", || fs::read_to_string(&told).is_ok_and(|text| text.contains("BREAKOFF_PLEX=\"v-02\"")));
+    until("the hook has run", || {
+        fs::read_to_string(&told).is_ok_and(|text| text.contains("BREAKOFF_PLEX=\"v-02\""))
+    });
     fs::remove_file("/etc/breakoff.conf").unwrap();
     load.stop().verify(lab.device("g", "v"));
     lab.finish();
@@ -121,7 +158,9 @@ fn a_snapshot_leg_stays_exact_when_a_plex_dies() {
     lab.cli("-g g snapstart v --on disk03").ok();
     lab.fault(1, Fault::Fail);
     load.goes_on(100);
-    until("it is recorded", || states(&lab) == ["ACTIVE", "FAILED", "SNAPDONE"]);
+    until("it is recorded", || {
+        states(&lab) == ["ACTIVE", "FAILED", "SNAPDONE"]
+    });
     let expected = load.fork_during(|| drop(lab.cli("-g g snapshot v --name s").ok()));
     load.goes_on(30);
     expected.verify(lab.device("g", "s"));
@@ -137,7 +176,10 @@ fn one_sector_of_the_original_cannot_be_read_while_its_leg_is_complete() {
     let bad = place(&lab, "g-v_v--01").start + 9 * MIB;
     let whole = block::read_direct(lab.device("g", "v"), 8 * MIB, 2 * MIB).unwrap();
     lab.fault_in(0, bad..bad + 4096, Fault::Fail);
-    assert!(block::read_direct(lab.device("g", "v"), 8 * MIB, 2 * MIB).unwrap() == whole, "the leg serves what the original cannot");
+    assert!(
+        block::read_direct(lab.device("g", "v"), 8 * MIB, 2 * MIB).unwrap() == whole,
+        "the leg serves what the original cannot"
+    );
     load.goes_on(50);
     until("it is recorded", || states(&lab) == ["FAILED", "ACTIVE"]);
     assert!(block::read_direct(lab.device("g", "v"), 8 * MIB, 2 * MIB).unwrap() == whole);
@@ -145,7 +187,8 @@ fn one_sector_of_the_original_cannot_be_read_while_its_leg_is_complete() {
     lab.finish();
 }
 
-/// Both plexes die: the writer is told, and nothing hangs. When the disks are back the volume holds all that was acknowledged.
+/// Both plexes die: the writer is told, and nothing hangs. When the disks are back the volume holds
+/// all that was acknowledged.
 #[track_caller]
 fn both_plexes_die(lab: &mut Lab, recorded: bool) {
     let mut load = busy(lab, 2);
@@ -157,7 +200,9 @@ fn both_plexes_die(lab: &mut Lab, recorded: bool) {
     let device = lab.device("g", "v");
     assert!(block::read_direct(&device, 0, MIB).is_err());
     if recorded {
-        until("it is recorded", || states(lab).contains(&"FAILED".to_owned()));
+        until("it is recorded", || {
+            states(lab).contains(&"FAILED".to_owned())
+        });
     }
     lab.heal(0);
     lab.heal(1);
@@ -194,7 +239,10 @@ fn the_log_dies_and_another_one_takes_its_place() {
     let log = place(&lab, "g-v_log");
     lab.fault_in(0, log, Fault::Fail);
     load.goes_on(100);
-    until("there is another one", || lab.dm.table("g-v").unwrap()[0].words().contains(&"disk") && lab.dm.mirrors("g-v")[0].in_sync());
+    until("there is another one", || {
+        lab.dm.table("g-v").unwrap()[0].words().contains(&"disk")
+            && lab.dm.mirrors("g-v")[0].in_sync()
+    });
     assert_eq!(states(&lab), ["ACTIVE", "ACTIVE"]);
     load.goes_on(50);
     load.stop().verify(lab.device("g", "v"));
@@ -211,10 +259,17 @@ fn the_log_dies_and_where_the_next_one_would_lie_hangs() {
     lab.fault_in(1, 24 * MIB..size, Fault::PausedWrites);
     lab.fault_in(0, log, Fault::Fail);
     load.goes_on(100);
-    until("there is another one", || lab.dm.table("g-v").unwrap()[0].words().contains(&"disk") && lab.dm.mirrors("g-v")[0].in_sync());
+    until("there is another one", || {
+        lab.dm.table("g-v").unwrap()[0].words().contains(&"disk")
+            && lab.dm.mirrors("g-v")[0].in_sync()
+    });
     let hangs = lab.dm.info(&lab.disks[1].name).unwrap().dev;
     let lies_on = lab.dm.table("g-v_log").unwrap()[0].words()[0].to_owned();
-    assert_ne!(lies_on, format!("{}:{}", libc::major(hangs), libc::minor(hangs)), "it lies on the disk that hangs");
+    assert_ne!(
+        lies_on,
+        format!("{}:{}", libc::major(hangs), libc::minor(hangs)),
+        "it lies on the disk that hangs"
+    );
     lab.heal(1);
     load.goes_on(50);
     load.stop().verify(lab.device("g", "v"));
@@ -244,18 +299,34 @@ fn a_lost_disk_is_replaced_and_everything_on_it_is_filled_again() {
     let mut lab = lab!(["mirror", "error"], [32, 32, 32, 32]);
     lab.fill_with_noise();
     lab.create_group_of("g", 0..3);
-    lab.cli("-g g make v 16m --mirrors 2 --on disk01,disk02").ok();
+    lab.cli("-g g make v 16m --mirrors 2 --on disk01,disk02")
+        .ok();
     lab.cli("-g g make lonely 4m --on disk02").ok();
     lab.wait_synced("g", "v");
     let load = Writer::start_filled(lab.device("g", "v"), 0, 256, Style::default());
-    lab.cli(&format!("group replace-disk g disk02 {}", lab.disks[3].word())).exits(4).says("lonely");
+    lab.cli(&format!(
+        "group replace-disk g disk02 {}",
+        lab.disks[3].word()
+    ))
+    .exits(4)
+    .says("lonely");
 
     lab.fault(1, Fault::Fail);
     load.goes_on(50);
     until("it is recorded", || states(&lab) == ["ACTIVE", "FAILED"]);
-    lab.cli(&format!("group replace-disk g disk02 {}", lab.disks[3].word())).exits(5).says("lonely").says("stop");
+    lab.cli(&format!(
+        "group replace-disk g disk02 {}",
+        lab.disks[3].word()
+    ))
+    .exits(5)
+    .says("lonely")
+    .says("stop");
     lab.cli("-g g stop lonely").ok();
-    lab.cli(&format!("group replace-disk g disk02 {}", lab.disks[3].word())).ok();
+    lab.cli(&format!(
+        "group replace-disk g disk02 {}",
+        lab.disks[3].word()
+    ))
+    .ok();
     assert_eq!(states(&lab), ["ACTIVE", "ACTIVE"]);
     assert_eq!(lab.print("g").volume("v").plexes[1].media(), ["disk02"]);
     load.goes_on(30);
@@ -263,7 +334,14 @@ fn a_lost_disk_is_replaced_and_everything_on_it_is_filled_again() {
     plexes::assert_equal(&lab, "g", "v");
     // The old one comes back, and is nobody's.
     lab.heal(1);
-    assert_eq!(lab.print("g").disks.iter().filter(|d| d.state == "online").count(), 3);
+    assert_eq!(
+        lab.print("g")
+            .disks
+            .iter()
+            .filter(|d| d.state == "online")
+            .count(),
+        3
+    );
     lab.cli("-y -g g remove lonely").ok();
     lab.finish();
 }

@@ -1,8 +1,8 @@
-//! All tests on a real device-mapper, in one program for the VM (`scripts/test`): they need root, and each cleans up before it begins,
-//! so that they run one at a time (`--test-threads=1`).
+//! All tests on a real device-mapper, in one program for the VM (`scripts/test`): they need root,
+//! and each cleans up before it begins, so that they run one at a time (`--test-threads=1`).
 //!
-//! All run in one process: a test that changes what belongs to the process (a signal's handler, the working directory, the
-//! environment, a limit) gives that to a child instead, or puts it back.
+//! All run in one process: a test that changes what belongs to the process (a signal's handler, the
+//! working directory, the environment, a limit) gives that to a child instead, or puts it back.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 

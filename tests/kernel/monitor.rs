@@ -1,4 +1,5 @@
-//! The monitor as a service: what it tells systemd, how it holds out, and that there is always just one that acts.
+//! The monitor as a service: what it tells systemd, how it holds out, and that there is always just
+//! one that acts.
 
 use crate::support::child::{self, DEADLINE, Running};
 use crate::support::disk::Fault;
@@ -52,7 +53,12 @@ impl Systemd {
 }
 
 fn states(lab: &Lab) -> Vec<String> {
-    lab.print("g").volume("v").plexes.iter().map(|p| p.state.clone()).collect()
+    lab.print("g")
+        .volume("v")
+        .plexes
+        .iter()
+        .map(|p| p.state.clone())
+        .collect()
 }
 
 /// A mirrored volume whose plexes count as equal, and nobody watches it.
@@ -60,7 +66,8 @@ fn unwatched(lab: &Lab) -> NoMonitor {
     lab.fill_with_noise();
     let nobody = NoMonitor::begin();
     lab.create_group("g");
-    lab.cli("-g g make v 16m --mirrors 2 --on disk01,disk02").ok();
+    lab.cli("-g g make v 16m --mirrors 2 --on disk01,disk02")
+        .ok();
     lab.wait_synced("g", "v");
     nobody
 }
@@ -78,7 +85,10 @@ fn a_service_says_that_it_is_ready_and_alive_and_stays_in_memory() {
     let of = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", monitor.pid())).unwrap();
     assert_eq!(of("oom_score_adj").trim(), "-1000");
     let status = of("status");
-    let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap();
+    let locked = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmLck:"))
+        .unwrap();
     assert_ne!(locked.split_whitespace().next(), Some("0"), "{locked}");
     monitor.signal(libc::SIGTERM);
     assert_eq!(monitor.wait(DEADLINE).status, 0);
@@ -96,7 +106,8 @@ fn a_service_takes_over_from_a_monitor_and_nobody_else_does() {
     second.hears("READY=1\nSTATUS=another monitor is watching; this one takes over");
     lab.cli("monitor").exits(7).says(&one.pid().to_string());
 
-    // The first is killed, and so is its successor before a leg dies; whoever comes next finishes what it finds.
+    // The first is killed, and so is its successor before a leg dies; whoever comes next finishes
+    // what it finds.
     one.signal(libc::SIGKILL);
     one.wait(DEADLINE);
     second.hears("READY=1\nSTATUS=watching");
@@ -114,7 +125,8 @@ fn a_service_takes_over_from_a_monitor_and_nobody_else_does() {
     lab.finish();
 }
 
-/// Killed before each of its steps: whoever comes next finishes it, no write is lost, and what is recorded is true.
+/// Killed before each of its steps: whoever comes next finishes it, no write is lost, and what is
+/// recorded is true.
 #[test]
 fn a_monitor_that_is_killed_before_any_step_loses_nothing() {
     let mut lab = lab!(["mirror", "error"], [32, 32, 32]);
@@ -126,7 +138,9 @@ fn a_monitor_that_is_killed_before_any_step_loses_nothing() {
         load.wait_until_held();
         drop(nobody);
         let mut dying = systemd.start(&[("BREAKOFF_KILL_AT", &step.to_string())]);
-        until("it dies, or has done its work", || !dying.runs() || !load.is_held(Duration::from_millis(100)));
+        until("it dies, or has done its work", || {
+            !dying.runs() || !load.is_held(Duration::from_millis(100))
+        });
         let died = !dying.runs();
         println!("step {step}: {}", if died { "killed" } else { "through" });
         dying.signal(libc::SIGTERM);
@@ -150,17 +164,20 @@ fn a_monitor_that_is_killed_before_any_step_loses_nothing() {
     lab.finish();
 }
 
-// -------------------------------------------------------------------------------- what is in sight and is not the group's
+// --------------------------------------------------------- what is in sight and is not the group's
 
-/// What a repair may take at the most while a disk hangs that it has no business with: it hangs for an hour.
+/// What a repair may take at the most while a disk hangs that it has no business with: it hangs for
+/// an hour.
 const SOON: Duration = Duration::from_secs(30);
 const AREA: u64 = 4 * MIB;
 
-/// A group `g` on the first disks with a mirror `v` on two of them, a writer on it, and the monitor that the command has started.
+/// A group `g` on the first disks with a mirror `v` on two of them, a writer on it, and the monitor
+/// that the command has started.
 fn watched(lab: &Lab, disks: usize) -> Writer {
     lab.fill_with_noise();
     lab.create_group_of("g", 0..disks);
-    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02").ok();
+    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02")
+        .ok();
     lab.wait_synced("g", "v");
     Writer::start_filled(lab.device("g", "v"), 0, 256, Style::default())
 }
@@ -177,7 +194,11 @@ fn dies_and_is_taken_out(lab: &mut Lab, disk: usize, load: &Writer) {
     load.forget_stalls();
     lab.fault(disk, Fault::Fail);
     load.goes_on(100);
-    assert!(load.longest_stall() < SOON, "writes were held for {:?}", load.longest_stall());
+    assert!(
+        load.longest_stall() < SOON,
+        "writes were held for {:?}",
+        load.longest_stall()
+    );
 }
 
 fn label(lab: &Lab, disk: usize) -> Vec<u8> {
@@ -199,8 +220,15 @@ fn a_disk_that_hangs_and_is_not_needed_keeps_no_repair_and_no_command_waiting() 
     lab.cli("status").ok().says(&lab.disks[3].name);
     // Nor does it keep waiting who wants to take it into use: what is on it cannot be told.
     let begun = Instant::now();
-    lab.cli(&format!("disk init {}", lab.disks[3].path().display())).exits(7).says(&lab.disks[3].name).says("did not answer");
-    assert!(begun.elapsed() < SOON, "disk init took {:?}", begun.elapsed());
+    lab.cli(&format!("disk init {}", lab.disks[3].path().display()))
+        .exits(7)
+        .says(&lab.disks[3].name)
+        .says("did not answer");
+    assert!(
+        begun.elapsed() < SOON,
+        "disk init took {:?}",
+        begun.elapsed()
+    );
     lab.heal(3);
 
     // One of the group that no volume lies on: it misses the record of the failure, and no more.
@@ -211,7 +239,10 @@ fn a_disk_that_hangs_and_is_not_needed_keeps_no_repair_and_no_command_waiting() 
     let before = label(&lab, 2);
     dies_and_is_taken_out(&mut lab, 0, &load);
     until("it is recorded", || states(&lab) == ["FAILED", "ACTIVE"]);
-    assert!(label(&lab, 2) == before, "the disk that hangs was written to");
+    assert!(
+        label(&lab, 2) == before,
+        "the disk that hangs was written to"
+    );
     lab.heal(2);
     lab.heal(0);
     lab.cli("-g g plex attach v-01").ok();
@@ -231,7 +262,11 @@ fn copies_in_sight_keep_no_repair_waiting_and_are_not_written_to() {
     lab.refuses(9, "-g g print");
     let copies: Vec<Vec<u8>> = (3..6).map(|disk| label(&lab, disk)).collect();
     dies_and_is_taken_out(&mut lab, 1, &load);
-    lab.cli("status").ok().says("group 'g' is refused").says("looked after all the same").says("FAILED");
+    lab.cli("status")
+        .ok()
+        .says("group 'g' is refused")
+        .says("looked after all the same")
+        .says("FAILED");
 
     // The same without a monitor: `recover` is all that is needed.
     lab.heal(1);
@@ -251,12 +286,23 @@ fn copies_in_sight_keep_no_repair_waiting_and_are_not_written_to() {
     lab.fault(0, Fault::Fail);
     load.wait_until_held();
     // The log lies on that disk, too, and the kernel may find it dead before the leg.
-    let found = lab.cli("recover --check").exits(9).says("group 'g' is refused");
-    assert!(["FAILED", "g/v log failed"].iter().any(|text| found.stdout.contains(text)), "{found}");
+    let found = lab
+        .cli("recover --check")
+        .exits(9)
+        .says("group 'g' is refused");
+    assert!(
+        ["FAILED", "g/v log failed"]
+            .iter()
+            .any(|text| found.stdout.contains(text)),
+        "{found}"
+    );
     lab.cli("recover").ok();
     load.goes_on(100);
     drop(nobody);
-    assert!((3..6).all(|disk| label(&lab, disk) == copies[disk - 3]), "a copy was written to");
+    assert!(
+        (3..6).all(|disk| label(&lab, disk) == copies[disk - 3]),
+        "a copy was written to"
+    );
     for disk in 3..6 {
         block::write_direct(lab.disks[disk].path(), 0, &vec![0; AREA as usize]).unwrap();
     }
@@ -269,12 +315,31 @@ fn copies_in_sight_keep_no_repair_waiting_and_are_not_written_to() {
 /// Commits a change of the group to its disks behind the program's back.
 fn rewrite(lab: &Lab, disks: &[usize], change: impl FnOnce(&mut Group)) {
     let open = |i: usize| BlockMedia::open(&lab.disks[i].path(), Access::ReadWrite).unwrap();
-    let found: Vec<(String, Label)> = disks.iter().map(|i| (lab.disks[*i].word(), meta::read_disk(&open(*i)).unwrap().unwrap())).collect();
+    let found: Vec<(String, Label)> = disks
+        .iter()
+        .map(|i| {
+            (
+                lab.disks[*i].word(),
+                meta::read_disk(&open(*i)).unwrap().unwrap(),
+            )
+        })
+        .collect();
     let mut chosen = meta::choose(found[0].1.group().unwrap(), &found).unwrap();
     change(&mut chosen.group);
-    let member = |(i, (name, label)): (&usize, (String, Label))| Member { disk: label.disk(), name, media: Box::new(open(*i)), label };
+    let member = |(i, (name, label)): (&usize, (String, Label))| Member {
+        disk: label.disk(),
+        name,
+        media: Box::new(open(*i)),
+        label,
+    };
     let mut members: Vec<Member> = disks.iter().zip(found).map(member).collect();
-    assert_eq!(meta::prepare(&mut members, &chosen.group, chosen.next, &chosen.lineage).unwrap().flip().flipped, disks.len());
+    assert_eq!(
+        meta::prepare(&mut members, &chosen.group, chosen.next, &chosen.lineage)
+            .unwrap()
+            .flip()
+            .flipped,
+        disks.len()
+    );
 }
 
 #[test]
@@ -282,11 +347,16 @@ fn a_group_that_the_monitor_must_not_touch_is_said_and_looked_at_again_by_itself
     let mut lab = lab!(["mirror", "error"], [24, 24]);
     let load = watched(&lab, 2);
     let mut here = None;
-    rewrite(&lab, &[0, 1], |group| here = group.host.replace(HostId::from_bytes([0xab; 16])));
+    rewrite(&lab, &[0, 1], |group| {
+        here = group.host.replace(HostId::from_bytes([0xab; 16]))
+    });
     lab.fault_in(1, AREA..23 * MIB, Fault::Fail);
     load.wait_until_held();
     // Nothing happens in the kernel any more, so that only patience brings it back to the group.
-    assert!(load.is_held(Duration::from_secs(3)), "a group of another machine was changed");
+    assert!(
+        load.is_held(Duration::from_secs(3)),
+        "a group of another machine was changed"
+    );
     rewrite(&lab, &[0, 1], |group| group.host = here);
     load.goes_on(100);
     until("it is recorded", || states(&lab) == ["ACTIVE", "FAILED"]);
@@ -294,22 +364,33 @@ fn a_group_that_the_monitor_must_not_touch_is_said_and_looked_at_again_by_itself
     lab.finish();
 }
 
-// ------------------------------------------------------------------------------------------------ a monitor that is dead
+// -------------------------------------------------------------------------- a monitor that is dead
 
 const LOCK: &str = "/run/breakoff/lock/.monitor";
 
-/// The monitor that holds the lock; a command that only looks whether there is one has it for a moment.
+/// The monitor that holds the lock; a command that only looks whether there is one has it for a
+/// moment.
 fn monitor() -> Option<i32> {
-    let pid = fs::read_to_string(LOCK).ok()?.split_whitespace().next()?.parse().ok()?;
+    let pid = fs::read_to_string(LOCK)
+        .ok()?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()?;
     let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    words.split(|byte| *byte == 0).any(|word| word == b"monitor").then_some(pid)
+    words
+        .split(|byte| *byte == 0)
+        .any(|word| word == b"monitor")
+        .then_some(pid)
 }
 
 fn kill_monitor() {
     until("a monitor runs", || monitor().is_some());
     let pid = nix::unistd::Pid::from_raw(monitor().unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
-    until("the monitor is gone", || !fs::exists(format!("/proc/{pid}")).unwrap_or(true) || state_of(pid.as_raw()) == Some('Z'));
+    until("the monitor is gone", || {
+        !fs::exists(format!("/proc/{pid}")).unwrap_or(true) || state_of(pid.as_raw()) == Some('Z')
+    });
 }
 
 fn state_of(pid: i32) -> Option<char> {
@@ -322,10 +403,18 @@ fn whoever_sees_mirrors_sees_to_it_that_they_are_watched() {
     let mut lab = lab!(["mirror", "error"], [24, 24, 24]);
     let load = watched(&lab, 3);
     lab.cli("-g g snapstart v --on disk03").ok();
-    for words in ["-g g print", "-g g snapprint", "-g g snapwait v", "recover", "group show g"] {
+    for words in [
+        "-g g print",
+        "-g g snapprint",
+        "-g g snapwait v",
+        "recover",
+        "group show g",
+    ] {
         kill_monitor();
         lab.cli(words).ok();
-        until(&format!("'{words}' has started a monitor"), || monitor().is_some());
+        until(&format!("'{words}' has started a monitor"), || {
+            monitor().is_some()
+        });
     }
     kill_monitor();
     lab.cli("status").ok().says("was not running");

@@ -1,4 +1,5 @@
-//! The conformance script on the real kernel. `tests/host/fake_conformance.rs` runs it on the fake one; both compare with the same file.
+//! The conformance script on the real kernel. `tests/host/fake_conformance.rs` runs it on the fake
+//! one; both compare with the same file.
 
 use crate::conformance::{Bench, Write};
 use crate::support::MIB;
@@ -24,12 +25,19 @@ struct RealBench {
 }
 
 fn judged(came: std::io::Result<()>) -> Write {
-    if came.is_ok() { Write::Done } else { Write::Failed }
+    if came.is_ok() {
+        Write::Done
+    } else {
+        Write::Failed
+    }
 }
 
 impl Bench for RealBench {
     fn hold(&mut self, device: &DmUuid) {
-        let node = PathBuf::from(format!("/dev/dm-{}", self.kernel.device(device).unwrap().unwrap().dev.minor));
+        let node = PathBuf::from(format!(
+            "/dev/dm-{}",
+            self.kernel.device(device).unwrap().unwrap().dev.minor
+        ));
         until("the node is there", || node.exists());
         self.held = Some((device.clone(), block::open_direct(&node, true).unwrap()));
     }
@@ -37,13 +45,19 @@ impl Bench for RealBench {
     fn held_write(&mut self, mib: u64, number: u64) -> Write {
         let mut bytes = vec![0; 4096];
         bytes[..8].copy_from_slice(&number.to_le_bytes());
-        judged(block::write_open(&self.held.as_ref().unwrap().1, mib * MIB, &bytes))
+        judged(block::write_open(
+            &self.held.as_ref().unwrap().1,
+            mib * MIB,
+            &bytes,
+        ))
     }
 
     fn release(&mut self) {
         let (device, file) = self.held.take().unwrap();
         drop(file);
-        until("the kernel has removed it", || self.kernel.device(&device).unwrap().is_none());
+        until("the kernel has removed it", || {
+            self.kernel.device(&device).unwrap().is_none()
+        });
     }
 
     fn kernel(&self) -> &dyn Kernel {
@@ -52,11 +66,17 @@ impl Bench for RealBench {
 
     fn disk(&self, n: usize) -> DevNo {
         let number = block::number(self.lab.disks[n].path()).unwrap();
-        DevNo { major: libc::major(number), minor: libc::minor(number) }
+        DevNo {
+            major: libc::major(number),
+            minor: libc::minor(number),
+        }
     }
 
     fn write(&mut self, device: &DmUuid, mib: u64, number: u64) -> Write {
-        let node = PathBuf::from(format!("/dev/dm-{}", self.kernel.device(device).unwrap().unwrap().dev.minor));
+        let node = PathBuf::from(format!(
+            "/dev/dm-{}",
+            self.kernel.device(device).unwrap().unwrap().dev.minor
+        ));
         until("the node is there", || node.exists());
         let (tell, told) = channel();
         std::thread::spawn(move || {
@@ -74,7 +94,10 @@ impl Bench for RealBench {
     }
 
     fn waited(&mut self) -> Vec<Write> {
-        self.waiting.drain(..).map(|told| judged(told.recv_timeout(LONG).expect("a write still waits"))).collect()
+        self.waiting
+            .drain(..)
+            .map(|told| judged(told.recv_timeout(LONG).expect("a write still waits")))
+            .collect()
     }
 
     fn disk_read(&self, n: usize, mib: u64) -> u64 {
@@ -89,11 +112,22 @@ impl Bench for RealBench {
     }
 
     fn set_dead(&mut self, n: usize, dead: bool) {
-        if dead { self.lab.fault(n, Fault::Fail) } else { self.lab.heal(n) }
+        if dead {
+            self.lab.fault(n, Fault::Fail)
+        } else {
+            self.lab.heal(n)
+        }
     }
 
     fn copy_all(&mut self, mirror: &DmUuid) {
-        until("the mirror is in sync", || self.kernel.device(mirror).unwrap().unwrap().mirror.is_some_and(|m| m.in_sync()));
+        until("the mirror is in sync", || {
+            self.kernel
+                .device(mirror)
+                .unwrap()
+                .unwrap()
+                .mirror
+                .is_some_and(|m| m.in_sync())
+        });
     }
 }
 
@@ -102,7 +136,12 @@ fn the_real_kernel_does_what_the_fake_one_does() {
     let lab = lab!(["mirror", "error", "era", "zero"], [48, 48]);
     let kernel = Dm::open().unwrap();
     kernel.take_cookie().unwrap();
-    let mut bench = RealBench { lab, kernel, waiting: Vec::new(), held: None };
+    let mut bench = RealBench {
+        lab,
+        kernel,
+        waiting: Vec::new(),
+        held: None,
+    };
     let notes = crate::conformance::run(&mut bench);
     assert_eq!(bench.kernel.settle(Duration::from_secs(60)), None);
     notes.iter().for_each(|note| println!("{note}"));

@@ -22,7 +22,8 @@ const LONG: Duration = Duration::from_secs(120);
 /// A group `g` on all disks and a volume `v` with so many data plexes on the first ones.
 fn volume(lab: &Lab, size: &str, mirrors: usize) {
     lab.create_group("g");
-    lab.cli(&format!("-g g make v {size} --mirrors {mirrors}")).ok();
+    lab.cli(&format!("-g g make v {size} --mirrors {mirrors}"))
+        .ok();
     if mirrors > 1 {
         lab.wait_synced("g", "v");
     }
@@ -30,13 +31,17 @@ fn volume(lab: &Lab, size: &str, mirrors: usize) {
 
 /// What a volume is on which changes are tracked, and what it lies on.
 fn mapped(lab: &Lab, device: &str) -> [String; 2] {
-    [device.to_owned(), format!("{device}_data--0")].map(|device| lab.dm.table(&device).unwrap()[0].target.clone())
+    [device.to_owned(), format!("{device}_data--0")]
+        .map(|device| lab.dm.table(&device).unwrap()[0].target.clone())
 }
 
-/// Writers at the start, in the middle and at the end of a volume of 16 MiB, each block written once.
+/// Writers at the start, in the middle and at the end of a volume of 16 MiB, each block written
+/// once.
 fn busy(lab: &Lab, volume: &str) -> Vec<Writer> {
     let device = lab.device("g", volume);
-    [0, 2000, 4096 - 128].map(|first| Writer::start_filled(&device, first, 128, Style::default())).into()
+    [0, 2000, 4096 - 128]
+        .map(|first| Writer::start_filled(&device, first, 128, Style::default()))
+        .into()
 }
 
 /// What a split must hold that happens while `act` runs.
@@ -44,7 +49,14 @@ fn fork(load: &[Writer], act: impl FnOnce()) -> Vec<Expectation> {
     let before: Vec<Expectation> = load.iter().map(Writer::fork).collect();
     act();
     let after = load.iter().map(Writer::fork);
-    before.iter().zip(after).map(|(b, a)| Expectation { acked: b.acked, ..a }).collect()
+    before
+        .iter()
+        .zip(after)
+        .map(|(b, a)| Expectation {
+            acked: b.acked,
+            ..a
+        })
+        .collect()
 }
 
 fn go_on(load: &[Writer]) {
@@ -57,18 +69,25 @@ fn stop(load: Vec<Writer>) -> Vec<Expectation> {
 
 #[track_caller]
 fn verify(lab: &Lab, volume: &str, expected: &[Expectation]) {
-    expected.iter().for_each(|e| e.verify(lab.device("g", volume)));
+    expected
+        .iter()
+        .for_each(|e| e.verify(lab.device("g", volume)));
 }
 
 fn states(lab: &Lab, volume: &str) -> Vec<String> {
-    lab.print("g").volume(volume).states().iter().map(ToString::to_string).collect()
+    lab.print("g")
+        .volume(volume)
+        .states()
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 fn leg<'a>(plexes: &'a [Plex], state: &str) -> &'a Plex {
     plexes.iter().find(|p| p.state == state).unwrap()
 }
 
-// ------------------------------------------------------------------------------------------------------------ the main job
+// ------------------------------------------------------------------------------------ the main job
 
 #[test]
 fn a_snapshot_holds_the_instant_of_the_split_while_the_original_goes_on() {
@@ -85,11 +104,18 @@ fn a_snapshot_holds_the_instant_of_the_split_while_the_original_goes_on() {
     verify(&lab, "SNAP-v", &expected);
     let group = lab.print("g");
     let snapshot = group.volume("SNAP-v");
-    assert_eq!((snapshot.snapshot_of.as_deref(), snapshot.size), (Some("v"), 16 * MIB));
+    assert_eq!(
+        (snapshot.snapshot_of.as_deref(), snapshot.size),
+        (Some("v"), 16 * MIB)
+    );
     assert_eq!(snapshot.states(), ["ACTIVE"]);
     assert_eq!(group.volume("v").states(), ["ACTIVE"]);
     for name in ["v", "SNAP-v"] {
-        assert_eq!(mapped(&lab, &dm_name("g", name)), ["era", "linear"], "{name}");
+        assert_eq!(
+            mapped(&lab, &dm_name("g", name)),
+            ["era", "linear"],
+            "{name}"
+        );
     }
     let written = stop(load);
     verify(&lab, "v", &written);
@@ -106,7 +132,9 @@ fn a_snapshot_of_a_mirror_is_exact_and_leaves_the_mirror_in_sync() {
 
     lab.cli("-g g snapstart v").ok();
     go_on(&load);
-    let expected = fork(&load, || drop(lab.cli("-g g snapshot v --name before").ok()));
+    let expected = fork(&load, || {
+        drop(lab.cli("-g g snapshot v --name before").ok())
+    });
     go_on(&load);
 
     verify(&lab, "before", &expected);
@@ -131,13 +159,15 @@ fn a_snapshot_can_be_written_without_touching_the_original() {
     lab.finish();
 }
 
-/// A mirror that has grown still lies on two disks of four, so that there are two for its legs; the one that is named is taken.
+/// A mirror that has grown still lies on two disks of four, so that there are two for its legs; the
+/// one that is named is taken.
 #[test]
 fn a_mirror_that_has_grown_gives_off_the_leg_that_is_named() {
     let lab = lab!(["mirror"], [48, 48, 48, 48]);
     lab.fill_with_noise();
     lab.create_group("g");
-    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02").ok();
+    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02")
+        .ok();
     lab.wait_synced("g", "v");
     let load = Writer::start_filled(lab.device("g", "v"), 0, 512, Style::default());
     lab.cli("-g g grow v 16m").ok();
@@ -146,25 +176,46 @@ fn a_mirror_that_has_grown_gives_off_the_leg_that_is_named() {
     let v = lab.print("g");
     let lies_on = |plex: &str| v.volume("v").plex(plex).media().join(",");
     assert_eq!(["v-01", "v-02"].map(lies_on), ["disk01", "disk02"]);
-    let (third, fourth) = if lies_on("v-03") == "disk03" { ("v-03", "v-04") } else { ("v-04", "v-03") };
+    let (third, fourth) = if lies_on("v-03") == "disk03" {
+        ("v-03", "v-04")
+    } else {
+        ("v-04", "v-03")
+    };
     load.goes_on(50);
 
-    lab.cli("-g g snapshot v --plex v-01").exits(5).says("plex convert --to snapdone v-01");
+    lab.cli("-g g snapshot v --plex v-01")
+        .exits(5)
+        .says("plex convert --to snapdone v-01");
     lab.cli("-g g snapshot v --plex v-09").exits(3);
-    lab.cli("-g g snapshot v --on disk02").exits(5).says(&format!("'{fourth}' on disk04"));
-    lab.cli(&format!("-g g --dry-run snapshot v --plex {fourth}")).ok().says(&format!("plexes {fourth}"));
+    lab.cli("-g g snapshot v --on disk02")
+        .exits(5)
+        .says(&format!("'{fourth}' on disk04"));
+    lab.cli(&format!("-g g --dry-run snapshot v --plex {fourth}"))
+        .ok()
+        .says(&format!("plexes {fourth}"));
     lab.cli("-g g snapshot v --on disk04 --name fourth").ok();
     let written = load.stop();
-    lab.cli(&format!("-g g snapshot v --plex {third} --name third")).ok();
+    lab.cli(&format!("-g g snapshot v --plex {third} --name third"))
+        .ok();
     written.verify(lab.device("g", "third"));
     let after = lab.print("g");
-    assert_eq!(["fourth", "third"].map(|s| after.volume(s).plexes[0].name.clone()), [fourth, third]);
+    assert_eq!(
+        ["fourth", "third"].map(|s| after.volume(s).plexes[0].name.clone()),
+        [fourth, third]
+    );
     plexes::assert_equal(&lab, "g", "v");
 
     let which = lab.cli("-g g snapclear v").exits(2);
-    which.says("'breakoff -g g snapclear third'").says("'breakoff -g g snapclear --all v'");
+    which
+        .says("'breakoff -g g snapclear third'")
+        .says("'breakoff -g g snapclear --all v'");
     lab.cli("-g g snapclear --all v").ok();
-    assert!(lab.print("g").volumes.iter().all(|v| v.snapshot_of.is_none()));
+    assert!(
+        lab.print("g")
+            .volumes
+            .iter()
+            .all(|v| v.snapshot_of.is_none())
+    );
     lab.finish();
 }
 
@@ -185,7 +236,11 @@ fn several_volumes_are_split_at_one_instant() {
     let expected = load.fork_during(|| drop(lab.cli("-g g snapshot a b c").ok()));
     pair.goes_on(50);
 
-    ordered::assert_one_instant(&lab.device("g", "SNAP-a"), &lab.device("g", "SNAP-b"), least);
+    ordered::assert_one_instant(
+        &lab.device("g", "SNAP-a"),
+        &lab.device("g", "SNAP-b"),
+        least,
+    );
     expected.verify(lab.device("g", "SNAP-c"));
     pair.stop();
     load.stop();
@@ -262,11 +317,21 @@ fn names_follow_vxvm_and_a_collision_changes_nothing() {
     }
     lab.cli("-g g snapstart v w").ok();
     let before = lab.print("g");
-    lab.cli("-g g snapshot v --name SNAP1-v").exits(4).says("SNAP1-v");
+    lab.cli("-g g snapshot v --name SNAP1-v")
+        .exits(4)
+        .says("SNAP1-v");
     lab.cli("-g g snapshot v w --pattern SNAP-v%d").ok(); // SNAP-v is taken, so numbers are used
     let names = lab.print("g");
-    assert!(names.names().contains(&"SNAP-v1") && names.names().contains(&"SNAP-v2"), "{:?}", names.names());
-    assert!(before.names() == ["SNAP-v", "SNAP1-v", "SNAP2-v", "v", "w"], "{:?}", before.names());
+    assert!(
+        names.names().contains(&"SNAP-v1") && names.names().contains(&"SNAP-v2"),
+        "{:?}",
+        names.names()
+    );
+    assert!(
+        before.names() == ["SNAP-v", "SNAP1-v", "SNAP2-v", "v", "w"],
+        "{:?}",
+        before.names()
+    );
 
     lab.cli("-g g snapstart v w").ok();
     let before = lab.print("g");
@@ -278,7 +343,7 @@ fn names_follow_vxvm_and_a_collision_changes_nothing() {
     lab.finish();
 }
 
-// ---------------------------------------------------------------------------------------------------- snapstart and snapwait
+// -------------------------------------------------------------------------- snapstart and snapwait
 
 #[test]
 fn a_copy_in_the_background_is_waited_for() {
@@ -288,7 +353,11 @@ fn a_copy_in_the_background_is_waited_for() {
     lab.cli("-g g -q snapstart -b v").ok();
     assert_eq!(states(&lab, "v"), ["ACTIVE", "SNAPATT"]);
     until("there is progress", || {
-        lab.print("g").volume("v").plexes.iter().any(|p| p.state == "SNAPATT" && p.sync.as_ref().unwrap().done > 0)
+        lab.print("g")
+            .volume("v")
+            .plexes
+            .iter()
+            .any(|p| p.state == "SNAPATT" && p.sync.as_ref().unwrap().done > 0)
     });
 
     lab.cli("-g g snapshot v").exits(5).says("SNAPATT");
@@ -336,12 +405,16 @@ fn interrupting_the_wait_does_not_stop_the_copy() {
     volume(&lab, "16m", 1);
     let disk = lab.pause_end_of_leg("g", "disk02", 16 * MIB);
     let foreground = lab.spawn("-g g snapstart v");
-    until("the leg is attaching and the command has come to wait for it", || {
-        states(&lab, "v") == ["ACTIVE", "SNAPATT"] && !foreground.so_far().1.is_empty()
-    });
+    until(
+        "the leg is attaching and the command has come to wait for it",
+        || states(&lab, "v") == ["ACTIVE", "SNAPATT"] && !foreground.so_far().1.is_empty(),
+    );
     foreground.signal(libc::SIGINT);
     let output = foreground.wait(LONG);
-    assert!(output.stderr.contains("snapwait") || output.stdout.contains("snapwait"), "it says that the copy goes on: {output}");
+    assert!(
+        output.stderr.contains("snapwait") || output.stdout.contains("snapwait"),
+        "it says that the copy goes on: {output}"
+    );
     assert_eq!(states(&lab, "v"), ["ACTIVE", "SNAPATT"]);
     lab.heal(disk);
     lab.cli("-g g snapwait v").ok();
@@ -355,9 +428,15 @@ fn a_person_sees_how_far_the_copy_is_and_may_stop_waiting() {
     volume(&lab, "16m", 1);
     let disk = lab.pause_end_of_leg("g", "disk02", 16 * MIB);
     let mut watched = OnTerminal::start("-g g snapstart v");
-    watched.shows("/16.00 MiB").shows("/s ").shows(" left").shows("%");
+    watched
+        .shows("/16.00 MiB")
+        .shows("/s ")
+        .shows(" left")
+        .shows("%");
     watched.interrupts();
-    watched.shows("the copy in group 'g' goes on in the kernel").shows("snapabort");
+    watched
+        .shows("the copy in group 'g' goes on in the kernel")
+        .shows("snapabort");
     assert_eq!(watched.ends(), Some(1), "{}", watched.screen());
     assert_eq!(lab.print("g").volume("v").plexes[1].state, "SNAPATT");
     lab.heal(disk);
@@ -381,10 +460,19 @@ fn a_command_that_is_interrupted_at_any_moment_leaves_nothing_behind() {
         let output = command.wait(LONG);
         lab.cli("-g g recover").ok();
         // Ended before it had begun, between two steps and with a word, or not at all.
-        assert!([0, 1, 5, 6, 130].contains(&output.status), "after {delay} ms: {output}");
-        assert!(output.status == 130 || output.status == 0 || !output.stderr.is_empty(), "after {delay} ms without a word: {output}");
+        assert!(
+            [0, 1, 5, 6, 130].contains(&output.status),
+            "after {delay} ms: {output}"
+        );
+        assert!(
+            output.status == 130 || output.status == 0 || !output.stderr.is_empty(),
+            "after {delay} ms without a word: {output}"
+        );
         let left = leaks::of_no_command(&lab.dm);
-        assert!(left.is_empty(), "after {delay} ms, {output} leaves {left:?}");
+        assert!(
+            left.is_empty(),
+            "after {delay} ms, {output} leaves {left:?}"
+        );
         load.goes_on(10);
         if lab.print("g").names().contains(&"s") {
             lab.cli("-y -g g remove s").ok();
@@ -408,7 +496,10 @@ fn snapstart_is_refused_before_any_change() {
     assert_eq!(lab.print("g"), before);
 
     lab.cli("-g g snapstart small --on disk01").ok(); // named disks override it
-    assert_eq!(leg(&lab.print("g").volume("small").plexes, "SNAPDONE").media(), ["disk01"]);
+    assert_eq!(
+        leg(&lab.print("g").volume("small").plexes, "SNAPDONE").media(),
+        ["disk01"]
+    );
     lab.cli("-g g stop v").ok();
     lab.cli("-g g snapstart v").exits(5).says("start");
     lab.finish();
@@ -420,10 +511,16 @@ fn a_leg_goes_where_it_is_told() {
     lab.create_group("g");
     lab.cli("-g g make v 8m --on disk01").ok();
     lab.cli("-g g snapstart v --on disk03").ok();
-    assert_eq!(leg(&lab.print("g").volume("v").plexes, "SNAPDONE").media(), ["disk03"]);
+    assert_eq!(
+        leg(&lab.print("g").volume("v").plexes, "SNAPDONE").media(),
+        ["disk03"]
+    );
     lab.cli("-y -g g snapabort v").ok();
     lab.cli("-g g snapstart v --avoid disk03").ok();
-    assert_eq!(leg(&lab.print("g").volume("v").plexes, "SNAPDONE").media(), ["disk02"]);
+    assert_eq!(
+        leg(&lab.print("g").volume("v").plexes, "SNAPDONE").media(),
+        ["disk02"]
+    );
     lab.finish();
 }
 
@@ -434,7 +531,14 @@ fn k3_a_complete_leg_equals_the_original_during_a_second_sync() {
     lab.fill_with_noise();
     volume(&lab, "32m", 1);
     lab.cli("-g g snapstart v --on disk02").ok();
-    let first = lab.print("g").volume("v").plexes.iter().find(|p| p.state == "SNAPDONE").unwrap().clone();
+    let first = lab
+        .print("g")
+        .volume("v")
+        .plexes
+        .iter()
+        .find(|p| p.state == "SNAPDONE")
+        .unwrap()
+        .clone();
     assert_eq!(first.media(), ["disk02"]);
 
     // The second leg is slow everywhere and cannot be completed until its disk is healed.
@@ -442,15 +546,25 @@ fn k3_a_complete_leg_equals_the_original_during_a_second_sync() {
     let disk = lab.pause_end_of_leg("g", "disk03", 32 * MIB);
     lab.cli("-g g snapstart -b v --on disk03").ok();
     assert_eq!(states(&lab, "v"), ["ACTIVE", "SNAPATT", "SNAPDONE"]);
-    let load = [0, 3000, 6000].map(|first| Writer::start_filled(lab.device("g", "v"), first, 128, Style::default()));
+    let load = [0, 3000, 6000]
+        .map(|first| Writer::start_filled(lab.device("g", "v"), first, 128, Style::default()));
     go_on(&load);
     let written = load.map(Writer::stop);
-    assert_eq!(states(&lab, "v"), ["ACTIVE", "SNAPATT", "SNAPDONE"], "the second sync runs on");
+    assert_eq!(
+        states(&lab, "v"),
+        ["ACTIVE", "SNAPATT", "SNAPDONE"],
+        "the second sync runs on"
+    );
     let group = lab.print("g");
     let plexes = &group.volume("v").plexes;
     let (original, leg_now) = (leg(plexes, "ACTIVE"), leg(plexes, "SNAPDONE"));
     assert_eq!(leg_now.name, first.name);
-    plexes::assert_same("the original", &plexes::bytes(&lab, &group, original), "the SNAPDONE leg", &plexes::bytes(&lab, &group, leg_now));
+    plexes::assert_same(
+        "the original",
+        &plexes::bytes(&lab, &group, original),
+        "the SNAPDONE leg",
+        &plexes::bytes(&lab, &group, leg_now),
+    );
 
     lab.heal(disk);
     lab.cli("-g g snapwait --mirrors 2 v").ok();
@@ -464,13 +578,15 @@ fn a_complete_leg_can_be_split_off_during_a_second_sync() {
     let mut lab = lab!(["mirror", "delay"], [48, 48, 48]);
     lab.fill_with_noise();
     volume(&lab, "16m", 1);
-    let load = [0, 2000].map(|first| Writer::start_filled(lab.device("g", "v"), first, 128, Style::default()));
+    let load = [0, 2000]
+        .map(|first| Writer::start_filled(lab.device("g", "v"), first, 128, Style::default()));
     lab.cli("-g g snapstart v --on disk02").ok();
     let disk = lab.pause_end_of_leg("g", "disk03", 16 * MIB);
     lab.cli("-g g snapstart -b v --on disk03").ok();
     assert_eq!(states(&lab, "v"), ["ACTIVE", "SNAPATT", "SNAPDONE"]);
 
-    // A suspend waits for the region that is being copied (K10): it cannot end before the disk is healed.
+    // A suspend waits for the region that is being copied (K10): it cannot end before the disk is
+    // healed.
     let expected = fork(&load, || {
         let mut splitting = lab.spawn("-g g snapshot v");
         splitting.until_it_waits_in_the_kernel();
@@ -497,9 +613,15 @@ fn layers_collapse_into_one_flat_mirror() {
 
     assert_eq!(states(&lab, "v"), ["ACTIVE", "SNAPDONE", "SNAPDONE"]);
     let table = lab.dm.table("g-v").unwrap();
-    assert!(table.iter().all(|line| line.target == "mirror"), "{table:?}");
+    assert!(
+        table.iter().all(|line| line.target == "mirror"),
+        "{table:?}"
+    );
     assert_eq!(lab.dm.mirrors("g-v")[0].legs.len(), 3);
-    let mirrors = leaks::devices(&lab.dm).iter().filter(|d| !lab.dm.mirrors(&d.name).is_empty()).count();
+    let mirrors = leaks::devices(&lab.dm)
+        .iter()
+        .filter(|d| !lab.dm.mirrors(&d.name).is_empty())
+        .count();
     assert_eq!(mirrors, 1, "one flat mirror:\n{}", lab.dm.dump());
     assert!(lab.dm.mirrors("g-v")[0].in_sync());
     let written = stop(load);
@@ -508,7 +630,7 @@ fn layers_collapse_into_one_flat_mirror() {
     lab.finish();
 }
 
-// ---------------------------------------------------------------------------------------------------------- the other verbs
+// --------------------------------------------------------------------------------- the other verbs
 
 #[test]
 fn snapabort_removes_the_leg_and_releases_its_space() {
@@ -555,12 +677,29 @@ fn snapclear_makes_a_volume_of_its_own() {
     lab.cli("-g g snapstart v").ok();
     lab.cli("-g g snapshot v").ok();
     let relations = lab.json("-g g snapprint");
-    assert_eq!(relations["relations"][0]["original"].as_str().unwrap().rsplit('/').next(), Some("v"), "{relations}");
-    assert_eq!(relations["relations"][0]["consistency"], "frozen", "{relations}");
+    assert_eq!(
+        relations["relations"][0]["original"]
+            .as_str()
+            .unwrap()
+            .rsplit('/')
+            .next(),
+        Some("v"),
+        "{relations}"
+    );
+    assert_eq!(
+        relations["relations"][0]["consistency"], "frozen",
+        "{relations}"
+    );
 
     lab.cli("-y -g g snapclear SNAP-v").ok();
     assert_eq!(lab.print("g").volume("SNAP-v").snapshot_of, None);
-    assert_eq!(lab.json("-g g snapprint")["relations"].as_array().unwrap().len(), 0);
+    assert_eq!(
+        lab.json("-g g snapprint")["relations"]
+            .as_array()
+            .unwrap()
+            .len(),
+        0
+    );
     lab.cli("-y -g g remove v").ok();
     assert_eq!(lab.print("g").names(), ["SNAP-v"]);
     lab.finish();
@@ -574,7 +713,9 @@ fn a_mirror_in_sync_is_converted_and_split_without_a_copy() {
     let load = busy(&lab, "v");
     lab.cli("-g g plex convert --to snapdone v-02").ok();
     assert_eq!(states(&lab, "v"), ["ACTIVE", "SNAPDONE"]);
-    lab.cli("-g g plex convert --to snapdone v-01").exits(1).says("last");
+    lab.cli("-g g plex convert --to snapdone v-01")
+        .exits(1)
+        .says("last");
     lab.cli("-g g plex convert --to active v-02").ok();
     assert_eq!(states(&lab, "v"), ["ACTIVE", "ACTIVE"]);
     lab.cli("-g g plex convert --to snapdone v-01").ok();
@@ -601,7 +742,9 @@ fn a_detached_plex_is_attached_again_in_full() {
     go_on(&load);
 
     lab.cli("-g g plex attach v-02").ok();
-    until("the plex is ACTIVE", || states(&lab, "v") == ["ACTIVE", "ACTIVE"]);
+    until("the plex is ACTIVE", || {
+        states(&lab, "v") == ["ACTIVE", "ACTIVE"]
+    });
     let written = stop(load);
     verify(&lab, "v", &written);
     plexes::assert_equal(&lab, "g", "v");
@@ -657,12 +800,15 @@ fn a_snapshot_is_renamed_stopped_and_started_like_any_volume() {
     lab.cli("-g g rename SNAP-v night").ok();
     lab.cli("-g g stop night").ok();
     lab.cli("-g g start night").ok();
-    assert_eq!(lab.print("g").volume("night").snapshot_of.as_deref(), Some("v"));
+    assert_eq!(
+        lab.print("g").volume("night").snapshot_of.as_deref(),
+        Some("v")
+    );
     written.verify(lab.device("g", "night"));
     lab.finish();
 }
 
-// ------------------------------------------------------------------------------------------------------------- filesystems
+// ------------------------------------------------------------------------------------- filesystems
 
 /// K12, with the filesystem mounted and busy.
 #[test]
@@ -680,12 +826,21 @@ fn k12_an_ext4_snapshot_needs_no_journal_replay() {
     load.goes_on(50);
     fs::write(mounted.at.join("marker"), "after").unwrap();
     let snapshot = lab.device("g", "SNAP-v");
-    assert!(!needs_recovery(&snapshot), "the journal would have to be replayed");
+    assert!(
+        !needs_recovery(&snapshot),
+        "the journal would have to be replayed"
+    );
     e2fsck(&snapshot).ok();
-    assert!(needs_recovery(&lab.device("g", "v")), "the original is mounted, so the question means something");
+    assert!(
+        needs_recovery(&lab.device("g", "v")),
+        "the original is mounted, so the question means something"
+    );
 
     let read_only = Mounted::new(&snapshot, "ext4", MsFlags::MS_RDONLY, None);
-    assert_eq!(fs::read_to_string(read_only.at.join("marker")).unwrap(), "before");
+    assert_eq!(
+        fs::read_to_string(read_only.at.join("marker")).unwrap(),
+        "before"
+    );
     read_only.unmount();
     load.stop();
     mounted.unmount();
@@ -708,9 +863,15 @@ fn k12_an_xfs_snapshot_is_mounted_beside_its_original_with_nouuid() {
     fs::write(mounted.at.join("marker"), "after").unwrap();
 
     let snapshot = lab.device("g", "SNAP-v");
-    assert!(Mounted::try_new(&snapshot, "xfs", MsFlags::MS_RDONLY, None).is_err(), "the same UUID twice");
+    assert!(
+        Mounted::try_new(&snapshot, "xfs", MsFlags::MS_RDONLY, None).is_err(),
+        "the same UUID twice"
+    );
     let beside = Mounted::new(&snapshot, "xfs", MsFlags::MS_RDONLY, Some("nouuid"));
-    assert_eq!(fs::read_to_string(beside.at.join("marker")).unwrap(), "before");
+    assert_eq!(
+        fs::read_to_string(beside.at.join("marker")).unwrap(),
+        "before"
+    );
     beside.unmount();
     load.stop();
     mounted.unmount();
@@ -726,24 +887,41 @@ fn k11_by_uuid_still_points_to_the_original() {
     let link = format!("/dev/disk/by-uuid/{}", uuid(&lab.device("g", "v")));
     udev::settle();
     let original = udev::target("/dev/mapper/g-v");
-    assert!(original.is_some() && udev::target(&link) == original, "udev makes such links here: {:?}", udev::target(&link));
+    assert!(
+        original.is_some() && udev::target(&link) == original,
+        "udev makes such links here: {:?}",
+        udev::target(&link)
+    );
 
     lab.cli("-g g snapstart v").ok();
     lab.cli("-g g snapshot v").ok();
     udev::settle();
     assert_eq!(udev::target(&link), original);
-    assert_eq!(uuid(&lab.device("g", "SNAP-v")), uuid(&lab.device("g", "v")), "the snapshot does carry the same UUID");
+    assert_eq!(
+        uuid(&lab.device("g", "SNAP-v")),
+        uuid(&lab.device("g", "v")),
+        "the snapshot does carry the same UUID"
+    );
 
     // Nor after events without a cookie, a rename, or a stop and start.
     lab.cli("-g g rename SNAP-v night").ok();
     lab.cli("-g g stop night").ok();
     lab.cli("-g g start night").ok();
-    crate::support::child::tool("udevadm", &["trigger", "--action=change", "--settle", "/dev/mapper/g-night"]).ok();
+    crate::support::child::tool(
+        "udevadm",
+        &[
+            "trigger",
+            "--action=change",
+            "--settle",
+            "/dev/mapper/g-night",
+        ],
+    )
+    .ok();
     assert_eq!(udev::target(&link), udev::target("/dev/mapper/g-v"));
     lab.finish();
 }
 
-// --------------------------------------------------------------------------------------------------------------- VxVM's words
+// ------------------------------------------------------------------------------------ VxVM's words
 
 #[test]
 fn the_procedure_of_vxvm_works_as_it_is_typed() {
@@ -756,7 +934,10 @@ fn the_procedure_of_vxvm_works_as_it_is_typed() {
     let expected = load.fork_during(|| drop(lab.vx("vxassist -g g snapshot vol snapvol").ok()));
     load.goes_on(30);
     expected.verify(lab.device("g", "snapvol"));
-    assert_eq!(lab.print("g").volume("snapvol").snapshot_of.as_deref(), Some("vol"));
+    assert_eq!(
+        lab.print("g").volume("snapvol").snapshot_of.as_deref(),
+        Some("vol")
+    );
 
     lab.vx("vxassist -g g snapclear snapvol").ok();
     lab.vx("vxassist -g g remove volume snapvol").ok();
@@ -772,7 +953,10 @@ fn both_forms_of_snapshot_in_vxvms_words() {
     let lab = lab!(["mirror"], [64, 64, 64]);
     lab.create_group("g");
     for name in ["a", "b"] {
-        lab.vx(&format!("vxassist -g g make {name} 4m layout=mirror disk01 disk02")).ok();
+        lab.vx(&format!(
+            "vxassist -g g make {name} 4m layout=mirror disk01 disk02"
+        ))
+        .ok();
         lab.wait_synced("g", name);
         lab.vx(&format!("vxassist -g g snapstart {name}")).ok();
     }
@@ -780,7 +964,8 @@ fn both_forms_of_snapshot_in_vxvms_words() {
     assert_eq!(lab.print("g").names(), ["SNAP-a", "SNAP-b", "a", "b"]);
     lab.vx("vxassist -g g snapstart nmirror=1 a !disk01").ok();
     lab.vx("vxassist -g g snapstart b").ok();
-    lab.vx("vxassist -g g -o name=%v.%d -o allvols snapshot").ok();
+    lab.vx("vxassist -g g -o name=%v.%d -o allvols snapshot")
+        .ok();
     assert_eq!(lab.print("g").volumes.len(), 6);
     assert_ne!(lab.vx("vxassist -g g relayout a").status, 0);
     lab.finish();

@@ -1,5 +1,5 @@
-//! Snapshots that come back: what is copied is what has changed on either side, the leg is equal afterwards, and the next snapshot
-//! can be taken; restores serve the snapshot's contents at once.
+//! Snapshots that come back: what is copied is what has changed on either side, the leg is equal
+//! afterwards, and the next snapshot can be taken; restores serve the snapshot's contents at once.
 
 use crate::support::MIB;
 use crate::support::block::{self, Aligned};
@@ -9,7 +9,9 @@ use crate::support::fs::{FileLoad, Mounted, e2fsck, mkfs_ext4, needs_recovery};
 use crate::support::lab::{Lab, until};
 use crate::support::plexes;
 use crate::support::sample::steps;
-use crate::support::tracked::{REGION, SIZE, assert_copied, contents, copied, detail, scribble, split};
+use crate::support::tracked::{
+    REGION, SIZE, assert_copied, contents, copied, detail, scribble, split,
+};
 use crate::support::writer::{Style, Writer};
 use nix::mount::MsFlags;
 use std::fs;
@@ -28,7 +30,12 @@ fn relation(lab: &Lab) -> serde_json::Value {
 fn changed_ranges(lab: &Lab) -> Vec<(u64, u64)> {
     let changed = lab.json("-g g snapprint --changed-ranges s")["changed_ranges"].clone();
     let number = |value: &serde_json::Value| value.as_u64().unwrap();
-    changed["ranges"].as_array().unwrap().iter().map(|range| (number(&range["offset"]), number(&range["length"]))).collect()
+    changed["ranges"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|range| (number(&range["offset"]), number(&range["length"])))
+        .collect()
 }
 
 #[test]
@@ -36,39 +43,81 @@ fn what_differs_is_told_to_the_block() {
     const BLOCK: u64 = 64 << 10;
     let lab = lab!(["mirror", "era", "zero"], [64, 64, 64]);
     split(&lab);
-    assert_eq!(relation(&lab)["dirty_bytes"], serde_json::json!({"original": 0, "snapshot": 0, "union": 0}));
-    assert_eq!((relation(&lab)["percent_dirty"].as_u64(), changed_ranges(&lab)), (Some(0), Vec::new()));
+    assert_eq!(
+        relation(&lab)["dirty_bytes"],
+        serde_json::json!({"original": 0, "snapshot": 0, "union": 0})
+    );
+    assert_eq!(
+        (
+            relation(&lab)["percent_dirty"].as_u64(),
+            changed_ranges(&lab)
+        ),
+        (Some(0), Vec::new())
+    );
 
     scribble(&lab, "v", &[0, 3 * MIB + 4096], 1);
     scribble(&lab, "s", &[3 * MIB + 8192, 8 * MIB, SIZE - 4096], 10);
     let told = relation(&lab);
-    assert_eq!(told["dirty_bytes"], serde_json::json!({"original": 2 * BLOCK, "snapshot": 3 * BLOCK, "union": 4 * BLOCK}));
     assert_eq!(
-        (told["tracked"].as_bool(), told["percent_dirty"].as_u64(), &told["reason"]),
+        told["dirty_bytes"],
+        serde_json::json!({"original": 2 * BLOCK, "snapshot": 3 * BLOCK, "union": 4 * BLOCK})
+    );
+    assert_eq!(
+        (
+            told["tracked"].as_bool(),
+            told["percent_dirty"].as_u64(),
+            &told["reason"]
+        ),
         (Some(true), Some(2), &serde_json::Value::Null)
     );
-    let ranges = vec![(0, BLOCK), (3 * MIB, BLOCK), (8 * MIB, BLOCK), (SIZE - BLOCK, BLOCK)];
+    let ranges = vec![
+        (0, BLOCK),
+        (3 * MIB, BLOCK),
+        (8 * MIB, BLOCK),
+        (SIZE - BLOCK, BLOCK),
+    ];
     assert_eq!(changed_ranges(&lab), ranges);
-    let text: String = ranges.iter().map(|(offset, length)| format!("{offset} {length}\n")).collect();
-    assert_eq!(lab.cli("-g g snapprint --changed-ranges s").ok().stdout, text);
+    let text: String = ranges
+        .iter()
+        .map(|(offset, length)| format!("{offset} {length}\n"))
+        .collect();
+    assert_eq!(
+        lab.cli("-g g snapprint --changed-ranges s").ok().stdout,
+        text
+    );
 
     // Outside of them both hold the same.
     let (original, snapshot) = (contents(&lab, "v"), contents(&lab, "s"));
-    let blocks = original.chunks(BLOCK as usize).zip(snapshot.chunks(BLOCK as usize));
-    let differ: Vec<(u64, u64)> = (0..).zip(blocks).filter(|(_, (a, b))| a != b).map(|(n, _)| (n * BLOCK, BLOCK)).collect();
+    let blocks = original
+        .chunks(BLOCK as usize)
+        .zip(snapshot.chunks(BLOCK as usize));
+    let differ: Vec<(u64, u64)> = (0..)
+        .zip(blocks)
+        .filter(|(_, (a, b))| a != b)
+        .map(|(n, _)| (n * BLOCK, BLOCK))
+        .collect();
     assert_eq!(differ, ranges);
 
     lab.cli("-g g stop --all").ok();
-    lab.cli("-g g snapprint --changed-ranges s").exits(5).says("not started");
+    lab.cli("-g g snapprint --changed-ranges s")
+        .exits(5)
+        .says("not started");
     assert_eq!(relation(&lab)["dirty_bytes"], serde_json::Value::Null);
     lab.cli("-g g start --all").ok();
     assert_eq!(changed_ranges(&lab), ranges);
 
     lab.cli("-g g fast-resync off v").ok();
-    lab.cli("-g g snapprint --changed-ranges s").exits(5).says("fast-resync is or was off");
+    lab.cli("-g g snapprint --changed-ranges s")
+        .exits(5)
+        .says("fast-resync is or was off");
     let told = relation(&lab);
-    assert_eq!((told["tracked"].as_bool(), told["reason"].as_str()), (Some(false), Some("fast-resync is or was off")));
-    lab.cli("-g g snapprint --changed-ranges v").exits(5).says("no snapshot");
+    assert_eq!(
+        (told["tracked"].as_bool(), told["reason"].as_str()),
+        (Some(false), Some("fast-resync is or was off"))
+    );
+    lab.cli("-g g snapprint --changed-ranges v")
+        .exits(5)
+        .says("no snapshot");
     lab.finish();
 }
 
@@ -79,10 +128,12 @@ fn spoil(lab: &Lab, copies: &[(usize, std::ops::Range<u64>)], with: &[u8], from:
     }
 }
 
-/// Where in a map it begins to say which of its blocks are free: superblock, space map, index, first bitmap.
+/// Where in a map it begins to say which of its blocks are free: superblock, space map, index,
+/// first bitmap.
 fn free_blocks(lab: &Lab, (disk, range): &(usize, std::ops::Range<u64>)) -> u64 {
     let number = |block: u64, at: usize| {
-        let bytes = block::read_direct(lab.disks[*disk].path(), range.start + block * 4096, 4096).unwrap();
+        let bytes =
+            block::read_direct(lab.disks[*disk].path(), range.start + block * 4096, 4096).unwrap();
         u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
     };
     let index = number(0, 44 + 16);
@@ -97,24 +148,40 @@ fn a_map_that_is_damaged_is_not_believed() {
     let copies = map_copies(&lab, "g-v_map--0");
     assert_eq!(copies.len(), 2);
     let garbage = block::noise(99, 4096);
-    // Blank, as a new map is; overwritten; whole at its beginning only; whole but for what tells which blocks are free, of which the kernel
-    // finds out when it begins an era; and one copy of the two, which is no reason for anything.
+    // Blank, as a new map is; overwritten; whole at its beginning only; whole but for what tells
+    // which blocks are free, of which the kernel finds out when it begins an era; and one copy of
+    // the two, which is no reason for anything.
     let length = usize::try_from(copies[0].1.end - copies[0].1.start).unwrap();
     let rest = block::noise(98, length - 4096);
-    let cases: [(&[u8], Option<u64>, usize); 5] =
-        [(&[0; 4096], Some(0), 2), (&garbage, Some(0), 2), (&rest, Some(4096), 2), (&garbage, None, 2), (&garbage, Some(0), 1)];
+    let cases: [(&[u8], Option<u64>, usize); 5] = [
+        (&[0; 4096], Some(0), 2),
+        (&garbage, Some(0), 2),
+        (&rest, Some(4096), 2),
+        (&garbage, None, 2),
+        (&garbage, Some(0), 1),
+    ];
     for (round, (with, from, count)) in (0u64..).zip(cases) {
         let copies = map_copies(&lab, "g-v_map--0");
         scribble(&lab, "v", &[5 * MIB], 10 * round + 1);
         scribble(&lab, "s", &[9 * MIB], 10 * round + 2);
-        until("both copies hold the same", || lab.dm.mirrors("g-v_map--0")[0].in_sync());
+        until("both copies hold the same", || {
+            lab.dm.mirrors("g-v_map--0")[0].in_sync()
+        });
         lab.cli("-g g stop --all").ok();
-        spoil(&lab, &copies[..count], with, from.unwrap_or_else(|| free_blocks(&lab, &copies[0])));
+        spoil(
+            &lab,
+            &copies[..count],
+            with,
+            from.unwrap_or_else(|| free_blocks(&lab, &copies[0])),
+        );
         lab.cli("-g g start --all").ok();
         if count == 2 {
             let told = relation(&lab);
             assert_eq!(told["tracked"].as_bool(), Some(false), "{from:?}");
-            assert!(told["reason"].as_str().unwrap().contains("damaged"), "{told}");
+            assert!(
+                told["reason"].as_str().unwrap().contains("damaged"),
+                "{told}"
+            );
         } else {
             assert_eq!(changed_ranges(&lab).len(), 2);
         }
@@ -132,7 +199,9 @@ fn exactly_what_has_changed_on_either_side_is_copied() {
     split(&lab);
     let few = vec![0, 4096, 3 * MIB + 8192, SIZE - 4096];
     let scattered: Vec<u64> = (0..12).map(|n| n * 1_310_720 / 4096 * 4096).collect();
-    let all: Vec<u64> = (0..SIZE / REGION).map(|n| n * REGION + 4096 * (n % 60)).collect();
+    let all: Vec<u64> = (0..SIZE / REGION)
+        .map(|n| n * REGION + 4096 * (n % 60))
+        .collect();
     let none = Vec::new();
     let other = vec![5 * MIB, 9 * MIB + 4096];
     let beside: Vec<u64> = (0..7).map(|n| 6 * MIB + n * REGION).collect();
@@ -156,7 +225,11 @@ fn exactly_what_has_changed_on_either_side_is_copied() {
         assert_eq!(to_copy.as_u64(), Some(expected), "{case}");
         exactly += usize::from(assert_copied("g-v_v--02", expected, case) && expected > 0);
         plexes::assert_equal(&lab, "g", "v");
-        assert_eq!(lab.print("g").volume("v").states(), ["ACTIVE", "SNAPDONE"], "{case}");
+        assert_eq!(
+            lab.print("g").volume("v").states(),
+            ["ACTIVE", "SNAPDONE"],
+            "{case}"
+        );
         lab.cli("-g g snapshot v --name s").ok();
     }
     assert!(exactly > 0, "each time regions were copied twice");
@@ -168,8 +241,17 @@ fn what_a_writer_changes_meanwhile_is_copied_too() {
     let lab = lab!(["mirror", "era", "zero"], [64, 64, 64]);
     split(&lab);
     scribble(&lab, "s", &[MIB, 7 * MIB], 7);
-    // Over the whole volume, each block in its turn: between the listing and the window it comes to regions that the first log has not.
-    let load = Writer::start(lab.device("g", "v"), 0, SIZE / 4096, Style { dsync: false, pause: Duration::ZERO });
+    // Over the whole volume, each block in its turn: between the listing and the window it comes to
+    // regions that the first log has not.
+    let load = Writer::start(
+        lab.device("g", "v"),
+        0,
+        SIZE / 4096,
+        Style {
+            dsync: false,
+            pause: Duration::ZERO,
+        },
+    );
     for _ in 0..3 {
         load.goes_on(60);
         lab.cli("-g g snapback s").ok();
@@ -204,14 +286,33 @@ fn backups_of_a_busy_mounted_filesystem_by_one_leg_that_comes_and_goes() {
         e2fsck(&snapshot).ok();
         assert!(!needs_recovery(&snapshot), "night {night}");
         let backup = Mounted::new(&snapshot, "ext4", MsFlags::MS_RDONLY, None);
-        assert_eq!(fs::read_to_string(backup.at.join("night")).unwrap(), night.to_string());
-        assert!(fs::read(backup.at.join("constant")).unwrap() == constant, "night {night}");
+        assert_eq!(
+            fs::read_to_string(backup.at.join("night")).unwrap(),
+            night.to_string()
+        );
+        assert!(
+            fs::read(backup.at.join("constant")).unwrap() == constant,
+            "night {night}"
+        );
         backup.unmount();
         load.goes_on(50);
         let change = lab.json("-g g snapback s")["changes"][0].clone();
-        assert_eq!(change["tracked"].as_str(), Some("yes"), "night {night}: {change}");
-        assert!(change["to_copy"].as_u64().is_some_and(|bytes| bytes > 0 && bytes < 24 * MIB), "night {night}: {change}");
-        assert_eq!(lab.print("g").volume("v").states(), ["ACTIVE", "SNAPDONE"], "night {night}");
+        assert_eq!(
+            change["tracked"].as_str(),
+            Some("yes"),
+            "night {night}: {change}"
+        );
+        assert!(
+            change["to_copy"]
+                .as_u64()
+                .is_some_and(|bytes| bytes > 0 && bytes < 24 * MIB),
+            "night {night}: {change}"
+        );
+        assert_eq!(
+            lab.print("g").volume("v").states(),
+            ["ACTIVE", "SNAPDONE"],
+            "night {night}"
+        );
         load.goes_on(10);
     }
     load.stop();
@@ -227,7 +328,10 @@ fn a_restore_serves_the_snapshot_at_once() {
     split(&lab);
     let before = contents(&lab, "s");
     scribble(&lab, "v", &[0, 2 * MIB, 9 * MIB + 4096], 1);
-    assert_eq!(lab.refuses(9, "-g g snapback --from snapshot s").kind, "unsafe");
+    assert_eq!(
+        lab.refuses(9, "-g g snapback --from snapshot s").kind,
+        "unsafe"
+    );
     let copied = detail(&lab, "-y -g g snapback -b --from snapshot s", "to_copy");
     assert_eq!(copied.as_u64(), Some(3 * REGION));
     plexes::assert_same("v", &contents(&lab, "v"), "the snapshot", &before);
@@ -237,7 +341,12 @@ fn a_restore_serves_the_snapshot_at_once() {
     assert_eq!(lab.print("g").volume("v").states(), ["ACTIVE", "SNAPDONE"]);
     assert_eq!(lab.print("g").names(), ["v"]);
     plexes::assert_equal(&lab, "g", "v");
-    plexes::assert_same("v", &contents(&lab, "v"), "what it was restored to", &restored);
+    plexes::assert_same(
+        "v",
+        &contents(&lab, "v"),
+        "what it was restored to",
+        &restored,
+    );
     // It is a leg again, ready for the next snapshot.
     lab.cli("-g g snapshot v --name s").ok();
     assert_eq!(relation(&lab)["tracked"].as_bool(), Some(true));
@@ -268,7 +377,8 @@ fn a_mirror_that_changes_places_with_its_snapshot_stays_a_mirror() {
     let lab = lab!(["mirror", "era", "zero"], [64, 64, 64, 64]);
     lab.fill_with_noise();
     lab.create_group("g");
-    lab.cli("-g g make v 16m --mirrors 2 --on disk01,disk02").ok();
+    lab.cli("-g g make v 16m --mirrors 2 --on disk01,disk02")
+        .ok();
     lab.wait_synced("g", "v");
     lab.cli("-g g snapstart v --mirrors 2").ok();
     lab.cli("-g g snapshot v --name s").ok();
@@ -276,20 +386,29 @@ fn a_mirror_that_changes_places_with_its_snapshot_stays_a_mirror() {
     scribble(&lab, "s", &[4 * MIB], 2);
     let (v, s) = (contents(&lab, "v"), contents(&lab, "s"));
     let command = "-y -g g snapback --from snapshot --keep s";
-    lab.cli(&format!("--dry-run {command}")).ok().says("are copied to v-02, v-04, which 'g/v' keeps");
+    lab.cli(&format!("--dry-run {command}"))
+        .ok()
+        .says("are copied to v-02, v-04, which 'g/v' keeps");
     assert_eq!(detail(&lab, command, "to_copy").as_u64(), Some(3 * REGION));
     let after = lab.print("g");
-    assert_eq!((after.volume("v").states(), after.volume("s").states()), (vec!["ACTIVE", "ACTIVE", "SNAPDONE"], vec!["ACTIVE"]));
+    assert_eq!(
+        (after.volume("v").states(), after.volume("s").states()),
+        (vec!["ACTIVE", "ACTIVE", "SNAPDONE"], vec!["ACTIVE"])
+    );
     plexes::assert_same("v", &contents(&lab, "v"), "the snapshot before", &s);
     plexes::assert_same("s", &contents(&lab, "s"), "the original before", &v);
     plexes::assert_equal(&lab, "g", "v");
     // The relation goes on, and the leg is ready.
-    assert_eq!(detail(&lab, "-g g snapback s", "to_copy").as_u64(), Some(3 * REGION));
+    assert_eq!(
+        detail(&lab, "-g g snapback s", "to_copy").as_u64(),
+        Some(3 * REGION)
+    );
     plexes::assert_equal(&lab, "g", "v");
     lab.finish();
 }
 
-/// An automounter, for one: the volume was closed when the command was checked, and is not any more when it is carried out.
+/// An automounter, for one: the volume was closed when the command was checked, and is not any more
+/// when it is carried out.
 #[test]
 fn what_is_opened_at_the_last_moment_is_not_overwritten() {
     let lab = lab!(["mirror", "era", "zero"], [64, 64]);
@@ -307,7 +426,11 @@ fn what_is_opened_at_the_last_moment_is_not_overwritten() {
             let opener = fs::File::open(lab.device("g", opened)).unwrap();
             running.signal(libc::SIGCONT);
             let output = running.wait(DEADLINE);
-            println!("'{opened}' opened before change {n}: status {} {}", output.status, output.stderr.lines().last().unwrap_or_default());
+            println!(
+                "'{opened}' opened before change {n}: status {} {}",
+                output.status,
+                output.stderr.lines().last().unwrap_or_default()
+            );
             drop(opener);
             if output.status != 0 {
                 assert_eq!(output.status, 4, "{output}");
@@ -338,13 +461,22 @@ fn several_snapshots_have_starting_points_of_their_own() {
     lab.cli("-g g start --all").ok();
     lab.cli("-g g rename v w").ok();
     scribble(&lab, "w", &[9 * MIB], 3);
-    assert_eq!(detail(&lab, "-g g snapback t", "to_copy").as_u64(), Some(3 * REGION), "since the second split");
-    assert_eq!(detail(&lab, "-g g snapback s", "to_copy").as_u64(), Some(4 * REGION), "since the first one");
+    assert_eq!(
+        detail(&lab, "-g g snapback t", "to_copy").as_u64(),
+        Some(3 * REGION),
+        "since the second split"
+    );
+    assert_eq!(
+        detail(&lab, "-g g snapback s", "to_copy").as_u64(),
+        Some(4 * REGION),
+        "since the first one"
+    );
     plexes::assert_equal(&lab, "g", "w");
     lab.finish();
 }
 
-/// The map of a volume of this size takes several blocks, and the kernel is at work on them all the while.
+/// The map of a volume of this size takes several blocks, and the kernel is at work on them all the
+/// while.
 #[test]
 fn a_listing_lacks_nothing_while_a_large_volume_is_written() {
     const LARGE: u64 = 256 * MIB;
@@ -371,12 +503,20 @@ fn a_listing_lacks_nothing_while_a_large_volume_is_written() {
             until("it goes on", || written.load(SeqCst) > 200 * round);
             let before = written.load(SeqCst);
             let ranges = changed_ranges(&lab);
-            let is_in = |at: &u64| ranges.iter().any(|(offset, length)| (*offset..offset + length).contains(at));
+            let is_in = |at: &u64| {
+                ranges
+                    .iter()
+                    .any(|(offset, length)| (*offset..offset + length).contains(at))
+            };
             lacking.extend((0..before).map(place).filter(|at| !is_in(at)));
         }
         over.store(true, SeqCst);
     });
-    assert!(lacking.is_empty(), "{} places are not in the list: {lacking:?}", lacking.len());
+    assert!(
+        lacking.is_empty(),
+        "{} places are not in the list: {lacking:?}",
+        lacking.len()
+    );
     println!("{} writes", written.load(SeqCst));
     drop(file);
     lab.cli("-g g snapback s").ok();
@@ -392,7 +532,10 @@ fn what_is_not_tracked_is_copied_whole_and_said_why() {
     let first = lab.json("-g g snapback s")["changes"][0].clone();
     assert_eq!(first["to_copy"].as_u64(), Some(SIZE));
     assert_eq!(first["tracked"].as_str(), Some("no"));
-    assert!(first["reason"].as_str().unwrap().contains("fast-resync"), "{first}");
+    assert!(
+        first["reason"].as_str().unwrap().contains("fast-resync"),
+        "{first}"
+    );
     plexes::assert_equal(&lab, "g", "v");
     lab.finish();
 }
@@ -403,10 +546,21 @@ fn discards_do_not_reach_a_volume_that_is_tracked() {
     split(&lab);
     let most = |device: &Path| {
         let number = block::number(device).unwrap();
-        let setting = format!("/sys/dev/block/{}:{}/queue/discard_max_bytes", number >> 8 & 0xfff, number & 0xff);
-        fs::read_to_string(setting).unwrap().trim().parse::<u64>().unwrap()
+        let setting = format!(
+            "/sys/dev/block/{}:{}/queue/discard_max_bytes",
+            number >> 8 & 0xfff,
+            number & 0xff
+        );
+        fs::read_to_string(setting)
+            .unwrap()
+            .trim()
+            .parse::<u64>()
+            .unwrap()
     };
-    assert!(most(&lab.disks[0].path()) > 0, "its disk takes none either: this shows nothing");
+    assert!(
+        most(&lab.disks[0].path()) > 0,
+        "its disk takes none either: this shows nothing"
+    );
     for volume in ["v", "s"] {
         assert_eq!(most(&lab.device("g", volume)), 0, "{volume}");
     }
@@ -421,7 +575,10 @@ fn an_open_snapshot_and_an_open_original_are_refused() {
     assert_eq!(lab.refuses(4, "-g g snapback s").kind, "in-use");
     drop(open);
     let open = fs::File::open(lab.device("g", "v")).unwrap();
-    assert_eq!(lab.refuses(4, "-y -g g snapback --from snapshot s").kind, "in-use");
+    assert_eq!(
+        lab.refuses(4, "-y -g g snapback --from snapshot s").kind,
+        "in-use"
+    );
     drop(open);
     assert_eq!(lab.refuses(5, "-g g grow v +4m").kind, "not-ready");
     lab.cli("-g g snapclear s").ok();
@@ -450,15 +607,27 @@ fn a_disk_that_is_replaced_gets_its_copies_of_the_maps() {
     let disks_of_copies = || {
         lab.cli("-g g snapshot v --name s").ok();
         assert_eq!(relation(&lab)["tracked"].as_bool(), Some(true));
-        let disks = |map: &str| -> Vec<usize> { map_copies(&lab, map).into_iter().map(|(disk, _)| disk).collect() };
+        let disks = |map: &str| -> Vec<usize> {
+            map_copies(&lab, map)
+                .into_iter()
+                .map(|(disk, _)| disk)
+                .collect()
+        };
         let both = ["g-v_map--0", "g-s_map--0"].map(disks);
         scribble(&lab, "v", &[5 * MIB], 1);
-        assert_eq!(detail(&lab, "-g g snapback s", "to_copy").as_u64(), Some(REGION));
+        assert_eq!(
+            detail(&lab, "-g g snapback s", "to_copy").as_u64(),
+            Some(REGION)
+        );
         plexes::assert_equal(&lab, "g", "v");
         both
     };
     assert_eq!(disks_of_copies(), [[0, 2], [1, 2]]);
-    lab.cli(&format!("group replace-disk g disk03 {}", lab.disks[3].word())).ok();
+    lab.cli(&format!(
+        "group replace-disk g disk03 {}",
+        lab.disks[3].word()
+    ))
+    .ok();
     assert_eq!(disks_of_copies(), [[0, 3], [1, 3]]);
     lab.finish();
 }
@@ -474,12 +643,18 @@ fn a_copy_dies(mut lab: Lab, which: usize) {
     // Blocks that are not marked yet need the map.
     let load = Writer::start_filled(lab.device("g", "v"), 0, 256, Style::default());
     load.goes_on(100);
-    until("the copy is out", || map_copies(&lab, "g-v_map--0").len() == 1);
+    until("the copy is out", || {
+        map_copies(&lab, "g-v_map--0").len() == 1
+    });
     lab.heal(copies[which].0);
     load.stop().verify(lab.device("g", "v"));
     let first = lab.json("-g g snapback s")["changes"][0].clone();
     let expected = copied((0..256).map(|block| block * 4096).chain([5 * MIB]));
-    assert_eq!((first["tracked"].as_str(), first["to_copy"].as_u64()), (Some("yes"), Some(expected)), "{first}");
+    assert_eq!(
+        (first["tracked"].as_str(), first["to_copy"].as_u64()),
+        (Some("yes"), Some(expected)),
+        "{first}"
+    );
     assert_copied("g-v_v--02", expected, "one copy of the map");
     plexes::assert_equal(&lab, "g", "v");
     lab.finish();
@@ -497,7 +672,11 @@ fn map_copies(lab: &Lab, device: &str) -> Vec<(usize, std::ops::Range<u64>)> {
             let number = block::number(path).unwrap();
             format!("{}:{}", number >> 8 & 0xfff, number & 0xff) == *dev
         };
-        let disk = lab.disks.iter().position(|disk| is_it(disk.path())).unwrap();
+        let disk = lab
+            .disks
+            .iter()
+            .position(|disk| is_it(disk.path()))
+            .unwrap();
         (disk, offset * 512..(offset + line.length) * 512)
     };
     (0..legs - 1).map(leg).collect()
@@ -520,7 +699,12 @@ fn all_copies_of_a_map_die_and_the_volume_goes_on() {
     // Blocks that are marked already need no map; this one does.
     block::write_direct(lab.device("g", "v"), 12 * MIB, &block::noise(7, 4096)).unwrap();
     load.goes_on(100);
-    until("the tracking is given up", || !lab.dm.list().iter().any(|device| device.name == "g-v_map--0"));
+    until("the tracking is given up", || {
+        !lab.dm
+            .list()
+            .iter()
+            .any(|device| device.name == "g-v_map--0")
+    });
     copies.iter().for_each(|(disk, _)| lab.heal(*disk));
     load.stop().verify(lab.device("g", "v"));
     lab.cli("-g g snapabort --all-plexes v").ok();

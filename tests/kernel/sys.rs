@@ -1,4 +1,5 @@
-//! The seam to the kernel, on the real kernel with the real udev: each verb, the window's verbs, and what may go wrong around them.
+//! The seam to the kernel, on the real kernel with the real udev: each verb, the window's verbs,
+//! and what may go wrong around them.
 
 use crate::support::child::tool;
 use crate::support::lab::Lab;
@@ -55,10 +56,18 @@ struct Stack {
 
 impl Stack {
     fn new(lab: &Lab) -> Stack {
-        let stack = Stack { dm: Dm::open().unwrap(), group: GroupId::random(), volume: VolumeId::random() };
+        let stack = Stack {
+            dm: Dm::open().unwrap(),
+            group: GroupId::random(),
+            volume: VolumeId::random(),
+        };
         stack.dm.take_cookie().unwrap();
         for (number, disk) in (1..=2).zip(&lab.disks) {
-            stack.make(&Role::Plex(number), &format!("g-v_v--0{number}"), &format!("linear {} 0", disk.word()));
+            stack.make(
+                &Role::Plex(number),
+                &format!("g-v_v--0{number}"),
+                &format!("linear {} 0", disk.word()),
+            );
         }
         stack.make(&Role::Volume, "g-v", &stack.mirror());
         stack.settle();
@@ -79,9 +88,20 @@ impl Stack {
     }
 
     fn make(&self, role: &Role, name: &str, table: &str) {
-        self.dm.create(&DmName::from_kernel(name), &self.uuid(role)).unwrap();
+        self.dm
+            .create(&DmName::from_kernel(name), &self.uuid(role))
+            .unwrap();
         self.dm.load(&self.uuid(role), &lines(table)).unwrap();
-        self.dm.resume(&self.uuid(role), if *role == Role::Volume { Links::All } else { Links::Hidden }).unwrap();
+        self.dm
+            .resume(
+                &self.uuid(role),
+                if *role == Role::Volume {
+                    Links::All
+                } else {
+                    Links::Hidden
+                },
+            )
+            .unwrap();
     }
 
     #[track_caller]
@@ -102,7 +122,12 @@ impl Stack {
 
 fn lines(table: &str) -> Vec<TargetLine> {
     let (target, params) = table.split_once(' ').unwrap();
-    vec![TargetLine { start: Sectors::ZERO, length: SIZE, target: target.to_owned(), params: params.to_owned() }]
+    vec![TargetLine {
+        start: Sectors::ZERO,
+        length: SIZE,
+        target: target.to_owned(),
+        params: params.to_owned(),
+    }]
 }
 
 fn name(text: &str) -> DmName {
@@ -113,19 +138,61 @@ fn name(text: &str) -> DmName {
 fn verbs_do_what_they_say_and_udev_has_followed() {
     let lab = lab!(["mirror"], [48, 48]);
     // A stranger whose name is not ASCII must not blind us.
-    tool("dmsetup", &["create", "--manglename", "none", "str\u{e4}nger", "--table", "0 8 error"]).ok();
+    tool(
+        "dmsetup",
+        &[
+            "create",
+            "--manglename",
+            "none",
+            "str\u{e4}nger",
+            "--table",
+            "0 8 error",
+        ],
+    )
+    .ok();
     let stack = Stack::new(&lab);
     let (dm, volume) = (&stack.dm, stack.uuid(&Role::Volume));
-    assert_eq!(udev::property("/dev/mapper/g-v_v--01", "DM_UDEV_DISABLE_OTHER_RULES_FLAG").as_deref(), Some("1"));
-    assert_eq!(udev::property("/dev/mapper/g-v", "DM_UDEV_DISABLE_OTHER_RULES_FLAG"), None);
+    assert_eq!(
+        udev::property("/dev/mapper/g-v_v--01", "DM_UDEV_DISABLE_OTHER_RULES_FLAG").as_deref(),
+        Some("1")
+    );
+    assert_eq!(
+        udev::property("/dev/mapper/g-v", "DM_UDEV_DISABLE_OTHER_RULES_FLAG"),
+        None
+    );
     assert_eq!(dm.devices().unwrap().len(), 3);
     assert!(dm.names().unwrap().contains(&name("str\u{e4}nger")));
-    assert!(dm.device(&volume).unwrap().unwrap().mirror.unwrap().in_sync());
+    assert!(
+        dm.device(&volume)
+            .unwrap()
+            .unwrap()
+            .mirror
+            .unwrap()
+            .in_sync()
+    );
 
-    assert_eq!(dm.create(&name("g-v"), &stack.uuid(&Role::Log)).unwrap_err().kind(), Kind::Exists);
-    assert_eq!(dm.load(&stack.uuid(&Role::Log), &lines("error x")).unwrap_err().kind(), Kind::NotFound);
-    assert_eq!(dm.load(&volume, &lines("linear /dev/nowhere 0")).unwrap_err().kind(), Kind::Device);
-    assert_eq!(dm.remove(&stack.uuid(&Role::Plex(1))).unwrap_err().kind(), Kind::InUse);
+    assert_eq!(
+        dm.create(&name("g-v"), &stack.uuid(&Role::Log))
+            .unwrap_err()
+            .kind(),
+        Kind::Exists
+    );
+    assert_eq!(
+        dm.load(&stack.uuid(&Role::Log), &lines("error x"))
+            .unwrap_err()
+            .kind(),
+        Kind::NotFound
+    );
+    assert_eq!(
+        dm.load(&volume, &lines("linear /dev/nowhere 0"))
+            .unwrap_err()
+            .kind(),
+        Kind::Device
+    );
+    assert_eq!(
+        dm.remove(&stack.uuid(&Role::Plex(1))).unwrap_err().kind(),
+        Kind::InUse
+    );
     assert!(dm.has_target("mirror").unwrap() && !dm.has_target("../nonsense").unwrap());
 
     dm.take_cookie().unwrap();
@@ -134,14 +201,24 @@ fn verbs_do_what_they_say_and_udev_has_followed() {
     assert!(dm.device(&volume).unwrap().unwrap().suspended);
     dm.resume(&volume, Links::NoContent).unwrap();
     stack.settle();
-    assert_eq!(udev::property("/dev/mapper/g-w", "DM_UDEV_DISABLE_DISK_RULES_FLAG").as_deref(), Some("1"));
+    assert_eq!(
+        udev::property("/dev/mapper/g-w", "DM_UDEV_DISABLE_DISK_RULES_FLAG").as_deref(),
+        Some("1")
+    );
     // The flags outlast a rename, which says nothing of them.
     dm.take_cookie().unwrap();
     dm.rename(&volume, &name("g-v")).unwrap();
     stack.settle();
-    assert_eq!(udev::property("/dev/mapper/g-v", "DM_UDEV_DISABLE_DISK_RULES_FLAG").as_deref(), Some("1"));
+    assert_eq!(
+        udev::property("/dev/mapper/g-v", "DM_UDEV_DISABLE_DISK_RULES_FLAG").as_deref(),
+        Some("1")
+    );
     assert!(!Path::new("/dev/mapper/g-w").exists());
-    tool("dmsetup", &["remove", "--manglename", "none", "str\u{e4}nger"]).ok();
+    tool(
+        "dmsetup",
+        &["remove", "--manglename", "none", "str\u{e4}nger"],
+    )
+    .ok();
     stack.remove();
     lab.finish();
 }
@@ -150,15 +227,29 @@ fn verbs_do_what_they_say_and_udev_has_followed() {
 fn a_window_allocates_nothing() {
     let lab = lab!(["mirror"], [48, 48]);
     let stack = Stack::new(&lab);
-    let (dm, volume, leg) = (&stack.dm, stack.uuid(&Role::Volume), stack.uuid(&Role::Plex(1)));
+    let (dm, volume, leg) = (
+        &stack.dm,
+        stack.uuid(&Role::Volume),
+        stack.uuid(&Role::Plex(1)),
+    );
     dm.take_cookie().unwrap();
-    dm.load(&volume, &lines(&format!("linear {} 0", stack.dev(&Role::Plex(1))))).unwrap();
+    dm.load(
+        &volume,
+        &lines(&format!("linear {} 0", stack.dev(&Role::Plex(1)))),
+    )
+    .unwrap();
     let critical = Critical::enter();
-    let (mut top, mut below) = (dm.arm(&volume, Links::All).unwrap(), dm.arm(&leg, Links::Hidden).unwrap());
+    let (mut top, mut below) = (
+        dm.arm(&volume, Links::All).unwrap(),
+        dm.arm(&leg, Links::Hidden).unwrap(),
+    );
     let allocations = || ALLOCATIONS.with(|allocations| allocations.load(Ordering::Relaxed));
     let before = allocations();
     let done = (
-        [top.suspend(SuspendMode::Freeze), below.suspend(SuspendMode::Flush)],
+        [
+            top.suspend(SuspendMode::Freeze),
+            below.suspend(SuspendMode::Flush),
+        ],
         [top.health(), below.health()],
         [below.clear(), below.resume(), top.resume()],
     );
@@ -166,14 +257,25 @@ fn a_window_allocates_nothing() {
     assert!(critical.warnings().is_empty(), "{:?}", critical.warnings());
     drop(critical);
     assert_eq!(after, before);
-    assert_eq!(done, ([Ok(()); 2], [Ok(MirrorHealth::InSync), Err(Errno(libc::EINVAL))], [Ok(()); 3]));
-    assert_eq!(dm.device(&volume).unwrap().unwrap().table[0].target, "linear");
+    assert_eq!(
+        done,
+        (
+            [Ok(()); 2],
+            [Ok(MirrorHealth::InSync), Err(Errno(libc::EINVAL))],
+            [Ok(()); 3]
+        )
+    );
+    assert_eq!(
+        dm.device(&volume).unwrap().unwrap().table[0].target,
+        "linear"
+    );
     stack.settle();
     stack.remove();
     lab.finish();
 }
 
-/// Kernels with IMA keep one measurement for both slots after a clear, and a rename frees one of the two: `kernel BUG` at the remove.
+/// Kernels with IMA keep one measurement for both slots after a clear, and a rename frees one of
+/// the two: `kernel BUG` at the remove.
 #[test]
 fn a_rename_after_a_clear_does_not_take_the_kernel_down() {
     let lab = lab!(["linear"], [48, 48]);
@@ -196,9 +298,21 @@ fn a_rename_after_a_clear_does_not_take_the_kernel_down() {
 fn signals_do_not_interrupt_a_suspend() {
     let lab = lab!(["mirror"], [48, 48]);
     let stack = Stack::new(&lab);
-    let (dm, volume, leg) = (&stack.dm, stack.uuid(&Role::Volume), stack.uuid(&Role::Plex(2)));
+    let (dm, volume, leg) = (
+        &stack.dm,
+        stack.uuid(&Role::Volume),
+        stack.uuid(&Role::Plex(2)),
+    );
     dm.suspend(&leg, SuspendMode::NoFlush).unwrap();
-    let write = std::process::Command::new("dd").args(["if=/dev/zero", "of=/dev/mapper/g-v", "bs=4k", "count=1", "oflag=direct"]).spawn();
+    let write = std::process::Command::new("dd")
+        .args([
+            "if=/dev/zero",
+            "of=/dev/mapper/g-v",
+            "bs=4k",
+            "count=1",
+            "oflag=direct",
+        ])
+        .spawn();
     std::thread::sleep(Duration::from_millis(500));
     let late = drain::write_back(stack.dev(&Role::Volume), Duration::from_millis(500)).unwrap_err();
     assert_eq!(late.kind(), Kind::TimedOut);
@@ -219,7 +333,10 @@ fn signals_do_not_interrupt_a_suspend() {
     });
     let started = Instant::now();
     dm.suspend(&volume, SuspendMode::Flush).unwrap();
-    assert!(started.elapsed() > Duration::from_millis(500), "it did not wait for the write");
+    assert!(
+        started.elapsed() > Duration::from_millis(500),
+        "it did not wait for the write"
+    );
     helper.join().unwrap().unwrap();
     dm.resume(&volume, Links::All).unwrap();
     assert!(write.unwrap().wait().unwrap().success());
@@ -247,7 +364,11 @@ fn without_semaphores_nothing_begins_and_what_runs_goes_on() {
     assert!(!dm.device(&volume).unwrap().unwrap().suspended);
     udev::settle();
     let flag = udev::property("/dev/mapper/g-v", "DM_UDEV_DISABLE_DISK_RULES_FLAG");
-    assert_eq!(flag.as_deref(), Some("1"), "the flags reach udev without a semaphore");
+    assert_eq!(
+        flag.as_deref(),
+        Some("1"),
+        "the flags reach udev without a semaphore"
+    );
     stack.remove();
     lab.finish();
 }
@@ -267,7 +388,10 @@ fn a_stopped_udev_costs_its_deadline_and_no_more() {
     udev::tell(Signal::SIGCONT);
     assert!(started.elapsed() < Duration::from_secs(30));
     assert!(warning.unwrap().contains("1 event of device-mapper"));
-    assert_eq!(link.unwrap(), Path::new("..").join(format!("dm-{}", stack.dev(&Role::Volume).minor)));
+    assert_eq!(
+        link.unwrap(),
+        Path::new("..").join(format!("dm-{}", stack.dev(&Role::Volume).minor))
+    );
     assert!(old.is_err());
     assert_eq!(leaks::cookies(), Vec::<u32>::new());
     udev::settle();

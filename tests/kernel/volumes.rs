@@ -1,4 +1,5 @@
-//! Groups and volumes on the real kernel: what is made, how it lies on the disks, and what is refused.
+//! Groups and volumes on the real kernel: what is made, how it lies on the disks, and what is
+//! refused.
 
 use crate::support::block;
 use crate::support::child::tool;
@@ -22,20 +23,39 @@ fn blocks(mib: u64) -> u64 {
 
 /// The targets of a volume's live table.
 fn targets(lab: &Lab, volume: &str) -> Vec<String> {
-    lab.dm.table(&dm_name("g", volume)).unwrap().into_iter().map(|line| line.target).collect()
+    lab.dm
+        .table(&dm_name("g", volume))
+        .unwrap()
+        .into_iter()
+        .map(|line| line.target)
+        .collect()
 }
 
-// ---------------------------------------------------------------------------------------------------------------- groups
+// ------------------------------------------------------------------------------------------ groups
 
 #[test]
 fn a_group_is_created_extended_reduced_and_destroyed() {
     let lab = lab!(["linear"], [16, 16, 16]);
     lab.create_group_of("g", 0..2);
     let before = lab.print("g");
-    assert_eq!(before.disks.iter().map(|d| d.media.as_str()).collect::<Vec<_>>(), ["disk01", "disk02"]);
-    assert!(before.disks.iter().all(|d| d.state == "online" && d.free == d.size && d.size > 8 * MIB), "{before:?}");
+    assert_eq!(
+        before
+            .disks
+            .iter()
+            .map(|d| d.media.as_str())
+            .collect::<Vec<_>>(),
+        ["disk01", "disk02"]
+    );
+    assert!(
+        before
+            .disks
+            .iter()
+            .all(|d| d.state == "online" && d.free == d.size && d.size > 8 * MIB),
+        "{before:?}"
+    );
 
-    lab.cli(&format!("group add g disk03={}", lab.disks[2].word())).ok();
+    lab.cli(&format!("group add g disk03={}", lab.disks[2].word()))
+        .ok();
     assert_eq!(lab.print("g").disks.len(), 3);
     assert!(lab.print("g").generation > before.generation);
     lab.cli("group list").ok().says("g");
@@ -117,7 +137,8 @@ fn a_disk_with_a_signature_is_refused_until_forced() {
     refused.says("ext4");
     lab.cli("group show g").exits(3);
 
-    lab.cli(&format!("disk init {} --force", lab.disks[0].word())).ok();
+    lab.cli(&format!("disk init {} --force", lab.disks[0].word()))
+        .ok();
     lab.create_group("g");
     lab.finish();
 }
@@ -146,7 +167,12 @@ fn udev_knows_a_member_of_a_group_as_taken() {
     lab.cli(&format!("disk init {}", lab.disks[1].word())).ok();
     udev::settle();
     for disk in &lab.disks {
-        assert_eq!(udev::property(disk.path(), "ID_FS_TYPE").as_deref(), Some("breakoff_member"), "{}", disk.word());
+        assert_eq!(
+            udev::property(disk.path(), "ID_FS_TYPE").as_deref(),
+            Some("breakoff_member"),
+            "{}",
+            disk.word()
+        );
     }
     assert_eq!(lab.json("disk list")["disks"].as_array().unwrap().len(), 2);
     lab.finish();
@@ -167,9 +193,10 @@ fn disks_with_4_kib_sectors_hold_mirrors_too() {
     lab.finish();
 }
 
-// ------------------------------------------------------------------------------------------------------------ make, remove
+// ------------------------------------------------------------------------------------ make, remove
 
-/// Where our rule is not installed, udev reads a disk and runs its rules for it whenever a writer closes it.
+/// Where our rule is not installed, udev reads a disk and runs its rules for it whenever a writer
+/// closes it.
 #[test]
 fn a_command_closes_a_disk_that_it_has_written_to_once_and_opens_no_other_to_write() {
     let lab = lab!(["mirror", "era"], [48, 48, 48]);
@@ -178,10 +205,21 @@ fn a_command_closes_a_disk_that_it_has_written_to_once_and_opens_no_other_to_wri
     lab.cli("-g g make v 8m").ok();
     let closed = |words: &str, status: i32| {
         let watch = Inotify::init(InitFlags::IN_NONBLOCK).unwrap();
-        let disks: Vec<_> = lab.disks.iter().map(|disk| watch.add_watch(&disk.path(), AddWatchFlags::IN_CLOSE_WRITE).unwrap()).collect();
+        let disks: Vec<_> = lab
+            .disks
+            .iter()
+            .map(|disk| {
+                watch
+                    .add_watch(&disk.path(), AddWatchFlags::IN_CLOSE_WRITE)
+                    .unwrap()
+            })
+            .collect();
         lab.cli(words).exits(status);
         let events = watch.read_events().unwrap_or_default();
-        disks.iter().map(|disk| events.iter().filter(|event| event.wd == *disk).count()).collect::<Vec<_>>()
+        disks
+            .iter()
+            .map(|disk| events.iter().filter(|event| event.wd == *disk).count())
+            .collect::<Vec<_>>()
     };
     assert_eq!(closed("-g g print", 0), [0, 0, 0]);
     assert_eq!(closed("-g g make v 8m", 4), [0, 0, 0]);
@@ -201,13 +239,29 @@ fn a_linear_volume_lies_straight_on_the_disks() {
 
     let group = lab.print("g");
     let volume = group.volume("v");
-    assert_eq!((volume.size, volume.state.as_str(), volume.kstate.as_str()), (8 * MIB, "ACTIVE", "ENABLED"));
+    assert_eq!(
+        (volume.size, volume.state.as_str(), volume.kstate.as_str()),
+        (8 * MIB, "ACTIVE", "ENABLED")
+    );
     assert_eq!(volume.plexes.len(), 1);
-    assert_eq!((volume.plexes[0].name.as_str(), volume.plexes[0].role.as_str()), ("v-01", "data"));
+    assert_eq!(
+        (
+            volume.plexes[0].name.as_str(),
+            volume.plexes[0].role.as_str()
+        ),
+        ("v-01", "data")
+    );
     assert_eq!(block::size(lab.device("g", "v")).unwrap(), 8 * MIB);
     assert_eq!(targets(&lab, "v"), ["linear"]);
-    assert_eq!(crate::support::leaks::devices(&lab.dm).len(), 1, "nothing else exists for it");
-    assert!(udev::target("/dev/breakoff/g/v").is_some_and(|at| Some(at) == udev::target("/dev/mapper/g-v")));
+    assert_eq!(
+        crate::support::leaks::devices(&lab.dm).len(),
+        1,
+        "nothing else exists for it"
+    );
+    assert!(
+        udev::target("/dev/breakoff/g/v")
+            .is_some_and(|at| Some(at) == udev::target("/dev/mapper/g-v"))
+    );
     lab.finish();
 }
 
@@ -216,19 +270,32 @@ fn a_linear_volume_spans_fragments_and_disks() {
     let lab = lab!(["linear"], [32, 32]);
     lab.create_group("g");
     for (name, size) in [("a", "8m"), ("b", "8m"), ("c", "8m")] {
-        lab.cli(&format!("-g g make {name} {size} --on disk01")).ok();
+        lab.cli(&format!("-g g make {name} {size} --on disk01"))
+            .ok();
     }
-    let kept = [0, 1].map(|i| Writer::start_filled(lab.device("g", ["a", "c"][i]), 0, 128, Style::default()).stop());
+    let kept = [0, 1].map(|i| {
+        Writer::start_filled(lab.device("g", ["a", "c"][i]), 0, 128, Style::default()).stop()
+    });
     lab.cli("-y -g g remove b").ok();
     let size = lab.print("g").free() / MIB;
 
     lab.cli(&format!("-g g make big {size}m")).ok();
     let group = lab.print("g");
     let plex = &group.volume("big").plexes[0];
-    assert!(plex.subdisks.len() >= 3 && plex.media() == ["disk01", "disk02"], "{plex:?}");
-    let written =
-        Writer::start_filled(lab.device("g", "big"), 0, blocks(size), Style { pause: std::time::Duration::ZERO, ..Style::default() })
-            .stop();
+    assert!(
+        plex.subdisks.len() >= 3 && plex.media() == ["disk01", "disk02"],
+        "{plex:?}"
+    );
+    let written = Writer::start_filled(
+        lab.device("g", "big"),
+        0,
+        blocks(size),
+        Style {
+            pause: std::time::Duration::ZERO,
+            ..Style::default()
+        },
+    )
+    .stop();
     written.verify(lab.device("g", "big"));
     plexes::assert_same(
         "volume",
@@ -256,9 +323,18 @@ fn the_legs_of_a_new_mirror_become_equal() {
     assert_eq!(volume.states(), ["ACTIVE"; 3]);
     let mut media: Vec<&str> = volume.plexes.iter().flat_map(|p| p.media()).collect();
     media.sort_unstable();
-    assert_eq!(media, ["disk01", "disk02", "disk03"], "no two plexes on one disk");
+    assert_eq!(
+        media,
+        ["disk01", "disk02", "disk03"],
+        "no two plexes on one disk"
+    );
     assert_eq!(targets(&lab, "v"), ["mirror"]);
-    assert!(lab.dm.table("g-v").unwrap()[0].params.contains("handle_errors"), "K1");
+    assert!(
+        lab.dm.table("g-v").unwrap()[0]
+            .params
+            .contains("handle_errors"),
+        "K1"
+    );
     written.verify(lab.device("g", "v"));
     plexes::assert_equal(&lab, "g", "v");
     lab.finish();
@@ -284,12 +360,22 @@ fn old_signatures_are_wiped_from_a_new_volume() {
     lab.cli("-g g make old 8m").ok();
     let place = lab.print("g").volume("old").plexes[0].subdisks.clone();
     mkfs_ext4(&lab.device("g", "old"));
-    tool("blkid", &["-p", "/dev/mapper/g-old"]).ok().says("ext4");
+    tool("blkid", &["-p", "/dev/mapper/g-old"])
+        .ok()
+        .says("ext4");
     lab.cli("-y -g g remove old").ok();
 
     lab.cli("-g g make new 8m").ok();
-    assert_eq!(lab.print("g").volume("new").plexes[0].subdisks, place, "not the same place: nothing would be shown");
-    assert_eq!(tool("blkid", &["-p", "/dev/mapper/g-new"]).status, 2, "blkid finds nothing");
+    assert_eq!(
+        lab.print("g").volume("new").plexes[0].subdisks,
+        place,
+        "not the same place: nothing would be shown"
+    );
+    assert_eq!(
+        tool("blkid", &["-p", "/dev/mapper/g-new"]).status,
+        2,
+        "blkid finds nothing"
+    );
     udev::settle();
     assert_eq!(udev::property("/dev/mapper/g-new", "ID_FS_TYPE"), None);
     lab.finish();
@@ -303,7 +389,10 @@ fn removing_gives_all_space_back() {
     lab.cli("-g g make v 8m --mirrors 2").ok();
     lab.cli("-g g snapstart v").ok();
     lab.cli("-y -g g remove v").exits(4);
-    assert_eq!(lab.print("g").volume("v").states(), ["ACTIVE", "ACTIVE", "SNAPDONE"]);
+    assert_eq!(
+        lab.print("g").volume("v").states(),
+        ["ACTIVE", "ACTIVE", "SNAPDONE"]
+    );
     lab.cli("-y -g g remove v --recursive").ok();
     assert_eq!(lab.print("g").free(), free);
     lab.finish();
@@ -321,7 +410,7 @@ fn removing_refuses_an_open_volume() {
     lab.finish();
 }
 
-// -------------------------------------------------------------------------------------------------- rename, grow, mirror
+// ---------------------------------------------------------------------------- rename, grow, mirror
 
 #[test]
 fn a_mounted_volume_is_renamed() {
@@ -338,7 +427,9 @@ fn a_mounted_volume_is_renamed() {
     lab.cli("-g g print v").exits(3);
     assert!(lab.device("g", "w-2").exists() && !lab.device("g", "v").exists());
     udev::settle();
-    assert!(fs::exists("/dev/breakoff/g/w-2").unwrap() && !fs::exists("/dev/breakoff/g/v").unwrap());
+    assert!(
+        fs::exists("/dev/breakoff/g/w-2").unwrap() && !fs::exists("/dev/breakoff/g/v").unwrap()
+    );
 
     mounted.unmount();
     let again = Mounted::ext4(&lab.device("g", "w-2"));
@@ -359,7 +450,13 @@ fn a_linear_volume_grows_while_it_is_written() {
     load.goes_on(50);
     assert_eq!(block::size(lab.device("g", "v")).unwrap(), 40 * MIB);
     assert_eq!(lab.print("g").volume("v").size, 40 * MIB);
-    let grown = Writer::start_filled(lab.device("g", "v"), blocks(39), blocks(1), Style::default()).stop();
+    let grown = Writer::start_filled(
+        lab.device("g", "v"),
+        blocks(39),
+        blocks(1),
+        Style::default(),
+    )
+    .stop();
     load.stop().verify(lab.device("g", "v"));
     grown.verify(lab.device("g", "v"));
     lab.finish();
@@ -406,7 +503,9 @@ fn a_second_plex_is_added_to_a_busy_volume() {
     let load = Writer::start_filled(lab.device("g", "v"), 0, 512, Style::default());
 
     lab.cli("-g g mirror v").ok();
-    until("the plex is ACTIVE", || lab.print("g").volume("v").states() == ["ACTIVE", "ACTIVE"]);
+    until("the plex is ACTIVE", || {
+        lab.print("g").volume("v").states() == ["ACTIVE", "ACTIVE"]
+    });
     load.goes_on(50);
     let written = load.stop();
     assert_eq!(targets(&lab, "v"), ["mirror"]);
@@ -415,7 +514,7 @@ fn a_second_plex_is_added_to_a_busy_volume() {
     lab.finish();
 }
 
-// ------------------------------------------------------------------------------------------------------------ start, stop
+// ------------------------------------------------------------------------------------- start, stop
 
 #[test]
 fn stop_refuses_an_open_volume_and_names_the_opener() {
@@ -423,12 +522,16 @@ fn stop_refuses_an_open_volume_and_names_the_opener() {
     lab.create_group("g");
     lab.cli("-g g make v 16m").ok();
     let open = File::open(lab.device("g", "v")).unwrap();
-    lab.cli("-g g stop v").exits(4).says(&std::process::id().to_string());
+    lab.cli("-g g stop v")
+        .exits(4)
+        .says(&std::process::id().to_string());
     drop(open);
 
     mkfs_ext4(&lab.device("g", "v"));
     let mounted = Mounted::ext4(&lab.device("g", "v"));
-    lab.cli("-g g stop v").exits(4).says(&mounted.at.display().to_string());
+    lab.cli("-g g stop v")
+        .exits(4)
+        .says(&mounted.at.display().to_string());
     mounted.unmount();
 
     lab.cli("-g g stop v").ok();
@@ -449,7 +552,10 @@ fn a_stopped_mirror_starts_in_sync_with_its_data() {
     lab.cli("-g g stop --all").ok();
     assert!(crate::support::leaks::devices(&lab.dm).is_empty());
     lab.cli("-g g start --all").ok();
-    assert!(lab.dm.mirrors("g-v")[0].in_sync(), "a clean stop needs no resync");
+    assert!(
+        lab.dm.mirrors("g-v")[0].in_sync(),
+        "a clean stop needs no resync"
+    );
     written.verify(lab.device("g", "v"));
     plexes::assert_equal(&lab, "g", "v");
     lab.finish();
@@ -462,21 +568,40 @@ fn of_all_volumes_those_that_fail_stop_no_other_and_are_told() {
     for (volume, disk) in [("a", "disk01"), ("b", "disk02"), ("c", "disk03")] {
         lab.cli(&format!("-g g make {volume} 4m --on {disk}")).ok();
     }
-    let kstates = |lab: &Lab| lab.print("g").volumes.iter().map(|v| v.kstate.clone()).collect::<Vec<_>>();
+    let kstates = |lab: &Lab| {
+        lab.print("g")
+            .volumes
+            .iter()
+            .map(|v| v.kstate.clone())
+            .collect::<Vec<_>>()
+    };
 
     let open = File::open(lab.device("g", "b")).unwrap();
-    lab.cli("-g g stop --all").exits(4).says("'g/b'").says(&format!("process {}", std::process::id()));
+    lab.cli("-g g stop --all")
+        .exits(4)
+        .says("'g/b'")
+        .says(&format!("process {}", std::process::id()));
     assert_eq!(kstates(&lab), ["DISABLED", "ENABLED", "DISABLED"]);
     let again = lab.cli("--json stop --auto");
     assert_eq!(again.status, 4, "{again}");
     let document: serde_json::Value = serde_json::from_str(&again.stdout).unwrap();
-    assert_eq!((&document["ok"], &document["error"]["kind"]), (&false.into(), &"in-use".into()), "{document}");
-    assert_eq!(document["result"]["failures"][0]["object"], "g/b", "{document}");
+    assert_eq!(
+        (&document["ok"], &document["error"]["kind"]),
+        (&false.into(), &"in-use".into()),
+        "{document}"
+    );
+    assert_eq!(
+        document["result"]["failures"][0]["object"], "g/b",
+        "{document}"
+    );
     drop(open);
     lab.cli("stop --auto").ok();
 
     lab.fault(0, Fault::Fail);
-    lab.cli("start --auto").exits(8).says("'g/a'").says("disk01");
+    lab.cli("start --auto")
+        .exits(8)
+        .says("'g/a'")
+        .says("disk01");
     assert_eq!(kstates(&lab), ["DISABLED", "ENABLED", "ENABLED"]);
     lab.heal(0);
     lab.cli("start --auto").ok();
@@ -484,7 +609,7 @@ fn of_all_volumes_those_that_fail_stop_no_other_and_are_told() {
     lab.finish();
 }
 
-// ---------------------------------------------------------------------------------------------------------------- refusals
+// ---------------------------------------------------------------------------------------- refusals
 
 #[test]
 fn every_refusal_has_its_exit_status_and_word() {
@@ -503,17 +628,27 @@ fn every_refusal_has_its_exit_status_and_word() {
         (3, "not-found", "-g g snapstart w".to_owned()),
         (3, "not-found", "-g g snapshot w".to_owned()),
         (3, "not-found", "-g g plex remove w-01".to_owned()),
-        (3, "not-found", "group create h /dev/mapper/nosuch".to_owned()),
+        (
+            3,
+            "not-found",
+            "group create h /dev/mapper/nosuch".to_owned(),
+        ),
         (4, "exists", "-g g make v 4m".to_owned()),
         (6, "no-space", "-g g make w 1g".to_owned()),
         (6, "no-space", "-g g make w 4m --mirrors 3".to_owned()),
     ] {
         let refusal = lab.refuses(status, &words);
         assert_eq!(refusal.kind, kind, "{words}: {refusal:?}");
-        assert!(!refusal.message.is_empty() && !refusal.message.contains('\n'), "{words}: {refusal:?}");
+        assert!(
+            !refusal.message.is_empty() && !refusal.message.contains('\n'),
+            "{words}: {refusal:?}"
+        );
     }
     let taken = lab.refuses(4, &format!("group create g {}", lab.disks[1].word()));
-    assert!(["exists", "in-use"].contains(&taken.kind.as_str()), "{taken:?}");
+    assert!(
+        ["exists", "in-use"].contains(&taken.kind.as_str()),
+        "{taken:?}"
+    );
     assert_eq!(lab.print("g"), before, "a refusal changes nothing");
     lab.finish();
 }
@@ -522,7 +657,8 @@ fn every_refusal_has_its_exit_status_and_word() {
 fn the_group_may_be_left_out_when_the_volume_is_unique() {
     let lab = lab!(["linear"], [16, 16]);
     lab.create_group_of("g", 0..1);
-    lab.cli(&format!("group create h disk01={}", lab.disks[1].word())).ok();
+    lab.cli(&format!("group create h disk01={}", lab.disks[1].word()))
+        .ok();
     lab.cli("-g g make one 2m").ok();
     lab.cli("-g g make both 2m").ok();
     lab.cli("-g h make both 2m").ok();
@@ -570,12 +706,20 @@ struct OtherRule(PathBuf);
 impl OtherRule {
     /// A rule that runs the program where it is not.
     fn install() -> OtherRule {
-        let places = ["/usr/lib/udev/rules.d", "/lib/udev/rules.d"].map(|place| Path::new(place).join("56-breakoff.rules"));
-        let text = places.iter().find_map(|path| fs::read_to_string(path).ok()).expect("the rule is installed here");
+        let places = ["/usr/lib/udev/rules.d", "/lib/udev/rules.d"]
+            .map(|place| Path::new(place).join("56-breakoff.rules"));
+        let text = places
+            .iter()
+            .find_map(|path| fs::read_to_string(path).ok())
+            .expect("the rule is installed here");
         let over = Path::new("/etc/udev/rules.d");
         fs::create_dir_all(over).unwrap();
         let rule = OtherRule(over.join("56-breakoff.rules"));
-        fs::write(&rule.0, text.replace("/usr/bin/breakoff", "/opt/elsewhere/breakoff")).unwrap();
+        fs::write(
+            &rule.0,
+            text.replace("/usr/bin/breakoff", "/opt/elsewhere/breakoff"),
+        )
+        .unwrap();
         tool("udevadm", &["control", "--reload"]).ok();
         rule
     }
@@ -594,26 +738,53 @@ fn a_path_that_is_told_exists_and_it_is_said_why_the_other_does_not() {
     lab.create_group("g");
     let device = |volume: &str| lab.print("g").volume(volume).device.clone();
     let rule = OtherRule::install();
-    let made = lab.cli("-g g make v 4m").ok().says("device /dev/mapper/g-v");
-    let why = made.says("there is no '/dev/breakoff/g/v'").says("runs '/opt/elsewhere/breakoff', which is not there");
+    let made = lab
+        .cli("-g g make v 4m")
+        .ok()
+        .says("device /dev/mapper/g-v");
+    let why = made
+        .says("there is no '/dev/breakoff/g/v'")
+        .says("runs '/opt/elsewhere/breakoff', which is not there");
     assert!(!why.stdout.contains("/dev/breakoff"), "{why}");
     assert!(!Path::new("/dev/breakoff/g/v").exists());
     assert_eq!(device("v").as_deref(), Some("/dev/mapper/g-v"));
-    lab.cli("-g g print").ok().says("there is no '/dev/breakoff/g/v'");
+    lab.cli("-g g print")
+        .ok()
+        .says("there is no '/dev/breakoff/g/v'");
     lab.cli("-g g snapstart v").ok();
-    lab.cli("-g g snapshot --name s v").ok().says("device /dev/mapper/g-s").says("which is not there");
-    lab.cli("-g g rename s t").ok().says("device /dev/mapper/g-t");
+    lab.cli("-g g snapshot --name s v")
+        .ok()
+        .says("device /dev/mapper/g-s")
+        .says("which is not there");
+    lab.cli("-g g rename s t")
+        .ok()
+        .says("device /dev/mapper/g-t");
     drop(rule);
     lab.cli("-g g stop --all").ok();
 
-    // What is not started has no device, and its plexes are clean: ACTIVE would mean that the machine went down.
+    // What is not started has no device, and its plexes are clean: ACTIVE would mean that the
+    // machine went down.
     let stopped = lab.print("g");
     let v = stopped.volume("v");
-    assert_eq!((v.device.as_deref(), v.kstate.as_str(), v.state.as_str(), v.states()), (None, "DISABLED", "CLEAN", vec!["CLEAN"]));
+    assert_eq!(
+        (
+            v.device.as_deref(),
+            v.kstate.as_str(),
+            v.state.as_str(),
+            v.states()
+        ),
+        (None, "DISABLED", "CLEAN", vec!["CLEAN"])
+    );
     assert_eq!(v.plexes[0].kstate, "DISABLED");
     let text = lab.cli("-g g print").ok().stdout;
-    let plex = text.lines().find(|line| line.starts_with("pl") && line.contains("v-01")).unwrap();
-    assert!(plex.contains("DISABLED") && plex.contains("CLEAN") && !plex.contains("ACTIVE"), "{plex}");
+    let plex = text
+        .lines()
+        .find(|line| line.starts_with("pl") && line.contains("v-01"))
+        .unwrap();
+    assert!(
+        plex.contains("DISABLED") && plex.contains("CLEAN") && !plex.contains("ACTIVE"),
+        "{plex}"
+    );
     lab.cli("-g g start --all").ok();
     assert_eq!(device("v").as_deref(), Some("/dev/breakoff/g/v"));
     assert_eq!(lab.print("g").volume("v").states(), ["ACTIVE"]);

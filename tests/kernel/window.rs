@@ -1,7 +1,8 @@
-//! A leg dies at any moment of a command, also in the middle of its freeze and of its suspends: the command ends, nothing hangs, and
-//! nothing that was acknowledged is lost.
+//! A leg dies at any moment of a command, also in the middle of its freeze and of its suspends: the
+//! command ends, nothing hangs, and nothing that was acknowledged is lost.
 //!
-//! The command stops itself before its n-th change (`sys::failpoint`), the leg dies, and the command goes on.
+//! The command stops itself before its n-th change (`sys::failpoint`), the leg dies, and the
+//! command goes on.
 
 use crate::support::MIB;
 use crate::support::child::{self, DEADLINE, Output, stopped_at, stopped_from};
@@ -18,7 +19,8 @@ use std::time::Duration;
 /// After so many steps that a leg's death did not disturb any more the window is long over.
 const DONE: usize = 3;
 
-/// Runs a command during which a disk dies right before its n-th change; `None` when it has fewer of them.
+/// Runs a command during which a disk dies right before its n-th change; `None` when it has fewer
+/// of them.
 #[track_caller]
 fn dies_before(lab: &mut Lab, n: u64, words: &str, disk: usize) -> Option<Output> {
     let mut running = stopped_at(n, words);
@@ -28,13 +30,22 @@ fn dies_before(lab: &mut Lab, n: u64, words: &str, disk: usize) -> Option<Output
         running.signal(libc::SIGCONT);
     }
     let output = running.wait(DEADLINE);
-    println!("step {n}: status {} {}", output.status, output.stderr.lines().last().unwrap_or_default());
+    println!(
+        "step {n}: status {} {}",
+        output.status,
+        output.stderr.lines().last().unwrap_or_default()
+    );
     stopped.then_some(output)
 }
 
 fn states(lab: &Lab) -> Vec<String> {
     let group = lab.print("g");
-    let mut plexes: Vec<_> = group.volume("v").plexes.iter().map(|p| (p.name.clone(), p.state.clone())).collect();
+    let mut plexes: Vec<_> = group
+        .volume("v")
+        .plexes
+        .iter()
+        .map(|p| (p.name.clone(), p.state.clone()))
+        .collect();
     plexes.sort();
     plexes.into_iter().map(|(_, state)| state).collect()
 }
@@ -55,7 +66,10 @@ fn judge(lab: &Lab, output: &Output, whole: impl FnOnce(&Lab)) {
         lab.cli("-y -g g remove s").ok();
     } else {
         assert!([5, 8].contains(&output.status), "{output}");
-        assert!(!lab.print("g").names().contains(&"s"), "it failed, and there is a snapshot: {output}");
+        assert!(
+            !lab.print("g").names().contains(&"s"),
+            "it failed, and there is a snapshot: {output}"
+        );
         lab.cli("-g g snapabort --all-plexes v").ok();
     }
 }
@@ -65,7 +79,8 @@ fn a_plex_that_dies_before_any_step_of_a_snapshot_of_a_mounted_filesystem() {
     let mut lab = lab!(["mirror", "error"], [48, 48, 48]);
     lab.fill_with_noise();
     lab.create_group("g");
-    lab.cli("-g g make v 16m --mirrors 2 --on disk01,disk02").ok();
+    lab.cli("-g g make v 16m --mirrors 2 --on disk01,disk02")
+        .ok();
     lab.wait_synced("g", "v");
     mkfs_ext4(&lab.device("g", "v"));
     let mounted = Mounted::ext4(&lab.device("g", "v"));
@@ -74,7 +89,9 @@ fn a_plex_that_dies_before_any_step_of_a_snapshot_of_a_mounted_filesystem() {
     for n in steps(1, 16) {
         lab.cli("-g g snapstart v --on disk03").ok();
         fs::write(mounted.at.join("marker"), n.to_string()).unwrap();
-        let Some(output) = dies_before(&mut lab, n, "-g g snapshot v --name s", 1) else { break };
+        let Some(output) = dies_before(&mut lab, n, "-g g snapshot v --name s", 1) else {
+            break;
+        };
         // A filesystem that has met an error would be read-only from here on.
         load.goes_on(10);
         judge(&lab, &output, |lab| {
@@ -87,7 +104,10 @@ fn a_plex_that_dies_before_any_step_of_a_snapshot_of_a_mounted_filesystem() {
             break;
         }
     }
-    assert!(survived > 6, "the program has no failpoints: build it with --features failpoints");
+    assert!(
+        survived > 6,
+        "the program has no failpoints: build it with --features failpoints"
+    );
     load.goes_on(10);
     load.stop();
     mounted.unmount();
@@ -102,7 +122,8 @@ fn a_plex_that_dies_beneath_a_layer_before_any_step_of_a_snapshot() {
     let mut lab = lab!(["mirror", "error", "delay"], [48, 48, 48, 48]);
     lab.fill_with_noise();
     lab.create_group("g");
-    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02").ok();
+    lab.cli("-g g make v 8m --mirrors 2 --on disk01,disk02")
+        .ok();
     lab.wait_synced("g", "v");
     let load = Writer::start_filled(lab.device("g", "v"), 0, 256, Style::default());
     let (mut survived, mut done) = (0, 0);
@@ -110,10 +131,18 @@ fn a_plex_that_dies_beneath_a_layer_before_any_step_of_a_snapshot() {
         lab.cli("-g g snapstart v --on disk03").ok();
         // Slow, not paused: a suspend has to wait for the region that is being copied.
         let leg = lab.disks[3].size - lab.print("g").disk("disk04").size;
-        lab.fault_in(3, leg + 2 * MIB..leg + 6 * MIB, Fault::Slow { read: 0, write: 200 });
+        lab.fault_in(
+            3,
+            leg + 2 * MIB..leg + 6 * MIB,
+            Fault::Slow {
+                read: 0,
+                write: 200,
+            },
+        );
         lab.cli("-g g snapstart -b v --on disk04").ok();
         let mut output = None;
-        let expected = load.fork_during(|| output = dies_before(&mut lab, n, "-g g snapshot v --name s", 1));
+        let expected =
+            load.fork_during(|| output = dies_before(&mut lab, n, "-g g snapshot v --name s", 1));
         lab.heal(3);
         let Some(output) = output else { break };
         load.goes_on(20);
@@ -129,7 +158,10 @@ fn a_plex_that_dies_beneath_a_layer_before_any_step_of_a_snapshot() {
             break;
         }
     }
-    assert!(survived > 6, "the program has no failpoints: build it with --features failpoints");
+    assert!(
+        survived > 6,
+        "the program has no failpoints: build it with --features failpoints"
+    );
     load.goes_on(20);
     load.stop().verify(lab.device("g", "v"));
     lab.finish();
@@ -145,7 +177,8 @@ fn a_command_and_its_helper_that_are_killed_together_leave_nothing_frozen() {
     mkfs_ext4(&lab.device("g", "v"));
     let mounted = Mounted::ext4(&lab.device("g", "v"));
     let load = FileLoad::start(&mounted.at);
-    let frozen = || fs::read_dir("/run/breakoff/frozen").is_ok_and(|mut notes| notes.next().is_some());
+    let frozen =
+        || fs::read_dir("/run/breakoff/frozen").is_ok_and(|mut notes| notes.next().is_some());
     // Before the first change with it frozen, and before some later one.
     let mut tried = 0;
     for change in steps(1, 3) {
@@ -166,7 +199,12 @@ fn a_command_and_its_helper_that_are_killed_together_leave_nothing_frozen() {
         load.goes_on(5);
         lab.cli("-g g recover --check").ok();
         let split = lab.print("g").names().contains(&"s");
-        lab.cli(if split { "-y -g g remove s" } else { "-g g snapabort v" }).ok();
+        lab.cli(if split {
+            "-y -g g remove s"
+        } else {
+            "-g g snapabort v"
+        })
+        .ok();
         if !disturbed {
             break;
         }
@@ -178,25 +216,38 @@ fn a_command_and_its_helper_that_are_killed_together_leave_nothing_frozen() {
     lab.finish();
 }
 
-/// A disk that hangs is found out before a volume whose disks are well has to wait for it; one that hangs for writes alone, which nobody
-/// can find out, is given up soon. Both are named as people know them.
+/// A disk that hangs is found out before a volume whose disks are well has to wait for it; one that
+/// hangs for writes alone, which nobody can find out, is given up soon. Both are named as people
+/// know them.
 #[test]
 fn a_disk_that_hangs_does_not_hold_the_other_volumes_of_a_snapshot() {
     let mut lab = lab!(["mirror", "delay"], [24, 24, 24, 24]);
     lab.fill_with_noise();
     lab.create_group("g");
     for (volume, disk, leg) in [("a", "disk01", "disk02"), ("b", "disk03", "disk04")] {
-        // Without a map of changes, for which space would be made blank, on the disk that hangs, before there is a window.
-        lab.cli(&format!("-g g make {volume} 8m --on {disk} --fast-resync off")).ok();
+        // Without a map of changes, for which space would be made blank, on the disk that hangs,
+        // before there is a window.
+        lab.cli(&format!(
+            "-g g make {volume} 8m --on {disk} --fast-resync off"
+        ))
+        .ok();
         lab.cli(&format!("-g g snapstart {volume} --on {leg}")).ok();
     }
     let well = Writer::start_filled(lab.device("g", "a"), 0, 64, Style::default());
     let size = lab.disks[2].size;
     lab.fault_in(2, 0..size - MIB, Fault::Paused);
     well.forget_stalls();
-    let refused = lab.cli("-g g snapshot --all").exits(7).says("disk03").says("'g/b'");
+    let refused = lab
+        .cli("-g g snapshot --all")
+        .exits(7)
+        .says("disk03")
+        .says("'g/b'");
     assert!(!refused.stderr.contains("BREAKOFF-"), "{refused}");
-    assert!(well.longest_stall() < Duration::from_secs(5), "held for {:?}", well.longest_stall());
+    assert!(
+        well.longest_stall() < Duration::from_secs(5),
+        "held for {:?}",
+        well.longest_stall()
+    );
     lab.heal(2);
 
     let waits = Writer::start_filled(lab.device("g", "b"), 0, 64, Style::default());
@@ -205,9 +256,16 @@ fn a_disk_that_hangs_does_not_hold_the_other_volumes_of_a_snapshot() {
     well.forget_stalls();
     let mut command = Command::new(child::program());
     command.env("BREAKOFF_HOLD_TIMEOUT", "2");
-    let refused = child::start(command, "breakoff", &["-g", "g", "snapshot", "--all"]).wait(DEADLINE).exits(7).says("'g/b'");
+    let refused = child::start(command, "breakoff", &["-g", "g", "snapshot", "--all"])
+        .wait(DEADLINE)
+        .exits(7)
+        .says("'g/b'");
     assert!(!refused.stderr.contains("BREAKOFF-"), "{refused}");
-    assert!(well.longest_stall() < Duration::from_secs(10), "held for {:?}", well.longest_stall());
+    assert!(
+        well.longest_stall() < Duration::from_secs(10),
+        "held for {:?}",
+        well.longest_stall()
+    );
     lab.heal(2);
     waits.goes_on(30);
     lab.cli("recover").ok();

@@ -11,7 +11,11 @@ use std::rc::Rc;
 
 /// A found failure becomes a named test, not a file.
 pub fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
 /// What happened to a disk, in order.
@@ -56,7 +60,11 @@ impl Ram {
 
     /// A disk of so many bytes of which only the front is kept.
     pub fn front(data: Vec<u8>, size: u64) -> Ram {
-        Ram(Rc::new(RefCell::new(State { data, size, ..State::default() })))
+        Ram(Rc::new(RefCell::new(State {
+            data,
+            size,
+            ..State::default()
+        })))
     }
 
     pub fn data(&self) -> Vec<u8> {
@@ -107,7 +115,10 @@ impl Media for Ram {
             return Err(eio());
         }
         let end = offset as usize + buf.len();
-        let from = state.data.get(offset as usize..end).ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+        let from = state
+            .data
+            .get(offset as usize..end)
+            .ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
         buf.copy_from_slice(from);
         Ok(())
     }
@@ -120,7 +131,11 @@ impl Media for Ram {
             state.data[at..at + buf.len()].copy_from_slice(buf);
             state.ops.push(Op::Write(offset, buf.to_vec()));
         }
-        if state.faults.writes { Err(eio()) } else { Ok(()) }
+        if state.faults.writes {
+            Err(eio())
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&self) -> io::Result<()> {
@@ -162,11 +177,20 @@ pub fn label(ram: &Ram) -> Label {
 
 pub fn member(ram: &Ram, n: usize) -> Member {
     let label = label(ram);
-    Member { disk: label.disk(), name: format!("disk{n:02}"), media: Box::new(ram.clone()), label }
+    Member {
+        disk: label.disk(),
+        name: format!("disk{n:02}"),
+        media: Box::new(ram.clone()),
+        label,
+    }
 }
 
 pub fn members(disks: &[Ram]) -> Vec<Member> {
-    disks.iter().enumerate().map(|(n, ram)| member(ram, n)).collect()
+    disks
+        .iter()
+        .enumerate()
+        .map(|(n, ram)| member(ram, n))
+        .collect()
 }
 
 /// A group on these disks, without volumes.
@@ -175,7 +199,12 @@ pub fn group_on(disks: &[Ram]) -> Group {
     for (n, ram) in disks.iter().enumerate() {
         let label = label(ram);
         let (data_start, size) = (label.geometry().data_start(), label.geometry().data_size());
-        group.disks.push(Disk { id: label.disk(), media: name(&format!("disk{n:02}")), data_start, size });
+        group.disks.push(Disk {
+            id: label.disk(),
+            media: name(&format!("disk{n:02}")),
+            data_start,
+            size,
+        });
     }
     group
 }
@@ -189,7 +218,11 @@ pub fn with_volume(group: &Group, volume: &str) -> Group {
         number: 1,
         name: name(&format!("{volume}-01")),
         state: PlexState::Active,
-        subdisks: vec![Extent { disk, start: sectors(start), length: sectors(8) }],
+        subdisks: vec![Extent {
+            disk,
+            start: sectors(start),
+            length: sectors(8),
+        }],
         dco: None,
         lent: false,
     };
@@ -214,9 +247,18 @@ pub fn with_volume(group: &Group, volume: &str) -> Group {
 }
 
 /// Prepares a commit that follows what these disks hold.
-pub fn prepare<'m>(members: &'m mut [Member], group: &Group, generation: Generation) -> breakoff::error::Result<meta::Prepared<'m>> {
-    let found: Vec<(String, Label)> = members.iter().map(|member| (member.name.clone(), member.label.clone())).collect();
-    let lineage = meta::choose(group.id, &found).map(|chosen| chosen.lineage).unwrap_or_default();
+pub fn prepare<'m>(
+    members: &'m mut [Member],
+    group: &Group,
+    generation: Generation,
+) -> breakoff::error::Result<meta::Prepared<'m>> {
+    let found: Vec<(String, Label)> = members
+        .iter()
+        .map(|member| (member.name.clone(), member.label.clone()))
+        .collect();
+    let lineage = meta::choose(group.id, &found)
+        .map(|chosen| chosen.lineage)
+        .unwrap_or_default();
     meta::prepare(members, group, generation, &lineage)
 }
 
@@ -226,7 +268,10 @@ pub fn commit(disks: &[Ram], group: &Group, generation: u64) {
     let mut prepared = prepare(&mut members, group, Generation::new(generation)).unwrap();
     assert!(prepared.flip().committed());
     let outcome = prepared.outcome();
-    assert_eq!((outcome.warnings, outcome.written.len()), (vec![], disks.len()));
+    assert_eq!(
+        (outcome.warnings, outcome.written.len()),
+        (vec![], disks.len())
+    );
 }
 
 /// Two disks of a group at generation 1, and the group.
@@ -279,21 +324,27 @@ fn seed() -> impl Strategy<Value = Seed> {
         prop::option::of(origin),
         uuid(),
     )
-        .prop_map(|(name, blocks, plexes, log, flags, synced, origin, id)| Seed {
-            name,
-            blocks,
-            plexes,
-            log,
-            flags,
-            synced,
-            origin,
-            id,
-        })
+        .prop_map(
+            |(name, blocks, plexes, log, flags, synced, origin, id)| Seed {
+                name,
+                blocks,
+                plexes,
+                log,
+                flags,
+                synced,
+                origin,
+                id,
+            },
+        )
 }
 
 /// Cuts `length` sectors at some of its block boundaries.
 fn pieces(length: u64, cuts: &[prop::sample::Index]) -> Vec<u64> {
-    let mut at: Vec<u64> = cuts.iter().map(|cut| cut.index((length / 8) as usize) as u64 * 8).chain([0, length]).collect();
+    let mut at: Vec<u64> = cuts
+        .iter()
+        .map(|cut| cut.index((length / 8) as usize) as u64 * 8)
+        .chain([0, length])
+        .collect();
     at.sort_unstable();
     at.dedup();
     at.windows(2).map(|pair| pair[1] - pair[0]).collect()
@@ -309,19 +360,34 @@ fn build(seeds: Vec<Seed>, disks: usize, ids: ([u8; 16], Option<[u8; 16]>)) -> G
     let mut take = |disk: usize, length: u64| {
         let start = used[disk];
         used[disk] += length;
-        Extent { disk: disk_id(disk), start: sectors(start), length: sectors(length) }
+        Extent {
+            disk: disk_id(disk),
+            start: sectors(start),
+            length: sectors(length),
+        }
     };
-    let volume_ids: Vec<VolumeId> = seeds.iter().map(|seed| VolumeId::from_bytes(seed.id)).collect();
+    let volume_ids: Vec<VolumeId> = seeds
+        .iter()
+        .map(|seed| VolumeId::from_bytes(seed.id))
+        .collect();
     for (n, seed) in seeds.into_iter().enumerate() {
         let size = seed.blocks * 8;
-        let plexes = seed.plexes.iter().zip(1u16..).map(|((disk, cuts), number)| Plex {
-            number: number * 3,
-            name: name(&format!("p{n}-{number}")),
-            state: PlexState::ALL[disk.index(PlexState::ALL.len())],
-            subdisks: pieces(size, cuts).into_iter().enumerate().map(|(i, l)| take((disk.index(disks) + i) % disks, l)).collect(),
-            dco: None,
-            lent: number % 2 == 0,
-        });
+        let plexes = seed
+            .plexes
+            .iter()
+            .zip(1u16..)
+            .map(|((disk, cuts), number)| Plex {
+                number: number * 3,
+                name: name(&format!("p{n}-{number}")),
+                state: PlexState::ALL[disk.index(PlexState::ALL.len())],
+                subdisks: pieces(size, cuts)
+                    .into_iter()
+                    .enumerate()
+                    .map(|(i, l)| take((disk.index(disks) + i) % disks, l))
+                    .collect(),
+                dco: None,
+                lent: number % 2 == 0,
+            });
         let plexes = plexes.collect();
         let origin = seed.origin.map(|(of, at, frozen, freeze_us)| Origin {
             original: *of.get(&volume_ids),
@@ -339,7 +405,11 @@ fn build(seeds: Vec<Seed>, disks: usize, ids: ([u8; 16], Option<[u8; 16]>)) -> G
             name: name(&format!("{}{n}", seed.name)),
             size: sectors(size),
             plexes,
-            log: seed.log.map(|(shift, live)| Log { extent: take(n % disks, 2048), region: sectors(1 << shift), live }),
+            log: seed.log.map(|(shift, live)| Log {
+                extent: take(n % disks, 2048),
+                region: sectors(1 << shift),
+                live,
+            }),
             log_wanted: seed.flags.0,
             fast_resync: true,
             dco: None,
@@ -358,14 +428,23 @@ fn build(seeds: Vec<Seed>, disks: usize, ids: ([u8; 16], Option<[u8; 16]>)) -> G
     }
     for (n, used) in used.into_iter().enumerate() {
         let (data_start, size) = (sectors(2048 * (n as u64 + 1)), sectors(used + 2048));
-        group.disks.push(Disk { id: disk_id(n), media: name(&format!("m{n}")), data_start, size });
+        group.disks.push(Disk {
+            id: disk_id(n),
+            media: name(&format!("m{n}")),
+            data_start,
+            size,
+        });
     }
     group
 }
 
 /// Any group that breaks no rule.
 pub fn sound_group() -> impl Strategy<Value = Group> {
-    (prop::collection::vec(seed(), 0..12), 1usize..5, (uuid(), prop::option::of(uuid())))
+    (
+        prop::collection::vec(seed(), 0..12),
+        1usize..5,
+        (uuid(), prop::option::of(uuid())),
+    )
         .prop_map(|(seeds, disks, ids)| build(seeds, disks, ids))
         .prop_filter("breaks a rule", |group| check::violations(group).is_empty())
 }

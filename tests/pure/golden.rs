@@ -6,10 +6,15 @@ use std::path::Path;
 pub fn assert_golden(file: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if std::env::var_os("BREAKOFF_BLESS").is_some() {
-        std::fs::create_dir_all(path.parent().expect("a folder")).expect("the folder of golden files");
+        std::fs::create_dir_all(path.parent().expect("a folder"))
+            .expect("the folder of golden files");
         std::fs::write(&path, text).expect("a golden file");
         return;
     }
-    let expected = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{file}: {e}; BREAKOFF_BLESS=1 writes it"));
-    assert!(expected == text, "{file} differs.\n--- expected\n{expected}\n--- now\n{text}");
+    let expected = std::fs::read_to_string(&path)
+        .unwrap_or_else(|e| panic!("{file}: {e}; BREAKOFF_BLESS=1 writes it"));
+    assert!(
+        expected == text,
+        "{file} differs.\n--- expected\n{expected}\n--- now\n{text}"
+    );
 }

@@ -1,13 +1,17 @@
 //! A disk group on paper for the pure tests: worlds are made by carrying plans out in thought.
 //!
-//! The kernel is not imitated here beyond "it has what the plan asked for": what it really does is for the kernel tests to say.
+//! The kernel is not imitated here beyond "it has what the plan asked for": what it really does is
+//! for the kernel tests to say.
 
 #![allow(dead_code)] // each test program uses its own part of it
 
 pub mod golden;
 
 use breakoff::error::Error;
-use breakoff::model::{BootId, DevNo, Disk, DiskId, DmUuid, Generation, Group, GroupId, HostId, Name, Role, Sectors, Timestamp, VolumeId};
+use breakoff::model::{
+    BootId, DevNo, Disk, DiskId, DmUuid, Generation, Group, GroupId, HostId, Name, Role, Sectors,
+    Timestamp, VolumeId,
+};
 use breakoff::plan::request::{Placement, Request};
 use breakoff::plan::step::Plan;
 use breakoff::plan::world::{DmDevice, Known, PresentDisk, World};
@@ -32,9 +36,25 @@ pub fn world(disks: u8) -> World {
         let id = DiskId::from_bytes([n; 16]);
         let media = name(&format!("disk{n:02}"));
         let path = format!("/dev/{media}").into();
-        group.disks.push(Disk { id, media, data_start: Sectors::mib(4), size: Sectors::mib(96) });
-        let dev = DevNo { major: 7, minor: u32::from(n) };
-        present.insert(id, PresentDisk { path, dev, size: Sectors::mib(100), logical_block: 512 });
+        group.disks.push(Disk {
+            id,
+            media,
+            data_start: Sectors::mib(4),
+            size: Sectors::mib(96),
+        });
+        let dev = DevNo {
+            major: 7,
+            minor: u32::from(n),
+        };
+        present.insert(
+            id,
+            PresentDisk {
+                path,
+                dev,
+                size: Sectors::mib(100),
+                logical_block: 512,
+            },
+        );
     }
     World {
         group,
@@ -44,7 +64,11 @@ pub fn world(disks: u8) -> World {
         disks: present,
         boot: BOOT,
         now: Timestamp::from_millis(1_000_000),
-        known: Known { era_target: Some(true), era_survives_crash: Some(true), ..Known::default() },
+        known: Known {
+            era_target: Some(true),
+            era_survives_crash: Some(true),
+            ..Known::default()
+        },
         elsewhere: BTreeMap::new(),
     }
 }
@@ -64,19 +88,32 @@ pub fn refused(world: &World, request: &Request) -> Error {
     }
 }
 
-/// The world after a plan: its configuration, and a kernel that has just what it asks for. New copies have not begun.
+/// The world after a plan: its configuration, and a kernel that has just what it asks for. New
+/// copies have not begun.
 pub fn carry_out(world: &mut World, plan: &Plan) {
     world.group = plan.group.clone();
     world.generation = world.generation.next().expect("a next generation");
     let before = std::mem::take(&mut world.devices);
-    for volume in world.group.volumes.clone().iter().filter(|v| v.running == Some(world.boot)) {
+    for volume in world
+        .group
+        .volumes
+        .clone()
+        .iter()
+        .filter(|v| v.running == Some(world.boot))
+    {
         let devices = stack(&world.group, volume).expect("a stack");
         for device in devices {
-            let dev = before.get(&device.uuid).map_or_else(|| free_number(&before, &world.devices), |d| d.dev);
+            let dev = before
+                .get(&device.uuid)
+                .map_or_else(|| free_number(&before, &world.devices), |d| d.dev);
             let number = |what: &DevRef| {
                 Some(match what {
                     DevRef::Disk(id) => world.disks.get(id)?.dev.to_string(),
-                    DevRef::Device(role) => world.devices.get(&DmUuid::new(world.group.id, volume.id, role))?.dev.to_string(),
+                    DevRef::Device(role) => world
+                        .devices
+                        .get(&DmUuid::new(world.group.id, volume.id, role))?
+                        .dev
+                        .to_string(),
                 })
             };
             let table = device.table.render(&number).expect("a table without gaps");
@@ -106,19 +143,37 @@ fn free_number(a: &BTreeMap<DmUuid, DmDevice>, b: &BTreeMap<DmUuid, DmDevice>) -
     DevNo { major: 253, minor }
 }
 
-/// Gives all mirrors of a volume a status: those of complete plexes in sync as `base` says (0 or 1), those being filled not.
+/// Gives all mirrors of a volume a status: those of complete plexes in sync as `base` says (0 or
+/// 1), those being filled not.
 pub fn set_status(world: &mut World, id: VolumeId, base: u64, health: impl Fn(&Role) -> LegHealth) {
-    let Some(volume) = world.group.volume(id).cloned() else { return };
+    let Some(volume) = world.group.volume(id).cloned() else {
+        return;
+    };
     for (role, legs, attaching) in mirror_roles(&volume).unwrap_or_default() {
         let total = log::regions(volume.size, log::region(volume.size));
         let legs = legs.iter().map(|leg| match leg {
             breakoff::table::stack::LegOf::Plex(number) => Role::Plex(*number),
             breakoff::table::stack::LegOf::Below(role) => role.clone(),
         });
-        let dev = |role: &Role| world.devices.get(&DmUuid::new(world.group.id, id, role)).map(|d| d.dev);
-        let legs: Option<Vec<_>> = legs.map(|role| Some((dev(&role)?, health(&role)))).collect();
-        let status = legs.map(|legs| MirrorStatus { legs, done: if attaching { 0 } else { base * total }, total, log_failed: false });
-        if let Some(device) = world.devices.get_mut(&DmUuid::new(world.group.id, id, &role)) {
+        let dev = |role: &Role| {
+            world
+                .devices
+                .get(&DmUuid::new(world.group.id, id, role))
+                .map(|d| d.dev)
+        };
+        let legs: Option<Vec<_>> = legs
+            .map(|role| Some((dev(&role)?, health(&role))))
+            .collect();
+        let status = legs.map(|legs| MirrorStatus {
+            legs,
+            done: if attaching { 0 } else { base * total },
+            total,
+            log_failed: false,
+        });
+        if let Some(device) = world
+            .devices
+            .get_mut(&DmUuid::new(world.group.id, id, &role))
+        {
             device.mirror = status;
         }
     }
@@ -134,7 +189,9 @@ pub fn sync(world: &mut World) -> Vec<Plan> {
             }
         }
         let findings = finding::findings(world);
-        let Some(first) = findings.first() else { return plans };
+        let Some(first) = findings.first() else {
+            return plans;
+        };
         let plan = finding::plan(world, first).expect("a plan for a finding");
         carry_out(world, &plan);
         plans.push(plan);
@@ -147,7 +204,10 @@ pub fn anywhere() -> Placement {
 }
 
 pub fn on(disks: &[&str]) -> Placement {
-    Placement { on: disks.iter().map(|d| name(d)).collect(), avoid: Vec::new() }
+    Placement {
+        on: disks.iter().map(|d| name(d)).collect(),
+        avoid: Vec::new(),
+    }
 }
 
 pub fn make(volume: &str, mib: u32, mirrors: usize) -> Request {
@@ -163,5 +223,9 @@ pub fn make(volume: &str, mib: u32, mirrors: usize) -> Request {
 }
 
 pub fn snapstart(volume: &str) -> Request {
-    Request::SnapStart { volumes: vec![name(volume)], mirrors: 1, placement: anywhere() }
+    Request::SnapStart {
+        volumes: vec![name(volume)],
+        mirrors: 1,
+        placement: anywhere(),
+    }
 }

@@ -1,12 +1,14 @@
-//! A machine that loses its power at random moments under load, boot after boot on the same disks; and a leg that failed and comes
-//! back with old contents. The tests run outside and boot VMs; `guest_side` is what they run inside.
+//! A machine that loses its power at random moments under load, boot after boot on the same disks;
+//! and a leg that failed and comes back with old contents. The tests run outside and boot VMs;
+//! `guest_side` is what they run inside.
 //!
-//! The power goes when the guest's own clock says so, whatever is being done at that moment; what was acknowledged until then is
-//! told to the outside right before. The cut kills QEMU: everything in flight is lost, but what QEMU has taken stays in the page
-//! cache outside. What a disk's volatile cache may lose is shown by `kernel::replay` and on the fake machine.
+//! The power goes when the guest's own clock says so, whatever is being done at that moment; what
+//! was acknowledged until then is told to the outside right before. The cut kills QEMU: everything
+//! in flight is lost, but what QEMU has taken stays in the page cache outside. What a disk's
+//! volatile cache may lose is shown by `kernel::replay` and on the fake machine.
 //!
-//! `BREAKOFF_SEED=N` makes other choices than seed 1; when something happens is not repeated. `soak` runs for
-//! `BREAKOFF_SOAK_MINUTES` (scripts/soak).
+//! `BREAKOFF_SEED=N` makes other choices than seed 1; when something happens is not repeated.
+//! `soak` runs for `BREAKOFF_SOAK_MINUTES` (scripts/soak).
 
 mod book;
 mod load;
@@ -21,7 +23,8 @@ use crate::support::writer::{Style, Writer};
 use book::{Book, Counts};
 use std::time::{Duration, Instant};
 
-/// Boots of the test, and the longest that one is under load, in seconds. A soak goes by the clock, and its boots are longer.
+/// Boots of the test, and the longest that one is under load, in seconds. A soak goes by the clock,
+/// and its boots are longer.
 const BOOTS: u64 = 5;
 const LOADED: u64 = 10;
 const SOAKED: u64 = 40;
@@ -29,21 +32,32 @@ const LOAD: &str = "random load until the power goes";
 
 #[test]
 fn nothing_is_lost_when_the_power_goes_at_random_moments() {
-    let Some(mut machine) = Machine::new("nothing_is_lost_when_the_power_goes_at_random_moments", load::DISKS.len()) else { return };
+    let Some(mut machine) = Machine::new(
+        "nothing_is_lost_when_the_power_goes_at_random_moments",
+        load::DISKS.len(),
+    ) else {
+        return;
+    };
     let seed = seed();
     for boot in 1..=BOOTS {
         boot_once(&mut machine, seed, boot, LOADED).unwrap();
     }
     let counts = counts(&machine);
     println!("BREAKOFF_SEED={seed}: {counts}, losses 0");
-    assert!(counts.commands > 0 && counts.verified > 0, "{counts}: nothing was shown");
+    assert!(
+        counts.commands > 0 && counts.verified > 0,
+        "{counts}: nothing was shown"
+    );
 }
 
 /// The same by the clock; the last line is the verdict.
 #[test]
 #[ignore = "it takes as long as one likes: scripts/soak"]
 fn soak() {
-    let minutes: u64 = std::env::var("BREAKOFF_SOAK_MINUTES").unwrap().parse().unwrap();
+    let minutes: u64 = std::env::var("BREAKOFF_SOAK_MINUTES")
+        .unwrap()
+        .parse()
+        .unwrap();
     let end = Instant::now() + Duration::from_secs(60 * minutes);
     let mut machine = Machine::new("soak", load::DISKS.len()).unwrap();
     let seed = seed();
@@ -55,7 +69,11 @@ fn soak() {
             verdict => break verdict,
         }
     };
-    println!("soak with seed {seed}: {}, losses = {}", counts(&machine), u8::from(verdict.is_err()));
+    println!(
+        "soak with seed {seed}: {}, losses = {}",
+        counts(&machine),
+        u8::from(verdict.is_err())
+    );
     verdict.unwrap();
 }
 
@@ -73,7 +91,10 @@ fn boot_once(machine: &mut Machine, seed: u64, boot: u64, longest: u64) -> Resul
 }
 
 fn counts(machine: &Machine) -> Counts {
-    machine.noted("book").map(|book| book.parse::<Book>().unwrap().counts).unwrap_or_default()
+    machine
+        .noted("book")
+        .map(|book| book.parse::<Book>().unwrap().counts)
+        .unwrap_or_default()
 }
 
 /// What runs in the VM.
@@ -90,16 +111,27 @@ fn guest_side() {
     }
 }
 
-// ----------------------------------------------------------------------------------------------------------- a stale leg
+// ------------------------------------------------------------------------------------- a stale leg
 
-const AREA: Area = Area { writer: 1, first: 0, blocks: 256 };
+const AREA: Area = Area {
+    writer: 1,
+    first: 0,
+    blocks: 256,
+};
 const SIZE: u64 = 16 * MIB;
 
 /// The first plex is the one that the kernel reads from, given the choice.
 #[test]
 fn a_leg_that_failed_and_is_back_after_a_reboot_is_never_a_source() {
-    let boots = ["a plex fails, the power goes", "the plex is back with old contents"];
-    over_a_power_cut("a_leg_that_failed_and_is_back_after_a_reboot_is_never_a_source", 3, boots);
+    let boots = [
+        "a plex fails, the power goes",
+        "the plex is back with old contents",
+    ];
+    over_a_power_cut(
+        "a_leg_that_failed_and_is_back_after_a_reboot_is_never_a_source",
+        3,
+        boots,
+    );
 }
 
 fn three_disks() -> Lab {
@@ -107,16 +139,32 @@ fn three_disks() -> Lab {
 }
 
 fn states(lab: &Lab) -> Vec<String> {
-    lab.print("g").volume("v").plexes.iter().map(|p| p.state.clone()).collect()
+    lab.print("g")
+        .volume("v")
+        .plexes
+        .iter()
+        .map(|p| p.state.clone())
+        .collect()
 }
 
 fn a_plex_fails() {
     let mut lab = three_disks();
     lab.fill_with_noise();
     lab.create_group("g");
-    lab.cli(&format!("-g g make v {SIZE} --mirrors 2 --on disk01,disk02")).ok();
+    lab.cli(&format!(
+        "-g g make v {SIZE} --mirrors 2 --on disk01,disk02"
+    ))
+    .ok();
     lab.wait_synced("g", "v");
-    let load = Writer::start_filled(lab.device("g", "v"), AREA.first, AREA.blocks, Style { dsync: true, pause: Duration::ZERO });
+    let load = Writer::start_filled(
+        lab.device("g", "v"),
+        AREA.first,
+        AREA.blocks,
+        Style {
+            dsync: true,
+            pause: Duration::ZERO,
+        },
+    );
     note("before", load.fork().acked);
     lab.fault(0, Fault::Fail);
     load.goes_on(2 * AREA.blocks);
@@ -128,11 +176,18 @@ fn a_plex_fails() {
 
 fn the_plex_is_back() {
     let lab = three_disks();
-    let acked = Expectation { area: AREA, acked: noted("acked"), issued: u64::MAX };
+    let acked = Expectation {
+        area: AREA,
+        acked: noted("acked"),
+        issued: u64::MAX,
+    };
     let group = lab.print("g");
     let stale = AREA.found_in(&plexes::bytes(&lab, &group, group.volume("v").plex("v-01")));
     let newest = crate::support::stamp::newest(&stale);
-    assert!((noted("before")..acked.acked).contains(&newest), "the stale plex is at write {newest}: nothing is shown by it");
+    assert!(
+        (noted("before")..acked.acked).contains(&newest),
+        "the stale plex is at write {newest}: nothing is shown by it"
+    );
 
     lab.cli("start --auto").ok();
     assert_eq!(states(&lab), ["FAILED", "ACTIVE"]);
@@ -146,7 +201,12 @@ fn the_plex_is_back() {
     acked.verify(lab.device("g", "SNAP-v"));
 
     // Nobody reads an old block while it is filled.
-    let load = Writer::go_on_after(lab.device("g", "v"), AREA, acked.newest(lab.device("g", "v")), Style::default());
+    let load = Writer::go_on_after(
+        lab.device("g", "v"),
+        AREA,
+        acked.newest(lab.device("g", "v")),
+        Style::default(),
+    );
     lab.cli("-g g plex attach v-01").ok();
     assert_eq!(states(&lab), ["ACTIVE", "ACTIVE"]);
     load.goes_on(30);
@@ -159,7 +219,9 @@ fn the_plex_is_back() {
 /// What the disk that failed knows is from before its failure: alone it must not be believed.
 #[test]
 fn the_disk_of_a_failed_leg_alone_starts_nothing() {
-    let Some(mut machine) = Machine::new("the_disk_of_a_failed_leg_alone_starts_nothing", 3) else { return };
+    let Some(mut machine) = Machine::new("the_disk_of_a_failed_leg_alone_starts_nothing", 3) else {
+        return;
+    };
     machine.boot_until_power_cut("a plex fails, the power goes");
     machine.without(&[1, 2]);
     machine.boot("only the stale disk is there");
@@ -171,7 +233,11 @@ fn only_the_stale_disk() {
     let lab = Lab::over("guest", &["mirror"], &["/dev/vda"]).unwrap();
     lab.cli("start --auto");
     assert!(!lab.device("g", "v").exists(), "{}", lab.dm.dump());
-    assert_ne!(lab.cli("-g g make w 1m").status, 0, "one of three disks takes a change");
+    assert_ne!(
+        lab.cli("-g g make w 1m").status,
+        0,
+        "one of three disks takes a change"
+    );
     std::mem::forget(lab); // its disk is for the next boot
 }
 
@@ -179,6 +245,11 @@ fn all_disks_again() {
     let lab = three_disks();
     lab.cli("start --auto").ok();
     assert_eq!(states(&lab), ["FAILED", "ACTIVE"]);
-    Expectation { area: AREA, acked: noted("acked"), issued: u64::MAX }.verify(lab.device("g", "v"));
+    Expectation {
+        area: AREA,
+        acked: noted("acked"),
+        issued: u64::MAX,
+    }
+    .verify(lab.device("g", "v"));
     lab.finish();
 }

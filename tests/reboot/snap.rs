@@ -1,5 +1,5 @@
-//! What a reboot and a power cut leave of volumes and their legs. The tests run outside and boot a VM several times on the
-//! same disks; `guest_side` is what they run inside.
+//! What a reboot and a power cut leave of volumes and their legs. The tests run outside and boot a
+//! VM several times on the same disks; `guest_side` is what they run inside.
 
 use crate::support::MIB;
 use crate::support::disk::Fault;
@@ -10,20 +10,34 @@ use crate::support::stamp::{Area, Expectation};
 use crate::support::writer::{Style, Writer};
 use std::time::Duration;
 
-/// All volumes here; the writer writes to their last MiB but one, which is where a sync can be held up.
+/// All volumes here; the writer writes to their last MiB but one, which is where a sync can be held
+/// up.
 const SIZE: u64 = 32 * MIB;
-const AREA: Area = Area { writer: 1, first: (SIZE - 2 * MIB) / 4096, blocks: 256 };
-const DURABLE: Style = Style { dsync: true, pause: Duration::ZERO };
+const AREA: Area = Area {
+    writer: 1,
+    first: (SIZE - 2 * MIB) / 4096,
+    blocks: 256,
+};
+const DURABLE: Style = Style {
+    dsync: true,
+    pause: Duration::ZERO,
+};
 
 #[test]
 fn a_snapstart_cut_short_by_a_power_cut_is_undone_at_boot() {
-    over_a_power_cut("a_snapstart_cut_short_by_a_power_cut_is_undone_at_boot", 2, ["snapstart, cut short", "after the snapstart"]);
+    over_a_power_cut(
+        "a_snapstart_cut_short_by_a_power_cut_is_undone_at_boot",
+        2,
+        ["snapstart, cut short", "after the snapstart"],
+    );
 }
 
 #[test]
 fn a_snapdone_leg_survives_a_clean_stop_as_it_is_and_is_resynchronised_after_a_crash() {
     let name = "a_snapdone_leg_survives_a_clean_stop_as_it_is_and_is_resynchronised_after_a_crash";
-    let Some(mut machine) = Machine::new(name, 2) else { return };
+    let Some(mut machine) = Machine::new(name, 2) else {
+        return;
+    };
     machine.boot("snapdone, clean stop");
     machine.boot_until_power_cut("snapdone, cut under a writer");
     machine.boot("snapdone after a crash");
@@ -31,8 +45,15 @@ fn a_snapdone_leg_survives_a_clean_stop_as_it_is_and_is_resynchronised_after_a_c
 
 #[test]
 fn a_mirror_becomes_equal_again_after_a_power_cut_and_its_snapshot_stays() {
-    let boots = ["mirror and snapshot, cut under a writer", "mirror after a crash"];
-    over_a_power_cut("a_mirror_becomes_equal_again_after_a_power_cut_and_its_snapshot_stays", 3, boots);
+    let boots = [
+        "mirror and snapshot, cut under a writer",
+        "mirror after a crash",
+    ];
+    over_a_power_cut(
+        "a_mirror_becomes_equal_again_after_a_power_cut_and_its_snapshot_stays",
+        3,
+        boots,
+    );
 }
 
 /// What runs in the VM.
@@ -52,11 +73,21 @@ fn guest_side() {
 }
 
 fn lab(disks: usize) -> Lab {
-    Lab::over("guest", &["mirror", "delay"], &["/dev/vda", "/dev/vdb", "/dev/vdc"][..disks]).unwrap()
+    Lab::over(
+        "guest",
+        &["mirror", "delay"],
+        &["/dev/vda", "/dev/vdb", "/dev/vdc"][..disks],
+    )
+    .unwrap()
 }
 
 fn states(lab: &Lab) -> Vec<String> {
-    lab.print("g").volume("v").states().iter().map(ToString::to_string).collect()
+    lab.print("g")
+        .volume("v")
+        .states()
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 /// A writer as in [`AREA`], each block written once.
@@ -66,10 +97,14 @@ fn busy(lab: &Lab) -> Writer {
 
 /// All that was acknowledged when it was noted, and perhaps more.
 fn at_least(noted_as: &str) -> Expectation {
-    Expectation { area: AREA, acked: noted(noted_as), issued: u64::MAX }
+    Expectation {
+        area: AREA,
+        acked: noted(noted_as),
+        issued: u64::MAX,
+    }
 }
 
-// ------------------------------------------------------------------------------------------- snapstart, cut short
+// ---------------------------------------------------------------------------- snapstart, cut short
 
 fn snapstart_cut_short() {
     let mut lab = lab(2);
@@ -94,7 +129,7 @@ fn after_the_snapstart() {
     lab.finish();
 }
 
-// --------------------------------------------------------------------------------------------- SNAPDONE over a reboot
+// -------------------------------------------------------------------------- SNAPDONE over a reboot
 
 fn snapdone_clean_stop() {
     let lab = lab(2);
@@ -118,7 +153,9 @@ fn snapdone_cut_under_a_writer() {
     let load = busy(&lab);
     load.goes_on(20);
     lab.pause_end_of_leg("g", "disk02", SIZE);
-    until("a write has reached one leg only", || load.is_held(Duration::from_millis(500)));
+    until("a write has reached one leg only", || {
+        load.is_held(Duration::from_millis(500))
+    });
     note("acked", load.fork().acked);
     cut_the_power();
 }
@@ -127,12 +164,22 @@ fn snapdone_after_a_crash() {
     let mut lab = lab(2);
     let group = lab.print("g");
     let plexes = &group.volume("v").plexes;
-    let (one, other) = (plexes::bytes(&lab, &group, &plexes[0]), plexes::bytes(&lab, &group, &plexes[1]));
-    assert!(one != other, "the legs are equal: there is nothing to be seen");
+    let (one, other) = (
+        plexes::bytes(&lab, &group, &plexes[0]),
+        plexes::bytes(&lab, &group, &plexes[1]),
+    );
+    assert!(
+        one != other,
+        "the legs are equal: there is nothing to be seen"
+    );
 
     let disk = lab.pause_end_of_leg("g", "disk02", SIZE);
     lab.cli("start --auto").ok();
-    assert!(!states(&lab).contains(&"SNAPDONE".to_owned()), "it counts before it is in sync: {:?}", states(&lab));
+    assert!(
+        !states(&lab).contains(&"SNAPDONE".to_owned()),
+        "it counts before it is in sync: {:?}",
+        states(&lab)
+    );
     lab.cli("-g g snapshot v").exits(5);
     at_least("acked").verify(lab.device("g", "v"));
     lab.heal(disk);
@@ -144,13 +191,14 @@ fn snapdone_after_a_crash() {
     lab.finish();
 }
 
-// ------------------------------------------------------------------------------------- a mirror and a broken-off snapshot
+// -------------------------------------------------------------- a mirror and a broken-off snapshot
 
 fn mirror_and_snapshot() {
     let mut lab = lab(3);
     lab.fill_with_noise();
     lab.create_group("g");
-    lab.cli("-g g make v 32m --mirrors 2 --on disk01,disk02").ok();
+    lab.cli("-g g make v 32m --mirrors 2 --on disk01,disk02")
+        .ok();
     lab.wait_synced("g", "v");
     let load = busy(&lab);
     lab.cli("-g g snapstart v").ok();
@@ -162,7 +210,9 @@ fn mirror_and_snapshot() {
     let group = lab.print("g");
     let (disk, range) = plexes::range(&lab, &group, group.volume("v").plex("v-02"));
     lab.fault_in(disk, range, Fault::Paused);
-    until("a write has reached one leg only", || load.is_held(Duration::from_millis(500)));
+    until("a write has reached one leg only", || {
+        load.is_held(Duration::from_millis(500))
+    });
     note("acked", load.fork().acked);
     cut_the_power();
 }
@@ -171,8 +221,14 @@ fn mirror_after_a_crash() {
     let lab = lab(3);
     let group = lab.print("g");
     let plexes = &group.volume("v").plexes;
-    let (one, other) = (plexes::bytes(&lab, &group, &plexes[0]), plexes::bytes(&lab, &group, &plexes[1]));
-    assert!(one != other, "the legs are equal: there is nothing to be seen");
+    let (one, other) = (
+        plexes::bytes(&lab, &group, &plexes[0]),
+        plexes::bytes(&lab, &group, &plexes[1]),
+    );
+    assert!(
+        one != other,
+        "the legs are equal: there is nothing to be seen"
+    );
 
     lab.cli("start --auto").ok();
     at_least("acked").verify(lab.device("g", "v"));
@@ -180,8 +236,15 @@ fn mirror_after_a_crash() {
     plexes::assert_equal(&lab, "g", "v");
     at_least("acked").verify(lab.device("g", "v"));
 
-    assert_eq!(lab.print("g").volume("SNAP-v").snapshot_of.as_deref(), Some("v"));
-    let split = Expectation { area: AREA, acked: noted("split_acked"), issued: noted("split_issued") };
+    assert_eq!(
+        lab.print("g").volume("SNAP-v").snapshot_of.as_deref(),
+        Some("v")
+    );
+    let split = Expectation {
+        area: AREA,
+        acked: noted("split_acked"),
+        issued: noted("split_issued"),
+    };
     split.verify(lab.device("g", "SNAP-v"));
     lab.finish();
 }

@@ -1,6 +1,7 @@
-//! The systemd units on a machine that boots with systemd and is shut down by it: volumes are there before `/etc/fstab` is mounted,
-//! with the monitor before them, and are stopped cleanly after it has been unmounted. The test runs outside and boots a VM several
-//! times on the same disks; `guest_side` is what it runs inside.
+//! The systemd units on a machine that boots with systemd and is shut down by it: volumes are there
+//! before `/etc/fstab` is mounted, with the monitor before them, and are stopped cleanly after it
+//! has been unmounted. The test runs outside and boots a VM several times on the same disks;
+//! `guest_side` is what it runs inside.
 
 use crate::support::child::{DEADLINE, Output, start_as, tool};
 use crate::support::dm::{Dm, MirrorStatus};
@@ -17,17 +18,29 @@ const WITNESS: &str = "/etc/breakoff/witness";
 
 #[test]
 fn the_units_start_volumes_before_they_are_mounted_and_stop_them_cleanly_after_unmounting() {
-    let name = "the_units_start_volumes_before_they_are_mounted_and_stop_them_cleanly_after_unmounting";
-    let Some(mut machine) = Machine::new(name, 2) else { return };
+    let name =
+        "the_units_start_volumes_before_they_are_mounted_and_stop_them_cleanly_after_unmounting";
+    let Some(mut machine) = Machine::new(name, 2) else {
+        return;
+    };
     machine.boot("a filesystem on a mirror");
     // Beside LVM, which at shutdown removes whatever device-mapper devices it finds.
     let journal = machine.boot_with_systemd("under systemd", FSTAB, &[]);
     assert_shut_down_well(&journal);
-    in_order(&journal, &["Stopped blk-availability.service", "Stopped breakoff-start.service"]);
+    in_order(
+        &journal,
+        &[
+            "Stopped blk-availability.service",
+            "Stopped breakoff-start.service",
+        ],
+    );
     // And on its own.
     let journal = machine.boot_with_systemd("under systemd", FSTAB, &["blk-availability.service"]);
     assert_shut_down_well(&journal);
-    assert!(journal.contains("g/v started: after clean stop"), "the stop before was not clean");
+    assert!(
+        journal.contains("g/v started: after clean stop"),
+        "the stop before was not clean"
+    );
     machine.boot("after systemd has stopped it");
     // One of the two disks alone: what this machine has seen last says that it is the newest.
     let [group, seen] = ["group", "seen"].map(|name| machine.noted(name).unwrap().to_owned());
@@ -39,19 +52,44 @@ fn the_units_start_volumes_before_they_are_mounted_and_stop_them_cleanly_after_u
 
 #[track_caller]
 fn assert_shut_down_well(journal: &str) {
-    in_order(journal, &["Unmounted mnt.mount", "Stopping breakoff-start.service", "Stopped breakoff-start.service"]);
-    in_order(journal, &["Stopped breakoff-start.service", "Stopping breakoff-monitor.service", "Stopped breakoff-monitor.service"]);
-    assert!(journal.contains("breakoff-start.service: Deactivated successfully"), "the stop fails");
-    assert!(journal.contains("breakoff-monitor.service: Deactivated successfully"), "the monitor does not end well");
+    in_order(
+        journal,
+        &[
+            "Unmounted mnt.mount",
+            "Stopping breakoff-start.service",
+            "Stopped breakoff-start.service",
+        ],
+    );
+    in_order(
+        journal,
+        &[
+            "Stopped breakoff-start.service",
+            "Stopping breakoff-monitor.service",
+            "Stopped breakoff-monitor.service",
+        ],
+    );
+    assert!(
+        journal.contains("breakoff-start.service: Deactivated successfully"),
+        "the stop fails"
+    );
+    assert!(
+        journal.contains("breakoff-monitor.service: Deactivated successfully"),
+        "the monitor does not end well"
+    );
     assert!(!journal.contains("timed out"), "systemd had to wait");
 }
 
 /// Fails the test unless PID 1 has said all of it, one after the other.
 #[track_caller]
 fn in_order(journal: &str, said: &[&str]) {
-    let mut lines = journal.lines().filter(|line| line.contains(" systemd[1]: "));
+    let mut lines = journal
+        .lines()
+        .filter(|line| line.contains(" systemd[1]: "));
     for words in said {
-        assert!(lines.any(|line| line.contains(words)), "systemd does not say '{words}', or not in this order: {said:?}");
+        assert!(
+            lines.any(|line| line.contains(words)),
+            "systemd does not say '{words}', or not in this order: {said:?}"
+        );
     }
 }
 
@@ -71,11 +109,17 @@ fn guest_side() {
 /// Runs the program; all is on the bare disks, as systemd will find them.
 #[track_caller]
 fn breakoff(words: &str) -> Output {
-    start_as("breakoff", &words.split_whitespace().collect::<Vec<_>>()).wait(DEADLINE).ok()
+    start_as("breakoff", &words.split_whitespace().collect::<Vec<_>>())
+        .wait(DEADLINE)
+        .ok()
 }
 
 fn is_in_sync() -> bool {
-    Dm::open().unwrap().mirrors("g-v").iter().all(MirrorStatus::in_sync)
+    Dm::open()
+        .unwrap()
+        .mirrors("g-v")
+        .iter()
+        .all(MirrorStatus::in_sync)
 }
 
 fn filesystem_on_a_mirror() {
@@ -92,49 +136,88 @@ fn under_systemd() {
     fs::write("/mnt/file", WRITTEN).unwrap();
 
     let at = |unit: &str, property: &str| show(unit, property).parse::<u64>().unwrap();
-    assert!(at(MONITOR, "ActiveEnterTimestampMonotonic") <= at(START, "ExecMainStartTimestampMonotonic"));
-    assert!(at(START, "ActiveEnterTimestampMonotonic") <= at("mnt.mount", "InactiveExitTimestampMonotonic"));
-    assert_eq!((show(START, "ActiveState"), show(START, "Result")), ("active".into(), "success".into()));
+    assert!(
+        at(MONITOR, "ActiveEnterTimestampMonotonic")
+            <= at(START, "ExecMainStartTimestampMonotonic")
+    );
+    assert!(
+        at(START, "ActiveEnterTimestampMonotonic")
+            <= at("mnt.mount", "InactiveExitTimestampMonotonic")
+    );
+    assert_eq!(
+        (show(START, "ActiveState"), show(START, "Result")),
+        ("active".into(), "success".into())
+    );
 
     let monitor = watching();
     assert_eq!(show(MONITOR, "NRestarts"), "0");
     assert_eq!(show(MONITOR, "WatchdogUSec"), "5min");
-    assert_eq!(tool("pgrep", &["-f", "^/usr/bin/breakoff monitor"]).ok().stdout.trim(), monitor, "there is another monitor");
+    assert_eq!(
+        tool("pgrep", &["-f", "^/usr/bin/breakoff monitor"])
+            .ok()
+            .stdout
+            .trim(),
+        monitor,
+        "there is another monitor"
+    );
     let of = |file: &str| fs::read_to_string(format!("/proc/{monitor}/{file}")).unwrap();
     assert_eq!(of("oom_score_adj").trim(), "-1000");
     let status = of("status");
-    let locked = status.lines().find(|line| line.starts_with("VmLck:")).unwrap();
+    let locked = status
+        .lines()
+        .find(|line| line.starts_with("VmLck:"))
+        .unwrap();
     assert!(!locked.ends_with("\t       0 kB"), "{locked}");
 
     tool("kill", &["-KILL", &monitor]).ok();
-    until("systemd starts the monitor again", || show(MONITOR, "NRestarts") == "1" && show(MONITOR, "ActiveState") == "active");
+    until("systemd starts the monitor again", || {
+        show(MONITOR, "NRestarts") == "1" && show(MONITOR, "ActiveState") == "active"
+    });
     assert_ne!(watching(), monitor);
 }
 
 /// The monitor's process, when it has said that it is at work.
 #[track_caller]
 fn watching() -> String {
-    assert_eq!((show(MONITOR, "ActiveState"), show(MONITOR, "StatusText")), ("active".into(), "watching".into()));
+    assert_eq!(
+        (show(MONITOR, "ActiveState"), show(MONITOR, "StatusText")),
+        ("active".into(), "watching".into())
+    );
     show(MONITOR, "MainPID")
 }
 
 #[track_caller]
 fn show(unit: &str, property: &str) -> String {
-    let Output { stdout, .. } = tool("systemctl", &["show", unit, "--value", "--property", property]).ok();
+    let Output { stdout, .. } = tool(
+        "systemctl",
+        &["show", unit, "--value", "--property", property],
+    )
+    .ok();
     stdout.trim().to_owned()
 }
 
 fn after_systemd_has_stopped_it() {
     let started = breakoff("start --auto").says("g/v started: after clean stop");
-    assert!(!started.stderr.contains("equal"), "its plexes are made equal:\n{started}");
+    assert!(
+        !started.stderr.contains("equal"),
+        "its plexes are made equal:\n{started}"
+    );
     assert!(is_in_sync());
     tool("mount", &["/dev/breakoff/g/v", "/mnt"]).ok();
     assert_eq!(fs::read_to_string("/mnt/file").unwrap(), WRITTEN);
     tool("umount", &["/mnt"]).ok();
     breakoff("-g g stop --all");
-    let seen = fs::read_dir(WITNESS).unwrap().next().unwrap().unwrap().path();
+    let seen = fs::read_dir(WITNESS)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
     note("group", seen.file_stem().unwrap().to_str().unwrap());
-    note("seen", fs::read_to_string(&seen).unwrap().replace('\n', " "));
+    note(
+        "seen",
+        fs::read_to_string(&seen).unwrap().replace('\n', " "),
+    );
 }
 
 fn half_of_it() {
@@ -142,6 +225,9 @@ fn half_of_it() {
     let mounts = fs::read_to_string("/proc/mounts").unwrap();
     assert!(mounts.contains("/dev/mapper/g-v /mnt ext4 rw"), "{mounts}");
     assert_eq!(fs::read_to_string("/mnt/file").unwrap(), WRITTEN);
-    assert_eq!((show(START, "ActiveState"), show(START, "Result")), ("active".into(), "success".into()));
+    assert_eq!(
+        (show(START, "ActiveState"), show(START, "Result")),
+        ("active".into(), "success".into())
+    );
     breakoff("-g g print").says("disk02").says("is missing");
 }

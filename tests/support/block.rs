@@ -1,4 +1,5 @@
-//! Bytes of block devices past the page cache, which is stale for a device that is written beneath (K14).
+//! Bytes of block devices past the page cache, which is stale for a device that is written beneath
+//! (K14).
 
 use std::fs::File;
 use std::io;
@@ -31,15 +32,23 @@ impl Aligned {
     }
 }
 
-/// Opens a device for reading and writing past the cache; `dsync` makes each write durable before it returns.
+/// Opens a device for reading and writing past the cache; `dsync` makes each write durable before
+/// it returns.
 pub fn open_direct(path: impl AsRef<Path>, dsync: bool) -> io::Result<File> {
     let flags = libc::O_DIRECT | if dsync { libc::O_DSYNC } else { 0 };
-    File::options().read(true).write(true).custom_flags(flags).open(path)
+    File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(flags)
+        .open(path)
 }
 
 /// Opens a device for reading past the cache.
 pub fn open_read(path: impl AsRef<Path>) -> io::Result<File> {
-    File::options().read(true).custom_flags(libc::O_DIRECT).open(path)
+    File::options()
+        .read(true)
+        .custom_flags(libc::O_DIRECT)
+        .open(path)
 }
 
 /// Reads a range whose ends are multiples of 4096.
@@ -83,7 +92,8 @@ pub fn number(path: impl AsRef<Path>) -> io::Result<u64> {
     std::fs::metadata(path).map(|meta| meta.rdev())
 }
 
-/// The first sector of a disk with a DOS partition table: partitions from a sector on, each of so many sectors of 512 bytes.
+/// The first sector of a disk with a DOS partition table: partitions from a sector on, each of so
+/// many sectors of 512 bytes.
 pub fn partition_table(partitions: &[(u32, u32)]) -> [u8; 512] {
     let mut sector = [0; 512];
     for (entry, (first, count)) in sector[446..510].chunks_exact_mut(16).zip(partitions) {

@@ -1,4 +1,5 @@
-//! Child processes with a deadline: one that hangs is reported and left behind, for a held write makes it unkillable (K2).
+//! Child processes with a deadline: one that hangs is reported and left behind, for a held write
+//! makes it unkillable (K2).
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -36,22 +37,37 @@ impl Output {
     /// Fails the test unless the exit status is this one, and a refusal says why.
     #[track_caller]
     pub fn exits(self, status: i32) -> Output {
-        assert_eq!(self.status, status, "the exit status should have been {status}:\n{self}");
-        assert!(status == 0 || !self.stderr.trim().is_empty(), "it failed without a word:\n{self}");
+        assert_eq!(
+            self.status, status,
+            "the exit status should have been {status}:\n{self}"
+        );
+        assert!(
+            status == 0 || !self.stderr.trim().is_empty(),
+            "it failed without a word:\n{self}"
+        );
         self
     }
 
     /// Fails the test unless stdout or stderr has this text.
     #[track_caller]
     pub fn says(self, text: &str) -> Output {
-        assert!(self.stdout.contains(text) || self.stderr.contains(text), "it does not say '{text}':\n{self}");
+        assert!(
+            self.stdout.contains(text) || self.stderr.contains(text),
+            "it does not say '{text}':\n{self}"
+        );
         self
     }
 }
 
 impl std::fmt::Display for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "$ {}\n  status {} after {} ms", self.command, self.status, self.took.as_millis())?;
+        writeln!(
+            f,
+            "$ {}\n  status {} after {} ms",
+            self.command,
+            self.status,
+            self.took.as_millis()
+        )?;
         for line in self.stdout.lines() {
             writeln!(f, "  {line}")?;
         }
@@ -107,7 +123,11 @@ pub fn stopped_from(n: u64, words: &str) -> Running {
 fn start_with(failpoint: &str, n: u64, words: &str) -> Running {
     let mut command = Command::new(program());
     command.env(failpoint, n.to_string());
-    start(command, "breakoff", &words.split_whitespace().collect::<Vec<_>>())
+    start(
+        command,
+        "breakoff",
+        &words.split_whitespace().collect::<Vec<_>>(),
+    )
 }
 
 /// Starts a process with its output in files, so that nobody has to read along.
@@ -115,9 +135,19 @@ pub fn start(mut command: Command, name: &str, args: &[&str]) -> Running {
     command.args(args);
     let line = [&[name], args].concat().join(" ");
     let (stdout, stderr) = (scratch(), scratch());
-    let child = command.stdin(Stdio::null()).stdout(dup(&stdout)).stderr(dup(&stderr)).spawn();
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(dup(&stdout))
+        .stderr(dup(&stderr))
+        .spawn();
     let child = child.unwrap_or_else(|err| panic!("'{line}' cannot be started: {err}"));
-    Running { child, command: line, stdout, stderr, started: Instant::now() }
+    Running {
+        child,
+        command: line,
+        stdout,
+        stderr,
+        started: Instant::now(),
+    }
 }
 
 fn scratch() -> File {
@@ -125,7 +155,9 @@ fn scratch() -> File {
 }
 
 fn dup(file: &File) -> Stdio {
-    file.try_clone().map(Stdio::from).unwrap_or_else(|err| panic!("a file cannot be opened twice: {err}"))
+    file.try_clone()
+        .map(Stdio::from)
+        .unwrap_or_else(|err| panic!("a file cannot be opened twice: {err}"))
 }
 
 impl Running {
@@ -143,15 +175,24 @@ impl Running {
         (contents(&self.stdout), contents(&self.stderr))
     }
 
-    /// Waits until it, or its helper for it, waits in the kernel for good, where no signal reaches it, or is over.
+    /// Waits until it, or its helper for it, waits in the kernel for good, where no signal reaches
+    /// it, or is over.
     #[track_caller]
     pub fn until_it_waits_in_the_kernel(&mut self) {
         let end = Instant::now() + DEADLINE;
         let mut waits = 0;
         while waits < 10 && self.runs() {
-            assert!(Instant::now() < end, "'{}' does not come to wait in the kernel", self.command);
+            assert!(
+                Instant::now() < end,
+                "'{}' does not come to wait in the kernel",
+                self.command
+            );
             std::thread::sleep(Duration::from_millis(50));
-            let stuck = [self.pid()].into_iter().chain(self.children()).flat_map(threads).any(|thread| state(thread) == Some('D'));
+            let stuck = [self.pid()]
+                .into_iter()
+                .chain(self.children())
+                .flat_map(threads)
+                .any(|thread| state(thread) == Some('D'));
             waits = if stuck { waits + 1 } else { 0 };
         }
     }
@@ -161,7 +202,11 @@ impl Running {
     pub fn stops(&mut self) -> bool {
         let end = Instant::now() + DEADLINE;
         while self.runs() {
-            assert!(Instant::now() < end, "'{}' neither stops nor ends", self.command);
+            assert!(
+                Instant::now() < end,
+                "'{}' neither stops nor ends",
+                self.command
+            );
             if state(self.pid()) == Some('T') {
                 return true;
             }
@@ -170,18 +215,28 @@ impl Running {
         false
     }
 
-    /// Lets it go on after it has stopped, up to where it stops again; `false` when it is over instead.
+    /// Lets it go on after it has stopped, up to where it stops again; `false` when it is over
+    /// instead.
     #[track_caller]
     pub fn goes_on_and_stops(&mut self) -> bool {
         self.signal(libc::SIGCONT);
-        // SIGCONT takes effect before kill(2) returns, so a stop that is seen from here on is another one.
+        // SIGCONT takes effect before kill(2) returns, so a stop that is seen from here on is
+        // another one.
         self.stops()
     }
 
     /// The processes that it has started and that still run, its helper among them.
     pub fn children(&self) -> Vec<i32> {
-        let processes = fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
-        processes.filter(|pid| stat(*pid).and_then(|words| words.get(1)?.parse().ok()) == Some(self.pid())).collect()
+        let processes = fs::read_dir("/proc")
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|e| e.file_name().to_str()?.parse().ok());
+        processes
+            .filter(|pid| {
+                stat(*pid).and_then(|words| words.get(1)?.parse().ok()) == Some(self.pid())
+            })
+            .collect()
     }
 
     /// Kills it and the processes that it has started, these first: they would clear up after it.
@@ -218,7 +273,9 @@ impl Running {
         loop {
             match self.child.try_wait() {
                 Ok(Some(status)) => {
-                    let status = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
+                    let status = status
+                        .code()
+                        .unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
                     return Some(self.output(status));
                 }
                 Ok(None) if Instant::now() < end => std::thread::sleep(pause),
@@ -231,9 +288,23 @@ impl Running {
 
     fn output(&self, status: i32) -> Output {
         let (stdout, stderr) = self.so_far();
-        let output = Output { command: self.command.clone(), status, stdout, stderr, took: self.started.elapsed() };
-        println!("$ {}  → {} after {} ms", output.command, output.status, output.took.as_millis());
-        output.stderr.lines().for_each(|line| println!("  ! {line}"));
+        let output = Output {
+            command: self.command.clone(),
+            status,
+            stdout,
+            stderr,
+            took: self.started.elapsed(),
+        };
+        println!(
+            "$ {}  → {} after {} ms",
+            output.command,
+            output.status,
+            output.took.as_millis()
+        );
+        output
+            .stderr
+            .lines()
+            .for_each(|line| println!("  ! {line}"));
         output
     }
 
@@ -241,7 +312,8 @@ impl Running {
     fn autopsy(&mut self) -> String {
         let mut text = String::new();
         for file in ["wchan", "stack", "syscall"] {
-            let read = fs::read_to_string(format!("/proc/{}/{file}", self.pid())).unwrap_or_default();
+            let read =
+                fs::read_to_string(format!("/proc/{}/{file}", self.pid())).unwrap_or_default();
             let _ = writeln!(text, "{file}: {read}");
         }
         let (stdout, stderr) = self.so_far();
@@ -257,13 +329,24 @@ impl Running {
 /// What `/proc` says of a process behind its name: its state, its parent, …
 fn stat(pid: i32) -> Option<Vec<String>> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    Some(stat.rsplit_once(')')?.1.split_ascii_whitespace().map(str::to_owned).collect())
+    Some(
+        stat.rsplit_once(')')?
+            .1
+            .split_ascii_whitespace()
+            .map(str::to_owned)
+            .collect(),
+    )
 }
 
 /// The threads of a process, which are called like processes.
 fn threads(pid: i32) -> Vec<i32> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    tasks.filter_map(|task| task.file_name().to_str()?.parse().ok()).collect()
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    tasks
+        .filter_map(|task| task.file_name().to_str()?.parse().ok())
+        .collect()
 }
 
 /// The letter that `ps` shows.

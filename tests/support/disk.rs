@@ -5,8 +5,9 @@
 //!                      └── t1disk1-gate (linear, suspended while ranges are paused) ──┘
 //! ```
 //!
-//! Faults are put into the core, so that the disk itself causes no event of udev when it breaks: real ones do not either.
-//! The first mebibyte of the core is not part of the disk, so that neither loop device nor core look like a clone of it.
+//! Faults are put into the core, so that the disk itself causes no event of udev when it breaks:
+//! real ones do not either. The first mebibyte of the core is not part of the disk, so that neither
+//! loop device nor core look like a clone of it.
 
 use super::dm::{Dm, Line};
 use super::loops::Loop;
@@ -30,8 +31,9 @@ pub enum Fault {
     FailWrites,
     /// Reads and writes take so many milliseconds each.
     Slow { read: u32, write: u32 },
-    /// Reads and writes (not flushes) wait until the disk is healed (then they are done) or gets another fault (then they fail). A sync that
-    /// meets it cannot end, however slow the day is; but nothing else that has to wait for the region can, either.
+    /// Reads and writes (not flushes) wait until the disk is healed (then they are done) or gets
+    /// another fault (then they fail). A sync that meets it cannot end, however slow the day is;
+    /// but nothing else that has to wait for the region can, either.
     Paused,
     /// The same for writes alone.
     PausedWrites,
@@ -64,18 +66,35 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Makes a disk of `size` bytes with the given sector size. It appears in `/dev/mapper` when udev gets to it.
+    /// Makes a disk of `size` bytes with the given sector size. It appears in `/dev/mapper` when
+    /// udev gets to it.
     pub fn new(dm: &Dm, name: &str, size: u64, sector: u32) -> io::Result<Disk> {
-        Disk::stack(dm, name, size, Beneath::Loop(Loop::new(size + MIB, sector)?))
+        Disk::stack(
+            dm,
+            name,
+            size,
+            Beneath::Loop(Loop::new(size + MIB, sector)?),
+        )
     }
 
     /// Makes a disk of all of a device but its first MiB.
     pub fn over(dm: &Dm, name: &str, device: &Path) -> io::Result<Disk> {
-        Disk::stack(dm, name, block::size(device)? - MIB, Beneath::Device(device.into()))
+        Disk::stack(
+            dm,
+            name,
+            block::size(device)? - MIB,
+            Beneath::Device(device.into()),
+        )
     }
 
     fn stack(dm: &Dm, name: &str, size: u64, beneath: Beneath) -> io::Result<Disk> {
-        let disk = Disk { name: name.into(), size, faults: Vec::new(), gate: None, beneath };
+        let disk = Disk {
+            name: name.into(),
+            size,
+            faults: Vec::new(),
+            gate: None,
+            beneath,
+        };
         let core = dm.create(&disk.core(), &format!("{UUID}{name}-core"))?;
         dm.load(&disk.core(), &disk.core_table()?)?;
         dm.resume(&disk.core())?;
@@ -91,15 +110,25 @@ impl Disk {
 
     /// Pulls it out; nobody may have it open.
     pub fn unplug(&self, dm: &Dm) {
-        super::lab::until(&format!("{} is closed and goes", self.name), || dm.remove(&self.name).is_ok());
-        super::lab::until(&format!("udev takes {} away", self.word()), || !self.path().exists());
+        super::lab::until(&format!("{} is closed and goes", self.name), || {
+            dm.remove(&self.name).is_ok()
+        });
+        super::lab::until(&format!("udev takes {} away", self.word()), || {
+            !self.path().exists()
+        });
     }
 
     /// Puts it in again.
     pub fn plug(&self, dm: &Dm) {
-        let core = dm.info(&self.core()).unwrap_or_else(|err| panic!("{}: {err}", self.core())).dev;
-        self.appear(dm, core).unwrap_or_else(|err| panic!("{} cannot be plugged in: {err}", self.name));
-        super::lab::until(&format!("udev makes {}", self.word()), || self.path().exists());
+        let core = dm
+            .info(&self.core())
+            .unwrap_or_else(|err| panic!("{}: {err}", self.core()))
+            .dev;
+        self.appear(dm, core)
+            .unwrap_or_else(|err| panic!("{} cannot be plugged in: {err}", self.name));
+        super::lab::until(&format!("udev makes {}", self.word()), || {
+            self.path().exists()
+        });
         super::udev::settle();
     }
 
@@ -142,17 +171,26 @@ impl Disk {
     }
 
     fn apply(&mut self, dm: &Dm) {
-        self.try_apply(dm).unwrap_or_else(|err| panic!("{} cannot be switched to {:?}: {err}", self.name, self.faults));
+        self.try_apply(dm).unwrap_or_else(|err| {
+            panic!(
+                "{} cannot be switched to {:?}: {err}",
+                self.name, self.faults
+            )
+        });
     }
 
-    /// What is held goes through the gate when the core gets another table: on a disk that is healed it is done, on one that
-    /// breaks it fails.
+    /// What is held goes through the gate when the core gets another table: on a disk that is
+    /// healed it is done, on one that breaks it fails.
     fn try_apply(&mut self, dm: &Dm) -> io::Result<()> {
-        let paused = self.faults.iter().any(|(_, fault)| matches!(fault, Fault::Paused | Fault::PausedWrites));
+        let paused = self
+            .faults
+            .iter()
+            .any(|(_, fault)| matches!(fault, Fault::Paused | Fault::PausedWrites));
         match self.gate {
             Some(_) => self.open_gate(dm, paused || self.faults.is_empty())?,
             None if paused => {
-                self.gate = Some(dm.create(&self.gate_name(), &format!("{UUID}{}-gate", self.name))?);
+                self.gate =
+                    Some(dm.create(&self.gate_name(), &format!("{UUID}{}-gate", self.name))?);
                 self.open_gate(dm, true)?;
             }
             None => {}
@@ -162,7 +200,11 @@ impl Disk {
 
     fn open_gate(&self, dm: &Dm, works: bool) -> io::Result<()> {
         let size = self.size + MIB;
-        let table = if works { linear(0, size, block::number(self.beneath.path())?, 0) } else { Line::new(0, size / SECTOR, "error", "") };
+        let table = if works {
+            linear(0, size, block::number(self.beneath.path())?, 0)
+        } else {
+            Line::new(0, size / SECTOR, "error", "")
+        };
         dm.load(&self.gate_name(), &[table])?;
         dm.resume(&self.gate_name())
     }
@@ -170,11 +212,21 @@ impl Disk {
     /// The table of the core: what is on top in `faults` wins.
     fn core_table(&self) -> io::Result<Vec<Line>> {
         let below = block::number(self.beneath.path())?;
-        let mut edges: Vec<u64> = self.faults.iter().flat_map(|(r, _)| [r.start, r.end]).chain([0, self.size]).collect();
+        let mut edges: Vec<u64> = self
+            .faults
+            .iter()
+            .flat_map(|(r, _)| [r.start, r.end])
+            .chain([0, self.size])
+            .collect();
         edges.sort_unstable();
         edges.dedup();
-        let pieces = edges.windows(2).map(|edge| self.piece(edge[0]..edge[1], below));
-        Ok([linear(0, MIB, below, 0)].into_iter().chain(pieces).collect())
+        let pieces = edges
+            .windows(2)
+            .map(|edge| self.piece(edge[0]..edge[1], below));
+        Ok([linear(0, MIB, below, 0)]
+            .into_iter()
+            .chain(pieces)
+            .collect())
     }
 
     /// A range of the disk, as a line of the core's table.
@@ -186,7 +238,8 @@ impl Disk {
             Some(Fault::Fail) => ("error", String::new()),
             Some(Fault::FailWrites) => ("flakey", format!("{here} 0 60 1 error_writes")),
             Some(Fault::Slow { read, write }) => ("delay", format!("{here} {read} {here} {write}")),
-            // An hour for reads and writes, nothing for flushes: those are for the whole disk. A new table lets all of them go.
+            // An hour for reads and writes, nothing for flushes: those are for the whole disk. A
+            // new table lets all of them go.
             Some(fault @ (Fault::Paused | Fault::PausedWrites)) => {
                 let gate = at(self.gate.unwrap_or(below), start);
                 let reads = if fault == Fault::Paused { 3_600_000 } else { 0 };
@@ -197,7 +250,11 @@ impl Disk {
     }
 
     fn fault_at(&self, at: u64) -> Option<Fault> {
-        self.faults.iter().rev().find(|(range, _)| range.contains(&at)).map(|(_, fault)| *fault)
+        self.faults
+            .iter()
+            .rev()
+            .find(|(range, _)| range.contains(&at))
+            .map(|(_, fault)| *fault)
     }
 
     /// Its bytes as they are, whatever its faults: the file beneath knows no cache and no error.
@@ -205,7 +262,10 @@ impl Disk {
         let read = match &self.beneath {
             Beneath::Loop(device) => {
                 let mut out = vec![0; usize::try_from(length).unwrap_or_default()];
-                device.file.read_exact_at(&mut out, MIB + offset).map(|()| out)
+                device
+                    .file
+                    .read_exact_at(&mut out, MIB + offset)
+                    .map(|()| out)
             }
             Beneath::Device(path) => block::read_direct(path, MIB + offset, length),
         };

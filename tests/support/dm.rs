@@ -1,5 +1,5 @@
-//! Device-mapper by its own ioctls: no process is started for it and nothing here waits for udev or takes a semaphore, so
-//! that it also works where the program under test has made a mess.
+//! Device-mapper by its own ioctls: no process is started for it and nothing here waits for udev or
+//! takes a semaphore, so that it also works where the program under test has made a mess.
 
 use devicemapper_sys::{dm_ioctl, dm_target_spec};
 use std::ffi::c_char;
@@ -41,7 +41,12 @@ pub struct Line {
 
 impl Line {
     pub fn new(start: u64, length: u64, target: &str, params: impl Into<String>) -> Line {
-        Line { start, length, target: target.into(), params: params.into() }
+        Line {
+            start,
+            length,
+            target: target.into(),
+            params: params.into(),
+        }
     }
 
     /// The words behind the target's name.
@@ -52,7 +57,11 @@ impl Line {
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {} {}", self.start, self.length, self.target, self.params)
+        write!(
+            f,
+            "{} {} {} {}",
+            self.start, self.length, self.target, self.params
+        )
     }
 }
 
@@ -101,7 +110,12 @@ impl MirrorStatus {
         let legs = words.by_ref().take(count).map(str::to_owned).collect();
         let (done, total) = words.next()?.split_once('/')?;
         let letters = words.nth(1)?.to_owned();
-        Some(MirrorStatus { legs, done: done.parse().ok()?, total: total.parse().ok()?, letters })
+        Some(MirrorStatus {
+            legs,
+            done: done.parse().ok()?,
+            total: total.parse().ok()?,
+            letters,
+        })
     }
 }
 
@@ -110,7 +124,11 @@ pub struct Dm(File);
 
 impl Dm {
     pub fn open() -> io::Result<Dm> {
-        File::options().read(true).write(true).open("/dev/mapper/control").map(Dm)
+        File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/mapper/control")
+            .map(Dm)
     }
 
     /// Whether the kernel has a target; its module is loaded when it is not there yet.
@@ -134,9 +152,11 @@ impl Dm {
         self.ioctl(LOAD, header, &payload).map(drop)
     }
 
-    /// Suspends without flushing or freezing: writes that are held (K2) are kept for the next table.
+    /// Suspends without flushing or freezing: writes that are held (K2) are kept for the next
+    /// table.
     pub fn suspend(&self, name: &str) -> io::Result<()> {
-        self.call(SUSPEND, name, F_SUSPEND | F_NO_FLUSH | F_NO_LOCKFS, &[]).map(drop)
+        self.call(SUSPEND, name, F_SUSPEND | F_NO_FLUSH | F_NO_LOCKFS, &[])
+            .map(drop)
     }
 
     /// Makes the inactive table live, if there is one.
@@ -144,11 +164,15 @@ impl Dm {
         self.call(SUSPEND, name, 0, &[]).map(drop)
     }
 
-    /// Makes a new device live and tells udev that it is a genuine one, as `dmsetup` does. Without that word udev's rules take
-    /// the event for a stray one and keep everybody from looking into the device.
+    /// Makes a new device live and tells udev that it is a genuine one, as `dmsetup` does. Without
+    /// that word udev's rules take the event for a stray one and keep everybody from looking into
+    /// the device.
     pub fn activate(&self, name: &str) -> io::Result<()> {
         const PRIMARY_SOURCE: u32 = 0x40 << 16;
-        let header = dm_ioctl { event_nr: PRIMARY_SOURCE, ..header(name, 0) };
+        let header = dm_ioctl {
+            event_nr: PRIMARY_SOURCE,
+            ..header(name, 0)
+        };
         self.ioctl(SUSPEND, header, &[]).map(drop)
     }
 
@@ -200,8 +224,13 @@ impl Dm {
 
     /// All devices; one that goes away meanwhile is left out.
     pub fn list(&self) -> Vec<Info> {
-        let Ok((_, data)) = self.call(LIST, "", 0, &[]) else { return Vec::new() };
-        names(&data).iter().filter_map(|name| self.info(name).ok()).collect()
+        let Ok((_, data)) = self.call(LIST, "", 0, &[]) else {
+            return Vec::new();
+        };
+        names(&data)
+            .iter()
+            .filter_map(|name| self.info(name).ok())
+            .collect()
     }
 
     /// The live table.
@@ -219,14 +248,30 @@ impl Dm {
     /// What the mirror segments of a device say; empty when it has none.
     pub fn mirrors(&self, name: &str) -> Vec<MirrorStatus> {
         let status = self.status(name).unwrap_or_default();
-        status.iter().filter(|l| l.target == "mirror").filter_map(MirrorStatus::parse).collect()
+        status
+            .iter()
+            .filter(|l| l.target == "mirror")
+            .filter_map(MirrorStatus::parse)
+            .collect()
     }
 
     /// The devices that a device's live table stands on.
     pub fn deps(&self, name: &str) -> Vec<u64> {
-        let Ok((_, data)) = self.call(DEPS, name, F_NO_FLUSH, &[]) else { return Vec::new() };
-        let count = data.get(..4).map_or(0, |b| u32::from_ne_bytes(b.try_into().unwrap_or_default())) as usize;
-        data.get(8..).unwrap_or_default().as_chunks::<8>().0.iter().take(count).map(|c| u64::from_ne_bytes(*c)).collect()
+        let Ok((_, data)) = self.call(DEPS, name, F_NO_FLUSH, &[]) else {
+            return Vec::new();
+        };
+        let count = data
+            .get(..4)
+            .map_or(0, |b| u32::from_ne_bytes(b.try_into().unwrap_or_default()))
+            as usize;
+        data.get(8..)
+            .unwrap_or_default()
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .take(count)
+            .map(|c| u64::from_ne_bytes(*c))
+            .collect()
     }
 
     /// Every device with its table and its status, as a failed test prints it.
@@ -243,35 +288,62 @@ impl Dm {
         let mut out = String::new();
         for info in self.list() {
             let suspended = if info.suspended { " SUSPENDED" } else { "" };
-            let inactive = if info.has_inactive { " has an inactive table" } else { "" };
-            out += &format!("{} {} {}{}{suspended}{inactive}\n", info.name, info.number(), info.uuid, open(&info));
+            let inactive = if info.has_inactive {
+                " has an inactive table"
+            } else {
+                ""
+            };
+            out += &format!(
+                "{} {} {}{}{suspended}{inactive}\n",
+                info.name,
+                info.number(),
+                info.uuid,
+                open(&info)
+            );
             for line in self.table(&info.name).unwrap_or_default() {
                 out += &format!("    table  {line}\n");
             }
             for status in self.mirrors(&info.name) {
-                out += &format!("    mirror {} {}/{}\n", status.letters, status.done, status.total);
+                out += &format!(
+                    "    mirror {} {}/{}\n",
+                    status.letters, status.done, status.total
+                );
             }
         }
         out
     }
 
-    fn call(&self, command: u8, name: &str, flags: u32, payload: &[u8]) -> io::Result<(dm_ioctl, Vec<u8>)> {
+    fn call(
+        &self,
+        command: u8,
+        name: &str,
+        flags: u32,
+        payload: &[u8],
+    ) -> io::Result<(dm_ioctl, Vec<u8>)> {
         self.ioctl(command, header(name, flags), payload)
     }
 
     /// One ioctl; repeated with more room when the answer did not fit.
-    fn ioctl(&self, command: u8, mut header: dm_ioctl, payload: &[u8]) -> io::Result<(dm_ioctl, Vec<u8>)> {
+    fn ioctl(
+        &self,
+        command: u8,
+        mut header: dm_ioctl,
+        payload: &[u8],
+    ) -> io::Result<(dm_ioctl, Vec<u8>)> {
         let request = nix::request_code_readwrite!(0xfd, command, size_of::<dm_ioctl>());
         let mut room = 16 * 1024 + payload.len();
         loop {
-            header.data_size = u32::try_from(size_of::<dm_ioctl>() + room).map_err(io::Error::other)?;
+            header.data_size =
+                u32::try_from(size_of::<dm_ioctl>() + room).map_err(io::Error::other)?;
             let mut buffer = vec![0u64; (header.data_size as usize).div_ceil(8)];
             let start: *mut u8 = buffer.as_mut_ptr().cast();
-            // SAFETY: the buffer is large enough for header and payload, aligned for the header, and lives through the call.
-            // The kernel writes at most `data_size` bytes.
+            // SAFETY: the buffer is large enough for header and payload, aligned for the header,
+            // and lives through the call. The kernel writes at most `data_size` bytes.
             let result = unsafe {
                 start.cast::<dm_ioctl>().write(header);
-                start.add(size_of::<dm_ioctl>()).copy_from_nonoverlapping(payload.as_ptr(), payload.len());
+                start
+                    .add(size_of::<dm_ioctl>())
+                    .copy_from_nonoverlapping(payload.as_ptr(), payload.len());
                 libc::ioctl(self.0.as_raw_fd(), request, start)
             };
             if result < 0 {
@@ -291,7 +363,12 @@ impl Dm {
 }
 
 fn header(name: &str, flags: u32) -> dm_ioctl {
-    let mut header = dm_ioctl { version: [4, 0, 0], data_start: size_of::<dm_ioctl>() as u32, flags, ..Default::default() };
+    let mut header = dm_ioctl {
+        version: [4, 0, 0],
+        data_start: size_of::<dm_ioctl>() as u32,
+        flags,
+        ..Default::default()
+    };
     copy(&mut header.name, name);
     header
 }
@@ -329,15 +406,25 @@ fn word<const N: usize>(data: &[u8], at: usize) -> Option<[u8; N]> {
     data.get(at..at + N)?.try_into().ok()
 }
 
-/// `struct dm_target_spec` followed by its parameters, chained by offsets from the start of the data.
+/// `struct dm_target_spec` followed by its parameters, chained by offsets from the start of the
+/// data.
 fn lines(count: u32, data: &[u8]) -> Vec<Line> {
     let mut at = 0;
     let mut out = Vec::new();
     for _ in 0..count {
-        let (Some(start), Some(length), Some(next)) = (word(data, at), word(data, at + 8), word(data, at + 20)) else { break };
+        let (Some(start), Some(length), Some(next)) =
+            (word(data, at), word(data, at + 8), word(data, at + 20))
+        else {
+            break;
+        };
         let target = c_text(data.get(at + 24..at + 40).unwrap_or_default());
         let params = c_text(data.get(at + 40..).unwrap_or_default());
-        out.push(Line::new(u64::from_ne_bytes(start), u64::from_ne_bytes(length), &target, params));
+        out.push(Line::new(
+            u64::from_ne_bytes(start),
+            u64::from_ne_bytes(length),
+            &target,
+            params,
+        ));
         at = u32::from_ne_bytes(next) as usize;
     }
     out

@@ -16,27 +16,64 @@ pub const MOUNTS: &str = "/tmp/botest-mnt-";
 
 #[track_caller]
 pub fn mkfs_ext4(device: &Path) {
-    tool("mkfs.ext4", &["-q", "-F", "-E", "nodiscard,lazy_itable_init=0", &device.display().to_string()]).ok();
+    tool(
+        "mkfs.ext4",
+        &[
+            "-q",
+            "-F",
+            "-E",
+            "nodiscard,lazy_itable_init=0",
+            &device.display().to_string(),
+        ],
+    )
+    .ok();
 }
 
-/// Makes a small XFS, which `mkfs.xfs` allows to filesystem tests only: they are known by these variables.
+/// Makes a small XFS, which `mkfs.xfs` allows to filesystem tests only: they are known by these
+/// variables.
 #[track_caller]
 pub fn mkfs_xfs(device: &Path) {
     let mut command = Command::new("mkfs.xfs");
-    command.env("TEST_DIR", "/tmp").env("TEST_DEV", "/dev/null").env("QA_CHECK_FS", "1");
-    start(command, "mkfs.xfs", &["-q", "-f", "-K", &device.display().to_string()]).wait(super::child::DEADLINE).ok();
+    command
+        .env("TEST_DIR", "/tmp")
+        .env("TEST_DEV", "/dev/null")
+        .env("QA_CHECK_FS", "1");
+    start(
+        command,
+        "mkfs.xfs",
+        &["-q", "-f", "-K", &device.display().to_string()],
+    )
+    .wait(super::child::DEADLINE)
+    .ok();
 }
 
 /// The UUID of the filesystem on a device, as blkid reads it now.
 #[track_caller]
 pub fn uuid(device: &Path) -> String {
-    tool("blkid", &["-p", "-o", "value", "-s", "UUID", &device.display().to_string()]).ok().stdout.trim().to_owned()
+    tool(
+        "blkid",
+        &[
+            "-p",
+            "-o",
+            "value",
+            "-s",
+            "UUID",
+            &device.display().to_string(),
+        ],
+    )
+    .ok()
+    .stdout
+    .trim()
+    .to_owned()
 }
 
 /// Whether an ext4 would have to replay its journal when it is mounted.
 #[track_caller]
 pub fn needs_recovery(device: &Path) -> bool {
-    tool("dumpe2fs", &["-h", &device.display().to_string()]).ok().stdout.contains("needs_recovery")
+    tool("dumpe2fs", &["-h", &device.display().to_string()])
+        .ok()
+        .stdout
+        .contains("needs_recovery")
 }
 
 /// `e2fsck` that changes nothing.
@@ -52,14 +89,21 @@ pub struct Mounted {
 impl Mounted {
     #[track_caller]
     pub fn new(device: &Path, kind: &str, flags: MsFlags, data: Option<&str>) -> Mounted {
-        Mounted::try_new(device, kind, flags, data).unwrap_or_else(|err| panic!("mounting {}: {err}", device.display()))
+        Mounted::try_new(device, kind, flags, data)
+            .unwrap_or_else(|err| panic!("mounting {}: {err}", device.display()))
     }
 
-    pub fn try_new(device: &Path, kind: &str, flags: MsFlags, data: Option<&str>) -> nix::Result<Mounted> {
+    pub fn try_new(
+        device: &Path,
+        kind: &str,
+        flags: MsFlags,
+        data: Option<&str>,
+    ) -> nix::Result<Mounted> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let at = PathBuf::from(format!("{MOUNTS}{}", NEXT.fetch_add(1, SeqCst)));
         fs::create_dir_all(&at).map_err(|_| nix::Error::EIO)?;
-        mount(Some(device), &at, Some(kind), flags, data).inspect_err(|_| drop(fs::remove_dir(&at)))?;
+        mount(Some(device), &at, Some(kind), flags, data)
+            .inspect_err(|_| drop(fs::remove_dir(&at)))?;
         Ok(Mounted { at })
     }
 
@@ -71,7 +115,8 @@ impl Mounted {
     /// Unmounts it now.
     #[track_caller]
     pub fn unmount(self) {
-        umount2(&self.at, MntFlags::empty()).unwrap_or_else(|err| panic!("unmounting {}: {err}", self.at.display()));
+        umount2(&self.at, MntFlags::empty())
+            .unwrap_or_else(|err| panic!("unmounting {}: {err}", self.at.display()));
     }
 }
 
@@ -85,7 +130,11 @@ impl Drop for Mounted {
 /// Unmounts what tests that died have left.
 pub fn unmount_leftovers() {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    for at in mounts.lines().filter_map(|line| line.split(' ').nth(1)).filter(|at| at.starts_with(MOUNTS)) {
+    for at in mounts
+        .lines()
+        .filter_map(|line| line.split(' ').nth(1))
+        .filter(|at| at.starts_with(MOUNTS))
+    {
         let _ = umount2(at, MntFlags::MNT_DETACH);
         let _ = fs::remove_dir(at);
     }
@@ -100,19 +149,33 @@ pub struct FileLoad {
 
 impl FileLoad {
     pub fn start(dir: &Path) -> FileLoad {
-        let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let (inner_stop, inner_rounds, dir) = (Arc::clone(&stop), Arc::clone(&rounds), dir.to_owned());
+        let (stop, rounds) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicU64::new(0)),
+        );
+        let (inner_stop, inner_rounds, dir) =
+            (Arc::clone(&stop), Arc::clone(&rounds), dir.to_owned());
         let thread = thread::spawn(move || churn(&dir, &inner_stop, &inner_rounds));
-        FileLoad { stop, rounds, thread: Some(thread) }
+        FileLoad {
+            stop,
+            rounds,
+            thread: Some(thread),
+        }
     }
 
     /// Waits for so many further files.
     #[track_caller]
     pub fn goes_on(&self, files: u64) {
-        let (goal, end) = (self.rounds.load(SeqCst) + files, Instant::now() + Duration::from_secs(120));
+        let (goal, end) = (
+            self.rounds.load(SeqCst) + files,
+            Instant::now() + Duration::from_secs(120),
+        );
         while self.rounds.load(SeqCst) < goal {
             assert!(Instant::now() < end, "the file load is stuck");
-            assert!(self.thread.as_ref().is_some_and(|t| !t.is_finished()), "the file load has met an error");
+            assert!(
+                self.thread.as_ref().is_some_and(|t| !t.is_finished()),
+                "the file load has met an error"
+            );
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -126,7 +189,10 @@ impl FileLoad {
             thread::sleep(Duration::from_millis(5));
         }
         let result = self.thread.take().map(JoinHandle::join);
-        assert!(matches!(result, Some(Ok(Ok(())))), "the file load: {result:?}");
+        assert!(
+            matches!(result, Some(Ok(Ok(())))),
+            "the file load: {result:?}"
+        );
     }
 }
 

@@ -1,4 +1,5 @@
-//! A test's own little machine: disks that can fail, the program with a deadline on every call, and nothing left behind.
+//! A test's own little machine: disks that can fail, the program with a deadline on every call, and
+//! nothing left behind.
 
 use super::child::{DEADLINE, Output, Running, start_as};
 use super::disk::{Disk, Fault};
@@ -25,7 +26,8 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Cleans up after tests that died and makes disks of so many MiB. `None` (and a word why) outside a test kernel.
+    /// Cleans up after tests that died and makes disks of so many MiB. `None` (and a word why)
+    /// outside a test kernel.
     pub fn new(name: &str, targets: &[&str], sizes: &[u64]) -> Option<Lab> {
         let mut lab = Lab::bare(name, targets)?;
         for size in sizes {
@@ -38,7 +40,9 @@ impl Lab {
     /// The same over disks of the machine, which have the same names after a reboot.
     pub fn over(name: &str, targets: &[&str], devices: &[&str]) -> Option<Lab> {
         let mut lab = Lab::bare(name, targets)?;
-        devices.iter().for_each(|device| lab.add_disk_over(Path::new(device)));
+        devices
+            .iter()
+            .for_each(|device| lab.add_disk_over(Path::new(device)));
         lab.wait_for_nodes();
         Some(lab)
     }
@@ -52,12 +56,22 @@ impl Lab {
             }
         };
         let foreign = leaks::foreign(&dm);
-        assert!(foreign.is_empty(), "this machine has volumes of its own, tests would disturb them: {foreign:?}");
+        assert!(
+            foreign.is_empty(),
+            "this machine has volumes of its own, tests would disturb them: {foreign:?}"
+        );
         leaks::sweep(&dm);
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let prefix = format!("t{}disk", NEXT.fetch_add(1, SeqCst));
         let watch = Watchdog::start(name);
-        Some(Lab { dm, disks: Vec::new(), name: name.into(), prefix, finished: false, _watch: watch })
+        Some(Lab {
+            dm,
+            disks: Vec::new(),
+            name: name.into(),
+            prefix,
+            finished: false,
+            _watch: watch,
+        })
     }
 
     fn next_disk(&self) -> String {
@@ -68,7 +82,8 @@ impl Lab {
     #[track_caller]
     pub fn add_disk(&mut self, size: u64, sector: u32) -> usize {
         let name = self.next_disk();
-        let disk = Disk::new(&self.dm, &name, size, sector).unwrap_or_else(|err| panic!("the disk {name} cannot be made: {err}"));
+        let disk = Disk::new(&self.dm, &name, size, sector)
+            .unwrap_or_else(|err| panic!("the disk {name} cannot be made: {err}"));
         self.disks.push(disk);
         self.disks.len() - 1
     }
@@ -77,18 +92,21 @@ impl Lab {
     #[track_caller]
     pub fn add_disk_over(&mut self, device: &Path) {
         let disk = Disk::over(&self.dm, &self.next_disk(), device);
-        self.disks.push(disk.unwrap_or_else(|err| panic!("no disk over {}: {err}", device.display())));
+        self.disks
+            .push(disk.unwrap_or_else(|err| panic!("no disk over {}: {err}", device.display())));
     }
 
     /// Waits until udev has made the disks' links.
     #[track_caller]
     pub fn wait_for_nodes(&self) {
         for disk in &self.disks {
-            until(&format!("udev makes {}", disk.word()), || disk.path().exists());
+            until(&format!("udev makes {}", disk.word()), || {
+                disk.path().exists()
+            });
         }
     }
 
-    // ---------------------------------------------------------------------------------------------------- the program
+    // --------------------------------------------------------------------------------- the program
 
     /// Runs the program with these words.
     #[track_caller]
@@ -119,7 +137,10 @@ impl Lab {
     #[track_caller]
     pub fn refuses(&self, status: i32, words: &str) -> view::Refusal {
         let output = self.cli(&format!("--json {words}"));
-        assert_eq!(output.status, status, "it should have been refused with {status}:\n{output}");
+        assert_eq!(
+            output.status, status,
+            "it should have been refused with {status}:\n{output}"
+        );
         view::refusal(&output)
     }
 
@@ -127,18 +148,23 @@ impl Lab {
     #[track_caller]
     pub fn groups(&self) -> Vec<Group> {
         let mut result = self.json("print");
-        serde_json::from_value(result["groups"].take()).unwrap_or_else(|err| panic!("print --json: {err}"))
+        serde_json::from_value(result["groups"].take())
+            .unwrap_or_else(|err| panic!("print --json: {err}"))
     }
 
     /// The layout of a group.
     #[track_caller]
     pub fn print(&self, group: &str) -> Group {
         let mut result = self.json(&format!("-g {group} print"));
-        let group: Vec<Group> = serde_json::from_value(result["groups"].take()).unwrap_or_else(|err| panic!("print --json: {err}"));
-        group.into_iter().next().unwrap_or_else(|| panic!("print shows no group"))
+        let group: Vec<Group> = serde_json::from_value(result["groups"].take())
+            .unwrap_or_else(|err| panic!("print --json: {err}"));
+        group
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| panic!("print shows no group"))
     }
 
-    // ----------------------------------------------------------------------------------------------------- the objects
+    // --------------------------------------------------------------------------------- the objects
 
     /// `group create`, with all disks as `disk01`, `disk02` …
     #[track_caller]
@@ -149,8 +175,11 @@ impl Lab {
     /// `group create` with some of the disks.
     #[track_caller]
     pub fn create_group_of(&self, group: &str, disks: Range<usize>) {
-        let words: Vec<String> = disks.map(|i| format!("disk{:02}={}", i + 1, self.disks[i].word())).collect();
-        self.cli(&format!("group create {group} {}", words.join(" "))).ok();
+        let words: Vec<String> = disks
+            .map(|i| format!("disk{:02}={}", i + 1, self.disks[i].word()))
+            .collect();
+        self.cli(&format!("group create {group} {}", words.join(" ")))
+            .ok();
     }
 
     /// Where a volume is.
@@ -167,26 +196,38 @@ impl Lab {
             !mirrors.is_empty() && mirrors.iter().all(super::dm::MirrorStatus::in_sync)
         });
         // Until it is recorded too, the configuration is still going to change by itself.
-        until("it is recorded that the plexes are equal", || self.print(group).volume(volume).state == "ACTIVE");
+        until("it is recorded that the plexes are equal", || {
+            self.print(group).volume(volume).state == "ACTIVE"
+        });
     }
 
-    /// The device whose table maps a volume's plexes: the volume's own, or the one under it while its changes are tracked.
+    /// The device whose table maps a volume's plexes: the volume's own, or the one under it while
+    /// its changes are tracked.
     fn carrier(&self, name: &str) -> String {
         let under = format!("{name}_data--");
         let mut devices = self.dm.list().into_iter().map(|info| info.name);
-        devices.find(|n| n.starts_with(&under)).unwrap_or_else(|| name.to_owned())
+        devices
+            .find(|n| n.starts_with(&under))
+            .unwrap_or_else(|| name.to_owned())
     }
 
     /// The test disk that the program calls by this media name.
     #[track_caller]
     pub fn disk_behind(&self, view: &view::Disk) -> &Disk {
-        let path = view.device.as_ref().unwrap_or_else(|| panic!("disk {} has no device", view.media));
+        let path = view
+            .device
+            .as_ref()
+            .unwrap_or_else(|| panic!("disk {} has no device", view.media));
         let number = block::number(path).unwrap_or_else(|err| panic!("{path}: {err}"));
-        let behind = self.disks.iter().find(|d| self.dm.info(&d.name).is_ok_and(|i| i.dev == number));
+        let behind = self
+            .disks
+            .iter()
+            .find(|d| self.dm.info(&d.name).is_ok_and(|i| i.dev == number));
         behind.unwrap_or_else(|| panic!("{path} is none of the test's disks"))
     }
 
-    /// Fills disks with noise, so that bytes are never equal by accident; for before they are in a group.
+    /// Fills disks with noise, so that bytes are never equal by accident; for before they are in a
+    /// group.
     pub fn fill_with_noise(&self) {
         for (disk, seed) in self.disks.iter().zip(1u64..) {
             let pattern = block::noise(seed, MIB as usize);
@@ -210,8 +251,8 @@ impl Lab {
         self.disks[disk].set(&self.dm, range, fault);
     }
 
-    /// Lets a piece near the end of a leg wait that is going to be put on this empty disk, so that its sync cannot end; returns
-    /// the disk.
+    /// Lets a piece near the end of a leg wait that is going to be put on this empty disk, so that
+    /// its sync cannot end; returns the disk.
     ///
     /// It is the last MiB but one: the program wipes the last one before it puts the leg there.
     #[track_caller]
@@ -237,12 +278,16 @@ impl Lab {
 
     /// The index of the disk with this media name, when the group was made by `create_group`.
     pub fn index(&self, media: &str) -> usize {
-        media.trim_start_matches("disk").parse::<usize>().map_or(0, |n| n - 1)
+        media
+            .trim_start_matches("disk")
+            .parse::<usize>()
+            .map_or(0, |n| n - 1)
     }
 
-    // --------------------------------------------------------------------------------------------------------- the end
+    // ------------------------------------------------------------------------------------- the end
 
-    /// Removes what the test has made with the program's own commands, and fails the test when anything stays.
+    /// Removes what the test has made with the program's own commands, and fails the test when
+    /// anything stays.
     #[track_caller]
     pub fn finish(mut self) {
         self.heal_all();
@@ -266,7 +311,12 @@ impl Lab {
     fn remove_everything(&self) {
         for group in self.groups() {
             if !group.volumes.is_empty() {
-                self.cli(&format!("-y -g {} remove {} --recursive", group.name, group.names().join(" "))).ok();
+                self.cli(&format!(
+                    "-y -g {} remove {} --recursive",
+                    group.name,
+                    group.names().join(" ")
+                ))
+                .ok();
             }
             self.cli(&format!("-y group destroy {}", group.name)).ok();
         }
@@ -275,16 +325,23 @@ impl Lab {
     #[track_caller]
     pub fn assert_no_leaks(&self) {
         let leaks = leaks::found_after_a_while(&self.dm);
-        assert!(leaks.is_empty(), "the program leaves behind: {leaks:#?}\n{}", self.dm.dump());
+        assert!(
+            leaks.is_empty(),
+            "the program leaves behind: {leaks:#?}\n{}",
+            self.dm.dump()
+        );
     }
 
     #[track_caller]
     fn remove_disks(&mut self) {
         leaks::remove_all(&self.dm, |i| i.uuid.starts_with(disk::UUID));
         for disk in self.disks.drain(..) {
-            disk.clear().unwrap_or_else(|err| panic!("the loop device of {}: {err}", disk.name));
+            disk.clear()
+                .unwrap_or_else(|err| panic!("the loop device of {}: {err}", disk.name));
         }
-        until("all loop devices are gone", || super::loops::ours().is_empty());
+        until("all loop devices are gone", || {
+            super::loops::ours().is_empty()
+        });
     }
 }
 
@@ -303,7 +360,8 @@ impl Drop for Lab {
     }
 }
 
-/// Ends the whole test program, with what can be said about it, when a test hangs where nothing can interrupt it.
+/// Ends the whole test program, with what can be said about it, when a test hangs where nothing can
+/// interrupt it.
 struct Watchdog(Arc<AtomicBool>);
 
 /// No test takes that long; those that try every step may take several times that.
@@ -315,14 +373,23 @@ impl Watchdog {
         let (over, name) = (Arc::new(AtomicBool::new(false)), name.to_owned());
         let watched = Arc::clone(&over);
         thread::spawn(move || {
-            let end = Instant::now() + if sample::thorough() { TEST_DEADLINE_THOROUGH } else { TEST_DEADLINE };
+            let end = Instant::now()
+                + if sample::thorough() {
+                    TEST_DEADLINE_THOROUGH
+                } else {
+                    TEST_DEADLINE
+                };
             while Instant::now() < end && !watched.load(SeqCst) {
                 thread::sleep(Duration::from_millis(500));
             }
             if !watched.load(SeqCst) {
                 let dump = Dm::open().map(|dm| dm.dump()).unwrap_or_default();
                 // Past libtest, which would keep it.
-                let _ = writeln!(std::io::stderr(), "{name} hangs\n{dump}\n{}", leaks::stuck_processes().join("\n"));
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "{name} hangs\n{dump}\n{}",
+                    leaks::stuck_processes().join("\n")
+                );
                 std::process::exit(99);
             }
         });

@@ -30,9 +30,15 @@ pub struct Loop {
 
 impl Loop {
     pub fn new(size: u64, sector: u32) -> io::Result<Loop> {
-        let file = tempfile::Builder::new().prefix("botest-").tempfile_in("/tmp")?.into_file();
+        let file = tempfile::Builder::new()
+            .prefix("botest-")
+            .tempfile_in("/tmp")?
+            .into_file();
         file.set_len(size)?;
-        let control = File::options().read(true).write(true).open("/dev/loop-control")?;
+        let control = File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/loop-control")?;
         for _ in 0..100 {
             // SAFETY: the request takes no argument.
             let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) };
@@ -45,7 +51,9 @@ impl Loop {
                 return Ok(Loop { file, path, device });
             }
         }
-        Err(io::Error::other("every free loop device was taken by somebody else"))
+        Err(io::Error::other(
+            "every free loop device was taken by somebody else",
+        ))
     }
 
     /// Lets go of the file. The kernel does it when the last opener has closed the device.
@@ -69,8 +77,13 @@ fn open_node(path: &Path) -> io::Result<File> {
 /// False when somebody else was faster.
 fn configure(device: &File, file: &File, sector: u32) -> io::Result<bool> {
     let fd = u32::try_from(file.as_raw_fd()).map_err(io::Error::other)?;
-    let config = LoopConfig { fd, block_size: sector, rest: [0; 37] };
-    // SAFETY: the kernel reads a `struct loop_config` (304 bytes), which is what `config` has, and keeps no pointer to it.
+    let config = LoopConfig {
+        fd,
+        block_size: sector,
+        rest: [0; 37],
+    };
+    // SAFETY: the kernel reads a `struct loop_config` (304 bytes), which is what `config` has, and
+    // keeps no pointer to it.
     match unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &raw const config) } {
         0 => Ok(true),
         _ => match io::Error::last_os_error() {
@@ -90,8 +103,13 @@ fn clear(device: &File) -> io::Result<()> {
 
 /// The loop devices that stand on files of ours, also of tests that died.
 pub fn ours() -> Vec<PathBuf> {
-    let Ok(blocks) = fs::read_dir("/sys/block") else { return Vec::new() };
-    let mine = |name: &str| fs::read_to_string(format!("/sys/block/{name}/loop/backing_file")).is_ok_and(|file| file.starts_with(PREFIX));
+    let Ok(blocks) = fs::read_dir("/sys/block") else {
+        return Vec::new();
+    };
+    let mine = |name: &str| {
+        fs::read_to_string(format!("/sys/block/{name}/loop/backing_file"))
+            .is_ok_and(|file| file.starts_with(PREFIX))
+    };
     blocks
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter(|name| name.starts_with("loop") && mine(name))

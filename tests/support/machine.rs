@@ -1,5 +1,5 @@
-//! A machine that is booted again and again on the same disks, for tests that run outside of it: `scripts/vm`, with this
-//! very test program inside as its guest side.
+//! A machine that is booted again and again on the same disks, for tests that run outside of it:
+//! `scripts/vm`, with this very test program inside as its guest side.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -30,17 +30,20 @@ pub struct Machine {
     kept: BTreeMap<String, String>,
 }
 
-/// A test of two boots on so many disks, with a power cut in between; nothing where no VM is wanted.
+/// A test of two boots on so many disks, with a power cut in between; nothing where no VM is
+/// wanted.
 #[track_caller]
 pub fn over_a_power_cut(test: &str, disks: usize, [before, after]: [&str; 2]) {
-    let Some(mut machine) = Machine::new(test, disks) else { return };
+    let Some(mut machine) = Machine::new(test, disks) else {
+        return;
+    };
     machine.boot_until_power_cut(before);
     machine.boot(after);
 }
 
 impl Machine {
-    /// A machine with so many disks of 64 MiB, with the guest side of the module that calls this; `None` (and a word why) where no VM
-    /// is wanted.
+    /// A machine with so many disks of 64 MiB, with the guest side of the module that calls this;
+    /// `None` (and a word why) where no VM is wanted.
     #[track_caller]
     pub fn new(test: &str, disks: usize) -> Option<Machine> {
         if std::env::var_os("BREAKOFF_VM").is_none() {
@@ -48,7 +51,11 @@ impl Machine {
             return None;
         }
         let dir = TempDir::new().unwrap_or_else(|err| panic!("no temporary directory: {err}"));
-        let module = Path::new(Location::caller().file()).file_stem().unwrap_or_default().display().to_string();
+        let module = Path::new(Location::caller().file())
+            .file_stem()
+            .unwrap_or_default()
+            .display()
+            .to_string();
         Some(Machine {
             guest: format!("{module}::{GUEST}"),
             dir,
@@ -76,16 +83,24 @@ impl Machine {
         self.try_run(phase, &["--power-cut-on", CUT]).map(drop)
     }
 
-    /// Boots systemd on a machine where the program is installed and its units are enabled, runs a part of the guest side when
-    /// all of this `/etc/fstab` is mounted, and shuts down; systemd's journal of all that. Masked units are as if they were not
-    /// installed.
+    /// Boots systemd on a machine where the program is installed and its units are enabled, runs a
+    /// part of the guest side when all of this `/etc/fstab` is mounted, and shuts down; systemd's
+    /// journal of all that. Masked units are as if they were not installed.
     #[track_caller]
     pub fn boot_with_systemd(&mut self, phase: &str, fstab: &str, masked: &[&str]) -> String {
         let root = self.install(fstab);
         for unit in masked {
-            done(Command::new("systemctl").arg("--root").arg(&root).args(["mask", unit]));
+            done(
+                Command::new("systemctl")
+                    .arg("--root")
+                    .arg(&root)
+                    .args(["mask", unit]),
+            );
         }
-        self.run(phase, &["--systemd", "--dir", &format!("{}:/", root.display())])
+        self.run(
+            phase,
+            &["--systemd", "--dir", &format!("{}:/", root.display())],
+        )
     }
 
     /// What `scripts/install` and the administrator put on such a machine, in a directory.
@@ -93,28 +108,41 @@ impl Machine {
     fn install(&self, fstab: &str) -> PathBuf {
         let root = self.dir.path().join("root");
         if root.exists() {
-            std::fs::remove_dir_all(&root).unwrap_or_else(|err| panic!("{}: {err}", root.display()));
+            std::fs::remove_dir_all(&root)
+                .unwrap_or_else(|err| panic!("{}: {err}", root.display()));
         }
         let install = repository().join("scripts/install");
-        done(Command::new(install).arg(env!("CARGO_BIN_EXE_breakoff")).env("DESTDIR", &root));
-        done(Command::new("systemctl").arg("--root").arg(&root).args(["enable", "breakoff-monitor", "breakoff-start"]));
+        done(
+            Command::new(install)
+                .arg(env!("CARGO_BIN_EXE_breakoff"))
+                .env("DESTDIR", &root),
+        );
+        done(Command::new("systemctl").arg("--root").arg(&root).args([
+            "enable",
+            "breakoff-monitor",
+            "breakoff-start",
+        ]));
         for (file, text) in [("fstab", fstab), ("machine-id", MACHINE_ID)] {
-            std::fs::write(root.join("etc").join(file), text).unwrap_or_else(|err| panic!("/etc/{file}: {err}"));
+            std::fs::write(root.join("etc").join(file), text)
+                .unwrap_or_else(|err| panic!("/etc/{file}: {err}"));
         }
         for (file, text) in &self.kept {
             let path = root.join(file);
-            std::fs::create_dir_all(path.parent().unwrap_or(&root)).unwrap_or_else(|err| panic!("{file}: {err}"));
+            std::fs::create_dir_all(path.parent().unwrap_or(&root))
+                .unwrap_or_else(|err| panic!("{file}: {err}"));
             std::fs::write(&path, text).unwrap_or_else(|err| panic!("{file}: {err}"));
         }
         root
     }
 
-    /// Has a file on the root filesystem of the boots with systemd to come, as if it had been kept there.
+    /// Has a file on the root filesystem of the boots with systemd to come, as if it had been kept
+    /// there.
     pub fn keep(&mut self, file: String, text: String) {
         self.kept.insert(file, text);
     }
 
-    /// Pulls a disk (counted from 0) out, and those behind it move up; or plugs all of them in again.
+    /// Pulls a disk (counted from 0) out, and those behind it move up; or plugs all of them in
+    /// again.
     pub fn without(&mut self, disks: &[usize]) {
         self.unplugged = disks.to_vec();
     }
@@ -131,39 +159,78 @@ impl Machine {
 
     #[track_caller]
     fn run(&mut self, phase: &str, options: &[&str]) -> String {
-        self.try_run(phase, options).unwrap_or_else(|why| panic!("{why}"))
+        self.try_run(phase, options)
+            .unwrap_or_else(|why| panic!("{why}"))
     }
 
     /// What it says on stderr.
     fn try_run(&mut self, phase: &str, options: &[&str]) -> Result<String, String> {
         println!("---- boot: {phase}");
-        let output = self.command(phase, options).output().map_err(|err| format!("scripts/vm: {err}"))?;
-        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let output = self
+            .command(phase, options)
+            .output()
+            .map_err(|err| format!("scripts/vm: {err}"))?;
+        let (stdout, stderr) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
         println!("{stdout}{stderr}");
-        let notes = stdout.lines().filter_map(|line| line.trim_end().strip_prefix(NOTE)?.split_once('='));
-        self.notes.extend(notes.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let notes = stdout
+            .lines()
+            .filter_map(|line| line.trim_end().strip_prefix(NOTE)?.split_once('='));
+        self.notes
+            .extend(notes.map(|(name, value)| (name.to_owned(), value.to_owned())));
         if !output.status.success() {
             return Err(format!("boot '{phase}' fails: {}", output.status));
         }
         let ran = stdout.contains(&format!("test {} ... ", self.guest));
-        if ran { Ok(stderr.into_owned()) } else { Err(format!("boot '{phase}': there is no test {}", self.guest)) }
+        if ran {
+            Ok(stderr.into_owned())
+        } else {
+            Err(format!("boot '{phase}': there is no test {}", self.guest))
+        }
     }
 
     fn command(&self, phase: &str, options: &[&str]) -> Command {
-        let this = std::env::current_exe().unwrap_or_else(|err| panic!("where is this program: {err}"));
+        let this =
+            std::env::current_exe().unwrap_or_else(|err| panic!("where is this program: {err}"));
         let mut command = Command::new(repository().join("scripts/vm"));
-        // A guest with one processor takes less of ours; races are what the kernel tests have another one for.
-        command.args(["--memory", "1024", "--cpus", "1", "--timeout", "600"]).args(options);
+        // A guest with one processor takes less of ours; races are what the kernel tests have
+        // another one for.
+        command
+            .args(["--memory", "1024", "--cpus", "1", "--timeout", "600"])
+            .args(options);
         for disk in (0..self.disks).filter(|disk| !self.unplugged.contains(disk)) {
-            command.arg("--disk").arg(format!("{}/disk{}.img:64M", self.dir.path().display(), disk + 1));
+            command.arg("--disk").arg(format!(
+                "{}/disk{}.img:64M",
+                self.dir.path().display(),
+                disk + 1
+            ));
         }
-        command.arg("--file").arg(format!("{}:/root/guest", this.display()));
-        command.arg("--file").arg(format!("{}:/usr/bin/breakoff", env!("CARGO_BIN_EXE_breakoff")));
-        command.args(["--env", "BREAKOFF_KERNEL_TESTS=1", "--env", &format!("{PHASE}={phase}")]);
+        command
+            .arg("--file")
+            .arg(format!("{}:/root/guest", this.display()));
+        command.arg("--file").arg(format!(
+            "{}:/usr/bin/breakoff",
+            env!("CARGO_BIN_EXE_breakoff")
+        ));
+        command.args([
+            "--env",
+            "BREAKOFF_KERNEL_TESTS=1",
+            "--env",
+            &format!("{PHASE}={phase}"),
+        ]);
         for (name, value) in &self.notes {
             command.args(["--env", &format!("NOTE_{name}={value}")]);
         }
-        command.args(["--", "/root/guest", "--exact", &self.guest, "--nocapture", "--test-threads=1"]);
+        command.args([
+            "--",
+            "/root/guest",
+            "--exact",
+            &self.guest,
+            "--nocapture",
+            "--test-threads=1",
+        ]);
         command
     }
 }
@@ -175,16 +242,25 @@ fn repository() -> &'static Path {
 /// Runs a command of this machine to its end.
 #[track_caller]
 fn done(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|err| panic!("{command:?}: {err}"));
-    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    let output = command
+        .output()
+        .unwrap_or_else(|err| panic!("{command:?}: {err}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// Which part of the guest side is to be run; `None` outside of the VM.
 ///
-/// The VM is another machine at each boot, as far as `/etc/machine-id` says; these boots are of one.
+/// The VM is another machine at each boot, as far as `/etc/machine-id` says; these boots are of
+/// one.
 pub fn phase() -> Option<String> {
     let phase = std::env::var(PHASE).ok()?;
-    std::fs::write("/etc/machine-id", MACHINE_ID).unwrap_or_else(|err| panic!("/etc/machine-id: {err}"));
+    std::fs::write("/etc/machine-id", MACHINE_ID)
+        .unwrap_or_else(|err| panic!("/etc/machine-id: {err}"));
     Some(phase)
 }
 
@@ -203,7 +279,11 @@ pub fn noted<T: FromStr<Err: Display>>(name: &str) -> T {
 #[track_caller]
 pub fn maybe_noted<T: FromStr<Err: Display>>(name: &str) -> Option<T> {
     let value = std::env::var(format!("NOTE_{name}")).ok()?;
-    Some(value.parse().unwrap_or_else(|err| panic!("{name}={value}: {err}")))
+    Some(
+        value
+            .parse()
+            .unwrap_or_else(|err| panic!("{name}={value}: {err}")),
+    )
 }
 
 /// Says that the power may be cut, and waits for it, while other threads go on.

@@ -1,8 +1,10 @@
-//! What the kernel tests stand on: disks whose ranges can fail or be slow at run time, the program with a deadline on every
-//! call, a writer that knows what has to be on the disk, and a check that nothing is left behind.
+//! What the kernel tests stand on: disks whose ranges can fail or be slow at run time, the program
+//! with a deadline on every call, a writer that knows what has to be on the disk, and a check that
+//! nothing is left behind.
 //!
-//! A test is `let mut lab = lab!(["mirror"], [64, 64]);`, its own lines, and `lab.finish();`. Outside a test kernel (without
-//! `BREAKOFF_KERNEL_TESTS`) `lab!` prints `SKIP …` and returns from the test.
+//! A test is `let mut lab = lab!(["mirror"], [64,
+//! 64]);`, its own lines, and `lab.finish();`. Outside a test kernel (without `BREAKOFF_KERNEL_TESTS`) `lab!` prints `SKIP
+//! …` and returns from the test.
 
 #![allow(dead_code)] // each test program uses its own part of it
 
@@ -32,7 +34,8 @@ pub mod writer;
 /// Bytes in a mebibyte.
 pub const MIB: u64 = 1 << 20;
 
-/// Sets up a [`lab::Lab`] named after the test: the dm targets that it needs, and the sizes of its disks in MiB.
+/// Sets up a [`lab::Lab`] named after the test: the dm targets that it needs, and the sizes of its
+/// disks in MiB.
 #[macro_export]
 macro_rules! lab {
     ([$($target:literal),* $(,)?], $sizes:expr) => {{

@@ -1,5 +1,5 @@
-//! Keeps `breakoff monitor` away, which commands start when there is a mirror to look after: for tests of what the commands
-//! do without it.
+//! Keeps `breakoff monitor` away, which commands start when there is a mirror to look after: for
+//! tests of what the commands do without it.
 
 use super::lab::until;
 use nix::fcntl::{Flock, FlockArg};
@@ -12,7 +12,8 @@ const LOCK: &str = "/run/breakoff/lock/.monitor";
 pub struct NoMonitor(Option<Flock<File>>);
 
 impl NoMonitor {
-    /// Waits until the monitor of an earlier test has seen that there is nothing left to look after.
+    /// Waits until the monitor of an earlier test has seen that there is nothing left to look
+    /// after.
     #[track_caller]
     pub fn begin() -> NoMonitor {
         let mut lock = None;
@@ -26,6 +27,12 @@ impl NoMonitor {
 
 fn try_lock() -> Option<Flock<File>> {
     fs::create_dir_all("/run/breakoff/lock").ok()?;
-    let file = File::options().read(true).write(true).create(true).truncate(false).open(LOCK).ok()?;
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(LOCK)
+        .ok()?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()
 }

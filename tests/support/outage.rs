@@ -1,6 +1,7 @@
-//! Power cuts that this kernel outlives: at once nothing reaches the disks any more, whoever knew something is killed, the program's
-//! devices are gone with all that they held, and the machine has another boot ID. A disk keeps all that it has taken: what a volatile
-//! cache would lose is the matter of `kernel::replay`.
+//! Power cuts that this kernel outlives: at once nothing reaches the disks any more, whoever knew
+//! something is killed, the program's devices are gone with all that they held, and the machine has
+//! another boot ID. A disk keeps all that it has taken: what a volatile cache would lose is the
+//! matter of `kernel::replay`.
 
 use super::child::{DEADLINE, Output, Running};
 use super::disk::Fault;
@@ -30,19 +31,40 @@ impl Power {
         let nobody = NoMonitor::begin();
         // SAFETY: plain system call.
         let unshared = unsafe { libc::unshare(libc::CLONE_NEWNS) };
-        assert_eq!(unshared, 0, "no mounts of its own: {}", std::io::Error::last_os_error());
-        let private = mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>);
+        assert_eq!(
+            unshared,
+            0,
+            "no mounts of its own: {}",
+            std::io::Error::last_os_error()
+        );
+        let private = mount(
+            None::<&str>,
+            "/",
+            None::<&str>,
+            MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+            None::<&str>,
+        );
         private.unwrap_or_else(|err| panic!("its mounts stay those of others: {err}"));
         let boot_id = NamedTempFile::new().unwrap_or_else(|err| panic!("no temporary file: {err}"));
-        let bound = mount(Some(boot_id.path()), BOOT_ID, None::<&str>, MsFlags::MS_BIND, None::<&str>);
+        let bound = mount(
+            Some(boot_id.path()),
+            BOOT_ID,
+            None::<&str>,
+            MsFlags::MS_BIND,
+            None::<&str>,
+        );
         bound.unwrap_or_else(|err| panic!("{BOOT_ID} cannot be another one: {err}"));
-        let mut power = Power { boots: 0, boot_id, _nobody: nobody };
+        let mut power = Power {
+            boots: 0,
+            boot_id,
+            _nobody: nobody,
+        };
         power.boot();
         power
     }
 
-    /// Cuts the power while a command runs, or is stopped, and writers are at work, which end by it. The machine is up again when this
-    /// returns, and nobody has started anything.
+    /// Cuts the power while a command runs, or is stopped, and writers are at work, which end by
+    /// it. The machine is up again when this returns, and nobody has started anything.
     #[track_caller]
     pub fn cut(&mut self, lab: &mut Lab, command: Running, writers: &mut [Writer]) -> Output {
         (0..lab.disks.len()).for_each(|disk| lab.fault(disk, Fault::Fail));
@@ -66,7 +88,8 @@ impl Power {
     fn boot(&mut self) {
         self.boots += 1;
         let id = format!("00000000-0000-4000-8000-{:012}\n", self.boots);
-        fs::write(self.boot_id.path(), &id).unwrap_or_else(|err| panic!("the boot ID cannot be written: {err}"));
+        fs::write(self.boot_id.path(), &id)
+            .unwrap_or_else(|err| panic!("the boot ID cannot be written: {err}"));
         assert_eq!(fs::read_to_string(BOOT_ID).ok(), Some(id));
     }
 }

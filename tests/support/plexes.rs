@@ -5,10 +5,14 @@ use super::lab::Lab;
 use super::view::{Group, Plex, Subdisk};
 use std::ops::Range;
 
-/// The disk that a subdisk lies on, and where it starts there: offsets count from the start of the device.
+/// The disk that a subdisk lies on, and where it starts there: offsets count from the start of the
+/// device.
 #[track_caller]
 fn place<'a>(lab: &'a Lab, group: &Group, subdisk: &Subdisk) -> (&'a Disk, u64) {
-    (lab.disk_behind(group.disk(&subdisk.media)), subdisk.disk_offset)
+    (
+        lab.disk_behind(group.disk(&subdisk.media)),
+        subdisk.disk_offset,
+    )
 }
 
 /// The contents of a plex.
@@ -30,21 +34,43 @@ pub fn bytes(lab: &Lab, group: &Group, plex: &Plex) -> Vec<u8> {
 pub fn range(lab: &Lab, group: &Group, plex: &Plex) -> (usize, Range<u64>) {
     assert_eq!(plex.subdisks.len(), 1, "{plex:?}");
     let (disk, start) = place(lab, group, &plex.subdisks[0]);
-    let index = lab.disks.iter().position(|d| d.name == disk.name).unwrap_or_default();
+    let index = lab
+        .disks
+        .iter()
+        .position(|d| d.name == disk.name)
+        .unwrap_or_default();
     (index, start..start + plex.subdisks[0].length)
 }
 
-/// Fails the test unless all complete plexes of a volume hold the same bytes (nobody may be writing).
+/// Fails the test unless all complete plexes of a volume hold the same bytes (nobody may be
+/// writing).
 #[track_caller]
 pub fn assert_equal(lab: &Lab, group: &str, volume: &str) {
     let group = lab.print(group);
     let volume = group.volume(volume);
-    let complete: Vec<&Plex> = volume.plexes.iter().filter(|p| p.state == "ACTIVE" || p.state == "SNAPDONE").collect();
-    assert!(complete.len() > 1, "there is nothing to compare in {volume:?}");
+    let complete: Vec<&Plex> = volume
+        .plexes
+        .iter()
+        .filter(|p| p.state == "ACTIVE" || p.state == "SNAPDONE")
+        .collect();
+    assert!(
+        complete.len() > 1,
+        "there is nothing to compare in {volume:?}"
+    );
     let first = bytes(lab, &group, complete[0]);
-    assert_eq!(first.len() as u64, volume.size, "plex {} of {volume:?}", complete[0].name);
+    assert_eq!(
+        first.len() as u64,
+        volume.size,
+        "plex {} of {volume:?}",
+        complete[0].name
+    );
     for plex in &complete[1..] {
-        assert_same(&complete[0].name, &first, &plex.name, &bytes(lab, &group, plex));
+        assert_same(
+            &complete[0].name,
+            &first,
+            &plex.name,
+            &bytes(lab, &group, plex),
+        );
     }
 }
 
@@ -52,7 +78,14 @@ pub fn assert_equal(lab: &Lab, group: &str, volume: &str) {
 #[track_caller]
 pub fn assert_same(left: &str, a: &[u8], right: &str, b: &[u8]) {
     assert_eq!(a.len(), b.len(), "{left} and {right} differ in length");
-    let different: Vec<usize> = (0..a.len()).step_by(4096).filter(|at| a[*at..].iter().take(4096).ne(b[*at..].iter().take(4096))).collect();
+    let different: Vec<usize> = (0..a.len())
+        .step_by(4096)
+        .filter(|at| a[*at..].iter().take(4096).ne(b[*at..].iter().take(4096)))
+        .collect();
     let first: Vec<usize> = different.iter().take(10).map(|at| at / 4096).collect();
-    assert!(different.is_empty(), "{left} and {right} differ in {} blocks of 4 KiB, first {first:?}", different.len());
+    assert!(
+        different.is_empty(),
+        "{left} and {right} differ in {} blocks of 4 KiB, first {first:?}",
+        different.len()
+    );
 }

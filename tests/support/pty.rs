@@ -21,43 +21,75 @@ impl OnTerminal {
     /// Starts the program with these words.
     #[track_caller]
     pub fn start(words: &str) -> OnTerminal {
-        let size = Winsize { ws_row: 25, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = Winsize {
+            ws_row: 25,
+            ws_col: 120,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
         let pty = openpty(Some(&size), None).unwrap_or_else(|err| panic!("no terminal: {err}"));
         let (keyboard, end) = (File::from(pty.master), File::from(pty.slave));
-        let copy = || end.try_clone().unwrap_or_else(|err| panic!("a terminal cannot be opened twice: {err}"));
+        let copy = || {
+            end.try_clone()
+                .unwrap_or_else(|err| panic!("a terminal cannot be opened twice: {err}"))
+        };
         let mut command = Command::new(program());
-        command.args(words.split_whitespace()).env("TERM", "vt100").stdin(copy()).stdout(copy()).stderr(copy());
+        command
+            .args(words.split_whitespace())
+            .env("TERM", "vt100")
+            .stdin(copy())
+            .stdout(copy())
+            .stderr(copy());
         // SAFETY: setsid and ioctl may be called between fork and exec.
         unsafe { command.pre_exec(take_terminal) };
-        let child = command.spawn().unwrap_or_else(|err| panic!("'{words}' cannot be started: {err}"));
+        let child = command
+            .spawn()
+            .unwrap_or_else(|err| panic!("'{words}' cannot be started: {err}"));
         let screen = Arc::new(Mutex::new(Vec::new()));
-        watch(keyboard.try_clone().unwrap_or_else(|err| panic!("{err}")), Arc::clone(&screen));
-        OnTerminal { child, keyboard, screen }
+        watch(
+            keyboard.try_clone().unwrap_or_else(|err| panic!("{err}")),
+            Arc::clone(&screen),
+        );
+        OnTerminal {
+            child,
+            keyboard,
+            screen,
+        }
     }
 
     /// What has been on the screen so far.
     pub fn screen(&self) -> String {
-        let bytes = self.screen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let bytes = self
+            .screen
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Waits until the screen has shown this.
     #[track_caller]
     pub fn shows(&self, text: &str) -> &OnTerminal {
-        super::lab::until(&format!("the terminal shows '{text}', it has: {}", self.screen()), || self.screen().contains(text));
+        super::lab::until(
+            &format!("the terminal shows '{text}', it has: {}", self.screen()),
+            || self.screen().contains(text),
+        );
         self
     }
 
     /// Types a line.
     #[track_caller]
     pub fn types(&mut self, line: &str) {
-        self.keyboard.write_all(format!("{line}\n").as_bytes()).unwrap_or_else(|err| panic!("the terminal takes no '{line}': {err}"));
+        self.keyboard
+            .write_all(format!("{line}\n").as_bytes())
+            .unwrap_or_else(|err| panic!("the terminal takes no '{line}': {err}"));
     }
 
     /// Presses Ctrl-C.
     #[track_caller]
     pub fn interrupts(&mut self) {
-        self.keyboard.write_all(b"\x03").unwrap_or_else(|err| panic!("the terminal takes no Ctrl-C: {err}"));
+        self.keyboard
+            .write_all(b"\x03")
+            .unwrap_or_else(|err| panic!("the terminal takes no Ctrl-C: {err}"));
     }
 
     /// Waits for its end; the exit status.
@@ -70,11 +102,15 @@ impl OnTerminal {
             }
             thread::sleep(Duration::from_millis(10));
         }
-        panic!("the command does not end; the terminal shows: {}", self.screen());
+        panic!(
+            "the command does not end; the terminal shows: {}",
+            self.screen()
+        );
     }
 }
 
-/// Makes stdin the terminal of a new session, so that Ctrl-C reaches the command and `/dev/tty` is it.
+/// Makes stdin the terminal of a new session, so that Ctrl-C reaches the command and `/dev/tty` is
+/// it.
 fn take_terminal() -> io::Result<()> {
     nix::unistd::setsid()?;
     // SAFETY: TIOCSCTTY takes a number.
@@ -88,7 +124,10 @@ fn watch(mut from: File, screen: Arc<Mutex<Vec<u8>>>) {
     thread::spawn(move || {
         let mut some = [0; 4096];
         while let Ok(count @ 1..) = from.read(&mut some) {
-            screen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(&some[..count]);
+            screen
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .extend(&some[..count]);
         }
     });
 }

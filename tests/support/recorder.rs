@@ -1,12 +1,14 @@
-//! A device that records every write and flush that reaches it (dm-log-writes), in the order in which they became durable.
+//! A device that records every write and flush that reaches it (dm-log-writes), in the order in
+//! which they became durable.
 //!
 //! ```text
 //! loop device with the data ──┐
 //! loop device with the log  ──┴── boteststore1 (log-writes), which a test's disk is put on
 //! ```
 //!
-//! The log has a superblock in its first sector, then entries of one sector, each followed by what was written. A write that was
-//! not made durable at once comes right before the flush that covers it; one that no flush has covered is not there.
+//! The log has a superblock in its first sector, then entries of one sector, each followed by what
+//! was written. A write that was not made durable at once comes right before the flush that covers
+//! it; one that no flush has covered is not there.
 
 use super::disk::UUID;
 use super::dm::{Dm, Line};
@@ -50,14 +52,22 @@ pub struct Recorder {
 impl Recorder {
     /// Makes one of `size` bytes.
     pub fn new(dm: &Dm, number: usize, size: u64) -> io::Result<Recorder> {
-        let recorder =
-            Recorder { name: format!("boteststore{number}"), data: Loop::new(size, SECTOR as u32)?, log: Loop::new(LOG, SECTOR as u32)? };
+        let recorder = Recorder {
+            name: format!("boteststore{number}"),
+            data: Loop::new(size, SECTOR as u32)?,
+            log: Loop::new(LOG, SECTOR as u32)?,
+        };
         let on = |device: &Loop| block::number(&device.path).map(super::dm::number);
         dm.create(&recorder.name, &format!("{UUID}{}", recorder.name))?;
         let params = format!("{} {}", on(&recorder.data)?, on(&recorder.log)?);
-        dm.load(&recorder.name, &[Line::new(0, size / SECTOR, "log-writes", params)])?;
+        dm.load(
+            &recorder.name,
+            &[Line::new(0, size / SECTOR, "log-writes", params)],
+        )?;
         dm.activate(&recorder.name)?;
-        until("udev makes the recorder's link", || recorder.path().exists());
+        until("udev makes the recorder's link", || {
+            recorder.path().exists()
+        });
         Ok(recorder)
     }
 
@@ -69,7 +79,8 @@ impl Recorder {
     /// Leaves a word (without blanks) in the recording.
     #[track_caller]
     pub fn mark(&self, dm: &Dm, text: &str) {
-        dm.message(&self.name, &format!("mark {text}")).unwrap_or_else(|err| panic!("{} takes no mark: {err}", self.name));
+        dm.message(&self.name, &format!("mark {text}"))
+            .unwrap_or_else(|err| panic!("{} takes no mark: {err}", self.name));
     }
 
     /// The recording up to a mark, which is waited for: the kernel writes the log behind our back.
@@ -78,7 +89,9 @@ impl Recorder {
         let end = Event::Mark(upto.into());
         let mut events = Vec::new();
         until("the log is written", || {
-            events = self.read().unwrap_or_else(|err| panic!("reading the log of {}: {err}", self.name));
+            events = self
+                .read()
+                .unwrap_or_else(|err| panic!("reading the log of {}: {err}", self.name));
             events.contains(&end)
         });
         events
@@ -92,7 +105,11 @@ impl Recorder {
         let (mut events, mut at) = (Vec::new(), SECTOR);
         for _ in 0..entries {
             let [start, count, flags, length] = self.words(at)?;
-            let data = if flags & DISCARD != 0 { 0 } else { count * SECTOR };
+            let data = if flags & DISCARD != 0 {
+                0
+            } else {
+                count * SECTOR
+            };
             if flags & MARK != 0 {
                 let text = self.bytes(at + 32, length)?;
                 events.push(Event::Mark(String::from_utf8_lossy(&text).into_owned()));

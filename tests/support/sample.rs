@@ -1,7 +1,8 @@
-//! Which of all steps of a command are tried: all of them takes hours on the real kernel, and minutes on the fake one.
+//! Which of all steps of a command are tried: all of them takes hours on the real kernel, and
+//! minutes on the fake one.
 //!
-//! `scripts/test` makes up `BREAKOFF_SAMPLE=N`, from which the choice follows, and prints it; `scripts/test --thorough` sets
-//! `BREAKOFF_EVERY_STEP`, and there is nothing to choose.
+//! `scripts/test` makes up `BREAKOFF_SAMPLE=N`, from which the choice follows, and prints it;
+//! `scripts/test --thorough` sets `BREAKOFF_EVERY_STEP`, and there is nothing to choose.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -13,13 +14,20 @@ pub fn thorough() -> bool {
 /// The sample that is asked for.
 fn number() -> Option<u64> {
     let word = std::env::var("BREAKOFF_SAMPLE").ok()?;
-    Some(word.parse().unwrap_or_else(|_| panic!("BREAKOFF_SAMPLE={word} is no number")))
+    Some(
+        word.parse()
+            .unwrap_or_else(|_| panic!("BREAKOFF_SAMPLE={word} is no number")),
+    )
 }
 
-/// Before which steps something is killed or dies on the real kernel, where each takes seconds: before `first`, and then before every so
-/// many; which ones is up to the sample.
+/// Before which steps something is killed or dies on the real kernel, where each takes seconds:
+/// before `first`, and then before every so many; which ones is up to the sample.
 pub fn steps(first: u64, every: u64) -> impl Iterator<Item = u64> {
-    if thorough() { steps_of(0, first, 1) } else { steps_of(number().unwrap_or(0), first, every) }
+    if thorough() {
+        steps_of(0, first, 1)
+    } else {
+        steps_of(number().unwrap_or(0), first, every)
+    }
 }
 
 /// Those of a sample.

@@ -1,8 +1,10 @@
-//! Blocks that say who wrote them, and a verifier that knows what they have to say. Pure but for the reading.
+//! Blocks that say who wrote them, and a verifier that knows what they have to say. Pure but for
+//! the reading.
 //!
-//! A writer has one write in flight at a time, and which block a sequence number goes to follows from the number. What it
-//! has written is therefore known from two numbers: the last acknowledged and the last issued. Whatever a device holds at
-//! one instant must be **exactly the writes 1 to M** for some M between the two.
+//! A writer has one write in flight at a time, and which block a sequence number goes to follows
+//! from the number. What it has written is therefore known from two numbers: the last acknowledged
+//! and the last issued. Whatever a device holds at one instant must be **exactly the writes 1 to
+//! M** for some M between the two.
 
 use super::block::{self, Aligned, mix};
 use std::collections::HashMap;
@@ -15,8 +17,8 @@ use std::path::Path;
 pub const BLOCK: usize = 4096;
 const MAGIC: u64 = 0x6b6f_6f6c_6b61_6572;
 
-/// Who writes, and where: `blocks` blocks from block `first` of the device. The first pass fills them in order, then they
-/// are written as if at random.
+/// Who writes, and where: `blocks` blocks from block `first` of the device. The first pass fills
+/// them in order, then they are written as if at random.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Area {
     pub writer: u32,
@@ -27,7 +29,11 @@ pub struct Area {
 impl Area {
     /// The block that write number `seq` (from 1) goes to.
     pub fn block(&self, seq: u64) -> u64 {
-        let offset = if seq <= self.blocks { seq - 1 } else { mix(mix(seq) ^ u64::from(self.writer)) % self.blocks };
+        let offset = if seq <= self.blocks {
+            seq - 1
+        } else {
+            mix(mix(seq) ^ u64::from(self.writer)) % self.blocks
+        };
         self.first + offset
     }
 
@@ -48,8 +54,13 @@ impl Area {
 
     /// What the area's blocks say in the bytes of a device from its start.
     pub fn found_in(&self, bytes: &[u8]) -> Vec<Found> {
-        let blocks = (0..).zip(bytes.chunks(BLOCK)).skip(self.first as usize).take(self.blocks as usize);
-        blocks.map(|(index, block)| read_stamp(self, index, block)).collect()
+        let blocks = (0..)
+            .zip(bytes.chunks(BLOCK))
+            .skip(self.first as usize)
+            .take(self.blocks as usize);
+        blocks
+            .map(|(index, block)| read_stamp(self, index, block))
+            .collect()
     }
 
     /// The last write to each block among the first `upto` ones.
@@ -75,14 +86,19 @@ fn number<const N: usize>(block: &[u8], at: usize) -> [u8; N] {
 
 /// Reads what a block says.
 pub fn read_stamp(area: &Area, index: u64, block: &[u8]) -> Found {
-    let stamped = u64::from_le_bytes(number(block, 0)) == MAGIC && u32::from_le_bytes(number(block, 8)) == area.writer;
+    let stamped = u64::from_le_bytes(number(block, 0)) == MAGIC
+        && u32::from_le_bytes(number(block, 8)) == area.writer;
     if !stamped {
         return Found::Foreign;
     }
     let mut copy = block.to_vec();
     copy[12..16].fill(0);
     let whole = crc32c::crc32c(&copy) == u32::from_le_bytes(number(block, 12));
-    if whole && u64::from_le_bytes(number(block, 16)) == index { Found::Seq(u64::from_le_bytes(number(block, 24))) } else { Found::Broken }
+    if whole && u64::from_le_bytes(number(block, 16)) == index {
+        Found::Seq(u64::from_le_bytes(number(block, 24)))
+    } else {
+        Found::Broken
+    }
 }
 
 /// What a device has to hold: the writes 1 to M, for some M from `acked` to `issued`.
@@ -101,22 +117,43 @@ pub enum Mismatch {
     /// The newest write found had not been issued: it belongs to a later instant.
     Future { newest: u64, issued: u64 },
     /// A block does not say what it has to (0 = nothing was written to it).
-    Block { block: u64, expected: u64, found: Found },
+    Block {
+        block: u64,
+        expected: u64,
+        found: Found,
+    },
 }
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Mismatch::Lost { newest, acked } => write!(f, "lost: write {acked} was acknowledged, the newest here is {newest}"),
-            Mismatch::Future { newest, issued } => write!(f, "from the future: write {newest} is here, {issued} was the last issued"),
-            Mismatch::Block { block, expected, found } => write!(f, "block {block}: expected write {expected}, found {found:?}"),
+            Mismatch::Lost { newest, acked } => write!(
+                f,
+                "lost: write {acked} was acknowledged, the newest here is {newest}"
+            ),
+            Mismatch::Future { newest, issued } => write!(
+                f,
+                "from the future: write {newest} is here, {issued} was the last issued"
+            ),
+            Mismatch::Block {
+                block,
+                expected,
+                found,
+            } => write!(
+                f,
+                "block {block}: expected write {expected}, found {found:?}"
+            ),
         }
     }
 }
 
 /// The newest write among these; 0 when there is none.
 pub fn newest(found: &[Found]) -> u64 {
-    found.iter().map(|f| if let Found::Seq(seq) = f { *seq } else { 0 }).max().unwrap_or_default()
+    found
+        .iter()
+        .map(|f| if let Found::Seq(seq) = f { *seq } else { 0 })
+        .max()
+        .unwrap_or_default()
 }
 
 impl Expectation {
@@ -124,18 +161,32 @@ impl Expectation {
     pub fn compare(&self, found: &[Found]) -> Vec<Mismatch> {
         let newest = newest(found);
         if newest > self.issued {
-            return vec![Mismatch::Future { newest, issued: self.issued }];
+            return vec![Mismatch::Future {
+                newest,
+                issued: self.issued,
+            }];
         }
         let mut wrong = Vec::new();
         if newest < self.acked {
-            wrong.push(Mismatch::Lost { newest, acked: self.acked });
+            wrong.push(Mismatch::Lost {
+                newest,
+                acked: self.acked,
+            });
         }
         let history = self.area.history(newest.max(self.acked));
         for (block, found) in (self.area.first..).zip(found) {
             let expected = history.get(&block).copied().unwrap_or_default();
-            let right = if expected == 0 { *found == Found::Foreign } else { *found == Found::Seq(expected) };
+            let right = if expected == 0 {
+                *found == Found::Foreign
+            } else {
+                *found == Found::Seq(expected)
+            };
             if !right {
-                wrong.push(Mismatch::Block { block, expected, found: *found });
+                wrong.push(Mismatch::Block {
+                    block,
+                    expected,
+                    found: *found,
+                });
             }
         }
         wrong
@@ -150,15 +201,27 @@ impl Expectation {
     #[track_caller]
     pub fn verify(&self, device: impl AsRef<Path>) {
         let device = device.as_ref();
-        let wrong = self.check(device).unwrap_or_else(|err| panic!("reading {}: {err}", device.display()));
+        let wrong = self
+            .check(device)
+            .unwrap_or_else(|err| panic!("reading {}: {err}", device.display()));
         let shown: Vec<String> = wrong.iter().take(10).map(Mismatch::to_string).collect();
-        assert!(wrong.is_empty(), "{} of {self:?} on {} are wrong:\n{}", wrong.len(), device.display(), shown.join("\n"));
+        assert!(
+            wrong.is_empty(),
+            "{} of {self:?} on {} are wrong:\n{}",
+            wrong.len(),
+            device.display(),
+            shown.join("\n")
+        );
     }
 
     /// The newest write on a device.
     #[track_caller]
     pub fn newest(&self, device: impl AsRef<Path>) -> u64 {
-        newest(&self.read(device).unwrap_or_else(|err| panic!("reading the volume: {err}")))
+        newest(
+            &self
+                .read(device)
+                .unwrap_or_else(|err| panic!("reading the volume: {err}")),
+        )
     }
 
     fn read(&self, device: impl AsRef<Path>) -> io::Result<Vec<Found>> {
@@ -170,7 +233,11 @@ impl Expectation {
         for start in (self.area.first..end).step_by(AT_ONCE as usize) {
             let bytes = &mut buffer.bytes_mut()[..(end - start).min(AT_ONCE) as usize * BLOCK];
             file.read_exact_at(bytes, start * BLOCK as u64)?;
-            found.extend((start..).zip(bytes.chunks(BLOCK)).map(|(index, block)| read_stamp(&self.area, index, block)));
+            found.extend(
+                (start..)
+                    .zip(bytes.chunks(BLOCK))
+                    .map(|(index, block)| read_stamp(&self.area, index, block)),
+            );
         }
         Ok(found)
     }

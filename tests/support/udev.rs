@@ -16,7 +16,9 @@ pub fn settle() {
 pub fn property(path: impl AsRef<Path>, key: &str) -> Option<String> {
     let number = super::block::number(path).ok()?;
     let device = udev::Device::from_devnum(udev::DeviceType::Block, number).ok()?;
-    device.property_value(key).map(|value| value.to_string_lossy().into_owned())
+    device
+        .property_value(key)
+        .map(|value| value.to_string_lossy().into_owned())
 }
 
 /// Where a link such as `/dev/disk/by-uuid/…` points to.
@@ -26,8 +28,13 @@ pub fn target(link: impl AsRef<Path>) -> Option<PathBuf> {
 
 /// The daemon and its workers.
 pub fn processes() -> Vec<Pid> {
-    let processes = fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
-    let is_udev = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.contains("udevd"));
+    let processes = fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|e| e.file_name().to_str()?.parse().ok());
+    let is_udev = |pid: &i32| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.contains("udevd"))
+    };
     processes.filter(is_udev).map(Pid::from_raw).collect()
 }
 
@@ -36,5 +43,6 @@ pub fn processes() -> Vec<Pid> {
 pub fn tell(signal: Signal) {
     let all = processes();
     assert!(!all.is_empty(), "udev does not run");
-    all.into_iter().for_each(|pid| kill(pid, signal).unwrap_or_default());
+    all.into_iter()
+        .for_each(|pid| kill(pid, signal).unwrap_or_default());
 }

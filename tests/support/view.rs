@@ -72,12 +72,18 @@ pub struct Subdisk {
 impl Group {
     #[track_caller]
     pub fn volume(&self, name: &str) -> &Volume {
-        self.volumes.iter().find(|v| v.name == name).unwrap_or_else(|| panic!("no volume '{name}' in {:?}", self.names()))
+        self.volumes
+            .iter()
+            .find(|v| v.name == name)
+            .unwrap_or_else(|| panic!("no volume '{name}' in {:?}", self.names()))
     }
 
     #[track_caller]
     pub fn disk(&self, media: &str) -> &Disk {
-        self.disks.iter().find(|d| d.media == media).unwrap_or_else(|| panic!("no disk '{media}' in {:?}", self.disks))
+        self.disks
+            .iter()
+            .find(|d| d.media == media)
+            .unwrap_or_else(|| panic!("no disk '{media}' in {:?}", self.disks))
     }
 
     /// The names of its volumes, sorted.
@@ -108,7 +114,10 @@ impl Volume {
 
     #[track_caller]
     pub fn plex(&self, name: &str) -> &Plex {
-        self.plexes.iter().find(|p| p.name == name).unwrap_or_else(|| panic!("no plex '{name}' in {self:?}"))
+        self.plexes
+            .iter()
+            .find(|p| p.name == name)
+            .unwrap_or_else(|| panic!("no plex '{name}' in {self:?}"))
     }
 }
 
@@ -134,9 +143,13 @@ pub struct Refusal {
 /// The one document on stdout, with its envelope checked: `ok` and the exit status agree.
 #[track_caller]
 pub fn document(output: &Output) -> Value {
-    let document: Value = serde_json::from_str(&output.stdout).unwrap_or_else(|err| panic!("not one JSON document ({err}):\n{output}"));
+    let document: Value = serde_json::from_str(&output.stdout)
+        .unwrap_or_else(|err| panic!("not one JSON document ({err}):\n{output}"));
     assert_eq!(document["breakoff"], 1, "{output}");
-    assert!(document["command"].is_string() || output.status == 2, "{output}");
+    assert!(
+        document["command"].is_string() || output.status == 2,
+        "{output}"
+    );
     assert_eq!(document["ok"], output.status == 0, "{output}");
     document
 }
@@ -152,5 +165,6 @@ pub fn result(output: &Output) -> Value {
 #[track_caller]
 pub fn refusal(output: &Output) -> Refusal {
     assert_ne!(output.status, 0, "it should have been refused:\n{output}");
-    serde_json::from_value(document(output)["error"].take()).unwrap_or_else(|err| panic!("not an error document ({err}):\n{output}"))
+    serde_json::from_value(document(output)["error"].take())
+        .unwrap_or_else(|err| panic!("not an error document ({err}):\n{output}"))
 }

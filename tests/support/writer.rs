@@ -25,7 +25,10 @@ pub struct Style {
 
 impl Default for Style {
     fn default() -> Style {
-        Style { dsync: false, pause: Duration::from_millis(1) }
+        Style {
+            dsync: false,
+            pause: Duration::from_millis(1),
+        }
     }
 }
 
@@ -49,19 +52,33 @@ impl Writer {
     /// Starts writing to `blocks` blocks from block `first` of a device.
     #[track_caller]
     pub fn start(device: impl AsRef<Path>, first: u64, blocks: u64, style: Style) -> Writer {
-        let area = Area { writer: NEXT_WRITER.fetch_add(1, SeqCst), first, blocks };
+        let area = Area {
+            writer: NEXT_WRITER.fetch_add(1, SeqCst),
+            first,
+            blocks,
+        };
         Writer::go_on_after(device, area, 0, style)
     }
 
-    /// Goes on where a writer of this area has stopped: behind its last write, which the device holds.
+    /// Goes on where a writer of this area has stopped: behind its last write, which the device
+    /// holds.
     #[track_caller]
     pub fn go_on_after(device: impl AsRef<Path>, area: Area, last: u64, style: Style) -> Writer {
         let device = device.as_ref();
-        let file = block::open_direct(device, style.dsync).unwrap_or_else(|err| panic!("opening {}: {err}", device.display()));
-        let shared = Arc::new(Shared { issued: last.into(), acked: last.into(), ..Shared::default() });
+        let file = block::open_direct(device, style.dsync)
+            .unwrap_or_else(|err| panic!("opening {}: {err}", device.display()));
+        let shared = Arc::new(Shared {
+            issued: last.into(),
+            acked: last.into(),
+            ..Shared::default()
+        });
         let inside = Arc::clone(&shared);
         let thread = thread::spawn(move || write_until_stopped(&file, &area, last, style, &inside));
-        Writer { area, shared, thread: Some(thread) }
+        Writer {
+            area,
+            shared,
+            thread: Some(thread),
+        }
     }
 
     /// Starts writing and returns when each block has been written once.
@@ -76,13 +93,18 @@ impl Writer {
         self.shared.acked.load(SeqCst)
     }
 
-    /// Waits until write number `seq` is acknowledged; fails the test when the writer is stuck or has met an error.
+    /// Waits until write number `seq` is acknowledged; fails the test when the writer is stuck or
+    /// has met an error.
     #[track_caller]
     pub fn wait_for(&self, seq: u64) {
         let mut last = (self.acked(), Instant::now());
         while last.0 < seq {
             self.assert_no_error();
-            assert!(last.1.elapsed() < DEADLINE, "the writer is stuck: {}", self.describe());
+            assert!(
+                last.1.elapsed() < DEADLINE,
+                "the writer is stuck: {}",
+                self.describe()
+            );
             thread::sleep(Duration::from_millis(2));
             if self.acked() != last.0 {
                 last = (self.acked(), Instant::now());
@@ -109,7 +131,11 @@ impl Writer {
         let end = Instant::now() + DEADLINE;
         while !self.is_held(Duration::from_millis(500)) {
             self.assert_no_error();
-            assert!(Instant::now() < end, "no write is held: {}", self.describe());
+            assert!(
+                Instant::now() < end,
+                "no write is held: {}",
+                self.describe()
+            );
         }
     }
 
@@ -117,7 +143,11 @@ impl Writer {
     pub fn fork_during(&self, act: impl FnOnce()) -> Expectation {
         let acked = self.acked();
         act();
-        Expectation { area: self.area, acked, issued: self.shared.issued.load(SeqCst) }
+        Expectation {
+            area: self.area,
+            acked,
+            issued: self.shared.issued.load(SeqCst),
+        }
     }
 
     /// What a device must hold that was split off right now.
@@ -149,13 +179,21 @@ impl Writer {
         self.shared.stop.store(true, SeqCst);
         let end = Instant::now() + DEADLINE;
         while self.thread.as_ref().is_some_and(|t| !t.is_finished()) {
-            assert!(Instant::now() < end, "the writer is stuck: {}", self.describe());
+            assert!(
+                Instant::now() < end,
+                "the writer is stuck: {}",
+                self.describe()
+            );
             thread::sleep(Duration::from_millis(2));
         }
         if let Some(thread) = self.thread.take() {
             assert!(thread.join().is_ok(), "the writer died");
         }
-        println!("writer: {}, longest stall {} ms", self.describe(), self.longest_stall().as_millis());
+        println!(
+            "writer: {}, longest stall {} ms",
+            self.describe(),
+            self.longest_stall().as_millis()
+        );
         self.fork()
     }
 
@@ -172,7 +210,11 @@ impl Writer {
     }
 
     fn describe(&self) -> String {
-        format!("{} writes issued, {} acknowledged", self.shared.issued.load(SeqCst), self.acked())
+        format!(
+            "{} writes issued, {} acknowledged",
+            self.shared.issued.load(SeqCst),
+            self.acked()
+        )
     }
 }
 
@@ -182,7 +224,13 @@ impl Drop for Writer {
     }
 }
 
-fn write_until_stopped(file: &std::fs::File, area: &Area, before: u64, style: Style, shared: &Shared) {
+fn write_until_stopped(
+    file: &std::fs::File,
+    area: &Area,
+    before: u64,
+    style: Style,
+    shared: &Shared,
+) {
     let mut buffer = Aligned::new(BLOCK);
     let mut last = Instant::now();
     for seq in before + 1.. {
@@ -192,11 +240,17 @@ fn write_until_stopped(file: &std::fs::File, area: &Area, before: u64, style: St
         area.stamp(seq, buffer.bytes_mut());
         shared.issued.store(seq, SeqCst);
         if let Err(err) = file.write_all_at(buffer.bytes(), area.block(seq) * BLOCK as u64) {
-            *shared.error.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(format!("write {seq}: {err}"));
+            *shared
+                .error
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner()) =
+                Some(format!("write {seq}: {err}"));
             return;
         }
         shared.acked.store(seq, SeqCst);
-        shared.stall_us.fetch_max(last.elapsed().as_micros() as u64, SeqCst);
+        shared
+            .stall_us
+            .fetch_max(last.elapsed().as_micros() as u64, SeqCst);
         thread::sleep(style.pause);
         last = Instant::now();
     }

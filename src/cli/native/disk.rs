@@ -20,8 +20,8 @@ pub(super) struct List {}
 
 /// Initialise disks without putting them into a group
 ///
-/// A disk that carries a filesystem, a partition table or anything else that can be recognised is refused, and so is one that is
-/// in use.
+/// A disk that carries a filesystem, a partition table or anything else that can be recognised is
+/// refused, and so is one that is in use.
 #[derive(Args)]
 pub(super) struct Init {
     /// The disks
@@ -50,7 +50,15 @@ impl Disk {
         match self {
             Disk::List(List {}) => Command::DiskList,
             Disk::Resize(Resize { media }) => Command::DiskResize(media),
-            Disk::Init(Init { devices, force, area }) => Command::DiskInit { devices, force, area },
+            Disk::Init(Init {
+                devices,
+                force,
+                area,
+            }) => Command::DiskInit {
+                devices,
+                force,
+                area,
+            },
         }
     }
 }

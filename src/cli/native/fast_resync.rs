@@ -8,7 +8,8 @@ use clap::{ArgAction, Args};
 
 /// Say whether a volume's changes are tracked while snapshots of it are out
 ///
-/// It is on for new volumes unless 'make --fast-resync off' says otherwise. Switched off, what is known of snapshots that are out is forgotten: a snapback of them copies everything.
+/// It is on for new volumes unless 'make --fast-resync off' says otherwise. Switched off, what is
+/// known of snapshots that are out is forgotten: a snapback of them copies everything.
 #[derive(Args)]
 pub(super) struct FastResync {
     /// Whether they are
@@ -21,6 +22,9 @@ pub(super) struct FastResync {
 
 impl FastResync {
     pub(super) fn command(self) -> Command {
-        Command::Change(Request::FastResync { volume: self.volume, on: self.on })
+        Command::Change(Request::FastResync {
+            volume: self.volume,
+            on: self.on,
+        })
     }
 }

@@ -26,8 +26,8 @@ pub(super) enum Group {
 
 /// Create a group from one or more disks
 ///
-/// A disk that carries a filesystem, a partition table or anything else that can be recognised is refused, and so is one that is
-/// in use.
+/// A disk that carries a filesystem, a partition table or anything else that can be recognised is
+/// refused, and so is one that is in use.
 #[derive(Args)]
 pub(super) struct Create {
     /// Name of the new group
@@ -96,7 +96,8 @@ pub(super) struct Import {
     /// Give it another name
     #[arg(long = "name", value_name = "NEW", value_parser = Name::parse)]
     new_name: Option<Name>,
-    /// Although another machine has it, or half of its disks or more are missing, which are given up
+    /// Although another machine has it, or half of its disks or more are missing, which are given
+    /// up
     #[arg(long)]
     force: bool,
 }
@@ -122,8 +123,9 @@ pub(super) struct RemoveDisk {
 
 /// Put a new disk in the place of one that is lost, or is to go
 ///
-/// It gets the same media name, and everything at the same place. Data plexes are filled from the other plexes of their volumes;
-/// snapshot legs on the old disk are given up. Returns when all copies are complete.
+/// It gets the same media name, and everything at the same place. Data plexes are filled from the
+/// other plexes of their volumes; snapshot legs on the old disk are given up. Returns when all
+/// copies are complete.
 #[derive(Args)]
 pub(super) struct ReplaceDisk {
     /// The group
@@ -145,8 +147,9 @@ pub(super) struct ReplaceDisk {
 
 /// Go on with one side of a group whose disks were changed apart from each other
 ///
-/// The refusal of such a group names its sides and what each has. What only the others have is given up: their volumes are gone, and
-/// plexes on their disks are filled again from the chosen side's when their volumes are started.
+/// The refusal of such a group names its sides and what each has. What only the others have is
+/// given up: their volumes are gone, and plexes on their disks are filled again from the chosen
+/// side's when their volumes are started.
 #[derive(Args)]
 pub(super) struct Choose {
     /// The group, by name or UUID
@@ -158,16 +161,55 @@ pub(super) struct Choose {
 impl Group {
     /// `-b`
     pub(super) fn background(&self) -> bool {
-        matches!(self, Group::ReplaceDisk(ReplaceDisk { background: true, .. }))
+        matches!(
+            self,
+            Group::ReplaceDisk(ReplaceDisk {
+                background: true,
+                ..
+            })
+        )
     }
 
     pub(super) fn command(self) -> Command {
         match self {
-            Group::Create(Create { name, disks: Disks { disks, force }, area }) => Command::GroupCreate { name, disks, force, area },
-            Group::Add(Add { name, disks: Disks { disks, force } }) => Command::GroupAdd { name, disks, force },
-            Group::RemoveDisk(RemoveDisk { name, media }) => Command::GroupRemoveDisk { name, media },
-            Group::ReplaceDisk(ReplaceDisk { name, media, device, force, .. }) => Command::GroupReplaceDisk { name, media, device, force },
-            Group::Import(Import { name, new_name, force }) => Command::GroupImport { name, new_name, force },
+            Group::Create(Create {
+                name,
+                disks: Disks { disks, force },
+                area,
+            }) => Command::GroupCreate {
+                name,
+                disks,
+                force,
+                area,
+            },
+            Group::Add(Add {
+                name,
+                disks: Disks { disks, force },
+            }) => Command::GroupAdd { name, disks, force },
+            Group::RemoveDisk(RemoveDisk { name, media }) => {
+                Command::GroupRemoveDisk { name, media }
+            }
+            Group::ReplaceDisk(ReplaceDisk {
+                name,
+                media,
+                device,
+                force,
+                ..
+            }) => Command::GroupReplaceDisk {
+                name,
+                media,
+                device,
+                force,
+            },
+            Group::Import(Import {
+                name,
+                new_name,
+                force,
+            }) => Command::GroupImport {
+                name,
+                new_name,
+                force,
+            },
             Group::Choose(Choose { name, side }) => Command::GroupChoose { name, side },
             Group::List(List {}) => Command::GroupList,
             Group::Show(Show { name }) => Command::GroupShow(name),

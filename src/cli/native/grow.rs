@@ -9,7 +9,8 @@ use clap::Args;
 
 /// Make a volume larger, also while it is in use
 ///
-/// The new part of a mirror is resynchronised. The filesystem on it has to be grown afterwards by its own tool.
+/// The new part of a mirror is resynchronised. The filesystem on it has to be grown afterwards by
+/// its own tool.
 #[derive(Args)]
 pub(super) struct Grow {
     /// The volume
@@ -31,6 +32,10 @@ fn grow_to(word: &str) -> Result<GrowTo> {
 
 impl Grow {
     pub(super) fn command(self) -> Command {
-        Command::Change(Request::Grow { volume: self.volume, to: self.size, placement: self.place.placement() })
+        Command::Change(Request::Grow {
+            volume: self.volume,
+            to: self.size,
+            placement: self.place.placement(),
+        })
     }
 }

@@ -8,7 +8,8 @@ use clap::{ArgAction, Args};
 
 /// Make a volume
 ///
-/// Its device is /dev/breakoff/GROUP/VOL. With --mirrors its contents are kept on so many plexes, no two of them on one disk.
+/// Its device is /dev/breakoff/GROUP/VOL. With --mirrors its contents are kept on so many plexes,
+/// no two of them on one disk.
 #[derive(Args)]
 pub(super) struct Make {
     /// Name of the new volume
@@ -28,11 +29,13 @@ pub(super) struct Make {
     /// Track changes while snapshots are out, so that snapback copies only those
     #[arg(long, value_name = "on|off", default_value = "on", action = ArgAction::Set, value_parser = words::switch)]
     fast_resync: bool,
-    /// Let its plexes lie on disks with sectors of so many bytes at most (512 to 4096); by default as large as those of its first disks
+    /// Let its plexes lie on disks with sectors of so many bytes at most (512 to 4096); by default
+    /// as large as those of its first disks
     ///
-    /// The volume of a plex on a disk with sectors of 4096 bytes has such sectors itself, and a filesystem with smaller ones cannot be
-    /// used on it. So a plex is refused on a disk with larger sectors than the volume was made for. With 4096 it may lie on any disk;
-    /// give it a filesystem that can (mkfs.xfs -s size=4096, mkfs.ext4 -b 4096).
+    /// The volume of a plex on a disk with sectors of 4096 bytes has such sectors itself, and a
+    /// filesystem with smaller ones cannot be used on it. So a plex is refused on a disk with
+    /// larger sectors than the volume was made for. With 4096 it may lie on any disk; give it a
+    /// filesystem that can (mkfs.xfs -s size=4096, mkfs.ext4 -b 4096).
     #[arg(long, value_name = "BYTES", value_parser = words::sector_size)]
     sector_size: Option<SectorSize>,
 }

@@ -8,8 +8,8 @@ use clap::Args;
 
 /// Add a data plex to a volume
 ///
-/// The kernel copies the volume to it while the volume is in use. Returns when it is complete; interrupting the wait does not stop
-/// the copy.
+/// The kernel copies the volume to it while the volume is in use. Returns when it is complete;
+/// interrupting the wait does not stop the copy.
 #[derive(Args)]
 pub(super) struct Mirror {
     /// The volume
@@ -24,6 +24,9 @@ pub(super) struct Mirror {
 
 impl Mirror {
     pub(super) fn command(self) -> Command {
-        Command::Change(Request::Mirror { volume: self.volume, placement: self.place.placement() })
+        Command::Change(Request::Mirror {
+            volume: self.volume,
+            placement: self.place.placement(),
+        })
     }
 }

@@ -1,6 +1,8 @@
-//! The native command line (DESIGN §5). One file per verb; the doc comment of its arguments is its help.
+//! The native command line (DESIGN §5). One file per verb; the doc comment of its arguments is its
+//! help.
 //!
-//! The parser, the help and the usage errors all come from these definitions. Nothing here runs anything.
+//! The parser, the help and the usage errors all come from these definitions. Nothing here runs
+//! anything.
 
 mod disk;
 mod fast_resync;
@@ -38,8 +40,8 @@ use std::time::Duration;
 
 /// Third-mirror break-off snapshots on device-mapper
 ///
-/// A volume gets a further mirror that the kernel brings up to date (snapstart); at any later moment it is broken off
-/// (snapshot) and is a volume of its own that holds exactly that instant.
+/// A volume gets a further mirror that the kernel brings up to date (snapstart); at any later
+/// moment it is broken off (snapshot) and is a volume of its own that holds exactly that instant.
 #[derive(Parser)]
 #[command(name = "breakoff", version, max_term_width = 110)]
 struct Cli {
@@ -169,7 +171,9 @@ pub fn parser() -> clap::Command {
 pub fn parse(args: &[OsString]) -> std::result::Result<Invocation, Box<Stopped>> {
     let stop = |style, why| Box::new(Stopped { style, why });
     let refused = |style: Style, err: &clap::Error| stop(style.clone(), usage::why(err, &style));
-    let matches = parser().try_get_matches_from(args).map_err(|err| refused(usage::style(args), &err))?;
+    let matches = parser()
+        .try_get_matches_from(args)
+        .map_err(|err| refused(usage::style(args), &err))?;
     let style = style(&matches);
     let cli = Cli::from_arg_matches(&matches).map_err(|err| refused(style.clone(), &err))?;
     assemble(cli, style.clone()).map_err(|err| stop(style, Why::Wrong(err)))
@@ -204,15 +208,20 @@ fn assemble(cli: Cli, style: Style) -> Result<Invocation> {
         background: verb.background(),
         timeout: globals.timeout,
     };
-    Ok(Invocation { options, action: verb.action()?, style })
+    Ok(Invocation {
+        options,
+        action: verb.action()?,
+        style,
+    })
 }
 
 /// `-g a group destroy b` can only be a mistake.
 fn one_group(option: Option<&Name>, operand: Option<&Name>) -> Result<()> {
     match (option, operand) {
-        (Some(option), Some(operand)) if option != operand => {
-            Err(Error::usage(format!("'-g {option}' and the operand '{operand}' name different groups")).hint("leave out '-g'"))
-        }
+        (Some(option), Some(operand)) if option != operand => Err(Error::usage(format!(
+            "'-g {option}' and the operand '{operand}' name different groups"
+        ))
+        .hint("leave out '-g'")),
         _ => Ok(()),
     }
 }

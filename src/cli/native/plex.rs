@@ -81,7 +81,10 @@ impl Plex {
 
     pub(super) fn command(self) -> Command {
         Command::Change(match self {
-            Plex::Convert(ConvertArgs { to, plex }) => Request::PlexConvert { plex, to: to.into() },
+            Plex::Convert(ConvertArgs { to, plex }) => Request::PlexConvert {
+                plex,
+                to: to.into(),
+            },
             Plex::Detach(Detach { plex }) => Request::PlexDetach(plex),
             Plex::Attach(Attach { plex, .. }) => Request::PlexAttach(plex),
             Plex::Remove(Remove { plex }) => Request::PlexRemove(plex),

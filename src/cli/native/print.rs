@@ -8,11 +8,12 @@ use clap::Args;
 ///
 /// KSTATE of a volume: ENABLED, SUSPENDED or DISABLED (not started).
 ///
-/// STATE of a volume: ACTIVE (in use; with DISABLED: the machine went down while it was), CLEAN (stopped, all complete plexes are
-/// equal), SYNC (its complete plexes are being made equal), DEGRADED (in use, but not on all of its data plexes).
+/// STATE of a volume: ACTIVE (in use; with DISABLED: the machine went down while it was), CLEAN
+/// (stopped, all complete plexes are equal), SYNC (its complete plexes are being made equal),
+/// DEGRADED (in use, but not on all of its data plexes).
 ///
-/// STATE of a plex: ACTIVE, ATTACHING, REVIVING, STALE, FAILED, and of a snapshot leg SNAPATT (being filled) or SNAPDONE (ready for
-/// snapshot). How far a copy has come stands in TUTIL0.
+/// STATE of a plex: ACTIVE, ATTACHING, REVIVING, STALE, FAILED, and of a snapshot leg SNAPATT
+/// (being filled) or SNAPDONE (ready for snapshot). How far a copy has come stands in TUTIL0.
 ///
 /// With -v each length is also given exactly, in sectors of 512 bytes.
 #[derive(Args)]

@@ -11,13 +11,17 @@ pub(super) struct Remove {
     /// The volumes or snapshots
     #[arg(required = true, value_name = "VOL", value_parser = Name::parse)]
     volumes: Vec<Name>,
-    /// Also when it has snapshot legs, or snapshots that still know it (which stay, as volumes of their own)
+    /// Also when it has snapshot legs, or snapshots that still know it (which stay, as volumes of
+    /// their own)
     #[arg(long)]
     recursive: bool,
 }
 
 impl Remove {
     pub(super) fn command(self) -> Command {
-        Command::Change(Request::Remove { volumes: self.volumes, recursive: self.recursive })
+        Command::Change(Request::Remove {
+            volumes: self.volumes,
+            recursive: self.recursive,
+        })
     }
 }

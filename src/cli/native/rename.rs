@@ -18,6 +18,9 @@ pub(super) struct Rename {
 
 impl Rename {
     pub(super) fn command(self) -> Command {
-        Command::Change(Request::Rename { volume: self.volume, to: self.to })
+        Command::Change(Request::Rename {
+            volume: self.volume,
+            to: self.to,
+        })
     }
 }

@@ -22,6 +22,9 @@ pub(super) struct SnapAbort {
 
 impl SnapAbort {
     pub(super) fn command(self) -> Command {
-        Command::Change(Request::SnapAbort { volume: self.volume, count: (!self.all_plexes).then_some(self.mirrors) })
+        Command::Change(Request::SnapAbort {
+            volume: self.volume,
+            count: (!self.all_plexes).then_some(self.mirrors),
+        })
     }
 }

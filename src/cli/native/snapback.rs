@@ -8,9 +8,10 @@ use clap::{Args, ValueEnum};
 
 /// Bring snapshots back to their original; only what has changed is copied
 ///
-/// By default the original wins: the snapshot's plex becomes a snapshot leg again, brought up to date for the next 'snapshot'. With
-/// '--from snapshot' the original is restored: it holds what the snapshot holds at once, while the kernel copies. What is going to be
-/// overwritten, and how much is copied, is said before it happens.
+/// By default the original wins: the snapshot's plex becomes a snapshot leg again, brought up to
+/// date for the next 'snapshot'. With '--from snapshot' the original is restored: it holds what the
+/// snapshot holds at once, while the kernel copies. What is going to be overwritten, and how much
+/// is copied, is said before it happens.
 #[derive(Args)]
 pub(super) struct SnapBack {
     /// The snapshots, all or none
@@ -26,10 +27,16 @@ pub(super) struct SnapBack {
     #[arg(long)]
     all_plexes: bool,
     /// Whose contents are on both sides afterwards
-    #[arg(long, value_enum, value_name = "original|snapshot", default_value = "original")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "original|snapshot",
+        default_value = "original"
+    )]
     from: Side,
-    /// With '--from snapshot': keep the old contents of the original in the snapshot. As many plexes change hands as the snapshot
-    /// has; others of the original are filled from these, so that it stays a mirror if it is one
+    /// With '--from snapshot': keep the old contents of the original in the snapshot. As many
+    /// plexes change hands as the snapshot has; others of the original are filled from these, so
+    /// that it stays a mirror if it is one
     #[arg(long)]
     keep: bool,
 }

@@ -7,8 +7,8 @@ use clap::Args;
 
 /// End the relation between a snapshot and its original
 ///
-/// Both go on as volumes of their own; no data are touched. An original that has several snapshots does not say which relation is
-/// meant: name the snapshot, or say --all.
+/// Both go on as volumes of their own; no data are touched. An original that has several snapshots
+/// does not say which relation is meant: name the snapshot, or say --all.
 #[derive(Args)]
 pub(super) struct SnapClear {
     /// A snapshot, or an original
@@ -21,7 +21,14 @@ pub(super) struct SnapClear {
 
 impl SnapClear {
     pub(super) fn command(self) -> Command {
-        let which = if self.all { Relations::All } else { Relations::TheOne };
-        Command::Change(Request::SnapClear { volume: self.volume, which })
+        let which = if self.all {
+            Relations::All
+        } else {
+            Relations::TheOne
+        };
+        Command::Change(Request::SnapClear {
+            volume: self.volume,
+            which,
+        })
     }
 }

@@ -6,22 +6,29 @@ use clap::Args;
 
 /// Print which snapshot was taken of which volume, when, and how
 ///
-/// Of each volume: v, its snapshots or its original as ss, and plexes that were detached as dp. %DIRTY is the share of the volume
-/// that was written to since the split (on either side, for a plex all that has to be copied when it is attached), CHANGED the same in bytes.
-/// CONSISTENCY is 'frozen' when everything that rested on the original was frozen at that instant, else 'crash'. STALL is how long the split kept the
-/// original's I/O waiting. TRACKED says why a snapback would copy everything, or why it is not known now what has changed.
+/// Of each volume: v, its snapshots or its original as ss, and plexes that were detached as dp.
+/// %DIRTY is the share of the volume that was written to since the split (on either side, for a
+/// plex all that has to be copied when it is attached), CHANGED the same in bytes. CONSISTENCY is
+/// 'frozen' when everything that rested on the original was frozen at that instant, else 'crash'.
+/// STALL is how long the split kept the original's I/O waiting. TRACKED says why a snapback would
+/// copy everything, or why it is not known now what has changed.
 #[derive(Args)]
 pub(super) struct SnapPrint {
     /// Only relations of these volumes, originals or snapshots
     #[arg(value_name = "VOL", value_parser = Name::parse)]
     volumes: Vec<Name>,
-    /// Print where the snapshot that is named and its original may differ: offset and length in bytes, a line for each range
+    /// Print where the snapshot that is named and its original may differ: offset and length in
+    /// bytes, a line for each range
     #[arg(long)]
     changed_ranges: bool,
 }
 
 impl SnapPrint {
     pub(super) fn command(self) -> Command {
-        if self.changed_ranges { Command::ChangedRanges(self.volumes) } else { Command::SnapPrint(self.volumes) }
+        if self.changed_ranges {
+            Command::ChangedRanges(self.volumes)
+        } else {
+            Command::SnapPrint(self.volumes)
+        }
     }
 }

@@ -9,9 +9,10 @@ use clap::Args;
 
 /// Break off complete snapshot legs: each becomes a volume of its own
 ///
-/// All volumes named are split at one instant, or none is, with every filesystem frozen that rests on them, through encryption, LVM,
-/// partitions, loop devices and md, too. Where that cannot be, the snapshot holds what a crash would leave, and says so and why. The
-/// snapshots are called SNAP-VOL, then SNAP1-VOL and so on, unless --name or --pattern says otherwise.
+/// All volumes named are split at one instant, or none is, with every filesystem frozen that rests
+/// on them, through encryption, LVM, partitions, loop devices and md, too. Where that cannot be,
+/// the snapshot holds what a crash would leave, and says so and why. The snapshots are called
+/// SNAP-VOL, then SNAP1-VOL and so on, unless --name or --pattern says otherwise.
 #[derive(Args)]
 pub(super) struct Snapshot {
     /// The volumes
@@ -45,22 +46,38 @@ fn pattern(word: &str) -> Result<String> {
     let sample = word.replace("%v", "v").replace("%d", "1");
     Name::parse(&sample)
         .map(|_| word.to_owned())
-        .map_err(|err| Error::usage(format!("the pattern '{word}' does not make a name: {err}")).hint("the default is 'SNAP%d-%v'"))
+        .map_err(|err| {
+            Error::usage(format!("the pattern '{word}' does not make a name: {err}"))
+                .hint("the default is 'SNAP%d-%v'")
+        })
 }
 
 impl Snapshot {
     pub(super) fn command(self) -> Result<Command> {
         if self.name.is_some() && self.volumes.len() > 1 {
-            return Err(Error::usage("'--name' is for one volume only").hint("use '--pattern', such as 'SNAP%d-%v'"));
+            return Err(Error::usage("'--name' is for one volume only")
+                .hint("use '--pattern', such as 'SNAP%d-%v'"));
         }
         let name = self.name;
-        let split = |volume| Split { volume, name: name.clone() };
-        let splits = if self.all { Splits::All } else { Splits::These(self.volumes.into_iter().map(split).collect()) };
+        let split = |volume| Split {
+            volume,
+            name: name.clone(),
+        };
+        let splits = if self.all {
+            Splits::All
+        } else {
+            Splits::These(self.volumes.into_iter().map(split).collect())
+        };
         let legs = match (self.plexes, self.on) {
             (named, _) if !named.is_empty() => Legs::Named(named),
             (_, disks) if !disks.is_empty() => Legs::On(self.mirrors, disks),
             _ => Legs::Count(self.mirrors),
         };
-        Ok(Command::Change(Request::Snapshot { splits, legs, pattern: self.pattern, require_frozen: self.require_frozen }))
+        Ok(Command::Change(Request::Snapshot {
+            splits,
+            legs,
+            pattern: self.pattern,
+            require_frozen: self.require_frozen,
+        }))
     }
 }

@@ -8,8 +8,8 @@ use clap::Args;
 
 /// Add snapshot legs to volumes and let the kernel fill them
 ///
-/// Returns when they are complete (SNAPDONE). Interrupting the wait does not stop the copy; 'snapwait' waits again and
-/// 'snapabort' gives it up.
+/// Returns when they are complete (SNAPDONE). Interrupting the wait does not stop the copy;
+/// 'snapwait' waits again and 'snapabort' gives it up.
 #[derive(Args)]
 pub(super) struct SnapStart {
     /// The volumes, all or none
@@ -27,6 +27,10 @@ pub(super) struct SnapStart {
 
 impl SnapStart {
     pub(super) fn command(self) -> Command {
-        Command::Change(Request::SnapStart { volumes: self.volumes, mirrors: self.mirrors, placement: self.place.placement() })
+        Command::Change(Request::SnapStart {
+            volumes: self.volumes,
+            mirrors: self.mirrors,
+            placement: self.place.placement(),
+        })
     }
 }

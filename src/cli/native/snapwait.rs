@@ -7,7 +7,8 @@ use clap::Args;
 
 /// Wait until volumes have complete snapshot legs
 ///
-/// Returns at once when they have, fails at once when none is being filled, and fails when the copy fails.
+/// Returns at once when they have, fails at once when none is being filled, and fails when the copy
+/// fails.
 #[derive(Args)]
 pub(super) struct SnapWait {
     /// The volumes, all of them
@@ -20,6 +21,9 @@ pub(super) struct SnapWait {
 
 impl SnapWait {
     pub(super) fn command(self) -> Command {
-        Command::SnapWait { volumes: self.volumes, mirrors: self.mirrors }
+        Command::SnapWait {
+            volumes: self.volumes,
+            mirrors: self.mirrors,
+        }
     }
 }

@@ -7,7 +7,8 @@ use clap::{ArgGroup, Args};
 
 /// Start volumes: create their devices
 ///
-/// A disk that is missing stops only the volumes that need it. Snapshot legs that were not complete are removed.
+/// A disk that is missing stops only the volumes that need it. Snapshot legs that were not complete
+/// are removed.
 #[derive(Args)]
 #[group(skip)]
 #[command(group = ArgGroup::new("which").required(true))]
@@ -21,7 +22,8 @@ pub(super) struct Start {
     /// All volumes of all groups of this machine, as at boot
     #[arg(long, group = "which")]
     auto: bool,
-    /// Although half of the group's disks or more are missing, or the plex that the others were being made equal to
+    /// Although half of the group's disks or more are missing, or the plex that the others were
+    /// being made equal to
     #[arg(long, conflicts_with = "auto")]
     force: bool,
 }
@@ -30,8 +32,16 @@ impl Start {
     pub(super) fn command(self) -> Command {
         match self {
             Start { auto: true, .. } => Command::StartAuto,
-            Start { all: true, force, .. } => Command::Change(Request::Start { volumes: Selection::All, force }),
-            Start { volumes, force, .. } => Command::Change(Request::Start { volumes: Selection::Named(volumes), force }),
+            Start {
+                all: true, force, ..
+            } => Command::Change(Request::Start {
+                volumes: Selection::All,
+                force,
+            }),
+            Start { volumes, force, .. } => Command::Change(Request::Start {
+                volumes: Selection::Named(volumes),
+                force,
+            }),
         }
     }
 }

@@ -7,7 +7,8 @@ use clap::Args;
 
 /// Stop volumes: remove their devices, keep their contents
 ///
-/// A volume that is open or mounted is refused, and the opener named; with --all or --auto it stops no other.
+/// A volume that is open or mounted is refused, and the opener named; with --all or --auto it stops
+/// no other.
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct Stop {

@@ -1,4 +1,5 @@
-//! Words that several verbs share: disks, sizes, seconds, counts. Raw text is checked here and nowhere behind.
+//! Words that several verbs share: disks, sizes, seconds, counts. Raw text is checked here and
+//! nowhere behind.
 
 use crate::app::NamedDevice;
 use crate::error::{Error, Result};
@@ -23,7 +24,10 @@ pub(super) struct Where {
 
 impl Where {
     pub(super) fn placement(self) -> Placement {
-        Placement { on: self.on, avoid: self.avoid }
+        Placement {
+            on: self.on,
+            avoid: self.avoid,
+        }
     }
 }
 
@@ -41,9 +45,10 @@ pub(super) fn sector_size(word: &str) -> Result<SectorSize> {
         Some(number) => number.parse().ok().and_then(|n: u32| n.checked_mul(1024)),
         None => word.parse().ok(),
     };
-    bytes
-        .and_then(SectorSize::new)
-        .ok_or_else(|| Error::usage(format!("'{word}' is no sector size")).hint("512 or 4096; 1024 and 2048 are rare"))
+    bytes.and_then(SectorSize::new).ok_or_else(|| {
+        Error::usage(format!("'{word}' is no sector size"))
+            .hint("512 or 4096; 1024 and 2048 are rare")
+    })
 }
 
 /// `on` or `off`.
@@ -73,12 +78,18 @@ pub(super) fn count(word: &str) -> Result<usize> {
 
 /// `[MEDIA=]DEVICE`. A `=` behind a slash belongs to the device's path.
 pub(super) fn named_device(word: &str) -> Result<NamedDevice> {
-    let (media, device) = match word.split_once('=').filter(|(media, _)| !media.contains('/')) {
+    let (media, device) = match word
+        .split_once('=')
+        .filter(|(media, _)| !media.contains('/'))
+    {
         Some((media, device)) => (Some(Name::parse(media)?), device),
         None => (None, word),
     };
     if device.is_empty() {
         return Err(Error::usage(format!("'{word}' names no device")));
     }
-    Ok(NamedDevice { media, device: PathBuf::from(device) })
+    Ok(NamedDevice {
+        media,
+        device: PathBuf::from(device),
+    })
 }

@@ -57,7 +57,10 @@ const LATER: [&str; 14] = [
 
 /// The command that the words ask for.
 pub(super) fn command(mut words: Words) -> Result<Command> {
-    let verb = words.verb.clone().ok_or_else(|| Error::usage("a verb is missing").hint("see 'vxassist help'"))?;
+    let verb = words
+        .verb
+        .clone()
+        .ok_or_else(|| Error::usage("a verb is missing").hint("see 'vxassist help'"))?;
     let command = match verb.as_str() {
         "make" => make(&mut words)?,
         "mirror" => mirror(&mut words)?,
@@ -71,8 +74,13 @@ pub(super) fn command(mut words: Words) -> Result<Command> {
         "snapback" => snapback(&mut words)?,
         "snapclear" => snapclear(&mut words)?,
         "snapprint" => Command::SnapPrint(words.names()?),
-        later if LATER.contains(&later) => return Err(Error::usage(format!("'{later}' is not supported yet"))),
-        other => return Err(Error::usage(format!("'{other}' is not a verb of vxassist")).hint("see 'vxassist help'")),
+        later if LATER.contains(&later) => {
+            return Err(Error::usage(format!("'{later}' is not supported yet")));
+        }
+        other => {
+            return Err(Error::usage(format!("'{other}' is not a verb of vxassist"))
+                .hint("see 'vxassist help'"));
+        }
     };
     words.finish()?;
     Ok(command)
@@ -80,7 +88,11 @@ pub(super) fn command(mut words: Words) -> Result<Command> {
 
 fn make(words: &mut Words) -> Result<Command> {
     let (volume, size) = (words.name("a volume")?, length(words)?);
-    let layout = Layout::parse(&words.attribute("layout").unwrap_or_else(|| "concat".to_owned()))?;
+    let layout = Layout::parse(
+        &words
+            .attribute("layout")
+            .unwrap_or_else(|| "concat".to_owned()),
+    )?;
     let mirrors = layout.mirrors(nmirror(words)?)?;
     usage_type(words)?;
     let fast_resync = fast_resync(words)?;
@@ -98,57 +110,98 @@ fn make(words: &mut Words) -> Result<Command> {
 fn mirror(words: &mut Words) -> Result<Command> {
     let volume = words.name("a volume")?;
     if let Some(n) = nmirror(words)?.filter(|n| *n != 1) {
-        return Err(Error::usage(format!("'mirror' adds one plex, not {n}")).hint("repeat the command for each further plex"));
+        return Err(Error::usage(format!("'mirror' adds one plex, not {n}"))
+            .hint("repeat the command for each further plex"));
     }
-    Ok(Command::Change(Request::Mirror { volume, placement: words.placement()? }))
+    Ok(Command::Change(Request::Mirror {
+        volume,
+        placement: words.placement()?,
+    }))
 }
 
 fn grow(words: &mut Words, to: fn(Sectors) -> GrowTo) -> Result<Command> {
     let (volume, size) = (words.name("a volume")?, length(words)?);
-    Ok(Command::Change(Request::Grow { volume, to: to(size), placement: words.placement()? }))
+    Ok(Command::Change(Request::Grow {
+        volume,
+        to: to(size),
+        placement: words.placement()?,
+    }))
 }
 
 fn remove(words: &mut Words) -> Result<Command> {
     match words.operand("what to remove, such as 'volume'")?.as_str() {
-        "volume" => Ok(Command::Change(Request::Remove { volumes: vec![words.name("a volume")?], recursive: words.force })),
-        what @ ("mirror" | "log") => {
-            Err(Error::usage(format!("'remove {what}' is not supported yet")).hint("'breakoff plex remove PLEX' removes one plex"))
-        }
-        other => Err(Error::usage(format!("'remove {other}': only a volume can be removed")).hint("type 'remove volume VOL'")),
+        "volume" => Ok(Command::Change(Request::Remove {
+            volumes: vec![words.name("a volume")?],
+            recursive: words.force,
+        })),
+        what @ ("mirror" | "log") => Err(Error::usage(format!(
+            "'remove {what}' is not supported yet"
+        ))
+        .hint("'breakoff plex remove PLEX' removes one plex")),
+        other => Err(
+            Error::usage(format!("'remove {other}': only a volume can be removed"))
+                .hint("type 'remove volume VOL'"),
+        ),
     }
 }
 
 fn snapstart(words: &mut Words) -> Result<Command> {
     let volumes = vec![words.name("a volume")?];
     let mirrors = nmirror(words)?.unwrap_or(1);
-    Ok(Command::Change(Request::SnapStart { volumes, mirrors, placement: words.placement()? }))
+    Ok(Command::Change(Request::SnapStart {
+        volumes,
+        mirrors,
+        placement: words.placement()?,
+    }))
 }
 
 fn snapwait(words: &mut Words) -> Result<Command> {
-    Ok(Command::SnapWait { volumes: vec![words.name("a volume")?], mirrors: nmirror(words)?.unwrap_or(1) })
+    Ok(Command::SnapWait {
+        volumes: vec![words.name("a volume")?],
+        mirrors: nmirror(words)?.unwrap_or(1),
+    })
 }
 
 fn snapshot(words: &mut Words) -> Result<Command> {
     let (all, pattern) = (words.uses("allvols"), words.uses_value("name"));
     let legs = legs(words)?;
     let splits = splits(all, pattern.is_some(), words.names()?)?;
-    Ok(Command::Change(Request::Snapshot { splits, legs, pattern, require_frozen: false }))
+    Ok(Command::Change(Request::Snapshot {
+        splits,
+        legs,
+        pattern,
+        require_frozen: false,
+    }))
 }
 
-/// The plain operands are volumes here, so that disks are named by `alloc=`; `plex=` is from VxVM's other ways to make a snapshot.
+/// The plain operands are volumes here, so that disks are named by `alloc=`; `plex=` is from VxVM's
+/// other ways to make a snapshot.
 fn legs(words: &mut Words) -> Result<Legs> {
-    let list = |value: &str| value.split([',', ' ']).filter(|word| !word.is_empty()).map(Name::parse).collect::<Result<Vec<Name>>>();
-    let (count, plexes, disks) = (nmirror(words)?, words.attribute("plex"), words.attribute("alloc"));
+    let list = |value: &str| {
+        value
+            .split([',', ' '])
+            .filter(|word| !word.is_empty())
+            .map(Name::parse)
+            .collect::<Result<Vec<Name>>>()
+    };
+    let (count, plexes, disks) = (
+        nmirror(words)?,
+        words.attribute("plex"),
+        words.attribute("alloc"),
+    );
     match (plexes, disks) {
         (Some(_), Some(_)) => Err(Error::usage("'plex=' and 'alloc=' do not go together")),
-        (Some(_), None) if count.is_some() => Err(Error::usage("'plex=' and 'nmirror=' do not go together")),
+        (Some(_), None) if count.is_some() => {
+            Err(Error::usage("'plex=' and 'nmirror=' do not go together"))
+        }
         (Some(plexes), None) => Ok(Legs::Named(list(&plexes)?)),
         (None, Some(disks)) => Ok(Legs::On(count.unwrap_or(1), list(&disks)?)),
         (None, None) => Ok(Legs::Count(count.unwrap_or(1))),
     }
 }
 
-/// Two names are a volume and its snapshot, or two volumes; that cannot be seen from the words alone, unless a pattern names the snapshots.
+/// Two names are a volume and its snapshot, or two volumes; that cannot be seen from the words
+/// alone, unless a pattern names the snapshots.
 fn splits(all: bool, pattern: bool, names: Vec<Name>) -> Result<Splits> {
     let needs = |what: &str| Error::usage(what).hint("see 'vxassist help'");
     match (all, names.as_slice()) {
@@ -156,33 +209,67 @@ fn splits(all: bool, pattern: bool, names: Vec<Name>) -> Result<Splits> {
         (true, _) => Err(needs("'-o allvols' takes no volumes")),
         (false, []) => Err(needs("'snapshot' needs a volume")),
         (false, [a, b]) if !pattern => Ok(Splits::PairOrTwo(a.clone(), b.clone())),
-        (false, _) => Ok(Splits::These(names.into_iter().map(|volume| Split { volume, name: None }).collect())),
+        (false, _) => Ok(Splits::These(
+            names
+                .into_iter()
+                .map(|volume| Split { volume, name: None })
+                .collect(),
+        )),
     }
 }
 
 fn snapabort(words: &mut Words) -> Result<Command> {
-    let (volume, all, nmirror) = (words.name("a volume")?, words.uses("allplexes"), nmirror(words)?);
+    let (volume, all, nmirror) = (
+        words.name("a volume")?,
+        words.uses("allplexes"),
+        nmirror(words)?,
+    );
     match (all, nmirror) {
-        (true, Some(_)) => Err(Error::usage("'-o allplexes' and 'nmirror=' do not go together")),
-        (true, None) => Ok(Command::Change(Request::SnapAbort { volume, count: None })),
-        (false, n) => Ok(Command::Change(Request::SnapAbort { volume, count: Some(n.unwrap_or(1)) })),
+        (true, Some(_)) => Err(Error::usage(
+            "'-o allplexes' and 'nmirror=' do not go together",
+        )),
+        (true, None) => Ok(Command::Change(Request::SnapAbort {
+            volume,
+            count: None,
+        })),
+        (false, n) => Ok(Command::Change(Request::SnapAbort {
+            volume,
+            count: Some(n.unwrap_or(1)),
+        })),
     }
 }
 
 fn snapback(words: &mut Words) -> Result<Command> {
-    let (all, replica, original) = (words.uses("allplexes"), words.uses("resyncfromreplica"), words.uses("resyncfromoriginal"));
+    let (all, replica, original) = (
+        words.uses("allplexes"),
+        words.uses("resyncfromreplica"),
+        words.uses("resyncfromoriginal"),
+    );
     let (snapshot, nmirror) = (words.name("a snapshot volume")?, nmirror(words)?);
     let mirrors = match (all, nmirror) {
-        (true, Some(_)) => return Err(Error::usage("'-o allplexes' and 'nmirror=' do not go together")),
+        (true, Some(_)) => {
+            return Err(Error::usage(
+                "'-o allplexes' and 'nmirror=' do not go together",
+            ));
+        }
         (true, None) => None,
         (false, n) => Some(n.unwrap_or(1)),
     };
     let from = match (replica, original) {
-        (true, true) => return Err(Error::usage("'-o resyncfromreplica' and '-o resyncfromoriginal' do not go together")),
+        (true, true) => {
+            return Err(Error::usage(
+                "'-o resyncfromreplica' and '-o resyncfromoriginal' do not go together",
+            ));
+        }
         (true, false) => Winner::Snapshot,
         (false, _) => Winner::Original,
     };
-    Ok(Command::Change(Request::SnapBack { snapshots: vec![snapshot], mirrors, from, keep: false }))
+    Ok(Command::Change(Request::SnapBack {
+        snapshots: vec![snapshot],
+        mirrors,
+        from,
+        keep: false,
+    }))
 }
 
 /// A snap object is called after the volume at its other end, with `_snp` behind.
@@ -190,8 +277,17 @@ fn snapclear(words: &mut Words) -> Result<Command> {
     let volume = words.name("a volume")?;
     let which = match words.names()?.as_slice() {
         [] => Relations::TheOne,
-        [object] => Relations::To(Name::parse(object.as_str().strip_suffix("_snp").unwrap_or(object.as_str()))?),
-        [_, more, ..] => return Err(Error::usage(format!("the operand '{more}' is not supported for 'snapclear'"))),
+        [object] => Relations::To(Name::parse(
+            object
+                .as_str()
+                .strip_suffix("_snp")
+                .unwrap_or(object.as_str()),
+        )?),
+        [_, more, ..] => {
+            return Err(Error::usage(format!(
+                "the operand '{more}' is not supported for 'snapclear'"
+            )));
+        }
     };
     Ok(Command::Change(Request::SnapClear { volume, which }))
 }
@@ -205,20 +301,30 @@ fn length(words: &mut Words) -> Result<Sectors> {
 }
 
 fn nmirror(words: &mut Words) -> Result<Option<usize>> {
-    let Some(word) = words.attribute("nmirror") else { return Ok(None) };
+    let Some(word) = words.attribute("nmirror") else {
+        return Ok(None);
+    };
     let count = word.parse().ok().filter(|n| (1..=MAX_PLEXES).contains(n));
-    count.map(Some).ok_or_else(|| Error::usage(format!("'nmirror={word}' is not a number from 1 to {MAX_PLEXES}")))
+    count.map(Some).ok_or_else(|| {
+        Error::usage(format!(
+            "'nmirror={word}' is not a number from 1 to {MAX_PLEXES}"
+        ))
+    })
 }
 
 /// `usetype=`, as `-U`.
 fn usage_type(words: &mut Words) -> Result<()> {
     match words.attribute("usetype").as_deref() {
         None | Some("fsgen" | "gen") => Ok(()),
-        Some(other) => Err(Error::usage(format!("the usage type '{other}' is not supported")).hint("there are fsgen and gen")),
+        Some(other) => Err(
+            Error::usage(format!("the usage type '{other}' is not supported"))
+                .hint("there are fsgen and gen"),
+        ),
     }
 }
 
-/// `fastresync=` or `fmr=`; on when nothing is said. VxVM has it off then, and a snapback that copies everything surprises people.
+/// `fastresync=` or `fmr=`; on when nothing is said. VxVM has it off then, and a snapback that
+/// copies everything surprises people.
 fn fast_resync(words: &mut Words) -> Result<bool> {
     let mut on = true;
     for name in ["fastresync", "fmr"] {
@@ -226,7 +332,11 @@ fn fast_resync(words: &mut Words) -> Result<bool> {
             None => {}
             Some("on") => on = true,
             Some("off") => on = false,
-            Some(value) => return Err(Error::usage(format!("'{name}={value}' is neither 'on' nor 'off'"))),
+            Some(value) => {
+                return Err(Error::usage(format!(
+                    "'{name}={value}' is neither 'on' nor 'off'"
+                )));
+            }
         }
     }
     Ok(on)

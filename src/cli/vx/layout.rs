@@ -17,7 +17,8 @@ impl Layout {
         let mut layout = Layout::default();
         for word in list.split(',') {
             match word {
-                // Plexes are concatenated in any case, over several pieces where space is fragmented.
+                // Plexes are concatenated in any case, over several pieces where space is
+                // fragmented.
                 "concat" | "nostripe" | "span" | "nocontig" => {}
                 "mirror" | "mirror-concat" => layout.mirror = Some(true),
                 "nomirror" => layout.mirror = Some(false),
@@ -32,7 +33,9 @@ impl Layout {
     /// The number of plexes: `nmirror=` where it is given, else two for a mirror.
     pub(super) fn mirrors(&self, nmirror: Option<usize>) -> Result<usize> {
         match (self.mirror, nmirror) {
-            (Some(false), Some(n)) if n > 1 => Err(Error::usage(format!("'layout=nomirror' and 'nmirror={n}' contradict each other"))),
+            (Some(false), Some(n)) if n > 1 => Err(Error::usage(format!(
+                "'layout=nomirror' and 'nmirror={n}' contradict each other"
+            ))),
             (_, Some(n)) => Ok(n),
             (Some(true), None) => Ok(2),
             (Some(false) | None, None) => Ok(1),
@@ -46,5 +49,6 @@ impl Layout {
 }
 
 fn refused(word: &str) -> Error {
-    Error::usage(format!("'layout={word}' is not supported")).hint("there are concat, mirror, mirror-concat, nomirror, log and nolog")
+    Error::usage(format!("'layout={word}' is not supported"))
+        .hint("there are concat, mirror, mirror-concat, nomirror, log and nolog")
 }

@@ -1,7 +1,9 @@
-//! VxVM's words, by the name that the program is called by. They become the same commands as the native ones; nothing behind knows.
+//! VxVM's words, by the name that the program is called by. They become the same commands as the
+//! native ones; nothing behind knows.
 //!
-//! `vxassist` is here so far. What is not supported is refused by name, never skipped: a word that is taken without effect says here
-//! why it may be. There is never a question, as scripts expect: what is typed is meant.
+//! `vxassist` is here so far. What is not supported is refused by name, never skipped: a word that
+//! is taken without effect says here why it may be. There is never a question, as scripts expect:
+//! what is typed is meant.
 
 mod assist;
 mod layout;
@@ -39,11 +41,18 @@ pub fn is_ours(called: &str) -> bool {
 
 /// Understands a command line without the program's name, which is `called`.
 pub fn parse(called: &str, args: &[OsString]) -> std::result::Result<Invocation, Box<Stopped>> {
-    let mut style = Style { program: called.to_owned(), ..Style::default() };
+    let mut style = Style {
+        program: called.to_owned(),
+        ..Style::default()
+    };
     understand(called, args, &mut style).map_err(|why| Box::new(Stopped { style, why }))
 }
 
-fn understand(called: &str, args: &[OsString], style: &mut Style) -> std::result::Result<Invocation, Why> {
+fn understand(
+    called: &str,
+    args: &[OsString],
+    style: &mut Style,
+) -> std::result::Result<Invocation, Why> {
     if called != "vxassist" {
         return Err(Why::Wrong(unsupported(called)));
     }
@@ -54,7 +63,8 @@ fn understand(called: &str, args: &[OsString], style: &mut Style) -> std::result
 }
 
 fn asks_for_help(args: &[OsString]) -> bool {
-    args.first().is_some_and(|word| word == "help" || word == "--help")
+    args.first()
+        .is_some_and(|word| word == "help" || word == "--help")
 }
 
 fn invocation(args: &[OsString], style: &mut Style) -> Result<Invocation> {
@@ -63,14 +73,27 @@ fn invocation(args: &[OsString], style: &mut Style) -> Result<Invocation> {
     (style.quiet, style.verbose) = (words.quiet, words.verbose);
     let options = options(&words);
     let command = assist::command(words)?;
-    Ok(Invocation { options, action: Action::App(command), style: style.clone() })
+    Ok(Invocation {
+        options,
+        action: Action::App(command),
+        style: style.clone(),
+    })
 }
 
 fn options(words: &Words) -> Options {
-    Options { group: words.group.clone(), dry_run: words.mock, yes: true, background: words.background, timeout: None }
+    Options {
+        group: words.group.clone(),
+        dry_run: words.mock,
+        yes: true,
+        background: words.background,
+        timeout: None,
+    }
 }
 
 fn unsupported(called: &str) -> Error {
-    let native = UTILITIES.iter().find(|(name, _)| *name == called).map_or("breakoff", |(_, native)| native);
+    let native = UTILITIES
+        .iter()
+        .find(|(name, _)| *name == called)
+        .map_or("breakoff", |(_, native)| native);
     Error::usage(format!("'{called}' is not supported yet")).hint(format!("see '{native} --help'"))
 }

@@ -1,6 +1,8 @@
-//! A command line of VxVM taken apart: options, verb, `name=value` attributes and operands, in any order. Called by `vx` only.
+//! A command line of VxVM taken apart: options, verb, `name=value` attributes and operands, in any
+//! order. Called by `vx` only.
 //!
-//! Each part can be taken once; what nobody took is refused at the end, so that no word is ever without effect by mistake.
+//! Each part can be taken once; what nobody took is refused at the end, so that no word is ever
+//! without effect by mistake.
 
 use crate::error::{Error, Result};
 use crate::model::Name;
@@ -50,11 +52,19 @@ impl Words {
     }
 
     /// Options behind one dash, as getopt reads them: a value follows at once or is the next word.
-    fn cluster<'a>(&mut self, cluster: &str, next: impl FnOnce() -> Option<Result<&'a str>>) -> Result<()> {
+    fn cluster<'a>(
+        &mut self,
+        cluster: &str,
+        next: impl FnOnce() -> Option<Result<&'a str>>,
+    ) -> Result<()> {
         for (at, option) in cluster.char_indices() {
             let rest = &cluster[at + option.len_utf8()..];
             if "gotUd".contains(option) {
-                let value = if rest.is_empty() { next().unwrap_or_else(|| Err(no_value(option)))? } else { rest };
+                let value = if rest.is_empty() {
+                    next().unwrap_or_else(|| Err(no_value(option)))?
+                } else {
+                    rest
+                };
                 return self.valued(option, value);
             }
             self.flag(option)?;
@@ -66,13 +76,28 @@ impl Words {
         match option {
             'g' => self.group = Some(Name::parse(value)?),
             'o' => self.uses.extend(value.split(',').map(str::to_owned)),
-            // There is no list of tasks in which a tag could be looked for: the kernel copies, and `print` shows how far it is.
+            // There is no list of tasks in which a tag could be looked for: the kernel copies, and
+            // `print` shows how far it is.
             't' if value.len() <= TAG_MAX => {}
-            't' => return Err(Error::usage(format!("the tag '{value}' has more than {TAG_MAX} characters"))),
-            // The filesystem is frozen whatever is on the volume, so that both usage types come to the same.
+            't' => {
+                return Err(Error::usage(format!(
+                    "the tag '{value}' has more than {TAG_MAX} characters"
+                )));
+            }
+            // The filesystem is frozen whatever is on the volume, so that both usage types come to
+            // the same.
             'U' if ["fsgen", "gen"].contains(&value) => {}
-            'U' => return Err(Error::usage(format!("the usage type '{value}' is not supported")).hint("there are fsgen and gen")),
-            _ => return Err(Error::usage("'-d' is not supported: there is no file of defaults")),
+            'U' => {
+                return Err(
+                    Error::usage(format!("the usage type '{value}' is not supported"))
+                        .hint("there are fsgen and gen"),
+                );
+            }
+            _ => {
+                return Err(Error::usage(
+                    "'-d' is not supported: there is no file of defaults",
+                ));
+            }
         }
         Ok(())
     }
@@ -86,7 +111,12 @@ impl Words {
             'V' => self.mock = true,
             // No disk is ever held back as a spare, so that there is nothing to be allowed.
             'r' => {}
-            other => return Err(Error::usage(format!("the option '-{other}' is not supported")).hint("see 'vxassist help'")),
+            other => {
+                return Err(
+                    Error::usage(format!("the option '-{other}' is not supported"))
+                        .hint("see 'vxassist help'"),
+                );
+            }
         }
         Ok(())
     }
@@ -94,7 +124,9 @@ impl Words {
     fn plain(&mut self, word: &str) {
         match (word.strip_prefix('!'), word.split_once('=')) {
             (Some(disk), _) => self.excluded.push(disk.to_owned()),
-            (None, Some((name, value))) => self.attributes.push((name.to_owned(), value.to_owned())),
+            (None, Some((name, value))) => {
+                self.attributes.push((name.to_owned(), value.to_owned()))
+            }
             (None, None) if self.verb.is_none() => self.verb = Some(word.to_owned()),
             (None, None) => self.operands.push(word.to_owned()),
         }
@@ -116,12 +148,20 @@ impl Words {
 
     /// Takes all operands that are left, which are names.
     pub(super) fn names(&mut self) -> Result<Vec<Name>> {
-        std::mem::take(&mut self.operands).iter().map(|word| Name::parse(word)).collect()
+        std::mem::take(&mut self.operands)
+            .iter()
+            .map(|word| Name::parse(word))
+            .collect()
     }
 
     /// Takes an attribute; the last one counts, as in VxVM.
     pub(super) fn attribute(&mut self, name: &str) -> Option<String> {
-        let value = self.attributes.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.clone());
+        let value = self
+            .attributes
+            .iter()
+            .rev()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.clone());
         self.attributes.retain(|(n, _)| n != name);
         value
     }
@@ -145,12 +185,22 @@ impl Words {
     pub(super) fn placement(&mut self) -> Result<Placement> {
         let listed = self.attribute("alloc").unwrap_or_default();
         let listed = listed.split([',', ' ']).filter(|word| !word.is_empty());
-        let (excluded, listed): (Vec<&str>, Vec<&str>) = listed.partition(|word| word.starts_with('!'));
+        let (excluded, listed): (Vec<&str>, Vec<&str>) =
+            listed.partition(|word| word.starts_with('!'));
         let named = self.operands.drain(..).collect::<Vec<_>>();
         let on = disks(named.iter().map(String::as_str).chain(listed))?;
-        let avoid = disks(self.excluded.drain(..).collect::<Vec<_>>().iter().map(String::as_str).chain(excluded))?;
+        let avoid = disks(
+            self.excluded
+                .drain(..)
+                .collect::<Vec<_>>()
+                .iter()
+                .map(String::as_str)
+                .chain(excluded),
+        )?;
         match on.iter().find(|disk| avoid.contains(disk)) {
-            Some(disk) => Err(Error::usage(format!("the disk '{disk}' is both named and excluded"))),
+            Some(disk) => Err(Error::usage(format!(
+                "the disk '{disk}' is both named and excluded"
+            ))),
             None => Ok(Placement { on, avoid }),
         }
     }
@@ -160,19 +210,34 @@ impl Words {
         // A comment is kept nowhere and changes nothing.
         self.attribute("comment");
         let verb = self.verb.as_deref().unwrap_or_default();
-        let left = self.attributes.first().map(|(name, _)| format!("the attribute '{name}='"));
+        let left = self
+            .attributes
+            .first()
+            .map(|(name, _)| format!("the attribute '{name}='"));
         let left = left.or_else(|| self.uses.first().map(|option| format!("'-o {option}'")));
-        let left = left.or_else(|| self.operands.first().map(|word| format!("the operand '{word}'")));
-        let left = left.or_else(|| self.excluded.first().map(|disk| format!("the operand '!{disk}'")));
+        let left = left.or_else(|| {
+            self.operands
+                .first()
+                .map(|word| format!("the operand '{word}'"))
+        });
+        let left = left.or_else(|| {
+            self.excluded
+                .first()
+                .map(|disk| format!("the operand '!{disk}'"))
+        });
         match left {
-            Some(what) => Err(Error::usage(format!("{what} is not supported for '{verb}'")).hint("see 'vxassist help'")),
+            Some(what) => Err(
+                Error::usage(format!("{what} is not supported for '{verb}'"))
+                    .hint("see 'vxassist help'"),
+            ),
             None => Ok(()),
         }
     }
 }
 
 fn text(word: &OsString) -> Result<&str> {
-    word.to_str().ok_or_else(|| Error::usage(format!("{word:?} is not text")))
+    word.to_str()
+        .ok_or_else(|| Error::usage(format!("{word:?} is not text")))
 }
 
 fn no_value(option: char) -> Error {
@@ -182,7 +247,10 @@ fn no_value(option: char) -> Error {
 /// Media names. A class of storage, such as `ctlr:c1`, is not one.
 fn disks<'a>(words: impl Iterator<Item = &'a str>) -> Result<Vec<Name>> {
     let disk = |word: &str| match word.trim_start_matches('!').split_once(':') {
-        Some((class, _)) => Err(Error::usage(format!("the storage class '{class}:' is not supported")).hint("name the disks themselves")),
+        Some((class, _)) => Err(Error::usage(format!(
+            "the storage class '{class}:' is not supported"
+        ))
+        .hint("name the disks themselves")),
         None => Name::parse(word.trim_start_matches('!')),
     };
     words.map(disk).collect()

@@ -10,8 +10,14 @@ fuzz_target!(|data: &[u8]| match hook_in(&text(data)) {
         assert!(program.is_absolute(), "{program:?}");
         let shown = program.to_str().expect("it was text");
         assert!(!shown.chars().any(char::is_control), "{shown:?}");
-        assert_eq!(hook_in(&format!("# again\n\n  hook={shown} ")), Ok(Some(program.clone())));
+        assert_eq!(
+            hook_in(&format!("# again\n\n  hook={shown} ")),
+            Ok(Some(program.clone()))
+        );
     }
     Ok(None) => {}
-    Err(line) => assert!(!line.chars().any(char::is_control) && !line.is_empty(), "{line:?}"),
+    Err(line) => assert!(
+        !line.chars().any(char::is_control) && !line.is_empty(),
+        "{line:?}"
+    ),
 });

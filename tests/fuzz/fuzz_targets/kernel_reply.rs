@@ -1,4 +1,5 @@
-//! What the kernel answers to ioctls: 4 bytes for the number of lines, then the data behind the header.
+//! What the kernel answers to ioctls: 4 bytes for the number of lines, then the data behind the
+//! header.
 #![no_main]
 
 use breakoff::sys::wire;
@@ -6,7 +7,9 @@ use breakoff_fuzz::{memory, reply};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let Some((count, data)) = data.split_first_chunk::<4>() else { return };
+    let Some((count, data)) = data.split_first_chunk::<4>() else {
+        return;
+    };
     let count = u32::from_le_bytes(*count);
     let limit = 4096 + 16 * data.len();
     memory::bounded(0, || wire::health(data, count)).ok();
@@ -16,11 +19,23 @@ fuzz_target!(|data: &[u8]| {
         assert!(lines.iter().map(|line| line.params.len()).sum::<usize>() <= 3 * data.len());
         if lines.iter().all(|line| line.target.len() <= reply::TARGET) {
             let (again, count) = reply::encode(&lines);
-            assert_eq!(wire::target_lines(&again, count), Some(lines), "it reads differently once it is written");
+            assert_eq!(
+                wire::target_lines(&again, count),
+                Some(lines),
+                "it reads differently once it is written"
+            );
         }
     }
     if let Some(devices) = memory::bounded(limit, || wire::listed(data)) {
-        let text: usize = devices.iter().map(|device| device.name.len() + device.uuid.as_ref().map_or(0, String::len)).sum();
-        assert!(text <= 3 * data.len(), "{} devices with {text} bytes of names in {} bytes", devices.len(), data.len());
+        let text: usize = devices
+            .iter()
+            .map(|device| device.name.len() + device.uuid.as_ref().map_or(0, String::len))
+            .sum();
+        assert!(
+            text <= 3 * data.len(),
+            "{} devices with {text} bytes of names in {} bytes",
+            devices.len(),
+            data.len()
+        );
     }
 });

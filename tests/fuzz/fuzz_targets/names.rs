@@ -1,4 +1,5 @@
-//! Names, device names, identities and sizes from text; a line break separates a group's name from a volume's.
+//! Names, device names, identities and sizes from text; a line break separates a group's name from
+//! a volume's.
 #![no_main]
 
 use breakoff::model::name::{UUID_PREFIX, names_collide};
@@ -14,7 +15,11 @@ fuzz_target!(|data: &[u8]| {
         check_pair(&group, &volume);
     }
     if let Some((group, volume)) = DmName::from_kernel(&text).split() {
-        assert_eq!(DmName::volume(&group, &volume).as_ref().map(DmName::as_str), Ok(text.as_str()), "not the device of this volume");
+        assert_eq!(
+            DmName::volume(&group, &volume).as_ref().map(DmName::as_str),
+            Ok(text.as_str()),
+            "not the device of this volume"
+        );
     }
     check_uuid(&text);
     for unit in [DefaultUnit::Bytes, DefaultUnit::Sectors] {
@@ -36,7 +41,13 @@ fn check_pair(group: &Name, volume: &Name) {
         assert_eq!(name.split(), Some((group.clone(), volume.clone())));
     }
     for role in [Role::Volume, Role::Log, Role::Layer(255), Role::Plex(65535)] {
-        let inner = DmName::inner(group, volume, VolumeId::from_bytes([7; 16]), &role, Some(volume));
+        let inner = DmName::inner(
+            group,
+            volume,
+            VolumeId::from_bytes([7; 16]),
+            &role,
+            Some(volume),
+        );
         check_dm_name(inner.as_str());
         assert_ne!(DmName::volume(group, volume).as_ref(), Ok(&inner));
     }
@@ -44,10 +55,22 @@ fn check_pair(group: &Name, volume: &Name) {
 
 /// A UUID is taken for one of ours only when it is exactly what we would write.
 fn check_uuid(text: &str) {
-    for text in [text.to_owned(), format!("{UUID_PREFIX}{text}"), format!("{UUID_PREFIX}{}-{text}", "12".repeat(32))] {
-        let Some(uuid) = DmUuid::from_kernel(&text) else { continue };
-        let (group, volume) = (uuid.group().expect("ours has a group"), uuid.volume().expect("ours has a volume"));
-        assert!(text.starts_with(DmUuid::new(group, volume, &Role::Volume).as_str()), "{text:?}");
+    for text in [
+        text.to_owned(),
+        format!("{UUID_PREFIX}{text}"),
+        format!("{UUID_PREFIX}{}-{text}", "12".repeat(32)),
+    ] {
+        let Some(uuid) = DmUuid::from_kernel(&text) else {
+            continue;
+        };
+        let (group, volume) = (
+            uuid.group().expect("ours has a group"),
+            uuid.volume().expect("ours has a volume"),
+        );
+        assert!(
+            text.starts_with(DmUuid::new(group, volume, &Role::Volume).as_str()),
+            "{text:?}"
+        );
         if let Some(role) = uuid.role() {
             assert_eq!(DmUuid::new(group, volume, &role), uuid);
         }
@@ -57,7 +80,13 @@ fn check_uuid(text: &str) {
 
 fn check_size(size: Sectors) {
     assert!(size <= Sectors::MAX);
-    assert_eq!(parse_size(&format!("{}s", size.get()), DefaultUnit::Bytes), Ok(size));
-    assert_eq!(parse_size(&size.bytes().to_string(), DefaultUnit::Bytes), Ok(size));
+    assert_eq!(
+        parse_size(&format!("{}s", size.get()), DefaultUnit::Bytes),
+        Ok(size)
+    );
+    assert_eq!(
+        parse_size(&size.bytes().to_string(), DefaultUnit::Bytes),
+        Ok(size)
+    );
     assert!(size.to_string().len() <= 24);
 }

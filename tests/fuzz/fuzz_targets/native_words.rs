@@ -7,9 +7,14 @@ use libfuzzer_sys::fuzz_target;
 use std::ffi::OsString;
 
 fuzz_target!(|data: &[u8]| {
-    let args: Vec<OsString> = std::iter::once(OsString::from("breakoff")).chain(words(data)).collect();
+    let args: Vec<OsString> = std::iter::once(OsString::from("breakoff"))
+        .chain(words(data))
+        .collect();
     match native::parse(&args) {
         Ok(invocation) => check_invocation(&invocation),
-        Err(stopped) => assert!(!matches!(&stopped.why, Why::Wrong(err) if err.kind().exit_status() != 2), "{stopped:?}"),
+        Err(stopped) => assert!(
+            !matches!(&stopped.why, Why::Wrong(err) if err.kind().exit_status() != 2),
+            "{stopped:?}"
+        ),
     }
 });

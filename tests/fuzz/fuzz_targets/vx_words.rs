@@ -8,7 +8,13 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| match vx::parse("vxassist", &words(data)) {
     Ok(invocation) => {
         check_invocation(&invocation);
-        assert!(invocation.options.yes && invocation.style.verb.is_some(), "{invocation:?}");
+        assert!(
+            invocation.options.yes && invocation.style.verb.is_some(),
+            "{invocation:?}"
+        );
     }
-    Err(stopped) => assert!(!matches!(&stopped.why, Why::Wrong(err) if err.kind().exit_status() != 2), "{stopped:?}"),
+    Err(stopped) => assert!(
+        !matches!(&stopped.why, Why::Wrong(err) if err.kind().exit_status() != 2),
+        "{stopped:?}"
+    ),
 });

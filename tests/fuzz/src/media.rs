@@ -7,7 +7,8 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
-/// A disk of some size whose bytes are kept as far as they were written; behind them it cannot be read. Clones are the same disk.
+/// A disk of some size whose bytes are kept as far as they were written; behind them it cannot be
+/// read. Clones are the same disk.
 #[derive(Clone, Default)]
 pub struct Ram {
     bytes: Rc<RefCell<Vec<u8>>>,
@@ -19,12 +20,19 @@ pub struct Ram {
 impl Ram {
     /// A disk of this size of which only the front is kept.
     pub fn new(front: usize, size: u64) -> Ram {
-        Ram { bytes: Rc::new(RefCell::new(vec![0; front])), size, writable: false }
+        Ram {
+            bytes: Rc::new(RefCell::new(vec![0; front])),
+            size,
+            writable: false,
+        }
     }
 
     /// The same disk, and it may be written to.
     pub fn writable(&self) -> Ram {
-        Ram { writable: true, ..self.clone() }
+        Ram {
+            writable: true,
+            ..self.clone()
+        }
     }
 
     /// Puts bytes there; what does not fit is left out.
@@ -37,10 +45,22 @@ impl Ram {
     }
 
     fn range(&self, offset: u64, length: usize) -> io::Result<std::ops::Range<usize>> {
-        assert!(offset.is_multiple_of(BLOCK) && (length as u64).is_multiple_of(BLOCK), "{offset} {length}");
-        assert!(offset.checked_add(length as u64).is_some_and(|end| end <= self.size), "beyond the device: {offset} {length}");
+        assert!(
+            offset.is_multiple_of(BLOCK) && (length as u64).is_multiple_of(BLOCK),
+            "{offset} {length}"
+        );
+        assert!(
+            offset
+                .checked_add(length as u64)
+                .is_some_and(|end| end <= self.size),
+            "beyond the device: {offset} {length}"
+        );
         let range = offset as usize..offset as usize + length;
-        if range.end <= self.bytes.borrow().len() { Ok(range) } else { Err(io::Error::from_raw_os_error(5)) }
+        if range.end <= self.bytes.borrow().len() {
+            Ok(range)
+        } else {
+            Err(io::Error::from_raw_os_error(5))
+        }
     }
 }
 
@@ -79,7 +99,8 @@ pub fn position(odd: bool) -> Position {
     if odd { Position::B } else { Position::A }
 }
 
-/// JSON as a payload holds it: gzip with stored blocks, by hand, since setting up a compressor takes longer than all the rest.
+/// JSON as a payload holds it: gzip with stored blocks, by hand, since setting up a compressor
+/// takes longer than all the rest.
 pub fn pack(json: &[u8]) -> Vec<u8> {
     let mut gzip = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
     let mut blocks = json.chunks(0xffff).peekable();

@@ -1,7 +1,7 @@
 //! Memory is bounded: while a target runs, no single allocation may be larger than it says.
 //!
-//! libFuzzer's own limit is for the whole process and sees an allocation only once it is written to; a length that is believed too
-//! early is found here at once.
+//! libFuzzer's own limit is for the whole process and sees an allocation only once it is written
+//! to; a length that is believed too early is found here at once.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -45,6 +45,9 @@ pub fn bounded<T>(limit: usize, work: impl FnOnce() -> T) -> T {
     LARGEST.store(0, Relaxed);
     let result = work();
     let largest = LARGEST.load(Relaxed);
-    assert!(largest <= limit, "{largest} bytes were allocated at once, {limit} are enough");
+    assert!(
+        largest <= limit,
+        "{largest} bytes were allocated at once, {limit} are enough"
+    );
     result
 }

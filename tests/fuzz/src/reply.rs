@@ -7,7 +7,8 @@ const SPEC: usize = 40;
 /// The longest target type.
 pub const TARGET: usize = 16;
 
-/// Table or status lines, and how many there are: each record padded to 8 bytes, with the end of each from the start of the data.
+/// Table or status lines, and how many there are: each record padded to 8 bytes, with the end of
+/// each from the start of the data.
 pub fn encode(lines: &[TargetLine]) -> (Vec<u8>, u32) {
     let mut data = Vec::new();
     for line in lines {

@@ -8,13 +8,18 @@ use std::os::unix::ffi::OsStringExt;
 
 /// The words; they need not be text.
 pub fn words(data: &[u8]) -> Vec<OsString> {
-    data.split(|byte| *byte == b'\n').take(24).map(|word| OsString::from_vec(word.to_vec())).collect()
+    data.split(|byte| *byte == b'\n')
+        .take(24)
+        .map(|word| OsString::from_vec(word.to_vec()))
+        .collect()
 }
 
 /// Every name in a command is one, wherever in it it is.
 pub fn check_invocation(invocation: &Invocation) {
     invocation.options.group.iter().for_each(check_name);
-    let Action::App(command) = &invocation.action else { return };
+    let Action::App(command) = &invocation.action else {
+        return;
+    };
     // Only a name is shown like this; text within quotes has its quotes escaped.
     let shown = format!("{command:?}");
     for quoted in shown.split("Name(\"").skip(1) {

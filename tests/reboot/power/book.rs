@@ -1,4 +1,5 @@
-//! What must be on the volumes, as far as it is known: kept from boot to boot as a note of the guest.
+//! What must be on the volumes, as far as it is known: kept from boot to boot as a note of the
+//! guest.
 
 use crate::support::stamp::{Area, Expectation};
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,12 @@ impl Book {
     /// A volume that nobody has written to.
     pub fn new_writer(&mut self) -> Entry {
         self.writers += 1;
-        Entry { writer: self.writers, acked: 0, issued: 0, floor: 0 }
+        Entry {
+            writer: self.writers,
+            acked: 0,
+            issued: 0,
+            floor: 0,
+        }
     }
 }
 
@@ -32,22 +38,34 @@ pub struct Entry {
     pub writer: u32,
     pub acked: u64,
     pub issued: u64,
-    /// What was acknowledged when the last command began: a snapshot that it has made holds at least that.
+    /// What was acknowledged when the last command began: a snapshot that it has made holds at
+    /// least that.
     pub floor: u64,
 }
 
 impl Entry {
     /// What a snapshot of it holds that was split off since the last command began.
     pub fn split(self) -> Entry {
-        Entry { acked: self.floor, ..self }
+        Entry {
+            acked: self.floor,
+            ..self
+        }
     }
 
     pub fn area(&self) -> Area {
-        Area { writer: self.writer, first: 0, blocks: BLOCKS }
+        Area {
+            writer: self.writer,
+            first: 0,
+            blocks: BLOCKS,
+        }
     }
 
     pub fn expectation(&self) -> Expectation {
-        Expectation { area: self.area(), acked: self.acked, issued: self.issued }
+        Expectation {
+            area: self.area(),
+            acked: self.acked,
+            issued: self.issued,
+        }
     }
 }
 
@@ -65,7 +83,15 @@ pub struct Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { commands, refused, killed, monitors, failures, cuts, verified } = self;
+        let Counts {
+            commands,
+            refused,
+            killed,
+            monitors,
+            failures,
+            cuts,
+            verified,
+        } = self;
         write!(
             f,
             "commands {commands}, refused {refused}, killed {killed}, monitors killed {monitors}, leg failures {failures}, \

@@ -1,5 +1,5 @@
-//! One boot: what the last cut has left is checked, and then writers and random commands, failing disks and kills go on until the
-//! power goes.
+//! One boot: what the last cut has left is checked, and then writers and random commands, failing
+//! disks and kills go on until the power goes.
 
 use super::book::{Book, Entry};
 use crate::support::block;
@@ -23,7 +23,10 @@ use std::time::Duration;
 pub const DISKS: [&str; 4] = ["/dev/vda", "/dev/vdb", "/dev/vdc", "/dev/vdd"];
 /// What there is at first, and again when it has been removed.
 const ORIGINALS: [(&str, &str); 2] = [("a", "make a 8m --mirrors 2"), ("b", "make b 8m")];
-const DURABLE: Style = Style { dsync: true, pause: Duration::from_millis(2) };
+const DURABLE: Style = Style {
+    dsync: true,
+    pause: Duration::from_millis(2),
+};
 const KILLED: i32 = 128 + libc::SIGKILL;
 /// Few commands have more changes.
 const CHANGES: u64 = 20;
@@ -83,7 +86,10 @@ impl Shared {
     /// What was split off a volume since the last command began.
     fn split(&self, original: &str) -> Entry {
         let entry = self.book.volumes[original].split();
-        self.live.get(original).map_or(entry, |writer| Entry { issued: writer.fork().issued, ..entry })
+        self.live.get(original).map_or(entry, |writer| Entry {
+            issued: writer.fork().issued,
+            ..entry
+        })
     }
 }
 
@@ -105,9 +111,17 @@ pub fn run() {
         lab.create_group("g");
     }
     lab.wait_for_nodes();
-    let shared = Shared { book: book.unwrap_or_default(), live: BTreeMap::new() };
+    let shared = Shared {
+        book: book.unwrap_or_default(),
+        live: BTreeMap::new(),
+    };
     let dice = Dice::new(block::mix(seed) ^ block::mix(boot << 32));
-    let mut load = Load { group: lab.print("g"), lab, dice, shared: Arc::new(Mutex::new(shared)) };
+    let mut load = Load {
+        group: lab.print("g"),
+        lab,
+        dice,
+        shared: Arc::new(Mutex::new(shared)),
+    };
     load.check();
     load.make_originals();
     load.start_writers();
@@ -122,24 +136,33 @@ impl Load {
         self.shared.lock().unwrap()
     }
 
-    // ------------------------------------------------------------------------------------------ what the cut has left
+    // ----------------------------------------------------------------------- what the cut has left
 
-    /// Everything that was acknowledged is there: on the volumes at once, and on each complete plex as soon as they are equal.
+    /// Everything that was acknowledged is there: on the volumes at once, and on each complete plex
+    /// as soon as they are equal.
     fn check(&mut self) {
         self.lab.cli("start --auto").ok();
         let group = self.lab.print("g");
         self.know(&group);
         for volume in &group.volumes {
             assert_eq!(volume.kstate, "ENABLED", "{volume:?}");
-            self.entry(volume).expectation().verify(self.lab.device("g", &volume.name));
+            self.entry(volume)
+                .expectation()
+                .verify(self.lab.device("g", &volume.name));
         }
         let mut group = group;
         until("all plexes are equal", || {
             group = self.lab.print("g");
             group.volumes.iter().all(is_settled)
         });
-        group.volumes.iter().for_each(|volume| self.check_plexes(&group, volume));
-        self.lab.cli("-g g recover --check").ok().says("nothing needs attention");
+        group
+            .volumes
+            .iter()
+            .for_each(|volume| self.check_plexes(&group, volume));
+        self.lab
+            .cli("-g g recover --check")
+            .ok()
+            .says("nothing needs attention");
         self.shared().tell();
     }
 
@@ -155,9 +178,16 @@ impl Load {
 
     fn check_plexes(&self, group: &Group, volume: &Volume) {
         let mut entry = self.entry(volume);
-        let complete = volume.plexes.iter().filter(|p| p.state == "ACTIVE" || p.state == "SNAPDONE");
-        let contents: Vec<(&str, Vec<u8>)> = complete.map(|p| (p.name.as_str(), plexes::bytes(&self.lab, group, p))).collect();
-        let Some((first, bytes)) = contents.first() else { panic!("no complete plex in {volume:?}") };
+        let complete = volume
+            .plexes
+            .iter()
+            .filter(|p| p.state == "ACTIVE" || p.state == "SNAPDONE");
+        let contents: Vec<(&str, Vec<u8>)> = complete
+            .map(|p| (p.name.as_str(), plexes::bytes(&self.lab, group, p)))
+            .collect();
+        let Some((first, bytes)) = contents.first() else {
+            panic!("no complete plex in {volume:?}")
+        };
         for (name, other) in &contents {
             plexes::assert_same(first, bytes, name, other);
         }
@@ -167,7 +197,8 @@ impl Load {
         entry.acked = newest(&found);
         entry.issued = entry.acked;
         let mut shared = self.shared();
-        shared.book.counts.verified += entry.acked.min(entry.area().blocks) * (contents.len() as u64 + 1);
+        shared.book.counts.verified +=
+            entry.acked.min(entry.area().blocks) * (contents.len() as u64 + 1);
         shared.book.volumes.insert(volume.uuid.clone(), entry);
     }
 
@@ -193,17 +224,25 @@ impl Load {
             };
             shared.book.volumes.insert(volume.uuid.clone(), entry);
         }
-        shared.book.volumes.retain(|uuid, _| group.volumes.iter().any(|v| v.uuid == *uuid));
+        shared
+            .book
+            .volumes
+            .retain(|uuid, _| group.volumes.iter().any(|v| v.uuid == *uuid));
     }
 
-    // ------------------------------------------------------------------------------------------------------- the load
+    // ------------------------------------------------------------------------------------ the load
 
     /// On originals, and on some snapshots.
     fn start_writers(&mut self) {
         for volume in &self.group.volumes {
             if volume.snapshot_of.is_none() || self.dice.roll(2) == 0 {
                 let entry = self.entry(volume);
-                let writer = Writer::go_on_after(self.lab.device("g", &volume.name), entry.area(), entry.acked, DURABLE);
+                let writer = Writer::go_on_after(
+                    self.lab.device("g", &volume.name),
+                    entry.area(),
+                    entry.acked,
+                    DURABLE,
+                );
                 self.shared().live.insert(volume.uuid.clone(), writer);
             }
         }
@@ -269,11 +308,14 @@ impl Load {
         let mut tries = 4;
         loop {
             let words = self.dice.one(&COMMANDS);
-            let volume = &self.group.volumes[self.dice.roll(self.group.volumes.len() as u64) as usize];
+            let volume =
+                &self.group.volumes[self.dice.roll(self.group.volumes.len() as u64) as usize];
             let plex = &volume.plexes[self.dice.roll(volume.plexes.len() as u64) as usize];
             tries -= 1;
             if tries == 0 || is_promising(words, volume, plex) {
-                return words.replace('V', &volume.name).replace(" P", &format!(" {}", plex.name));
+                return words
+                    .replace('V', &volume.name)
+                    .replace(" P", &format!(" {}", plex.name));
             }
         }
     }
@@ -282,12 +324,24 @@ impl Load {
     fn remember_the_floor(&self) {
         let mut shared = self.shared();
         shared.look();
-        shared.book.volumes.values_mut().for_each(|entry| entry.floor = entry.acked);
+        shared
+            .book
+            .volumes
+            .values_mut()
+            .for_each(|entry| entry.floor = entry.acked);
         shared.tell();
     }
 
     fn stop_writer(&self, volume: &str) {
-        let Some(uuid) = self.group.volumes.iter().find(|v| v.name == volume).map(|v| v.uuid.clone()) else { return };
+        let Some(uuid) = self
+            .group
+            .volumes
+            .iter()
+            .find(|v| v.name == volume)
+            .map(|v| v.uuid.clone())
+        else {
+            return;
+        };
         let writer = {
             let mut shared = self.shared();
             shared.look();
@@ -310,21 +364,41 @@ impl Load {
         }
     }
 
-    /// A disk fails for a while, under commands; whatever has another complete plex goes on. Its old contents come back.
+    /// A disk fails for a while, under commands; whatever has another complete plex goes on. Its
+    /// old contents come back.
     fn fail_a_disk(&mut self) {
         let group = self.lab.print("g");
-        let may_fail = |media: &String| !group.volumes.iter().any(|volume| may_not_lose(volume, media));
-        let disks: Vec<String> = (1..=DISKS.len()).map(|n| format!("disk{n:02}")).filter(may_fail).collect();
+        let may_fail = |media: &String| {
+            !group
+                .volumes
+                .iter()
+                .any(|volume| may_not_lose(volume, media))
+        };
+        let disks: Vec<String> = (1..=DISKS.len())
+            .map(|n| format!("disk{n:02}"))
+            .filter(may_fail)
+            .collect();
         if disks.is_empty() {
             return self.command(None);
         }
         let media = disks[self.dice.roll(disks.len() as u64) as usize].clone();
         let disk = self.lab.index(&media);
-        let on = group.volumes.iter().filter(|v| v.plexes.iter().any(|p| p.media().contains(&media.as_str())));
+        let on = group
+            .volumes
+            .iter()
+            .filter(|v| v.plexes.iter().any(|p| p.media().contains(&media.as_str())));
         self.shared().book.counts.failures += on.count() as u64;
-        let fault = if self.dice.roll(2) == 0 { Fault::Fail } else { Fault::FailWrites };
+        let fault = if self.dice.roll(2) == 0 {
+            Fault::Fail
+        } else {
+            Fault::FailWrites
+        };
         self.lab.fault(disk, fault);
-        let go_on: Vec<&Volume> = group.volumes.iter().filter(|v| has_another(v, &media)).collect();
+        let go_on: Vec<&Volume> = group
+            .volumes
+            .iter()
+            .filter(|v| has_another(v, &media))
+            .collect();
         for _ in 0..self.dice.roll(3) {
             self.command(None);
         }
@@ -340,18 +414,28 @@ impl Load {
     }
 
     fn goes_on(&self, volume: &Volume) {
-        let mark = |shared: &Shared| shared.live.get(&volume.uuid).map(|writer| (writer.fork().acked, writer.error()));
-        let Some((before, _)) = mark(&self.shared()) else { return };
-        until(&format!("{} goes on", volume.name), || match mark(&self.shared()) {
-            None => true,
-            Some((acked, error)) => {
-                assert_eq!(error, None, "a write to {volume:?} failed");
-                acked > before + 5
+        let mark = |shared: &Shared| {
+            shared
+                .live
+                .get(&volume.uuid)
+                .map(|writer| (writer.fork().acked, writer.error()))
+        };
+        let Some((before, _)) = mark(&self.shared()) else {
+            return;
+        };
+        until(&format!("{} goes on", volume.name), || {
+            match mark(&self.shared()) {
+                None => true,
+                Some((acked, error)) => {
+                    assert_eq!(error, None, "a write to {volume:?} failed");
+                    acked > before + 5
+                }
             }
         });
     }
 
-    /// Those of volumes that had no other plex have met an error; what they have acknowledged is there nevertheless.
+    /// Those of volumes that had no other plex have met an error; what they have acknowledged is
+    /// there nevertheless.
     fn give_up_broken_writers(&self) {
         let mut shared = self.shared();
         shared.look();
@@ -370,7 +454,9 @@ impl Load {
 /// Nothing is being copied.
 fn is_settled(volume: &Volume) -> bool {
     let copied = |state: &str| !["SNAPATT", "ATTACHING", "REVIVING"].contains(&state);
-    volume.state != "SYNC" && volume.resync.is_none() && volume.plexes.iter().all(|p| copied(&p.state))
+    volume.state != "SYNC"
+        && volume.resync.is_none()
+        && volume.plexes.iter().all(|p| copied(&p.state))
 }
 
 /// Whether a command for this volume or plex has a chance.
@@ -382,7 +468,9 @@ fn is_promising(words: &str, volume: &Volume, plex: &Plex) -> bool {
         "snapclear V" => volume.snapshot_of.is_some(),
         "plex attach P" | "plex attach -b P" => ["FAILED", "STALE"].contains(&plex.state.as_str()),
         "plex convert --to active P" => plex.state == "SNAPDONE",
-        "plex detach P" | "plex convert --to snapdone P" => plex.state == "ACTIVE" && volume.in_state("ACTIVE").len() > 1,
+        "plex detach P" | "plex convert --to snapdone P" => {
+            plex.state == "ACTIVE" && volume.in_state("ACTIVE").len() > 1
+        }
         _ => true,
     }
 }
@@ -390,13 +478,20 @@ fn is_promising(words: &str, volume: &Volume, plex: &Plex) -> bool {
 /// Whether a volume has a complete plex that is not on this disk.
 fn has_another(volume: &Volume, media: &str) -> bool {
     let complete = |state: &str| state == "ACTIVE" || state == "SNAPDONE";
-    volume.plexes.iter().any(|p| complete(&p.state) && !p.media().contains(&media))
+    volume
+        .plexes
+        .iter()
+        .any(|p| complete(&p.state) && !p.media().contains(&media))
 }
 
-/// A mirror whose only whole copy is on this disk while another one is filled, is made equal or has failed: that this one dies as well
-/// is more than a mirror stands. A volume of one plex just waits for its disk.
+/// A mirror whose only whole copy is on this disk while another one is filled, is made equal or has
+/// failed: that this one dies as well is more than a mirror stands. A volume of one plex just waits
+/// for its disk.
 fn may_not_lose(volume: &Volume, media: &str) -> bool {
-    let data_here = volume.in_state("ACTIVE").iter().any(|p| p.media().contains(&media));
+    let data_here = volume
+        .in_state("ACTIVE")
+        .iter()
+        .any(|p| p.media().contains(&media));
     let equal = volume.state != "SYNC" && volume.resync.is_none();
     volume.plexes.len() > 1 && data_here && !(has_another(volume, media) && equal)
 }
@@ -406,12 +501,20 @@ fn run_killed(kill_at: Option<u64>, words: &str) -> Output {
     if let Some(at) = kill_at {
         command.env("BREAKOFF_KILL_AT", at.to_string());
     }
-    start(command, "breakoff", &words.split_whitespace().collect::<Vec<_>>()).wait(DEADLINE)
+    start(
+        command,
+        "breakoff",
+        &words.split_whitespace().collect::<Vec<_>>(),
+    )
+    .wait(DEADLINE)
 }
 
 /// The processes that are `breakoff monitor`.
 fn monitors() -> Vec<i32> {
-    let processes = fs::read_dir("/proc").unwrap().flatten().filter_map(|p| p.file_name().to_str()?.parse().ok());
+    let processes = fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|p| p.file_name().to_str()?.parse().ok());
     let is_one = |pid: &i32| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         line.split(|b| *b == 0).nth(1) == Some(b"monitor")
