@@ -22,55 +22,7 @@ type Ready = (Vec<Disk>, Vec<Member>, BTreeMap<DiskId, PresentDisk>);
 
 /// The verbs on groups and disks.
 pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome> {
-    let planned = |report: Report| PlanView {
-        changes: report.changes,
-        notes: report.notes,
-        ..PlanView::default()
-    };
-    let done = |report: Result<Report>| {
-        report.map(|r| {
-            if options.dry_run {
-                Outcome::Planned(planned(r))
-            } else {
-                Outcome::Done(r)
-            }
-        })
-    };
     match command {
-        Command::GroupCreate {
-            name,
-            disks,
-            force,
-            area,
-        } => done(create(options, name, disks, *force, *area, env)),
-        Command::GroupAdd { name, disks, force } => done(add(options, name, disks, *force, env)),
-        Command::GroupRemoveDisk { name, media } => done(remove_disk(options, name, media, env)),
-        Command::GroupReplaceDisk {
-            name,
-            media,
-            device,
-            force,
-        } => done(replace_disk(options, name, media, device, *force, env)),
-        Command::GroupDestroy(name) => done(destroy(options, name, env)),
-        Command::GroupImport {
-            name,
-            new_name,
-            force,
-        } => done(import(options, name, new_name.as_ref(), *force, env)),
-        Command::GroupDeport(name) => done(deport(options, name, env)),
-        Command::GroupChoose { name, side } => done(choose(options, name, side, env)),
-        Command::DiskInit {
-            devices,
-            force,
-            area,
-        } => done(init(
-            options,
-            devices.iter().map(|d| d.as_path()),
-            *force,
-            *area,
-            env,
-        )),
-        Command::DiskResize(media) => done(super::resize::resize(options, media, env)),
         Command::GroupList => {
             Ok(Outcome::Groups(list(env.machine)?).lacking(Scan::new(env.machine)?.silent()))
         }
@@ -83,6 +35,53 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
             let scan = Scan::new(env.machine)?;
             Ok(Outcome::Disks(scan.disk_lines()).lacking(scan.silent()))
         }
+        _ => change(options, command, env).map(|report| match options.dry_run {
+            true => Outcome::Planned(PlanView {
+                changes: report.changes,
+                notes: report.notes,
+                ..PlanView::default()
+            }),
+            false => Outcome::Done(report),
+        }),
+    }
+}
+
+fn change(options: &Options, command: &Command, env: Env<'_>) -> Result<Report> {
+    match command {
+        Command::GroupCreate {
+            name,
+            disks,
+            force,
+            area,
+        } => create(options, name, disks, *force, *area, env),
+        Command::GroupAdd { name, disks, force } => add(options, name, disks, *force, env),
+        Command::GroupRemoveDisk { name, media } => remove_disk(options, name, media, env),
+        Command::GroupReplaceDisk {
+            name,
+            media,
+            device,
+            force,
+        } => replace_disk(options, name, media, device, *force, env),
+        Command::GroupDestroy(name) => destroy(options, name, env),
+        Command::GroupImport {
+            name,
+            new_name,
+            force,
+        } => import(options, name, new_name.as_ref(), *force, env),
+        Command::GroupDeport(name) => deport(options, name, env),
+        Command::GroupChoose { name, side } => choose(options, name, side, env),
+        Command::DiskInit {
+            devices,
+            force,
+            area,
+        } => init(
+            options,
+            devices.iter().map(|d| d.as_path()),
+            *force,
+            *area,
+            env,
+        ),
+        Command::DiskResize(media) => super::resize::resize(options, media, env),
         _ => Err(Error::failed("this is not a verb on groups or disks")),
     }
 }
@@ -531,17 +530,11 @@ fn replace_disk(
             ..Report::default()
         });
     }
-    let (disks, members, present) = make_ready(
-        env.machine,
-        &session.world.group,
-        &named,
-        force,
-        session.area(),
-    )?;
-    let new = disks
-        .into_iter()
-        .next()
-        .ok_or_else(|| Error::failed("the new disk was not initialised"))?;
+    let group = &session.world.group;
+    let (mut disks, members, present) =
+        make_ready(env.machine, group, &named, force, session.area())?;
+    let none = || Error::failed("the new disk was not initialised");
+    let new = disks.pop().ok_or_else(none)?;
     let mut devices: Vec<PathBuf> = present.values().map(|p| p.path.clone()).collect();
     session.add_members(members, present);
     let plan = plan::disks::replace(&session.world, media, &new)?;
@@ -562,9 +555,8 @@ fn replace_disk(
     if !legs.is_empty() {
         super::monitor::ensure(env);
         if !options.background {
-            report
-                .changes
-                .extend(wait::for_legs(options, name, &legs, &[], env)?);
+            let filled = wait::for_legs(options, name, &legs, &[], env)?;
+            report.changes.extend(filled);
         }
     }
     Ok(report)
@@ -596,39 +588,7 @@ fn try_replacement(
 
 fn destroy(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
     let mut session = open_for_change(options, name, env)?;
-    let group = session.world.group.clone();
-    let mut plan = Plan::nothing(group.clone());
-    if !group.volumes.is_empty() {
-        let names: Vec<Name> = group.volumes.iter().map(|v| v.name.clone()).collect();
-        let shown: Vec<&str> = names.iter().map(Name::as_str).collect();
-        plan = plan::volumes::remove(&session.world, &names, true)
-            .map_err(|e| session.name_openers(e))?;
-        if !options.yes
-            && !options.dry_run
-            && !env.ui.confirm(&format!(
-                "destroy group '{name}' with {}?",
-                shown.join(", ")
-            ))
-        {
-            return Err(
-                Error::in_use(format!("group '{name}' has volumes: {}", shown.join(", ")))
-                    .on(name)
-                    .hint("remove them first, or repeat with -y to destroy them with the group"),
-            );
-        }
-    }
-    plan.group.destroyed = true;
-    for disk in group
-        .disks
-        .iter()
-        .filter(|d| !session.world.disks.contains_key(&d.id))
-    {
-        plan.notes.push(format!(
-            "disk '{}' is missing; should it come back it still says that it is of '{name}'",
-            disk.media
-        ));
-    }
-    plan.changes.push(Change::new(name.as_str(), "destroyed"));
+    let plan = plan_destruction(options, &session, name, env)?;
     if options.dry_run {
         return Ok(Report {
             changes: plan.changes,
@@ -636,12 +596,8 @@ fn destroy(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
             ..Report::default()
         });
     }
-    let devices: Vec<PathBuf> = session
-        .world
-        .disks
-        .values()
-        .map(|p| p.path.clone())
-        .collect();
+    let present = session.world.disks.values();
+    let devices: Vec<PathBuf> = present.map(|disk| disk.path.clone()).collect();
     let report = session.carry_out(&plan)?;
     // The group is gone, whatever becomes of the labels: what is left of them is erased by the next
     // 'recover'.
@@ -655,6 +611,42 @@ fn destroy(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
     }
     announce(&devices, env);
     Ok(report)
+}
+
+fn plan_destruction(
+    options: &Options,
+    session: &Session<'_>,
+    name: &Name,
+    env: Env<'_>,
+) -> Result<Plan> {
+    let group = &session.world.group;
+    let mut plan = Plan::nothing(group.clone());
+    if !group.volumes.is_empty() {
+        let names: Vec<Name> = group.volumes.iter().map(|v| v.name.clone()).collect();
+        plan = plan::volumes::remove(&session.world, &names, true)
+            .map_err(|e| session.name_openers(e))?;
+        let shown: Vec<&str> = names.iter().map(Name::as_str).collect();
+        let shown = shown.join(", ");
+        let question = format!("destroy group '{name}' with {shown}?");
+        if !options.yes && !options.dry_run && !env.ui.confirm(&question) {
+            return Err(
+                Error::in_use(format!("group '{name}' has volumes: {shown}"))
+                    .on(name)
+                    .hint("remove them first, or repeat with -y to destroy them with the group"),
+            );
+        }
+    }
+    plan.group.destroyed = true;
+    for disk in &group.disks {
+        if !session.world.disks.contains_key(&disk.id) {
+            plan.notes.push(format!(
+                "disk '{}' is missing; should it come back it still says that it is of '{name}'",
+                disk.media
+            ));
+        }
+    }
+    plan.changes.push(Change::new(name.as_str(), "destroyed"));
+    Ok(plan)
 }
 
 /// Takes a group over; with a new name when its own is taken here, or not wanted. A group that this

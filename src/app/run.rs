@@ -2,8 +2,8 @@
 
 use super::session::{Session, refuse_foreign};
 use super::{
-    Command, Env, Fill, Options, Outcome, Report, differences, groups, monitor, paths, scan::Scan,
-    wait,
+    Change, Command, Env, Fill, Options, Outcome, Report, differences, groups, monitor, paths,
+    scan::Scan, wait,
 };
 use crate::error::{Error, Kind, Result};
 use crate::model::{DmUuid, Group, GroupId, Name, Role};
@@ -112,16 +112,7 @@ const WRITE_BACK_ROUNDS: usize = 60;
 fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome> {
     let name = group_for(options, &named(request), env.machine)?;
     if options.dry_run {
-        // The map of a volume that is just being suspended must not be asked (K7).
-        let reads_maps = matches!(request, Request::SnapBack { .. });
-        let mut session = if reads_maps {
-            Session::open(options, &name, env)?
-        } else {
-            Session::look(&name, env)?
-        };
-        session.learn_without_a_trace(request)?;
-        let plan = plan::plan(&session.world, request).map_err(|e| session.name_openers(e))?;
-        return Ok(Outcome::Planned(render::view(&session.world, &plan)));
+        return dry_run(options, request, &name, env);
     }
     if let Request::Snapshot { splits, .. } = request {
         write_back(options, &name, splits, env)?;
@@ -139,47 +130,9 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
         plan.announced.iter().for_each(|text| env.ui.note(text));
     }
     let new_legs = wait::new_legs(&session.world, &plan.group);
-    let (before, damaged) = (session.world.generation, session.world.known.damaged.len());
-    let unfrozen = session.world.known.unfrozen.len();
-    let ends_tracking = ends_tracking(&session.world.group, &plan);
-    let mut report = match session.carry_out(&plan) {
-        // Without its map a volume can still be started.
-        Err(refused) if session.distrust_refused_map(request, &refused) => {
-            start_without_map(&mut session, request, refused)?
-        }
-        // What cannot be frozen showed only when it was tried. The snapshot is called so, or
-        // refused.
-        Err(_) if session.world.known.unfrozen.len() > unfrozen => {
-            let again = plan_patiently(&mut session, request)?;
-            session.carry_out(&again)?
-        }
-        // A copy of a map was found dead when it was to be made equal to the others, or when the
-        // map was written for the last time, and is out by now; or udev had a look into the volume
-        // just then.
-        Err(error)
-            if session.world.known.damaged.len() > damaged
-                || (ends_tracking && session.world.generation != before)
-                || (error.kind() == Kind::InUse
-                    && (ends_an_era(&plan) || !plan.window.closed.is_empty())) =>
-        {
-            let again =
-                plan_patiently(&mut session, request).map_err(|e| session.name_openers(e))?;
-            session.carry_out(&again)?
-        }
-        came => came?,
-    };
+    let mut report = carry_out(&mut session, request, &plan)?;
     if matches!(request, Request::SnapBack { .. }) {
-        // What was written between the listing and the window. The legs are on their way already:
-        // whoever looks next makes up for it.
-        match session.tend() {
-            Ok(done) => report.changes.extend(
-                done.into_iter()
-                    .filter(|change| change.action != "changes-complete"),
-            ),
-            Err(error) => env.ui.warn(&format!(
-                "the copy is not complete yet, the next command sees to that: {error}"
-            )),
-        }
+        complete_return(&mut session, &mut report, env);
     }
     let left_behind = has_mirror(&session.world);
     paths::correct(&session.world, &mut report, env);
@@ -197,6 +150,66 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
         report.changes.extend(done);
     }
     Ok(Outcome::Done(report))
+}
+
+fn dry_run(options: &Options, request: &Request, name: &Name, env: Env<'_>) -> Result<Outcome> {
+    // The map of a volume that is just being suspended must not be asked (K7).
+    let reads_maps = matches!(request, Request::SnapBack { .. });
+    let mut session = if reads_maps {
+        Session::open(options, name, env)?
+    } else {
+        Session::look(name, env)?
+    };
+    session.learn_without_a_trace(request)?;
+    let plan = plan::plan(&session.world, request).map_err(|e| session.name_openers(e))?;
+    Ok(Outcome::Planned(render::view(&session.world, &plan)))
+}
+
+/// Carries a plan out, and another one where this one failed by what could not be known before.
+fn carry_out(session: &mut Session<'_>, request: &Request, plan: &Plan) -> Result<Report> {
+    let known = &session.world.known;
+    let (damaged, unfrozen) = (known.damaged.len(), known.unfrozen.len());
+    let before = session.world.generation;
+    let ends_tracking = ends_tracking(&session.world.group, plan);
+    let refused = match session.carry_out(plan) {
+        Ok(report) => return Ok(report),
+        Err(refused) => refused,
+    };
+    // Without its map a volume can still be started.
+    if session.distrust_refused_map(request, &refused) {
+        return start_without_map(session, request, refused);
+    }
+    // What cannot be frozen showed only when it was tried. The snapshot is called so, or refused.
+    if session.world.known.unfrozen.len() > unfrozen {
+        let again = plan_patiently(session, request)?;
+        return session.carry_out(&again);
+    }
+    // A copy of a map was found dead when it was to be made equal to the others, or when the map
+    // was written for the last time, and is out by now.
+    let lost_copy = session.world.known.damaged.len() > damaged
+        || (ends_tracking && session.world.generation != before);
+    // udev had a look into the volume just then.
+    let was_open =
+        refused.kind() == Kind::InUse && (ends_an_era(plan) || !plan.window.closed.is_empty());
+    if lost_copy || was_open {
+        let again = plan_patiently(session, request).map_err(|e| session.name_openers(e))?;
+        return session.carry_out(&again);
+    }
+    Err(refused)
+}
+
+/// What was written between the listing and the window. The legs are on their way already: whoever
+/// looks next makes up for it.
+fn complete_return(session: &mut Session<'_>, report: &mut Report, env: Env<'_>) {
+    match session.tend() {
+        Ok(done) => {
+            let told = |change: &Change| change.action != "changes-complete";
+            report.changes.extend(done.into_iter().filter(told));
+        }
+        Err(error) => env.ui.warn(&format!(
+            "the copy is not complete yet, the next command sees to that: {error}"
+        )),
+    }
 }
 
 /// Whether a map is written for the last time: its disks are found dead then, when nobody has

@@ -543,38 +543,15 @@ impl<'u> Session<'u> {
             prepared.stamp(),
         ));
         let done = exec::execute(on, &self.world, plan, Some(&mut prepared), aid);
-        let outcome = prepared.outcome();
+        let mut outcome = prepared.outcome();
         self.took(&group, &outcome);
-        self.later.warnings.extend(outcome.warnings);
+        self.later.warnings.append(&mut outcome.warnings);
         // A generation is never used twice, not even one whose commit failed: a disk may have it
         // all the same.
         let generation = self.next;
         self.next = generation.next().unwrap_or(generation);
-        // What was committed is in force, also when a step after it failed (a failure is recorded
-        // before it is acted upon): what is converged to from here on must be what the disks say.
         if outcome.committed {
-            self.world.generation = generation;
-            let missed = group
-                .disks
-                .iter()
-                .map(|d| d.id)
-                .filter(|id| !outcome.written.contains(id));
-            self.outdated = missed
-                .filter(|id| self.world.disks.contains_key(id))
-                .collect();
-            self.later.archive.push((group.clone(), generation));
-            let before = std::mem::replace(&mut self.world.group, group);
-            if plan
-                .changes
-                .iter()
-                .any(|change| change.action == "log-failed")
-            {
-                self.distrust_lost_logs(&before);
-            }
-            self.note_failures(plan);
-            if !outcome.complete {
-                self.confirm();
-            }
+            self.in_force(plan, group, generation, &outcome);
         }
         self.distrust_maps(plan, &done);
         match done {
@@ -584,6 +561,35 @@ impl<'u> Session<'u> {
             }
             Err(error) if !outcome.committed => Err(self.not_recorded(plan, error)),
             done => done,
+        }
+    }
+
+    /// What was committed is in force, also when a step after it failed (a failure is recorded
+    /// before it is acted upon): what is converged to from here on must be what the disks say.
+    fn in_force(
+        &mut self,
+        plan: &Plan,
+        group: Group,
+        generation: Generation,
+        outcome: &CommitOutcome,
+    ) {
+        self.world.generation = generation;
+        let here = |id: &DiskId| self.world.disks.contains_key(id);
+        self.outdated = group
+            .disks
+            .iter()
+            .map(|disk| disk.id)
+            .filter(|id| !outcome.written.contains(id) && here(id))
+            .collect();
+        self.later.archive.push((group.clone(), generation));
+        let before = std::mem::replace(&mut self.world.group, group);
+        let lost_log = |change: &Change| change.action == "log-failed";
+        if plan.changes.iter().any(lost_log) {
+            self.distrust_lost_logs(&before);
+        }
+        self.note_failures(plan);
+        if !outcome.complete {
+            self.confirm();
         }
     }
 

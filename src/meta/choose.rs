@@ -85,15 +85,7 @@ pub fn choose_by(id: GroupId, found: &[(String, Label)], guide: &Guide) -> Resul
     }
     refuse_duplicates(&ours)?;
     refuse_newer(&ours)?;
-    let mut warnings: Vec<String> = ours
-        .iter()
-        .flat_map(|seen| {
-            seen.label
-                .warnings()
-                .iter()
-                .map(|w| format!("{}: {w}", seen.device))
-        })
-        .collect();
+    let mut warnings = warnings_of(&ours);
     let heads = Heads::of(id, &ours, &mut warnings)?;
     let verdict = match heads.all_old() {
         true => {
@@ -110,13 +102,7 @@ pub fn choose_by(id: GroupId, found: &[(String, Label)], guide: &Guide) -> Resul
         .iter()
         .flat_map(|side| side.on.iter().map(|seen| seen.label.disk()))
         .collect();
-    let highest = ours
-        .iter()
-        .map(|seen| seen.label.highest())
-        .max()
-        .unwrap_or(generation);
-    let next = highest.next().filter(|next| *next <= GENERATION_MAX);
-    let next = next.ok_or_else(|| {
+    let next = generation_after(&ours, generation).ok_or_else(|| {
         Error::unsafe_(format!(
             "group '{}' is at the last possible generation",
             group.name
@@ -139,6 +125,23 @@ pub fn choose_by(id: GroupId, found: &[(String, Label)], guide: &Guide) -> Resul
     chosen.find_disks(found)?;
     chosen.find_strangers(&ours);
     Ok(chosen)
+}
+
+fn warnings_of(labels: &[Seen<'_>]) -> Vec<String> {
+    let of = |seen: &Seen<'_>, warning: &String| format!("{}: {warning}", seen.device);
+    labels
+        .iter()
+        .flat_map(|seen| seen.label.warnings().iter().map(move |text| of(seen, text)))
+        .collect()
+}
+
+/// The first generation that no disk has seen, not even one whose commit failed.
+fn generation_after(labels: &[Seen<'_>], chosen: Generation) -> Option<Generation> {
+    let highest = labels.iter().map(|seen| seen.label.highest()).max();
+    highest
+        .unwrap_or(chosen)
+        .next()
+        .filter(|next| *next <= GENERATION_MAX)
 }
 
 /// A label with its device's name and its index in what was given.

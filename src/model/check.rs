@@ -71,114 +71,124 @@ fn unique(broken: &mut Vec<String>, what: &str, all: impl Iterator<Item = String
     }
 }
 
-fn volume_violations(group: &Group, volume: &Volume, known: &HashSet<VolumeId>) -> Vec<String> {
-    let mut broken = Vec::new();
-    let mut rule = |holds: bool, what: String| {
+/// The rules that something breaks, as text.
+#[derive(Default)]
+struct Broken(Vec<String>);
+
+impl Broken {
+    fn unless(&mut self, holds: bool, what: impl Into<String>) {
         if !holds {
-            broken.push(what);
+            self.0.push(what.into());
         }
-    };
-    rule(!volume.size.is_zero(), "it has no size".to_owned());
-    rule(
+    }
+}
+
+fn volume_violations(group: &Group, volume: &Volume, known: &HashSet<VolumeId>) -> Vec<String> {
+    let mut broken = Broken::default();
+    check_size(volume, &mut broken);
+    check_plexes(volume, &mut broken);
+    check_dcos(volume, &mut broken);
+    check_return(volume, &mut broken);
+    check_origin(group, volume, known, &mut broken);
+    if let Err(too_long) = DmName::volume(&group.name, &volume.name) {
+        broken.unless(false, too_long.to_string());
+    }
+    broken.0
+}
+
+fn check_size(volume: &Volume, broken: &mut Broken) {
+    broken.unless(!volume.size.is_zero(), "it has no size");
+    broken.unless(
         volume.size.round_down(SIZE_UNIT) == volume.size,
         format!("its size is not a multiple of {SIZE_UNIT}"),
     );
-    rule(
+    broken.unless(
         volume.synced <= volume.size,
-        "more of it is in sync than there is".to_owned(),
+        "more of it is in sync than there is",
     );
-    rule(!volume.plexes.is_empty(), "it has no plex".to_owned());
-    rule(
-        volume.plexes.len() <= MAX_PLEXES,
-        format!(
-            "it has {} plexes, at most {MAX_PLEXES} are allowed",
-            volume.plexes.len()
-        ),
+}
+
+fn check_plexes(volume: &Volume, broken: &mut Broken) {
+    let count = volume.plexes.len();
+    broken.unless(count > 0, "it has no plex");
+    broken.unless(
+        count <= MAX_PLEXES,
+        format!("it has {count} plexes, at most {MAX_PLEXES} are allowed"),
     );
     let numbers: BTreeSet<u16> = volume.plexes.iter().map(|p| p.number).collect();
-    rule(
-        numbers.len() == volume.plexes.len(),
-        "two plexes have the same number".to_owned(),
-    );
+    broken.unless(numbers.len() == count, "two plexes have the same number");
     for plex in &volume.plexes {
-        rule(
-            plex.length() == volume.size,
-            format!(
-                "plex '{}' is {} long, the volume is {}",
-                plex.name,
-                plex.length(),
-                volume.size
-            ),
+        let (name, length, size) = (&plex.name, plex.length(), volume.size);
+        broken.unless(
+            length == size,
+            format!("plex '{name}' is {length} long, the volume is {size}"),
         );
     }
     if let Some(log) = &volume.log {
-        rule(
+        broken.unless(
             log.region.get().is_power_of_two() && log.region.get() >= 8,
-            "the log's region size is not a power of two".to_owned(),
+            "the log's region size is not a power of two",
         );
     }
-    let dcos = volume
-        .plexes
-        .iter()
-        .filter_map(|p| p.dco.as_ref())
-        .chain(&volume.dco);
-    for dco in dcos {
+}
+
+fn check_dcos(volume: &Volume, broken: &mut Broken) {
+    let of_plexes = volume.plexes.iter().filter_map(|p| p.dco.as_ref());
+    for dco in of_plexes.clone().chain(&volume.dco) {
+        let count = dco.copies.len();
         let disks: BTreeSet<DiskId> = dco.copies.iter().map(|copy| copy.disk).collect();
-        rule(
-            (1..=MAX_COPIES).contains(&dco.copies.len()),
-            format!("a DCO has {} copies", dco.copies.len()),
+        broken.unless(
+            (1..=MAX_COPIES).contains(&count),
+            format!("a DCO has {count} copies"),
         );
-        rule(
-            disks.len() == dco.copies.len(),
-            "two copies of a DCO lie on one disk".to_owned(),
-        );
-        rule(
-            dco.copies
-                .windows(2)
-                .all(|pair| pair[0].length == pair[1].length),
-            "the copies of a DCO differ in size".to_owned(),
+        broken.unless(disks.len() == count, "two copies of a DCO lie on one disk");
+        let first = dco.copies.first().map(|copy| copy.length);
+        broken.unless(
+            dco.copies.iter().all(|copy| Some(copy.length) == first),
+            "the copies of a DCO differ in size",
         );
     }
-    rule(
-        volume
-            .plexes
-            .iter()
-            .all(|p| p.dco.as_ref().is_none_or(|dco| !dco.live)),
-        "a plex tracks changes".to_owned(),
+    broken.unless(
+        of_plexes.clone().all(|dco| !dco.live),
+        "a plex tracks changes",
     );
-    rule(
-        volume.returning.is_none() || volume.dco.is_some(),
-        "legs come back without a log of what has changed".to_owned(),
+}
+
+/// Legs that come back, of which only what has changed is copied.
+fn check_return(volume: &Volume, broken: &mut Broken) {
+    let Some(returning) = volume.returning else {
+        return;
+    };
+    broken.unless(
+        volume.dco.is_some(),
+        "legs come back without a log of what has changed",
     );
-    rule(
-        volume.returning.is_none_or(|r| r.exact) || volume.live_dco().is_some(),
-        "legs come back, and changes are not tracked".to_owned(),
+    broken.unless(
+        returning.exact || volume.live_dco().is_some(),
+        "legs come back, and changes are not tracked",
     );
-    rule(
-        volume.returning.is_none() || !volume.attaching().is_empty(),
-        "legs come back, and none is being filled".to_owned(),
+    broken.unless(
+        !volume.attaching().is_empty(),
+        "legs come back, and none is being filled",
     );
-    if let Some(origin) = &volume.origin {
-        let original = group.volume(origin.original);
-        let tracked =
-            volume.live_dco().is_some() && original.is_some_and(|v| v.live_dco().is_some());
-        rule(
-            matches!(origin.tracking, Tracking::Untracked(_)) || tracked,
-            "changes since the split count as tracked and are not".to_owned(),
-        );
-        rule(
-            origin.original != volume.id,
-            "it is a snapshot of itself".to_owned(),
-        );
-        rule(
-            known.contains(&origin.original),
-            "it is a snapshot of a volume that is not there".to_owned(),
-        );
-    }
-    if let Err(too_long) = DmName::volume(&group.name, &volume.name) {
-        rule(false, too_long.to_string());
-    }
-    broken
+}
+
+fn check_origin(group: &Group, volume: &Volume, known: &HashSet<VolumeId>, broken: &mut Broken) {
+    let Some(origin) = &volume.origin else {
+        return;
+    };
+    let tracks = |volume: &Volume| volume.live_dco().is_some();
+    let original = group.volume(origin.original);
+    broken.unless(
+        matches!(origin.tracking, Tracking::Untracked(_))
+            || (tracks(volume) && original.is_some_and(tracks)),
+        "changes since the split count as tracked and are not",
+    );
+    broken.unless(origin.original != volume.id, "it is a snapshot of itself");
+    broken.unless(
+        known.contains(&origin.original),
+        "it is a snapshot of a volume that is not there",
+    );
 }
 
 /// Pairs of volumes that could name two devices alike; found by prefix so that ten thousand volumes

@@ -272,63 +272,55 @@ fn refuse_small(world: &World, old: &Disk, new: &Disk, path: &str) -> Result<()>
 }
 
 fn move_volume(draft: &mut Draft<'_>, volume: &Volume, old: &Disk, new: &Disk) -> Result<()> {
-    let world = draft.world;
     let path = draft.path(&volume.name);
-    let on_it = |plex: &Plex| plex.subdisks.iter().any(|s| s.disk == old.id);
+    let on_it = |plex: &&Plex| plex.subdisks.iter().any(|s| s.disk == old.id);
+    let moved: Vec<&Plex> = volume.plexes.iter().filter(on_it).collect();
     // Snapshot legs on it go.
-    if volume
-        .plexes
-        .iter()
-        .any(|p| on_it(p) && !p.state.is_snapshot_leg())
-    {
-        world.refuse_larger_sectors(volume, [new.id])?;
+    if moved.iter().any(|p| !p.state.is_snapshot_leg()) {
+        draft.world.refuse_larger_sectors(volume, [new.id])?;
     }
-    let elsewhere = volume.in_state(PlexState::Active).any(|p| !on_it(p));
+    let elsewhere = volume.in_state(PlexState::Active).any(|p| !on_it(&p));
     let first_is_there = volume.complete().first().is_some_and(|p| !on_it(p));
     let survives = elsewhere && (volume.is_synced() || first_is_there);
-    if !survives
-        && world.disks.contains_key(&old.id)
-        && volume
-            .plexes
-            .iter()
-            .any(|p| p.state == PlexState::Active && on_it(p))
-    {
-        return Err(Error::in_use(format!(
-            "'{path}' has no complete data plex elsewhere than on '{}'",
-            old.media
-        ))
-        .on(path)
-        .hint(format!(
-            "add one first: 'breakoff -g {} mirror {} --avoid {}'",
-            world.group.name, volume.name, old.media
-        )));
+    if !survives {
+        refuse_loss(draft, volume, old, &moved)?;
     }
-    if !survives && draft.is_live(volume) {
-        return Err(Error::not_ready(format!(
-            "'{path}' has no complete data plex elsewhere than on '{}', and is started",
-            old.media
-        ))
-        .on(&path)
-        .hint(format!(
-            "stop it first: 'breakoff -g {} stop {}'",
-            world.group.name, volume.name
-        )));
-    }
-    for plex in volume.plexes.iter().filter(|p| on_it(p)) {
+    for plex in moved {
         move_plex(draft, volume, plex, survives, &path)?;
     }
-    for extent in draft
-        .touch(volume.id)?
-        .plexes
-        .iter_mut()
-        .flat_map(|p| &mut p.subdisks)
-        .filter(|s| s.disk == old.id)
-    {
-        extent.disk = new.id;
-    }
+    let changed = draft.touch(volume.id)?;
+    let extents = changed.plexes.iter_mut().flat_map(|p| &mut p.subdisks);
+    extents
+        .filter(|extent| extent.disk == old.id)
+        .for_each(|extent| extent.disk = new.id);
     forget(draft, volume, &|extent| extent.disk == old.id)?;
-    if !survives && volume.complete().into_iter().any(on_it) {
+    if !survives && volume.complete().iter().any(on_it) {
         draft.note(format!("'{path}' has lost its only complete plex: restore it from a backup ('breakoff remove' it first)"));
+    }
+    Ok(())
+}
+
+/// The only complete data plex is given up with a disk that is dead, and with the volume stopped.
+fn refuse_loss(draft: &Draft<'_>, volume: &Volume, old: &Disk, moved: &[&Plex]) -> Result<()> {
+    let (path, group) = (draft.path(&volume.name), &draft.world.group.name);
+    let only = format!(
+        "'{path}' has no complete data plex elsewhere than on '{}'",
+        old.media
+    );
+    let is_here = draft.world.disks.contains_key(&old.id);
+    if is_here && moved.iter().any(|p| p.state == PlexState::Active) {
+        return Err(Error::in_use(only).on(path).hint(format!(
+            "add one first: 'breakoff -g {group} mirror {} --avoid {}'",
+            volume.name, old.media
+        )));
+    }
+    if draft.is_live(volume) {
+        return Err(Error::not_ready(format!("{only}, and is started"))
+            .on(path)
+            .hint(format!(
+                "stop it first: 'breakoff -g {group} stop {}'",
+                volume.name
+            )));
     }
     Ok(())
 }

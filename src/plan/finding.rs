@@ -67,50 +67,9 @@ pub fn unhold(world: &World) -> Option<Plan> {
         };
         if device.uuid.role() == Some(Role::Map) {
             unhold_map(world, device, status, &mut plan);
-            continue;
+        } else if let Some(volume) = device.uuid.volume().and_then(|id| world.group.volume(id)) {
+            unhold_legs(world, volume, device, status, &mut plan);
         }
-        let Some(volume) = device.uuid.volume().and_then(|id| world.group.volume(id)) else {
-            continue;
-        };
-        let role = device.uuid.role().unwrap_or(Role::Volume);
-        let is = |dev: DevNo, wanted: &dyn Fn(u16) -> bool| {
-            let leg = world
-                .devices
-                .values()
-                .find(|d| d.dev == dev)
-                .and_then(|d| d.uuid.role());
-            matches!(leg, Some(Role::Plex(number)) if wanted(number))
-        };
-        let attaching = |number| volume.attaching().iter().any(|p| p.number == number);
-        let out =
-            |number| !attaching(number) && !volume.complete().iter().any(|p| p.number == number);
-        let gone: Vec<usize> = (0..status.legs.len())
-            .filter(|at| is(status.legs[*at].0, &out))
-            .collect();
-        let filled = status.legs.iter().any(|(dev, _)| is(*dev, &attaching));
-        let log = uses_log(device)
-            && if filled {
-                volume.returning.is_none()
-            } else {
-                volume.live_log().is_none()
-            };
-        if gone.is_empty() && !log {
-            continue;
-        }
-        let equal = volume.is_synced() && !filled;
-        let Some(lines) = without(&device.table, Without { legs: &gone, log }, equal) else {
-            continue;
-        };
-        plan.prepare.push(Prepare::LoadRaw {
-            uuid: device.uuid.clone(),
-            lines,
-        });
-        plan.window
-            .suspend
-            .push((device.uuid.clone(), SuspendMode::NoFlush));
-        plan.window
-            .resume
-            .push((device.uuid.clone(), transition::links(volume, &role)));
     }
     // From the bottom up, as for a failure that is seen now.
     plan.window
@@ -120,6 +79,45 @@ pub fn unhold(world: &World) -> Option<Plan> {
         .resume
         .sort_by_key(|(uuid, _)| std::cmp::Reverse(transition::rank(uuid)));
     plan.has_steps().then_some(plan)
+}
+
+/// A mirror goes on without the legs and the log that the configuration does not have (any more).
+fn unhold_legs(
+    world: &World,
+    volume: &Volume,
+    device: &DmDevice,
+    status: &MirrorStatus,
+    plan: &mut Plan,
+) {
+    let is = |dev: DevNo, wanted: &dyn Fn(u16) -> bool| {
+        let leg = world
+            .devices
+            .values()
+            .find(|d| d.dev == dev)
+            .and_then(|d| d.uuid.role());
+        matches!(leg, Some(Role::Plex(number)) if wanted(number))
+    };
+    let attaching = |number| volume.attaching().iter().any(|p| p.number == number);
+    let out = |number| !attaching(number) && !volume.complete().iter().any(|p| p.number == number);
+    let gone: Vec<usize> = (0..status.legs.len())
+        .filter(|at| is(status.legs[*at].0, &out))
+        .collect();
+    let filled = status.legs.iter().any(|(dev, _)| is(*dev, &attaching));
+    let has_log = if filled {
+        volume.returning.is_some()
+    } else {
+        volume.live_log().is_some()
+    };
+    let log = uses_log(device) && !has_log;
+    if gone.is_empty() && !log {
+        return;
+    }
+    let equal = volume.is_synced() && !filled;
+    if let Some(lines) = without(&device.table, Without { legs: &gone, log }, equal) {
+        let role = device.uuid.role().unwrap_or(Role::Volume);
+        let links = transition::links(volume, &role);
+        reload(plan, device.uuid.clone(), lines, links);
+    }
 }
 
 /// The same for a map: it goes on without the legs on disks where the configuration has no copy of
@@ -136,26 +134,15 @@ fn unhold_map(world: &World, device: &DmDevice, status: &MirrorStatus, plan: &mu
     let gone: Vec<usize> = (0..last)
         .filter(|at| !copies.contains(&status.legs[*at].0))
         .collect();
-    let lines = without(
-        &device.table,
-        Without {
-            legs: &gone,
-            log: false,
-        },
-        true,
-    )
-    .filter(|_| !gone.is_empty());
-    if let Some(lines) = lines {
-        plan.prepare.push(Prepare::LoadRaw {
-            uuid: device.uuid.clone(),
-            lines,
-        });
-        plan.window
-            .suspend
-            .push((device.uuid.clone(), SuspendMode::NoFlush));
-        plan.window
-            .resume
-            .push((device.uuid.clone(), Links::Hidden));
+    if gone.is_empty() {
+        return;
+    }
+    let without_them = Without {
+        legs: &gone,
+        log: false,
+    };
+    if let Some(lines) = without(&device.table, without_them, true) {
+        reload(plan, device.uuid.clone(), lines, Links::Hidden);
     }
 }
 
@@ -510,115 +497,139 @@ fn record_resynced(world: &World, id: VolumeId) -> Result<Plan> {
 /// failed legs (`noflush`, no freeze: K2). What remains to be tidied up is left to [`converge`],
 /// when nothing is held any more.
 fn give_up(world: &World, id: VolumeId, lost: &Lost) -> Result<Plan> {
-    let Lost {
-        plexes,
-        log,
-        changes,
-        maps,
-    } = lost;
     let volume = observed(world, id)?;
-    let path = world.group.path(&volume.name);
     let mut plan = Plan::nothing(world.group.clone());
     plan.window.commit = CommitPoint::First;
-    let (mut unlogged, mut begins_again) = (false, false);
+    let reloaded = give_up_legs(world, volume, lost, &mut plan)?;
+    give_up_maps(world, volume, &lost.maps, &mut plan);
+    // What is held in a lower mirror keeps the one above from being suspended: from the bottom up
+    // here.
+    plan.window.suspend.reverse();
+    plan.window.resume.reverse();
+    give_up_logs(world, volume, lost, &reloaded, &mut plan);
+    plan.changes
+        .extend(tracking::drop_copies(&mut plan.group, id, &lost.maps));
+    for plex in &volume.plexes {
+        if lost.plexes.contains(&plex.number) {
+            record_failure(world, volume, plex, &mut plan);
+        }
+    }
+    replace_last_plex(world, volume, &mut plan);
+    tracking::settle(&mut plan.group);
+    release_logs(&mut plan.group, &[id]);
+    Ok(plan)
+}
+
+/// What the mirrors that go on without some of their legs have lost beside them.
+#[derive(Default)]
+struct Reloaded {
+    /// The dirty region log was in use, and is not any more.
+    without_log: bool,
+    /// Legs that were being filled, which begin again.
+    while_filling: bool,
+}
+
+/// Each mirror that has lost a leg, or its log, is loaded again without it.
+fn give_up_legs(world: &World, volume: &Volume, lost: &Lost, plan: &mut Plan) -> Result<Reloaded> {
+    let mut reloaded = Reloaded::default();
     for (role, legs, attaching) in mirror_roles(volume)?.into_iter().rev() {
-        let gone: Vec<usize> = (0..legs.len())
-            .filter(|at| matches!(&legs[*at], LegOf::Plex(n) if plexes.contains(n)))
-            .collect();
-        let Some((live, _)) = mirror_of(world, volume, &role, &legs).filter(|(live, _)| {
-            let log = if attaching { *changes } else { *log };
-            !gone.is_empty() || (log && uses_log(live))
-        }) else {
+        let is_lost = |leg: &LegOf| matches!(leg, LegOf::Plex(n) if lost.plexes.contains(n));
+        let gone: Vec<usize> = (0..legs.len()).filter(|at| is_lost(&legs[*at])).collect();
+        let log = if attaching { lost.changes } else { lost.log };
+        let Some((live, _)) = mirror_of(world, volume, &role, &legs)
+            .filter(|(live, _)| !gone.is_empty() || (log && uses_log(live)))
+        else {
             continue;
         };
         let uuid = live.uuid.clone();
         let role = uuid.role().unwrap_or(role);
         // Legs that are being filled are not equal, and begin again without the one that is gone.
         let equal = volume.is_synced() && !attaching;
-        let Some(lines) = without(
-            &live.table,
-            Without {
-                legs: &gone,
-                log: true,
-            },
-            equal,
-        ) else {
+        let without_them = Without {
+            legs: &gone,
+            log: true,
+        };
+        let Some(lines) = without(&live.table, without_them, equal) else {
             continue;
         };
-        unlogged |= uses_log(live) && !attaching;
-        begins_again |= attaching;
-        plan.prepare.push(Prepare::LoadRaw {
-            uuid: uuid.clone(),
-            lines,
-        });
-        plan.window
-            .suspend
-            .push((uuid.clone(), SuspendMode::NoFlush));
-        plan.window
-            .resume
-            .push((uuid, transition::links(volume, &role)));
+        reloaded.without_log |= uses_log(live) && !attaching;
+        reloaded.while_filling |= attaching;
+        reload(plan, uuid, lines, transition::links(volume, &role));
     }
-    give_up_maps(world, volume, maps, &mut plan);
-    // What is held in a lower mirror keeps the one above from being suspended: from the bottom up
-    // here.
-    plan.window.suspend.reverse();
-    plan.window.resume.reverse();
-    // On the disk the log says that the region of the write that failed is not equal; the survivors
-    // are, or will be as soon as what is held is written to them. So the log is out of use until it
-    // can be written anew.
-    if let Some(changed) = plan.group.volume_mut(id) {
-        changed.log.iter_mut().for_each(|log| log.live &= !unlogged);
-        if begins_again {
-            changed.returning = None;
-        }
-        if *log {
-            changed.log = None;
-            plan.changes.push(Change::new(&path, "log-failed"));
-        }
+    Ok(reloaded)
+}
+
+/// A table that takes the place of a live one in the window, without waiting for what is held.
+fn reload(plan: &mut Plan, uuid: DmUuid, lines: Vec<TargetLine>, links: Links) {
+    plan.prepare.push(Prepare::LoadRaw {
+        uuid: uuid.clone(),
+        lines,
+    });
+    plan.window
+        .suspend
+        .push((uuid.clone(), SuspendMode::NoFlush));
+    plan.window.resume.push((uuid, links));
+}
+
+/// On the disk the log says that the region of the write that failed is not equal; the survivors
+/// are, or will be as soon as what is held is written to them. So the log is out of use until it
+/// can be written anew.
+fn give_up_logs(world: &World, volume: &Volume, lost: &Lost, reloaded: &Reloaded, plan: &mut Plan) {
+    let Some(changed) = plan.group.volume_mut(volume.id) else {
+        return;
+    };
+    if let Some(log) = &mut changed.log {
+        log.live &= !reloaded.without_log;
     }
-    plan.changes
-        .extend(tracking::drop_copies(&mut plan.group, id, maps));
-    let failing = volume.plexes.iter().filter(|p| plexes.contains(&p.number));
-    for plex in failing {
-        if let Some(changed) = plan.group.volume_mut(id) {
-            apply(changed, plex, PlexEvent::Failed);
-            remember_loss(world, changed, plex);
-        }
-        let state = plan
-            .group
-            .volume(id)
-            .and_then(|v| v.plex(plex.number))
-            .map(|p| p.state);
-        let what = Change::new(&path, "plex-failed")
-            .text("plex", &plex.name)
-            .text("was", plex.state);
-        let what = what.text("state", state.map_or("removed", PlexState::word));
-        plan.changes.push(
-            what.text("disks", disks_of(world, [plex]))
-                .text("devices", devices_of(world, id, plex)),
-        );
+    if reloaded.while_filling {
+        changed.returning = None;
     }
-    let left = plan
-        .group
-        .volume(id)
-        .filter(|v| v.in_state(PlexState::Active).next().is_none());
-    let heir = left
-        .and_then(|v| v.in_state(PlexState::SnapDone).next())
-        .cloned();
-    if let Some((leg, changed)) = heir.zip(plan.group.volume_mut(id)) {
-        apply(changed, &leg, PlexEvent::ToActive);
-        let what = Change::new(&path, "plex-state")
+    if lost.log {
+        changed.log = None;
+        let path = world.group.path(&volume.name);
+        plan.changes.push(Change::new(path, "log-failed"));
+    }
+}
+
+fn record_failure(world: &World, volume: &Volume, plex: &Plex, plan: &mut Plan) {
+    let mut state = None;
+    if let Some(changed) = plan.group.volume_mut(volume.id) {
+        apply(changed, plex, PlexEvent::Failed);
+        remember_loss(world, changed, plex);
+        state = changed.plex(plex.number).map(|p| p.state);
+    }
+    let change = Change::new(world.group.path(&volume.name), "plex-failed")
+        .text("plex", &plex.name)
+        .text("was", plex.state)
+        .text("state", state.map_or("removed", PlexState::word))
+        .text("disks", disks_of(world, [plex]))
+        .text("devices", devices_of(world, volume.id, plex));
+    plan.changes.push(change);
+}
+
+/// A complete snapshot leg takes the place of the last data plex.
+fn replace_last_plex(world: &World, volume: &Volume, plan: &mut Plan) {
+    let Some(changed) = plan.group.volume_mut(volume.id) else {
+        return;
+    };
+    if changed.in_state(PlexState::Active).next().is_some() {
+        return;
+    }
+    let Some(leg) = changed.in_state(PlexState::SnapDone).next().cloned() else {
+        return;
+    };
+    apply(changed, &leg, PlexEvent::ToActive);
+    let path = world.group.path(&volume.name);
+    plan.notes.push(format!(
+        "'{path}' has lost its last data plex; its complete snapshot leg '{}' takes its place",
+        leg.name
+    ));
+    plan.changes.push(
+        Change::new(path, "plex-state")
             .text("plex", &leg.name)
-            .text("was", leg.state);
-        plan.changes.push(what.text("state", PlexState::Active));
-        plan.notes.push(format!(
-            "'{path}' has lost its last data plex; its complete snapshot leg '{}' takes its place",
-            leg.name
-        ));
-    }
-    tracking::settle(&mut plan.group);
-    release_logs(&mut plan.group, &[id]);
-    Ok(plan)
+            .text("was", leg.state)
+            .text("state", PlexState::Active),
+    );
 }
 
 /// The map goes on without the copies that have failed; without any it becomes the sink, so that
@@ -628,26 +639,14 @@ fn give_up_maps(world: &World, volume: &Volume, gone: &[usize], plan: &mut Plan)
     let Some(live) = world.devices.get(&uuid).filter(|_| !gone.is_empty()) else {
         return;
     };
-    let Some(lines) = without(
-        &live.table,
-        Without {
-            legs: gone,
-            log: false,
-        },
-        true,
-    ) else {
+    let without_them = Without {
+        legs: gone,
+        log: false,
+    };
+    let Some(lines) = without(&live.table, without_them, true) else {
         return;
     };
-    plan.prepare.push(Prepare::LoadRaw {
-        uuid: uuid.clone(),
-        lines,
-    });
-    plan.window
-        .suspend
-        .push((uuid.clone(), SuspendMode::NoFlush));
-    plan.window
-        .resume
-        .push((uuid, transition::links(volume, &Role::Map)));
+    reload(plan, uuid, lines, transition::links(volume, &Role::Map));
 }
 
 /// Whether the live table of a mirror has a dirty region log on disk.

@@ -49,22 +49,18 @@ fn decide(world: &World, request: &Request) -> Result<Plan> {
             log,
             fast_resync,
             sector_size,
-        } => {
-            let (size, mirrors, log, fast_resync, sector_size) =
-                (*size, *mirrors, *log, *fast_resync, *sector_size);
-            volumes::make(
-                world,
-                &volumes::Make {
-                    volume,
-                    size,
-                    mirrors,
-                    placement,
-                    log,
-                    fast_resync,
-                    sector_size,
-                },
-            )
-        }
+        } => volumes::make(
+            world,
+            &volumes::Make {
+                volume,
+                size: *size,
+                mirrors: *mirrors,
+                placement,
+                log: *log,
+                fast_resync: *fast_resync,
+                sector_size: *sector_size,
+            },
+        ),
         Request::Remove { volumes, recursive } => volumes::remove(world, volumes, *recursive),
         Request::Rename { volume, to } => volumes::rename(world, volume, to),
         Request::Grow {

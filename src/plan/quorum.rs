@@ -30,54 +30,56 @@ pub fn refuse_change(world: &World, plan: &Plan) -> Result<()> {
 /// will do when they hold just that; when it has seen something newer, no disk may be missing that
 /// could hold it.
 pub fn refuse_minority(world: &World) -> Result<()> {
-    let group = &world.group;
-    // An old configuration may say so of what was stopped since.
-    let has_device = |volume: &Volume| {
-        world
-            .devices
-            .values()
-            .any(|d| d.uuid.volume() == Some(volume.id))
-    };
-    if group
-        .volumes
-        .iter()
-        .any(|v| v.running == Some(world.boot) && has_device(v))
-    {
+    if runs_here(world) {
         return Ok(());
     }
+    let group = &world.group;
     let is_here = |disk: &&Disk| world.disks.contains_key(&disk.id);
     let missing: Vec<&Disk> = group
         .disks
         .iter()
-        .filter(|d| !is_here(d))
-        .filter(|d| may_have_gone_on(world, d.id))
+        .filter(|d| !is_here(d) && may_have_gone_on(world, d.id))
         .collect();
-    let here = group.disks.iter().filter(is_here).count();
-    // Those that are joining are asked, too, but not alone.
-    let voters =
-        |disks: &mut dyn Iterator<Item = &Disk>| disks.filter(|d| group.counts(d.id)).count();
-    let (missing_voters, voters_here) = (
-        voters(&mut missing.iter().copied()),
-        voters(&mut group.disks.iter().filter(is_here)),
-    );
     if missing.is_empty() {
         return Ok(());
     }
-    let newer = match world.known.testimony {
-        Testimony::Older(seen) => format!("; this machine has seen generation {seen}"),
-        Testimony::Newest if voters_here > 0 && voters_here >= missing_voters => return Ok(()),
-        _ if missing.len() < here && (missing_voters < voters_here || missing_voters == 0) => {
-            return Ok(());
+    let here: Vec<&Disk> = group.disks.iter().filter(is_here).collect();
+    // Those that are joining are asked, too, but not alone.
+    let voters = |disks: &[&Disk]| disks.iter().filter(|d| group.counts(d.id)).count();
+    let (missing_voters, voters_here) = (voters(&missing), voters(&here));
+    let is_majority =
+        missing.len() < here.len() && (missing_voters < voters_here || missing_voters == 0);
+    match world.known.testimony {
+        Testimony::Older(seen) => {
+            let newer = format!("; this machine has seen generation {seen}");
+            Err(not_all_there(world, &missing, here.len(), &newer))
         }
-        _ => String::new(),
+        Testimony::Newest if voters_here > 0 && voters_here >= missing_voters => Ok(()),
+        _ if is_majority => Ok(()),
+        _ => Err(not_all_there(world, &missing, here.len(), "")),
+    }
+}
+
+/// Whether a volume of the group runs in this boot. An old configuration may say so of what was
+/// stopped since, so it must have a device, too.
+fn runs_here(world: &World) -> bool {
+    let has_device = |volume: &Volume| {
+        let mut uuids = world.devices.values().map(|device| &device.uuid);
+        uuids.any(|uuid| uuid.volume() == Some(volume.id))
     };
+    let mut volumes = world.group.volumes.iter();
+    volumes.any(|volume| volume.running == Some(world.boot) && has_device(volume))
+}
+
+fn not_all_there(world: &World, missing: &[&Disk], here: usize, newer: &str) -> Error {
+    let group = &world.group;
     let names: Vec<String> = missing.iter().map(|d| format!("'{}'", d.media)).collect();
     let devices: Vec<String> = world
         .disks
         .values()
         .map(|d| d.path.display().to_string())
         .collect();
-    Err(Error::unsafe_(format!(
+    Error::unsafe_(format!(
         "group '{}' is not all there: {} missing, {here} of {} disks here with its configuration at generation {}; what is missing may \
          have gone on without them, and what these hold would be old{newer}",
         group.name,
@@ -92,7 +94,7 @@ pub fn refuse_minority(world: &World) -> Result<()> {
          'breakoff disk init --force {}'",
         group.id,
         devices.join(" ")
-    )))
+    ))
 }
 
 /// Notes that the disks that are missing are lost for good: what they hold is in nobody's way any

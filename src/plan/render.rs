@@ -75,75 +75,50 @@ fn commit() -> StepView {
 }
 
 fn prepare_step(names: &Names, world: &World, prepare: &Prepare) -> StepView {
+    let device = |uuid| names.device(uuid);
+    let (verb, object) = match prepare {
+        Prepare::Wipe(_) => ("wipe", "old signatures".to_owned()),
+        Prepare::WriteLog { .. } => ("write", "dirty region log".to_owned()),
+        Prepare::WriteChanges { .. } => ("write", "log of what has changed".to_owned()),
+        Prepare::Blank(_) => ("blank", "new map of changes".to_owned()),
+        Prepare::CopyMap { .. } => ("copy", "map of changes".to_owned()),
+        Prepare::Create { name, .. } => ("create", name.to_string()),
+        Prepare::Load { uuid, .. } | Prepare::LoadRaw { uuid, .. } => ("load", device(uuid)),
+        Prepare::EndEra(uuid) | Prepare::Unwritten { uuid, .. } => ("suspend", device(uuid)),
+        Prepare::Activate(uuid) => ("resume", device(uuid)),
+        Prepare::Clear(uuid) => ("clear", device(uuid)),
+        Prepare::Remove(uuid) | Prepare::Retire(uuid) => ("remove", device(uuid)),
+    };
+    step(verb, object, prepare_details(names, world, prepare))
+}
+
+fn prepare_details(names: &Names, world: &World, prepare: &Prepare) -> Vec<String> {
     match prepare {
-        Prepare::Wipe(extents) => step(
-            "wipe",
-            "old signatures",
-            extents.iter().map(|e| place(world, e)).collect(),
-        ),
+        Prepare::Wipe(extents) | Prepare::Blank(extents) => {
+            extents.iter().map(|extent| place(world, extent)).collect()
+        }
         Prepare::WriteLog { extent, clean, .. } => {
-            let state = if *clean {
-                "all regions clean"
-            } else {
-                "all regions dirty"
-            };
-            step(
-                "write",
-                "dirty region log",
-                vec![place(world, extent), state.to_owned()],
-            )
+            let regions = if *clean { "clean" } else { "dirty" };
+            vec![place(world, extent), format!("all regions {regions}")]
         }
         Prepare::WriteChanges { extent, dirty, .. } => {
             let regions: u64 = dirty.iter().map(|range| range.end - range.start).sum();
-            step(
-                "write",
-                "log of what has changed",
-                vec![place(world, extent), format!("{regions} regions to copy")],
-            )
+            vec![place(world, extent), format!("{regions} regions to copy")]
         }
-        Prepare::EndEra(uuid) => step(
-            "suspend",
-            names.device(uuid),
-            vec!["the map is written".to_owned()],
-        ),
-        Prepare::Unwritten { uuid, .. } => step(
-            "suspend",
-            names.device(uuid),
-            vec!["nothing written since the listing".to_owned()],
-        ),
-        Prepare::Blank(extents) => step(
-            "blank",
-            "new map of changes",
-            extents.iter().map(|e| place(world, e)).collect(),
-        ),
-        Prepare::CopyMap { from, to } => step(
-            "copy",
-            "map of changes",
-            [from]
-                .into_iter()
-                .chain(to)
-                .map(|e| place(world, e))
-                .collect(),
-        ),
-        Prepare::Create { name, .. } => step("create", name, Vec::new()),
-        Prepare::Load {
-            uuid,
-            volume,
-            table,
-            ..
-        } => step(
-            "load",
-            names.device(uuid),
-            names.table(world, *volume, table),
-        ),
-        Prepare::LoadRaw { uuid, lines } => {
-            step("load", names.device(uuid), lines.iter().map(line).collect())
-        }
-        Prepare::Activate(uuid) => step("resume", names.device(uuid), Vec::new()),
-        Prepare::Clear(uuid) => step("clear", names.device(uuid), Vec::new()),
-        Prepare::Remove(uuid) | Prepare::Retire(uuid) => {
-            step("remove", names.device(uuid), Vec::new())
-        }
+        Prepare::EndEra(_) => vec!["the map is written".to_owned()],
+        Prepare::Unwritten { .. } => vec!["nothing written since the listing".to_owned()],
+        Prepare::CopyMap { from, to } => [from]
+            .into_iter()
+            .chain(to)
+            .map(|extent| place(world, extent))
+            .collect(),
+        Prepare::Load { volume, table, .. } => names.table(world, *volume, table),
+        Prepare::LoadRaw { lines, .. } => lines.iter().map(line).collect(),
+        Prepare::Create { .. }
+        | Prepare::Activate(_)
+        | Prepare::Clear(_)
+        | Prepare::Remove(_)
+        | Prepare::Retire(_) => Vec::new(),
     }
 }
 

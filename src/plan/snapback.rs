@@ -149,9 +149,29 @@ pub fn snapback(
 
 /// What speaks against it is said before anything happens.
 fn side<'w>(draft: &Draft<'w>, name: &Name, mirrors: Option<usize>) -> Result<Side<'w>> {
-    let group = &draft.world.group;
     let snapshot = draft.volume(name)?;
-    let path = draft.path(name);
+    let original = original_of(draft, snapshot)?;
+    draft.require_started(original)?;
+    draft.require_closed(snapshot, "brought back")?;
+    refuse_attaching(draft, original, snapshot)?;
+    let (plexes, whole) = plexes_that_return(draft, snapshot, mirrors)?;
+    let disks = plexes.iter().flat_map(|p| &p.subdisks).map(|s| s.disk);
+    draft.world.refuse_larger_sectors(original, disks)?;
+    if whole {
+        refuse_dependents(draft, snapshot, &draft.path(name))?;
+    }
+    Ok(Side {
+        snapshot,
+        original,
+        plexes,
+        whole,
+    })
+}
+
+/// What a snapshot was split off from, which must be as large as it.
+fn original_of<'w>(draft: &Draft<'w>, snapshot: &Volume) -> Result<&'w Volume> {
+    let group = &draft.world.group;
+    let path = draft.path(&snapshot.name);
     let Some(origin) = &snapshot.origin else {
         return Err(Error::not_ready(format!(
             "volume '{path}' is no snapshot, or its relation was cleared: there is nothing to bring it back to"
@@ -162,67 +182,57 @@ fn side<'w>(draft: &Draft<'w>, name: &Name, mirrors: Option<usize>) -> Result<Si
     let original = group
         .volume(origin.original)
         .ok_or_else(|| Error::failed(format!("the original of '{path}' is not there")).on(&path))?;
-    let original_path = draft.path(&original.name);
     if original.size != snapshot.size {
-        let sizes = format!(
-            "'{path}' is {} and '{original_path}' is {}",
-            snapshot.size, original.size
-        );
+        let (size, other) = (snapshot.size, draft.path(&original.name));
         return Err(Error::not_ready(format!(
-            "{sizes}: a snapshot of another size cannot come back"
+            "'{path}' is {size} and '{other}' is {}: a snapshot of another size cannot come back",
+            original.size
         ))
         .on(&path)
         .hint("grow the smaller one"));
     }
-    draft.require_started(original)?;
-    draft.require_closed(snapshot, "brought back")?;
+    Ok(original)
+}
+
+fn refuse_attaching(draft: &Draft<'_>, original: &Volume, snapshot: &Volume) -> Result<()> {
+    let refuse = |volume: &Volume, leg: &Plex| {
+        let path = draft.path(&volume.name);
+        let text = format!("plex '{}' of '{path}' is being attached", leg.name);
+        Error::not_ready(text).on(path)
+    };
     if let Some(leg) = original.attaching().first() {
-        return Err(Error::not_ready(format!(
-            "plex '{}' of '{original_path}' is being attached",
-            leg.name
-        ))
-        .on(&original_path)
-        .hint(format!(
+        return Err(refuse(original, leg).hint(format!(
             "wait for it with 'breakoff -g {} snapwait {}', or give it up with snapabort",
-            group.name, original.name
+            draft.world.group.name, original.name
         )));
     }
-    if let Some(leg) = snapshot.attaching().first() {
-        return Err(
-            Error::not_ready(format!("plex '{}' of '{path}' is being attached", leg.name))
-                .on(&path)
-                .hint("wait for it"),
-        );
+    match snapshot.attaching().first() {
+        Some(leg) => Err(refuse(snapshot, leg).hint("wait for it")),
+        None => Ok(()),
     }
-    let data: Vec<&Plex> = snapshot
-        .complete()
+}
+
+/// The last of a snapshot's complete plexes: its first one stays as long as any does. And whether
+/// these are all.
+fn plexes_that_return<'w>(
+    draft: &Draft<'_>,
+    snapshot: &'w Volume,
+    mirrors: Option<usize>,
+) -> Result<(Vec<&'w Plex>, bool)> {
+    let complete = snapshot.complete();
+    let data: Vec<&Plex> = complete
         .into_iter()
         .filter(|p| p.state == PlexState::Active)
         .collect();
-    let count = mirrors.unwrap_or(data.len());
-    if data.is_empty() || count > data.len() || !(snapshot.is_synced() || data.len() == 1) {
+    let (there, count) = (data.len(), mirrors.unwrap_or(data.len()));
+    if there == 0 || count > there || !(snapshot.is_synced() || there == 1) {
+        let path = draft.path(&snapshot.name);
         return Err(Error::not_ready(format!(
-            "snapshot '{path}' has {} complete plexes, {count} were to come back",
-            data.len()
+            "snapshot '{path}' has {there} complete plexes, {count} were to come back"
         ))
         .on(&path));
     }
-    // Its first plex stays as long as any does.
-    let plexes: Vec<&Plex> = data[data.len() - count..].to_vec();
-    draft.world.refuse_larger_sectors(
-        original,
-        plexes.iter().flat_map(|p| &p.subdisks).map(|s| s.disk),
-    )?;
-    let whole = plexes.len() == data.len();
-    if whole {
-        refuse_dependents(draft, snapshot, &path)?;
-    }
-    Ok(Side {
-        snapshot,
-        original,
-        plexes,
-        whole,
-    })
+    Ok((data[there - count..].to_vec(), count == there))
 }
 
 /// A snapshot that goes for good must not be somebody's original.

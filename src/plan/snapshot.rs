@@ -607,26 +607,24 @@ fn relations<'g>(
         // A snapshot is named: its relation to its original, whatever snapshots of it there are.
         Relations::TheOne if volume.origin.is_some() => Ok(vec![volume]),
         Relations::TheOne if all.len() == 1 => Ok(all),
-        Relations::TheOne => {
-            let line = |s: &&Volume| format!("'breakoff -g {} snapclear {}'", group.name, s.name);
-            let lines: Vec<String> = all.iter().map(line).collect();
-            let (count, every) = (
-                all.len(),
-                format!(
-                    "'breakoff -g {} snapclear --all {}'",
-                    group.name, volume.name
-                ),
-            );
-            Err(Error::usage(format!(
-                "'{path}' is the original of {count} snapshots: which relation is to end?"
-            ))
-            .on(path)
-            .hint(format!(
-                "type {}, or {every} for all of them",
-                lines.join(" or ")
-            )))
-        }
+        Relations::TheOne => Err(which_relation(group, volume, &all)),
     }
+}
+
+fn which_relation(group: &Group, volume: &Volume, snapshots: &[&Volume]) -> Error {
+    let (path, count) = (group.path(&volume.name), snapshots.len());
+    let line = |s: &&Volume| format!("'breakoff -g {} snapclear {}'", group.name, s.name);
+    let lines: Vec<String> = snapshots.iter().map(line).collect();
+    Error::usage(format!(
+        "'{path}' is the original of {count} snapshots: which relation is to end?"
+    ))
+    .on(path)
+    .hint(format!(
+        "type {}, or 'breakoff -g {} snapclear --all {}' for all of them",
+        lines.join(" or "),
+        group.name,
+        volume.name
+    ))
 }
 
 #[cfg(test)]

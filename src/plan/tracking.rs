@@ -266,52 +266,53 @@ impl Draft<'_> {
 
 /// `fast-resync on|off`.
 pub fn fast_resync(world: &World, name: &Name, on: bool) -> Result<Plan> {
+    if on {
+        track(world, name)
+    } else {
+        end_tracking(world, name)
+    }
+}
+
+fn track(world: &World, name: &Name) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = draft.volume(name)?;
     let path = draft.path(name);
-    if on {
-        let legs: Vec<&Plex> = volume
+    let mut legs = volume.plexes.iter().filter(|p| p.state.is_snapshot_leg());
+    let has_legs = legs.clone().next().is_some();
+    let legs_have_dcos = legs.all(|p| p.dco.is_some());
+    if volume.fast_resync && (!has_legs || (volume.dco.is_some() && legs_have_dcos)) {
+        return Ok(draft.plan);
+    }
+    if has_legs && volume.dco.is_none() {
+        let near = volume
             .plexes
-            .iter()
-            .filter(|p| p.state.is_snapshot_leg())
-            .collect();
-        let has_legs = !legs.is_empty();
-        if volume.fast_resync
-            && (!has_legs || (volume.dco.is_some() && legs.iter().all(|p| p.dco.is_some())))
-        {
-            return Ok(draft.plan);
-        }
-        if has_legs && volume.dco.is_none() {
-            let near = volume
-                .plexes
-                .first()
-                .map(|p| p.subdisks.clone())
-                .unwrap_or_default();
-            let dco = draft
-                .allocate_dco(volume, &near)
-                .ok_or_else(|| no_space(&path, volume))?;
-            draft.touch(volume.id)?.dco = Some(dco);
-        }
-        draft.touch(volume.id)?.fast_resync = true;
-        draft.provide_dcos(volume.id)?;
-        draft.say(
-            Change::new(&path, "fast-resync")
-                .text("was", word(volume.fast_resync))
-                .text("state", "on"),
-        );
-        let untracked = |s: &&Volume| {
-            s.origin
-                .as_ref()
-                .is_some_and(|o| matches!(o.tracking, Tracking::Untracked(_)))
-        };
-        for snapshot in world.group.snapshots_of(volume.id).filter(untracked) {
+            .first()
+            .map(|p| p.subdisks.clone())
+            .unwrap_or_default();
+        let dco = draft
+            .allocate_dco(volume, &near)
+            .ok_or_else(|| no_space(&path, volume))?;
+        draft.touch(volume.id)?.dco = Some(dco);
+    }
+    draft.touch(volume.id)?.fast_resync = true;
+    draft.provide_dcos(volume.id)?;
+    draft.say(switched(&path, volume, "on"));
+    for snapshot in world.group.snapshots_of(volume.id) {
+        let tracking = snapshot.origin.as_ref().map(|origin| &origin.tracking);
+        if matches!(tracking, Some(Tracking::Untracked(_))) {
             draft.note(format!(
                 "'{}' was split off before: a snapback of it copies everything",
                 draft.path(&snapshot.name)
             ));
         }
-        return draft.finish();
     }
+    draft.finish()
+}
+
+fn end_tracking(world: &World, name: &Name) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    let volume = draft.volume(name)?;
+    let path = draft.path(name);
     if !volume.fast_resync && volume.dco.is_none() {
         return Ok(draft.plan);
     }
@@ -326,24 +327,23 @@ pub fn fast_resync(world: &World, name: &Name, on: bool) -> Result<Plan> {
         )));
     }
     let changes = untrack(&mut draft.plan.group, volume.id, None, Untracked::Off);
-    let related = world
-        .group
-        .snapshots_of(volume.id)
-        .map(|s| s.id)
-        .chain(volume.origin.as_ref().map(|o| o.original));
-    for id in related.collect::<Vec<_>>() {
+    let snapshots = world.group.snapshots_of(volume.id).map(|s| s.id);
+    let original = volume.origin.as_ref().map(|o| o.original);
+    for id in snapshots.chain(original).collect::<Vec<_>>() {
         draft.touch(id)?;
     }
     let changed = draft.touch(volume.id)?;
     (changed.fast_resync, changed.dco) = (false, None);
     changed.plexes.iter_mut().for_each(|p| p.dco = None);
-    draft.say(
-        Change::new(&path, "fast-resync")
-            .text("was", word(volume.fast_resync))
-            .text("state", "off"),
-    );
+    draft.say(switched(&path, volume, "off"));
     changes.into_iter().for_each(|change| draft.say(change));
     draft.finish()
+}
+
+fn switched(path: &str, volume: &Volume, state: &'static str) -> Change {
+    Change::new(path, "fast-resync")
+        .text("was", word(volume.fast_resync))
+        .text("state", state)
 }
 
 fn word(on: bool) -> &'static str {

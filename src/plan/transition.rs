@@ -5,7 +5,7 @@
 use super::step::{Finish, Plan, Prepare};
 use super::world::{DmDevice, World};
 use crate::error::{Error, Result};
-use crate::model::{DiskId, DmName, DmUuid, Group, Role, Volume, VolumeId};
+use crate::model::{Dco, DiskId, DmName, DmUuid, Group, Role, Volume, VolumeId};
 use crate::sys::{Links, SuspendMode};
 use crate::table::stack::{Device, LegOf, formatter, mirror_roles, stack};
 use crate::table::{DevRef, ERROR, Table, dco, same_mapping};
@@ -167,6 +167,13 @@ struct Diff<'a> {
     ends: bool,
 }
 
+/// All copies of a map get what the first one holds.
+fn copies_made_equal(volume: &Volume, dco: &Dco) -> Option<Prepare> {
+    let mut maps = dco.copies.iter().map(|copy| dco::map(copy, volume.size));
+    let (from, to) = (maps.next()?, maps.collect::<Vec<_>>());
+    (!to.is_empty()).then_some(Prepare::CopyMap { from, to })
+}
+
 impl<'a> Diff<'a> {
     fn of(world: &'a World, new: &Group, id: VolumeId, recorded: bool) -> Result<Diff<'a>> {
         let running = new.volume(id).filter(|v| v.running == Some(world.boot));
@@ -190,33 +197,20 @@ impl<'a> Diff<'a> {
                 .collect::<Result<_>>()?,
             None => Vec::new(),
         };
-        let was_tracked = world
-            .group
-            .volume(id)
-            .is_some_and(|v| v.live_dco().is_some());
-        let tracked = running
-            .filter(|_| !was_tracked)
-            .and_then(|v| Some((v, v.live_dco()?)));
-        let blank = tracked.map(|(v, dco)| {
-            Prepare::Blank(
-                dco.copies
-                    .iter()
-                    .map(|copy| dco::map(copy, v.size))
-                    .collect(),
-            )
+        let mut before = world.group.volume(id).into_iter();
+        let was_tracked = before.any(|v| v.live_dco().is_some());
+        let tracked = running.and_then(|v| Some((v, v.live_dco()?)));
+        let copy = tracked.and_then(|(v, dco)| copies_made_equal(v, dco));
+        let new_map = tracked.filter(|_| !was_tracked);
+        let blank = new_map.map(|(v, dco)| {
+            let maps = dco.copies.iter().map(|copy| dco::map(copy, v.size));
+            Prepare::Blank(maps.collect())
         });
-        let formatter = tracked
+        let formatter = new_map
             .map(|(v, dco)| formatter(new, v, dco))
             .transpose()?
             .unwrap_or_default();
-        let copy = running
-            .and_then(|v| Some((v, v.live_dco()?)))
-            .and_then(|(v, dco)| {
-                let mut maps = dco.copies.iter().map(|copy| dco::map(copy, v.size));
-                let (from, to) = (maps.next()?, maps.collect::<Vec<_>>());
-                (!to.is_empty()).then_some(Prepare::CopyMap { from, to })
-            });
-        let ends = was_tracked && running.is_some_and(|v| v.live_dco().is_none());
+        let ends = was_tracked && running.is_some() && tracked.is_none();
         Ok(Diff {
             id,
             wanted,
