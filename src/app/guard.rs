@@ -11,7 +11,8 @@ use crate::model::{DmUuid, GroupId, Name};
 use crate::sys::critical::Critical;
 use crate::sys::freeze::Stack;
 use crate::sys::helper::{Act, Charge, Requests};
-use crate::sys::{ArmedDevice, Errno, Kernel, SuspendMode};
+use crate::sys::{ArmedDevice, Errno, Kernel};
+use crate::table::SuspendMode;
 use std::io::{Read, Write};
 use std::time::Duration;
 

@@ -5,13 +5,13 @@ use crate::error::{Error, Result};
 use crate::exec;
 use crate::model::{DmName, DmUuid, Extent, Name, Role, SectorSize, Sectors, Volume, VolumeId};
 use crate::plan::request::{Request, Splits};
-use crate::plan::world::{DmDevice, Listing};
+use crate::plan::world::Listing;
 use crate::plan::{snapback, snapshot};
+use crate::sys::Errno;
 use crate::sys::freeze::Standing;
 use crate::sys::helper::{Act, Charge, Helper};
 use crate::sys::media::Access;
-use crate::sys::{Errno, Links, SuspendMode};
-use crate::table::{dco, era, log, stack};
+use crate::table::{DmDevice, Links, SuspendMode, dco, era, log, stack};
 use std::ops::Range;
 use std::path::Path;
 

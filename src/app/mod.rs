@@ -23,6 +23,7 @@ pub use run::run;
 pub use scan::udev_probe;
 
 use crate::error::{Error, Kind};
+use crate::meta::Fill;
 use crate::model::{Name, Sectors};
 pub use crate::plan::change::{Change, Detail};
 use crate::plan::request::Request;
@@ -224,15 +225,6 @@ pub struct GroupLine {
     pub volumes: usize,
     /// What is odd about it.
     pub remark: Option<String>,
-}
-
-/// How full the metadata area of a group is, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fill {
-    /// Bytes that the present configuration takes.
-    pub used: u64,
-    /// Bytes that fit on the disk with the smallest area.
-    pub capacity: u64,
 }
 
 /// Where a snapshot and its original may differ.

@@ -14,12 +14,11 @@ use super::{Env, Mute, Options, Ui};
 use crate::error::{Error, Kind, Result};
 use crate::exec;
 use crate::model::{DmUuid, Group, GroupId, Name};
-use crate::plan::world::DmDevice;
-use crate::report::text;
 use crate::sys::machine::Machine;
 use crate::sys::service::{self, Service};
 use crate::sys::signal::Interrupts;
 use crate::sys::{Kernel, lock};
+use crate::table::DmDevice;
 use crate::table::status::{MirrorStatus, Seen};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use std::any::Any;
@@ -344,7 +343,7 @@ fn tend(
     tended
         .iter()
         .flatten()
-        .for_each(|change| env.ui.note(&text::change(change)));
+        .for_each(|change| env.ui.note(&change.to_string()));
     let unheard = session.world.generation != before && session.lacks_disks();
     drop(session);
     if unheard {

@@ -2,17 +2,19 @@
 
 use super::session::{Session, refuse_foreign};
 use super::{
-    Change, Command, Env, Fill, Options, Outcome, Report, differences, groups, monitor, paths,
+    Change, Command, Env, Options, Outcome, Report, differences, groups, monitor, paths,
     scan::Scan, wait,
 };
 use crate::error::{Error, Kind, Result};
+use crate::meta::Fill;
 use crate::model::{DmUuid, Group, GroupId, Name, Role};
 use crate::plan::request::{Request, Selection, Splits, Winner};
 use crate::plan::step::{Plan, Prepare};
-use crate::plan::world::{DmDevice, World};
+use crate::plan::world::World;
 use crate::plan::{self, render};
 use crate::sys::machine::Machine;
 use crate::sys::signal::Interrupts;
+use crate::table::DmDevice;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 

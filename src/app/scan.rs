@@ -6,11 +6,12 @@ use crate::meta::{self, Chosen, Guide, Label, Member, Side, Sighting, Witness};
 use crate::model::{
     DevNo, DiskId, DmName, Group, GroupId, HostId, Name, Sectors, Volume, VolumeId,
 };
-use crate::plan::world::{DmDevice, PresentDisk, disks_beneath};
+use crate::plan::world::{PresentDisk, disks_beneath};
 use crate::sys::machine::Machine;
 use crate::sys::media::Access;
 use crate::sys::probe::{self, Candidate, Found, Which};
 use crate::sys::{Kernel, Media};
+use crate::table::DmDevice;
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

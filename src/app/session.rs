@@ -2,9 +2,10 @@
 //! [`Session::carry_out`].
 
 use super::scan::{self, Bare, Scan};
-use super::{Change, Detail, Env, Fill, Options, Report};
+use super::{Change, Detail, Env, Options, Report};
 use crate::error::{Error, Kind, Result};
 use crate::exec::{self, Executed};
+use crate::meta::Fill;
 use crate::meta::{
     self, Archive, Chosen, CommitOutcome, Lineage, Member, Sighting, Stamp, Witness,
 };
@@ -14,14 +15,14 @@ use crate::model::{
 };
 use crate::plan::request::Finding;
 use crate::plan::step::{CommitPoint, Plan};
-use crate::plan::world::{DmDevice, Known, PresentDisk, World};
+use crate::plan::world::{Known, PresentDisk, World};
 use crate::plan::{finding, quorum};
 use crate::sys::helper::{self, Act, Helper};
 use crate::sys::notice::Notice;
 use crate::sys::signal::Interrupts;
 use crate::sys::{Errno, Kernel, lock};
-use crate::table::dco;
 use crate::table::status::MirrorStatus;
+use crate::table::{DmDevice, dco};
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -827,7 +828,7 @@ impl<'u> Session<'u> {
             }
             self.later.notices.push(Notice {
                 event: change.action,
-                message: crate::report::text::change(change),
+                message: change.to_string(),
                 about,
             });
         }

@@ -9,7 +9,6 @@ use crate::meta;
 use crate::model::{Disk, GroupId, Name, PlexState, Volume};
 use crate::plan::world::World;
 use crate::plan::{finding, quorum, render};
-use crate::report::text;
 use crate::sys::machine::Machine;
 use crate::sys::media::Access;
 use std::collections::BTreeSet;
@@ -173,7 +172,7 @@ fn running_findings(session: &Session<'_>) -> Vec<String> {
             "group '{}': something is to be recorded or repaired; 'breakoff recover' does it",
             group.name
         ));
-        findings.extend(plan.changes.iter().map(text::change));
+        findings.extend(plan.changes.iter().map(Change::to_string));
     }
     findings
 }
@@ -334,7 +333,7 @@ fn to_be_done(target: &Target, env: Env<'_>) -> Result<Vec<String>> {
     let done = view
         .changes
         .iter()
-        .map(text::change)
+        .map(Change::to_string)
         .chain(steps.map(|s| format!("group '{name}': {} {}", s.verb, s.object)));
     Ok(done.chain(labels).collect())
 }

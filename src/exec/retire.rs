@@ -14,10 +14,10 @@
 use super::{On, ask};
 use crate::error::{Error, Kind, Result};
 use crate::model::{DevNo, DmName, DmUuid, Sectors};
-use crate::plan::world::{DmDevice, TargetLine, World};
+use crate::plan::world::World;
 use crate::sys::helper::{Act, Charge};
-use crate::sys::{Errno, Kernel, Links, SuspendMode, failpoint};
-use crate::table::ERROR;
+use crate::sys::{Errno, Kernel, failpoint};
+use crate::table::{DmDevice, ERROR, Links, SuspendMode, TargetLine};
 
 /// A device that another process has open, and that leads nowhere any more.
 pub struct Open {

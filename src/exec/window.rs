@@ -17,7 +17,8 @@ use crate::plan::render;
 use crate::plan::step::{CommitPoint, Plan, Window};
 use crate::plan::world::World;
 use crate::sys::helper::{Act, Charge, Helper};
-use crate::sys::{ArmedDevice, Errno, Kernel, Links, MirrorHealth, SuspendMode, failpoint};
+use crate::sys::{ArmedDevice, Errno, Kernel, MirrorHealth, failpoint};
+use crate::table::{Links, SuspendMode};
 use std::time::{Duration, Instant};
 
 /// A window that is ready to run.

@@ -23,7 +23,7 @@ pub use choose::{Chosen, Guide, Side, choose, choose_by, groups, sides};
 pub use commit::{CommitOutcome, FlipResult, Member, Observed, Prepared, prepare};
 pub use history::{Digest, History, Known, Lineage, Past, Stamp};
 pub use layout::{AREA_DEFAULT, AREA_MAX, AREA_MIN, Geometry};
-pub use record::{Configuration, decode, decode_all, dump, dump_all, encode, fill};
+pub use record::{Configuration, Fill, decode, decode_all, dump, dump_all, encode, fill};
 pub use sound::{MAX_DISKS, MAX_VOLUMES};
 pub use store::{Copy, Label, format_disk, is_ours, read_disk, wipe_disk};
 pub use witness::{Sighting, Witness};

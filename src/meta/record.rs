@@ -13,7 +13,6 @@
 use super::history::{Digest, History, Known, Past, Stamp};
 use super::layout::{self, GENERATION_MAX, PAYLOAD_MAX};
 use super::sound;
-use crate::app::Fill;
 use crate::error::{Error, Kind, Result};
 use crate::model::{
     BootId, ChangeLog, CrashReason, Dco, Disk, DiskId, Extent, Generation, Group, GroupId, HostId,
@@ -304,6 +303,15 @@ pub fn dump_all(all: &Configuration) -> Result<String> {
         all.generation,
         all.history.as_ref(),
     )?)
+}
+
+/// How full the metadata area of a group is, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fill {
+    /// Bytes that the present configuration takes.
+    pub used: u64,
+    /// Bytes that fit on the disk with the smallest area.
+    pub capacity: u64,
 }
 
 /// How full a private area of this size is with this configuration.

@@ -152,6 +152,15 @@ impl fmt::Display for SectorSize {
 
 const UNITS: [(char, u32); 4] = [('t', 40), ('g', 30), ('m', 20), ('k', 10)];
 
+/// Microseconds in the unit that reads best, such as `850 us` or `12.3 ms`.
+pub fn human_duration(us: u64) -> String {
+    match us {
+        0..1_000 => format!("{us} us"),
+        1_000..1_000_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
+        _ => format!("{}.{} s", us / 1_000_000, us % 1_000_000 / 100_000),
+    }
+}
+
 /// Bytes with a binary suffix, at most two decimals.
 pub fn human_bytes(bytes: u64) -> String {
     for (suffix, shift) in UNITS {
@@ -311,5 +320,13 @@ mod tests {
             Sectors::MAX.round_down(Sectors::MIB)
         );
         assert_eq!(Sectors::MIB.round_up(Sectors::MIB), Sectors::MIB);
+    }
+
+    #[test]
+    fn durations_read_well() {
+        assert_eq!(
+            [0, 999, 12_345, 2_050_000].map(human_duration),
+            ["0 us", "999 us", "12.3 ms", "2.0 s"]
+        );
     }
 }

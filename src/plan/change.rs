@@ -2,6 +2,8 @@
 //! one that did not.
 
 use crate::model::Sectors;
+use crate::model::units::{human_bytes, human_duration};
+use std::fmt;
 
 /// One thing that a command changes (or found already so).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,32 @@ pub enum Detail {
     Number(u64),
     /// A size.
     Size(Sectors),
+}
+
+/// A line for people without its end, such as `g/v created: size 64m, plexes 2`.
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.object, self.action.replace('-', " "))?;
+        for (at, (name, detail)) in self.details.iter().enumerate() {
+            let separator = if at == 0 { ": " } else { ", " };
+            write!(f, "{separator}{}", words(name, detail))?;
+        }
+        Ok(())
+    }
+}
+
+/// A detail for people; a number whose name ends in `_us` is a time, one in `_bytes` a size.
+fn words(name: &str, detail: &Detail) -> String {
+    let plain = |name: &str| name.replace('_', " ");
+    match detail {
+        Detail::Text(text) => format!("{} {text}", plain(name)),
+        Detail::Size(size) => format!("{} {size}", plain(name)),
+        Detail::Number(number) => match (name.strip_suffix("_us"), name.strip_suffix("_bytes")) {
+            (Some(name), _) => format!("{} {}", plain(name), human_duration(*number)),
+            (None, Some(name)) => format!("{} {}", plain(name), human_bytes(*number)),
+            (None, None) => format!("{} {number}", plain(name)),
+        },
+    }
 }
 
 impl Change {

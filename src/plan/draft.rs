@@ -180,7 +180,7 @@ impl<'w> Draft<'w> {
     }
 
     /// The volume's own device.
-    pub fn device(&self, volume: &Volume) -> Option<&'w super::world::DmDevice> {
+    pub fn device(&self, volume: &Volume) -> Option<&'w crate::table::DmDevice> {
         self.world
             .devices
             .get(&DmUuid::new(self.world.group.id, volume.id, &Role::Volume))

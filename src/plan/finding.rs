@@ -9,14 +9,13 @@ use super::step::{CommitPoint, Plan, Prepare};
 use super::tracking;
 use super::transition;
 use super::volumes::disks_of;
-use super::world::{DmDevice, TargetLine, World};
+use super::world::World;
 use crate::error::{Error, Result};
 use crate::model::volume::MAX_COPIES;
 use crate::model::{DevNo, DmUuid, Plex, PlexEvent, PlexState, Role, Volume, VolumeId, distinct};
-use crate::sys::{Links, SuspendMode};
 use crate::table::stack::{LegOf, mirror_roles};
 use crate::table::status::MirrorStatus;
-use crate::table::{Without, without};
+use crate::table::{DmDevice, Links, SuspendMode, TargetLine, Without, without};
 
 /// Everything that is to be recorded or repaired, failures first: only they keep somebody waiting.
 pub fn findings(world: &World) -> Vec<Finding> {

@@ -2,10 +2,9 @@
 
 use super::step::{CommitPoint, Finish, Plan, Prepare};
 use super::view::{PlanView, StepView};
-use super::world::{TargetLine, World};
+use super::world::World;
 use crate::model::{DmName, DmUuid, Extent, Group, Role, VolumeId};
-use crate::sys::SuspendMode;
-use crate::table::{DevRef, Table};
+use crate::table::{DevRef, SuspendMode, Table, TargetLine};
 use std::collections::BTreeMap;
 
 /// The plan as plain data.

@@ -9,9 +9,7 @@
 use super::change::Change;
 use crate::error::Error;
 use crate::model::{DmName, DmUuid, Extent, Group, Sectors, VolumeId};
-use crate::plan::world::TargetLine;
-use crate::sys::{Links, SuspendMode};
-use crate::table::Table;
+use crate::table::{Links, SuspendMode, Table, TargetLine};
 use std::ops::Range;
 
 /// A decided change.

@@ -3,12 +3,11 @@
 //! interrupted command are just another starting point.
 
 use super::step::{Finish, Plan, Prepare};
-use super::world::{DmDevice, World};
+use super::world::World;
 use crate::error::{Error, Result};
 use crate::model::{Dco, DiskId, DmName, DmUuid, Group, Role, Volume, VolumeId};
-use crate::sys::{Links, SuspendMode};
 use crate::table::stack::{Device, LegOf, formatter, mirror_roles, stack};
-use crate::table::{DevRef, ERROR, Table, dco, same_mapping};
+use crate::table::{DevRef, DmDevice, ERROR, Links, SuspendMode, Table, dco, same_mapping};
 use std::collections::BTreeSet;
 
 /// What a verb asks of the transition beside the new configuration.

@@ -5,9 +5,9 @@ use crate::model::{
     BootId, Dco, DevNo, DiskId, DmName, DmUuid, Extent, Generation, Group, Name, Role, SectorSize,
     Sectors, Testimony, Timestamp, Volume, VolumeId,
 };
-use crate::table::ERROR;
 use crate::table::stack::change_log;
-use crate::table::status::{MirrorStatus, parse_devno};
+use crate::table::status::parse_devno;
+use crate::table::{DmDevice, TargetLine};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -265,53 +265,6 @@ impl World {
         };
         (device.is_retired() || !self.devices.values().any(refers)).then_some(device)
     }
-}
-
-/// A device of ours as the kernel shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DmDevice {
-    /// Its name (may be an old one after an interrupted rename).
-    pub name: DmName,
-    /// Its UUID.
-    pub uuid: DmUuid,
-    /// Its number.
-    pub dev: DevNo,
-    /// How many openers it has, other devices included.
-    pub open_count: u32,
-    /// Whether it is suspended now.
-    pub suspended: bool,
-    /// Whether an inactive table is loaded.
-    pub has_inactive: bool,
-    /// The live table.
-    pub table: Vec<TargetLine>,
-    /// The status of a mirror; `None` for other targets.
-    pub mirror: Option<MirrorStatus>,
-}
-
-impl DmDevice {
-    /// Whether nothing can be read or written through it: its table is `error`, or it has none.
-    pub fn is_retired(&self) -> bool {
-        self.table.iter().all(|line| line.target == ERROR)
-    }
-
-    /// Whether it is as it has to be while another process has it open that nobody needs any more.
-    pub fn waits_to_be_closed(&self) -> bool {
-        let at_rest = !self.suspended && !self.has_inactive;
-        self.open_count > 0 && self.is_retired() && at_rest && self.name == DmName::held(&self.uuid)
-    }
-}
-
-/// One line of a table or of a status, as the kernel prints it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct TargetLine {
-    /// First sector.
-    pub start: Sectors,
-    /// Sectors.
-    pub length: Sectors,
-    /// Target type, such as `linear`.
-    pub target: String,
-    /// What follows.
-    pub params: String,
 }
 
 /// A disk of the group that was found.

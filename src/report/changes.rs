@@ -1,8 +1,6 @@
 //! What a changing command did: lines for people and values for JSON.
 
-use super::time;
 use crate::app::{Change, Detail, Report};
-use crate::model::units::human_bytes;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// The documented shape of a changing command's result.
@@ -52,35 +50,6 @@ pub(super) fn text(report: &Report) -> String {
     report
         .changes
         .iter()
-        .map(|change| format!("{}\n", line(change)))
+        .map(|change| format!("{change}\n"))
         .collect()
-}
-
-/// Such as `g/v created: size 64m, plexes 2`.
-pub(super) fn line(change: &Change) -> String {
-    let details: Vec<String> = change
-        .details
-        .iter()
-        .map(|(name, detail)| words(name, detail))
-        .collect();
-    let head = format!("{} {}", change.object, change.action.replace('-', " "));
-    if details.is_empty() {
-        head
-    } else {
-        format!("{head}: {}", details.join(", "))
-    }
-}
-
-/// A detail for people; a number whose name ends in `_us` is a time, one in `_bytes` a size.
-fn words(name: &str, detail: &Detail) -> String {
-    let plain = |name: &str| name.replace('_', " ");
-    match detail {
-        Detail::Text(text) => format!("{} {text}", plain(name)),
-        Detail::Size(size) => format!("{} {size}", plain(name)),
-        Detail::Number(number) => match (name.strip_suffix("_us"), name.strip_suffix("_bytes")) {
-            (Some(name), _) => format!("{} {}", plain(name), time::duration(*number)),
-            (None, Some(name)) => format!("{} {}", plain(name), human_bytes(*number)),
-            (None, None) => format!("{} {number}", plain(name)),
-        },
-    }
 }

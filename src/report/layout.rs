@@ -4,12 +4,13 @@
 use super::view::{
     DiskView, GroupView, LogView, MetadataView, PlexView, SubdiskView, SyncView, VolumeView,
 };
-use crate::app::Fill;
+use crate::meta::Fill;
 use crate::model::{
     DevNo, Disk, DiskId, DmUuid, Extent, Log, Name, Plex, PlexState, Role, SectorSize, Sectors,
     Volume,
 };
-use crate::plan::world::{DmDevice, World};
+use crate::plan::world::World;
+use crate::table::DmDevice;
 use crate::table::status::{LegHealth, MirrorStatus};
 use std::collections::{BTreeMap, HashMap};
 

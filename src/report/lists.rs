@@ -2,7 +2,8 @@
 
 use super::columns::Columns;
 use super::view::MetadataView;
-use crate::app::{DiskLine, Fill, GroupLine};
+use crate::app::{DiskLine, GroupLine};
+use crate::meta::Fill;
 use crate::model::units::human_bytes;
 use crate::model::{Extent, Sectors};
 use crate::plan::world::World;

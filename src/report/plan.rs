@@ -68,7 +68,7 @@ pub(super) fn text(plan: &PlanView) -> String {
     let mut lines: Vec<String> = plan
         .changes
         .iter()
-        .map(|change| format!("planned: {}", changes::line(change)))
+        .map(|change| format!("planned: {change}"))
         .collect();
     lines.extend(plan.notes.iter().map(|note| format!("note: {note}")));
     lines.extend(phase("prepare (can be undone)", &plan.prepare));

@@ -3,7 +3,7 @@
 use super::columns::Columns;
 use super::time;
 use crate::app::ChangedRanges;
-use crate::model::units::{SECTOR, human_bytes};
+use crate::model::units::{SECTOR, human_bytes, human_duration};
 use crate::model::{Name, Origin, Plex, PlexState, Sectors, Tracking, Volume};
 use crate::plan::snapback;
 use crate::plan::world::World;
@@ -249,7 +249,7 @@ fn link(relation: &Relation, peer: &str, changed: Option<u64>, volume: &Volume) 
         changed.map(human_bytes).unwrap_or_default(),
         relation.taken_at.clone(),
         relation.consistency.to_owned(),
-        time::duration(relation.freeze_us),
+        human_duration(relation.freeze_us),
         match &relation.reason {
             None => "yes".to_owned(),
             Some(reason) if relation.tracked => format!("yes, not known: {reason}"),

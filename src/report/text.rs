@@ -1,7 +1,7 @@
 //! Outcomes and errors for people.
 
 use super::{changes, layout, lists, plan, print, relations};
-use crate::app::{Change, Outcome};
+use crate::app::Outcome;
 use crate::error::Error;
 
 /// What a command came to. `verbose` adds exact sizes.
@@ -42,11 +42,6 @@ pub fn is_empty(outcome: &Outcome) -> bool {
         | Outcome::Group(..)
         | Outcome::Dump(_) => false,
     }
-}
-
-/// One change as a line without its end, such as `g/v created: size 64m, plexes 2`.
-pub fn change(change: &Change) -> String {
-    changes::line(change)
 }
 
 fn findings_text(findings: &[String]) -> String {

@@ -7,15 +7,6 @@ pub(super) fn rfc3339(at: Timestamp) -> String {
     at.to_string()
 }
 
-/// Microseconds in the unit that reads best, such as `850 us` or `12.3 ms`.
-pub(super) fn duration(us: u64) -> String {
-    match us {
-        0..1_000 => format!("{us} us"),
-        1_000..1_000_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
-        _ => format!("{}.{} s", us / 1_000_000, us % 1_000_000 / 100_000),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -28,13 +19,5 @@ mod tests {
         assert_eq!(shown(951_868_800_000), "2000-03-01T00:00:00.000Z");
         assert_eq!(shown(1_709_164_800_000), "2024-02-29T00:00:00.000Z");
         assert_eq!(shown(4_102_444_800_001), "2100-01-01T00:00:00.001Z");
-    }
-
-    #[test]
-    fn durations_read_well() {
-        assert_eq!(
-            [0, 999, 12_345, 2_050_000].map(duration),
-            ["0 us", "999 us", "12.3 ms", "2.0 s"]
-        );
     }
 }

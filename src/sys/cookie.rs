@@ -15,9 +15,9 @@
 //! `dmsetup` decodes the flags, finds no semaphore of that key, and says so in udev's log. Losing
 //! the flags would be worse (K11).
 
-use super::Links;
 use super::lock;
 use crate::error::{Error, Result};
+use crate::table::Links;
 use nix::fcntl::Flock;
 use std::fs::File;
 use std::io;

@@ -11,12 +11,11 @@
 use super::cookie::{self, Cookies, EventFlags};
 use super::ioctl::{self, ArmedDm, Buffer, Control, Header, Info, Queries, Subject, Verb};
 use super::sysfs::printable;
-use super::{ArmedDevice, Errno, Kernel, Links, SuspendMode, changes, nodes, openers, tools};
+use super::{ArmedDevice, Errno, Kernel, changes, nodes, openers, tools};
 use crate::error::{Error, Kind, Result};
 use crate::model::{DevNo, DmName, DmUuid, Role};
-use crate::plan::world::{DmDevice, TargetLine};
-use crate::table::Without;
 use crate::table::status::MirrorStatus;
+use crate::table::{DmDevice, Links, SuspendMode, TargetLine, Without};
 use devicemapper::{DM, DevId, DmError, DmOptions, errors};
 use std::collections::BTreeSet;
 use std::path::Path;

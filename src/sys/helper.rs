@@ -13,8 +13,9 @@
 //! asked for as 0 or less. Nothing is allocated for either. A reason in words follows its answer,
 //! which is its length; it is asked for when nothing is suspended.
 
-use super::{Errno, Links, SuspendMode};
+use super::Errno;
 use crate::model::{DmUuid, GroupId};
+use crate::table::{Links, SuspendMode};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;

@@ -9,9 +9,10 @@
 use super::cookie::{Cookies, EventFlags};
 use super::critical::Held;
 use super::wire;
-use super::{ArmedDevice, Errno, MirrorHealth, SuspendMode};
+use super::{ArmedDevice, Errno, MirrorHealth};
 use crate::error::{Error, Result};
 use crate::model::DevNo;
+use crate::table::SuspendMode;
 use devicemapper_sys as dmi;
 use std::fs::File;
 use std::io::Write;
@@ -380,7 +381,7 @@ impl Queries {
     }
 }
 
-type Lines = Vec<crate::plan::world::TargetLine>;
+type Lines = Vec<crate::table::TargetLine>;
 
 /// The kernel's encoding of a device number (`new_encode_dev`: 12 bits of major within 20 of
 /// minor).

@@ -52,31 +52,8 @@ mod writing;
 
 use crate::error::Result;
 use crate::model::{DevNo, DmName, DmUuid};
-use crate::plan::world::{DmDevice, TargetLine};
+use crate::table::{DmDevice, Links, SuspendMode, TargetLine};
 use std::time::Duration;
-
-/// How a device is suspended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SuspendMode {
-    /// Flush, and freeze the filesystem that is mounted on it: the only mode a snapshot is taken
-    /// in.
-    Freeze,
-    /// Flush: all I/O has reached the table beneath; filesystems are left alone.
-    Flush,
-    /// Neither: held writes are queued again and reissued after the resume (K2).
-    NoFlush,
-}
-
-/// Which `/dev/disk/by-*` links udev may make for a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Links {
-    /// All: an ordinary volume.
-    All,
-    /// The device's own names only: a copy of another volume (K11).
-    NoContent,
-    /// An inner device: nothing scans it.
-    Hidden,
-}
 
 /// The device-mapper verbs. Each does one ioctl (or one and its udev bookkeeping) and waits for
 /// nobody.

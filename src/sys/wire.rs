@@ -6,7 +6,7 @@
 
 use super::{Errno, MirrorHealth};
 use crate::model::Sectors;
-use crate::plan::world::TargetLine;
+use crate::table::TargetLine;
 
 /// A table or status line within a reply (`struct dm_target_spec` and the text behind it).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,13 +3,14 @@
 //! A table names disks and devices symbolically ([`DevRef`]); numbers are put in when it is loaded.
 
 pub mod dco;
+mod device;
 pub mod era;
 pub mod log;
 pub mod stack;
 pub mod status;
 
 use crate::model::{DiskId, Role, Sectors};
-use crate::plan::world::TargetLine;
+pub use device::{DmDevice, Links, SuspendMode, TargetLine};
 
 /// The target that fails all I/O.
 pub const ERROR: &str = "error";

@@ -1,7 +1,7 @@
 //! The status line of dm's `mirror` target, read strictly (kernel rules K1 and K15).
 
 use crate::model::DevNo;
-use crate::plan::world::TargetLine;
+use crate::table::TargetLine;
 
 /// What the kernel says of one leg. The letters are dm-raid1's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

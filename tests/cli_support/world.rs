@@ -5,8 +5,9 @@ use breakoff::model::{
     HostId, Log, Name, Origin, Plex, PlexState, Role, Sectors, Timestamp, Tracking, Untracked,
     Volume, VolumeId,
 };
-use breakoff::plan::world::{DmDevice, PresentDisk, TargetLine, World};
+use breakoff::plan::world::{PresentDisk, World};
 use breakoff::table::status::{LegHealth, MirrorStatus};
+use breakoff::table::{DmDevice, TargetLine};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

@@ -3,9 +3,8 @@
 
 use breakoff::error::Result;
 use breakoff::model::{DevNo, DmName, DmUuid, GroupId, Role, Sectors, VolumeId};
-use breakoff::plan::world::TargetLine;
-use breakoff::sys::{Errno, Kernel, Links, MirrorHealth, SuspendMode};
-use breakoff::table::log;
+use breakoff::sys::{Errno, Kernel, MirrorHealth};
+use breakoff::table::{Links, SuspendMode, TargetLine, log};
 
 /// What came of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

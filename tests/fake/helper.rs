@@ -2,8 +2,9 @@
 
 use super::Fake;
 use breakoff::model::DmUuid;
+use breakoff::sys::Errno;
 use breakoff::sys::helper::{Act, Charge, Helper};
-use breakoff::sys::{Errno, SuspendMode};
+use breakoff::table::SuspendMode;
 use std::time::Duration;
 
 pub struct FakeHelper {

@@ -14,11 +14,11 @@ use breakoff::model::{
 };
 use breakoff::plan::request::{Placement, Request};
 use breakoff::plan::step::Plan;
-use breakoff::plan::world::{DmDevice, Known, PresentDisk, World};
+use breakoff::plan::world::{Known, PresentDisk, World};
 use breakoff::plan::{finding, plan};
 use breakoff::table::stack::{mirror_roles, stack};
 use breakoff::table::status::{LegHealth, MirrorStatus};
-use breakoff::table::{DevRef, log};
+use breakoff::table::{DevRef, DmDevice, log};
 use std::collections::BTreeMap;
 
 pub const BOOT: BootId = BootId::from_bytes([0xb0; 16]);

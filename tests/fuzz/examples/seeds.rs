@@ -10,7 +10,7 @@
 
 use breakoff::meta::layout::*;
 use breakoff::model::{DiskId, Generation, GroupId, Sectors};
-use breakoff::plan::world::TargetLine;
+use breakoff::table::TargetLine;
 use breakoff_fuzz::{media, reply};
 use std::fs;
 use std::io::Result;

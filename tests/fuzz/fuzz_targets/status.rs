@@ -3,8 +3,8 @@
 #![no_main]
 
 use breakoff::model::Sectors;
-use breakoff::plan::world::TargetLine;
 use breakoff::sys::{MirrorHealth, wire};
+use breakoff::table::TargetLine;
 use breakoff::table::status::{LegHealth, MAX_LEGS, MirrorStatus, Seen};
 use breakoff_fuzz::{memory, reply, text};
 use libfuzzer_sys::fuzz_target;

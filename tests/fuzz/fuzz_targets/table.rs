@@ -3,9 +3,8 @@
 #![no_main]
 
 use breakoff::model::Sectors;
-use breakoff::plan::world::TargetLine;
 use breakoff::table::status::parse_devno;
-use breakoff::table::{Without, same_mapping, without};
+use breakoff::table::{TargetLine, Without, same_mapping, without};
 use breakoff_fuzz::{memory, text};
 use libfuzzer_sys::fuzz_target;
 

@@ -1,6 +1,6 @@
 //! Replies to dm ioctls as the kernel writes them.
 
-use breakoff::plan::world::TargetLine;
+use breakoff::table::TargetLine;
 
 /// Size of `struct dm_target_spec`.
 const SPEC: usize = 40;
