@@ -1,8 +1,8 @@
 //! `snapprint`: what is known of snapshots and their originals. The maps of changes are asked,
 //! which nobody else may do meanwhile.
 
-use super::run::{group_for, shown_groups};
 use super::session::{Session, refuse_foreign};
+use super::which::{group_for, shown_groups};
 use super::{ChangedRanges, Env, Options};
 use crate::error::{Error, Result};
 use crate::model::{Group, Name, Tracking, Volume};

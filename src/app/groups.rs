@@ -3,17 +3,19 @@
 use super::scan::{Scan, present_disk};
 use super::session::{Session, lock_group};
 use super::wait;
+use super::which::open;
 use super::{Change, Command, DiskLine, Env, GroupLine, NamedDevice, Options, Outcome, Report};
 use crate::error::{Error, Result};
+use crate::exec::disks;
 use crate::meta::{self, Member, Side};
 use crate::model::{DevNo, Disk, DiskId, Group, HostId, Name, Sectors};
 use crate::plan::view::PlanView;
 use crate::plan::world::{PresentDisk, World};
 use crate::plan::{self, quorum, step::Plan};
 use crate::sys::inspect::Objection;
+use crate::sys::lock;
 use crate::sys::machine::Machine;
 use crate::sys::media::Access;
-use crate::sys::{lock, media};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -394,9 +396,9 @@ fn wipe(machine: &dyn Machine, device: &Path) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     let had_any = !partitions.is_empty();
     for whole in partitions.into_iter().chain([found]) {
-        media::wipe_signatures(
+        disks::wipe_signatures(
             machine,
-            &[media::Piece {
+            &[disks::Piece {
                 path: whole.path,
                 start: Sectors::ZERO,
                 length: whole.size,
@@ -453,17 +455,7 @@ fn init<'a>(
     Ok(report)
 }
 
-/// The group for a change; for a dry run it is only looked at.
-pub(super) fn open<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<Session<'u>> {
-    if options.dry_run {
-        return Session::look(name, env);
-    }
-    let mut session = Session::open(options, name, env)?;
-    session.tend()?;
-    Ok(session)
-}
-
-/// The same, before anything is written to a new disk.
+/// The group for a change of its disks, before anything is written to a new one.
 fn open_for_change<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<Session<'u>> {
     let session = open(options, name, env)?;
     quorum::refuse_minority(&session.world)?;

@@ -3,6 +3,7 @@
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::exec;
+use crate::model::ranges;
 use crate::model::{DmName, DmUuid, Extent, Name, Role, SectorSize, Sectors, Volume, VolumeId};
 use crate::plan::request::{Request, Splits};
 use crate::plan::world::Listing;
@@ -361,7 +362,7 @@ impl Session<'_> {
         let sectors = |range: &Range<u64>| {
             range.start.saturating_mul(block)..range.end.saturating_mul(block).min(size.get())
         };
-        Ok(dco::union(blocks.iter().map(sectors)))
+        Ok(ranges::union(blocks.iter().map(sectors)))
     }
 
     /// The regions that the change log in use does not call clean: as the kernel has written it,

@@ -17,6 +17,7 @@ mod scan;
 mod session;
 mod status;
 mod wait;
+mod which;
 
 pub use guard::run as guard;
 pub use run::run;

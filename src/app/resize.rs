@@ -1,7 +1,7 @@
 //! `disk resize`: a disk that has become larger gives its new space to the group.
 
-use super::groups::open;
 use super::scan::Scan;
+use super::which::open;
 use super::{Change, Env, Options, Report};
 use crate::error::{Error, Result};
 use crate::model::{Name, Sectors};

@@ -219,7 +219,7 @@ pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> 
     }
     let mut report = Report::default();
     if options.group.is_none() {
-        super::run::tell_unreadable(
+        super::which::tell_unreadable(
             &scan,
             &scan.running_all_the_same(env.machine)?,
             &mut report,
@@ -250,7 +250,7 @@ pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> 
 fn what_is_wrong(options: &Options, scan: &Scan, env: Env<'_>) -> Vec<Error> {
     let mut report = Report::default();
     match options.group {
-        None => super::run::tell_unreadable(scan, &BTreeSet::new(), &mut report, env),
+        None => super::which::tell_unreadable(scan, &BTreeSet::new(), &mut report, env),
         Some(_) => report
             .failures
             .extend(refused(options, scan).map(|(reason, kind)| Error::new(kind, reason))),

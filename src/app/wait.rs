@@ -10,7 +10,7 @@ use crate::model::{
     DmUuid, Group, LostLeg, Name, Plex, PlexState, Role, Sectors, Volume, VolumeId,
 };
 use crate::plan::world::World;
-use crate::sys::machine::Events;
+use crate::sys::Events;
 use crate::sys::signal::Interrupts;
 use crate::table::status::Seen;
 use std::collections::BTreeSet;

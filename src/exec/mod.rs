@@ -5,6 +5,7 @@
 //! (`plan::finding::converge`) from what is observed. After the commit nothing fails the command
 //! any more: what could not be finished is told, and converged later.
 
+pub mod disks;
 mod retire;
 mod window;
 
@@ -19,7 +20,7 @@ use crate::plan::{render, transition};
 use crate::sys::helper::{Act, Charge, Helper};
 use crate::sys::machine::Machine;
 use crate::sys::media::{Access, AlignedBuf};
-use crate::sys::{Errno, Kernel, failpoint, media, signal};
+use crate::sys::{Errno, Kernel, failpoint, signal};
 use crate::table::status::MirrorStatus;
 use crate::table::{DevRef, Links, SuspendMode, Table, era, log};
 use std::collections::BTreeSet;
@@ -546,18 +547,18 @@ fn load(
 fn wipe(on: On<'_>, world: &World, extents: &[Extent]) -> Result<()> {
     let pieces = extents.iter().map(|extent| {
         let (path, start) = place(world, extent)?;
-        Ok(media::Piece {
+        Ok(disks::Piece {
             path,
             start,
             length: extent.length,
         })
     });
-    media::wipe_signatures(on.machine, &pieces.collect::<Result<Vec<_>>>()?)
+    disks::wipe_signatures(on.machine, &pieces.collect::<Result<Vec<_>>>()?)
 }
 
 fn write_extent(on: On<'_>, world: &World, extent: &Extent, bytes: &[u8]) -> Result<()> {
     let (path, start) = place(world, extent)?;
-    media::write_extent(on.machine, &path, start, bytes)
+    disks::write_extent(on.machine, &path, start, bytes)
 }
 
 /// Makes the beginning of a map blank.

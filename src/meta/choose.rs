@@ -8,6 +8,7 @@
 use super::history::{Digest, History, Lineage, Stamp};
 use super::layout::GENERATION_MAX;
 use super::record::{self, Configuration};
+use super::sound;
 use super::store::{Copy, Label};
 use super::witness::Sighting;
 use crate::error::{Error, Kind, Result};
@@ -570,7 +571,7 @@ fn agreed(
 /// What one content says, which is the same wherever it is, and is decoded once; believed when one
 /// of its disks makes it believable.
 fn believed<'a>(id: GroupId, holders: &[Held<'a>]) -> Result<&'a Group> {
-    let mut refusal = record::refused("it is on no disk");
+    let mut refusal = sound::refused("it is on no disk");
     for (n, (_, copy)) in holders.iter().enumerate() {
         let belief = copy.believed(id);
         if n == 0 {

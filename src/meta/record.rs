@@ -12,7 +12,7 @@
 
 use super::history::{Digest, History, Known, Past, Stamp};
 use super::layout::{self, GENERATION_MAX, PAYLOAD_MAX};
-use super::sound;
+use super::sound::{self, refused};
 use crate::error::{Error, Kind, Result};
 use crate::model::{
     BootId, ChangeLog, CrashReason, Dco, Disk, DiskId, Extent, Generation, Group, GroupId, HostId,
@@ -362,11 +362,6 @@ fn wrong_version(version: u32) -> Error {
         "the configuration has version {version}, this program knows {VERSION}"
     ))
     .hint("use the version of breakoff that wrote it, or a newer one")
-}
-
-/// The one refusal of a payload.
-pub(super) fn refused(why: impl std::fmt::Display) -> Error {
-    Error::unsafe_(format!("the configuration cannot be trusted: {why}"))
 }
 
 /// Text that a stranger wrote, safe to show: short, and without control characters.

@@ -2,8 +2,7 @@
 //! every rule of the model. Pure.
 
 use super::history;
-use super::record::refused;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::volume::MAX_PLEXES;
 use crate::model::{Disk, Group, Log, Sectors, Volume, check};
 use crate::table::dco;
@@ -114,4 +113,9 @@ fn is_region(size: Sectors, region: Sectors) -> bool {
 /// KiB.
 fn log_bytes(size: Sectors, region: Sectors) -> u64 {
     (1024 + regions(size, region).div_ceil(64) * 8).next_multiple_of(4096)
+}
+
+/// The one refusal of a payload.
+pub(super) fn refused(why: impl std::fmt::Display) -> Error {
+    Error::unsafe_(format!("the configuration cannot be trusted: {why}"))
 }

@@ -7,6 +7,7 @@ use super::layout::{
     Unverified,
 };
 use super::record::{self, Configuration};
+use super::sound;
 use crate::error::{Error, Result};
 use crate::model::units::human_bytes;
 use crate::model::{DiskId, Generation, Group, GroupId, Sectors};
@@ -64,13 +65,13 @@ impl Copy {
             .map_err(Clone::clone)?;
         let group = &all.group;
         if group.id != id || all.generation != self.generation {
-            return Err(record::refused(
+            return Err(sound::refused(
                 "it belongs to another group or generation than the superblock says",
             ));
         }
         // Commits only ever write to disks that the configuration lists.
         if group.disk(self.disk).is_none() {
-            return Err(record::refused("it does not list the disk that it is on"));
+            return Err(sound::refused("it does not list the disk that it is on"));
         }
         Ok(all)
     }

@@ -1,10 +1,10 @@
 //! Invariants of a group, executable: checked after every planned change and before every commit,
 //! and on everything read from a disk.
 
+use super::device::{DmName, names_collide};
 use super::disk::Extent;
 use super::group::Group;
 use super::ids::{DiskId, VolumeId};
-use super::name::{DmName, names_collide};
 use super::units::Sectors;
 use super::volume::{MAX_COPIES, MAX_PLEXES, SIZE_UNIT, Tracking, Volume};
 use std::collections::{BTreeMap, BTreeSet, HashSet};

@@ -2,21 +2,24 @@
 //! here.
 
 pub mod check;
+pub mod device;
 pub mod disk;
 pub mod distinct;
 pub mod group;
 pub mod ids;
 pub mod name;
+pub mod ranges;
 pub mod space;
 pub mod state;
 pub mod units;
 pub mod volume;
 
+pub use device::{DmName, DmUuid, Role};
 pub use disk::{Disk, Extent, Standing, Testimony};
 pub use distinct::distinct;
 pub use group::Group;
 pub use ids::{BootId, DevNo, DiskId, Generation, GroupId, HostId, Timestamp, VolumeId};
-pub use name::{DmName, DmUuid, Name, Role};
+pub use name::Name;
 pub use state::{Next, PlexEvent, PlexState};
 pub use units::{SectorSize, Sectors};
 pub use volume::{

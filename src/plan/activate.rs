@@ -3,9 +3,9 @@
 use super::change::Change;
 use super::draft::Draft;
 use super::quorum;
+use super::relations;
 use super::request::Selection;
 use super::step::Plan;
-use super::tracking;
 use super::world::World;
 use crate::error::{Error, Result};
 use crate::model::{Extent, LostLeg, Next, Plex, PlexEvent, PlexState, Sectors, Volume, distinct};
@@ -147,15 +147,15 @@ fn distrust_map(draft: &mut Draft<'_>, next: &mut Volume, clean: bool) -> Result
         .map(|(at, _)| at)
         .collect();
     let group = &mut draft.plan.group;
-    let mut changes = tracking::drop_copies(group, next.id, &gone);
+    let mut changes = relations::drop_copies(group, next.id, &gone);
     if !clean && world.known.era_survives_crash == Some(false) {
-        changes.extend(tracking::untrack(
+        changes.extend(relations::untrack(
             group,
             next.id,
             None,
             crate::model::Untracked::OldKernel,
         ));
-        tracking::settle(group);
+        relations::settle(group);
     }
     if let Some(settled) = group.volume(next.id) {
         (next.dco, next.returning, next.origin) = (

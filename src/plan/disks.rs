@@ -3,6 +3,7 @@
 use super::activate::apply;
 use super::change::Change;
 use super::draft::Draft;
+use super::relations;
 use super::step::Plan;
 use super::world::World;
 use crate::error::{Error, Result};
@@ -162,7 +163,7 @@ fn forget(
         .filter(|(_, copy)| is_there(copy))
         .map(|(at, _)| at)
         .collect();
-    super::tracking::drop_copies(&mut draft.plan.group, volume.id, &lost)
+    relations::drop_copies(&mut draft.plan.group, volume.id, &lost)
         .into_iter()
         .for_each(|change| draft.say(change));
     Ok(())
@@ -244,8 +245,7 @@ fn distrust_contents(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
     if changed.complete().len() > 1 {
         changed.synced = Sectors::ZERO;
     }
-    let changes =
-        super::tracking::untrack(&mut draft.plan.group, volume.id, None, Untracked::MapLost);
+    let changes = relations::untrack(&mut draft.plan.group, volume.id, None, Untracked::MapLost);
     changes.into_iter().for_each(|change| draft.say(change));
     Ok(())
 }

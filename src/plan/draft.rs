@@ -2,6 +2,7 @@
 //! the steps at the end.
 
 use super::change::Change;
+use super::relations;
 use super::request::Placement;
 use super::sectors;
 use super::step::{Plan, Prepare};
@@ -147,7 +148,7 @@ impl<'w> Draft<'w> {
             .on(self.path(name))
             .hint("choose another name"));
         }
-        match group.volumes.iter().find(|v| crate::model::name::names_collide(&v.name, name)) {
+        match group.volumes.iter().find(|v| crate::model::device::names_collide(&v.name, name)) {
             Some(other) => Err(Error::exists(format!(
                 "'{name}' is a name that an inner device of volume '{}' may get, or the other way round",
                 other.name
@@ -567,7 +568,7 @@ impl<'w> Draft<'w> {
 
     /// Works out logs and steps, and checks that the outcome is sound.
     pub fn finish(mut self) -> Result<Plan> {
-        super::tracking::settle(&mut self.plan.group);
+        relations::settle(&mut self.plan.group);
         let live = |volume: Option<&Volume>| volume.is_some_and(|v| v.live_dco().is_some());
         let ids = self.plan.group.volumes.iter().map(|v| v.id);
         let tracking: Vec<VolumeId> = ids

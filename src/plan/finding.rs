@@ -3,10 +3,10 @@
 use super::activate::{apply, remember_loss};
 use super::change::Change;
 use super::draft::{Draft, release_logs};
+use super::relations;
 use super::request::{Finding, Lost};
 use super::snapback;
 use super::step::{CommitPoint, Plan, Prepare};
-use super::tracking;
 use super::transition;
 use super::volumes::disks_of;
 use super::world::World;
@@ -507,14 +507,14 @@ fn give_up(world: &World, id: VolumeId, lost: &Lost) -> Result<Plan> {
     plan.window.resume.reverse();
     give_up_logs(world, volume, lost, &reloaded, &mut plan);
     plan.changes
-        .extend(tracking::drop_copies(&mut plan.group, id, &lost.maps));
+        .extend(relations::drop_copies(&mut plan.group, id, &lost.maps));
     for plex in &volume.plexes {
         if lost.plexes.contains(&plex.number) {
             record_failure(world, volume, plex, &mut plan);
         }
     }
     replace_last_plex(world, volume, &mut plan);
-    tracking::settle(&mut plan.group);
+    relations::settle(&mut plan.group);
     release_logs(&mut plan.group, &[id]);
     Ok(plan)
 }

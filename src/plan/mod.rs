@@ -11,6 +11,7 @@ pub mod draft;
 pub mod finding;
 pub mod plexes;
 pub mod quorum;
+pub mod relations;
 pub mod render;
 pub mod request;
 pub mod sectors;

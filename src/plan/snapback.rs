@@ -9,11 +9,13 @@
 use super::activate::apply;
 use super::change::Change;
 use super::draft::Draft;
+use super::relations;
 use super::request::Winner;
 use super::snapshot::FIRST_ERA;
 use super::step::{Plan, Prepare};
 use super::world::{Listing, World};
 use crate::error::{Error, Result};
+use crate::model::ranges;
 use crate::model::{
     ChangeLog, Dco, DmUuid, Name, Plex, PlexEvent, PlexState, Returning, Role, Sectors, Tracking,
     Untracked, Volume, VolumeId, distinct,
@@ -87,7 +89,7 @@ pub fn differences(world: &World, snapshot: &Volume) -> std::result::Result<Diff
         listed(origin.original, since)?,
         listed(snapshot.id, FIRST_ERA)?,
     );
-    let either = dco::union([original.as_slice(), snapshot.as_slice()].concat());
+    let either = ranges::union([original.as_slice(), snapshot.as_slice()].concat());
     Ok(Differences {
         original,
         snapshot,
@@ -301,7 +303,7 @@ impl Extent {
     fn size(&self, volume: &Volume) -> Sectors {
         match self {
             Extent::Regions(region, regions) => {
-                dco::length(&dco::pieces(volume.size, *region, regions))
+                ranges::length(&dco::pieces(volume.size, *region, regions))
             }
             Extent::All(_) => volume.size,
         }
@@ -528,7 +530,7 @@ fn say_exchange(draft: &mut Draft<'_>, side: &Side<'_>, stay: &[&Plex], extent: 
 /// What was known of the changes between this original and anybody else was about its old contents.
 fn distrust_others(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     let except = Some(side.snapshot.id);
-    let mut changes = super::tracking::untrack(
+    let mut changes = relations::untrack(
         &mut draft.plan.group,
         side.original.id,
         except,
@@ -541,7 +543,7 @@ fn distrust_others(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
         .map(|s| s.id)
         .collect();
     for id in dependents {
-        changes.extend(super::tracking::untrack(
+        changes.extend(relations::untrack(
             &mut draft.plan.group,
             id,
             None,
@@ -725,7 +727,7 @@ pub fn complete_log(world: &World, id: VolumeId) -> Result<Plan> {
                 ..returning
             });
             let changed = changed.clone();
-            write_log(&mut draft.plan, &changed, dco::union(regions));
+            write_log(&mut draft.plan, &changed, ranges::union(regions));
             draft.say(Change::new(path, "changes-complete"));
         }
         Err(why) => {

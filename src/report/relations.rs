@@ -3,11 +3,11 @@
 use super::columns::Columns;
 use super::time;
 use crate::app::ChangedRanges;
+use crate::model::ranges;
 use crate::model::units::{SECTOR, human_bytes, human_duration};
 use crate::model::{Name, Origin, Plex, PlexState, Sectors, Tracking, Volume};
 use crate::plan::snapback;
 use crate::plan::world::World;
-use crate::table::dco;
 use serde::Serialize;
 use std::ops::Range;
 
@@ -80,9 +80,9 @@ fn related<'w>(
 fn relation(world: &World, snapshot: &Volume, origin: &Origin) -> Relation {
     let differences = snapback::differences(world, snapshot);
     let dirty = differences.as_ref().ok().map(|changed| DirtyBytes {
-        original: dco::length(&changed.original).bytes(),
-        snapshot: dco::length(&changed.snapshot).bytes(),
-        union: dco::length(&changed.either).bytes(),
+        original: ranges::length(&changed.original).bytes(),
+        snapshot: ranges::length(&changed.snapshot).bytes(),
+        union: ranges::length(&changed.either).bytes(),
     });
     Relation {
         group: world.group.name.to_string(),
@@ -290,7 +290,7 @@ impl<'a> Ranges<'a> {
             snapshot: changed.snapshot.as_str(),
             size: changed.size.bytes(),
             granularity: changed.block.bytes(),
-            bytes: dco::length(&changed.ranges).bytes(),
+            bytes: ranges::length(&changed.ranges).bytes(),
             ranges: changed.ranges.iter().map(view).collect(),
         }
     }

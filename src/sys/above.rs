@@ -12,7 +12,7 @@ use super::nodes::{devno, leads_to};
 use super::openers::{self, Opener};
 use super::sysfs::{self, Block, printable};
 use crate::model::DevNo;
-use crate::model::name::UUID_PREFIX;
+use crate::model::device::UUID_PREFIX;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};

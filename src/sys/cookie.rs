@@ -453,10 +453,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let cookie = taken(directory.path());
         // SAFETY: IPC_RMID has no fourth argument.
-        assert_eq!(
-            unsafe { libc::semctl(cookie.semaphore, 0, libc::IPC_RMID) },
-            0
-        );
+        let removed = unsafe { libc::semctl(cookie.semaphore, 0, libc::IPC_RMID) };
+        assert_eq!(removed, 0);
         let cookies = Cookies(Mutex::new(Some(cookie)));
         let event = cookies.begin(EventFlags::for_links(Links::All));
         assert_eq!(event.number() & 0xffff, 0);

@@ -1,8 +1,8 @@
 //! Waiting for something to happen to any dm device: one descriptor for all of them, no polling
 //! interval.
 
+use super::Events;
 use super::ioctl::CONTROL;
-use super::machine::Events;
 use crate::error::{Error, Result};
 use devicemapper::DM;
 use nix::errno::Errno;

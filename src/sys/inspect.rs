@@ -9,7 +9,7 @@ use super::openers::openers;
 use super::sysfs::{self, Block, printable};
 use super::tools;
 use crate::error::{Error, Result};
-use crate::model::{DevNo, Sectors, name::UUID_PREFIX};
+use crate::model::{DevNo, Sectors, device::UUID_PREFIX};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -287,7 +287,7 @@ fn value_in<'e>(export: &'e str, wanted: &str) -> Option<&'e str> {
 }
 
 /// What `blkid` sees on the device itself.
-fn signatures(path: &Path) -> Result<Vec<Objection>> {
+pub(crate) fn signatures(path: &Path) -> Result<Vec<Objection>> {
     let output = blkid(path, DISK_ANSWERS)?;
     let shown = path.display().to_string();
     match output.status.code() {
@@ -433,14 +433,6 @@ mod tests {
                 .ends_with("holds an ext4 filesystem labelled 'two words'"),
             "{found:?}"
         );
-        let whole = super::super::media::Piece {
-            path: file.path().to_owned(),
-            start: Sectors::ZERO,
-            length: Sectors::mib(8),
-        };
-        super::super::media::wipe_signatures(&super::super::machine::Here::default(), &[whole])
-            .unwrap();
-        assert_eq!(signatures(file.path()).unwrap(), []);
     }
 
     #[test]

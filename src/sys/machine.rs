@@ -1,6 +1,7 @@
 //! The machine that a command runs on, as one object: what a fake stands in for, so that whole
 //! commands can be crashed at every call. [`Here`] is this machine.
 
+use super::Events;
 use super::apart::Reading;
 use super::dm::Dm;
 use super::events::EventWait;
@@ -25,14 +26,6 @@ use std::time::Duration;
 
 /// How long a helper may take to be ready.
 const HELPER_STARTS: Duration = Duration::from_secs(20);
-
-/// Waiting for something to happen to any dm device.
-pub trait Events {
-    /// From here on events count.
-    fn arm(&mut self) -> Result<()>;
-    /// Waits until an event has happened since it was armed, at most so long; whether one has.
-    fn wait(&mut self, timeout: Duration) -> Result<bool>;
-}
 
 /// Everything outside that a command touches.
 pub trait Machine {

@@ -55,6 +55,14 @@ use crate::model::{DevNo, DmName, DmUuid};
 use crate::table::{DmDevice, Links, SuspendMode, TargetLine};
 use std::time::Duration;
 
+/// Waiting for something to happen to any dm device.
+pub trait Events {
+    /// From here on events count.
+    fn arm(&mut self) -> Result<()>;
+    /// Waits until an event has happened since it was armed, at most so long; whether one has.
+    fn wait(&mut self, timeout: Duration) -> Result<bool>;
+}
+
 /// The device-mapper verbs. Each does one ioctl (or one and its udev bookkeeping) and waits for
 /// nobody.
 pub trait Kernel {

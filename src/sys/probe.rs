@@ -10,7 +10,7 @@ use super::media::ALIGNMENT;
 use super::sysfs::{Block, printable};
 use super::{Media, cookie, tools};
 use crate::error::{Error, Kind, Result};
-use crate::model::{DevNo, GroupId, Sectors, name::UUID_PREFIX};
+use crate::model::{DevNo, GroupId, Sectors, device::UUID_PREFIX};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

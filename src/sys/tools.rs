@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// The program of this name, when it is installed.
-pub(super) fn find(name: &str) -> Option<PathBuf> {
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
     DIRECTORIES
         .iter()
         .map(|directory| PathBuf::from(directory).join(name))

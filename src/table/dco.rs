@@ -5,6 +5,7 @@
 //! `era`).
 
 use super::{SYNC_REGION, log, region_for};
+use crate::model::ranges::union;
 use crate::model::{ChangeLog, Extent, Sectors};
 use std::ops::Range;
 
@@ -128,28 +129,6 @@ pub fn pieces(size: Sectors, region: Sectors, regions: &[Range<u64>]) -> Vec<Ran
         .collect()
 }
 
-/// All of these in order, what touches or overlaps joined.
-pub fn union(pieces: impl IntoIterator<Item = Range<u64>>) -> Vec<Range<u64>> {
-    let mut all: Vec<Range<u64>> = pieces
-        .into_iter()
-        .filter(|piece| !piece.is_empty())
-        .collect();
-    all.sort_by_key(|piece| piece.start);
-    let mut joined: Vec<Range<u64>> = Vec::new();
-    for piece in all {
-        match joined.last_mut().filter(|last| last.end >= piece.start) {
-            Some(last) => last.end = last.end.max(piece.end),
-            None => joined.push(piece),
-        }
-    }
-    joined
-}
-
-/// How much that is.
-pub fn length(pieces: &[Range<u64>]) -> Sectors {
-    Sectors::new(pieces.iter().map(|piece| piece.end - piece.start).sum()).unwrap_or_default()
-}
-
 #[cfg(test)]
 #[allow(clippy::single_range_in_vec_init)] // lists of pieces
 mod tests {
@@ -209,8 +188,6 @@ mod tests {
             pieces(size, finest, &[0..2, 17..18]),
             [0..2 * region, 17 * region..18 * region]
         );
-        assert_eq!(union([5..6, 1..3, 2..4, 4..5, 9..9]), [1..6]);
-        assert_eq!(length(&[1..6, 8..9]), Sectors::of(6));
     }
 
     #[test]

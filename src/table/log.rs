@@ -5,6 +5,7 @@
 //! region, 1 = clean.
 
 use crate::model::Sectors;
+use crate::model::ranges;
 use std::ops::Range;
 
 const MAGIC: u32 = 0x4D69_5272;
@@ -84,7 +85,7 @@ pub fn dirty(image: &[u8], size: Sectors, region: Sectors) -> Option<Vec<Range<u
     }
     let is_dirty =
         |bit: &u64| usize::try_from(bit / 8).is_ok_and(|byte| bitmap[byte] >> (bit % 8) & 1 == 0);
-    Some(super::dco::union(
+    Some(ranges::union(
         (0..count).filter(is_dirty).map(|bit| bit..bit + 1),
     ))
 }

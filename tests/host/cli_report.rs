@@ -2,8 +2,9 @@
 
 use crate::cli_support::golden;
 use crate::cli_support::world::{empty, full, name, tracked};
-use breakoff::app::{Change, ChangedRanges, Detail, DiskLine, Fill, GroupLine, Outcome, Report};
+use breakoff::app::{Change, ChangedRanges, Detail, DiskLine, GroupLine, Outcome, Report};
 use breakoff::error::{Error, Kind};
+use breakoff::meta::Fill;
 use breakoff::model::{DiskId, GroupId, Sectors};
 use breakoff::plan::view::{PlanView, StepView};
 use breakoff::report::{json, text};

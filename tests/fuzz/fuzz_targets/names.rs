@@ -2,7 +2,7 @@
 //! a volume's.
 #![no_main]
 
-use breakoff::model::name::{UUID_PREFIX, names_collide};
+use breakoff::model::device::{UUID_PREFIX, names_collide};
 use breakoff::model::units::{DefaultUnit, parse_size};
 use breakoff::model::{DmName, DmUuid, GroupId, Name, Role, Sectors, VolumeId};
 use breakoff_fuzz::{check_dm_name, check_name, text};

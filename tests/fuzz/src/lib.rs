@@ -7,7 +7,8 @@ pub mod reply;
 pub mod words;
 
 use breakoff::error::Error;
-use breakoff::model::name::{DM_NAME_MAX, NAME_MAX};
+use breakoff::model::device::DM_NAME_MAX;
+use breakoff::model::name::NAME_MAX;
 use breakoff::model::{Group, Name, Sectors, check};
 use breakoff::table::stack::{Device, stack};
 use breakoff::table::{DevRef, Target};

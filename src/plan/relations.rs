@@ -1,0 +1,112 @@
+//! Relations between snapshots and originals, and the tracking that they need. Of the configuration
+//! alone.
+
+use super::change::Change;
+use crate::model::{Group, Plex, Tracking, Untracked, Volume, VolumeId};
+use std::collections::BTreeSet;
+
+/// Brings the tracking of every volume in line with the relations: it is on while a relation needs
+/// it. Space that neither a relation nor a snapshot leg needs is released.
+pub fn settle(group: &mut Group) {
+    let since = |v: &Volume| {
+        v.origin
+            .as_ref()
+            .filter(|o| matches!(o.tracking, Tracking::Since(_)))
+            .map(|o| (v.id, o.original))
+    };
+    let needed: BTreeSet<VolumeId> = group
+        .volumes
+        .iter()
+        .filter_map(since)
+        .flat_map(|(snapshot, original)| [snapshot, original])
+        .collect();
+    for volume in &mut group.volumes {
+        if volume.attaching().is_empty() {
+            volume.returning = None;
+            // Nobody is restored from it any more.
+            volume.plexes.iter_mut().for_each(|p| p.lent = false);
+        }
+        let returning = volume.returning.is_some();
+        if let Some(dco) = &mut volume.dco {
+            dco.live = needed.contains(&volume.id) || (dco.live && returning);
+        }
+        let is_leg = |p: &Plex| p.state.is_snapshot_leg() || p.lent;
+        let has_legs = volume.plexes.iter().any(is_leg);
+        volume.dco = volume
+            .dco
+            .take()
+            .filter(|dco| dco.live || returning || has_legs);
+        if volume.origin.is_none() {
+            volume
+                .plexes
+                .iter_mut()
+                .filter(|p| !is_leg(p))
+                .for_each(|p| p.dco = None);
+        }
+    }
+}
+
+/// From here on everything counts as changed between this volume and its original, and between it
+/// and its snapshots. What changed by that, in words.
+pub fn untrack(
+    group: &mut Group,
+    id: VolumeId,
+    except: Option<VolumeId>,
+    why: Untracked,
+) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let name = group.name.clone();
+    for volume in &mut group.volumes {
+        let path = format!("{name}/{}", volume.name);
+        let Some(origin) = volume
+            .origin
+            .as_mut()
+            .filter(|o| volume.id == id || o.original == id)
+        else {
+            continue;
+        };
+        if except != Some(volume.id) && matches!(origin.tracking, Tracking::Since(_)) {
+            origin.tracking = Tracking::Untracked(why);
+            changes.push(Change::new(path, "untracked").text("reason", why.word()));
+        }
+    }
+    // Legs that come back by a list of changes that is not complete cannot get the rest of it any
+    // more.
+    if let Some(volume) = group
+        .volume_mut(id)
+        .filter(|v| v.returning.is_some_and(|r| !r.exact))
+    {
+        volume.returning = None;
+    }
+    changes
+}
+
+/// Takes copies out of a DCO, by position. With the last one the tracking is given up. What changed
+/// by that, in words.
+pub fn drop_copies(group: &mut Group, id: VolumeId, gone: &[usize]) -> Vec<Change> {
+    let path = group
+        .volume(id)
+        .map(|v| group.path(&v.name))
+        .unwrap_or_default();
+    let Some(volume) = group.volume_mut(id) else {
+        return Vec::new();
+    };
+    let Some(dco) = volume.dco.as_mut().filter(|_| !gone.is_empty()) else {
+        return Vec::new();
+    };
+    let mut at = 0..;
+    dco.copies
+        .retain(|_| at.next().is_none_or(|at| !gone.contains(&at)));
+    let left = dco.copies.len();
+    // The change logs are in the first copy: without it the copy to the legs begins again.
+    if gone.contains(&0) {
+        volume.returning = None;
+    }
+    let mut changes = vec![Change::new(path, "map-failed").number("copies", left as u64)];
+    if left == 0 {
+        volume.dco = None;
+        changes.extend(untrack(group, id, None, Untracked::MapLost));
+    }
+    settle(group);
+    changes
+}
