@@ -29,6 +29,7 @@ mod crash_random;
 mod dm_tables;
 mod fake_conformance;
 mod histories;
+mod layers;
 mod meta_archive;
 mod meta_commit;
 mod meta_flip;
