@@ -1,14 +1,18 @@
 //! The end of every invocation: prints the result or the error, and says which exit status that is.
 //! Called by `cli` only.
+//!
+//! Commands fail with typed errors, which have a kind, and so an exit status. What fails here, when
+//! the answer is put into words and written, is a chain of causes (`anyhow`).
 
 use super::output;
 use super::{Stopped, Style, Why};
 use crate::app::{Outcome, Report, Ui, one_error};
-use crate::error::{Error, Result};
+use crate::error::{self, Error};
 use crate::report;
+use anyhow::Context;
 
 /// Prints what a command came to.
-pub(super) fn outcome(style: &Style, came: Result<Outcome>, ui: &dyn Ui) -> u8 {
+pub(super) fn outcome(style: &Style, came: error::Result<Outcome>, ui: &dyn Ui) -> u8 {
     match came {
         Ok(Outcome::Done(report)) if !report.failures.is_empty() => partial(style, &report, ui),
         Ok(Outcome::ToBeRepaired(findings)) => to_be_repaired(style, &findings),
@@ -19,8 +23,11 @@ pub(super) fn outcome(style: &Style, came: Result<Outcome>, ui: &dyn Ui) -> u8 {
 }
 
 /// Prints lines that are neither text for people nor JSON: what a udev rule reads.
-pub(super) fn plain(style: &Style, came: Result<String>) -> u8 {
-    status(style, came.and_then(|lines| output::result(&lines)))
+pub(super) fn plain(style: &Style, came: error::Result<String>) -> u8 {
+    match came {
+        Ok(lines) => status(style, print(&lines)),
+        Err(err) => failure(style, &err),
+    }
 }
 
 /// Prints help, or what is wrong with the words.
@@ -31,21 +38,21 @@ pub(super) fn stopped(stopped: &Stopped) -> u8 {
     }
 }
 
-fn help(style: &Style, text: &str) -> Result<()> {
+fn help(style: &Style, text: &str) -> anyhow::Result<()> {
     if style.json {
-        output::result(&report::json::help(style.verb.as_deref(), text)?)
+        print(&report::json::help(style.verb.as_deref(), text)?)
     } else {
-        output::result(text)
+        print(text)
     }
 }
 
-fn success(style: &Style, outcome: &Outcome, ui: &dyn Ui) -> Result<()> {
+fn success(style: &Style, outcome: &Outcome, ui: &dyn Ui) -> anyhow::Result<()> {
     if style.json {
-        return output::result(&report::json::success(style.verb.as_deref(), outcome)?);
+        return print(&report::json::success(style.verb.as_deref(), outcome)?);
     }
     match outcome {
         Outcome::Done(report) => done(style, outcome, &report.notes, ui),
-        _ => output::result(&report::text::outcome(outcome, style.verbose)),
+        _ => print(&report::text::outcome(outcome, style.verbose)),
     }
 }
 
@@ -55,10 +62,11 @@ fn to_be_repaired(style: &Style, findings: &[String]) -> u8 {
         .hint("'breakoff recover' does it");
     let printed = if style.json {
         report::json::to_be_repaired(style.verb.as_deref(), findings, &err)
-            .and_then(|text| output::result(&text))
+            .map_err(anyhow::Error::from)
+            .and_then(|text| print(&text))
     } else {
         output::message(&report::text::failure(&style.program, &err));
-        output::result(&report::text::outcome(
+        print(&report::text::outcome(
             &Outcome::ToBeRepaired(findings.to_vec()),
             style.verbose,
         ))
@@ -74,14 +82,15 @@ fn lacking(style: &Style, shown: &Outcome, wrong: &[Error]) -> u8 {
     };
     if style.json {
         let _ = report::json::lacking(style.verb.as_deref(), shown, &all)
-            .and_then(|text| output::result(&text));
+            .map_err(anyhow::Error::from)
+            .and_then(|text| print(&text));
     } else {
         let text = report::text::outcome(shown, style.verbose);
         // That there is nothing is just what is not known.
         let _ = if report::text::is_empty(shown) {
             Ok(())
         } else {
-            output::result(&text)
+            print(&text)
         };
         wrong
             .iter()
@@ -98,7 +107,8 @@ fn partial(style: &Style, report: &Report, ui: &dyn Ui) -> u8 {
     };
     if style.json {
         let _ = report::json::partial(style.verb.as_deref(), report, &all)
-            .and_then(|text| output::result(&text));
+            .map_err(anyhow::Error::from)
+            .and_then(|text| print(&text));
     } else {
         if !report.changes.is_empty() {
             let _ = done(style, &Outcome::Done(report.clone()), &report.notes, ui);
@@ -112,26 +122,37 @@ fn partial(style: &Style, report: &Report, ui: &dyn Ui) -> u8 {
 }
 
 /// A change that went well is no news to somebody who asked for quiet.
-fn done(style: &Style, outcome: &Outcome, notes: &[String], ui: &dyn Ui) -> Result<()> {
+fn done(style: &Style, outcome: &Outcome, notes: &[String], ui: &dyn Ui) -> anyhow::Result<()> {
     if !style.quiet {
-        output::result(&report::text::outcome(outcome, style.verbose))?;
+        print(&report::text::outcome(outcome, style.verbose))?;
     }
     notes.iter().for_each(|note| ui.note(note));
     Ok(())
 }
 
-fn status(style: &Style, done: Result<()>) -> u8 {
-    match done {
+fn status(style: &Style, done: anyhow::Result<()>) -> u8 {
+    match done.map_err(typed) {
         Ok(()) => 0,
         Err(err) => failure(style, &err),
     }
+}
+
+/// An error of ours as it is, any other as the failure of the command with all its causes.
+fn typed(err: anyhow::Error) -> Error {
+    err.downcast()
+        .unwrap_or_else(|other| Error::failed(format!("{other:#}")))
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    output::result(text).context("the command ran, but its result could not be written")
 }
 
 fn failure(style: &Style, err: &Error) -> u8 {
     if style.json {
         // The status tells of the failure even when the document cannot be written.
         let _ = report::json::failure(style.verb.as_deref(), err)
-            .and_then(|text| output::result(&text));
+            .map_err(anyhow::Error::from)
+            .and_then(|text| print(&text));
     } else {
         output::message(&report::text::failure(&style.program, err));
     }

@@ -138,5 +138,5 @@ fn a_full_disk_under_stdout_is_a_failure() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("could not be written"));
+    assert!(text(&output.stderr).contains("could not be written: No space left on device"));
 }
