@@ -196,8 +196,9 @@ impl Geometry {
                 "the space for volumes cannot have {data_size} bytes"
             ));
         }
+        // No device of Linux has more than `i64::MAX` bytes, and `Sectors` holds no more.
         match data_start.checked_add(data_size) {
-            Some(end) if end <= device => {}
+            Some(end) if end <= device.min(Sectors::MAX.bytes()) => {}
             _ => {
                 return Err(format!(
                     "{data_size} bytes from byte {data_start} on are more than the device has ({device} bytes)"

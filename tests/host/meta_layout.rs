@@ -206,6 +206,30 @@ fn hostile_sizes_are_refused() {
     }
 }
 
+/// Whatever the device says that it has: more than Linux can address is not believed. Found by the
+/// fuzzer: such a size was taken as the largest possible one, and would have been written as that.
+#[test]
+fn more_space_than_a_device_can_have_is_refused() {
+    let start = geometry().data_start().bytes();
+    let largest = Sectors::MAX.bytes() - start;
+    for (size, is_possible) in [
+        (largest, true),
+        (largest + 512, false),
+        (0xfff7_0003_c000_0000, false),
+        (u64::MAX - start - 511, false),
+    ] {
+        let block = forged(88, &size.to_le_bytes());
+        let verdict = Unverified(&block).verify(Position::B, u64::MAX);
+        match verdict {
+            Ok(superblock) => assert!(is_possible && superblock.encode() == block, "{size}"),
+            Err(fault) => assert!(
+                !is_possible && matches!(fault, Fault::Impossible(_)),
+                "{size}: {fault:?}"
+            ),
+        }
+    }
+}
+
 #[test]
 fn a_device_smaller_than_its_label_says_is_refused() {
     let verdict = Unverified(&superblock().encode()).verify(Position::B, DEVICE - 512);

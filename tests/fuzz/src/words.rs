@@ -20,10 +20,34 @@ pub fn check_invocation(invocation: &Invocation) {
     let Action::App(command) = &invocation.action else {
         return;
     };
-    // Only a name is shown like this; text within quotes has its quotes escaped.
-    let shown = format!("{command:?}");
-    for quoted in shown.split("Name(\"").skip(1) {
-        let word = quoted.split('"').next().unwrap_or_default();
-        check_name(&Name::parse(word).unwrap_or_else(|err| panic!("{}: {shown}", err.message())));
+    for word in names(&format!("{command:?}")) {
+        let name = Name::parse(&word);
+        check_name(&name.unwrap_or_else(|err| panic!("{}: {command:?}", err.message())));
     }
+}
+
+/// What is shown as a name, but not within a text that is shown: `pattern: Some("SName(")`.
+fn names(shown: &str) -> Vec<String> {
+    let (mut found, mut before, mut rest) = (Vec::new(), String::new(), shown);
+    while let Some((outside, inside)) = rest.split_once('"') {
+        before.push_str(outside);
+        let end = closing_quote(inside);
+        let (text, behind) = inside.split_at(end.unwrap_or(inside.len()));
+        if before.ends_with("Name(") {
+            found.push(text.to_owned());
+        }
+        before.clear();
+        rest = behind.strip_prefix('"').unwrap_or_default();
+    }
+    found
+}
+
+/// Where a text ends that is shown with its quotes and backslashes escaped.
+fn closing_quote(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    text.char_indices().find_map(|(at, c)| {
+        let ends = c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        ends.then_some(at)
+    })
 }
