@@ -5,7 +5,7 @@
 //! command goes on.
 
 use crate::support::MIB;
-use crate::support::child::{self, DEADLINE, Output, stopped_at, stopped_from};
+use crate::support::child::{self, DEADLINE, Output, Running, stopped_at, stopped_from};
 use crate::support::disk::Fault;
 use crate::support::fs::{FileLoad, Mounted, e2fsck, mkfs_ext4};
 use crate::support::lab::{Lab, until};
@@ -179,7 +179,36 @@ fn a_command_and_its_helper_that_are_killed_together_leave_nothing_frozen() {
     let load = FileLoad::start(&mounted.at);
     let frozen =
         || fs::read_dir("/run/breakoff/frozen").is_ok_and(|mut notes| notes.next().is_some());
-    // Before the first change with it frozen, and before some later one.
+    // Whether it had been split by then.
+    let strike = |running: Running| {
+        running.kill_with_children();
+        running.wait(DEADLINE);
+        lab.cli("-g g recover").ok();
+        load.goes_on(5);
+        lab.cli("-g g recover --check").ok();
+        let split = lab.print("g").names().contains(&"s");
+        lab.cli(if split {
+            "-y -g g remove s"
+        } else {
+            "-g g snapabort v"
+        })
+        .ok();
+        split
+    };
+    let mut done = 0;
+    for n in steps(3, 8) {
+        lab.cli("-g g snapstart v --on disk03").ok();
+        let mut running = stopped_at(n, "-g g snapshot v --name s");
+        if !running.stops() {
+            lab.cli("-y -g g remove s").ok();
+            break;
+        }
+        done += usize::from(strike(running));
+        if done == DONE {
+            break;
+        }
+    }
+    // Few of its changes are made while it is frozen: before the first of these, and some later one.
     let mut tried = 0;
     for change in steps(1, 3) {
         lab.cli("-g g snapstart v --on disk03").ok();
@@ -193,18 +222,7 @@ fn a_command_and_its_helper_that_are_killed_together_leave_nothing_frozen() {
             stopped = stopped && running.goes_on_and_stops();
         }
         let disturbed = stopped && frozen();
-        running.kill_with_children();
-        running.wait(DEADLINE);
-        lab.cli("-g g recover").ok();
-        load.goes_on(5);
-        lab.cli("-g g recover --check").ok();
-        let split = lab.print("g").names().contains(&"s");
-        lab.cli(if split {
-            "-y -g g remove s"
-        } else {
-            "-g g snapabort v"
-        })
-        .ok();
+        strike(running);
         if !disturbed {
             break;
         }

@@ -12,7 +12,7 @@ use crate::support::machine::{Machine, cut_the_power, note, noted, over_a_power_
 use crate::support::plexes;
 use crate::support::stamp::{Area, Expectation};
 use crate::support::tracked::{
-    REGION, SIZE, assert_copied, contents, copied, detail, scribble, split, with_leg, written,
+    REGION, SIZE, contents, copied, detail, scribble, snapback, split, with_leg, written,
 };
 use crate::support::writer::{Style, Writer};
 use std::time::Duration;
@@ -289,11 +289,8 @@ fn both_sides_after_the_cut() {
             .chain(places(SNAPSHOT))
             .chain(later.concat()),
     );
-    assert_eq!(
-        detail(&lab, "-g g snapback s", "to_copy").as_u64(),
-        Some(expected)
-    );
-    assert_copied("g-v_v--02", expected, "after the cut");
+    assert_eq!(snapback(&lab, "s")["to_copy"].as_u64(), Some(expected));
+    assert_eq!(written("g-v_v--02"), expected, "the kernel's own count");
     plexes::assert_equal(&lab, "g", "v");
     original.verify(lab.device("g", "v"));
     once_more(&lab);
@@ -340,11 +337,11 @@ fn two_snapshots_come_back() {
     ] {
         let expected = copied(written_to);
         assert_eq!(
-            detail(&lab, &format!("-g g snapback {snapshot}"), "to_copy").as_u64(),
+            snapback(&lab, snapshot)["to_copy"].as_u64(),
             Some(expected),
             "{snapshot}"
         );
-        assert_copied(leg, expected, snapshot);
+        assert_eq!(written(leg), expected, "{snapshot}: the kernel's own count");
         plexes::assert_equal(&lab, "g", "v");
     }
     once_more(&lab);

@@ -274,19 +274,19 @@ impl Dm {
             .collect()
     }
 
-    /// Every device with its table and its status, as a failed test prints it.
+    /// Every device with its table and its status, as a failed test prints it. `HELD`: a process has
+    /// it open, beside the devices on it.
     pub fn dump(&self) -> String {
-        self.text(|info| format!(" open {}", info.open_count))
-    }
-
-    /// The same without how often each is open: the monitor and udev open disks whenever they like.
-    pub fn state(&self) -> String {
-        self.text(|_| String::new())
-    }
-
-    fn text(&self, open: impl Fn(&Info) -> String) -> String {
         let mut out = String::new();
-        for info in self.list() {
+        let all = self.list();
+        let beneath: Vec<u64> = all.iter().flat_map(|info| self.deps(&info.name)).collect();
+        for info in all {
+            let above = beneath.iter().filter(|dev| **dev == info.dev).count();
+            let held = if info.open_count as usize > above {
+                " HELD"
+            } else {
+                ""
+            };
             let suspended = if info.suspended { " SUSPENDED" } else { "" };
             let inactive = if info.has_inactive {
                 " has an inactive table"
@@ -294,11 +294,11 @@ impl Dm {
                 ""
             };
             out += &format!(
-                "{} {} {}{}{suspended}{inactive}\n",
+                "{} {} {} open {}{held}{suspended}{inactive}\n",
                 info.name,
                 info.number(),
                 info.uuid,
-                open(&info)
+                info.open_count
             );
             for line in self.table(&info.name).unwrap_or_default() {
                 out += &format!("    table  {line}\n");

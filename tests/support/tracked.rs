@@ -1,8 +1,9 @@
 //! A volume whose changes are tracked while a snapshot of it is out: split, change it, and count
 //! what is copied.
 
-use super::lab::Lab;
-use super::{MIB, block, udev};
+use super::child::{DEADLINE, stopped_from};
+use super::lab::{Lab, until};
+use super::{MIB, block, udev, view};
 use std::collections::BTreeSet;
 
 /// The volume that [`split`] makes.
@@ -86,18 +87,41 @@ pub fn written(device: &str) -> u64 {
     sectors.unwrap_or_else(|| panic!("{path}: {stat}")) * 512
 }
 
-/// Fails the test unless so many bytes have been copied to a leg; whether no region was copied
-/// twice. One may be that the kernel has copied, and not yet noted in the log, when the second,
-/// exact log is written.
+/// `snapback` of a snapshot of `v`; what it reports. The kernel has copied everything before the
+/// second, exact log is written, so that no region is copied twice.
 #[track_caller]
-pub fn assert_copied(leg: &str, expected: u64, case: &str) -> bool {
-    let written = written(leg);
-    let all = expected..=2 * expected;
-    assert!(
-        all.contains(&written),
-        "{case}: {expected} bytes had to be copied, and {written} were by the kernel's own count"
-    );
-    written == expected
+pub fn snapback(lab: &Lab, snapshot: &str) -> serde_json::Value {
+    snapback_step_by_step(snapshot, || {
+        if let Some(mirror) = copying(lab) {
+            until("everything is copied", || {
+                lab.dm.mirrors(&mirror)[0].in_sync()
+            });
+        }
+    })
+}
+
+/// The same with something done before each change that the command makes.
+#[track_caller]
+pub fn snapback_step_by_step(snapshot: &str, mut act: impl FnMut()) -> serde_json::Value {
+    let mut running = stopped_from(1, &format!("--json -g g snapback {snapshot}"));
+    let mut stopped = running.stops();
+    while stopped {
+        act();
+        stopped = running.goes_on_and_stops();
+    }
+    view::result(&running.wait(DEADLINE))["changes"][0].clone()
+}
+
+/// The mirror that fills a leg of `v` by a log of what has changed, while it runs.
+pub fn copying(lab: &Lab) -> Option<String> {
+    let mirror = lab
+        .dm
+        .list()
+        .into_iter()
+        .find(|info| info.name.starts_with("g-v_data--") && !info.suspended)?;
+    let table = lab.dm.table(&mirror.name).ok()?;
+    let has_log = table.first()?.params.starts_with("disk ");
+    has_log.then_some(mirror.name)
 }
 
 /// A detail of the first change that a command reports.
