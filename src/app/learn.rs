@@ -8,10 +8,10 @@ use crate::model::{DmName, DmUuid, Extent, Name, Role, SectorSize, Sectors, Volu
 use crate::plan::request::{Request, Splits};
 use crate::plan::world::Listing;
 use crate::plan::{snapback, snapshot};
-use crate::sys::Errno;
 use crate::sys::freeze::Standing;
 use crate::sys::helper::{Act, Charge, Helper};
 use crate::sys::media::Access;
+use crate::sys::{Errno, failpoint};
 use crate::table::{DmDevice, Links, SuspendMode, dco, era, log, stack};
 use std::ops::Range;
 use std::path::Path;
@@ -350,8 +350,10 @@ impl Session<'_> {
         let writes = self.env.machine.writes(device.dev)?;
         let mut helper = self.era_helper(&top)?;
         // What is written after the listing is in this era or a later one.
+        failpoint::step();
         let next = self.ask_era(helper.as_mut(), Act::Hold(0), &top)?;
         let listed = self.env.machine.written_since(map.dev, since);
+        failpoint::step();
         let dropped = self.ask_era(helper.as_mut(), Act::Release(0), &top);
         let blocks = listed?;
         dropped?;

@@ -87,17 +87,33 @@ pub fn written(device: &str) -> u64 {
     sectors.unwrap_or_else(|| panic!("{path}: {stat}")) * 512
 }
 
-/// `snapback` of a snapshot of `v`; what it reports. The kernel has copied everything before the
-/// second, exact log is written, so that no region is copied twice.
+/// `snapback` of a snapshot of `v`; what it reports. The kernel has copied everything and noted so
+/// before its log is read for the second, exact one, so that no region is copied twice.
 #[track_caller]
 pub fn snapback(lab: &Lab, snapshot: &str) -> serde_json::Value {
     snapback_step_by_step(snapshot, || {
         if let Some(mirror) = copying(lab) {
-            until("everything is copied", || {
-                lab.dm.mirrors(&mirror)[0].in_sync()
+            until("everything is copied, and noted in the log", || {
+                let status = &lab.dm.mirrors(&mirror)[0];
+                status.in_sync() && clean_regions(lab, &mirror) == Some(status.total)
             });
         }
     })
+}
+
+/// How many regions the log on the disk calls clean. The kernel counts a region as being in sync
+/// before it has written that.
+fn clean_regions(lab: &Lab, mirror: &str) -> Option<u64> {
+    const HEADER: u64 = 1024;
+    let line = lab.dm.table(mirror).ok()?.remove(0);
+    let log = *line.words().get(2)?;
+    let log = lab
+        .dm
+        .list()
+        .into_iter()
+        .find(|info| info.number() == log)?;
+    let bits = block::read_direct(format!("/dev/mapper/{}", log.name), HEADER, 512).ok()?;
+    Some(bits.iter().map(|byte| u64::from(byte.count_ones())).sum())
 }
 
 /// The same with something done before each change that the command makes.
