@@ -6,20 +6,25 @@
 //! app       one command from beginning to end; waiting for copies; the monitor
 //! exec      carries a plan out
 //! meta      the configuration on the disks
-//! sys       the machine: device-mapper, disks, udev, processes   │   plan      decides (pure)
+//! sys       what a machine has to do: traits, records   │   plan      decides (pure)
 //! table     tables, status lines and devices of device-mapper, as values
 //! model     groups, disks, volumes, plexes, names, sizes and their rules
 //! error
 //! ```
 //!
 //! Each layer uses those beneath it and none above; `sys` and `plan` stand side by side and know
-//! nothing of each other. `model`, `table` and `plan` know no ioctl, file, clock or environment.
-//! `tests/host/layers.rs` holds it.
+//! nothing of each other. Beside them stands `linux`, which implements `sys` on the real machine and
+//! holds all `unsafe` code; only `cli` names it. `model`, `table`, `plan`, `exec` and `app` use no
+//! system call, file or environment themselves. `tests/host/layers.rs` holds it.
+
+#![deny(unsafe_code)]
 
 pub mod app;
 pub mod cli;
 pub mod error;
 pub mod exec;
+#[allow(unsafe_code)]
+pub mod linux;
 pub mod meta;
 pub mod model;
 pub mod plan;

@@ -12,10 +12,9 @@ use crate::model::{DevNo, Disk, DiskId, Group, HostId, Name, Sectors};
 use crate::plan::view::PlanView;
 use crate::plan::world::{PresentDisk, World};
 use crate::plan::{self, quorum, step::Plan};
-use crate::sys::inspect::Objection;
+use crate::sys::disk::{Access, Objection};
 use crate::sys::lock;
 use crate::sys::machine::Machine;
-use crate::sys::media::Access;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

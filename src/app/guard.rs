@@ -8,9 +8,9 @@
 use super::{Env, Options, status};
 use crate::error::{Error, Result};
 use crate::model::{DmUuid, GroupId, Name};
-use crate::sys::critical::Critical;
-use crate::sys::freeze::Stack;
+use crate::sys::content::Contents;
 use crate::sys::helper::{Act, Charge, Requests};
+use crate::sys::machine::Machine;
 use crate::sys::{ArmedDevice, Errno, Kernel};
 use crate::table::SuspendMode;
 use std::io::{Read, Write};
@@ -40,9 +40,10 @@ struct Entry {
 
 /// All that it has been given.
 struct Guard<'k> {
+    machine: &'k dyn Machine,
     kernel: &'k dyn Kernel,
     entries: Vec<Entry>,
-    stack: Stack,
+    contents: Box<dyn Contents>,
     /// Whether something is frozen already.
     begun: bool,
 }
@@ -56,7 +57,7 @@ pub fn run<R: Read, W: Write>(
     env: Env<'_>,
 ) -> Result<()> {
     let kernel = env.machine.kernel()?;
-    let mut guard = Guard::new(kernel.as_ref(), charges)?;
+    let mut guard = Guard::new(env.machine, kernel.as_ref(), charges)?;
     let mut critical = None;
     requests.answer(Ok(0));
     while let Some(act) = requests.read() {
@@ -66,7 +67,7 @@ pub fn run<R: Read, W: Write>(
             act,
             Act::Hold(_) | Act::Release(_) | Act::Era(_) | Act::Done
         ) {
-            critical.get_or_insert_with(Critical::enter);
+            critical.get_or_insert_with(|| kernel.enter_window().0);
         }
         match act {
             Act::Done => return Ok(()),
@@ -80,7 +81,7 @@ pub fn run<R: Read, W: Write>(
         ..Options::default()
     };
     let recovered = status::recover(&options, false, env).map(drop);
-    guard.stack.thaw().ok();
+    guard.contents.thaw().ok();
     recovered
 }
 
@@ -95,8 +96,53 @@ fn hold(uuid: &DmUuid, kernel: &dyn Kernel) -> std::result::Result<u32, Errno> {
         .map_err(|_| Errno(libc::EIO))
 }
 
+/// Finds out what rests on the volumes, and opens it.
+fn look(
+    machine: &dyn Machine,
+    kernel: &dyn Kernel,
+    entries: &mut [Entry],
+) -> Result<Box<dyn Contents>> {
+    let uuids: Vec<DmUuid> = entries
+        .iter()
+        .filter(|entry| entry.volume.is_some())
+        .map(|entry| entry.uuid.clone())
+        .collect();
+    let devices = uuids
+        .iter()
+        .map(|uuid| kernel.device(uuid))
+        .collect::<Result<Vec<_>>>()?;
+    let Some(devices) = devices.into_iter().collect::<Option<Vec<_>>>() else {
+        return Err(Error::not_found("a volume that is to be frozen is gone"));
+    };
+    let again = |uuid: &DmUuid| {
+        kernel
+            .device(uuid)
+            .ok()
+            .flatten()
+            .map(|device| device.open_count)
+    };
+    let count = || {
+        devices
+            .iter()
+            .zip(&uuids)
+            .map(|(device, uuid)| (device.dev, again(uuid).unwrap_or(device.open_count)))
+            .collect()
+    };
+    let contents = machine.contents(&count);
+    for entry in entries {
+        if let Some((_, count)) = &mut entry.volume {
+            *count = entry.device.open_count().unwrap_or(u32::MAX);
+        }
+    }
+    Ok(contents)
+}
+
 impl<'k> Guard<'k> {
-    fn new(kernel: &'k dyn Kernel, charges: &[Charge]) -> Result<Guard<'k>> {
+    fn new(
+        machine: &'k dyn Machine,
+        kernel: &'k dyn Kernel,
+        charges: &[Charge],
+    ) -> Result<Guard<'k>> {
         let mut entries = Vec::new();
         let mut volumes = 0;
         for Charge { uuid, mode, links } in charges {
@@ -110,51 +156,17 @@ impl<'k> Guard<'k> {
                 tried: false,
             });
         }
-        let mut guard = Guard {
+        Ok(Guard {
+            machine,
             kernel,
+            contents: look(machine, kernel, &mut entries)?,
             entries,
-            stack: Stack::default(),
             begun: false,
-        };
-        guard.look()?;
-        Ok(guard)
+        })
     }
 
-    /// Finds out what rests on the volumes.
     fn look(&mut self) -> Result<()> {
-        let uuids: Vec<DmUuid> = self
-            .entries
-            .iter()
-            .filter(|entry| entry.volume.is_some())
-            .map(|entry| entry.uuid.clone())
-            .collect();
-        let devices = uuids
-            .iter()
-            .map(|uuid| self.kernel.device(uuid))
-            .collect::<Result<Vec<_>>>()?;
-        let Some(devices) = devices.into_iter().collect::<Option<Vec<_>>>() else {
-            return Err(Error::not_found("a volume that is to be frozen is gone"));
-        };
-        let again = |uuid: &DmUuid| {
-            self.kernel
-                .device(uuid)
-                .ok()
-                .flatten()
-                .map(|device| device.open_count)
-        };
-        let count = || {
-            devices
-                .iter()
-                .zip(&uuids)
-                .map(|(device, uuid)| (device.dev, again(uuid).unwrap_or(device.open_count)))
-                .collect()
-        };
-        self.stack = Stack::open(&count);
-        for entry in &mut self.entries {
-            if let Some((_, count)) = &mut entry.volume {
-                *count = entry.device.open_count().unwrap_or(u32::MAX);
-            }
-        }
+        self.contents = look(self.machine, self.kernel, &mut self.entries)?;
         Ok(())
     }
 
@@ -166,7 +178,7 @@ impl<'k> Guard<'k> {
 
     fn reason(&self, at: u16) -> Option<String> {
         let (volume, _) = self.entries.get(usize::from(at))?.volume?;
-        self.stack.reason(volume)
+        self.contents.reason(volume)
     }
 
     fn carry_out(&mut self, act: Act) -> std::result::Result<u32, Errno> {
@@ -181,7 +193,7 @@ impl<'k> Guard<'k> {
                 .era(&self.entry(at)?.uuid)
                 .map_err(|_| Errno(libc::EIO)),
             Act::Freeze(at) => self.freeze(at).map(|frozen| u32::from(!frozen)),
-            Act::Thaw => self.stack.thaw().map(|held| u32::from(!held)),
+            Act::Thaw => self.contents.thaw().map(|held| u32::from(!held)),
             other => self.change(other).map(|()| 0),
         }
     }
@@ -190,7 +202,7 @@ impl<'k> Guard<'k> {
         match act {
             Act::WriteBack(at) => {
                 if let Some((volume, _)) = self.entry(at)?.volume {
-                    self.stack.write_back(volume);
+                    self.contents.write_back(volume);
                 }
                 Ok(())
             }
@@ -198,7 +210,7 @@ impl<'k> Guard<'k> {
                 let left = self
                     .entry(at)?
                     .volume
-                    .is_some_and(|(volume, _)| self.stack.is_left_to_suspend(volume));
+                    .is_some_and(|(volume, _)| self.contents.is_left_to_suspend(volume));
                 let entry = self.entry(at)?;
                 entry.device.suspend(if entry.tried && !left {
                     SuspendMode::NoFlush
@@ -234,7 +246,7 @@ impl<'k> Guard<'k> {
         let Some((volume, _)) = self.entry(at)?.volume else {
             return Err(Errno(libc::EINVAL));
         };
-        let frozen = self.stack.freeze(volume);
+        let frozen = self.contents.freeze(volume);
         self.entry(at)?.tried = true;
         Ok(frozen)
     }

@@ -14,8 +14,7 @@ use crate::model::{DevNo, Disk, DiskId, Sectors};
 use crate::plan::quorum;
 use crate::plan::world::PresentDisk;
 use crate::sys::Media;
-use crate::sys::media::Access;
-use crate::sys::probe::Candidate;
+use crate::sys::disk::{Access, Candidate};
 use std::collections::BTreeMap;
 
 impl Session<'_> {

@@ -3,14 +3,15 @@
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::exec;
-use crate::model::ranges;
-use crate::model::{DmName, DmUuid, Extent, Name, Role, SectorSize, Sectors, Volume, VolumeId};
+use crate::model::{
+    DmName, DmUuid, Extent, Name, Role, SectorSize, Sectors, Volume, VolumeId, ranges,
+};
 use crate::plan::request::{Request, Splits};
 use crate::plan::world::Listing;
 use crate::plan::{snapback, snapshot};
-use crate::sys::freeze::Standing;
+use crate::sys::content::Standing;
+use crate::sys::disk::Access;
 use crate::sys::helper::{Act, Charge, Helper};
-use crate::sys::media::Access;
 use crate::sys::{Errno, failpoint};
 use crate::table::{DmDevice, Links, SuspendMode, dco, era, log, stack};
 use std::ops::Range;

@@ -15,12 +15,10 @@ use crate::error::{Error, Kind, Result};
 use crate::exec;
 use crate::model::{DmUuid, Group, GroupId, Name};
 use crate::sys::machine::Machine;
-use crate::sys::service::{self, Service};
-use crate::sys::signal::Interrupts;
+use crate::sys::process::{Interrupts, Service, UNTIL_IDLE};
 use crate::sys::{Kernel, lock};
 use crate::table::DmDevice;
 use crate::table::status::{MirrorStatus, Seen};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,35 +39,31 @@ const ANOTHER: Duration = Duration::from_secs(2);
 const A_MOMENT: Duration = Duration::from_millis(500);
 /// Where what a monitor keeps goes: what must survive a reboot may lie on a volume that it guards.
 const STATE_DIR: (&str, &str) = ("BREAKOFF_STATE_DIR", "/run/breakoff/state");
-/// Set for a monitor that a command has started: it ends when there is no mirror left to guard.
-const UNTIL_IDLE: &str = "BREAKOFF_MONITOR_UNTIL_IDLE";
 
 /// Runs until a signal arrives (or, started by a command, until no mirror is left).
 pub fn run(env: Env<'_>) -> Result<()> {
-    let interrupts = Interrupts::catch();
-    let service = Service::from_environment();
-    let Some(mut only_one) = only_one(&service, &interrupts, env)? else {
+    let (interrupts, service) = (env.machine.interrupts(), env.machine.service());
+    let Some(mut only_one) = only_one(service.as_ref(), interrupts.as_ref(), env)? else {
         return Ok(());
     };
-    for wrong in service::stay_resident() {
+    for wrong in env.machine.stay_resident() {
         env.ui.warn(&format!(
             "{wrong}: a monitor that has to wait for a disk may wait for itself"
         ));
     }
-    let until_idle = std::env::var_os(UNTIL_IDLE).is_some();
     let kernel = env.machine.kernel()?;
     let mut events = env.machine.events()?;
     let mut watch = Watch::default();
     let mut left = LeftFrozen { since: None };
     service.ready("watching");
     while !interrupts.arrived() {
-        reap_hooks();
+        env.machine.reap();
         service.alive();
         left.look(env);
         // As long as the kernel does not say what there is, somebody has to ask again.
         let looked = events.arm().and_then(|()| watch.look(kernel.as_ref(), env));
         let waited = match looked {
-            Ok(Look::Nothing) if until_idle => {
+            Ok(Look::Nothing) if service.is_until_idle() => {
                 // Who has made a mirror since, and seen that there is a monitor, relies on it.
                 drop(only_one);
                 if watched(kernel.as_ref()).is_ok_and(|groups| groups.is_empty()) {
@@ -232,8 +226,8 @@ impl Ward {
 /// Makes sure that there is no other one. A service takes over when that one ends; anybody else is
 /// told who it is. `None` when a signal arrived meanwhile.
 fn only_one(
-    service: &Service,
-    interrupts: &Interrupts,
+    service: &dyn Service,
+    interrupts: &dyn Interrupts,
     env: Env<'_>,
 ) -> Result<Option<Box<dyn Any>>> {
     let quiet = Env {
@@ -254,15 +248,6 @@ fn only_one(
         service.alive();
     }
     Ok(None)
-}
-
-/// Hooks that have ended; nobody else here has children for longer than a call.
-fn reap_hooks() {
-    while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-        if status == WaitStatus::StillAlive {
-            return;
-        }
-    }
 }
 
 /// The groups that have a mirror, each with its devices.

@@ -13,7 +13,6 @@ use crate::plan::request::{Request, Selection, Splits, Winner};
 use crate::plan::step::{Plan, Prepare};
 use crate::plan::world::World;
 use crate::plan::{self, render};
-use crate::sys::signal::Interrupts;
 use crate::table::DmDevice;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -125,7 +124,7 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
     require_targets(&session, request)?;
     // From here on Ctrl-C ends the command between two steps: nothing is changed, or the copy goes
     // on.
-    let _noted = Interrupts::catch();
+    let _noted = env.machine.interrupts();
     session.learn(request)?;
     let plan = plan_patiently(&mut session, request).map_err(|e| session.name_openers(e))?;
     if !announced {

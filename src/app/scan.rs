@@ -7,9 +7,9 @@ use crate::model::{
     DevNo, DiskId, DmName, Group, GroupId, HostId, Name, Sectors, Volume, VolumeId,
 };
 use crate::plan::world::{PresentDisk, disks_beneath};
+use crate::sys::disk::{Access, Candidate, Found, Which};
+use crate::sys::disk::{GROUP_PROPERTY, MEMBER_TYPE};
 use crate::sys::machine::Machine;
-use crate::sys::media::Access;
-use crate::sys::probe::{self, Candidate, Found, Which};
 use crate::sys::{Kernel, Media};
 use crate::table::DmDevice;
 use std::cell::{OnceCell, RefCell};
@@ -76,7 +76,7 @@ impl Scan {
             .chain(scan.broken.iter().map(|(candidate, _)| candidate))
             .cloned()
             .collect();
-        scan.retain(&|candidate, _| !upper.iter().any(|other| probe::lies_on(other, candidate)));
+        scan.retain(&|candidate, _| !upper.iter().any(|other| other.lies_on(candidate)));
         Ok(scan)
     }
 
@@ -102,7 +102,7 @@ impl Scan {
             let mut copies = all.iter().filter(same);
             let beneath = all
                 .iter()
-                .any(|(other, _)| is_mapped(other) && probe::lies_on(other, candidate));
+                .any(|(other, _)| is_mapped(other) && other.lies_on(candidate));
             if is_mapped(candidate) {
                 !copies.any(|(other, _)| is_mapped(other))
             } else {
@@ -821,7 +821,7 @@ pub fn udev_probe(machine: &dyn Machine, path: &Path) -> Result<Vec<(String, Str
         return Ok(Vec::new());
     };
     let mut properties = vec![
-        ("ID_FS_TYPE".to_owned(), probe::MEMBER_TYPE.to_owned()),
+        ("ID_FS_TYPE".to_owned(), MEMBER_TYPE.to_owned()),
         ("ID_FS_USAGE".to_owned(), "raid".to_owned()),
         ("ID_FS_UUID".to_owned(), label.disk().to_string()),
         ("BREAKOFF_DISK_UUID".to_owned(), label.disk().to_string()),
@@ -829,7 +829,7 @@ pub fn udev_probe(machine: &dyn Machine, path: &Path) -> Result<Vec<(String, Str
     properties.extend(
         label
             .group()
-            .map(|id| (probe::GROUP_PROPERTY.to_owned(), id.to_string())),
+            .map(|id| (GROUP_PROPERTY.to_owned(), id.to_string())),
     );
     Ok(properties)
 }

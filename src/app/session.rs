@@ -19,7 +19,6 @@ use crate::plan::world::{Known, PresentDisk, World};
 use crate::plan::{finding, quorum};
 use crate::sys::helper::{self, Act, Helper};
 use crate::sys::notice::Notice;
-use crate::sys::signal::Interrupts;
 use crate::sys::{Errno, Kernel, lock};
 use crate::table::status::MirrorStatus;
 use crate::table::{DmDevice, dco};
@@ -454,7 +453,7 @@ impl<'u> Session<'u> {
 
     /// The same for a repair, too: what runs is repaired with whatever is here.
     fn perform(&mut self, plan: &Plan) -> Result<Report> {
-        let _noted = Interrupts::catch();
+        let _noted = self.env.machine.interrupts();
         let repair = plan.group == self.world.group;
         let mut helper = self.helper(plan);
         if helper.is_none() && !plan.window.frozen.is_empty() {
@@ -1112,12 +1111,10 @@ impl<'u> Session<'u> {
         let Some(state) = self.env.machine.state_dir() else {
             return;
         };
-        let command: Vec<String> = std::env::args().collect();
+        let command = self.env.machine.command_line();
         for (group, generation) in &later.archive {
             // A copy for people; without it nothing is lost but convenience.
-            if let Some(warning) =
-                Archive::below(&state).keep(group, *generation, &command.join(" "))
-            {
+            if let Some(warning) = Archive::below(&state).keep(group, *generation, &command) {
                 self.env.ui.warn(&warning);
             }
         }

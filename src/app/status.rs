@@ -9,8 +9,8 @@ use crate::meta;
 use crate::model::{Disk, GroupId, Name, PlexState, Volume};
 use crate::plan::world::World;
 use crate::plan::{finding, quorum, render};
+use crate::sys::disk::Access;
 use crate::sys::machine::Machine;
-use crate::sys::media::Access;
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -11,7 +11,7 @@ use crate::model::{
 };
 use crate::plan::world::World;
 use crate::sys::Events;
-use crate::sys::signal::Interrupts;
+use crate::sys::process::Interrupts;
 use crate::table::status::Seen;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -275,7 +275,7 @@ fn wait(
     env: Env<'_>,
 ) -> Result<Vec<Change>> {
     let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
-    let interrupts = Interrupts::catch();
+    let interrupts = env.machine.interrupts();
     let mut events = env.machine.events()?;
     let mut changes = Vec::new();
     loop {
@@ -299,7 +299,13 @@ fn wait(
             return verdict.map(|_| changes);
         }
         session.release();
-        let ended = watch(&mut session, events.as_mut(), deadline, &interrupts, env);
+        let ended = watch(
+            &mut session,
+            events.as_mut(),
+            deadline,
+            interrupts.as_ref(),
+            env,
+        );
         if let Err(error) = ended {
             env.ui.progress_end();
             return Err(error);
@@ -355,7 +361,7 @@ fn watch(
     session: &mut Session<'_>,
     events: &mut dyn Events,
     deadline: Option<Instant>,
-    interrupts: &Interrupts,
+    interrupts: &dyn Interrupts,
     env: Env<'_>,
 ) -> Result<()> {
     let before = fingerprint(&session.world);

@@ -13,9 +13,9 @@ pub mod vx;
 
 use crate::app::{self, Command, Env, Mute, Options};
 use crate::error::{Error, Result};
+use crate::linux::Here;
 use crate::model::{DmName, GroupId};
 use crate::sys::helper::{Charge, Requests};
-use crate::sys::machine::Here;
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -3,8 +3,8 @@
 use crate::error::{Error, Result};
 use crate::model::Sectors;
 use crate::sys::Media;
+use crate::sys::disk::{ALIGNMENT, Access};
 use crate::sys::machine::Machine;
-use crate::sys::media::{ALIGNMENT, Access};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -120,9 +120,9 @@ fn ends(space: &[Piece]) -> Vec<Piece> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::sys::inspect::signatures;
-    use crate::sys::machine::Here;
-    use crate::sys::tools;
+    use crate::linux::Here;
+    use crate::linux::disk::inspect::signatures;
+    use crate::linux::process::tools;
     use std::io::Write;
 
     fn disk(bytes: &[u8]) -> tempfile::NamedTempFile {

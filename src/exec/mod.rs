@@ -17,10 +17,10 @@ use crate::model::{DiskId, DmUuid, Extent, Group, GroupId, Role, Sectors, Volume
 use crate::plan::step::{CommitPoint, Finish, Plan, Prepare};
 use crate::plan::world::World;
 use crate::plan::{render, transition};
+use crate::sys::disk::Access;
 use crate::sys::helper::{Act, Charge, Helper};
 use crate::sys::machine::Machine;
-use crate::sys::media::{Access, AlignedBuf};
-use crate::sys::{Errno, Kernel, failpoint, signal};
+use crate::sys::{Errno, Kernel, failpoint};
 use crate::table::status::MirrorStatus;
 use crate::table::{DevRef, Links, SuspendMode, Table, era, log};
 use std::collections::BTreeSet;
@@ -111,14 +111,14 @@ fn steps(
     let may_stop = commit.is_some() && plan.has_steps() && plan.window.commit != CommitPoint::First;
     let mut after = After::default();
     for step in &plan.prepare {
-        heed_interrupt(may_stop)?;
+        heed_interrupt(on, may_stop)?;
         prepare(on, world, step, &mut after)?;
     }
     if aid.is_none() {
         write_back(on, plan)?;
     }
     refuse_silent_disks(on, world, plan)?;
-    heed_interrupt(may_stop)?;
+    heed_interrupt(on, may_stop)?;
     let passed = window::Armed::new(on, world, plan)?.run(commit, aid)?;
     let unfinished = !passed.asleep.is_empty();
     let mut executed = Executed {
@@ -176,8 +176,8 @@ impl After {
 
 /// Ctrl-C ends a command between two steps as long as nothing is committed; from then on the
 /// command is carried through.
-fn heed_interrupt(may_stop: bool) -> Result<()> {
-    if may_stop && signal::arrived() {
+fn heed_interrupt(on: On<'_>, may_stop: bool) -> Result<()> {
+    if may_stop && on.machine.is_interrupted() {
         return Err(Error::failed("interrupted; nothing was changed"));
     }
     Ok(())
@@ -572,13 +572,9 @@ pub fn blank(on: On<'_>, world: &World, extent: &Extent) -> Result<()> {
 fn copy_map(on: On<'_>, world: &World, from: &Extent, to: &[Extent]) -> Result<()> {
     let at = |extent: &Extent| render::place(world, extent);
     let too_large = || Error::device("the map of changes is too large");
-    let mut map =
-        AlignedBuf::zeroed(usize::try_from(from.length.bytes()).map_err(|_| too_large())?);
-    read_extent(on, world, from, map.bytes_mut()).map_err(|error| error.on(at(from)))?;
-    let (superblock, rest) = map
-        .bytes()
-        .split_at_checked(era::BLOCK)
-        .ok_or_else(too_large)?;
+    let mut map = vec![0; usize::try_from(from.length.bytes()).map_err(|_| too_large())?];
+    read_extent(on, world, from, &mut map).map_err(|error| error.on(at(from)))?;
+    let (superblock, rest) = map.split_at_checked(era::BLOCK).ok_or_else(too_large)?;
     let behind = Sectors::from_bytes_floor(era::BLOCK as u64);
     to.iter().try_for_each(|extent| {
         let rest_of_it = Extent {

@@ -192,7 +192,7 @@ impl<'k> Armed<'k> {
             .iter()
             .filter(|_| self.commit == CommitPoint::Suspended)
             .for_each(|prepared| prepared.brace());
-        let critical = self.kernel.enter_window();
+        let (critical, mut warnings) = self.kernel.enter_window();
         let begun = Instant::now();
         self.held_since = Some(begun);
         let (end, suspended) = self.down(commit.as_deref_mut(), &mut aid);
@@ -202,7 +202,6 @@ impl<'k> Armed<'k> {
         }
         let thawed = self.thaw(&mut aid);
         let held = begun.elapsed();
-        let mut warnings = critical.warnings().to_vec();
         drop(critical);
         commit.iter().for_each(|prepared| prepared.relax());
         warnings.extend(thawed.err().map(|errno| {

@@ -1,187 +1,27 @@
-//! The narrow seam to the outside: about a dozen device-mapper verbs, block media, locks, udev. In
-//! domain types; policy lives elsewhere.
-//!
-//! The traits here are what a fake implements. Everything that `unsafe` is needed for is in this
-//! module.
+//! What a command needs of a machine: the narrow seam to the outside, as traits and records in
+//! domain types. `linux` is the one implementation; tests have another, in memory.
 //!
 //! ```text
-//! dm        the kernel's verbs           critical  memory, signals and priority for a window
-//! ioctl     the verbs of a window        lock      one command per group
-//! cookie    what udev has worked off     media     bytes of disks
-//! nodes     /dev/mapper without udev     probe     what disks are there; inspect, openers, sysfs beneath it
-//! rules     why udev makes no links
-//! events    waiting for dm events        host      which machine, which boot, what time
-//! drain     writing back beforehand      freeze    freezing filesystems; above finds them
-//! helper    who waits for disks          notice    telling that something has failed
-//! changes   what the maps of changes say   apart     reading from disks that may not answer
-//! wire      what the kernel answers      machine   all of it as one object
-//! signal, detached, fork, tools   processes   writing   writing to disks that may not answer
-//! service   what a service owes the machine    failpoint where tests kill us
+//! kernel    device-mapper's verbs, a device in a window      helper    the process that waits for disks
+//! disk      bytes of disks; which disks there are            content   what rests on volumes
+//! lock      one command per group                            notice    telling that something has failed
+//! process   interrupts, the service                          machine   all of it as one object
+//! failpoint where tests kill us
 //! ```
 
-mod above;
-pub mod apart;
-pub mod changes;
-pub mod cookie;
-pub mod critical;
-pub mod detached;
-pub mod dm;
-pub mod drain;
-pub mod events;
+pub mod content;
+pub mod disk;
 pub mod failpoint;
-mod fork;
-pub mod freeze;
 pub mod helper;
-pub mod host;
-pub mod inspect;
-pub mod ioctl;
+pub mod kernel;
 pub mod lock;
 pub mod machine;
-pub mod media;
-pub mod nodes;
 pub mod notice;
-pub mod openers;
-pub mod probe;
-mod rules;
-pub mod service;
-pub mod signal;
-pub mod sysfs;
-pub mod tools;
-pub mod wire;
-mod writing;
+pub mod process;
 
-use crate::error::Result;
-use crate::model::{DevNo, DmName, DmUuid};
-use crate::table::{DmDevice, Links, SuspendMode, TargetLine};
-use std::time::Duration;
-
-/// Waiting for something to happen to any dm device.
-pub trait Events {
-    /// From here on events count.
-    fn arm(&mut self) -> Result<()>;
-    /// Waits until an event has happened since it was armed, at most so long; whether one has.
-    fn wait(&mut self, timeout: Duration) -> Result<bool>;
-}
-
-/// The device-mapper verbs. Each does one ioctl (or one and its udev bookkeeping) and waits for
-/// nobody.
-pub trait Kernel {
-    /// All devices of ours (any group), with live tables and the status of mirrors that can be
-    /// asked (K7, K18).
-    fn devices(&self) -> Result<Vec<DmDevice>>;
-    /// One device of ours; `None` when there is none.
-    fn device(&self, uuid: &DmUuid) -> Result<Option<DmDevice>>;
-    /// Every dm name on this machine.
-    fn names(&self) -> Result<Vec<DmName>>;
-    /// Whether the kernel has this target (modules are loaded on demand).
-    fn has_target(&self, target: &str) -> Result<bool>;
-    /// Creates an empty device.
-    fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DevNo>;
-    /// Loads the inactive table.
-    fn load(&self, uuid: &DmUuid, table: &[TargetLine]) -> Result<()>;
-    /// Forgets the inactive table.
-    fn clear(&self, uuid: &DmUuid) -> Result<()>;
-    /// Suspends outside a window (recovery only). Waits for I/O in flight, however long: a suspend
-    /// of a mirror must never be interrupted (see `critical`).
-    fn suspend(&self, uuid: &DmUuid, mode: SuspendMode) -> Result<()>;
-    /// Makes the inactive table live, if there is one, and lets I/O flow.
-    ///
-    /// A live device that is not suspended is suspended by the kernel on the way, with a flush and
-    /// a freeze; kernels before 6.12 lose the inactive table when a signal interrupts that. Suspend
-    /// it first.
-    fn resume(&self, uuid: &DmUuid, links: Links) -> Result<()>;
-    /// Removes a device; fails with `InUse` when it is open. An opener that is about to go (udev's
-    /// probes) is waited for, at most a second.
-    fn remove(&self, uuid: &DmUuid) -> Result<()>;
-    /// Has the kernel remove a device as soon as nobody has it open any more: at once, or by itself
-    /// later.
-    fn remove_when_closed(&self, uuid: &DmUuid) -> Result<()>;
-    /// Gives a device another name.
-    fn rename(&self, uuid: &DmUuid, to: &DmName) -> Result<()>;
-    /// Sends a message to the target of a device. **Never to an `era` that is suspended** (K7).
-    fn message(&self, uuid: &DmUuid, message: &str) -> Result<()>;
-    /// The era that the `era` on a device is in; refused while it is suspended (K7).
-    fn era(&self, uuid: &DmUuid) -> Result<u32>;
-    /// Prepares a device for a window: opens and allocates now, so that its verbs need neither
-    /// later.
-    fn arm(&self, uuid: &DmUuid, links: Links) -> Result<Box<dyn ArmedDevice>>;
-    /// Takes what is needed to wait for udev, before anything is changed: in the middle of a window
-    /// it may not be there.
-    ///
-    /// A second call is a no-op until [`Kernel::settle`], and without udev there is nothing to
-    /// take. The verbs work without it too; then nothing waits for their links. The default is for
-    /// a kernel without udev.
-    fn take_cookie(&self) -> Result<()> {
-        Ok(())
-    }
-    /// Waits until udev has worked off all events caused so far, at most so long; says in words
-    /// when it did not.
-    fn settle(&self, deadline: Duration) -> Option<String>;
-    /// Prepares this process for a window.
-    fn enter_window(&self) -> critical::Critical {
-        critical::Critical::enter()
-    }
-}
-
-/// How a mirror is, all its segments together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum MirrorHealth {
-    /// Every region is in sync, every leg and the log `A`.
-    InSync,
-    /// Every leg and the log are `A`; regions are still to be copied.
-    Copying,
-    /// A leg or the log has failed.
-    Failed,
-}
-
-/// A device within a window. **Nothing here allocates, logs, opens, spawns or waits for another
-/// process.**
-pub trait ArmedDevice {
-    /// Suspends it; waits for I/O in flight. `Ok` when it is suspended already.
-    fn suspend(&mut self, mode: SuspendMode) -> std::result::Result<(), Errno>;
-    /// How the mirror is that its live table is (K15). Not to be asked of a device that somebody
-    /// else is resuming.
-    fn health(&mut self) -> std::result::Result<MirrorHealth, Errno>;
-    /// How often it is open.
-    fn open_count(&mut self) -> std::result::Result<u32, Errno>;
-    /// Whether somebody has it open.
-    fn is_open(&mut self) -> std::result::Result<bool, Errno> {
-        Ok(self.open_count()? > 0)
-    }
-    /// Forgets its inactive table, so that a resume keeps the live one.
-    fn clear(&mut self) -> std::result::Result<(), Errno>;
-    /// Resumes it.
-    fn resume(&mut self) -> std::result::Result<(), Errno>;
-}
+pub use disk::Media;
+pub use kernel::{ArmedDevice, Events, Kernel, MirrorHealth};
 
 /// An operating system error number that can be kept without an allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Errno(pub i32);
-
-/// A disk's bytes. All offsets and lengths are multiples of 4096.
-pub trait Media {
-    /// Reads exactly `buf.len()` bytes at `offset`, past every cache.
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()>;
-    /// Writes exactly `buf.len()` bytes at `offset`.
-    fn write_at(&self, offset: u64, buf: &[u8]) -> std::io::Result<()>;
-    /// Makes everything written durable.
-    fn flush(&self) -> std::io::Result<()>;
-    /// Makes ready for what is written while volumes are suspended. Without it the same may happen,
-    /// perhaps later.
-    fn brace(&self) {}
-    /// They are resumed.
-    fn relax(&self) {}
-    /// Makes a piece zero.
-    fn zero(&self, offset: u64, length: u64) -> std::io::Result<()> {
-        let zeros = vec![0; length.min(1 << 17) as usize];
-        let mut at = 0;
-        while at < length {
-            let part = (length - at).min(zeros.len() as u64);
-            self.write_at(offset + at, &zeros[..part as usize])?;
-            at += part;
-        }
-        Ok(())
-    }
-    /// Size of the device in bytes.
-    fn size(&self) -> u64;
-}

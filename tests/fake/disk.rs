@@ -4,7 +4,7 @@
 use super::{Fake, io};
 use breakoff::model::{DevNo, Sectors};
 use breakoff::sys::Media;
-use breakoff::sys::probe::Candidate;
+use breakoff::sys::disk::Candidate;
 use std::collections::BTreeMap;
 use std::io as stdio;
 use std::path::PathBuf;

@@ -4,7 +4,6 @@ use super::data::{CELL, Written};
 use super::{Fake, State, Stuck};
 use breakoff::error::{Error, Kind, Result};
 use breakoff::model::{DevNo, DmName, DmUuid, Role};
-use breakoff::sys::critical::Critical;
 use breakoff::sys::{ArmedDevice, Errno, Kernel, MirrorHealth};
 use breakoff::table::status::{LegHealth, MirrorStatus};
 use breakoff::table::{DmDevice, Links, SuspendMode, TargetLine};
@@ -1000,10 +999,6 @@ impl Kernel for FakeKernel {
 
     fn settle(&self, _deadline: Duration) -> Option<String> {
         None
-    }
-
-    fn enter_window(&self) -> Critical {
-        Critical::pretended()
     }
 }
 

@@ -20,17 +20,14 @@ use breakoff::cli::Action;
 use breakoff::error::{Error, Result};
 use breakoff::meta;
 use breakoff::model::{BootId, DevNo, DiskId, Generation, Group, GroupId, HostId, Timestamp};
-use breakoff::sys::Events;
-use breakoff::sys::apart::Reading;
-use breakoff::sys::freeze::Standing;
+use breakoff::sys::content::{Contents, Standing};
+use breakoff::sys::disk::{Access, BlockDevice, Found, Inspection, Reading, Which};
 use breakoff::sys::helper::{Charge, Helper};
-use breakoff::sys::inspect::{BlockDevice, Inspection};
 use breakoff::sys::lock::Holder;
 use breakoff::sys::machine::Machine;
-use breakoff::sys::media::Access;
 use breakoff::sys::notice::Notice;
-use breakoff::sys::probe::{Found, Which};
-use breakoff::sys::{Errno, Kernel, Media};
+use breakoff::sys::process::{Interrupts, Service};
+use breakoff::sys::{Errno, Events, Kernel, Media};
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -308,6 +305,33 @@ pub fn io(errno: Errno) -> std::io::Error {
     std::io::Error::from_raw_os_error(errno.0)
 }
 
+/// Nobody interrupts a command, and no service is waited for.
+struct Undisturbed;
+
+impl Interrupts for Undisturbed {
+    fn arrived(&self) -> bool {
+        false
+    }
+}
+
+impl Service for Undisturbed {
+    fn is_supervised(&self) -> bool {
+        false
+    }
+
+    fn is_until_idle(&self) -> bool {
+        false
+    }
+
+    fn ready(&self, _status: &str) {}
+
+    fn alive(&self) {}
+
+    fn at_most(&self, wanted: Duration) -> Duration {
+        wanted
+    }
+}
+
 /// Held as long as a command wants.
 struct Lock(Fake, String);
 
@@ -427,6 +451,10 @@ impl Machine for Fake {
         volumes().iter().map(|_| Standing::default()).collect()
     }
 
+    fn contents(&self, _volumes: &dyn Fn() -> Vec<(DevNo, u32)>) -> Box<dyn Contents> {
+        unreachable!("only the helper asks for them, which is not this machine's")
+    }
+
     fn write_back(&self, dev: DevNo, _deadline: Duration) -> Result<()> {
         if self.0.borrow().has_queued(dev.minor) {
             return Err(Error::timed_out(
@@ -480,6 +508,28 @@ impl Machine for Fake {
             return Err(Error::timed_out(format!("{key} is locked")));
         }
         Ok(Box::new(Lock(self.clone(), key.to_owned())))
+    }
+
+    fn interrupts(&self) -> Box<dyn Interrupts> {
+        Box::new(Undisturbed)
+    }
+
+    fn is_interrupted(&self) -> bool {
+        false
+    }
+
+    fn service(&self) -> Box<dyn Service> {
+        Box::new(Undisturbed)
+    }
+
+    fn stay_resident(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn reap(&self) {}
+
+    fn command_line(&self) -> String {
+        "breakoff".to_owned()
     }
 
     fn start_detached(&self, _words: &[&str], _environment: &[(&str, &str)]) -> Result<()> {

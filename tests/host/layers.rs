@@ -9,12 +9,13 @@ use std::fs;
 use std::path::Path;
 
 /// What each layer may use.
-const BENEATH: [(&str, &[&str]); 10] = [
+const BENEATH: [(&str, &[&str]); 11] = [
     ("error", &[]),
     ("model", &["error"]),
     ("table", &["error", "model"]),
     ("plan", &["error", "model", "table"]),
     ("sys", &["error", "model", "table"]),
+    ("linux", &["error", "model", "table", "sys"]),
     ("meta", &["error", "model", "table", "sys"]),
     ("exec", &["error", "model", "table", "plan", "sys", "meta"]),
     (
@@ -25,7 +26,10 @@ const BENEATH: [(&str, &[&str]); 10] = [
         "report",
         &["error", "model", "table", "plan", "meta", "app"],
     ),
-    ("cli", &["error", "model", "plan", "sys", "app", "report"]),
+    (
+        "cli",
+        &["error", "model", "plan", "sys", "linux", "app", "report"],
+    ),
 ];
 
 /// A module as its path, such as `["sys", "dm"]`.
@@ -202,6 +206,33 @@ fn no_layer_uses_one_that_is_not_beneath_it() {
         .collect();
     let needless: Vec<_> = stated.difference(&arrows).collect();
     assert!(needless.is_empty(), "nothing needs {needless:?}");
+}
+
+#[test]
+fn what_decides_asks_the_machine_through_sys_alone() {
+    // Error numbers are values.
+    const OUTSIDE: [&str; 7] = [
+        "std::env",
+        "std::fs",
+        "std::os",
+        "std::net",
+        "std::process",
+        "nix::",
+        "libc::",
+    ];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut looked_at = 0;
+    for layer in ["model", "table", "plan", "exec", "app", "report"] {
+        for entry in fs::read_dir(root.join(layer)).unwrap() {
+            let path = entry.unwrap().path();
+            let text = code(&fs::read_to_string(&path).unwrap()).replace("libc::E", "E");
+            for word in OUTSIDE {
+                assert!(!text.contains(word), "{} uses '{word}'", path.display());
+            }
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at > 60, "{looked_at} files were looked at");
 }
 
 #[test]

@@ -2,19 +2,17 @@
 //! that is gone, one disk under two names; and disks that die while the configuration is written to
 //! them.
 
-use crate::support::MIB;
-use crate::support::block;
 use crate::support::child::{Output, killed_at, tool};
 use crate::support::disk::{Fault, UUID};
 use crate::support::dm::{self, Line};
 use crate::support::lab::{Lab, until};
 use crate::support::outage::Power;
-use crate::support::plexes;
-use crate::support::udev;
 use crate::support::writer::{Style, Writer};
+use crate::support::{MIB, block, plexes, udev};
+use breakoff::linux::disk::media::BlockMedia;
 use breakoff::meta::{self, Label, Member};
 use breakoff::model::{Group, HostId, Name};
-use breakoff::sys::media::{Access, BlockMedia};
+use breakoff::sys::disk::Access;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,14 +1,13 @@
 //! The configuration on the disks: torn, cloned, contradicting, full; and commands that run at the
 //! same time.
 
-use crate::support::MIB;
-use crate::support::block;
 use crate::support::lab::Lab;
-use crate::support::udev;
 use crate::support::writer::{Style, Writer};
+use crate::support::{MIB, block, udev};
+use breakoff::linux::disk::media::BlockMedia;
 use breakoff::meta::{self, Member};
 use breakoff::model::{Extent, Name, Plex, PlexState, Sectors, Volume, VolumeId};
-use breakoff::sys::media::{Access, BlockMedia};
+use breakoff::sys::disk::Access;
 use std::fs::File;
 use std::time::Duration;
 

@@ -2,13 +2,12 @@
 //! one; both compare with the same file.
 
 use crate::conformance::{Bench, Write};
-use crate::support::MIB;
-use crate::support::block;
 use crate::support::disk::Fault;
 use crate::support::lab::{Lab, until};
+use crate::support::{MIB, block};
+use breakoff::linux::dm::kernel::Dm;
 use breakoff::model::{DevNo, DmUuid};
 use breakoff::sys::Kernel;
-use breakoff::sys::dm::Dm;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! `/etc/breakoff.conf`.
 #![no_main]
 
-use breakoff::sys::notice::hook_in;
+use breakoff::linux::process::notice::hook_in;
 use breakoff_fuzz::text;
 use libfuzzer_sys::fuzz_target;
 

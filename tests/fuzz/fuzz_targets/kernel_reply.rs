@@ -2,7 +2,7 @@
 //! header.
 #![no_main]
 
-use breakoff::sys::wire;
+use breakoff::linux::dm::wire;
 use breakoff_fuzz::{memory, reply};
 use libfuzzer_sys::fuzz_target;
 

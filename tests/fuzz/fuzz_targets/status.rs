@@ -2,8 +2,9 @@
 //! allocate: they agree.
 #![no_main]
 
+use breakoff::linux::dm::wire;
 use breakoff::model::Sectors;
-use breakoff::sys::{MirrorHealth, wire};
+use breakoff::sys::MirrorHealth;
 use breakoff::table::TargetLine;
 use breakoff::table::status::{LegHealth, MAX_LEGS, MirrorStatus, Seen};
 use breakoff_fuzz::{memory, reply, text};

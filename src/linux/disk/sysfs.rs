@@ -7,14 +7,14 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// All block devices, partitions included, by kernel name.
-pub(super) const BLOCK: &str = "/sys/class/block";
+pub(in crate::linux) const BLOCK: &str = "/sys/class/block";
 
 /// The attributes that identify a device, the best first.
 const IDENTIFIERS: [&str; 4] = ["dm/uuid", "wwid", "device/wwid", "serial"];
 
 /// A block device in `/sys`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Block {
+pub(in crate::linux) struct Block {
     /// The kernel's name, such as `sdb1` (a `/` in it is `!` here).
     pub name: String,
     directory: PathBuf,
@@ -22,7 +22,7 @@ pub(super) struct Block {
 
 impl Block {
     /// The device with this name; `None` when there is none.
-    pub(super) fn named(name: &str) -> Option<Block> {
+    pub(in crate::linux) fn named(name: &str) -> Option<Block> {
         Self::named_in(Path::new(BLOCK), name)
     }
 
@@ -36,13 +36,13 @@ impl Block {
     }
 
     /// The device with this number.
-    pub(super) fn numbered(dev: DevNo) -> Option<Block> {
+    pub(in crate::linux) fn numbered(dev: DevNo) -> Option<Block> {
         let directory = fs::canonicalize(format!("/sys/dev/block/{dev}")).ok()?;
         Self::named(directory.file_name()?.to_str()?)
     }
 
     /// Every device. Fails where there is no `/sys`.
-    pub(super) fn all() -> io::Result<Vec<Block>> {
+    pub(in crate::linux) fn all() -> io::Result<Vec<Block>> {
         let root = Path::new(BLOCK);
         Ok(names(fs::read_dir(root)?)
             .into_iter()
@@ -54,7 +54,7 @@ impl Block {
     }
 
     /// An attribute without the line's end; `None` when there is none.
-    pub(super) fn attribute(&self, name: &str) -> Option<String> {
+    pub(in crate::linux) fn attribute(&self, name: &str) -> Option<String> {
         let (mut text, mut file) = ([0; 4096], fs::File::open(self.directory.join(name)).ok()?);
         // The kernel gives a whole attribute, of one page at most, to one read.
         let length = file.read(&mut text).ok()?;
@@ -67,24 +67,24 @@ impl Block {
     }
 
     /// An attribute that is a number.
-    pub(super) fn number(&self, name: &str) -> Option<u64> {
+    pub(in crate::linux) fn number(&self, name: &str) -> Option<u64> {
         self.attribute(name)?.parse().ok()
     }
 
     /// Its number.
-    pub(super) fn dev(&self) -> Option<DevNo> {
+    pub(in crate::linux) fn dev(&self) -> Option<DevNo> {
         crate::table::status::parse_devno(&self.attribute("dev")?)
     }
 
     /// Its size. `/sys` counts in sectors of 512 bytes whatever the disk's are.
-    pub(super) fn size(&self) -> Sectors {
+    pub(in crate::linux) fn size(&self) -> Sectors {
         self.number("size")
             .and_then(Sectors::new)
             .unwrap_or_default()
     }
 
     /// The logical block size in bytes; a partition has its disk's.
-    pub(super) fn logical_block(&self) -> u32 {
+    pub(in crate::linux) fn logical_block(&self) -> u32 {
         let read = |path: &str| {
             self.number(path)
                 .and_then(|bytes| u32::try_from(bytes).ok())
@@ -95,14 +95,14 @@ impl Block {
     }
 
     /// The disk that it is a partition of.
-    pub(super) fn disk(&self) -> Option<Block> {
+    pub(in crate::linux) fn disk(&self) -> Option<Block> {
         self.directory.join("partition").exists().then_some(())?;
         let directory = fs::canonicalize(&self.directory).ok()?;
         Self::named(directory.parent()?.file_name()?.to_str()?)
     }
 
     /// Its partitions. The kernel names each after its disk.
-    pub(super) fn partitions(&self) -> Vec<Block> {
+    pub(in crate::linux) fn partitions(&self) -> Vec<Block> {
         let is_partition = |name: &String| {
             name.starts_with(&self.name) && self.directory.join(name).join("partition").exists()
         };
@@ -114,24 +114,24 @@ impl Block {
     }
 
     /// The names of the devices that are made of it.
-    pub(super) fn holders(&self) -> Vec<String> {
+    pub(in crate::linux) fn holders(&self) -> Vec<String> {
         entries(&self.directory.join("holders"))
     }
 
     /// The names of the devices that it is made of.
-    pub(super) fn slaves(&self) -> Vec<String> {
+    pub(in crate::linux) fn slaves(&self) -> Vec<String> {
         entries(&self.directory.join("slaves"))
     }
 
     /// Its dm UUID; `None` when it is not a dm device.
-    pub(super) fn dm_uuid(&self) -> Option<String> {
+    pub(in crate::linux) fn dm_uuid(&self) -> Option<String> {
         self.attribute("dm/uuid")
     }
 
     /// What it is identified by wherever and whenever it is found, with the kind of that: the World
     /// Wide Identifier of a SCSI disk or an NVMe namespace, the serial number that a hypervisor
     /// gives, the UUID of a dm device. A partition is known by its disk and its number.
-    pub(super) fn identifier(&self) -> Option<(&'static str, String)> {
+    pub(in crate::linux) fn identifier(&self) -> Option<(&'static str, String)> {
         if let Some(disk) = self.disk() {
             let (kind, value) = disk.identifier()?;
             return Some((kind, format!("{value} {}", self.attribute("partition")?)));
@@ -148,13 +148,13 @@ impl Block {
 
     /// Whether it is a dm device that is suspended: reading it would wait for its resume,
     /// unkillably.
-    pub(super) fn is_suspended(&self) -> bool {
+    pub(in crate::linux) fn is_suspended(&self) -> bool {
         self.attribute("dm/suspended")
             .is_some_and(|flag| flag == "1")
     }
 
     /// How people call it: its dm name with the kernel's, or the kernel's alone.
-    pub(super) fn title(&self) -> String {
+    pub(in crate::linux) fn title(&self) -> String {
         match self.attribute("dm/name") {
             Some(name) => format!("'{}' ({})", printable(&name), self.name),
             None => format!("'{}'", self.name.replace('!', "/")),
@@ -163,15 +163,15 @@ impl Block {
 
     /// Where it is: `/dev/mapper/NAME` for a dm device that has that link, else the kernel's own
     /// node. `None` when neither is it.
-    pub(super) fn path(&self) -> Option<PathBuf> {
-        let (dev, number) = (Path::new(super::nodes::DEV), self.dev()?);
+    pub(in crate::linux) fn path(&self) -> Option<PathBuf> {
+        let (dev, number) = (Path::new(crate::linux::dm::nodes::DEV), self.dev()?);
         let mapped = self
             .attribute("dm/name")
-            .and_then(|name| super::nodes::path_of(dev, &name));
+            .and_then(|name| crate::linux::dm::nodes::path_of(dev, &name));
         mapped
             .into_iter()
             .chain([dev.join(self.name.replace('!', "/"))])
-            .find(|path| super::nodes::leads_to(path, number))
+            .find(|path| crate::linux::dm::nodes::leads_to(path, number))
     }
 }
 
@@ -190,7 +190,7 @@ fn names(directory: fs::ReadDir) -> Vec<String> {
 }
 
 /// Text that came from elsewhere, fit for one line of a terminal.
-pub(super) fn printable(text: &str) -> String {
+pub(in crate::linux) fn printable(text: &str) -> String {
     text.chars()
         .take(200)
         .map(|c| if c.is_control() { '?' } else { c })
@@ -199,7 +199,7 @@ pub(super) fn printable(text: &str) -> String {
 
 /// A mounted filesystem.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mount {
+pub(in crate::linux) struct Mount {
     /// Its device number; of major 0 when the filesystem has several devices of its own (btrfs).
     pub dev: Option<DevNo>,
     /// What was mounted.
@@ -214,16 +214,16 @@ pub(super) struct Mount {
 
 impl Mount {
     /// Whether it is on this device.
-    pub(super) fn is_on(&self, dev: DevNo) -> bool {
+    pub(in crate::linux) fn is_on(&self, dev: DevNo) -> bool {
         self.dev == Some(dev)
             || (self.dev.is_none_or(|number| number.major == 0)
                 && self.source.starts_with("/dev/")
-                && super::nodes::leads_to(&self.source, dev))
+                && crate::linux::dm::nodes::leads_to(&self.source, dev))
     }
 }
 
 /// The mounts that a process sees (`self`, or a process number).
-pub(super) fn mounts(process: &str) -> Vec<Mount> {
+pub(in crate::linux) fn mounts(process: &str) -> Vec<Mount> {
     parse_mounts(&fs::read_to_string(format!("/proc/{process}/mountinfo")).unwrap_or_default())
 }
 
@@ -251,7 +251,7 @@ fn parse_mounts(text: &str) -> Vec<Mount> {
 }
 
 /// The devices and files that are swapped to.
-pub(super) fn swaps() -> Vec<PathBuf> {
+pub(in crate::linux) fn swaps() -> Vec<PathBuf> {
     parse_swaps(&fs::read_to_string("/proc/swaps").unwrap_or_default())
 }
 

@@ -15,8 +15,8 @@
 //! `dmsetup` decodes the flags, finds no semaphore of that key, and says so in udev's log. Losing
 //! the flags would be worse (K11).
 
-use super::lock;
 use crate::error::{Error, Result};
+use crate::linux::process::lock;
 use crate::table::Links;
 use nix::fcntl::Flock;
 use std::fs::File;
@@ -69,25 +69,25 @@ impl EventFlags {
 /// An event between its announcement and its ioctl's end.
 #[must_use]
 #[derive(Debug)]
-pub(super) struct Event {
+pub(in crate::linux) struct Event {
     number: u32,
     counted: bool,
 }
 
 impl Event {
     /// What goes into the header.
-    pub(super) fn number(&self) -> u32 {
+    pub(in crate::linux) fn number(&self) -> u32 {
         self.number
     }
 }
 
 /// The cookie of the running command, if one is taken. Shared by the verbs and the armed devices.
 #[derive(Debug, Default)]
-pub(super) struct Cookies(Mutex<Option<Cookie>>);
+pub(in crate::linux) struct Cookies(Mutex<Option<Cookie>>);
 
 impl Cookies {
     /// Takes a semaphore unless one is taken already or nobody would decrement it.
-    pub(super) fn take(&self) -> Result<()> {
+    pub(in crate::linux) fn take(&self) -> Result<()> {
         let mut cookie = self.lock();
         if cookie.is_none() && udev_running() {
             *cookie = Cookie::new(&lock::run_dir().join("cookie"))?;
@@ -97,7 +97,7 @@ impl Cookies {
 
     /// Announces an event. Never fails: without a semaphore the event goes out without being waited
     /// for.
-    pub(super) fn begin(&self, flags: EventFlags) -> Event {
+    pub(in crate::linux) fn begin(&self, flags: EventFlags) -> Event {
         let cookie = self.lock();
         let key = cookie
             .as_ref()
@@ -110,7 +110,7 @@ impl Cookies {
     }
 
     /// Takes the announcement back when the kernel sent no event.
-    pub(super) fn end(&self, event: Event, generated: bool) {
+    pub(in crate::linux) fn end(&self, event: Event, generated: bool) {
         if event.counted && !generated {
             // Without this udev would be waited for until the deadline; nothing worse.
             let _ = self.lock().as_ref().map(|cookie| cookie.add(-1));
@@ -119,7 +119,7 @@ impl Cookies {
 
     /// Waits until udev is through with everything, at most until the deadline, and gives the
     /// semaphore back. How many events are left, when it was not enough.
-    pub(super) fn settle(&self, deadline: Duration) -> Option<u32> {
+    pub(in crate::linux) fn settle(&self, deadline: Duration) -> Option<u32> {
         let cookie = self.lock().take()?;
         cookie.wait(deadline)
     }
@@ -135,7 +135,7 @@ impl Cookies {
 ///
 /// Only asks the kernel who is bound to udev's socket: the types differ, so nothing is ever
 /// connected, woken or waited for.
-pub(super) fn udev_running() -> bool {
+pub(in crate::linux) fn udev_running() -> bool {
     match UnixStream::connect("/run/udev/control") {
         Ok(_) => true,
         Err(err) => !matches!(

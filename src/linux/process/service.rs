@@ -1,7 +1,8 @@
 //! What a service owes the machine: word to systemd that it is ready and alive, and to be there
 //! when memory is short.
 
-use super::critical;
+use crate::linux::process::critical;
+use crate::sys::process::{Service, UNTIL_IDLE};
 use std::ffi::OsStr;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
@@ -9,46 +10,28 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-/// systemd's end of the service, if it has started us (sd_notify(3)).
+/// Who has started this process: systemd (sd_notify(3)), a command, or somebody else.
 #[derive(Debug)]
-pub struct Service {
+pub struct Started {
+    /// systemd's end of the service.
     to: Option<(UnixDatagram, SocketAddr)>,
     /// How often it wants to hear that we are alive.
     watchdog: Option<Duration>,
+    until_idle: bool,
 }
 
-impl Service {
-    /// As the environment says: `NOTIFY_SOCKET`, `WATCHDOG_USEC`.
-    pub fn from_environment() -> Service {
+impl Started {
+    /// As the environment says: `NOTIFY_SOCKET`, `WATCHDOG_USEC`, [`UNTIL_IDLE`].
+    pub fn from_environment() -> Started {
         let to = std::env::var_os("NOTIFY_SOCKET").and_then(|name| connect(&name).ok());
         let micros = std::env::var("WATCHDOG_USEC")
             .ok()
             .and_then(|text| text.parse().ok());
-        Service {
+        Started {
             watchdog: micros.filter(|_| to.is_some()).map(Duration::from_micros),
             to,
+            until_idle: std::env::var_os(UNTIL_IDLE).is_some(),
         }
-    }
-
-    /// Whether somebody listens.
-    pub fn is_supervised(&self) -> bool {
-        self.to.is_some()
-    }
-
-    /// That it is ready, with a word about its state.
-    pub fn ready(&self, status: &str) {
-        self.tell(&format!("READY=1\nSTATUS={status}"));
-    }
-
-    /// That it is alive.
-    pub fn alive(&self) {
-        self.tell("WATCHDOG=1");
-    }
-
-    /// At most this long, so that it is heard of twice as often as is asked for.
-    pub fn at_most(&self, wanted: Duration) -> Duration {
-        self.watchdog
-            .map_or(wanted, |watchdog| wanted.min(watchdog / 2))
     }
 
     /// Who does not listen is not waited for.
@@ -56,6 +39,29 @@ impl Service {
         if let Some((socket, to)) = &self.to {
             let _ = socket.send_to_addr(text.as_bytes(), to);
         }
+    }
+}
+
+impl Service for Started {
+    fn is_supervised(&self) -> bool {
+        self.to.is_some()
+    }
+
+    fn is_until_idle(&self) -> bool {
+        self.until_idle
+    }
+
+    fn ready(&self, status: &str) {
+        self.tell(&format!("READY=1\nSTATUS={status}"));
+    }
+
+    fn alive(&self) {
+        self.tell("WATCHDOG=1");
+    }
+
+    fn at_most(&self, wanted: Duration) -> Duration {
+        self.watchdog
+            .map_or(wanted, |watchdog| wanted.min(watchdog / 2))
     }
 }
 
@@ -96,9 +102,10 @@ mod tests {
             (by_path, path.into_os_string()),
             (unnamed, format!("@{name}").into()),
         ] {
-            let service = Service {
+            let service = Started {
                 to: Some(connect(&named).unwrap()),
                 watchdog: Some(Duration::from_secs(4)),
+                until_idle: false,
             };
             service.ready("well");
             service.alive();
@@ -116,9 +123,10 @@ mod tests {
                 Duration::from_secs(1)
             );
         }
-        let nobody = Service {
+        let nobody = Started {
             to: None,
             watchdog: None,
+            until_idle: false,
         };
         nobody.ready("well");
         assert!(!nobody.is_supervised());

@@ -1,9 +1,9 @@
 //! Waiting for something to happen to any dm device: one descriptor for all of them, no polling
 //! interval.
 
-use super::Events;
-use super::ioctl::CONTROL;
 use crate::error::{Error, Result};
+use crate::linux::dm::ioctl::CONTROL;
+use crate::sys::Events;
 use devicemapper::DM;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

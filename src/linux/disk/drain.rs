@@ -5,9 +5,11 @@
 //! It is also the last chance to learn that a disk hangs: a suspend that waits for such a disk
 //! cannot be given up again (see `critical`).
 
-use super::above::{Here, climb};
-use super::{nodes, sysfs, tools};
 use crate::error::{Error, Result};
+use crate::linux::disk::above::{Here, climb};
+use crate::linux::disk::sysfs;
+use crate::linux::dm::nodes;
+use crate::linux::process::tools;
 use crate::model::DevNo;
 use std::ffi::OsString;
 use std::process::{Child, Stdio};

@@ -4,102 +4,19 @@
 //! because what is overwritten because of a stale answer does not come back. They can be overruled;
 //! a device that is in use cannot.
 
-use super::nodes::leads_to;
-use super::openers::openers;
-use super::sysfs::{self, Block, printable};
-use super::tools;
 use crate::error::{Error, Result};
-use crate::model::{DevNo, Sectors, device::UUID_PREFIX};
+use crate::linux::disk::openers::openers;
+use crate::linux::disk::sysfs::{self, Block, printable};
+use crate::linux::dm::nodes::leads_to;
+use crate::linux::process::tools;
+use crate::model::{DevNo, device::UUID_PREFIX};
+use crate::sys::disk::{BlockDevice, Inspection, Objection};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
-
-/// One thing that speaks against it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Objection {
-    /// In words, the device named.
-    pub text: String,
-    /// Whether the administrator may overrule it (what is on the device would be lost), or not (it
-    /// is in use, or cannot work).
-    pub forcible: bool,
-}
-
-impl Objection {
-    fn final_(text: String) -> Objection {
-        Objection {
-            text,
-            forcible: false,
-        }
-    }
-
-    fn forcible(text: String) -> Objection {
-        Objection {
-            text,
-            forcible: true,
-        }
-    }
-}
-
-/// A block device.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BlockDevice {
-    /// Where it is; the name that the administrator used is resolved.
-    pub path: PathBuf,
-    /// Its number.
-    pub dev: DevNo,
-    /// Its size.
-    pub size: Sectors,
-    /// Its logical block size in bytes.
-    pub logical_block: u32,
-    /// Its partitions, as far as the kernel knows them.
-    pub partitions: Vec<PathBuf>,
-    /// The disk that it is a partition of.
-    pub whole: Option<PathBuf>,
-}
-
-/// A device and what was found on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inspection {
-    /// Which.
-    pub device: BlockDevice,
-    found: Vec<Objection>,
-}
-
-impl Inspection {
-    /// A device that nobody uses and that holds nothing.
-    pub fn unused(device: BlockDevice) -> Inspection {
-        Inspection {
-            device,
-            found: Vec::new(),
-        }
-    }
-
-    /// Everything that speaks against using it, when at least so much space is needed.
-    pub fn objections(&self, least: Sectors) -> Vec<Objection> {
-        let mut objections = self.found.clone();
-        let BlockDevice {
-            path,
-            size,
-            logical_block,
-            ..
-        } = &self.device;
-        let shown = path.display();
-        if *size < least {
-            objections.push(Objection::final_(format!(
-                "'{shown}' is too small: {size} where at least {least} is needed"
-            )));
-        }
-        if !matches!(logical_block, 512 | 1024 | 2048 | 4096) {
-            objections.push(Objection::final_(format!(
-                "'{shown}' has sectors of {logical_block} bytes; at most 4096 are supported"
-            )));
-        }
-        objections
-    }
-}
 
 /// Finds a device, and opens nothing. Fails when it is not a block device at all.
 pub fn find(path: &Path) -> Result<BlockDevice> {
@@ -118,7 +35,7 @@ fn block(path: &Path) -> Result<(Block, DevNo)> {
     if !meta.file_type().is_block_device() {
         return Err(Error::usage(format!("'{shown}' is not a block device")).on(&shown));
     }
-    let dev = super::nodes::devno(meta.rdev());
+    let dev = crate::linux::dm::nodes::devno(meta.rdev());
     let block = Block::numbered(dev).ok_or_else(|| {
         Error::not_found(format!("the kernel has no device '{shown}' ({dev})")).on(&shown)
     })?;
@@ -152,7 +69,7 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
         found.extend(busy(&device.path, dev, !found.is_empty())?);
         found.extend(signatures(&device.path)?);
     }
-    Ok(Inspection { device, found })
+    Ok(Inspection::new(device, found))
 }
 
 /// What uses the device or one of its partitions, and what makes it unusable.
@@ -445,29 +362,5 @@ mod tests {
             assert_eq!(inspect(Path::new(path)).unwrap_err().kind(), kind);
             assert_eq!(find(Path::new(path)).unwrap_err().kind(), kind);
         }
-    }
-
-    #[test]
-    fn a_small_device_with_huge_sectors_is_unusable() {
-        let device = BlockDevice {
-            path: PathBuf::from("/dev/sdb"),
-            dev: DevNo {
-                major: 8,
-                minor: 16,
-            },
-            size: Sectors::MIB,
-            logical_block: 16384,
-            partitions: Vec::new(),
-            whole: None,
-        };
-        let objections = Inspection::unused(device).objections(Sectors::mib(8));
-        assert_eq!(objections.len(), 2);
-        assert!(objections.iter().all(|objection| !objection.forcible));
-        assert!(
-            objections[0]
-                .text
-                .contains("too small: 1m where at least 8m"),
-            "{objections:?}"
-        );
     }
 }

@@ -38,14 +38,14 @@ const FAULTS: [Signal; 6] = [
 static FOR_GOOD: AtomicBool = AtomicBool::new(false);
 
 /// Locks the memory of this process until it ends; why not, if it cannot be.
-pub(super) fn lock_memory_for_good() -> Option<String> {
+pub(in crate::linux) fn lock_memory_for_good() -> Option<String> {
     FOR_GOOD.store(true, Ordering::Relaxed);
     let error = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE).err()?;
     Some(format!("memory cannot be locked ({error})"))
 }
 
 /// The kernel does not choose this process when memory runs out; why it may, if that cannot be had.
-pub(super) fn never_killed_for_memory() -> Option<String> {
+pub(in crate::linux) fn never_killed_for_memory() -> Option<String> {
     let error = fs::write(OOM, NEVER).err()?;
     Some(format!(
         "'{OOM}' cannot be written ({error}): the kernel may kill this process when memory runs out"
@@ -58,7 +58,6 @@ pub(super) fn never_killed_for_memory() -> Option<String> {
 /// delivered when it is dropped.
 #[derive(Debug)]
 pub struct Critical {
-    warnings: Vec<String>,
     locked: bool,
     nice: Option<libc::c_int>,
     oom: Option<String>,
@@ -67,10 +66,10 @@ pub struct Critical {
 }
 
 impl Critical {
-    /// Enters the window's conditions. Takes some milliseconds and allocates: before the first
-    /// suspend.
+    /// Enters the window's conditions; what could not be had, in words. Takes some milliseconds and
+    /// allocates: before the first suspend.
     #[must_use]
-    pub fn enter() -> Critical {
+    pub fn enter() -> (Critical, Vec<String>) {
         let mut warnings = Vec::new();
         let held = Held::new();
         if held.0.is_none() {
@@ -92,30 +91,13 @@ impl Critical {
         let oom = fs::read_to_string(OOM)
             .ok()
             .filter(|_| fs::write(OOM, NEVER).is_ok());
-        Critical {
-            warnings,
+        let critical = Critical {
             locked,
             nice,
             oom,
             _held: held,
-        }
-    }
-
-    /// No conditions at all: for a kernel that suspends nothing real.
-    #[must_use]
-    pub fn pretended() -> Critical {
-        Critical {
-            warnings: Vec::new(),
-            locked: false,
-            nice: None,
-            oom: None,
-            _held: Held(None, OnThisThread::default()),
-        }
-    }
-
-    /// What could not be had, in words.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
+        };
+        (critical, warnings)
     }
 }
 
@@ -136,14 +118,14 @@ impl Drop for Critical {
 /// Signals are held back for this thread while this lives; those that came meanwhile are delivered
 /// when it goes.
 #[derive(Debug)]
-pub(super) struct Held(Option<SigSet>, OnThisThread);
+pub(in crate::linux) struct Held(Option<SigSet>, OnThisThread);
 
 /// Not to be sent to another thread, whose signal mask would be restored.
 type OnThisThread = std::marker::PhantomData<*const ()>;
 
 impl Held {
     /// Holds back everything that can be. Allocates nothing.
-    pub(super) fn new() -> Held {
+    pub(in crate::linux) fn new() -> Held {
         let mut all = SigSet::all();
         FAULTS.iter().for_each(|fault| all.remove(*fault));
         let mut before = SigSet::empty();
@@ -161,7 +143,7 @@ impl Drop for Held {
 }
 
 /// The nice value before, when it could be changed.
-pub(super) fn raise_priority() -> Option<libc::c_int> {
+pub(in crate::linux) fn raise_priority() -> Option<libc::c_int> {
     // SAFETY: getpriority takes no pointers. Its -1 may be a value; then so be it, the default is
     // restored one off.
     let before = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
@@ -192,7 +174,7 @@ mod tests {
     fn signals_wait_until_the_window_is_over() {
         let blocked = || SigSet::thread_get_mask().unwrap();
         let before = blocked();
-        let critical = Critical::enter();
+        let (critical, _) = Critical::enter();
         for signal in [
             Signal::SIGTERM,
             Signal::SIGINT,

@@ -12,18 +12,18 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 /// Where device nodes are.
-pub(super) const DEV: &str = "/dev";
+pub(in crate::linux) const DEV: &str = "/dev";
 
 /// The path of a name below `/dev/mapper`; `None` when the name is not a plain file name, or is the
 /// driver's own.
-pub(super) fn path_of(dev: &Path, name: &str) -> Option<PathBuf> {
+pub(in crate::linux) fn path_of(dev: &Path, name: &str) -> Option<PathBuf> {
     let plain =
         !name.is_empty() && !name.contains(['/', '\0']) && !matches!(name, "." | ".." | "control");
     plain.then(|| dev.join("mapper").join(name))
 }
 
 /// Sees to it that the name leads to this device. Nothing is done when it does.
-pub(super) fn ensure(dev: &Path, name: &str, number: DevNo) -> io::Result<()> {
+pub(in crate::linux) fn ensure(dev: &Path, name: &str, number: DevNo) -> io::Result<()> {
     let Some(path) = path_of(dev, name) else {
         return Ok(());
     };
@@ -57,7 +57,7 @@ fn make(dev: &Path, path: &Path, number: DevNo) -> io::Result<()> {
 }
 
 /// Takes the name away if it is a link or a node of a device that is gone or has another name now.
-pub(super) fn forget(dev: &Path, name: &str) {
+pub(in crate::linux) fn forget(dev: &Path, name: &str) {
     let Some(path) = path_of(dev, name) else {
         return;
     };
@@ -69,13 +69,13 @@ pub(super) fn forget(dev: &Path, name: &str) {
 }
 
 /// Whether this path is, or is a link to, the block device with this number.
-pub(super) fn leads_to(path: &Path, number: DevNo) -> bool {
+pub(in crate::linux) fn leads_to(path: &Path, number: DevNo) -> bool {
     fs::metadata(path)
         .is_ok_and(|meta| meta.file_type().is_block_device() && devno(meta.rdev()) == number)
 }
 
 /// The number in a `stat` result.
-pub(super) fn devno(rdev: u64) -> DevNo {
+pub(in crate::linux) fn devno(rdev: u64) -> DevNo {
     let fits = |part: u64| u32::try_from(part).unwrap_or(u32::MAX);
     DevNo {
         major: fits(nix::sys::stat::major(rdev)),

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// Has a child do this and nothing else. It has nothing of ours open but `kept` and is in no
 /// directory of ours, so that what is stuck in it holds neither a lock nor the terminal nor a
 /// mount.
-pub(super) fn child(kept: &[RawFd], body: impl FnOnce()) -> nix::Result<Pid> {
+pub(in crate::linux) fn child(kept: &[RawFd], body: impl FnOnce()) -> nix::Result<Pid> {
     // SAFETY: the child goes on with what is mapped here and never comes back. A command is the
     // only thread of its process; where it is not (a test), glibc keeps the allocator usable in the
     // child.

@@ -5,25 +5,19 @@
 //! udev has seen it, and without udev at all. All are read beside each other and with a deadline
 //! (`apart`): a disk that hangs, ours or not, keeps no command waiting for longer.
 
-use super::apart::{self, Reading};
-use super::media::ALIGNMENT;
-use super::sysfs::{Block, printable};
-use super::{Media, cookie, tools};
 use crate::error::{Error, Kind, Result};
-use crate::model::{DevNo, GroupId, Sectors, device::UUID_PREFIX};
+use crate::linux::disk::apart;
+use crate::linux::disk::sysfs::{Block, printable};
+use crate::linux::dm::cookie;
+use crate::linux::process::tools;
+use crate::model::{DevNo, GroupId, device::UUID_PREFIX};
+use crate::sys::Media;
+use crate::sys::disk::{ALIGNMENT, Candidate, Found, GROUP_PROPERTY, MEMBER_TYPE, Reading, Which};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-pub use super::host::{boot_id, host_id, now};
-pub use super::inspect::{BlockDevice, Inspection, Objection, inspect};
-pub use super::openers::openers;
-
-/// What udev calls a disk of ours.
-pub const MEMBER_TYPE: &str = "breakoff_member";
-/// Where our udev rule keeps the group of one.
-pub const GROUP_PROPERTY: &str = "BREAKOFF_GROUP_UUID";
 /// How long a device may take to answer that may be a disk of ours or not, and one that a running
 /// group uses: what is written to the group may be waiting for a repair meanwhile.
 const ANSWERS: Duration = Duration::from_secs(5);
@@ -34,59 +28,19 @@ const LOOK_INTO: usize = 4096;
 /// How long udev may take to look at one device.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A device that looks like a disk of ours.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
-    /// The kernel's name for it.
-    pub name: String,
-    /// Where it is: `/dev/NAME`, or `/dev/mapper/NAME`.
-    pub path: PathBuf,
-    /// Its number.
-    pub dev: DevNo,
-    /// Its size.
-    pub size: Sectors,
-    /// Its logical block size in bytes.
-    pub logical_block: u32,
-    /// The devices that it is made of, however deep, by kernel name.
-    pub beneath: Vec<String>,
-}
-
-impl Candidate {
-    fn from_block(block: &Block) -> Option<Candidate> {
-        Some(Candidate {
-            name: block.name.clone(),
-            path: block.path()?,
-            dev: block.dev()?,
-            size: block.size(),
-            logical_block: block.logical_block(),
-            beneath: beneath(block.slaves(), &|name| {
-                Block::named(name)
-                    .map(|block| block.slaves())
-                    .unwrap_or_default()
-            }),
-        })
-    }
-}
-
-/// Which disks are looked for.
-#[derive(Debug, Clone, Copy)]
-pub enum Which<'w> {
-    /// All that there are.
-    All,
-    /// Those of a group that is running: the devices with these numbers, which its tables name, and
-    /// what udev knows to be the group's. Nothing else is read, as long as there is an udev to know
-    /// that.
-    Running(GroupId, &'w BTreeSet<DevNo>),
-}
-
-/// A device that was looked into.
-pub struct Found {
-    /// Which.
-    pub candidate: Candidate,
-    /// Whether it is known to be a disk of ours without having been read.
-    pub is_known: bool,
-    /// What was read of it, and nothing else; `TimedOut` when it did not answer.
-    pub media: Result<Box<dyn Media>>,
+fn candidate(block: &Block) -> Option<Candidate> {
+    Some(Candidate {
+        name: block.name.clone(),
+        path: block.path()?,
+        dev: block.dev()?,
+        size: block.size(),
+        logical_block: block.logical_block(),
+        beneath: beneath(block.slaves(), &|name| {
+            Block::named(name)
+                .map(|block| block.slaves())
+                .unwrap_or_default()
+        }),
+    })
 }
 
 /// What udev's database says of a device.
@@ -187,7 +141,7 @@ fn all() -> Result<Vec<Chosen>> {
         if verdict == Verdict::Other || (verdict == Verdict::Unknown && looks >= LOOK_INTO) {
             continue;
         }
-        let Some(candidate) = Candidate::from_block(block) else {
+        let Some(candidate) = candidate(block) else {
             continue;
         };
         // What our own devices lie on is one of ours, whatever can be read of it now.
@@ -210,7 +164,7 @@ fn all() -> Result<Vec<Chosen>> {
 fn running(group: GroupId, mapped: &BTreeSet<DevNo>) -> Result<Vec<Chosen>> {
     let chosen = |block: &Block| {
         Some(Chosen {
-            candidate: Candidate::from_block(block)?,
+            candidate: candidate(block)?,
             is_known: true,
             patience: ANSWERS,
         })
@@ -299,7 +253,7 @@ pub fn are_distinct(one: DevNo, other: DevNo) -> bool {
 }
 
 /// What udev has found on a device, such as `ext4` or `crypto_LUKS`.
-pub(super) fn content(dev: DevNo) -> Option<String> {
+pub(in crate::linux) fn content(dev: DevNo) -> Option<String> {
     let block = Block::numbered(dev)?;
     let found = |name: &str| {
         udev_property(&block, name)
@@ -362,12 +316,6 @@ fn beneath(slaves: Vec<String>, slaves_of: &dyn Fn(&str) -> Vec<String>) -> Vec<
         }
     }
     found.into_iter().collect()
-}
-
-/// Whether one of two devices is a layer on top of the other. Of devices that are layered the
-/// topmost counts (a multipath device, not its paths).
-pub fn lies_on(upper: &Candidate, lower: &Candidate) -> bool {
-    upper.beneath.contains(&lower.name)
 }
 
 /// Lets udev look at devices again whose superblock was just written or wiped, and waits until it

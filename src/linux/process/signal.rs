@@ -1,11 +1,12 @@
 //! Ctrl-C and its relatives: noted, so that a command ends between two steps and with a word of
 //! what is and what goes on.
 
+use crate::sys::process::Interrupts;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 static ARRIVED: AtomicBool = AtomicBool::new(false);
-/// How many [`Interrupts`] there are: one inside another must not forget what the outer one has
+/// How many [`Caught`] there are: one inside another must not forget what the outer one has
 /// noted.
 static CATCHING: AtomicUsize = AtomicUsize::new(0);
 
@@ -15,12 +16,12 @@ extern "C" fn note(_signal: libc::c_int) {
 
 /// While this lives SIGINT, SIGTERM and SIGHUP are noted instead of ending the process.
 #[derive(Debug)]
-pub struct Interrupts(Vec<(Signal, SigAction)>);
+pub struct Caught(Vec<(Signal, SigAction)>);
 
-impl Interrupts {
+impl Caught {
     /// Begins to note them.
     #[must_use]
-    pub fn catch() -> Interrupts {
+    pub fn begin() -> Caught {
         if CATCHING.fetch_add(1, Ordering::Relaxed) == 0 {
             ARRIVED.store(false, Ordering::Relaxed);
         }
@@ -33,16 +34,17 @@ impl Interrupts {
                 .ok()
                 .map(|before| (signal, before))
         };
-        Interrupts(
+        Caught(
             [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
                 .into_iter()
                 .filter_map(set)
                 .collect(),
         )
     }
+}
 
-    /// Whether one has arrived.
-    pub fn arrived(&self) -> bool {
+impl Interrupts for Caught {
+    fn arrived(&self) -> bool {
         arrived()
     }
 }
@@ -53,11 +55,11 @@ pub fn arrived() -> bool {
 }
 
 /// What has arrived was meant for another process.
-pub(super) fn forget() {
+pub(in crate::linux) fn forget() {
     ARRIVED.store(false, Ordering::Relaxed);
 }
 
-impl Drop for Interrupts {
+impl Drop for Caught {
     fn drop(&mut self) {
         for (signal, before) in &self.0 {
             // SAFETY: puts back the action that was there before.

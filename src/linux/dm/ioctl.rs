@@ -6,12 +6,12 @@
 //! crate's resume takes a semaphore each time and, when none is left, fails with the device still
 //! suspended; ours are counted on a cookie that was taken beforehand (see `cookie`).
 
-use super::cookie::{Cookies, EventFlags};
-use super::critical::Held;
-use super::wire;
-use super::{ArmedDevice, Errno, MirrorHealth};
 use crate::error::{Error, Result};
+use crate::linux::dm::cookie::{Cookies, EventFlags};
+use crate::linux::dm::wire;
+use crate::linux::process::critical::Held;
 use crate::model::DevNo;
+use crate::sys::{ArmedDevice, Errno, MirrorHealth};
 use crate::table::SuspendMode;
 use devicemapper_sys as dmi;
 use std::fs::File;
@@ -21,11 +21,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// The node of the driver.
-pub(super) const CONTROL: &str = "/dev/mapper/control";
+pub(in crate::linux) const CONTROL: &str = "/dev/mapper/control";
 
 /// A verb of the driver, with what it needs to be known by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verb {
+pub(in crate::linux) enum Verb {
     /// Every device.
     List,
     /// Removes a device.
@@ -62,7 +62,7 @@ impl Verb {
 
 /// Which device a request is about.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Subject<'a> {
+pub(in crate::linux) enum Subject<'a> {
     /// None.
     Driver,
     /// The one with this UUID.
@@ -75,11 +75,14 @@ pub(super) enum Subject<'a> {
 
 /// A header, to be copied into a buffer for every call: the kernel overwrites it with its answer.
 #[derive(Clone, Copy)]
-pub(super) struct Header(dmi::dm_ioctl);
+pub(in crate::linux) struct Header(dmi::dm_ioctl);
 
 impl Header {
     /// A request about this subject. Any kernel with the version 4 interface takes it.
-    pub(super) fn new(subject: Subject<'_>, flags: u32) -> std::result::Result<Header, Errno> {
+    pub(in crate::linux) fn new(
+        subject: Subject<'_>,
+        flags: u32,
+    ) -> std::result::Result<Header, Errno> {
         let mut raw = dmi::dm_ioctl {
             version: [dmi::DM_VERSION_MAJOR, 0, 0],
             flags,
@@ -131,14 +134,14 @@ fn text(array: &[libc::c_char]) -> String {
 
 /// The driver's control node.
 #[derive(Debug)]
-pub(super) struct Control(File);
+pub(in crate::linux) struct Control(File);
 
 impl Control {
     /// Opens it, and loads the driver when it is not there yet.
-    pub(super) fn open() -> Result<Control> {
+    pub(in crate::linux) fn open() -> Result<Control> {
         let open = || File::open(CONTROL);
         let loaded = |_| {
-            super::tools::load_module("dm-mod");
+            crate::linux::process::tools::load_module("dm-mod");
             open()
         };
         open()
@@ -161,7 +164,7 @@ impl Control {
 }
 
 /// A request and its answer: a header and room for data, aligned as the header needs it.
-pub(super) struct Buffer(Box<[u64]>);
+pub(in crate::linux) struct Buffer(Box<[u64]>);
 
 /// Size of a header in bytes; data follows it.
 const HEADER: usize = size_of::<dmi::dm_ioctl>();
@@ -169,7 +172,7 @@ const HEADER: usize = size_of::<dmi::dm_ioctl>();
 impl Buffer {
     /// Room for so many bytes of data. Every page of it is written to now, so that using it later
     /// does not need memory.
-    pub(super) fn with_room(data: usize) -> Buffer {
+    pub(in crate::linux) fn with_room(data: usize) -> Buffer {
         let mut words =
             vec![u64::MAX; (HEADER + data).div_ceil(size_of::<u64>())].into_boxed_slice();
         words.fill(0);
@@ -261,7 +264,7 @@ impl Buffer {
     }
 
     /// Asks the driver with a buffer that grows until the answer fits.
-    pub(super) fn call_growing(
+    pub(in crate::linux) fn call_growing(
         &mut self,
         control: &Control,
         verb: Verb,
@@ -294,7 +297,7 @@ fn last_errno() -> i32 {
 
 /// What the header of an answer says about a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Info {
+pub(in crate::linux) struct Info {
     /// Its name.
     pub name: String,
     /// Its UUID, empty when it has none.
@@ -312,13 +315,13 @@ pub(super) struct Info {
 }
 
 /// Devices and their tables, asked with one buffer that is used again.
-pub(super) struct Queries {
+pub(in crate::linux) struct Queries {
     control: Arc<Control>,
     buffer: Buffer,
 }
 
 impl Queries {
-    pub(super) fn new(control: Arc<Control>) -> Queries {
+    pub(in crate::linux) fn new(control: Arc<Control>) -> Queries {
         Queries {
             control,
             buffer: Buffer::with_room(16 << 10),
@@ -326,7 +329,7 @@ impl Queries {
     }
 
     /// Every device on this machine.
-    pub(super) fn list(&mut self) -> std::result::Result<Vec<wire::Listed>, Errno> {
+    pub(in crate::linux) fn list(&mut self) -> std::result::Result<Vec<wire::Listed>, Errno> {
         let header = Header::new(Subject::Driver, dmi::DM_UUID_FLAG)?;
         self.buffer
             .call_growing(&self.control, Verb::List, &header)?;
@@ -334,14 +337,17 @@ impl Queries {
     }
 
     /// The header of one device.
-    pub(super) fn info(&mut self, subject: Subject<'_>) -> std::result::Result<Info, Errno> {
+    pub(in crate::linux) fn info(
+        &mut self,
+        subject: Subject<'_>,
+    ) -> std::result::Result<Info, Errno> {
         self.buffer
             .call(&self.control, Verb::Info, &Header::new(subject, 0)?)?;
         Ok(self.answer())
     }
 
     /// The header and the live table of one device.
-    pub(super) fn table(
+    pub(in crate::linux) fn table(
         &mut self,
         subject: Subject<'_>,
     ) -> std::result::Result<(Info, Lines), Errno> {
@@ -350,7 +356,10 @@ impl Queries {
 
     /// The status of one device. Never to be asked of a device with an `era` target: suspended, it
     /// would not answer (K7).
-    pub(super) fn status(&mut self, subject: Subject<'_>) -> std::result::Result<Lines, Errno> {
+    pub(in crate::linux) fn status(
+        &mut self,
+        subject: Subject<'_>,
+    ) -> std::result::Result<Lines, Errno> {
         Ok(self.lines(subject, dmi::DM_NOFLUSH_FLAG)?.1)
     }
 
@@ -394,7 +403,7 @@ fn devno(dev: u64) -> DevNo {
 }
 
 /// Does a verb that causes an event for udev, which is counted on the cookie.
-pub(super) fn with_event(
+pub(in crate::linux) fn with_event(
     control: &Control,
     cookies: &Cookies,
     buffer: &mut Buffer,
@@ -410,13 +419,16 @@ pub(super) fn with_event(
 }
 
 /// Removes a device when it is closed, which may be now. The event for udev has no cookie.
-pub(super) fn remove_when_closed(control: &Control, uuid: &str) -> std::result::Result<(), Errno> {
+pub(in crate::linux) fn remove_when_closed(
+    control: &Control,
+    uuid: &str,
+) -> std::result::Result<(), Errno> {
     let header = Header::new(Subject::Uuid(uuid), dmi::DM_DEFERRED_REMOVE)?;
     Buffer::with_room(0).call(control, Verb::Remove, &header)
 }
 
 /// Renames a device. The kernel finds it by its name only.
-pub(super) fn rename(
+pub(in crate::linux) fn rename(
     control: &Control,
     cookies: &Cookies,
     from: &str,
@@ -439,7 +451,7 @@ pub(super) fn rename(
 }
 
 /// The flags of a suspend.
-pub(super) fn suspend_flags(mode: SuspendMode) -> u32 {
+pub(in crate::linux) fn suspend_flags(mode: SuspendMode) -> u32 {
     match mode {
         SuspendMode::Freeze => dmi::DM_SUSPEND_FLAG,
         SuspendMode::Flush => dmi::DM_SUSPEND_FLAG | dmi::DM_SKIP_LOCKFS_FLAG,
@@ -467,7 +479,7 @@ const LINES_ROOM: usize = 64 << 10;
 
 impl ArmedDm {
     /// Prepares a device, with room for what it says of itself now.
-    pub(super) fn new(
+    pub(in crate::linux) fn new(
         control: Arc<Control>,
         cookies: Arc<Cookies>,
         uuid: &str,
@@ -510,7 +522,10 @@ impl ArmedDm {
     }
 
     /// Has discards kept away after each resume, by this setting of the device.
-    pub(super) fn without_discards(self, setting: &Path) -> std::result::Result<ArmedDm, Errno> {
+    pub(in crate::linux) fn without_discards(
+        self,
+        setting: &Path,
+    ) -> std::result::Result<ArmedDm, Errno> {
         let open = File::options()
             .write(true)
             .open(setting)

@@ -8,15 +8,22 @@
 //! Devices are named by UUID: a name may change under us, a UUID cannot. One that vanishes between
 //! two questions is left out.
 
-use super::cookie::{self, Cookies, EventFlags};
-use super::ioctl::{self, ArmedDm, Buffer, Control, Header, Info, Queries, Subject, Verb};
-use super::sysfs::printable;
-use super::{ArmedDevice, Errno, Kernel, changes, nodes, openers, tools};
 use crate::error::{Error, Kind, Result};
+use crate::linux::disk::sysfs::printable;
+use crate::linux::disk::{changes, openers};
+use crate::linux::dm::cookie::{self, Cookies, EventFlags};
+use crate::linux::dm::ioctl::{
+    self, ArmedDm, Buffer, Control, Header, Info, Queries, Subject, Verb,
+};
+use crate::linux::dm::nodes;
+use crate::linux::process::critical::Critical;
+use crate::linux::process::tools;
 use crate::model::{DevNo, DmName, DmUuid, Role};
+use crate::sys::{ArmedDevice, Errno, Kernel};
 use crate::table::status::MirrorStatus;
 use crate::table::{DmDevice, Links, SuspendMode, TargetLine, Without};
 use devicemapper::{DM, DevId, DmError, DmOptions, errors};
+use std::any::Any;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -460,6 +467,11 @@ impl Kernel for Dm {
 
     fn take_cookie(&self) -> Result<()> {
         self.cookies.take()
+    }
+
+    fn enter_window(&self) -> (Box<dyn Any>, Vec<String>) {
+        let (critical, missing) = Critical::enter();
+        (Box::new(critical), missing)
     }
 
     fn settle(&self, deadline: Duration) -> Option<String> {

@@ -1,6 +1,6 @@
 //! Why a volume has no link below `/dev/breakoff`: what is wrong with udev's rule for it.
 
-use super::cookie;
+use crate::linux::dm::cookie;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -97,7 +97,7 @@ mod tests {
         fs::create_dir_all(&installed).unwrap();
         fs::write(
             installed.join(RULE),
-            include_str!("../../dist/udev/56-breakoff.rules"),
+            include_str!("../../../dist/udev/56-breakoff.rules"),
         )
         .unwrap();
         assert_eq!(

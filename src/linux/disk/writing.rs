@@ -18,11 +18,13 @@
 //! Requests are made while volumes are suspended. The child is there before, braced for that, and
 //! asking allocates nothing.
 
-use super::lock::{make_private_dir, run_dir};
-use super::media::{Access, BlockMedia, open_error};
-use super::{Media, critical, failpoint, fork, signal};
 use crate::error::Result;
+use crate::linux::disk::media::{BlockMedia, open_error};
+use crate::linux::process::lock::{make_private_dir, run_dir};
+use crate::linux::process::{critical, fork, signal};
 use crate::model::DevNo;
+use crate::sys::disk::Access;
+use crate::sys::{Media, failpoint};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
@@ -112,7 +114,7 @@ fn lock_file(disk: DevNo) -> PathBuf {
 
 /// Waits until nobody is writing to a disk. Without such a file nobody has, since this machine has
 /// booted.
-pub(super) fn wait_for_writer(disk: DevNo) {
+pub(in crate::linux) fn wait_for_writer(disk: DevNo) {
     if let Ok(file) = File::open(lock_file(disk)) {
         flock(&file, libc::LOCK_SH);
     }

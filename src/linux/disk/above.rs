@@ -8,9 +8,9 @@
 //!
 //! The way up is pure; what it sees of the machine comes from [`Sight`], which [`Here`] implements.
 
-use super::nodes::{devno, leads_to};
-use super::openers::{self, Opener};
-use super::sysfs::{self, Block, printable};
+use crate::linux::disk::openers::{self, Opener};
+use crate::linux::disk::sysfs::{self, Block, printable};
+use crate::linux::dm::nodes::{devno, leads_to};
 use crate::model::DevNo;
 use crate::model::device::UUID_PREFIX;
 use std::cell::OnceCell;
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 /// A filesystem that is mounted somewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Filesystem {
+pub(in crate::linux) struct Filesystem {
     /// The number that the kernel has for it: its device's, or one of major 0 when it has several
     /// devices.
     pub dev: DevNo,
@@ -38,7 +38,7 @@ pub(super) struct Filesystem {
 
 /// What rests on one volume.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Above {
+pub(in crate::linux) struct Above {
     /// Filesystems, those first that lie on others.
     pub filesystems: Vec<Filesystem>,
     /// Devices without a filesystem, the volume included: what is in memory of them is written
@@ -52,7 +52,7 @@ pub(super) struct Above {
 
 /// Somebody who uses a device and is no filesystem and no layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum RawUse {
+pub(in crate::linux) enum RawUse {
     /// Known.
     By(String),
     /// It shows in the count of openers, or in a claim, and nowhere else.
@@ -60,7 +60,7 @@ pub(super) enum RawUse {
 }
 
 /// What can be seen of a machine.
-pub(super) trait Sight {
+pub(in crate::linux) trait Sight {
     /// How a device is called.
     fn title(&self, dev: DevNo) -> String;
     /// Whether it is suspended: a freeze above it would wait for its resume.
@@ -80,7 +80,7 @@ pub(super) trait Sight {
 }
 
 /// Finds what rests on a volume. All those in `named` are split at the same instant.
-pub(super) fn climb(sight: &dyn Sight, volume: DevNo, named: &[DevNo]) -> Above {
+pub(in crate::linux) fn climb(sight: &dyn Sight, volume: DevNo, named: &[DevNo]) -> Above {
     let mut climber = Climber {
         sight,
         volume,
@@ -203,7 +203,7 @@ impl Climber<'_> {
 }
 
 /// This machine, as it was when it was looked at.
-pub(super) struct Here {
+pub(in crate::linux) struct Here {
     mounts: Vec<Seen>,
     swaps: Vec<PathBuf>,
     loops: Vec<(DevNo, String)>,
@@ -225,7 +225,7 @@ struct Seen {
 
 impl Here {
     /// Looks around. `counts` are the openers that the kernel counts on volumes.
-    pub(super) fn look(counts: &[(DevNo, u32)]) -> Here {
+    pub(in crate::linux) fn look(counts: &[(DevNo, u32)]) -> Here {
         let mounts = all_mounts();
         let backing = |block: Block| Some((block.dev()?, block.attribute("loop/backing_file")?));
         let loops = Block::all()
@@ -249,7 +249,7 @@ impl Here {
     }
 
     /// The same for those who do not ask who else uses a device.
-    pub(super) fn look_at_layers() -> Here {
+    pub(in crate::linux) fn look_at_layers() -> Here {
         Here {
             layers_only: true,
             ..Here::look(&[])
@@ -454,7 +454,7 @@ fn btrfs_members(mounts: &[Seen]) -> BTreeMap<DevNo, Vec<DevNo>> {
 
 impl Filesystem {
     /// Opens a directory or a file of it, unless something else is mounted over all of them.
-    pub(super) fn open(&self) -> Option<File> {
+    pub(in crate::linux) fn open(&self) -> Option<File> {
         self.ways.iter().find_map(|way| {
             let file = open_way(way)?;
             if self.kind == "btrfs" {
@@ -550,7 +550,7 @@ fn number_of(path: impl AsRef<Path>) -> Option<DevNo> {
 
 /// Whether something has claimed it for itself: a filesystem that nobody sees, a target that is
 /// exported, another volume manager.
-pub(super) fn is_claimed(dev: DevNo) -> bool {
+pub(in crate::linux) fn is_claimed(dev: DevNo) -> bool {
     let node = Here::block(dev).and_then(|block| block.path());
     let opened = node.map(|path| {
         File::options()

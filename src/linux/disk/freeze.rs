@@ -13,9 +13,12 @@
 //! nothing shows that it is. So a note lies in `/run` from before the freeze until after the thaw,
 //! and whoever recovers thaws what has a note and nobody to care.
 
-use super::above::{self, Above, Filesystem, Here, Sight};
-use super::{Errno, changes, nodes, probe, sysfs};
+use crate::linux::disk::above::{self, Above, Filesystem, Here, Sight};
+use crate::linux::disk::{changes, probe, sysfs};
+use crate::linux::dm::nodes;
 use crate::model::DevNo;
+use crate::sys::Errno;
+use crate::sys::content::{Contents, Standing};
 use nix::errno::Errno as Number;
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags};
@@ -141,9 +144,10 @@ impl Stack {
         self.filesystems.push(Frost::new(filesystem));
         self.filesystems.len() - 1
     }
+}
 
-    /// Why the n-th volume is not frozen or cannot be, as far as that is known.
-    pub fn reason(&self, volume: usize) -> Option<String> {
+impl Contents for Stack {
+    fn reason(&self, volume: usize) -> Option<String> {
         let resting = self.volumes.get(volume)?;
         let not =
             resting
@@ -162,9 +166,7 @@ impl Stack {
         (!all.is_empty()).then(|| all.join("; "))
     }
 
-    /// Whether the suspend of the n-th volume has to do what it can: something is mounted on it
-    /// that only the kernel can freeze.
-    pub fn is_left_to_suspend(&self, volume: usize) -> bool {
+    fn is_left_to_suspend(&self, volume: usize) -> bool {
         let is_not = |at: &usize| {
             self.filesystems
                 .get(*at)
@@ -175,9 +177,7 @@ impl Stack {
             .is_some_and(|resting| resting.hidden || resting.filesystems.iter().any(is_not))
     }
 
-    /// Writes back what is in memory of the n-th volume and what rests on it. May wait for the
-    /// disks; how it ended is for the freeze to find out.
-    pub fn write_back(&self, volume: usize) {
+    fn write_back(&self, volume: usize) {
         let Some(resting) = self.volumes.get(volume) else {
             return;
         };
@@ -192,9 +192,7 @@ impl Stack {
         resting.bare.iter().for_each(|file| drop(file.sync_data()));
     }
 
-    /// Freezes what rests on the n-th volume. May wait for the disks. Whether nothing more is
-    /// written to it.
-    pub fn freeze(&mut self, volume: usize) -> bool {
+    fn freeze(&mut self, volume: usize) -> bool {
         let Some(resting) = self.volumes.get_mut(volume) else {
             return false;
         };
@@ -215,9 +213,7 @@ impl Stack {
         self.reason(volume).is_none()
     }
 
-    /// Thaws what [`Stack::freeze`] has frozen. Whether all of it, and what others had frozen, was
-    /// frozen until now.
-    pub fn thaw(&mut self) -> Result<bool, Errno> {
+    fn thaw(&mut self) -> Result<bool, Errno> {
         while let Some(frost) = self
             .frozen
             .last()
@@ -232,15 +228,6 @@ impl Stack {
             .iter()
             .all(|frost| !matches!(frost.state, State::Not(_))))
     }
-}
-
-/// What rests on a volume, as far as that shows without a try.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// Why not everything can be frozen.
-    pub obstacle: Option<String>,
-    /// What udev has found on it, such as `ext4` or `crypto_LUKS`.
-    pub content: Option<String>,
 }
 
 /// What rests on volumes.

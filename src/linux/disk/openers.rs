@@ -2,8 +2,8 @@
 //!
 //! Best effort and bounded: it explains a refusal of the kernel and never decides anything.
 
-use super::nodes::{devno, leads_to};
-use super::sysfs::{self, Block, printable};
+use crate::linux::disk::sysfs::{self, Block, printable};
+use crate::linux::dm::nodes::{devno, leads_to};
 use crate::model::DevNo;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -25,7 +25,7 @@ pub fn openers(dev: DevNo) -> Vec<String> {
 }
 
 /// Whether it is used by something that does not go by itself, unlike a probe of udev's.
-pub(super) fn holds_for_long(dev: DevNo) -> bool {
+pub(in crate::linux) fn holds_for_long(dev: DevNo) -> bool {
     !standing(dev).is_empty()
 }
 
@@ -125,7 +125,7 @@ fn has_open(pid: &str, dev: DevNo) -> bool {
 
 /// A process that has a block device open.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Opener {
+pub(in crate::linux) struct Opener {
     /// Which, for people.
     pub process: String,
     /// Whether it can write to it.
@@ -133,7 +133,7 @@ pub(super) struct Opener {
 }
 
 /// Every descriptor on a block device that a process has, this one excepted.
-pub(super) fn all() -> BTreeMap<DevNo, Vec<Opener>> {
+pub(in crate::linux) fn all() -> BTreeMap<DevNo, Vec<Opener>> {
     let own = std::process::id().to_string();
     let mut found: BTreeMap<DevNo, Vec<Opener>> = BTreeMap::new();
     for pid in pids().into_iter().filter(|pid| *pid != own) {
@@ -182,12 +182,12 @@ fn device_behind(descriptor: &Path) -> Option<DevNo> {
 }
 
 /// A process, for people.
-pub(super) fn process(pid: &str) -> String {
+pub(in crate::linux) fn process(pid: &str) -> String {
     format!("process {pid} ({})", command(pid))
 }
 
 /// All processes.
-pub(super) fn pids() -> Vec<String> {
+pub(in crate::linux) fn pids() -> Vec<String> {
     let names = fs::read_dir("/proc")
         .into_iter()
         .flatten()

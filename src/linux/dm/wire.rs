@@ -4,13 +4,13 @@
 //! A name, a target type or a status comes from the kernel, but through it from whoever made the
 //! device; nothing here trusts it.
 
-use super::{Errno, MirrorHealth};
 use crate::model::Sectors;
+use crate::sys::{Errno, MirrorHealth};
 use crate::table::TargetLine;
 
 /// A table or status line within a reply (`struct dm_target_spec` and the text behind it).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Spec<'a> {
+pub(in crate::linux) struct Spec<'a> {
     start: u64,
     length: u64,
     target: &'a [u8],
@@ -25,14 +25,14 @@ const SPEC_NEXT: usize = 20;
 const SPEC_TYPE: usize = 24;
 
 /// The lines of a table or status reply. Yields `None` once and ends when the reply makes no sense.
-pub(super) struct Specs<'a> {
+pub(in crate::linux) struct Specs<'a> {
     data: &'a [u8],
     at: usize,
     left: u32,
 }
 
 /// Reads `count` lines from the data behind the header.
-pub(super) fn specs(data: &[u8], count: u32) -> Specs<'_> {
+pub(in crate::linux) fn specs(data: &[u8], count: u32) -> Specs<'_> {
     Specs {
         data,
         at: 0,
@@ -259,7 +259,7 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 /// The bytes before the first NUL, or all of them.
-pub(super) fn until_nul(bytes: &[u8]) -> &[u8] {
+pub(in crate::linux) fn until_nul(bytes: &[u8]) -> &[u8] {
     &bytes[..bytes
         .iter()
         .position(|byte| *byte == 0)

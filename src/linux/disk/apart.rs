@@ -8,9 +8,12 @@
 //! disks that hang. It has nothing of ours open, so that what is stuck in it holds neither a lock
 //! nor the terminal.
 
-use super::media::{Access, BlockMedia, open_error};
-use super::{Media, fork, writing};
 use crate::error::{Error, Result};
+use crate::linux::disk::media::{BlockMedia, open_error};
+use crate::linux::disk::writing;
+use crate::linux::process::fork;
+use crate::sys::Media;
+use crate::sys::disk::{Access, Reading};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
@@ -31,10 +34,6 @@ const STACK: usize = 256 << 10;
 const DISTRUSTED: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(1));
 /// What stands for an error without a number: the end of the disk.
 const NO_NUMBER: i32 = -1;
-
-/// What is done with each disk. It may write nothing, and what it comes to is forgotten: the bytes
-/// count.
-pub type Reading<'r> = &'r (dyn Fn(&dyn Media) + Sync);
 
 /// The disks that did not answer, and when.
 static SILENT: Mutex<Vec<(PathBuf, Instant)>> = Mutex::new(Vec::new());

@@ -3,9 +3,10 @@
 //! A commit writes while volumes are suspended: nothing is allocated for what is not larger than
 //! what was read or written before.
 
-use super::Media;
 use crate::error::{Error, Result};
 use crate::model::DevNo;
+use crate::sys::Media;
+use crate::sys::disk::{ALIGNMENT, Access};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -14,9 +15,6 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What offsets and lengths are multiples of: enough for disks with sectors of 512 and of 4096
-/// bytes.
-pub const ALIGNMENT: usize = 4096;
 /// How much goes through the bounce buffer at once.
 const BOUNCE: usize = 128 << 10;
 
@@ -66,15 +64,6 @@ fn device_size(file: &File) -> io::Result<u64> {
     Ok(size)
 }
 
-/// How a disk is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// To read it.
-    ReadOnly,
-    /// To read and to write it, beside whoever uses it (its volumes do).
-    ReadWrite,
-}
-
 /// A disk, or a file that stands for one in tests.
 pub struct BlockMedia {
     file: File,
@@ -90,7 +79,7 @@ impl BlockMedia {
     }
 
     /// The same, with the error as the kernel gives it.
-    pub(super) fn try_open(path: &Path, access: Access) -> io::Result<BlockMedia> {
+    pub(in crate::linux) fn try_open(path: &Path, access: Access) -> io::Result<BlockMedia> {
         let file = open_direct(path, access)?;
         let is_disk = file.metadata()?.file_type().is_block_device();
         let size = if is_disk {
@@ -107,9 +96,9 @@ impl BlockMedia {
     }
 
     /// Its number; `None` for a file.
-    pub(super) fn number(&self) -> Option<DevNo> {
+    pub(in crate::linux) fn number(&self) -> Option<DevNo> {
         let is_disk = self.is_disk.then(|| self.file.metadata().ok()).flatten()?;
-        Some(super::nodes::devno(is_disk.rdev()))
+        Some(crate::linux::dm::nodes::devno(is_disk.rdev()))
     }
 
     /// The bounce buffer, which has room for so much or for all that goes through it at once.
@@ -222,7 +211,7 @@ fn open_direct(path: &Path, access: Access) -> io::Result<File> {
 }
 
 /// What an error of opening a disk means.
-pub(super) fn open_error(path: &Path, err: &io::Error) -> Error {
+pub(in crate::linux) fn open_error(path: &Path, err: &io::Error) -> Error {
     let (shown, doing) = (path.display(), format!("cannot open '{}'", path.display()));
     match err.raw_os_error() {
         Some(libc::EBUSY) => Error::in_use(format!("'{shown}' is in use"))
@@ -271,89 +260,9 @@ pub fn reread_partitions(disk: &Path) -> Result<()> {
     .on(disk.display()))
 }
 
-/// Disks in memory, for tests.
-pub mod mem {
-    use super::{Media, check_alignment};
-    use std::cell::{Cell, RefCell};
-    use std::io;
-
-    /// A disk in memory. What is written is what is read; [`MemMedia::flushes`] counts.
-    #[derive(Debug, Default)]
-    pub struct MemMedia {
-        bytes: RefCell<Vec<u8>>,
-        flushes: Cell<u64>,
-    }
-
-    impl MemMedia {
-        /// A disk of zeros.
-        pub fn new(size: usize) -> MemMedia {
-            MemMedia {
-                bytes: RefCell::new(vec![0; size]),
-                flushes: Cell::new(0),
-            }
-        }
-
-        /// A disk with these contents.
-        pub fn with_bytes(bytes: Vec<u8>) -> MemMedia {
-            MemMedia {
-                bytes: RefCell::new(bytes),
-                flushes: Cell::new(0),
-            }
-        }
-
-        /// All of its bytes.
-        pub fn bytes(&self) -> Vec<u8> {
-            self.bytes.borrow().clone()
-        }
-
-        /// Looks at or changes its bytes.
-        pub fn with<T>(&self, look: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-            look(&mut self.bytes.borrow_mut())
-        }
-
-        /// How often it was flushed.
-        pub fn flushes(&self) -> u64 {
-            self.flushes.get()
-        }
-
-        fn range(&self, offset: u64, length: usize) -> io::Result<std::ops::Range<usize>> {
-            check_alignment(offset, length as u64)?;
-            let start = usize::try_from(offset).ok();
-            let range = start
-                .and_then(|start| Some(start..start.checked_add(length)?))
-                .filter(|range| range.end as u64 <= self.size());
-            range.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
-        }
-    }
-
-    impl Media for MemMedia {
-        fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-            let range = self.range(offset, buf.len())?;
-            buf.copy_from_slice(&self.bytes.borrow()[range]);
-            Ok(())
-        }
-
-        fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
-            let range = self.range(offset, buf.len())?;
-            self.bytes.borrow_mut()[range].copy_from_slice(buf);
-            Ok(())
-        }
-
-        fn flush(&self) -> io::Result<()> {
-            self.flushes.set(self.flushes.get() + 1);
-            Ok(())
-        }
-
-        fn size(&self) -> u64 {
-            self.bytes.borrow().len() as u64
-        }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::mem::MemMedia;
     use super::*;
 
     fn disk(bytes: &[u8]) -> tempfile::NamedTempFile {
@@ -409,18 +318,5 @@ mod tests {
             .err()
             .unwrap();
         assert_eq!(missing.kind(), crate::error::Kind::NotFound);
-        let memory = MemMedia::new(8192);
-        assert_eq!(
-            kind(memory.write_at(8192, &[0; 4096])),
-            io::ErrorKind::UnexpectedEof
-        );
-        assert_eq!(
-            kind(memory.read_at(u64::MAX - 4095, &mut [0; 4096])),
-            io::ErrorKind::UnexpectedEof
-        );
-        assert_eq!(
-            kind(memory.write_at(1, &[0; 4096])),
-            io::ErrorKind::InvalidInput
-        );
     }
 }

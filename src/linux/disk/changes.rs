@@ -1,10 +1,12 @@
 //! What the maps of changes say of devices, and what has to be so that they can be believed.
 
-use super::Media as _;
-use super::media::{Access, BlockMedia};
-use super::{nodes, sysfs};
 use crate::error::{Error, Result};
+use crate::linux::disk::media::BlockMedia;
+use crate::linux::disk::sysfs;
+use crate::linux::dm::nodes;
 use crate::model::DevNo;
+use crate::sys::Media as _;
+use crate::sys::disk::Access;
 use crate::table::era;
 use std::ops::Range;
 

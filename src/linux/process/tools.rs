@@ -17,7 +17,7 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
 
 /// A command for the program, with words in the C locale, nothing on stdin, and nothing of ours but
 /// the environment's paths.
-pub(super) fn command(name: &str) -> Option<Command> {
+pub(in crate::linux) fn command(name: &str) -> Option<Command> {
     let mut command = Command::new(find(name)?);
     command.env("LC_ALL", "C").stdin(Stdio::null());
     Some(command)
@@ -28,7 +28,7 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// Whether the process has ended in time; one that could not be started has. How it ended is for
 /// others to find out.
-pub(super) fn done_by(until: Instant, child: Option<&mut Child>) -> bool {
+pub(in crate::linux) fn done_by(until: Instant, child: Option<&mut Child>) -> bool {
     let Some(child) = child else { return true };
     loop {
         match child.try_wait() {
@@ -45,7 +45,7 @@ pub(super) fn done_by(until: Instant, child: Option<&mut Child>) -> bool {
 
 /// Loads a kernel module; whether `modprobe` said that it is there now. Silent: who needs the
 /// module looks for what it brings.
-pub(super) fn load_module(module: &str) -> bool {
+pub(in crate::linux) fn load_module(module: &str) -> bool {
     let run = |mut command: Command| {
         command
             .args(["-q", "--", module])

@@ -1,8 +1,10 @@
 //! Processes beside this one that outlive it and its terminal: this program once more, or a child
 //! that goes on with a part of it.
 
-use super::{failpoint, fork, signal};
+use crate::linux::process::{fork, signal};
+use crate::sys::failpoint;
 use nix::fcntl::OFlag;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, pipe2, setsid};
 use std::fs::File;
 use std::io;
@@ -25,6 +27,16 @@ pub fn spawn_detached(words: &[&str], environment: &[(&str, &str)]) -> io::Resul
     // SAFETY: between fork and exec only setsid is called, which is async-signal-safe.
     unsafe { command.pre_exec(|| setsid().map(drop).map_err(io::Error::from)) };
     command.spawn().map(drop)
+}
+
+/// Takes note of the ends of children that nobody waits for. Nothing here has others for longer than
+/// a call.
+pub fn reap() {
+    while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+        if status == WaitStatus::StillAlive {
+            return;
+        }
+    }
 }
 
 /// A process beside us, forked: with pipes to it and from it, in a session of its own, deaf to what

@@ -1,0 +1,19 @@
+//! Processes, this one and others.
+//!
+//! ```text
+//! critical  memory, signals and priority for a window   signal    interrupts
+//! lock      one command per group                       helper    the command's end of its helper
+//! fork, detached, tools   other processes               service   what a service owes the machine
+//! notice    telling that something has failed           host      which machine, which boot, what time
+//! ```
+
+pub mod critical;
+pub mod detached;
+pub mod fork;
+pub mod helper;
+pub mod host;
+pub mod lock;
+pub mod notice;
+pub mod service;
+pub mod signal;
+pub mod tools;

@@ -1,0 +1,193 @@
+//! Telling somebody that a disk has failed: the journal, with fields to search by, and the
+//! administrator's own program.
+//!
+//! Nothing here may keep a repair waiting or make it fail: what cannot be told is a warning.
+
+use crate::linux::disk::sysfs::printable;
+use crate::sys::notice::Notice;
+use std::fs;
+use std::io;
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Where systemd's journal takes messages with fields.
+const JOURNAL: &str = "/run/systemd/journal/socket";
+/// What syslog calls an error.
+const PRIORITY: &str = "3";
+
+/// `BREAKOFF_EVENT` and so on: environment of a hook, fields of the journal.
+fn fields(notice: &Notice) -> Vec<(String, String)> {
+    let event = [("EVENT", notice.event.to_owned())];
+    let about = notice
+        .about
+        .iter()
+        .map(|(name, value)| (*name, printable(value)));
+    event
+        .into_iter()
+        .chain(about)
+        .map(|(name, value)| (format!("BREAKOFF_{name}"), value))
+        .collect()
+}
+
+/// As the journal's socket takes it.
+fn datagram(notice: &Notice) -> Vec<u8> {
+    let plain = [
+        ("MESSAGE", printable(&notice.message)),
+        ("PRIORITY", PRIORITY.to_owned()),
+        ("SYSLOG_IDENTIFIER", "breakoff".to_owned()),
+    ];
+    let own = fields(notice);
+    let plain = plain
+        .iter()
+        .map(|(name, value)| format!("{name}={value}\n"));
+    plain
+        .chain(own.iter().map(|(name, value)| format!("{name}={value}\n")))
+        .collect::<String>()
+        .into_bytes()
+}
+/// Where the configuration file is; `BREAKOFF_CONFIG` overrides it.
+fn config() -> PathBuf {
+    std::env::var_os("BREAKOFF_CONFIG")
+        .filter(|path| !path.is_empty())
+        .map_or_else(|| "/etc/breakoff.conf".into(), PathBuf::from)
+}
+
+/// Tells everybody who wants to know. What went wrong comes back in words.
+pub fn tell(notice: &Notice) -> Vec<String> {
+    let mut wrong = Vec::new();
+    // Without systemd there is no journal, and nothing is wrong with that.
+    if Path::new(JOURNAL).exists()
+        && let Err(err) = send(&datagram(notice))
+    {
+        wrong.push(format!("the journal cannot be told: {err}"));
+    }
+    match hook(&config()) {
+        Ok(None) => {}
+        Ok(Some(program)) => {
+            if let Err(err) = run(&program, notice) {
+                wrong.push(format!(
+                    "the hook '{}' cannot be run: {err}",
+                    program.display()
+                ));
+            }
+        }
+        Err(why) => wrong.push(why),
+    }
+    wrong
+}
+
+/// A journal that does not take it at once, perhaps because its disk hangs, is not waited for.
+fn send(datagram: &[u8]) -> io::Result<()> {
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.send_to(datagram, JOURNAL).map(drop)
+}
+
+/// The program that a configuration file names.
+fn hook(config: &Path) -> Result<Option<PathBuf>, String> {
+    let shown = config.display();
+    match fs::read_to_string(config) {
+        Ok(text) => hook_in(&text)
+            .map_err(|line| format!("'{shown}' has a line that is not understood: '{line}'")),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(err) => Err(format!("'{shown}' cannot be read: {err}")),
+    }
+}
+
+/// The program in the text of a configuration file: `hook = /path/to/program`, the last one counts.
+/// Fails with the first line that is not understood, safe to show.
+pub fn hook_in(text: &str) -> Result<Option<PathBuf>, String> {
+    let mut found = None;
+    for line in text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+    {
+        match line
+            .split_once('=')
+            .map(|(key, value)| (key.trim(), value.trim()))
+        {
+            Some(("hook", program))
+                if program.starts_with('/') && !program.contains(char::is_control) =>
+            {
+                found = Some(PathBuf::from(program));
+            }
+            _ => return Err(printable(line)),
+        }
+    }
+    Ok(found)
+}
+
+/// Starts it on its own; how it ends is its own affair.
+fn run(program: &Path, notice: &Notice) -> io::Result<()> {
+    let mut command = Command::new(program);
+    command
+        .envs(fields(notice))
+        .env("BREAKOFF_MESSAGE", printable(&notice.message))
+        .current_dir("/");
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0);
+    command.spawn().map(drop)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_configuration_names_a_hook_or_none() {
+        let named = |text: &str| hook(file(text).path());
+        assert_eq!(named("# nothing\n\n"), Ok(None));
+        assert_eq!(
+            named("hook = /usr/local/sbin/told\n"),
+            Ok(Some("/usr/local/sbin/told".into()))
+        );
+        assert_eq!(named(" hook=/a b \n#x"), Ok(Some("/a b".into())));
+        for bad in [
+            "hook = told",
+            "hook",
+            "mail = root",
+            "hook =\u{1b}[2J/x",
+            "hook = /x\u{1b}[2J",
+        ] {
+            assert!(named(bad).unwrap_err().contains("not understood"), "{bad}");
+        }
+        assert_eq!(hook(Path::new("/does/not/exist")), Ok(None));
+    }
+
+    #[test]
+    fn the_journal_gets_one_line_for_each_field() {
+        let about = vec![
+            ("GROUP", "g".to_owned()),
+            ("DEVICE", "/dev/x\nPRIORITY=7".to_owned()),
+        ];
+        let notice = Notice {
+            event: "plex-failed",
+            message: "plex 'v-02' failed".to_owned(),
+            about,
+        };
+        let text = String::from_utf8(datagram(&notice)).unwrap();
+        assert_eq!(text.lines().count(), 6, "{text}");
+        assert!(
+            text.starts_with("MESSAGE=plex 'v-02' failed\nPRIORITY=3\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("BREAKOFF_EVENT=plex-failed\nBREAKOFF_GROUP=g\n"),
+            "{text}"
+        );
+    }
+}
