@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::exec::disks;
 use crate::meta::{self, Member, Side};
 use crate::model::{DevNo, Disk, DiskId, Group, HostId, Name, Sectors};
+use crate::plan::change::{Event, SideChosen};
 use crate::plan::view::PlanView;
 use crate::plan::world::{PresentDisk, World};
 use crate::plan::{self, quorum, step::Plan};
@@ -114,25 +115,26 @@ fn create(
     let devices: Vec<PathBuf> = present.values().map(|p| p.path.clone()).collect();
     let mut session = Session::create(group.clone(), members, present, env)?;
     let mut plan = Plan::nothing(group);
-    plan.changes = session_changes(&plan.group, &plan.group.disks, "created");
+    let created = Event::GroupCreated {
+        uuid: plan.group.id,
+    };
+    plan.changes = vec![Change::group(&plan.group.name, created)];
+    plan.changes.extend(added(&plan.group, &plan.group.disks));
     let report = session.carry_out(&plan)?;
     drop(session);
     announce(&devices, env);
     Ok(report)
 }
 
-fn session_changes(group: &Group, disks: &[Disk], action: &'static str) -> Vec<Change> {
-    let first = Change::new(group.name.as_str(), action).text("uuid", group.id);
-    let added = disks.iter().map(|d| {
-        Change::new(format!("{}/{}", group.name, d.media), "disk-added")
-            .text("media", &d.media)
-            .size("size", d.size)
-    });
-    (action == "created")
-        .then_some(first)
-        .into_iter()
-        .chain(added)
-        .collect()
+fn added(group: &Group, disks: &[Disk]) -> Vec<Change> {
+    let added = |disk: &Disk| {
+        let event = Event::DiskAdded {
+            media: disk.media.clone(),
+            size: disk.size,
+        };
+        Change::disk(&group.name, &disk.media, event)
+    };
+    disks.iter().map(added).collect()
 }
 
 /// What would be done, for `--dry-run`; refuses what would be refused.
@@ -147,7 +149,8 @@ fn planned(
         .iter()
         .try_for_each(|d| refuse_unfit(machine, &d.device, force))?;
     let device = |d: &NamedDevice| {
-        Change::new(d.device.display().to_string(), "disk-added").text("group", &group.name)
+        let group = group.name.clone();
+        Change::device(&d.device, Event::DeviceToBeAdded { group })
     };
     Ok(devices.iter().map(device).collect())
 }
@@ -173,7 +176,7 @@ fn add(
     let devices: Vec<PathBuf> = present.values().map(|p| p.path.clone()).collect();
     session.add_members(members, present);
     let mut plan = Plan::nothing(session.world.group.clone());
-    plan.changes = session_changes(&plan.group, &disks, "changed");
+    plan.changes = added(&plan.group, &disks);
     plan.group.disks.extend(disks);
     let report = session.carry_out(&plan)?;
     drop(session);
@@ -427,9 +430,10 @@ fn init<'a>(
     let mut ready = Vec::new();
     let mut report = Report::default();
     for device in devices {
-        let change = Change::new(device.display().to_string(), "initialised");
         if options.dry_run {
-            report.changes.push(change);
+            report
+                .changes
+                .push(Change::device(device, Event::Initialised(None)));
             continue;
         }
         let media = env.machine.media(device, Access::ReadWrite)?;
@@ -439,11 +443,8 @@ fn init<'a>(
             DiskId::random(),
             area.unwrap_or(meta::AREA_DEFAULT),
         )?;
-        report.changes.push(
-            change
-                .text("uuid", label.disk())
-                .size("size", label.geometry().data_size()),
-        );
+        let initialised = Event::Initialised(Some((label.disk(), label.geometry().data_size())));
+        report.changes.push(Change::device(device, initialised));
         ready.push(
             env.machine
                 .find(device)
@@ -636,7 +637,7 @@ fn plan_destruction(
             ));
         }
     }
-    plan.changes.push(Change::new(name.as_str(), "destroyed"));
+    plan.changes.push(Change::group(name, Event::Destroyed));
     Ok(plan)
 }
 
@@ -679,12 +680,11 @@ fn import(
     if gives_up {
         quorum::give_up_missing(&session.world, &mut plan.group);
     }
-    let mut change =
-        Change::new(name.as_str(), "imported").number("disks", plan.group.disks.len() as u64);
-    if name != old.name {
-        change = change.text("was", &old.name);
-    }
-    plan.changes.push(change);
+    let imported = Event::Imported {
+        disks: plan.group.disks.len(),
+        was: (name != old.name).then(|| old.name.clone()),
+    };
+    plan.changes.push(Change::group(&name, imported));
     plan.notes.push(format!(
         "its volumes are not started: 'breakoff -g {name} start --all'"
     ));
@@ -759,7 +759,7 @@ fn deport(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
     refuse_started(&session.world)?;
     let mut plan = Plan::nothing(session.world.group.clone());
     plan.group.host = None;
-    plan.changes.push(Change::new(name.as_str(), "deported"));
+    plan.changes.push(Change::group(name, Event::Deported));
     if options.dry_run {
         return Ok(Report {
             changes: plan.changes,
@@ -787,13 +787,12 @@ fn choose(options: &Options, word: &str, side: &str, env: Env<'_>) -> Result<Rep
     let mut session = Session::chosen(scan, chosen, env)?;
     refuse_running_otherwise(&session.world)?;
     let mut plan = plan::disks::distrust(&session.world, &parted)?;
-    let mut change = Change::new(name.as_str(), "side-chosen")
-        .text("side", side)
-        .number("disks_of_others", parted.len() as u64);
-    if !lost.is_empty() {
-        change = change.text("volumes_given_up", lost.join(", "));
-    }
-    plan.changes.insert(0, change);
+    let chosen = Event::SideChosen(SideChosen {
+        side: side.to_owned(),
+        disks_of_others: parted.len(),
+        volumes_given_up: lost.clone(),
+    });
+    plan.changes.insert(0, Change::group(&name, chosen));
     if options.dry_run {
         return Ok(Report {
             changes: plan.changes,

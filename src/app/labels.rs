@@ -11,6 +11,7 @@ use super::session::Session;
 use crate::error::{Error, Result};
 use crate::meta::{Geometry, Label, Member};
 use crate::model::{DevNo, Disk, DiskId, Sectors};
+use crate::plan::change::Event;
 use crate::plan::quorum;
 use crate::plan::world::PresentDisk;
 use crate::sys::Media;
@@ -104,9 +105,11 @@ impl Session<'_> {
                         .announce(std::slice::from_ref(&device.path))
                         .into_iter()
                         .for_each(|warning| self.env.ui.warn(&warning));
-                    done.push(
-                        Change::new(path, "label-written").text("device", device.path.display()),
-                    );
+                    let device = device.path.clone();
+                    let group = &self.world.group;
+                    done.extend(group.disk(id).map(|disk| {
+                        Change::disk(&group.name, &disk.media, Event::LabelWritten { device })
+                    }));
                 }
                 Err(error) => failures.push(
                     error

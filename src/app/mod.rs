@@ -26,7 +26,7 @@ pub use scan::udev_probe;
 use crate::error::{Error, Kind};
 use crate::meta::Fill;
 use crate::model::{Name, Sectors};
-pub use crate::plan::change::{Change, Detail};
+pub use crate::plan::change::{Change, Detail, Event};
 use crate::plan::request::Request;
 use crate::plan::world::World;
 use crate::sys::machine::Machine;

@@ -1,7 +1,7 @@
 //! Where volumes are: below `/dev/breakoff` if udev's rule has made the link, else below
 //! `/dev/mapper`. What is told is a path that exists, and why the other one does not.
 
-use super::{Detail, Env, Report};
+use super::{Env, Report};
 use crate::model::{DevNo, DmName, DmUuid, Role, Volume};
 use crate::plan::world::{World, link};
 use std::path::PathBuf;
@@ -30,28 +30,24 @@ pub fn look(world: &mut World, env: Env<'_>) -> Option<String> {
 pub fn correct(world: &World, report: &mut Report, env: Env<'_>) {
     let mut reasons = Vec::new();
     for volume in &world.group.volumes {
-        let told = link(&world.group.name, &volume.name).display().to_string();
-        let is_told = report
+        let told = link(&world.group.name, &volume.name);
+        let mut devices: Vec<&mut PathBuf> = report
             .changes
-            .iter()
-            .flat_map(|change| &change.details)
-            .any(|(_, detail)| *detail == Detail::Text(told.clone()));
-        let Some(dev) = number(world, volume).filter(|_| is_told) else {
+            .iter_mut()
+            .filter_map(|change| change.event.device_mut())
+            .filter(|device| **device == told)
+            .collect();
+        let Some(dev) = number(world, volume).filter(|_| !devices.is_empty()) else {
             continue;
         };
         let Some(path) = mapped(world, volume).filter(|_| !is_linked(world, volume, dev, env))
         else {
             continue;
         };
-        let path = path.display().to_string();
-        for (_, detail) in report
-            .changes
-            .iter_mut()
-            .flat_map(|change| &mut change.details)
-            .filter(|(_, d)| *d == Detail::Text(told.clone()))
-        {
-            *detail = Detail::Text(path.clone());
+        for device in &mut devices {
+            **device = path.clone();
         }
+        let (told, path) = (told.display(), path.display());
         // Followed by a blank: another volume's name may begin like this one's.
         for note in &mut report.notes {
             *note = note.replace(&format!("{told} "), &format!("{path} "));

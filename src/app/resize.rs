@@ -5,6 +5,7 @@ use super::which::open;
 use super::{Change, Env, Options, Report};
 use crate::error::{Error, Result};
 use crate::model::{Name, Sectors};
+use crate::plan::change::Event;
 use crate::plan::quorum;
 use crate::plan::step::Plan;
 
@@ -42,11 +43,13 @@ pub fn resize(options: &Options, media: &Name, env: Env<'_>) -> Result<Report> {
         .iter_mut()
         .filter(|d| d.id == disk.id)
         .for_each(|d| d.size = size);
-    let change = Change::new(&path, "disk-resized")
-        .text("media", media)
-        .size("size", size);
+    let resized = Event::DiskResized {
+        media: media.clone(),
+        size,
+        by: size.saturating_sub(disk.size),
+    };
     plan.changes
-        .push(change.size("by", size.saturating_sub(disk.size)));
+        .push(Change::disk(&session.world.group.name, media, resized));
     if options.dry_run {
         return Ok(Report {
             changes: plan.changes,

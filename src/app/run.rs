@@ -9,6 +9,7 @@ use super::{
 use crate::error::{Error, Kind, Result};
 use crate::meta::Fill;
 use crate::model::{DmUuid, Group, Name, Role};
+use crate::plan::change::Event;
 use crate::plan::request::{Request, Selection, Splits, Winner};
 use crate::plan::step::{Plan, Prepare};
 use crate::plan::world::World;
@@ -204,7 +205,7 @@ fn carry_out(session: &mut Session<'_>, request: &Request, plan: &Plan) -> Resul
 fn complete_return(session: &mut Session<'_>, report: &mut Report, env: Env<'_>) {
     match session.tend() {
         Ok(done) => {
-            let told = |change: &Change| change.action != "changes-complete";
+            let told = |change: &Change| change.event != Event::ChangesComplete;
             report.changes.extend(done.into_iter().filter(told));
         }
         Err(error) => env.ui.warn(&format!(

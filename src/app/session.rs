@@ -2,17 +2,19 @@
 //! [`Session::carry_out`].
 
 use super::scan::{self, Bare, Scan};
-use super::{Change, Detail, Env, Options, Report};
+use super::{Change, Env, Options, Report};
 use crate::error::{Error, Kind, Result};
 use crate::exec::{self, Executed};
 use crate::meta::Fill;
 use crate::meta::{
     self, Archive, Chosen, CommitOutcome, Lineage, Member, Sighting, Stamp, Witness,
 };
+use crate::model::PlexState;
 use crate::model::{
     CrashReason, DiskId, DmUuid, Extent, Generation, Group, GroupId, HostId, Name, Role, Sectors,
     Testimony, Volume, VolumeId, check, distinct,
 };
+use crate::plan::change::{Event, Object};
 use crate::plan::request::Finding;
 use crate::plan::step::{CommitPoint, Plan};
 use crate::plan::world::{Known, PresentDisk, World};
@@ -583,7 +585,7 @@ impl<'u> Session<'u> {
             .collect();
         self.later.archive.push((group.clone(), generation));
         let before = std::mem::replace(&mut self.world.group, group);
-        let lost_log = |change: &Change| change.action == "log-failed";
+        let lost_log = |change: &Change| change.event == Event::LogFailed;
         if plan.changes.iter().any(lost_log) {
             self.distrust_lost_logs(&before);
         }
@@ -797,36 +799,16 @@ impl<'u> Session<'u> {
 
     /// The journal and the administrator's hook are going to hear of everything that has failed.
     fn note_failures(&mut self, plan: &Plan) {
-        let text = |change: &Change, name: &str| {
-            change
-                .details
-                .iter()
-                .find(|(known, _)| *known == name)
-                .and_then(|(_, detail)| match detail {
-                    Detail::Text(text) => Some(text.clone()),
-                    Detail::Size(_) | Detail::Number(_) => None,
-                })
-        };
-        let failed = |change: &&Change| {
-            ["plex-failed", "log-failed"].contains(&change.action)
-                || text(change, "state").is_some_and(|state| state == "FAILED")
-        };
-        for change in plan.changes.iter().filter(failed) {
-            let (group, volume) = change
-                .object
-                .split_once('/')
-                .unwrap_or((change.object.as_str(), ""));
-            let mut about = vec![("GROUP", group.to_owned()), ("VOLUME", volume.to_owned())];
-            for (field, detail) in [
-                ("PLEX", "plex"),
-                ("STATE", "state"),
-                ("DISK", "disks"),
-                ("DEVICE", "devices"),
-            ] {
-                about.extend(text(change, detail).map(|value| (field, value)));
-            }
+        let group = &self.world.group.name;
+        for change in &plan.changes {
+            let (Object::Volume(_, volume), Some(mut about)) = (&change.object, failure(change))
+            else {
+                continue;
+            };
+            let of = [("GROUP", group.to_string()), ("VOLUME", volume.to_string())];
+            about.splice(0..0, of);
             self.later.notices.push(Notice {
-                event: change.action,
+                event: change.event.word(),
                 message: change.to_string(),
                 about,
             });
@@ -937,8 +919,10 @@ impl<'u> Session<'u> {
         report.notes.extend(thawed.values().map(|reason| {
             format!("the snapshot holds what a crash at the split would have left: {reason}")
         }));
-        for change in report.changes.iter_mut().filter(|c| c.action == "split") {
-            change.details.push(("freeze_us", Detail::Number(micros)));
+        for change in &mut report.changes {
+            if let Event::Split(split) = &mut change.event {
+                split.freeze_us = Some(micros);
+            }
         }
         report.notes.push(format!(
             "I/O was held for {}.{:03} ms",
@@ -1306,5 +1290,33 @@ pub fn refuse_foreign(group: &Group, word: &Name, here: HostId) -> Result<()> {
             .on(name)
             .hint(format!("deport it there; if that machine is gone for good: 'breakoff group import {word} --force'"))),
         None => Err(Error::not_ready(format!("group '{name}' is deported")).on(name).hint(format!("'breakoff group import {word}'"))),
+    }
+}
+
+/// What a notice of a failure says beside the volume; `None` of what is none.
+fn failure(change: &Change) -> Option<Vec<(&'static str, String)>> {
+    match &change.event {
+        Event::PlexFailed(failed) => {
+            let state = failed.state.map_or("removed", PlexState::word);
+            let plex = [
+                ("PLEX", failed.plex.to_string()),
+                ("STATE", state.to_owned()),
+            ];
+            let places = [("DISK", &failed.disks), ("DEVICE", &failed.devices)];
+            let places = places
+                .into_iter()
+                .filter_map(|(field, place)| Some((field, place.clone()?)));
+            Some(plex.into_iter().chain(places).collect())
+        }
+        Event::PlexState {
+            plex,
+            state: PlexState::Failed,
+            ..
+        } => Some(vec![
+            ("PLEX", plex.to_string()),
+            ("STATE", PlexState::Failed.word().to_owned()),
+        ]),
+        Event::LogFailed => Some(Vec::new()),
+        _ => None,
     }
 }

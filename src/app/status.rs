@@ -7,6 +7,7 @@ use super::{Change, Env, Options, Outcome, Report};
 use crate::error::{Error, Kind, Result};
 use crate::meta;
 use crate::model::{Disk, GroupId, Name, PlexState, Volume};
+use crate::plan::change::Event;
 use crate::plan::world::World;
 use crate::plan::{finding, quorum, render};
 use crate::sys::disk::Access;
@@ -277,7 +278,7 @@ fn erase_leftovers(scan: &Scan, report: &mut Report, env: Env<'_>) {
         {
             Ok(()) => report
                 .changes
-                .push(Change::new(shown.to_string(), "label-erased")),
+                .push(Change::device(path, Event::LabelErased)),
             Err(error) => report
                 .failures
                 .push(error.context(format!("the label of '{shown}' cannot be erased"))),

@@ -4,11 +4,12 @@
 //! record) is only taken when the kernel's own status says that something has happened.
 
 use super::session::Session;
-use super::{Change, Detail, Env, Options, Progress, Report};
+use super::{Change, Env, Options, Progress, Report};
 use crate::error::{Error, Kind, Result};
 use crate::model::{
     DmUuid, Group, LostLeg, Name, Plex, PlexState, Role, Sectors, Volume, VolumeId,
 };
+use crate::plan::change::{Event, Object};
 use crate::plan::world::World;
 use crate::sys::Events;
 use crate::sys::process::Interrupts;
@@ -23,7 +24,8 @@ const TICK: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leg {
     volume: VolumeId,
-    path: String,
+    /// The volume by name.
+    object: Object,
     number: u16,
     name: Name,
     /// The disks that it lies on, for messages.
@@ -53,7 +55,7 @@ pub fn new_legs(before: &World, after: &Group) -> Vec<Leg> {
         };
         legs.map(|p| Leg {
             volume: volume.id,
-            path: after.path(&volume.name),
+            object: Object::Volume(after.name.clone(), volume.name.clone()),
             number: p.number,
             name: p.name.clone(),
             disks: disks_of(after, p),
@@ -89,18 +91,18 @@ pub fn for_legs(
     let mut changes = wait(options, group, &judge, env)?;
     for leg in legs {
         // The monitor may have been the first to see it.
-        let told = |c: &Change| {
-            c.action == "plex-state"
-                && c.details
-                    .contains(&("plex", Detail::Text(leg.name.to_string())))
-        };
+        let told =
+            |c: &Change| matches!(&c.event, Event::PlexState { plex, .. } if *plex == leg.name);
         if !changes.iter().chain(known).any(told) {
-            changes.push(
-                Change::new(&leg.path, "plex-state")
-                    .text("plex", &leg.name)
-                    .text("was", leg.state)
-                    .text("state", leg.goal),
-            );
+            let event = Event::PlexState {
+                plex: leg.name.clone(),
+                was: leg.state,
+                state: leg.goal,
+            };
+            changes.push(Change {
+                object: leg.object.clone(),
+                event,
+            });
         }
     }
     Ok(changes)
@@ -135,7 +137,7 @@ fn was_split(world: &World, leg: &Leg) -> bool {
 }
 
 fn attach_failed(leg: &Leg) -> Error {
-    let path = &leg.path;
+    let path = &leg.object;
     let (name, disks) = (&leg.name, &leg.disks);
     Error::device(format!(
         "the attach of leg '{name}' on {disks} to '{path}' failed; it was removed and its space released, '{path}' goes on without it"

@@ -1,6 +1,6 @@
 //! `start` and `stop`.
 
-use super::change::Change;
+use super::change::Event;
 use super::draft::Draft;
 use super::quorum;
 use super::relations;
@@ -164,7 +164,7 @@ fn distrust_map(draft: &mut Draft<'_>, next: &mut Volume, clean: bool) -> Result
             settled.origin.clone(),
         );
     }
-    changes.into_iter().for_each(|change| draft.say(change));
+    draft.plan.changes.extend(changes);
     Ok(())
 }
 
@@ -265,25 +265,14 @@ fn cannot_start(world: &World, volume: &Volume) -> Error {
 fn report_start(draft: &mut Draft<'_>, before: &Volume, after: &Volume, clean: bool, path: &str) {
     for plex in &before.plexes {
         match after.plex(plex.number).map(|p| p.state) {
-            None => draft.say(
-                Change::new(path, "plex-removed")
-                    .text("plex", &plex.name)
-                    .text("was", plex.state),
-            ),
+            None => draft.say(&before.name, Event::removed(plex)),
             Some(state) if state != plex.state => {
-                draft.say(
-                    Change::new(path, "plex-state")
-                        .text("plex", &plex.name)
-                        .text("was", plex.state)
-                        .text("state", state),
-                );
+                draft.say(&before.name, Event::state(plex, state));
             }
             Some(_) => {}
         }
     }
-    draft.say(
-        Change::new(path, "started").text("after", if clean { "clean stop" } else { "crash" }),
-    );
+    draft.say(&before.name, Event::Started { clean });
     for plex in after.attaching() {
         let how = if after.returning.is_some() {
             "goes on"
@@ -330,7 +319,7 @@ fn stop_one(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
     draft.require_closed(volume, "stopped")?;
     draft.touch(volume.id)?.running = None;
     let path = world.group.path(&volume.name);
-    draft.say(Change::new(&path, "stopped"));
+    draft.say(&volume.name, Event::Stopped);
     for leg in volume.attaching() {
         if copy_goes_on(volume, leg) {
             draft.note(format!(

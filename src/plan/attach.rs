@@ -1,7 +1,7 @@
 //! The verbs that bring a leg in: `snapstart`, `mirror`, `plex attach`. The kernel copies; nothing
 //! here waits for it.
 
-use super::change::Change;
+use super::change::{Attaching, Event};
 use super::draft::{Draft, Sharing};
 use super::request::Placement;
 use super::step::Plan;
@@ -61,11 +61,13 @@ fn add_legs(
         draft.new_plex(&next, state, Vec::new())?;
         let space = draft.allocate_plex(&next, volume.size, placement, Sharing::WhenNamed)?;
         let plex = draft.new_plex(&next, state, space)?;
-        let change = Change::new(&path, "attaching")
-            .text("plex", &plex.name)
-            .text("state", state)
-            .size("size", volume.size);
-        draft.say(change.text("disks", disks_of(draft.world, [&plex])));
+        let attaching = Attaching {
+            plex: plex.name.clone(),
+            state,
+            size: volume.size,
+            disks: Some(disks_of(draft.world, [&plex])),
+        };
+        draft.say(&volume.name, Event::Attaching(attaching));
         next.plexes.push(plex);
     }
     note_restart(draft, volume, &path);
@@ -144,12 +146,13 @@ pub fn reattach(world: &World, name: &Name) -> Result<Plan> {
     }
     world.refuse_larger_sectors(volume, plex.subdisks.iter().map(|s| s.disk))?;
     note_restart(&mut draft, volume, &path);
-    draft.say(
-        Change::new(&path, "attaching")
-            .text("plex", name)
-            .text("state", state)
-            .size("size", volume.size),
-    );
+    let attaching = Attaching {
+        plex: name.clone(),
+        state,
+        size: volume.size,
+        disks: None,
+    };
+    draft.say(&volume.name, Event::Attaching(attaching));
     super::activate::apply(draft.touch(volume.id)?, plex, PlexEvent::Reattached);
     draft.finish()
 }

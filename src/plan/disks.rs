@@ -1,7 +1,7 @@
 //! `group replace-disk`: a new disk takes the place of one that is lost, or is to go.
 
 use super::activate::apply;
-use super::change::Change;
+use super::change::{Attaching, Event};
 use super::draft::Draft;
 use super::relations;
 use super::step::Plan;
@@ -30,12 +30,12 @@ pub fn replace(world: &World, media: &Name, new: &Disk) -> Result<Plan> {
     {
         move_volume(&mut draft, volume, &old, new)?;
     }
-    draft.say(
-        Change::new(path, "disk-replaced")
-            .text("media", media)
-            .text("uuid", new.id)
-            .size("size", new.size),
-    );
+    let replaced = Event::DiskReplaced {
+        media: media.clone(),
+        uuid: new.id,
+        size: new.size,
+    };
+    draft.say_of_disk(media, replaced);
     draft.plan.group.standing.remove(&old.id);
     draft
         .plan
@@ -90,7 +90,10 @@ pub fn remove(world: &World, media: &Name) -> Result<Plan> {
         .try_for_each(|volume| give_up(&mut draft, volume, &disk))?;
     draft.plan.group.disks.retain(|d| d.id != disk.id);
     draft.plan.group.standing.remove(&disk.id);
-    draft.say(Change::new(path, "disk-removed").text("media", media));
+    let removed = Event::DiskRemoved {
+        media: media.clone(),
+    };
+    draft.say_of_disk(media, removed);
     draft.finish()
 }
 
@@ -129,15 +132,10 @@ fn refuse_in_use(world: &World, volume: &Volume, disk: &Disk) -> Result<()> {
 }
 
 fn give_up(draft: &mut Draft<'_>, volume: &Volume, disk: &Disk) -> Result<()> {
-    let path = draft.path(&volume.name);
     let on_it = |plex: &&Plex| plex.subdisks.iter().any(|s| s.disk == disk.id);
     for plex in volume.plexes.iter().filter(on_it) {
         apply(draft.touch(volume.id)?, plex, PlexEvent::Removed);
-        draft.say(
-            Change::new(&path, "plex-removed")
-                .text("plex", &plex.name)
-                .text("was", plex.state),
-        );
+        draft.say(&volume.name, Event::removed(plex));
     }
     forget(draft, volume, &|extent| extent.disk == disk.id)
 }
@@ -163,9 +161,8 @@ fn forget(
         .filter(|(_, copy)| is_there(copy))
         .map(|(at, _)| at)
         .collect();
-    relations::drop_copies(&mut draft.plan.group, volume.id, &lost)
-        .into_iter()
-        .for_each(|change| draft.say(change));
+    let changes = relations::drop_copies(&mut draft.plan.group, volume.id, &lost);
+    draft.plan.changes.extend(changes);
     Ok(())
 }
 
@@ -215,16 +212,8 @@ fn distrust_volume(
             if let Some(failed) = draft.touch(volume.id)?.plex(plex.number).cloned() {
                 apply(draft.touch(volume.id)?, &failed, PlexEvent::Reattached);
             }
-            let state = draft
-                .touch(volume.id)?
-                .plex(plex.number)
-                .map_or_else(|| "removed".to_owned(), |plex| plex.state.to_string());
-            draft.say(
-                Change::new(&path, "plex-failed")
-                    .text("plex", &plex.name)
-                    .text("was", plex.state)
-                    .text("state", state),
-            );
+            let state = draft.touch(volume.id)?.plex(plex.number).map(|p| p.state);
+            draft.say(&volume.name, Event::failed(plex, state));
         } else {
             draft.note(format!(
                 "'{path}' has no other plex than '{}', which holds what the other side wrote last",
@@ -246,7 +235,7 @@ fn distrust_contents(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
         changed.synced = Sectors::ZERO;
     }
     let changes = relations::untrack(&mut draft.plan.group, volume.id, None, Untracked::MapLost);
-    changes.into_iter().for_each(|change| draft.say(change));
+    draft.plan.changes.extend(changes);
     Ok(())
 }
 
@@ -337,27 +326,21 @@ fn move_plex(
     apply(draft.touch(volume.id)?, plex, PlexEvent::Failed);
     let failed = draft.touch(volume.id)?.plex(plex.number).cloned();
     let Some(failed) = failed else {
-        draft.say(
-            Change::new(path, "plex-removed")
-                .text("plex", &plex.name)
-                .text("was", plex.state),
-        );
+        draft.say(&volume.name, Event::removed(plex));
         return Ok(());
     };
     if running && survives {
         apply(draft.touch(volume.id)?, &failed, PlexEvent::Reattached);
-        let change = Change::new(path, "attaching")
-            .text("plex", &plex.name)
-            .text("state", PlexState::Reviving);
-        draft.say(change.size("size", volume.size));
+        let attaching = Attaching {
+            plex: plex.name.clone(),
+            state: PlexState::Reviving,
+            size: volume.size,
+            disks: None,
+        };
+        draft.say(&volume.name, Event::Attaching(attaching));
         return Ok(());
     }
-    draft.say(
-        Change::new(path, "plex-failed")
-            .text("plex", &plex.name)
-            .text("was", plex.state)
-            .text("state", failed.state),
-    );
+    draft.say(&volume.name, Event::failed(plex, Some(failed.state)));
     if survives {
         let group = &draft.world.group.name;
         draft.note(format!(

@@ -1,7 +1,7 @@
 //! A plan in the making: the verbs change its configuration, it finds space and names and works out
 //! the steps at the end.
 
-use super::change::Change;
+use super::change::{Change, Event};
 use super::relations;
 use super::request::Placement;
 use super::sectors;
@@ -98,8 +98,15 @@ impl<'w> Draft<'w> {
         self.plan.group.volumes.retain(|v| v.id != id);
     }
 
-    /// Notes a change for the report.
-    pub fn say(&mut self, change: Change) {
+    /// Notes for the report what happens to a volume.
+    pub fn say(&mut self, volume: &Name, event: Event) {
+        let change = Change::volume(&self.world.group.name, volume, event);
+        self.plan.changes.push(change);
+    }
+
+    /// Notes for the report what happens to a disk.
+    pub fn say_of_disk(&mut self, media: &Name, event: Event) {
+        let change = Change::disk(&self.world.group.name, media, event);
         self.plan.changes.push(change);
     }
 

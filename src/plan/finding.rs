@@ -2,6 +2,7 @@
 
 use super::activate::{apply, remember_loss};
 use super::change::Change;
+use super::change::{Event, PlexFailed};
 use super::draft::{Draft, release_logs};
 use super::relations;
 use super::request::{Finding, Lost};
@@ -329,7 +330,7 @@ pub fn add_log(world: &World, id: VolumeId) -> Result<Plan> {
     draft.touch(id)?;
     if volume.log.is_none() {
         draft.touch(id)?.log = Some(draft.allocate_log_elsewhere(volume)?);
-        draft.say(Change::new(draft.path(&volume.name), "log-added"));
+        draft.say(&volume.name, Event::LogAdded);
     }
     draft.finish()
 }
@@ -371,10 +372,7 @@ pub fn add_copies(world: &World, id: VolumeId) -> Result<Plan> {
     let copies = draft.complete_dcos(id)?;
     // Another volume may have got what was left.
     if copies > 0 {
-        draft.say(
-            Change::new(draft.path(&observed(world, id)?.name), "map-space-added")
-                .number("copies", copies as u64),
-        );
+        draft.say(&observed(world, id)?.name, Event::MapSpaceAdded { copies });
     }
     draft.finish()
 }
@@ -425,7 +423,6 @@ fn attached(world: &World, volume: &Volume) -> bool {
 fn record_attached(world: &World, id: VolumeId) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = observed(world, id)?;
-    let path = draft.path(&volume.name);
     let numbers: Vec<u16> = volume.attaching().iter().map(|p| p.number).collect();
     draft.equal_terms(id, numbers);
     for plex in volume.attaching() {
@@ -434,17 +431,12 @@ fn record_attached(world: &World, id: VolumeId) -> Result<Plan> {
             .touch(id)?
             .plex(plex.number)
             .map_or(plex.state, |p| p.state);
-        draft.say(
-            Change::new(&path, "plex-state")
-                .text("plex", &plex.name)
-                .text("was", plex.state)
-                .text("state", state),
-        );
+        draft.say(&volume.name, Event::state(plex, state));
     }
     let done = draft.touch(id)?;
     done.synced = done.size;
     done.returning = None;
-    take_back_legs(&mut draft, id, &path)?;
+    take_back_legs(&mut draft, id)?;
     if volume
         .plexes
         .iter()
@@ -457,7 +449,7 @@ fn record_attached(world: &World, id: VolumeId) -> Result<Plan> {
 }
 
 /// A restore is over: the legs that it was made from are snapshot legs again.
-fn take_back_legs(draft: &mut Draft<'_>, id: VolumeId, path: &str) -> Result<()> {
+fn take_back_legs(draft: &mut Draft<'_>, id: VolumeId) -> Result<()> {
     let restored = draft.touch(id)?.clone();
     let lent: Vec<&Plex> = restored.plexes.iter().filter(|p| p.lent).collect();
     if lent.is_empty()
@@ -470,10 +462,7 @@ fn take_back_legs(draft: &mut Draft<'_>, id: VolumeId, path: &str) -> Result<()>
     }
     for plex in lent {
         apply(draft.touch(id)?, plex, PlexEvent::ToSnapdone);
-        let change = Change::new(path, "plex-state")
-            .text("plex", &plex.name)
-            .text("was", plex.state);
-        draft.say(change.text("state", PlexState::SnapDone));
+        draft.say(&restored.name, Event::state(plex, PlexState::SnapDone));
     }
     draft.provide_dcos(id)?;
     let restored = draft.touch(id)?.clone();
@@ -484,11 +473,10 @@ fn take_back_legs(draft: &mut Draft<'_>, id: VolumeId, path: &str) -> Result<()>
 fn record_resynced(world: &World, id: VolumeId) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = observed(world, id)?;
-    let path = draft.path(&volume.name);
     draft.equal_terms(id, volume.complete().iter().map(|p| p.number).collect());
     let done = draft.touch(id)?;
     done.synced = done.size;
-    draft.say(Change::new(path, "resynced"));
+    draft.say(&volume.name, Event::Resynced);
     draft.finish()
 }
 
@@ -585,8 +573,11 @@ fn give_up_logs(world: &World, volume: &Volume, lost: &Lost, reloaded: &Reloaded
     }
     if lost.log {
         changed.log = None;
-        let path = world.group.path(&volume.name);
-        plan.changes.push(Change::new(path, "log-failed"));
+        plan.changes.push(Change::volume(
+            &world.group.name,
+            &volume.name,
+            Event::LogFailed,
+        ));
     }
 }
 
@@ -597,13 +588,16 @@ fn record_failure(world: &World, volume: &Volume, plex: &Plex, plan: &mut Plan) 
         remember_loss(world, changed, plex);
         state = changed.plex(plex.number).map(|p| p.state);
     }
-    let change = Change::new(world.group.path(&volume.name), "plex-failed")
-        .text("plex", &plex.name)
-        .text("was", plex.state)
-        .text("state", state.map_or("removed", PlexState::word))
-        .text("disks", disks_of(world, [plex]))
-        .text("devices", devices_of(world, volume.id, plex));
-    plan.changes.push(change);
+    let failed = PlexFailed {
+        plex: plex.name.clone(),
+        was: plex.state,
+        state,
+        disks: Some(disks_of(world, [plex])),
+        devices: Some(devices_of(world, volume.id, plex)),
+    };
+    let failed = Event::PlexFailed(failed);
+    plan.changes
+        .push(Change::volume(&world.group.name, &volume.name, failed));
 }
 
 /// A complete snapshot leg takes the place of the last data plex.
@@ -623,12 +617,9 @@ fn replace_last_plex(world: &World, volume: &Volume, plan: &mut Plan) {
         "'{path}' has lost its last data plex; its complete snapshot leg '{}' takes its place",
         leg.name
     ));
-    plan.changes.push(
-        Change::new(path, "plex-state")
-            .text("plex", &leg.name)
-            .text("was", leg.state)
-            .text("state", PlexState::Active),
-    );
+    let taken = Event::state(&leg, PlexState::Active);
+    plan.changes
+        .push(Change::volume(&world.group.name, &volume.name, taken));
 }
 
 /// The map goes on without the copies that have failed; without any it becomes the sink, so that

@@ -1,7 +1,7 @@
 //! The verbs on a plex: `plex convert`, `detach`, `remove`.
 
 use super::activate::apply;
-use super::change::Change;
+use super::change::Event;
 use super::draft::Draft;
 use super::request::Convert;
 use super::step::Plan;
@@ -46,12 +46,7 @@ pub fn convert(world: &World, name: &Name, to: Convert) -> Result<Plan> {
     draft.provide_dcos(volume.id)?;
     let converted = draft.touch(volume.id)?.clone();
     draft.touch(volume.id)?.log = draft.optional_log(&converted);
-    draft.say(
-        Change::new(path, "plex-state")
-            .text("plex", name)
-            .text("was", plex.state)
-            .text("state", target),
-    );
+    draft.say(&volume.name, Event::state(plex, target));
     draft.finish()
 }
 
@@ -74,12 +69,7 @@ pub fn detach(world: &World, name: &Name) -> Result<Plan> {
     require_legal(plex, PlexEvent::Detached, &path, "detached")?;
     require_another_active(volume, plex, &path)?;
     apply(draft.touch(volume.id)?, plex, PlexEvent::Detached);
-    draft.say(
-        Change::new(path, "plex-state")
-            .text("plex", name)
-            .text("was", plex.state)
-            .text("state", PlexState::Stale),
-    );
+    draft.say(&volume.name, Event::state(plex, PlexState::Stale));
     draft.finish()
 }
 
@@ -90,12 +80,12 @@ pub fn remove(world: &World, name: &Name) -> Result<Plan> {
     let path = draft.path(&volume.name);
     require_another_active(volume, plex, &path)?;
     apply(draft.touch(volume.id)?, plex, PlexEvent::Removed);
-    draft.say(
-        Change::new(path, "plex-removed")
-            .text("plex", name)
-            .text("was", plex.state)
-            .size("released", plex.length()),
-    );
+    let removed = Event::PlexRemoved {
+        plex: name.clone(),
+        was: plex.state,
+        released: Some(plex.length()),
+    };
+    draft.say(&volume.name, removed);
     draft.finish()
 }
 

@@ -2,6 +2,7 @@
 //! alone.
 
 use super::change::Change;
+use super::change::Event;
 use crate::model::{Group, Plex, Tracking, Untracked, Volume, VolumeId};
 use std::collections::BTreeSet;
 
@@ -55,9 +56,7 @@ pub fn untrack(
     why: Untracked,
 ) -> Vec<Change> {
     let mut changes = Vec::new();
-    let name = group.name.clone();
     for volume in &mut group.volumes {
-        let path = format!("{name}/{}", volume.name);
         let Some(origin) = volume
             .origin
             .as_mut()
@@ -67,7 +66,8 @@ pub fn untrack(
         };
         if except != Some(volume.id) && matches!(origin.tracking, Tracking::Since(_)) {
             origin.tracking = Tracking::Untracked(why);
-            changes.push(Change::new(path, "untracked").text("reason", why.word()));
+            let event = Event::Untracked { reason: why };
+            changes.push(Change::volume(&group.name, &volume.name, event));
         }
     }
     // Legs that come back by a list of changes that is not complete cannot get the rest of it any
@@ -82,12 +82,9 @@ pub fn untrack(
 }
 
 /// Takes copies out of a DCO, by position. With the last one the tracking is given up. What changed
-/// by that, in words.
+/// by that.
 pub fn drop_copies(group: &mut Group, id: VolumeId, gone: &[usize]) -> Vec<Change> {
-    let path = group
-        .volume(id)
-        .map(|v| group.path(&v.name))
-        .unwrap_or_default();
+    let group_name = group.name.clone();
     let Some(volume) = group.volume_mut(id) else {
         return Vec::new();
     };
@@ -102,7 +99,8 @@ pub fn drop_copies(group: &mut Group, id: VolumeId, gone: &[usize]) -> Vec<Chang
     if gone.contains(&0) {
         volume.returning = None;
     }
-    let mut changes = vec![Change::new(path, "map-failed").number("copies", left as u64)];
+    let event = Event::MapFailed { copies: left };
+    let mut changes = vec![Change::volume(&group_name, &volume.name, event)];
     if left == 0 {
         volume.dco = None;
         changes.extend(untrack(group, id, None, Untracked::MapLost));

@@ -7,7 +7,7 @@
 //! the log exact, and the leg's mirror is reloaded with it. Only then does "in sync" mean equal.
 
 use super::activate::apply;
-use super::change::Change;
+use super::change::{Copied, Event};
 use super::draft::Draft;
 use super::relations;
 use super::request::Winner;
@@ -309,6 +309,17 @@ impl Extent {
         }
     }
 
+    fn copied(&self, original: &Volume) -> Copied {
+        Copied {
+            size: original.size,
+            to_copy: self.size(original),
+            untracked: match self {
+                Extent::Regions(..) => None,
+                Extent::All(why) => Some(why.to_string()),
+            },
+        }
+    }
+
     fn reason(&self) -> String {
         match self {
             Extent::Regions(..) => {
@@ -350,13 +361,13 @@ fn bring_back(draft: &mut Draft<'_>, sides: &[&Side<'_>]) -> Result<()> {
     let extent = extent(draft.world, original.size, sides, legs);
     for side in sides {
         let path = draft.path(&side.snapshot.name);
-        let names: Vec<&str> = side.plexes.iter().map(|p| p.name.as_str()).collect();
         say_beforehand(draft, &path, &draft.path(&original.name), original, &extent);
-        let change = Change::new(&path, "returning")
-            .text("to", &original.name)
-            .text("plexes", names.join(","))
-            .text("from", "original");
-        draft.say(with_extent(change, original, &extent));
+        let returning = Event::Returning {
+            to: original.name.clone(),
+            plexes: names_of(&side.plexes),
+            copied: extent.copied(original),
+        };
+        draft.say(&side.snapshot.name, returning);
         rule_out_writes(draft, side, &extent);
         if !side.whole {
             rule_out_openers(draft, &[side.snapshot]);
@@ -384,11 +395,12 @@ fn restore(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     let extent = extent(draft.world, original.size, &[side], targets.len());
     let (path, from) = (draft.path(&original.name), draft.path(&snapshot.name));
     say_beforehand(draft, &path, &from, original, &extent);
-    let names: Vec<&str> = side.plexes.iter().map(|p| p.name.as_str()).collect();
-    let change = Change::new(&path, "restoring")
-        .text("from", &snapshot.name)
-        .text("plexes", names.join(","));
-    draft.say(with_extent(change, original, &extent));
+    let restoring = Event::Restoring {
+        from: snapshot.name.clone(),
+        plexes: names_of(&side.plexes),
+        copied: extent.copied(original),
+    };
+    draft.say(&original.name, restoring);
     rule_out_writes(draft, side, &extent);
     let stays = Some(*snapshot).filter(|_| !side.whole);
     rule_out_openers(
@@ -477,6 +489,10 @@ fn handed_over(original: &Volume, count: usize) -> (Vec<&Plex>, Vec<&Plex>) {
     (go.to_vec(), stay.to_vec())
 }
 
+fn names_of(plexes: &[&Plex]) -> Vec<Name> {
+    plexes.iter().map(|plex| plex.name.clone()).collect()
+}
+
 /// What is written to a log's space while another mirror uses it would be lost: each mirror of
 /// complete plexes gets a new one.
 fn renew_logs(draft: &mut Draft<'_>, volumes: [VolumeId; 2]) -> Result<()> {
@@ -511,14 +527,12 @@ fn say_exchange(draft: &mut Draft<'_>, side: &Side<'_>, stay: &[&Plex], extent: 
     draft.announce(format!(
         "'{path}' is going to hold what '{other}' holds, and the other way round; {copy}"
     ));
-    let change = Change::new(&path, "exchanged").text("with", &snapshot.name);
-    let change = match extent {
-        None => change
-            .size("size", original.size)
-            .size("to_copy", Sectors::ZERO),
-        Some(extent) => with_extent(change.text("plexes", names.join(",")), original, extent),
+    let exchanged = Event::Exchanged {
+        with: snapshot.name.clone(),
+        size: original.size,
+        kept: extent.map(|extent| (names_of(stay), extent.copied(original))),
     };
-    draft.say(change);
+    draft.say(&original.name, exchanged);
     let data = |volume: &Volume| volume.in_state(PlexState::Active).count();
     if data(original) < data(snapshot) {
         let (has, had) = (data(original), data(snapshot));
@@ -550,7 +564,7 @@ fn distrust_others(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
             Untracked::Restored,
         ));
     }
-    changes.into_iter().for_each(|change| draft.say(change));
+    draft.plan.changes.extend(changes);
     Ok(())
 }
 
@@ -603,18 +617,13 @@ fn number_in(draft: &mut Draft<'_>, volume: VolumeId, plex: &Plex) -> Result<u16
 fn leave(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     let numbers: Vec<u16> = side.plexes.iter().map(|p| p.number).collect();
     if side.whole {
-        let path = draft.path(&side.snapshot.name);
         for plex in side
             .snapshot
             .plexes
             .iter()
             .filter(|p| !numbers.contains(&p.number))
         {
-            draft.say(
-                Change::new(&path, "plex-removed")
-                    .text("plex", &plex.name)
-                    .text("was", plex.state),
-            );
+            draft.say(&side.snapshot.name, Event::removed(plex));
         }
         draft.drop_volume(side.snapshot.id);
         return Ok(());
@@ -677,16 +686,6 @@ fn say_beforehand(
     ));
 }
 
-fn with_extent(change: Change, original: &Volume, extent: &Extent) -> Change {
-    let change = change
-        .size("size", original.size)
-        .size("to_copy", extent.size(original));
-    match extent {
-        Extent::Regions(..) => change.text("tracked", "yes"),
-        Extent::All(why) => change.text("tracked", "no").text("reason", why),
-    }
-}
-
 /// The second window: the log gets what was written between the listing and the first one.
 pub fn complete_log(world: &World, id: VolumeId) -> Result<Plan> {
     let gone = || Error::failed("a volume vanished while its state was being recorded");
@@ -728,14 +727,14 @@ pub fn complete_log(world: &World, id: VolumeId) -> Result<Plan> {
             });
             let changed = changed.clone();
             write_log(&mut draft.plan, &changed, ranges::union(regions));
-            draft.say(Change::new(path, "changes-complete"));
+            draft.say(&volume.name, Event::ChangesComplete);
         }
         Err(why) => {
             draft.touch(id)?.returning = None;
             draft.note(format!(
                 "everything is copied to the legs that come back to '{path}': {why}"
             ));
-            draft.say(Change::new(path, "changes-unknown").text("reason", why));
+            draft.say(&volume.name, Event::ChangesUnknown { reason: why });
         }
     }
     draft.finish()

@@ -1,11 +1,11 @@
 //! `snapshot`: splits in-sync legs off into standalone volumes, all in one window, all or nothing.
 
-use super::change::Change;
+use super::change::{Event, NewSnapshot};
 use super::draft::Draft;
 use super::request::{Legs, Relations, Split, Splits};
 use super::step::Plan;
-use super::volumes::{device_path, disks_of};
-use super::world::World;
+use super::volumes::disks_of;
+use super::world::{World, link};
 use crate::error::{Error, Result};
 use crate::model::{
     CrashReason, DmUuid, Group, Name, Next, Origin, Plex, PlexEvent, PlexState, Tracking,
@@ -358,34 +358,29 @@ fn split_off(draft: &mut Draft<'_>, ready: &Ready<'_>, name: Name) -> Result<()>
         .plexes
         .retain(|p| !numbers.contains(&p.number));
     let (path, original) = (draft.path(&snapshot.name), draft.path(&volume.name));
-    let leg_names: Vec<&str> = legs.iter().map(|p| p.name.as_str()).collect();
-    let change = Change::new(&path, "split")
-        .text("original", &volume.name)
-        .text("plexes", leg_names.join(","))
-        .size("size", volume.size);
-    let device = device_path(world, &snapshot.name);
-    let change = change.text("device", &device);
-    match snapshot
+    let device = link(&world.group.name, &snapshot.name);
+    let crash = snapshot
         .origin
         .as_ref()
-        .and_then(|origin| origin.crash.as_ref())
-    {
-        None => draft.say(change.text("consistency", "frozen")),
-        Some(reason) => {
-            draft.say(
-                change
-                    .text("consistency", "crash")
-                    .text("consistency_reason", reason.as_str()),
-            );
-            draft.note(format!(
-                "'{path}' holds what a crash at the split would have left: {}",
-                reason.as_str()
-            ));
-        }
+        .and_then(|origin| origin.crash.clone());
+    let split = NewSnapshot {
+        original: volume.name.clone(),
+        plexes: legs.iter().map(|p| p.name.clone()).collect(),
+        size: volume.size,
+        device: device.clone(),
+        crash: crash.clone(),
+        freeze_us: None,
+    };
+    draft.say(&snapshot.name, Event::Split(split));
+    if let Some(reason) = crash {
+        draft.note(format!(
+            "'{path}' holds what a crash at the split would have left: {}",
+            reason.as_str()
+        ));
     }
     let advice = advice(
         world.known.content.get(&volume.id).map(String::as_str),
-        &device,
+        &device.display().to_string(),
     );
     draft.note(format!(
         "'{path}' holds '{original}' as it is at the split; {advice}"
@@ -539,11 +534,7 @@ pub fn snapabort(world: &World, name: &Name, count: Option<usize>) -> Result<Pla
     }
     for leg in &legs[..count] {
         super::activate::apply(draft.touch(volume.id)?, leg, PlexEvent::Removed);
-        draft.say(
-            Change::new(&path, "plex-removed")
-                .text("plex", &leg.name)
-                .text("was", leg.state),
-        );
+        draft.say(&volume.name, Event::removed(leg));
     }
     draft.finish()
 }
@@ -558,8 +549,8 @@ pub fn snapclear(world: &World, name: &Name, which: &Relations) -> Result<Plan> 
             .as_ref()
             .and_then(|o| world.group.volume(o.original));
         draft.touch(snapshot.id)?.origin = None;
-        let change = Change::new(draft.path(&snapshot.name), "unlinked");
-        draft.say(change.text("original", original.map_or("-", |v| v.name.as_str())));
+        let original = original.map(|v| v.name.clone());
+        draft.say(&snapshot.name, Event::Unlinked { original });
     }
     draft.finish()
 }

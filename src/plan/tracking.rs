@@ -1,7 +1,7 @@
 //! Tracking of changes while snapshots are out: whether a volume needs it, where its map goes, and
 //! how it is given up.
 
-use super::change::Change;
+use super::change::Event;
 use super::draft::Draft;
 use super::relations;
 use super::step::Plan;
@@ -191,7 +191,7 @@ fn track(world: &World, name: &Name) -> Result<Plan> {
     }
     draft.touch(volume.id)?.fast_resync = true;
     draft.provide_dcos(volume.id)?;
-    draft.say(switched(&path, volume, "on"));
+    draft.say(&volume.name, switched(volume, true));
     for snapshot in world.group.snapshots_of(volume.id) {
         let tracking = snapshot.origin.as_ref().map(|origin| &origin.tracking);
         if matches!(tracking, Some(Tracking::Untracked(_))) {
@@ -230,19 +230,16 @@ fn end_tracking(world: &World, name: &Name) -> Result<Plan> {
     let changed = draft.touch(volume.id)?;
     (changed.fast_resync, changed.dco) = (false, None);
     changed.plexes.iter_mut().for_each(|p| p.dco = None);
-    draft.say(switched(&path, volume, "off"));
-    changes.into_iter().for_each(|change| draft.say(change));
+    draft.say(&volume.name, switched(volume, false));
+    draft.plan.changes.extend(changes);
     draft.finish()
 }
 
-fn switched(path: &str, volume: &Volume, state: &'static str) -> Change {
-    Change::new(path, "fast-resync")
-        .text("was", word(volume.fast_resync))
-        .text("state", state)
-}
-
-fn word(on: bool) -> &'static str {
-    if on { "on" } else { "off" }
+fn switched(volume: &Volume, state: bool) -> Event {
+    Event::FastResync {
+        was: volume.fast_resync,
+        state,
+    }
 }
 
 fn no_space(path: &str, volume: &Volume) -> Error {

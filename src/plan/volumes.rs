@@ -1,11 +1,11 @@
 //! The verbs that make, remove, rename and grow volumes.
 
-use super::change::Change;
+use super::change::Event;
 use super::draft::{Draft, Sharing};
 use super::request::{GrowTo, Placement};
 use super::sectors;
 use super::step::{Plan, Prepare};
-use super::world::World;
+use super::world::{World, link};
 use crate::error::{Error, Result};
 use crate::model::volume::{MAX_PLEXES, SIZE_UNIT};
 use crate::model::{Name, Plex, PlexState, SectorSize, Sectors, Volume, VolumeId, distinct};
@@ -73,14 +73,13 @@ pub fn make(world: &World, wanted: &Make<'_>) -> Result<Plan> {
     let shown = world.largest_sectors(&volume.plexes);
     volume.sector_size = volume.sector_size.or(shown);
     note_sectors(&mut draft, &volume, shown);
-    let change = Change::new(draft.path(&volume.name), "created")
-        .size("size", size)
-        .number("plexes", wanted.mirrors as u64);
-    draft.say(
-        change
-            .text("disks", disks_of(world, &volume.plexes))
-            .text("device", device_path(world, &volume.name)),
-    );
+    let created = Event::VolumeCreated {
+        size,
+        plexes: wanted.mirrors,
+        disks: disks_of(world, &volume.plexes),
+        device: link(&world.group.name, &volume.name),
+    };
+    draft.say(&volume.name, created);
     if wanted.mirrors > 1 {
         draft.note(format!(
             "the kernel is making the plexes of '{}' equal; it can be used meanwhile",
@@ -126,13 +125,6 @@ pub fn disks_of<'p>(world: &World, plexes: impl IntoIterator<Item = &'p Plex>) -
     disks.into_iter().map(media).collect::<Vec<_>>().join(",")
 }
 
-/// Where the volume appears when udev's rule makes its link.
-pub fn device_path(world: &World, volume: &Name) -> String {
-    super::world::link(&world.group.name, volume)
-        .display()
-        .to_string()
-}
-
 /// Volumes go away with everything in them. Relations to them are cleared; snapshots of them stay,
 /// as volumes of their own.
 pub fn remove(world: &World, names: &[Name], recursive: bool) -> Result<Plan> {
@@ -150,11 +142,10 @@ pub fn remove(world: &World, names: &[Name], recursive: bool) -> Result<Plan> {
             .filter(|s| !names.contains(&s.name))
         {
             draft.touch(snapshot.id)?.origin = None;
-            draft.say(
-                Change::new(world.group.path(&snapshot.name), "unlinked").text("original", name),
-            );
+            let original = Some(name.clone());
+            draft.say(&snapshot.name, Event::Unlinked { original });
         }
-        draft.say(Change::new(world.group.path(name), "removed").size("size", volume.size));
+        draft.say(name, Event::Removed { size: volume.size });
     }
     draft.finish()
 }
@@ -208,11 +199,11 @@ pub fn rename(world: &World, name: &Name, to: &Name) -> Result<Plan> {
     others.group.volumes.retain(|v| v.id != id);
     Draft::new(&others).check_new_name(to)?;
     draft.touch(id)?;
-    draft.say(
-        Change::new(world.group.path(name), "renamed")
-            .text("to", to)
-            .text("device", device_path(world, to)),
-    );
+    let renamed = Event::Renamed {
+        to: to.clone(),
+        device: link(&world.group.name, to),
+    };
+    draft.say(name, renamed);
     draft.finish()
 }
 
@@ -265,11 +256,7 @@ pub fn grow(world: &World, name: &Name, to: GrowTo, placement: &Placement) -> Re
     grown.dco = None;
     grown.plexes.iter_mut().for_each(|p| p.dco = None);
     draft.provide_dcos(volume.id)?;
-    draft.say(
-        Change::new(&path, "grown")
-            .size("size", size)
-            .size("by", by),
-    );
+    draft.say(name, Event::Grown { size, by });
     if mirrored {
         draft.note(format!("the kernel is making the new part of '{path}' equal on all plexes; it can be used meanwhile"));
     }

@@ -28,10 +28,11 @@ struct ChangeView<'a>(&'a Change);
 
 impl Serialize for ChangeView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(2 + self.0.details.len()))?;
-        map.serialize_entry("object", &self.0.object)?;
-        map.serialize_entry("action", self.0.action)?;
-        for (name, detail) in &self.0.details {
+        let details = self.0.event.details();
+        let mut map = serializer.serialize_map(Some(2 + details.len()))?;
+        map.serialize_entry("object", &self.0.object.to_string())?;
+        map.serialize_entry("action", self.0.event.word())?;
+        for (name, detail) in &details {
             match detail {
                 Detail::Text(text) => map.serialize_entry(name, text)?,
                 Detail::Number(number) => map.serialize_entry(name, number)?,

@@ -2,10 +2,11 @@
 
 use crate::cli_support::golden;
 use crate::cli_support::world::{empty, full, name, tracked};
-use breakoff::app::{Change, ChangedRanges, Detail, DiskLine, GroupLine, Outcome, Report};
+use breakoff::app::{Change, ChangedRanges, DiskLine, Event, GroupLine, Outcome, Report};
 use breakoff::error::{Error, Kind};
 use breakoff::meta::Fill;
 use breakoff::model::{DiskId, GroupId, Sectors};
+use breakoff::plan::change::NewSnapshot;
 use breakoff::plan::view::{PlanView, StepView};
 use breakoff::report::{json, text};
 use serde_json::Value;
@@ -213,6 +214,18 @@ fn group_list() {
     );
 }
 
+fn split(freeze_us: Option<u64>) -> Change {
+    let split = NewSnapshot {
+        original: name("home"),
+        plexes: vec![name("home-02")],
+        size: Sectors::mib(10),
+        device: "/dev/breakoff/pay/SNAP-home".into(),
+        crash: None,
+        freeze_us,
+    };
+    Change::volume(&name("pay"), &name("SNAP-home"), Event::Split(split))
+}
+
 #[test]
 fn a_plan_is_shown_by_phases() {
     let step = |verb, object: &str, detail: &[&str]| StepView {
@@ -222,12 +235,7 @@ fn a_plan_is_shown_by_phases() {
     };
     let plan = PlanView {
         group: "pay".into(),
-        changes: vec![
-            Change::new("pay/SNAP-home", "split")
-                .text("original", "home")
-                .text("plexes", "home-02")
-                .size("size", Sectors::mib(10)),
-        ],
+        changes: vec![split(None)],
         notes: vec!["mount it read-only".into()],
         prepare: vec![
             step("create", "pay-SNAP--home", &[]),
@@ -252,28 +260,13 @@ fn a_plan_is_shown_by_phases() {
 
 #[test]
 fn changes_are_told_by_object() {
-    let details = vec![
-        ("original", Detail::Text("home".into())),
-        ("size", Detail::Size(Sectors::mib(10))),
-        ("freeze_us", Detail::Number(12_345)),
-        ("mirrors", Detail::Number(1)),
-    ];
-    let split = Change {
-        object: "pay/SNAP-home".into(),
-        action: "split",
-        details,
-    };
-    let removed = Change {
-        object: "pay/home".into(),
-        action: "plex-removed",
-        details: Vec::new(),
-    };
+    let resynced = Change::volume(&name("pay"), &name("home"), Event::Resynced);
     let notes = vec!["mount it with: mount -o ro …".to_owned()];
     both(
         "changes",
         "snapshot",
         &Outcome::Done(Report {
-            changes: vec![split, removed],
+            changes: vec![split(Some(12_345)), resynced],
             notes,
             ..Report::default()
         }),
@@ -320,7 +313,7 @@ fn a_part_that_failed_is_told_beside_the_part_that_was_done() {
         .hint("close it");
     let lost = Error::device("volume 'g/c' cannot be started").on("g/c");
     let report = |failures: &[&Error]| Report {
-        changes: vec![Change::new("g/a", "stopped")],
+        changes: vec![Change::volume(&name("g"), &name("a"), Event::Stopped)],
         failures: failures.iter().map(|e| (*e).clone()).collect(),
         ..Report::default()
     };

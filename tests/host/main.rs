@@ -27,6 +27,7 @@ mod cli_report;
 mod crash_points;
 mod crash_random;
 mod dm_tables;
+mod events;
 mod fake_conformance;
 mod histories;
 mod layers;

@@ -4,7 +4,7 @@
 
 use crate::fake::script::{World, sync};
 use crate::fake::{Fake, Words};
-use breakoff::app::Outcome;
+use breakoff::app::{Event, Outcome};
 use breakoff::error::{Kind, Result};
 use breakoff::model::check;
 use breakoff::sys::machine::Machine;
@@ -517,7 +517,7 @@ fn a_label_that_is_gone_is_written_again_as_long_as_its_disk_runs() {
             report
                 .changes
                 .iter()
-                .any(|change| change.action == "label-written"),
+                .any(|change| matches!(change.event, Event::LabelWritten { .. })),
             "{what}: {:?}",
             report.changes
         );
