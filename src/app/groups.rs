@@ -695,7 +695,7 @@ fn import(
             ..Report::default()
         });
     }
-    session.carry_out(&plan)
+    Ok(session.carry_out(&plan)?)
 }
 
 /// A name means one group of those that this machine has.
@@ -766,7 +766,7 @@ fn deport(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
             ..Report::default()
         });
     }
-    session.carry_out(&plan)
+    Ok(session.carry_out(&plan)?)
 }
 
 /// Goes on with one of the ways that a group went; what only the others have is given up, and what
@@ -812,7 +812,7 @@ fn choose(options: &Options, word: &str, side: &str, env: Env<'_>) -> Result<Rep
         .on(&name)
         .hint("say -y when that is what you want"));
     }
-    session.carry_out(&plan)
+    Ok(session.carry_out(&plan)?)
 }
 
 /// The side that a word means.

@@ -2,7 +2,7 @@
 
 use super::session::Session;
 use crate::error::{Error, Result};
-use crate::exec;
+use crate::exec::{self, Cause, Failed};
 use crate::model::{
     DmName, DmUuid, Extent, Name, Role, SectorSize, Sectors, Volume, VolumeId, ranges,
 };
@@ -215,34 +215,23 @@ impl Session<'_> {
         Some(self.env.machine.is_sound_map(&superblock))
     }
 
-    /// After a start that failed because the kernel does not take the map of a volume: nothing in
-    /// it is believed when it is tried again. Whether there is such a volume.
-    pub fn distrust_refused_map(&mut self, request: &Request, refused: &Error) -> bool {
-        let world = &self.world;
-        // Its era, or what that stands on.
-        let is_it = |v: &&Volume| {
-            let devices = stack::stack(&world.group, v).unwrap_or_default();
-            let of_the_map = |role: &Role| matches!(role, Role::Volume | Role::Map | Role::Sink);
-            let named = |object: &str| {
-                devices.iter().any(|d| {
-                    of_the_map(&d.role) && [d.uuid.as_str(), d.name.as_str()].contains(&object)
-                })
-            };
-            refused.object().is_some_and(named)
+    /// When the kernel does not take the map of a volume, nothing in it is believed any more. The
+    /// copies that were believed until now.
+    pub fn distrust_refused_map(&mut self, failed: &Failed) -> Vec<Extent> {
+        let Cause::Device(uuid) = &failed.cause else {
+            return Vec::new();
         };
-        let copies = world
-            .group
-            .volumes
-            .iter()
-            .find(is_it)
-            .and_then(Volume::live_dco)
-            .map(|dco| dco.copies.clone())
-            .unwrap_or_default();
-        let is_new = copies
-            .iter()
-            .any(|copy| !world.known.damaged.contains(copy));
-        self.world.known.damaged.extend(copies);
-        is_new && matches!(request, Request::Start { .. })
+        // Its era, or what that stands on.
+        let of_the_map = matches!(uuid.role(), Some(Role::Volume | Role::Map | Role::Sink));
+        let dco = uuid
+            .volume()
+            .filter(|_| of_the_map)
+            .and_then(|id| self.world.group.volume(id)?.live_dco());
+        let mut copies = dco.map(|dco| dco.copies.clone()).unwrap_or_default();
+        let known = &mut self.world.known.damaged;
+        copies.retain(|copy| !known.contains(copy));
+        known.extend(&copies);
+        copies
     }
 
     /// Lists both sides of these snapshots.

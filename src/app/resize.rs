@@ -61,7 +61,7 @@ pub fn resize(options: &Options, media: &Name, env: Env<'_>) -> Result<Report> {
             .relabel(disk.id, geometry)
             .map_err(|error| error.context(format!("disk '{media}'")).on(&path))?;
     }
-    session.carry_out(&plan)
+    Ok(session.carry_out(&plan)?)
 }
 
 /// The group that was named, or the only one of this machine's that has such a disk.

@@ -7,6 +7,7 @@ use super::{
     scan::Scan, wait,
 };
 use crate::error::{Error, Kind, Result};
+use crate::exec::Cause;
 use crate::meta::Fill;
 use crate::model::{DmUuid, Group, Name, Role};
 use crate::plan::change::Event;
@@ -169,35 +170,35 @@ fn dry_run(options: &Options, request: &Request, name: &Name, env: Env<'_>) -> R
 
 /// Carries a plan out, and another one where this one failed by what could not be known before.
 fn carry_out(session: &mut Session<'_>, request: &Request, plan: &Plan) -> Result<Report> {
-    let known = &session.world.known;
-    let (damaged, unfrozen) = (known.damaged.len(), known.unfrozen.len());
     let before = session.world.generation;
     let ends_tracking = ends_tracking(&session.world.group, plan);
-    let refused = match session.carry_out(plan) {
+    let failed = match session.carry_out(plan) {
         Ok(report) => return Ok(report),
-        Err(refused) => refused,
+        Err(failed) => failed,
     };
+    let refused_maps = session.distrust_refused_map(&failed);
     // Without its map a volume can still be started.
-    if session.distrust_refused_map(request, &refused) {
-        return start_without_map(session, request, refused);
+    if !refused_maps.is_empty() && matches!(request, Request::Start { .. }) {
+        return start_without_map(session, request, failed.error);
     }
     // What cannot be frozen showed only when it was tried. The snapshot is called so, or refused.
-    if session.world.known.unfrozen.len() > unfrozen {
+    if !failed.unfrozen.is_empty() {
         let again = plan_patiently(session, request)?;
-        return session.carry_out(&again);
+        return Ok(session.carry_out(&again)?);
     }
     // A copy of a map was found dead when it was to be made equal to the others, or when the map
     // was written for the last time, and is out by now.
-    let lost_copy = session.world.known.damaged.len() > damaged
+    let lost_copy = !refused_maps.is_empty()
+        || !failed.lost_copies.is_empty()
         || (ends_tracking && session.world.generation != before);
     // udev had a look into the volume just then.
-    let was_open =
-        refused.kind() == Kind::InUse && (ends_an_era(plan) || !plan.window.closed.is_empty());
+    let was_open = matches!(failed.cause, Cause::InUse(_))
+        && (ends_an_era(plan) || !plan.window.closed.is_empty());
     if lost_copy || was_open {
         let again = plan_patiently(session, request).map_err(|e| session.name_openers(e))?;
-        return session.carry_out(&again);
+        return Ok(session.carry_out(&again)?);
     }
-    Err(refused)
+    Err(failed.error)
 }
 
 /// What was written between the listing and the window. The legs are on their way already: whoever
@@ -243,8 +244,10 @@ fn start_without_map(
         ));
         let plan = plan::plan(&session.world, request)?;
         match session.carry_out(&plan) {
-            Err(error) if session.distrust_refused_map(request, &error) => refused = error,
-            came => return came,
+            Err(failed) if !session.distrust_refused_map(&failed).is_empty() => {
+                refused = failed.error;
+            }
+            came => return Ok(came?),
         }
     }
 }

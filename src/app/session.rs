@@ -4,7 +4,7 @@
 use super::scan::{self, Bare, Scan};
 use super::{Change, Env, Options, Report};
 use crate::error::{Error, Kind, Result};
-use crate::exec::{self, Executed};
+use crate::exec::{self, Cause, Executed, Failed};
 use crate::meta::Fill;
 use crate::meta::{
     self, Archive, Chosen, CommitOutcome, Lineage, Member, Sighting, Stamp, Witness,
@@ -402,7 +402,7 @@ impl<'u> Session<'u> {
             let plan = add(&self.world, volume)?;
             let error = match self.perform(&plan) {
                 Ok(report) => return Ok(report.changes),
-                Err(error) => error,
+                Err(failed) => failed.error,
             };
             let new: Vec<Extent> = exec::logs(&plan)
                 .into_iter()
@@ -413,9 +413,8 @@ impl<'u> Session<'u> {
             }
             self.world.known.damaged.extend(new);
         }
-        add(&self.world, volume)
-            .and_then(|plan| self.perform(&plan))
-            .map(|report| report.changes)
+        let plan = add(&self.world, volume)?;
+        Ok(self.perform(&plan)?.changes)
     }
 
     /// The next thing that should be done without being asked, the most urgent first; `None` when
@@ -448,32 +447,32 @@ impl<'u> Session<'u> {
     /// Commits a plan of somebody's and carries it out, unless the disks that are here may not
     /// speak for the group. On an error the group is as it was before, in the kernel too as far as
     /// it can be had.
-    pub fn carry_out(&mut self, plan: &Plan) -> Result<Report> {
+    pub fn carry_out(&mut self, plan: &Plan) -> exec::Done<Report> {
         quorum::refuse_change(&self.world, plan)?;
         self.perform(plan)
     }
 
     /// The same for a repair, too: what runs is repaired with whatever is here.
-    fn perform(&mut self, plan: &Plan) -> Result<Report> {
+    fn perform(&mut self, plan: &Plan) -> exec::Done<Report> {
         let _noted = self.env.machine.interrupts();
         let repair = plan.group == self.world.group;
         let mut helper = self.helper(plan);
         if helper.is_none() && !plan.window.frozen.is_empty() {
             let reason = "the process that freezes could not be started";
             let ids = plan.window.frozen.iter().filter_map(DmUuid::volume);
-            self.world
-                .known
-                .unfrozen
-                .extend(ids.map(|id| (id, reason.to_owned())));
-            return Err(Error::failed(format!("{reason}; nothing was changed")));
+            let mut failed =
+                Box::<Failed>::from(Error::failed(format!("{reason}; nothing was changed")));
+            failed.unfrozen = ids.map(|id| (id, reason.to_owned())).collect();
+            self.world.known.unfrozen.extend(failed.unfrozen.clone());
+            return Err(failed);
         }
         let executed = match self.commit_and_execute(plan, as_aid(&mut helper)) {
             Ok(executed) => executed,
-            Err(error) => {
-                let unfrozen = reasons(plan, as_aid(&mut helper));
-                self.world.known.unfrozen.extend(unfrozen);
-                self.fall_back(helper);
-                return Err(self.name_openers(error));
+            Err(mut failed) => {
+                failed.unfrozen = reasons(plan, as_aid(&mut helper));
+                self.world.known.unfrozen.extend(failed.unfrozen.clone());
+                failed.lost_copies.extend(self.fall_back(helper));
+                return Err(self.name_openers_of(failed));
             }
         };
         self.later.warnings.extend(executed.warnings);
@@ -495,14 +494,14 @@ impl<'u> Session<'u> {
         if helper.as_ref().is_some_and(|helper| helper.is_busy()) {
             // A leg has died while the filesystem was thawed: it is taken out, and the helper comes
             // to an end.
-            self.fall_back(helper);
+            drop(self.fall_back(helper));
         } else {
             drop(helper);
         }
         self.record_freeze(plan, executed.held, &thawed, &mut report);
         match self.observe() {
             // A repair that did not help is not tried again at once.
-            Ok(()) if executed.unfinished && !repair => self.fall_back(None),
+            Ok(()) if executed.unfinished && !repair => drop(self.fall_back(None)),
             Ok(()) => {}
             // It is done all the same, and saying that it failed would be a lie.
             Err(error) => self.later.warnings.push(format!(
@@ -512,16 +511,16 @@ impl<'u> Session<'u> {
         Ok(report)
     }
 
-    fn commit_and_execute(&mut self, plan: &Plan, aid: exec::Aid<'_>) -> Result<Executed> {
+    fn commit_and_execute(&mut self, plan: &Plan, aid: exec::Aid<'_>) -> exec::Done<Executed> {
         if plan.group == self.world.group && !plan.forced {
             let done = exec::execute(self.on(), &self.world, plan, None, aid);
-            self.distrust_maps(plan, &done);
-            return done;
+            return self.distrust_maps(plan, done);
         }
         if let Some(broken) = check::violations(&plan.group).first() {
             return Err(Error::failed(format!(
                 "refusing to write a configuration that breaks a rule: {broken}"
-            )));
+            ))
+            .into());
         }
         self.refuse_last_space(plan)?;
         let group = self.settled(&plan.group);
@@ -536,7 +535,7 @@ impl<'u> Session<'u> {
             &self.lineage,
         ) {
             Ok(prepared) => prepared,
-            Err(error) => return Err(self.not_recorded(plan, error)),
+            Err(error) => return Err(self.not_recorded(plan, error.into())),
         };
         self.later.warnings.extend(announce(
             self.env,
@@ -555,13 +554,12 @@ impl<'u> Session<'u> {
         if outcome.committed {
             self.in_force(plan, group, generation, &outcome);
         }
-        self.distrust_maps(plan, &done);
-        match done {
-            Err(error) if outcome.unknown => {
-                let error = self.take_back(error);
-                Err(self.not_recorded(plan, error))
+        match self.distrust_maps(plan, done) {
+            Err(mut failed) if outcome.unknown => {
+                failed.error = self.take_back(failed.error);
+                Err(self.not_recorded(plan, failed))
             }
-            Err(error) if !outcome.committed => Err(self.not_recorded(plan, error)),
+            Err(failed) if !outcome.committed => Err(self.not_recorded(plan, failed)),
             done => done,
         }
     }
@@ -672,11 +670,20 @@ impl<'u> Session<'u> {
         self.world.known.damaged.extend(lost);
     }
 
-    fn distrust_maps(&mut self, plan: &Plan, done: &Result<Executed>) {
-        match done {
+    fn distrust_maps(
+        &mut self,
+        plan: &Plan,
+        mut done: exec::Done<Executed>,
+    ) -> exec::Done<Executed> {
+        match &mut done {
             Ok(executed) => self.distrust_refused(executed),
-            Err(error) => self.distrust_uncopied(plan, error),
+            Err(failed) => {
+                if let Cause::Map(map) = failed.cause {
+                    failed.lost_copies = self.distrust_copies(plan, &map);
+                }
+            }
         }
+        done
     }
 
     /// A map that the kernel cannot go on with is damaged inside. The volume goes on without it.
@@ -691,9 +698,8 @@ impl<'u> Session<'u> {
     }
 
     /// A copy of a map that could not be made equal to the first one, or the first one when it
-    /// could not be read, is none.
-    fn distrust_uncopied(&mut self, plan: &Plan, error: &Error) {
-        let maps = exec::uncopied(&self.world, plan, error);
+    /// could not be read, is none. Those that were believed until now.
+    fn distrust_copies(&mut self, plan: &Plan, lost: &Extent) -> Vec<Extent> {
         let dcos = self
             .world
             .group
@@ -706,21 +712,19 @@ impl<'u> Session<'u> {
                 .iter()
                 .map(move |copy| (dco::map(copy, size), *copy))
         });
-        let failed: Vec<Extent> = distinct(
-            copies
-                .filter(|(map, _)| maps.contains(map))
-                .map(|(_, copy)| copy),
-        );
+        let failed: Vec<Extent> =
+            distinct(copies.filter(|(map, _)| map == lost).map(|(_, copy)| copy));
         let unknown = |copy: &Extent| !self.world.known.damaged.contains(copy);
         let failed: Vec<Extent> = failed.into_iter().filter(unknown).collect();
-        self.world.known.damaged.extend(failed);
+        self.world.known.damaged.extend(&failed);
+        failed
     }
 
     /// A failure that no disk of the group takes the record of is not acted upon: a leg that is
     /// left out without a record would count as equal later. What the mirrors hold comes back to
     /// the writers as errors, so that nobody waits for ever, and the mirrors know what is not equal
     /// until somebody can record it.
-    fn not_recorded(&mut self, plan: &Plan, error: Error) -> Error {
+    fn not_recorded(&mut self, plan: &Plan, failed: Box<Failed>) -> Box<Failed> {
         if plan.window.commit == CommitPoint::First {
             let group = &self.world.group;
             self.later.warnings.extend(exec::fail_held(
@@ -729,7 +733,7 @@ impl<'u> Session<'u> {
                 Some(group),
             ));
         }
-        error
+        failed
     }
 
     /// A disk may have the new configuration, and cannot be asked. The kernel has what was before;
@@ -929,24 +933,26 @@ impl<'u> Session<'u> {
             micros / 1000,
             micros % 1000
         ));
-        if let Err(error) = self.commit_and_execute(&record, None) {
-            self.later
-                .warnings
-                .push(format!("the freeze time could not be recorded: {error}"));
+        if let Err(failed) = self.commit_and_execute(&record, None) {
+            self.later.warnings.push(format!(
+                "the freeze time could not be recorded: {}",
+                failed.error
+            ));
         }
     }
 
     /// Brings the kernel to what is recorded (a leg that has failed is recorded first); what still
     /// fails is told and left to the next command. What a helper is still about is waited for as
     /// soon as nothing keeps it waiting any more, and undone.
-    fn fall_back(&mut self, helper: Option<Box<dyn Helper>>) {
+    /// The copies of maps that were found dead on the way.
+    fn fall_back(&mut self, helper: Option<Box<dyn Helper>>) -> Vec<Extent> {
         let mut busy: Vec<Box<dyn Helper>> = helper
             .into_iter()
             .filter(|helper| helper.is_busy())
             .collect();
-        let mut last = None;
+        let (mut last, mut lost) = (None, Vec::new());
         for _ in 0..TEND_ROUNDS {
-            match self.fall_back_once(&mut last, &mut busy) {
+            match self.fall_back_once(&mut last, &mut busy, &mut lost) {
                 Ok(true) => {}
                 Ok(false) if !busy.is_empty() => {
                     busy.drain(..).for_each(|helper| self.come_back(helper));
@@ -962,6 +968,7 @@ impl<'u> Session<'u> {
         }
         busy.drain(..).for_each(|helper| self.come_back(helper));
         self.later.thaw = true;
+        lost
     }
 
     /// Whether there was anything to do.
@@ -969,6 +976,7 @@ impl<'u> Session<'u> {
         &mut self,
         last: &mut Option<Plan>,
         busy: &mut Vec<Box<dyn Helper>>,
+        lost: &mut Vec<Extent>,
     ) -> Result<bool> {
         self.observe()?;
         let Some(plan) = self.next_repair()? else {
@@ -980,10 +988,12 @@ impl<'u> Session<'u> {
             return Ok(false);
         }
         let mut helper = self.helper(&plan);
-        let damaged = self.world.known.damaged.len();
         let done = self.commit_and_execute(&plan, as_aid(&mut helper));
-        if done.is_err() && self.world.known.damaged.len() > damaged {
+        if let Err(failed) = &done
+            && !failed.lost_copies.is_empty()
+        {
             // That copy of a map is taken out in the next round.
+            lost.extend(&failed.lost_copies);
             return Ok(true);
         }
         if let Some(helper) = helper.filter(|helper| helper.is_busy()) {
@@ -996,7 +1006,20 @@ impl<'u> Session<'u> {
         Ok(true)
     }
 
-    /// Adds who has a device open to an error that says that it is.
+    /// Adds who has a device open to a failure that says that it is.
+    fn name_openers_of(&self, mut failed: Box<Failed>) -> Box<Failed> {
+        if let Cause::InUse(uuid) = &failed.cause
+            && let Some(device) = self.world.devices.get(uuid)
+        {
+            match self.env.machine.openers(device.dev).as_slice() {
+                [] => {}
+                who => failed.error = failed.error.because(who.join(", ")),
+            }
+        }
+        failed
+    }
+
+    /// The same for what planning refuses.
     pub fn name_openers(&self, error: Error) -> Error {
         if error.kind() != Kind::InUse {
             return error;

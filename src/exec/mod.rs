@@ -6,9 +6,11 @@
 //! any more: what could not be finished is told, and converged later.
 
 pub mod disks;
+mod failed;
 mod retire;
 mod window;
 
+pub use failed::{Cause, Done, Failed};
 pub use window::charges;
 
 use crate::error::{Error, Kind, Result};
@@ -78,7 +80,7 @@ pub fn execute(
     plan: &Plan,
     commit: Option<&mut Prepared<'_>>,
     aid: Aid<'_>,
-) -> Result<Executed> {
+) -> Done<Executed> {
     let On { kernel, .. } = on;
     if plan.has_steps() {
         take_cookie(kernel, plan)?;
@@ -105,7 +107,7 @@ fn steps(
     plan: &Plan,
     commit: Option<&mut Prepared<'_>>,
     aid: Aid<'_>,
-) -> Result<Executed> {
+) -> Done<Executed> {
     // A repair is carried out in any case, and what has no steps is over before anybody could
     // change his mind.
     let may_stop = commit.is_some() && plan.has_steps() && plan.window.commit != CommitPoint::First;
@@ -259,43 +261,61 @@ pub fn refuse_silent(on: On<'_>, world: &World, volumes: &BTreeSet<VolumeId>) ->
         .hint("see the kernel's log; try again when the disk answers, or take it out with 'breakoff plex detach'"))
 }
 
-fn prepare(on: On<'_>, world: &World, step: &Prepare, after: &mut After) -> Result<()> {
+fn prepare(on: On<'_>, world: &World, step: &Prepare, after: &mut After) -> Done<()> {
     let On { kernel, .. } = on;
+    let of = |uuid: &DmUuid, done: Result<()>| done.map_err(|error| Failed::on(uuid, error));
     failpoint::step();
     match step {
-        Prepare::Wipe(extents) => wipe(on, world, extents),
+        Prepare::Wipe(extents) => Ok(wipe(on, world, extents)?),
         Prepare::WriteLog {
             extent,
             size,
             region,
             clean,
-        } => write_extent(on, world, extent, &log::image(*size, *region, *clean)),
+        } => Ok(write_extent(
+            on,
+            world,
+            extent,
+            &log::image(*size, *region, *clean),
+        )?),
         Prepare::WriteChanges {
             extent,
             size,
             region,
             dirty,
-        } => write_extent(on, world, extent, &log::image_of(*size, *region, dirty)),
-        Prepare::EndEra(uuid) => wait_for_map(on, world, Act::Suspend(0), uuid, Links::Hidden),
+        } => Ok(write_extent(
+            on,
+            world,
+            extent,
+            &log::image_of(*size, *region, dirty),
+        )?),
+        Prepare::EndEra(uuid) => Ok(wait_for_map(
+            on,
+            world,
+            Act::Suspend(0),
+            uuid,
+            Links::Hidden,
+        )?),
         Prepare::Unwritten { uuid, writes } => refuse_written(on, world, uuid, *writes),
-        Prepare::Blank(extents) => extents
+        Prepare::Blank(extents) => Ok(extents
             .iter()
-            .try_for_each(|extent| blank(on, world, extent)),
+            .try_for_each(|extent| blank(on, world, extent))?),
         Prepare::CopyMap { from, to } => copy_map(on, world, from, to),
-        Prepare::Create { name, uuid } => kernel.create(name, uuid).map(drop),
+        Prepare::Create { name, uuid } => of(uuid, kernel.create(name, uuid).map(drop)),
         Prepare::Load {
             uuid,
             volume,
             table,
             forgo,
         } => load(kernel, world, (uuid, *volume), table, *forgo),
-        Prepare::LoadRaw { uuid, lines } => kernel.load(uuid, lines),
-        Prepare::Activate(uuid) => kernel.resume(uuid, Links::Hidden),
-        Prepare::Clear(uuid) => kernel.clear(uuid),
-        Prepare::Remove(uuid) => kernel.remove(uuid),
-        Prepare::Retire(uuid) => {
-            retire::retire(on, world, uuid).map(|open| after.open.extend(open))
-        }
+        Prepare::LoadRaw { uuid, lines } => of(uuid, kernel.load(uuid, lines)),
+        Prepare::Activate(uuid) => of(uuid, kernel.resume(uuid, Links::Hidden)),
+        Prepare::Clear(uuid) => of(uuid, kernel.clear(uuid)),
+        Prepare::Remove(uuid) => of(uuid, kernel.remove(uuid)),
+        Prepare::Retire(uuid) => of(
+            uuid,
+            retire::retire(on, world, uuid).map(|open| after.open.extend(open)),
+        ),
     }
 }
 
@@ -352,7 +372,7 @@ fn finish(
 
 /// A write that the listing lacks would stay on the leg that comes back. The count is looked at
 /// when nothing can be written any more.
-fn refuse_written(on: On<'_>, world: &World, uuid: &DmUuid, writes: u64) -> Result<()> {
+fn refuse_written(on: On<'_>, world: &World, uuid: &DmUuid, writes: u64) -> Done<()> {
     wait_for_map(on, world, Act::Suspend(0), uuid, Links::Hidden)?;
     let device = on.kernel.device(uuid)?.ok_or_else(|| {
         Error::not_found(format!(
@@ -363,11 +383,14 @@ fn refuse_written(on: On<'_>, world: &World, uuid: &DmUuid, writes: u64) -> Resu
     if on.machine.writes(device.dev)? == writes {
         return Ok(());
     }
-    Err(Error::in_use(format!(
+    let error = Error::in_use(format!(
         "'{}' was written to just now; nothing was changed",
         device.name
+    ));
+    Err(Failed::on(
+        uuid,
+        error.hint("stop its users, then try again"),
     ))
-    .hint("stop its users, then try again"))
 }
 
 /// Suspends a volume whose changes are tracked, or makes it live. Both write to its map and wait
@@ -494,7 +517,7 @@ fn load(
     (uuid, volume): (&DmUuid, VolumeId),
     table: &Table,
     forgo: bool,
-) -> Result<()> {
+) -> Done<()> {
     let device = |role: &Role| {
         kernel
             .device(&DmUuid::new(world.group.id, volume, role))
@@ -527,6 +550,7 @@ fn load(
         )
         .on(uuid)
     };
+    let of = |done: Result<()>| done.map_err(|error| Failed::on(uuid, error));
     match table
         .render(&number)
         .ok_or_else(unknown)
@@ -534,13 +558,17 @@ fn load(
     {
         Err(error) if error.kind() == Kind::NotFound && !lost.is_empty() => {
             match table.render_without(&lost, &number) {
-                Some(rest) if forgo => kernel.load(uuid, &rest),
-                _ => Err(world.group.volume(volume).map_or(error, |volume| {
-                    transition::missing(&world.group, volume, &lost)
-                })),
+                Some(rest) if forgo => of(kernel.load(uuid, &rest)),
+                _ => Err(world
+                    .group
+                    .volume(volume)
+                    .map_or(error, |volume| {
+                        transition::missing(&world.group, volume, &lost)
+                    })
+                    .into()),
             }
         }
-        loaded => loaded,
+        loaded => of(loaded),
     }
 }
 
@@ -567,13 +595,14 @@ pub fn blank(on: On<'_>, world: &World, extent: &Extent) -> Result<()> {
 }
 
 /// Makes other places hold the map that is at `from`. Until all of it is there they have no
-/// superblock, so that nobody believes them. The object of an error is the place that cannot be
-/// read or written to.
-fn copy_map(on: On<'_>, world: &World, from: &Extent, to: &[Extent]) -> Result<()> {
-    let at = |extent: &Extent| render::place(world, extent);
+/// superblock, so that nobody believes them.
+fn copy_map(on: On<'_>, world: &World, from: &Extent, to: &[Extent]) -> Done<()> {
+    let lost = |extent: &Extent, error: Error| {
+        Failed::new(error.on(render::place(world, extent)), Cause::Map(*extent))
+    };
     let too_large = || Error::device("the map of changes is too large");
     let mut map = vec![0; usize::try_from(from.length.bytes()).map_err(|_| too_large())?];
-    read_extent(on, world, from, &mut map).map_err(|error| error.on(at(from)))?;
+    read_extent(on, world, from, &mut map).map_err(|error| lost(from, error))?;
     let (superblock, rest) = map.split_at_checked(era::BLOCK).ok_or_else(too_large)?;
     let behind = Sectors::from_bytes_floor(era::BLOCK as u64);
     to.iter().try_for_each(|extent| {
@@ -585,7 +614,7 @@ fn copy_map(on: On<'_>, world: &World, from: &Extent, to: &[Extent]) -> Result<(
             blank(on, world, extent).and_then(|()| write_extent(on, world, &rest_of_it, rest));
         copied
             .and_then(|()| write_extent(on, world, extent, superblock))
-            .map_err(|error| error.on(at(extent)))
+            .map_err(|error| lost(extent, error))
     })
 }
 
@@ -596,20 +625,6 @@ fn read_extent(on: On<'_>, world: &World, extent: &Extent, bytes: &mut [u8]) -> 
     media
         .read_at(start.bytes(), bytes)
         .map_err(|err| Error::io(format!("cannot read from '{}'", path.display()), &err))
-}
-
-/// The copies of maps that a plan could not make equal to the others, if that is what an error is
-/// about.
-pub fn uncopied(world: &World, plan: &Plan, error: &Error) -> Vec<Extent> {
-    let of = |step: &Prepare| match step {
-        Prepare::CopyMap { from, to } => [from].into_iter().chain(to).copied().collect(),
-        _ => Vec::new(),
-    };
-    plan.prepare
-        .iter()
-        .flat_map(of)
-        .filter(|extent| error.object() == Some(render::place(world, extent).as_str()))
-        .collect()
 }
 
 /// Where a plan writes dirty region logs.

@@ -9,7 +9,7 @@
 //! locked as ours is. While it waits the mirrors beneath are looked at: a leg that dies in that
 //! moment ends the window, so that it can be taken out.
 
-use super::On;
+use super::{Cause, Done, Failed, On};
 use crate::error::{Error, Result};
 use crate::meta::{Observed, Prepared};
 use crate::model::{DmUuid, Group};
@@ -177,7 +177,7 @@ impl<'k> Armed<'k> {
         mut self,
         mut commit: Option<&mut Prepared<'_>>,
         mut aid: super::Aid<'_>,
-    ) -> Result<Passed> {
+    ) -> Done<Passed> {
         let mut errors = vec![None; self.devices.len()];
         if self.commit == CommitPoint::First
             && let end @ (End::NotCommitted(_) | End::PerhapsCommitted(_)) =
@@ -482,7 +482,15 @@ impl<'k> Armed<'k> {
             .collect()
     }
 
-    fn explain(&self, end: End, errors: &[Option<Errno>]) -> Error {
+    fn explain(&self, end: End, errors: &[Option<Errno>]) -> Box<Failed> {
+        let cause = match end {
+            End::Open(at) | End::NotFrozen(at) => Cause::InUse(self.uuid(at).clone()),
+            _ => Cause::Other,
+        };
+        Failed::new(self.error(end, errors), cause)
+    }
+
+    fn error(&self, end: End, errors: &[Option<Errno>]) -> Error {
         let error = match end {
             End::CannotFreeze(at, errno) => Error::device(format!("what rests on {} could not be frozen: {}", self.name(at), words(errno)))
                 .on(self.object(at))

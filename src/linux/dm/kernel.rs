@@ -243,7 +243,7 @@ impl Kernel for Dm {
             let versions = self.stock.list_versions();
             let versions = versions
                 .map_err(|err| refusal("cannot list the kernel's targets", target, &err))?;
-            Ok(versions.iter().any(|(name, ..)| name == target))
+            Ok::<bool, Error>(versions.iter().any(|(name, ..)| name == target))
         };
         if known()? {
             return Ok(true);
