@@ -4,6 +4,7 @@
 use super::session::{Session, refuse_foreign};
 use super::which::{group_for, shown_groups};
 use super::{ChangedRanges, Env, Options};
+use crate::app::session::View;
 use crate::error::{Error, Result};
 use crate::model::{Group, Name, Tracking, Volume};
 use crate::plan::snapback;
@@ -20,20 +21,20 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) fn relations(options: &Options, volumes: &[Name], env: Env<'_>) -> Result<Vec<World>> {
     let mut shown = Vec::new();
     for name in &shown_groups(options, volumes, env)? {
-        let mut session = Session::look(name, env)?;
-        refuse_foreign(&session.world.group, name, env.machine.host_id()?)?;
+        let mut view = View::look(name, env)?;
+        refuse_foreign(&view.world.group, name, env.machine.host_id()?)?;
         for volume in volumes {
-            session.world.group.volume_named(volume)?;
+            view.world.group.volume_named(volume)?;
         }
-        if !tracked(&session.world.group, volumes).is_empty() {
+        if !tracked(&view.world.group, volumes).is_empty() {
             match with_maps(options, name, volumes, env) {
-                Ok(read) => session = read,
+                Ok(read) => view = read,
                 Err(error) => env.ui.warn(&format!(
                     "what has changed in group '{name}' is not known: {error}"
                 )),
             }
         }
-        shown.push(session.world.clone());
+        shown.push(view.world.clone());
     }
     Ok(shown)
 }
@@ -48,8 +49,8 @@ pub(super) fn changed_ranges(
         return Err(Error::usage("--changed-ranges wants one snapshot"));
     };
     let group = group_for(options, std::slice::from_ref(name), env.machine)?;
-    let session = with_maps(options, &group, std::slice::from_ref(name), env)?;
-    let world = &session.world;
+    let view = with_maps(options, &group, std::slice::from_ref(name), env)?;
+    let world = &view.world;
     let snapshot = world.group.volume_named(name)?;
     let path = world.group.path(name);
     let unknown = |why: String| {
@@ -83,7 +84,7 @@ fn with_maps<'u>(
     group: &Name,
     volumes: &[Name],
     env: Env<'u>,
-) -> Result<Session<'u>> {
+) -> Result<View<'u>> {
     let options = Options {
         timeout: options.timeout.or(Some(PATIENCE)),
         ..options.clone()
@@ -94,7 +95,7 @@ fn with_maps<'u>(
     {
         session.list_changes(volume, since);
     }
-    Ok(session)
+    Ok(session.release())
 }
 
 /// The snapshots whose changes are tracked, of all volumes or of those at either end.

@@ -1,10 +1,12 @@
 //! Disks and groups: what changes the disks' own labels and not volumes.
 
 use super::scan::{Scan, present_disk};
-use super::session::{Session, lock_group};
+use super::session::lock_group;
 use super::wait;
 use super::which::open;
 use super::{Change, Command, DiskLine, Env, GroupLine, NamedDevice, Options, Outcome, Report};
+use crate::app::session::View;
+use crate::app::which::Opened;
 use crate::error::{Error, Result};
 use crate::exec::disks;
 use crate::meta::{self, Member, Side};
@@ -97,7 +99,7 @@ fn create(
     env: Env<'_>,
 ) -> Result<Report> {
     let _disks = lock_group(lock::DISKS, options.timeout, env)?;
-    let _group = lock_group(name.as_str(), options.timeout, env)?;
+    let lock = lock_group(name.as_str(), options.timeout, env)?;
     if Scan::new(env.machine)?.knows(name) {
         return Err(Error::exists(format!("there is a group '{name}' already"))
             .on(name)
@@ -113,7 +115,7 @@ fn create(
     let (disks, members, present) = make_ready(env.machine, &group, devices, force, area)?;
     group.disks.extend(disks);
     let devices: Vec<PathBuf> = present.values().map(|p| p.path.clone()).collect();
-    let mut session = Session::create(group.clone(), members, present, env)?;
+    let mut session = View::of_new(group.clone(), members, present, env)?.with_lock(lock);
     let mut plan = Plan::nothing(group);
     let created = Event::GroupCreated {
         uuid: plan.group.id,
@@ -163,13 +165,16 @@ fn add(
     env: Env<'_>,
 ) -> Result<Report> {
     let _disks = lock_group(lock::DISKS, options.timeout, env)?;
-    let mut session = open_for_change(options, name, env)?;
-    if options.dry_run {
-        return Ok(Report {
-            changes: planned(env.machine, &session.world.group, devices, force)?,
-            ..Report::default()
-        });
-    }
+    let opened = open_for_change(options, name, env)?;
+    let mut session = match opened {
+        Opened::Locked(session) => *session,
+        Opened::Looked(view) => {
+            return Ok(Report {
+                changes: planned(env.machine, &view.world.group, devices, force)?,
+                ..Report::default()
+            });
+        }
+    };
     let area = session.area();
     let (disks, members, present) =
         make_ready(env.machine, &session.world.group, devices, force, area)?;
@@ -456,22 +461,19 @@ fn init<'a>(
 }
 
 /// The group for a change of its disks, before anything is written to a new one.
-fn open_for_change<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<Session<'u>> {
-    let session = open(options, name, env)?;
-    quorum::refuse_minority(&session.world)?;
-    Ok(session)
+fn open_for_change<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<Opened<'u>> {
+    let opened = open(options, name, env)?;
+    quorum::refuse_minority(&opened.world)?;
+    Ok(opened)
 }
 
 fn remove_disk(options: &Options, name: &Name, media: &Name, env: Env<'_>) -> Result<Report> {
-    let mut session = open_for_change(options, name, env)?;
-    let disk = session.world.group.disk_named(media)?.id;
-    let plan = plan::disks::remove(&session.world, media)?;
-    if options.dry_run {
-        return Ok(Report {
-            changes: plan.changes,
-            ..Report::default()
-        });
-    }
+    let opened = open_for_change(options, name, env)?;
+    let disk = opened.world.group.disk_named(media)?.id;
+    let plan = plan::disks::remove(&opened.world, media)?;
+    let Some(mut session) = opened.for_change() else {
+        return Ok(plan.into());
+    };
     let device: Vec<PathBuf> = session
         .world
         .disks
@@ -505,23 +507,19 @@ fn replace_disk(
     env: Env<'_>,
 ) -> Result<Report> {
     let _disks = lock_group(lock::DISKS, options.timeout, env)?;
-    let mut session = open_for_change(options, name, env)?;
-    let old = session.world.group.disk_named(media)?.id;
+    let mut opened = open_for_change(options, name, env)?;
+    let old = opened.world.group.disk_named(media)?.id;
     let named = [NamedDevice {
         media: None,
         device: device.to_owned(),
     }];
-    session.learn_contents();
+    opened.learn_contents();
     // What is refused is refused before the new disk is written to.
-    let tried = try_replacement(&session, media, device, env.machine)?;
-    if options.dry_run {
+    let tried = try_replacement(&opened, media, device, env.machine)?;
+    let Some(mut session) = opened.for_change() else {
         refuse_unfit(env.machine, device, force)?;
-        return Ok(Report {
-            changes: tried.changes,
-            notes: tried.notes,
-            ..Report::default()
-        });
-    }
+        return Ok(tried.into());
+    };
     let group = &session.world.group;
     let (mut disks, members, present) =
         make_ready(env.machine, group, &named, force, session.area())?;
@@ -556,14 +554,14 @@ fn replace_disk(
 
 /// The plan with the label that the device would get.
 fn try_replacement(
-    session: &Session<'_>,
+    view: &View<'_>,
     media: &Name,
     device: &Path,
     machine: &dyn Machine,
 ) -> Result<Plan> {
     let found = present_disk(machine, device)?;
     let geometry = meta::Geometry::divide(
-        session.area().unwrap_or(meta::AREA_DEFAULT),
+        view.area().unwrap_or(meta::AREA_DEFAULT),
         found.size.bytes(),
     )?;
     let id = DiskId::random();
@@ -573,21 +571,17 @@ fn try_replacement(
         data_start: geometry.data_start(),
         size: geometry.data_size(),
     };
-    let mut world = session.world.clone();
+    let mut world = view.world.clone();
     world.disks.insert(id, found);
     plan::disks::replace(&world, media, &new)
 }
 
 fn destroy(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
-    let mut session = open_for_change(options, name, env)?;
-    let plan = plan_destruction(options, &session, name, env)?;
-    if options.dry_run {
-        return Ok(Report {
-            changes: plan.changes,
-            notes: plan.notes,
-            ..Report::default()
-        });
-    }
+    let opened = open_for_change(options, name, env)?;
+    let plan = plan_destruction(options, &opened, name, env)?;
+    let Some(mut session) = opened.for_change() else {
+        return Ok(plan.into());
+    };
     let present = session.world.disks.values();
     let devices: Vec<PathBuf> = present.map(|disk| disk.path.clone()).collect();
     let report = session.carry_out(&plan)?;
@@ -605,18 +599,13 @@ fn destroy(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
     Ok(report)
 }
 
-fn plan_destruction(
-    options: &Options,
-    session: &Session<'_>,
-    name: &Name,
-    env: Env<'_>,
-) -> Result<Plan> {
-    let group = &session.world.group;
+fn plan_destruction(options: &Options, view: &View<'_>, name: &Name, env: Env<'_>) -> Result<Plan> {
+    let group = &view.world.group;
     let mut plan = Plan::nothing(group.clone());
     if !group.volumes.is_empty() {
         let names: Vec<Name> = group.volumes.iter().map(|v| v.name.clone()).collect();
-        plan = plan::volumes::remove(&session.world, &names, true)
-            .map_err(|e| session.name_openers(e))?;
+        plan =
+            plan::volumes::remove(&view.world, &names, true).map_err(|e| view.name_openers(e))?;
         let shown: Vec<&str> = names.iter().map(Name::as_str).collect();
         let shown = shown.join(", ");
         let question = format!("destroy group '{name}' with {shown}?");
@@ -630,7 +619,7 @@ fn plan_destruction(
     }
     plan.group.destroyed = true;
     for disk in &group.disks {
-        if !session.world.disks.contains_key(&disk.id) {
+        if !view.world.disks.contains_key(&disk.id) {
             plan.notes.push(format!(
                 "disk '{}' is missing; should it come back it still says that it is of '{name}'",
                 disk.media
@@ -655,30 +644,30 @@ fn import(
     let scan = Scan::new(env.machine)?;
     let old = scan.choose(scan.group_named(word)?)?.group;
     let name = new_name.unwrap_or(&old.name).clone();
-    let _old = lock_group(old.name.as_str(), options.timeout, env)?;
+    let lock = lock_group(old.name.as_str(), options.timeout, env)?;
     let _new = (name != old.name)
         .then(|| lock_group(name.as_str(), options.timeout, env))
         .transpose()?;
-    let mut session = Session::look(&Name::of_group(old.id), env)?;
-    let group = session.world.group.clone();
+    let view = View::look(&Name::of_group(old.id), env)?;
+    let group = view.world.group.clone();
     // Forced, it gives up what is missing: what is here may speak for the group from then on.
-    let gives_up = force && quorum::refuse_minority(&session.world).is_err();
+    let gives_up = force && quorum::refuse_minority(&view.world).is_err();
     if group.host == Some(here) && group.name == name && !gives_up {
         return Ok(Report::default());
     }
     if group.host == Some(here) {
-        refuse_started(&session.world)?;
+        refuse_started(&view.world)?;
     }
     refuse_taken(&scan, &group, &name, env.machine)?;
     if !force {
-        refuse_not_ready(&session, here)?;
+        refuse_not_ready(&view.world, here)?;
     }
     let mut plan = Plan::nothing(group);
     plan.group.host = Some(here);
     plan.group.name = name.clone();
     plan.forced = force;
     if gives_up {
-        quorum::give_up_missing(&session.world, &mut plan.group);
+        quorum::give_up_missing(&view.world, &mut plan.group);
     }
     let imported = Event::Imported {
         disks: plan.group.disks.len(),
@@ -688,14 +677,10 @@ fn import(
     plan.notes.push(format!(
         "its volumes are not started: 'breakoff -g {name} start --all'"
     ));
-    if options.dry_run {
-        return Ok(Report {
-            changes: plan.changes,
-            notes: plan.notes,
-            ..Report::default()
-        });
+    match Opened::of(options, view, lock).for_change() {
+        Some(mut session) => Ok(session.carry_out(&plan)?),
+        None => Ok(plan.into()),
     }
-    Ok(session.carry_out(&plan)?)
 }
 
 /// A name means one group of those that this machine has.
@@ -720,8 +705,7 @@ fn refuse_taken(scan: &Scan, group: &Group, name: &Name, machine: &dyn Machine) 
 
 /// Refuses a group that another machine has, or of which half of the disks or more are missing.
 /// Less than that costs a warning, which whoever reads the group has given.
-fn refuse_not_ready(session: &Session<'_>, here: HostId) -> Result<()> {
-    let world = &session.world;
+fn refuse_not_ready(world: &World, here: HostId) -> Result<()> {
     let name = &world.group.name;
     if let Some(other) = world.group.host.filter(|host| *host != here) {
         return Err(Error::unsafe_(format!(
@@ -755,18 +739,15 @@ fn refuse_started(world: &World) -> Result<()> {
 }
 
 fn deport(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
-    let mut session = open_for_change(options, name, env)?;
-    refuse_started(&session.world)?;
-    let mut plan = Plan::nothing(session.world.group.clone());
+    let opened = open_for_change(options, name, env)?;
+    refuse_started(&opened.world)?;
+    let mut plan = Plan::nothing(opened.world.group.clone());
     plan.group.host = None;
     plan.changes.push(Change::group(name, Event::Deported));
-    if options.dry_run {
-        return Ok(Report {
-            changes: plan.changes,
-            ..Report::default()
-        });
+    match opened.for_change() {
+        Some(mut session) => Ok(session.carry_out(&plan)?),
+        None => Ok(plan.into()),
     }
-    Ok(session.carry_out(&plan)?)
 }
 
 /// Goes on with one of the ways that a group went; what only the others have is given up, and what
@@ -778,28 +759,24 @@ fn choose(options: &Options, word: &str, side: &str, env: Env<'_>) -> Result<Rep
     let sides = scan.sides(id)?;
     let chosen = scan.choose_side(id, meant(&sides, side, word)?)?;
     let name = chosen.group.name.clone();
-    let _group = lock_group(name.as_str(), options.timeout, env)?;
+    let lock = lock_group(name.as_str(), options.timeout, env)?;
     if sides.len() == 1 {
         return Ok(Report::default());
     }
     let lost = only_elsewhere(&chosen, &sides);
     let parted = chosen.parted.clone();
-    let mut session = Session::chosen(scan, chosen, env)?;
-    refuse_running_otherwise(&session.world)?;
-    let mut plan = plan::disks::distrust(&session.world, &parted)?;
+    let view = View::chosen(scan, chosen, env)?;
+    refuse_running_otherwise(&view.world)?;
+    let mut plan = plan::disks::distrust(&view.world, &parted)?;
     let chosen = Event::SideChosen(SideChosen {
         side: side.to_owned(),
         disks_of_others: parted.len(),
         volumes_given_up: lost.clone(),
     });
     plan.changes.insert(0, Change::group(&name, chosen));
-    if options.dry_run {
-        return Ok(Report {
-            changes: plan.changes,
-            notes: plan.notes,
-            ..Report::default()
-        });
-    }
+    let Some(mut session) = Opened::of(options, view, lock).for_change() else {
+        return Ok(plan.into());
+    };
     let what = if lost.is_empty() {
         "what the others wrote".to_owned()
     } else {
@@ -910,10 +887,10 @@ fn list(machine: &dyn Machine) -> Result<Vec<GroupLine>> {
 }
 
 fn show(name: &Name, env: Env<'_>) -> Result<Outcome> {
-    let session = Session::look(name, env)?;
-    let group = &session.world.group;
+    let view = View::look(name, env)?;
+    let group = &view.world.group;
     let line = |disk: &Disk| {
-        let present = session.world.disks.get(&disk.id);
+        let present = view.world.disks.get(&disk.id);
         DiskLine {
             device: present.map(|p| p.path.clone()),
             id: Some(disk.id),
@@ -926,7 +903,7 @@ fn show(name: &Name, env: Env<'_>) -> Result<Outcome> {
             },
             size: Some(disk.size),
             sector_size: present.map(|p| p.logical_block),
-            remark: session
+            remark: view
                 .outdated()
                 .contains(&disk.id)
                 .then(|| "its copy of the configuration is old".to_owned()),
@@ -934,8 +911,8 @@ fn show(name: &Name, env: Env<'_>) -> Result<Outcome> {
     };
     let lines = group.disks.iter().map(line).collect();
     Ok(Outcome::Group(
-        Box::new(session.world.clone()),
+        Box::new(view.world.clone()),
         lines,
-        session.fill(),
+        view.fill(),
     ))
 }

@@ -7,7 +7,7 @@
 //! runs any more nothing proves that, and the disk is lost.
 
 use super::Change;
-use super::session::Session;
+use super::session::{Session, View};
 use crate::error::{Error, Result};
 use crate::meta::{Geometry, Label, Member};
 use crate::model::{DevNo, Disk, DiskId, Sectors};
@@ -18,7 +18,7 @@ use crate::sys::Media;
 use crate::sys::disk::{Access, Candidate};
 use std::collections::BTreeMap;
 
-impl Session<'_> {
+impl View<'_> {
     /// A device that says to be a disk, while what lies on that disk runs on another one which is
     /// known not to be the same, is a copy of it: the other one has lost its label, or the hardware
     /// calls the two by different identifiers. Nothing of the group is moved there or written to
@@ -89,6 +89,16 @@ impl Session<'_> {
         )
     }
 
+    fn disk_path(&self, id: DiskId) -> String {
+        let group = &self.world.group;
+        group.disk(id).map_or_else(
+            || id.to_string(),
+            |disk| format!("{}/{}", group.name, disk.media),
+        )
+    }
+}
+
+impl Session<'_> {
     /// Writes the labels again; what was done, and what could not be.
     pub fn label_again(&mut self) -> (Vec<Change>, Vec<Error>) {
         let (mut done, mut failures) = (Vec::new(), Vec::new());
@@ -121,14 +131,6 @@ impl Session<'_> {
             }
         }
         (done, failures)
-    }
-
-    fn disk_path(&self, id: DiskId) -> String {
-        let group = &self.world.group;
-        group.disk(id).map_or_else(
-            || id.to_string(),
-            |disk| format!("{}/{}", group.name, disk.media),
-        )
     }
 
     /// Both superblocks, with the configuration that is in force. A crash in between leaves one,

@@ -1,6 +1,6 @@
 //! Reading the maps of changes, for the verbs that need them.
 
-use super::session::Session;
+use super::session::{Session, View};
 use crate::error::{Error, Result};
 use crate::exec::{self, Cause, Failed};
 use crate::model::{
@@ -17,29 +17,10 @@ use crate::table::{DmDevice, Links, SuspendMode, dco, era, log, stack};
 use std::ops::Range;
 use std::path::Path;
 
-impl Session<'_> {
-    /// Finds out what a request needs to know beyond the tables. What cannot be read is a reason to
-    /// copy everything, and no error.
-    pub fn learn(&mut self, request: &Request) -> Result<()> {
-        self.learn_without_a_trace(request)?;
-        match request {
-            Request::Snapshot { splits, .. } if self.world.known.era_target == Some(true) => {
-                self.learn_eras();
-                self.learn_unwritable_maps(splits);
-            }
-            Request::SnapBack { snapshots, .. } if self.has_failed_mirror() => {
-                // A disk has died meanwhile. Without it the map can be read, if there is another
-                // copy.
-                self.tend()?;
-                self.list_sides(snapshots);
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// What a dry run may find out: nothing is written to a disk, and no volume is repaired.
-    pub fn learn_without_a_trace(&mut self, request: &Request) -> Result<()> {
+impl View<'_> {
+    /// What can be found out by looking: nothing is written to a disk, no volume is repaired, and
+    /// no map of changes is asked.
+    pub fn look_for(&mut self, request: &Request) -> Result<()> {
         if let Request::Snapshot { splits, .. } = request {
             self.learn_unfrozen(splits);
         }
@@ -48,11 +29,8 @@ impl Session<'_> {
                 self.world.known.era_target =
                     Some(self.kernel.has_target("era")? && self.kernel.has_target("zero")?);
             }
-            Request::SnapBack { snapshots, .. } => {
-                self.learn_contents();
-                self.list_sides(snapshots);
-            }
-            Request::SnapStart { .. }
+            Request::SnapBack { .. }
+            | Request::SnapStart { .. }
             | Request::Mirror { .. }
             | Request::Grow { .. }
             | Request::PlexAttach(_) => self.learn_contents(),
@@ -140,6 +118,65 @@ impl Session<'_> {
         self.world.known.contents = found.collect();
     }
 
+    /// Looks at the maps of volumes that are not started. A blank one would be taken for a new one,
+    /// in which nothing was ever written.
+    fn learn_damaged_maps(&mut self) {
+        let world = &self.world;
+        let stopped = world
+            .group
+            .volumes
+            .iter()
+            .filter(|v| v.running != Some(world.boot));
+        let copies = stopped.flat_map(|v| {
+            v.live_dco()
+                .into_iter()
+                .flat_map(|dco| &dco.copies)
+                .map(|copy| (v.size, *copy))
+        });
+        let here = copies.filter(|(_, copy)| world.disks.contains_key(&copy.disk));
+        let damaged = here.filter(|(size, copy)| !self.is_sound_map(copy, *size).unwrap_or(false));
+        self.world.known.damaged = damaged.map(|(_, copy)| copy).collect();
+    }
+
+    fn is_sound_map(&self, copy: &Extent, size: Sectors) -> Option<bool> {
+        let (disk, present) = self
+            .world
+            .group
+            .disk(copy.disk)
+            .zip(self.world.disks.get(&copy.disk))?;
+        let media = self
+            .env
+            .machine
+            .media(&present.path, Access::ReadOnly)
+            .ok()?;
+        let mut superblock = vec![0; era::BLOCK];
+        let start = disk.data_start.saturating_add(dco::map(copy, size).start);
+        media.read_at(start.bytes(), &mut superblock).ok()?;
+        Some(self.env.machine.is_sound_map(&superblock))
+    }
+}
+
+impl Session<'_> {
+    /// Finds out what a request needs to know beyond the tables. What cannot be read is a reason to
+    /// copy everything, and no error.
+    pub fn learn(&mut self, request: &Request) -> Result<()> {
+        self.learn_maps(request)?;
+        match request {
+            Request::Snapshot { splits, .. } if self.world.known.era_target == Some(true) => {
+                self.learn_eras();
+                self.learn_unwritable_maps(splits);
+            }
+            Request::SnapBack { snapshots, .. } if self.has_failed_mirror() => {
+                // A disk has died meanwhile. Without it the map can be read, if there is another
+                // copy.
+                self.tend()?;
+                self.list_sides(snapshots);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// Tries whether the space that is set aside for new maps can be written to: a disk may fail
     /// that only they lie on, and nobody has noticed. A map without such a copy, or none, is no
     /// reason not to take a snapshot.
@@ -178,43 +215,6 @@ impl Session<'_> {
         }
     }
 
-    /// Looks at the maps of volumes that are not started. A blank one would be taken for a new one,
-    /// in which nothing was ever written.
-    fn learn_damaged_maps(&mut self) {
-        let world = &self.world;
-        let stopped = world
-            .group
-            .volumes
-            .iter()
-            .filter(|v| v.running != Some(world.boot));
-        let copies = stopped.flat_map(|v| {
-            v.live_dco()
-                .into_iter()
-                .flat_map(|dco| &dco.copies)
-                .map(|copy| (v.size, *copy))
-        });
-        let here = copies.filter(|(_, copy)| world.disks.contains_key(&copy.disk));
-        let damaged = here.filter(|(size, copy)| !self.is_sound_map(copy, *size).unwrap_or(false));
-        self.world.known.damaged = damaged.map(|(_, copy)| copy).collect();
-    }
-
-    fn is_sound_map(&self, copy: &Extent, size: Sectors) -> Option<bool> {
-        let (disk, present) = self
-            .world
-            .group
-            .disk(copy.disk)
-            .zip(self.world.disks.get(&copy.disk))?;
-        let media = self
-            .env
-            .machine
-            .media(&present.path, Access::ReadOnly)
-            .ok()?;
-        let mut superblock = vec![0; era::BLOCK];
-        let start = disk.data_start.saturating_add(dco::map(copy, size).start);
-        media.read_at(start.bytes(), &mut superblock).ok()?;
-        Some(self.env.machine.is_sound_map(&superblock))
-    }
-
     /// When the kernel does not take the map of a volume, nothing in it is believed any more. The
     /// copies that were believed until now.
     pub fn distrust_refused_map(&mut self, failed: &Failed) -> Vec<Extent> {
@@ -232,6 +232,16 @@ impl Session<'_> {
         copies.retain(|copy| !known.contains(copy));
         known.extend(&copies);
         copies
+    }
+
+    /// What a dry run may find out with the lock: the map of a volume that is just being suspended
+    /// must not be asked (K7).
+    pub fn learn_maps(&mut self, request: &Request) -> Result<()> {
+        self.look_for(request)?;
+        if let Request::SnapBack { snapshots, .. } = request {
+            self.list_sides(snapshots);
+        }
+        Ok(())
     }
 
     /// Lists both sides of these snapshots.

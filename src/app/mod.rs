@@ -28,6 +28,7 @@ use crate::meta::Fill;
 use crate::model::{Name, Sectors};
 pub use crate::plan::change::{Change, Detail, Event};
 use crate::plan::request::Request;
+use crate::plan::step::Plan;
 use crate::plan::world::World;
 use crate::sys::machine::Machine;
 use std::ops::Range;
@@ -177,6 +178,17 @@ pub struct Report {
     pub notes: Vec<String>,
     /// What could not be done of several things that do not depend on each other (`start --all`).
     pub failures: Vec<Error>,
+}
+
+/// What a plan would do.
+impl From<Plan> for Report {
+    fn from(plan: Plan) -> Report {
+        Report {
+            changes: plan.changes,
+            notes: plan.notes,
+            ..Report::default()
+        }
+    }
 }
 
 impl Report {

@@ -11,6 +11,7 @@
 use super::scan::Scan;
 use super::session::{Session, lock_group};
 use super::{Env, Mute, Options, Ui};
+use crate::app::session::View;
 use crate::error::{Error, Kind, Result};
 use crate::exec;
 use crate::model::{DmUuid, Group, GroupId, Name};
@@ -339,8 +340,8 @@ fn tend(
 
 /// A repair that did not help, and one that gave up, have said so; what is left of them is tried
 /// again.
-fn what_is_left(session: &Session<'_>) -> Tended {
-    match session.next_repair() {
+fn what_is_left(view: &View<'_>) -> Tended {
+    match view.next_repair() {
         Ok(None) => Tended::Well,
         Ok(Some(_)) | Err(_) => Tended::Badly,
     }

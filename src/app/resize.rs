@@ -13,8 +13,8 @@ use crate::plan::step::Plan;
 /// is used, which the next `disk resize` finds.
 pub fn resize(options: &Options, media: &Name, env: Env<'_>) -> Result<Report> {
     let name = group_of(options, media, env)?;
-    let mut session = open(options, &name, env)?;
-    let group = &session.world.group;
+    let opened = open(options, &name, env)?;
+    let group = &opened.world.group;
     let (disk, path) = (
         group.disk_named(media)?.clone(),
         format!("{}/{media}", group.name),
@@ -25,8 +25,8 @@ pub fn resize(options: &Options, media: &Name, env: Env<'_>) -> Result<Report> {
         ))
         .on(&path)
     };
-    let labelled = session.labelled_size(disk.id).ok_or_else(missing)?;
-    let grown = session.grown(disk.id);
+    let labelled = opened.labelled_size(disk.id).ok_or_else(missing)?;
+    let grown = opened.grown(disk.id);
     let size: Sectors = grown.map_or(labelled, |geometry| geometry.data_size());
     if size <= disk.size {
         return Ok(Report {
@@ -36,7 +36,7 @@ pub fn resize(options: &Options, media: &Name, env: Env<'_>) -> Result<Report> {
             ..Report::default()
         });
     }
-    quorum::refuse_minority(&session.world)?;
+    quorum::refuse_minority(&opened.world)?;
     let mut plan = Plan::nothing(group.clone());
     plan.group
         .disks
@@ -48,14 +48,10 @@ pub fn resize(options: &Options, media: &Name, env: Env<'_>) -> Result<Report> {
         size,
         by: size.saturating_sub(disk.size),
     };
-    plan.changes
-        .push(Change::disk(&session.world.group.name, media, resized));
-    if options.dry_run {
-        return Ok(Report {
-            changes: plan.changes,
-            ..Report::default()
-        });
-    }
+    plan.changes.push(Change::disk(&group.name, media, resized));
+    let Some(mut session) = opened.for_change() else {
+        return Ok(plan.into());
+    };
     if let Some(geometry) = grown {
         session
             .relabel(disk.id, geometry)

@@ -6,6 +6,7 @@ use super::{
     Change, Command, Env, Options, Outcome, Report, differences, groups, monitor, paths,
     scan::Scan, wait,
 };
+use crate::app::session::View;
 use crate::error::{Error, Kind, Result};
 use crate::exec::Cause;
 use crate::meta::Fill;
@@ -156,16 +157,17 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
 }
 
 fn dry_run(options: &Options, request: &Request, name: &Name, env: Env<'_>) -> Result<Outcome> {
-    // The map of a volume that is just being suspended must not be asked (K7).
-    let reads_maps = matches!(request, Request::SnapBack { .. });
-    let mut session = if reads_maps {
-        Session::open(options, name, env)?
+    let view = if matches!(request, Request::SnapBack { .. }) {
+        let mut session = Session::open(options, name, env)?;
+        session.learn_maps(request)?;
+        session.release()
     } else {
-        Session::look(name, env)?
+        let mut view = View::look(name, env)?;
+        view.look_for(request)?;
+        view
     };
-    session.learn_without_a_trace(request)?;
-    let plan = plan::plan(&session.world, request).map_err(|e| session.name_openers(e))?;
-    Ok(Outcome::Planned(render::view(&session.world, &plan)))
+    let plan = plan::plan(&view.world, request).map_err(|e| view.name_openers(e))?;
+    Ok(Outcome::Planned(render::view(&view.world, &plan)))
 }
 
 /// Carries a plan out, and another one where this one failed by what could not be known before.
@@ -289,7 +291,7 @@ fn confirm_restore(
 
 /// Plans, and does not take somebody for an opener who is just going: udev looks at a device
 /// whenever a writer has closed it.
-fn plan_patiently(session: &mut Session<'_>, request: &Request) -> Result<Plan> {
+fn plan_patiently(session: &mut View<'_>, request: &Request) -> Result<Plan> {
     let until = Instant::now() + OPENERS_GO;
     loop {
         let planned = plan::plan(&session.world, request);
@@ -317,9 +319,9 @@ fn write_back(options: &Options, name: &Name, splits: &Splits, env: Env<'_>) -> 
     for _ in 0..WRITE_BACK_ROUNDS {
         let mut session = Session::open(options, name, env)?;
         session.tend()?;
-        session.release();
-        session.refuse_silent(&|volume| splits.may_mean(&volume.name))?;
-        if write_back_round(&session, splits) {
+        let view = session.release();
+        view.refuse_silent(&|volume| splits.may_mean(&volume.name))?;
+        if write_back_round(&view, splits) {
             break;
         }
     }
@@ -328,8 +330,8 @@ fn write_back(options: &Options, name: &Name, splits: &Splits, env: Env<'_>) -> 
 }
 
 /// Whether everything has reached the disks within one round.
-fn write_back_round(session: &Session<'_>, splits: &Splits) -> bool {
-    let world = &session.world;
+fn write_back_round(view: &View<'_>, splits: &Splits) -> bool {
+    let world = &view.world;
     let volumes = world
         .group
         .volumes
@@ -342,8 +344,7 @@ fn write_back_round(session: &Session<'_>, splits: &Splits) -> bool {
     });
     let unfinished: Vec<_> = devices
         .filter(|device| {
-            session
-                .env
+            view.env
                 .machine
                 .write_back(device.dev, WRITE_BACK_ROUND)
                 .is_err()
@@ -368,7 +369,7 @@ fn has_mirror(world: &World) -> bool {
 }
 
 /// The targets that the request's tables need; loading the module is tried.
-fn require_targets(session: &Session<'_>, request: &Request) -> Result<()> {
+fn require_targets(view: &View<'_>, request: &Request) -> Result<()> {
     let mirrored =
         matches!(request, Request::Make { mirrors, .. } if *mirrors > 1) || waits(request);
     let needed: &[&str] = if mirrored {
@@ -377,7 +378,7 @@ fn require_targets(session: &Session<'_>, request: &Request) -> Result<()> {
         &["linear"]
     };
     for target in needed {
-        if !session.kernel.has_target(target)? {
+        if !view.kernel.has_target(target)? {
             return Err(Error::unsupported(format!(
                 "this kernel lacks the device-mapper target '{target}'"
             ))
@@ -397,38 +398,35 @@ fn layouts(
 ) -> Result<Vec<(World, Option<Fill>)>> {
     let mut shown = Vec::new();
     for name in &shown_groups(options, objects, env)? {
-        let session = observe_quietly(options, name, env)?;
-        refuse_foreign(&session.world.group, name, env.machine.host_id()?)?;
+        let view = observe_quietly(options, name, env)?;
+        refuse_foreign(&view.world.group, name, env.machine.host_id()?)?;
         for object in objects {
-            session.world.group.volume_named(object)?;
+            view.world.group.volume_named(object)?;
         }
-        let mut world = session.world.clone();
+        let mut world = view.world.clone();
         paths::look(&mut world, env)
             .iter()
             .for_each(|why| env.ui.note(why));
-        shown.push((world, session.fill()));
+        shown.push((world, view.fill()));
     }
     Ok(shown)
 }
 
-fn observe_quietly<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<Session<'u>> {
+fn observe_quietly<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<View<'u>> {
     if options.dry_run {
-        return Session::look(name, env);
+        return View::look(name, env);
     }
     let at_once = Options {
         timeout: Some(Duration::ZERO),
         ..options.clone()
     };
-    let looked = Session::look(name, env)?;
+    let looked = View::look(name, env)?;
     if looked.next_repair().ok().flatten().is_none() {
         return Ok(looked);
     }
     let tended =
         Session::open(&at_once, name, env).and_then(|mut session| session.tend().map(|_| session));
-    match tended {
-        Ok(session) => Ok(session),
-        Err(_) => Ok(looked),
-    }
+    Ok(tended.map_or(looked, Session::release))
 }
 
 /// Everything on this machine, at boot or at shutdown. A group or volume that fails stops no other.

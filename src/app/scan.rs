@@ -7,8 +7,7 @@ use crate::model::{
     DevNo, DiskId, DmName, Group, GroupId, HostId, Name, Sectors, Volume, VolumeId,
 };
 use crate::plan::world::{PresentDisk, disks_beneath};
-use crate::sys::disk::{Access, Candidate, Found, Which};
-use crate::sys::disk::{GROUP_PROPERTY, MEMBER_TYPE};
+use crate::sys::disk::{Access, Candidate, Found, GROUP_PROPERTY, MEMBER_TYPE, Which};
 use crate::sys::machine::Machine;
 use crate::sys::{Kernel, Media};
 use crate::table::DmDevice;

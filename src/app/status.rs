@@ -4,6 +4,7 @@ use super::monitor::{self, Watched};
 use super::scan::Scan;
 use super::session::Session;
 use super::{Change, Env, Options, Outcome, Report};
+use crate::app::session::View;
 use crate::error::{Error, Kind, Result};
 use crate::meta;
 use crate::model::{Disk, GroupId, Name, PlexState, Volume};
@@ -46,10 +47,10 @@ impl Target {
         Ok(targets)
     }
 
-    fn look<'u>(&self, env: Env<'u>) -> Result<Session<'u>> {
+    fn look<'u>(&self, env: Env<'u>) -> Result<View<'u>> {
         match self {
-            Target::Named(name) => Session::look(name, env),
-            Target::Running(id) => Session::look_running(*id, env),
+            Target::Named(name) => View::look(name, env),
+            Target::Running(id) => View::look_running(*id, env),
         }
     }
 
@@ -125,15 +126,15 @@ fn unwatched(options: &Options, env: Env<'_>) -> Option<String> {
     }
 }
 
-fn group_findings(session: &Session<'_>) -> Vec<String> {
-    let world = &session.world;
+fn group_findings(view: &View<'_>) -> Vec<String> {
+    let world = &view.world;
     let group = &world.group;
     let media = |id| {
         group
             .disk(id)
             .map_or_else(String::new, |d| d.media.to_string())
     };
-    let unlabelled = session.unlabelled();
+    let unlabelled = view.unlabelled();
     let is_missing =
         |id| !world.disks.contains_key(&id) && !unlabelled.iter().any(|(known, _)| *known == id);
     let missing = group.disks.iter().filter(|d| is_missing(d.id));
@@ -147,8 +148,8 @@ fn group_findings(session: &Session<'_>) -> Vec<String> {
         None => format!("disk '{}' of group '{}' is missing", d.media, group.name),
     };
     let mut findings: Vec<String> = missing.map(told).collect();
-    findings.extend(unlabelled.iter().map(|known| session.without_label(known)));
-    let outdated = session.outdated().iter().map(|id| {
+    findings.extend(unlabelled.iter().map(|known| view.without_label(known)));
+    let outdated = view.outdated().iter().map(|id| {
         format!("disk '{}' of group '{}' has an old copy of the configuration; the next change writes it again", media(*id), group.name)
     });
     findings.extend(outdated);
@@ -157,18 +158,18 @@ fn group_findings(session: &Session<'_>) -> Vec<String> {
             .err()
             .map(|refusal| refusal.message().to_owned()),
     );
-    findings.extend(running_findings(session));
+    findings.extend(running_findings(view));
     findings
 }
 
 /// What there is to say of the volumes.
-fn running_findings(session: &Session<'_>) -> Vec<String> {
-    let world = &session.world;
+fn running_findings(view: &View<'_>) -> Vec<String> {
+    let world = &view.world;
     let group = &world.group;
     let mut findings = Vec::new();
     findings.extend(group.volumes.iter().flat_map(|v| volume_findings(world, v)));
-    findings.extend(session.held_open());
-    if let Ok(Some(plan)) = session.next_repair() {
+    findings.extend(view.held_open());
+    if let Ok(Some(plan)) = view.next_repair() {
         findings.push(format!(
             "group '{}': something is to be recorded or repaired; 'breakoff recover' does it",
             group.name

@@ -5,6 +5,7 @@
 
 use super::session::Session;
 use super::{Change, Env, Options, Progress, Report};
+use crate::app::session::View;
 use crate::error::{Error, Kind, Result};
 use crate::model::{
     DmUuid, Group, LostLeg, Name, Plex, PlexState, Role, Sectors, Volume, VolumeId,
@@ -182,7 +183,7 @@ fn first_look(
     volumes: &[Name],
     env: Env<'_>,
 ) -> Result<Vec<(Name, usize)>> {
-    let session = Session::look(group, env)?;
+    let session = View::look(group, env)?;
     let _ = options;
     let count = |name: &Name| -> Result<(Name, usize)> {
         let volume = session.world.group.volume_named(name)?;
@@ -300,9 +301,8 @@ fn wait(
             env.ui.progress_end();
             return verdict.map(|_| changes);
         }
-        session.release();
         let ended = watch(
-            &mut session,
+            &mut session.release(),
             events.as_mut(),
             deadline,
             interrupts.as_ref(),
@@ -348,8 +348,8 @@ fn full_look<'u>(
     )
 }
 
-fn interrupted(session: &Session<'_>) -> Error {
-    let group = &session.world.group.name;
+fn interrupted(view: &View<'_>) -> Error {
+    let group = &view.world.group.name;
     Error::failed(format!(
         "interrupted; the copy in group '{group}' goes on in the kernel"
     ))
@@ -360,31 +360,31 @@ fn interrupted(session: &Session<'_>) -> Error {
 /// Watches the kernel without a lock until a mirror of the group is in another state than when it
 /// was last looked at in full.
 fn watch(
-    session: &mut Session<'_>,
+    view: &mut View<'_>,
     events: &mut dyn Events,
     deadline: Option<Instant>,
     interrupts: &dyn Interrupts,
     env: Env<'_>,
 ) -> Result<()> {
-    let before = fingerprint(&session.world);
+    let before = fingerprint(&view.world);
     loop {
-        env.ui.progress(&progress(&session.world));
+        env.ui.progress(&progress(&view.world));
         let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
             return Err(Error::timed_out(format!(
                 "the copy in group '{}' is not finished; it goes on",
-                session.world.group.name
+                view.world.group.name
             ))
-            .on(&session.world.group.name)
+            .on(&view.world.group.name)
             .hint("'breakoff print' shows how far it is, 'breakoff snapwait' waits again"));
         }
         if interrupts.arrived() {
-            return Err(interrupted(session));
+            return Err(interrupted(view));
         }
         events.wait(left.map_or(TICK, |left| left.min(TICK)))?;
         events.arm()?;
-        session.observe()?;
-        if fingerprint(&session.world) != before {
+        view.observe()?;
+        if fingerprint(&view.world) != before {
             return Ok(());
         }
     }

@@ -3,11 +3,14 @@
 use super::scan::Scan;
 use super::session::Session;
 use super::{Env, Options, Report};
+use crate::app::session::View;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Group, GroupId, Name};
 use crate::plan::request::{Request, Selection, Splits};
 use crate::sys::machine::Machine;
+use std::any::Any;
 use std::collections::BTreeSet;
+use std::ops::{Deref, DerefMut};
 
 /// The objects of the group that a request names, by which the group is found when none is given.
 pub fn named(request: &Request) -> Vec<Name> {
@@ -170,12 +173,59 @@ pub fn tell_unreadable(scan: &Scan, except: &BTreeSet<GroupId>, report: &mut Rep
     }
 }
 
+/// A group that is to be changed, or for a dry run only looked at.
+pub enum Opened<'u> {
+    /// Nothing can be changed.
+    Looked(Box<View<'u>>),
+    /// Everything can be.
+    Locked(Box<Session<'u>>),
+}
+
+impl<'u> Opened<'u> {
+    /// What was looked at, for the change that it was locked for.
+    pub fn of(options: &Options, view: View<'u>, lock: Box<dyn Any>) -> Opened<'u> {
+        if options.dry_run {
+            Opened::Looked(Box::new(view))
+        } else {
+            Opened::Locked(Box::new(view.with_lock(lock)))
+        }
+    }
+
+    /// For the change; `None` for a dry run.
+    pub fn for_change(self) -> Option<Session<'u>> {
+        match self {
+            Opened::Looked(_) => None,
+            Opened::Locked(session) => Some(*session),
+        }
+    }
+}
+
+impl<'u> Deref for Opened<'u> {
+    type Target = View<'u>;
+
+    fn deref(&self) -> &View<'u> {
+        match self {
+            Opened::Looked(view) => view,
+            Opened::Locked(session) => session,
+        }
+    }
+}
+
+impl DerefMut for Opened<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        match self {
+            Opened::Looked(view) => view,
+            Opened::Locked(session) => session,
+        }
+    }
+}
+
 /// The group for a change; for a dry run it is only looked at.
-pub fn open<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<Session<'u>> {
+pub fn open<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<Opened<'u>> {
     if options.dry_run {
-        return Session::look(name, env);
+        return Ok(Opened::Looked(Box::new(View::look(name, env)?)));
     }
     let mut session = Session::open(options, name, env)?;
     session.tend()?;
-    Ok(session)
+    Ok(Opened::Locked(Box::new(session)))
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What each layer may use.
 const BENEATH: [(&str, &[&str]); 11] = [
@@ -39,16 +39,7 @@ type Module = Vec<String>;
 fn modules() -> BTreeMap<Module, BTreeSet<Module>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut sources: BTreeMap<Module, (String, bool)> = BTreeMap::new();
-    let mut waiting = vec![root.clone()];
-    while let Some(path) = waiting.pop() {
-        if path.is_dir() {
-            waiting.extend(
-                fs::read_dir(&path)
-                    .unwrap()
-                    .map(|entry| entry.unwrap().path()),
-            );
-            continue;
-        }
+    for path in files(&root) {
         let parts = path.strip_prefix(&root).unwrap().with_extension("");
         let mut module: Module = parts
             .iter()
@@ -79,6 +70,20 @@ fn modules() -> BTreeMap<Module, BTreeSet<Module>> {
         (module.clone(), targets)
     };
     sources.iter().map(used).collect()
+}
+
+/// All files in a directory and those beneath it.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let (mut found, mut waiting) = (Vec::new(), vec![directory.to_owned()]);
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            let entries = fs::read_dir(&path).unwrap();
+            waiting.extend(entries.map(|entry| entry.unwrap().path()));
+        } else {
+            found.push(path);
+        }
+    }
+    found
 }
 
 /// The text without comments and without the tests at its end.
@@ -223,8 +228,7 @@ fn what_decides_asks_the_machine_through_sys_alone() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut looked_at = 0;
     for layer in ["model", "table", "plan", "exec", "app", "report"] {
-        for entry in fs::read_dir(root.join(layer)).unwrap() {
-            let path = entry.unwrap().path();
+        for path in files(&root.join(layer)) {
             let text = code(&fs::read_to_string(&path).unwrap()).replace("libc::E", "E");
             for word in OUTSIDE {
                 assert!(!text.contains(word), "{} uses '{word}'", path.display());

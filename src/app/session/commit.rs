@@ -1,0 +1,392 @@
+//! The configuration on the disks: written, taken back, written again.
+
+use super::Session;
+use super::closing::may_be_ours;
+use crate::app::{Env, scan};
+use crate::error::{Error, Result};
+use crate::exec::{self, Cause, Executed};
+use crate::meta::{self, CommitOutcome, Member, Stamp, Witness};
+use crate::model::{DiskId, DmUuid, Extent, Generation, Group, Testimony, Volume, check, distinct};
+use crate::plan::change::{Change, Event};
+use crate::plan::quorum;
+use crate::plan::step::Plan;
+use crate::table::dco;
+
+/// The share of a metadata area (one of so many) that only changes of state may use.
+const RESERVED: u64 = 16;
+
+impl Session<'_> {
+    pub(super) fn commit_and_execute(
+        &mut self,
+        plan: &Plan,
+        aid: exec::Aid<'_>,
+    ) -> exec::Done<Executed> {
+        if plan.group == self.view.world.group && !plan.forced {
+            let done = exec::execute(self.on(), &self.view.world, plan, None, aid);
+            return self.distrust_maps(plan, done);
+        }
+        if let Some(broken) = check::violations(&plan.group).first() {
+            return Err(Error::failed(format!(
+                "refusing to write a configuration that breaks a rule: {broken}"
+            ))
+            .into());
+        }
+        self.refuse_last_space(plan)?;
+        let group = self.settled(&plan.group);
+        let on = exec::On {
+            machine: self.view.env.machine,
+            kernel: self.view.kernel.as_ref(),
+        };
+        let mut prepared = match meta::prepare(
+            members_of(
+                &mut self.view.copies.members,
+                &group,
+                &self.view.copies.silent,
+            ),
+            &group,
+            self.view.copies.next,
+            &self.view.copies.lineage,
+        ) {
+            Ok(prepared) => prepared,
+            Err(error) => return Err(self.not_recorded(plan, error.into())),
+        };
+        self.closing.warnings.extend(announce(
+            self.view.env,
+            &self.view.world.group,
+            self.view.copies.lineage.newest,
+            prepared.stamp(),
+        ));
+        let done = exec::execute(on, &self.view.world, plan, Some(&mut prepared), aid);
+        let mut outcome = prepared.outcome();
+        self.took(&group, &outcome);
+        self.closing.warnings.append(&mut outcome.warnings);
+        // A generation is never used twice, not even one whose commit failed: a disk may have it
+        // all the same.
+        let generation = self.view.copies.next;
+        self.view.copies.next = generation.next().unwrap_or(generation);
+        if outcome.committed {
+            self.in_force(plan, group, generation, &outcome);
+        }
+        match self.distrust_maps(plan, done) {
+            Err(mut failed) if outcome.unknown => {
+                failed.error = self.take_back(failed.error);
+                Err(self.not_recorded(plan, failed))
+            }
+            Err(failed) if !outcome.committed => Err(self.not_recorded(plan, failed)),
+            done => done,
+        }
+    }
+
+    /// What was committed is in force, also when a step after it failed (a failure is recorded
+    /// before it is acted upon): what is converged to from here on must be what the disks say.
+    fn in_force(
+        &mut self,
+        plan: &Plan,
+        group: Group,
+        generation: Generation,
+        outcome: &CommitOutcome,
+    ) {
+        self.view.world.generation = generation;
+        let here = |id: &DiskId| self.view.world.disks.contains_key(id);
+        self.view.copies.outdated = group
+            .disks
+            .iter()
+            .map(|disk| disk.id)
+            .filter(|id| !outcome.written.contains(id) && here(id))
+            .collect();
+        self.closing.archive.push((group.clone(), generation));
+        let before = std::mem::replace(&mut self.view.world.group, group);
+        let lost_log = |change: &Change| change.event == Event::LogFailed;
+        if plan.changes.iter().any(lost_log) {
+            self.distrust_lost_logs(&before);
+        }
+        self.closing.note_failures(&plan.changes);
+        if !outcome.complete {
+            self.confirm();
+        }
+        self.note_what_was_seen();
+    }
+
+    /// Remembers what the disks hold now.
+    fn took(&mut self, group: &Group, outcome: &CommitOutcome) {
+        self.view
+            .copies
+            .lineage
+            .wrote(group, outcome.stamp, &outcome.written, &outcome.unsure);
+        self.view.copies.pending = (!outcome.committed && !outcome.unsure.is_empty())
+            .then_some(outcome.stamp)
+            .or(self.view.copies.pending.filter(|_| !outcome.committed));
+        if outcome.committed {
+            self.view.world.known.testimony = Testimony::Newest;
+            let meant = self.view.copies.members.iter().map(|member| member.disk);
+            let missed: Vec<DiskId> = meant
+                .filter(|disk| group.disk(*disk).is_some() && !outcome.written.contains(disk))
+                .collect();
+            self.view.copies.silent.extend(missed);
+        }
+        self.note_what_was_seen();
+    }
+
+    /// A commit has not reached all disks that it was meant for, and looks like one that came to no
+    /// end. The same once more, for those that it has reached.
+    pub(super) fn confirm(&mut self) {
+        if let Err(error) = self.commit_again() {
+            self.closing.warnings.push(format!(
+                "some disks have the new configuration and others do not: {error}"
+            ));
+        }
+    }
+
+    /// The configuration that is in force once more, under a new generation.
+    fn commit_again(&mut self) -> Result<CommitOutcome> {
+        let generation = self.view.copies.next;
+        self.view.copies.next = generation.next().unwrap_or(generation);
+        let group = self.view.world.group.clone();
+        let members = members_of(
+            &mut self.view.copies.members,
+            &group,
+            &self.view.copies.silent,
+        );
+        let mut prepared = meta::prepare(members, &group, generation, &self.view.copies.lineage)?;
+        self.closing.warnings.extend(announce(
+            self.view.env,
+            &group,
+            self.view.copies.lineage.newest,
+            prepared.stamp(),
+        ));
+        if !prepared.flip().committed() {
+            prepared.observe();
+        }
+        let outcome = prepared.outcome();
+        self.took(&group, &outcome);
+        if outcome.committed {
+            self.view.world.generation = generation;
+        }
+        Ok(outcome)
+    }
+
+    /// The configuration with what its disks count for from now on.
+    fn settled(&self, group: &Group) -> Group {
+        let mut group = group.clone();
+        let written = |id: DiskId| {
+            self.view.copies.members.iter().any(|m| m.disk == id)
+                && !self.view.copies.outdated.contains(&id)
+        };
+        quorum::settle(&self.view.world, &mut group, &written);
+        group
+    }
+
+    /// Where a log was that has failed no other one is put.
+    fn distrust_lost_logs(&mut self, before: &Group) {
+        let now = |old: &Volume| {
+            self.view
+                .world
+                .group
+                .volume(old.id)
+                .and_then(|v| v.log.as_ref())
+                .map(|log| log.extent)
+        };
+        let lost = before
+            .volumes
+            .iter()
+            .filter_map(|old| old.log.as_ref().filter(|_| now(old).is_none()));
+        let lost: Vec<Extent> = lost.map(|log| log.extent).collect();
+        self.view.world.known.damaged.extend(lost);
+    }
+
+    fn distrust_maps(
+        &mut self,
+        plan: &Plan,
+        mut done: exec::Done<Executed>,
+    ) -> exec::Done<Executed> {
+        match &mut done {
+            Ok(executed) => self.distrust_refused(executed),
+            Err(failed) => {
+                if let Cause::Map(map) = failed.cause {
+                    failed.lost_copies = self.distrust_copies(plan, &map);
+                }
+            }
+        }
+        done
+    }
+
+    /// A map that the kernel cannot go on with is damaged inside. The volume goes on without it.
+    fn distrust_refused(&mut self, executed: &Executed) {
+        let refused = executed
+            .refused
+            .iter()
+            .filter_map(DmUuid::volume)
+            .filter_map(|id| self.view.world.group.volume(id)?.live_dco());
+        let copies: Vec<Extent> = refused.flat_map(|dco| dco.copies.clone()).collect();
+        self.view.world.known.damaged.extend(copies);
+    }
+
+    /// A copy of a map that could not be made equal to the first one, or the first one when it
+    /// could not be read, is none. Those that were believed until now.
+    fn distrust_copies(&mut self, plan: &Plan, lost: &Extent) -> Vec<Extent> {
+        let dcos = self
+            .world
+            .group
+            .volumes
+            .iter()
+            .chain(&plan.group.volumes)
+            .filter_map(|v| Some((v.size, v.live_dco()?)));
+        let copies = dcos.flat_map(|(size, dco)| {
+            dco.copies
+                .iter()
+                .map(move |copy| (dco::map(copy, size), *copy))
+        });
+        let failed: Vec<Extent> =
+            distinct(copies.filter(|(map, _)| map == lost).map(|(_, copy)| copy));
+        let unknown = |copy: &Extent| !self.view.world.known.damaged.contains(copy);
+        let failed: Vec<Extent> = failed.into_iter().filter(unknown).collect();
+        self.view.world.known.damaged.extend(&failed);
+        failed
+    }
+
+    /// A disk may have the new configuration, and cannot be asked. The kernel has what was before;
+    /// so that nobody finds the other one later and goes on with it, what was before is committed
+    /// once more, under a newer generation.
+    fn take_back(&mut self, error: Error) -> Error {
+        if self.write_again() {
+            return Error::new(
+                error.kind(),
+                format!("{error}; what was before is written again, nothing was changed"),
+            );
+        }
+        error.hint("the disks do not answer; when they do, 'breakoff recover' finds out and finishes or undoes it")
+    }
+
+    /// Writes the configuration that is in force once more, under a new generation; whether a disk
+    /// has taken it.
+    fn write_again(&mut self) -> bool {
+        let Ok(outcome) = self.commit_again() else {
+            return false;
+        };
+        self.closing.warnings.extend(outcome.warnings);
+        if outcome.committed {
+            self.view.copies.outdated.clear();
+        }
+        outcome.committed
+    }
+
+    /// Writes the configuration to disks that have an old copy of it, without being asked for any
+    /// change. What passes for a disk that something lies on that runs, and is not what the live
+    /// tables name, may be a copy of a dead one, and is left alone.
+    pub fn heal(&mut self) {
+        let all = self
+            .world
+            .group
+            .volumes
+            .iter()
+            .map(|volume| volume.id)
+            .collect();
+        let mapped = self.view.world.numbers_beneath(&all);
+        let world = &self.view.world;
+        let is_mapped = |id: DiskId| {
+            world
+                .disks
+                .get(&id)
+                .is_some_and(|disk| mapped.contains(&disk.dev))
+        };
+        let is_it =
+            |id: DiskId| is_mapped(id) || scan::is_idle(&world.group, world.devices.values(), id);
+        self.view.copies.members.retain(|member| is_it(member.disk));
+        if !self.view.copies.outdated.is_empty() && !self.write_again() {
+            self.closing.warnings.push(format!(
+                "the configuration of group '{}' could not be written again",
+                self.view.world.group.name
+            ));
+        }
+    }
+
+    /// The last of the metadata areas is for changes of state: a group that is full can still
+    /// start, stop, fail and be cleaned up.
+    fn refuse_last_space(&self, plan: &Plan) -> Result<()> {
+        let things = |group: &Group| {
+            group.disks.len()
+                + group
+                    .volumes
+                    .iter()
+                    .map(|v| 1 + v.plexes.len())
+                    .sum::<usize>()
+        };
+        let Some(smallest) = self
+            .copies
+            .members
+            .iter()
+            .map(|m| m.label.geometry().area())
+            .min()
+            .filter(|_| things(&plan.group) > things(&self.view.world.group))
+        else {
+            return Ok(());
+        };
+        let fill = meta::fill(&plan.group, smallest)?;
+        if fill.used <= fill.capacity - fill.capacity / RESERVED {
+            return Ok(());
+        }
+        let group = &plan.group.name;
+        Err(Error::no_space(format!(
+            "the configuration of group '{group}' would need {} bytes, of {} that its disks' private areas hold, the last {} are kept for changes of state",
+            fill.used,
+            fill.capacity,
+            fill.capacity / RESERVED
+        ))
+        .on(group)
+        .hint("remove volumes or snapshots, or replace the disk by one that was initialised with a larger private area"))
+    }
+
+    /// Writes a disk's label with more space for volumes, both superblocks, before any
+    /// configuration says so: a configuration may have less space than the label, and never more,
+    /// whichever superblock is read.
+    pub fn relabel(&mut self, disk: DiskId, geometry: meta::Geometry) -> Result<()> {
+        self.view
+            .copies
+            .members
+            .iter_mut()
+            .filter(|m| m.disk == disk)
+            .for_each(|m| m.label.set_geometry(geometry));
+        for _ in 0..2 {
+            let outcome = self.commit_again()?;
+            if !outcome.written.contains(&disk) {
+                return Err(Error::device(format!(
+                    "its label cannot be written: {}",
+                    outcome.warnings.join("; ")
+                )));
+            }
+            self.closing.warnings.extend(outcome.warnings);
+        }
+        Ok(())
+    }
+}
+
+/// Tells this machine's witness of a configuration that is about to be written; what an
+/// administrator should know when it does not hear.
+fn announce(env: Env<'_>, group: &Group, newest: Option<Stamp>, next: Stamp) -> Option<String> {
+    let (dir, newest) = (env.machine.witness_dir()?, newest?);
+    if !may_be_ours(env, group) {
+        return None;
+    }
+    let noted = Witness::at(dir).expect(group.id, &group.name, newest, next);
+    noted.err().map(|error| {
+        format!(
+            "what this machine saw of group '{}' before may be taken for the newest: {error}",
+            group.name
+        )
+    })
+}
+
+/// Those of the disks that are in a configuration (one that was to be added by a command that
+/// failed is not), without those that did not take what was written before, unless no other one is
+/// left.
+fn members_of<'m>(members: &'m mut [Member], group: &Group, silent: &[DiskId]) -> &'m mut [Member] {
+    let rank = |member: &Member| match group.disk(member.disk) {
+        Some(_) if !silent.contains(&member.disk) => 0,
+        Some(_) => 1,
+        None => 2,
+    };
+    members.sort_by_key(rank);
+    let best = members.first().map_or(2, rank).min(1);
+    let count = members.partition_point(|member| rank(member) <= best);
+    &mut members[..count]
+}

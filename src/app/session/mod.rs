@@ -1,0 +1,132 @@
+//! A group in the hands of one command. A [`View`] is looked at; a [`Session`] has the group's lock
+//! and is the only way to a change ([`Session::carry_out`]).
+//!
+//! ```text
+//! view      reading and observing          carry_out   a plan from its commit to its end
+//! tend      repairs that nobody asked for   commit      the configuration on the disks
+//! closing   what is done when the lock is given back
+//! ```
+
+mod carry_out;
+mod closing;
+mod commit;
+mod tend;
+mod view;
+
+pub use view::{View, refuse_foreign};
+
+use super::scan::Scan;
+use super::{Env, Options};
+use crate::error::{Error, Result};
+use crate::meta::Member;
+use crate::model::{DiskId, Group, GroupId, Name};
+use crate::plan::world::PresentDisk;
+use crate::sys::lock;
+use closing::{Closing, Seen};
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+/// A group that nobody else changes: locked, read, observed.
+pub struct Session<'u> {
+    // The first to be dropped: other commands do not wait for what is closed behind it.
+    closing: Closing<'u>,
+    view: View<'u>,
+}
+
+impl<'u> Deref for Session<'u> {
+    type Target = View<'u>;
+
+    fn deref(&self) -> &View<'u> {
+        &self.view
+    }
+}
+
+impl DerefMut for Session<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.view
+    }
+}
+
+/// Takes the lock of a group, and says who is in the way when that takes a while.
+pub fn lock_group(name: &str, timeout: Option<Duration>, env: Env<'_>) -> Result<Box<dyn Any>> {
+    env.machine.lock(name, timeout, &|holder: &lock::Holder| {
+        env.ui.note(&format!(
+            "waiting for the lock of '{name}', held by {holder}"
+        ))
+    })
+}
+
+/// The name of the group that a word of a command line means, which may be its identity: a lock is
+/// for a name.
+fn name_behind(word: &Name, env: Env<'_>) -> Result<Name> {
+    if GroupId::parse(word.as_str()).is_none() {
+        return Ok(word.clone());
+    }
+    let scan = Scan::new(env.machine)?;
+    Ok(scan
+        .name_of(scan.group_named(word.as_str())?)
+        .unwrap_or_else(|| word.clone()))
+}
+
+fn refuse_renamed(group: &Group, locked: &Name) -> Result<()> {
+    if group.name == *locked {
+        return Ok(());
+    }
+    Err(
+        Error::not_ready(format!("group '{locked}' was renamed just now"))
+            .on(locked)
+            .hint("try again"),
+    )
+}
+
+impl<'u> Session<'u> {
+    /// Opens a group for changes: locks it, reads it and observes.
+    pub fn open(options: &Options, name: &Name, env: Env<'u>) -> Result<Session<'u>> {
+        let locked = name_behind(name, env)?;
+        let lock = lock_group(locked.as_str(), options.timeout, env)?;
+        let view = View::look(name, env)?;
+        refuse_foreign(&view.world.group, name, env.machine.host_id()?)?;
+        refuse_renamed(&view.world.group, &locked)?;
+        Ok(view.with_lock(lock))
+    }
+
+    /// Opens a group that runs on this machine for repairs, and reads only its own disks, as the
+    /// kernel's tables name them: whatever else is in sight, a copy of one of them or a disk that
+    /// hangs, must not keep its writes waiting.
+    pub fn open_running(options: &Options, id: GroupId, env: Env<'u>) -> Result<Session<'u>> {
+        let name = Scan::of_running(env.machine, id)?
+            .choose_running(id)?
+            .group
+            .name;
+        let lock = lock_group(name.as_str(), options.timeout, env)?;
+        let view = View::look_running(id, env)?;
+        refuse_foreign(&view.world.group, &name, env.machine.host_id()?)?;
+        refuse_renamed(&view.world.group, &name)?;
+        Ok(view.with_lock(lock))
+    }
+
+    /// Lets other commands at the group. What is seen from here on may be out of date.
+    pub fn release(self) -> View<'u> {
+        drop(self.closing);
+        self.view
+    }
+
+    /// Notes what this machine has seen of the group by now.
+    fn note_what_was_seen(&mut self) {
+        self.closing.seen = Seen::of(&self.view);
+    }
+
+    /// Adds disks to the commits to come.
+    pub fn add_members(&mut self, members: Vec<Member>, disks: BTreeMap<DiskId, PresentDisk>) {
+        self.view.copies.members.extend(members);
+        self.view.world.disks.extend(disks);
+        self.note_what_was_seen();
+    }
+
+    /// All disks, for when the group is destroyed.
+    pub fn into_members(mut self) -> Vec<Member> {
+        std::mem::take(&mut self.view.copies.members)
+    }
+}

@@ -1,0 +1,405 @@
+//! A group as it was read and observed.
+
+use super::Session;
+use super::closing::Closing;
+use crate::app::Env;
+use crate::app::scan::{Bare, Scan};
+use crate::error::{Error, Kind, Result};
+use crate::exec;
+use crate::meta::{self, Chosen, Fill, Lineage, Member, Sighting, Stamp};
+use crate::model::{
+    DiskId, DmUuid, Generation, Group, GroupId, HostId, Name, Role, Sectors, Volume,
+};
+use crate::plan::finding;
+use crate::plan::request::Finding;
+use crate::plan::step::Plan;
+use crate::plan::world::{Known, PresentDisk, World};
+use crate::sys::Kernel;
+use crate::table::DmDevice;
+use crate::table::status::MirrorStatus;
+use std::any::Any;
+use std::collections::BTreeMap;
+
+/// A group to be looked at. It is of no moment who has the lock; what is seen may be out of date.
+pub struct View<'u> {
+    /// Where and for whom the command works.
+    pub env: Env<'u>,
+    /// The kernel.
+    pub kernel: Box<dyn Kernel>,
+    /// What was observed last.
+    pub world: World,
+    /// The group's copies on its disks.
+    pub(super) copies: Copies,
+    /// The devices in sight that have no label.
+    pub(in crate::app) bare: Bare,
+}
+
+/// The copies of a group's configuration: what the next commit needs.
+pub(super) struct Copies {
+    pub members: Vec<Member>,
+    pub next: Generation,
+    /// Disks whose copy is older than the configuration in force.
+    pub outdated: Vec<DiskId>,
+    /// Where the configuration comes from.
+    pub lineage: Lineage,
+    /// A configuration that may be on a disk without being known to be in force.
+    pub pending: Option<Stamp>,
+    /// Disks that did not take what was written; the next command tries them again.
+    pub silent: Vec<DiskId>,
+}
+
+impl<'u> View<'u> {
+    /// The same to be looked at.
+    pub fn look_running(id: GroupId, env: Env<'u>) -> Result<View<'u>> {
+        let scan = Scan::of_running(env.machine, id)?;
+        scan.unreadable()
+            .iter()
+            .for_each(|error| env.ui.warn(error.message()));
+        let chosen = scan.choose_running(id)?;
+        View::of(scan, chosen, env)
+    }
+
+    /// Opens a group without a lock: to be looked at, or because the caller has it.
+    pub fn look(name: &Name, env: Env<'u>) -> Result<View<'u>> {
+        let scan = Scan::new(env.machine)?;
+        scan.unanswered()
+            .iter()
+            .for_each(|error| env.ui.warn(error.message()));
+        let chosen = scan.choose(scan.group_named(name.as_str())?)?;
+        View::chosen(scan, chosen, env)
+    }
+
+    /// A group in the form that was chosen, with what an administrator should know of it.
+    pub fn chosen(scan: Scan, chosen: Chosen, env: Env<'u>) -> Result<View<'u>> {
+        for disk in chosen
+            .missing
+            .iter()
+            .filter_map(|id| chosen.group.disk(*id))
+        {
+            env.ui.warn(&format!(
+                "disk '{}' of group '{}' is missing, or its label cannot be read",
+                disk.media, chosen.group.name
+            ));
+        }
+        if !chosen.missing.is_empty() {
+            scan.unreadable()
+                .iter()
+                .for_each(|error| env.ui.warn(error.message()));
+        }
+        for other in scan.namesakes(&chosen.group) {
+            env.ui.warn(&format!(
+                "another group is called '{}' too, which is not meant: {other}",
+                chosen.group.name
+            ));
+        }
+        View::of(scan, chosen, env)
+    }
+
+    fn of(mut scan: Scan, chosen: Chosen, env: Env<'u>) -> Result<View<'u>> {
+        chosen
+            .warnings
+            .iter()
+            .for_each(|warning| env.ui.warn(warning));
+        let seen = scan.seen(chosen.group.id);
+        let bare = scan.take_bare();
+        let (disks, members) = scan.into_members(&chosen, env)?;
+        let copies = Copies {
+            members,
+            next: chosen.next,
+            outdated: chosen.outdated,
+            lineage: chosen.lineage,
+            pending: None,
+            silent: Vec::new(),
+        };
+        let mut view = View::unobserved(chosen.group, chosen.generation, disks, copies, env)?;
+        view.bare = bare;
+        view.hear_witness(seen);
+        view.observe()?;
+        view.leave_out_copies();
+        Ok(view)
+    }
+
+    /// A group that is being created on these members.
+    pub fn of_new(
+        group: Group,
+        members: Vec<Member>,
+        disks: BTreeMap<DiskId, PresentDisk>,
+        env: Env<'u>,
+    ) -> Result<View<'u>> {
+        let empty = Group {
+            disks: Vec::new(),
+            ..group
+        };
+        let copies = Copies {
+            members,
+            next: Generation::new(1),
+            outdated: Vec::new(),
+            lineage: Lineage::default(),
+            pending: None,
+            silent: Vec::new(),
+        };
+        View::unobserved(empty, Generation::ZERO, disks, copies, env)
+    }
+
+    fn unobserved(
+        group: Group,
+        generation: Generation,
+        disks: BTreeMap<DiskId, PresentDisk>,
+        mut copies: Copies,
+        env: Env<'u>,
+    ) -> Result<View<'u>> {
+        let world = World {
+            group,
+            generation,
+            devices: BTreeMap::new(),
+            taken_names: Vec::new(),
+            disks,
+            boot: env.machine.boot_id()?,
+            now: env.machine.now(),
+            known: Known::default(),
+            elsewhere: BTreeMap::new(),
+        };
+        copies.lineage.now = world.now;
+        Ok(View {
+            env,
+            kernel: env.machine.kernel()?,
+            world,
+            copies,
+            bare: Bare::default(),
+        })
+    }
+
+    /// The only way to a change: with the group's lock, under which it has to have been read.
+    pub fn with_lock(self, lock: Box<dyn Any>) -> Session<'u> {
+        let mut session = Session {
+            closing: Closing::with(lock, self.env),
+            view: self,
+        };
+        session.note_what_was_seen();
+        session
+    }
+
+    /// Leaves a disk out of the commits to come.
+    pub fn drop_member(&mut self, disk: DiskId) -> Option<Member> {
+        let at = self.copies.members.iter().position(|m| m.disk == disk)?;
+        Some(self.copies.members.remove(at))
+    }
+
+    /// What this machine's witness says of a group that belongs to it.
+    fn hear_witness(&mut self, seen: Option<Sighting>) {
+        let here = self.env.machine.host_id().ok();
+        let (Some(seen), Some(stamp)) = (seen, self.copies.lineage.newest) else {
+            return;
+        };
+        if self.world.group.host.is_some() && self.world.group.host == here {
+            self.world.known.testimony = seen.on(stamp);
+        }
+    }
+
+    /// What plans are carried out on.
+    pub(super) fn on(&self) -> exec::On<'_> {
+        exec::On {
+            machine: self.env.machine,
+            kernel: self.kernel.as_ref(),
+        }
+    }
+
+    /// Refuses what would wait for a disk that hangs beneath such volumes.
+    pub fn refuse_silent(&self, which: &dyn Fn(&Volume) -> bool) -> Result<()> {
+        let volumes = self
+            .world
+            .group
+            .volumes
+            .iter()
+            .filter(|volume| which(volume))
+            .map(|volume| volume.id)
+            .collect();
+        exec::refuse_silent(self.on(), &self.world, &volumes)
+    }
+
+    /// Looks at the kernel again.
+    pub fn observe(&mut self) -> Result<()> {
+        let group = self.world.group.id;
+        let ours = self
+            .kernel
+            .devices()?
+            .into_iter()
+            .filter(|d| d.uuid.group() == Some(group));
+        self.world.devices = ours.map(|d| (d.uuid.clone(), d)).collect();
+        self.world.taken_names = self.kernel.names()?;
+        self.world.now = self.env.machine.now();
+        Ok(())
+    }
+
+    /// Whether a leg or a log has failed that is not taken out yet.
+    pub fn has_failed_mirror(&self) -> bool {
+        self.world
+            .devices
+            .values()
+            .filter_map(|d| d.mirror.as_ref())
+            .any(MirrorStatus::has_failed)
+    }
+
+    /// The next thing that should be done without being asked, the most urgent first; `None` when
+    /// all is well.
+    pub fn next_repair(&self) -> Result<Option<Plan>> {
+        let mut findings = finding::findings(&self.world);
+        // Who has not read the map leaves this to the next command.
+        let unread = |f: &Finding| matches!(f, Finding::Inexact(id) if !self.world.known.left.contains_key(id));
+        findings.retain(|f| !unread(f));
+        if let Some(failed) = findings.iter().find(|f| matches!(f, Finding::Failed(..))) {
+            return finding::plan(&self.world, failed).map(Some);
+        }
+        if let Some(held) = finding::unhold(&self.world) {
+            return Ok(Some(held));
+        }
+        let converge = finding::converge(&self.world);
+        if converge.has_steps() {
+            return Ok(Some(converge));
+        }
+        for found in &findings {
+            match finding::plan(&self.world, found) {
+                // It waits for a device that another process has open; what does not goes on.
+                Err(error) if error.kind() == Kind::InUse => {}
+                plan => return plan.map(Some),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether disks of the group are not among those that changes are written to.
+    pub fn lacks_disks(&self) -> bool {
+        self.world
+            .group
+            .disks
+            .iter()
+            .any(|disk| !self.world.disks.contains_key(&disk.id))
+    }
+
+    /// The same for what planning refuses.
+    pub fn name_openers(&self, error: Error) -> Error {
+        if error.kind() != Kind::InUse {
+            return error;
+        }
+        let named = |d: &&DmDevice| error.object() == Some(d.name.as_str());
+        if let Some(device) = self.world.devices.values().find(named) {
+            return match self.env.machine.openers(device.dev).as_slice() {
+                [] => error,
+                who => error.because(who.join(", ")),
+            };
+        }
+        let volumes = self.world.group.volumes.iter();
+        let Some(volume) = error.object().and_then(|o| {
+            volumes
+                .clone()
+                .find(|v| self.world.group.path(&v.name) == o)
+        }) else {
+            return error;
+        };
+        match self.openers(volume).as_slice() {
+            [] => error,
+            who => error.because(who.join(", ")),
+        }
+    }
+
+    /// Devices that nothing needs any more and that other processes still have open, in words.
+    pub fn held_open(&self) -> Vec<String> {
+        let group = &self.world.group;
+        let line = |d: &DmDevice| {
+            let volume = d
+                .uuid
+                .volume()
+                .and_then(|id| group.volume(id))
+                .map(|v| format!(" of '{}'", group.path(&v.name)));
+            let role = d
+                .uuid
+                .role()
+                .map_or_else(|| "device".to_owned(), |role| role.to_string());
+            let who = self.env.machine.openers(d.dev);
+            let who = if who.is_empty() {
+                "by a process that cannot be found".to_owned()
+            } else {
+                format!("({})", who.join(", "))
+            };
+            let of =
+                volume.unwrap_or_else(|| format!(" of a former volume of group '{}'", group.name));
+            format!(
+                "device '{}', formerly {role}{of}, is held open {who}: nothing can be read or written through it, and it goes when it is closed",
+                d.name
+            )
+        };
+        self.world
+            .devices
+            .values()
+            .filter(|d| d.waits_to_be_closed())
+            .map(line)
+            .collect()
+    }
+
+    fn openers(&self, volume: &Volume) -> Vec<String> {
+        let uuid = DmUuid::new(self.world.group.id, volume.id, &Role::Volume);
+        self.world
+            .devices
+            .get(&uuid)
+            .map(|d| self.env.machine.openers(d.dev))
+            .unwrap_or_default()
+    }
+
+    /// The size of the private areas of the group's disks, for further disks.
+    pub fn area(&self) -> Option<Sectors> {
+        self.copies
+            .members
+            .iter()
+            .map(|m| m.label.geometry().area())
+            .max()
+    }
+
+    /// How a disk would be divided if all of its device was used, when that is more than its label
+    /// says.
+    pub fn grown(&self, disk: DiskId) -> Option<meta::Geometry> {
+        let member = self.copies.members.iter().find(|m| m.disk == disk)?;
+        member.label.geometry().grown(member.media.size())
+    }
+
+    /// The space for volumes that a disk has by its label.
+    pub fn labelled_size(&self, disk: DiskId) -> Option<Sectors> {
+        Some(
+            self.copies
+                .members
+                .iter()
+                .find(|m| m.disk == disk)?
+                .label
+                .geometry()
+                .data_size(),
+        )
+    }
+
+    /// How full the metadata areas are.
+    pub fn fill(&self) -> Option<Fill> {
+        let smallest = self
+            .copies
+            .members
+            .iter()
+            .map(|m| m.label.geometry().area())
+            .min()?;
+        meta::fill(&self.world.group, smallest).ok()
+    }
+
+    /// Disks whose copy of the configuration is older than the one in force.
+    pub fn outdated(&self) -> &[DiskId] {
+        &self.copies.outdated
+    }
+}
+
+/// Refuses a group that another machine has, or nobody; `word` is what it was called on the command
+/// line.
+pub fn refuse_foreign(group: &Group, word: &Name, here: HostId) -> Result<()> {
+    let name = &group.name;
+    match group.host {
+        Some(host) if host == here => Ok(()),
+        Some(other) => Err(Error::unsafe_(format!("group '{name}' is imported by another machine ({other})"))
+            .on(name)
+            .hint(format!("deport it there; if that machine is gone for good: 'breakoff group import {word} --force'"))),
+        None => Err(Error::not_ready(format!("group '{name}' is deported")).on(name).hint(format!("'breakoff group import {word}'"))),
+    }
+}
