@@ -11,7 +11,7 @@ use crate::plan::world::Listing;
 use crate::plan::{snapback, snapshot};
 use crate::sys::content::Standing;
 use crate::sys::disk::Access;
-use crate::sys::helper::{Act, Charge, Helper};
+use crate::sys::helper::{Helper, HelperDevice, Task};
 use crate::sys::{Errno, failpoint};
 use crate::table::{DmDevice, Links, SuspendMode, dco, era, log, stack};
 use std::ops::Range;
@@ -268,7 +268,7 @@ impl Session<'_> {
             let uuid = DmUuid::new(self.world.group.id, id, &Role::Volume);
             let era = self
                 .era_helper(&uuid)
-                .and_then(|mut helper| self.ask_era(helper.as_mut(), Act::Era(0), &uuid));
+                .and_then(|mut helper| self.ask_era(helper.as_mut(), Task::Era(0), &uuid));
             // Without it the new snapshot counts everything since the map began: more than needed,
             // never less.
             era.ok().map(|era| self.world.known.eras.insert(id, era));
@@ -278,15 +278,15 @@ impl Session<'_> {
     /// Who asks an era waits for its map, in the kernel. That is not done by who has the lock that
     /// a repair of the map needs.
     fn era_helper(&self, uuid: &DmUuid) -> Result<Box<dyn Helper>> {
-        let charge = Charge {
+        let device = HelperDevice {
             uuid: uuid.clone(),
             mode: SuspendMode::NoFlush,
             links: Links::Hidden,
         };
-        self.env.machine.helper(self.world.group.id, &[charge])
+        self.env.machine.helper(self.world.group.id, &[device])
     }
 
-    fn ask_era(&self, helper: &mut dyn Helper, act: Act, uuid: &DmUuid) -> Result<u32> {
+    fn ask_era(&self, helper: &mut dyn Helper, act: Task, uuid: &DmUuid) -> Result<u32> {
         exec::ask(self.kernel.as_ref(), helper, act, uuid).map_err(|errno| match errno {
             Some(Errno(number)) => Error::io(
                 "the map of the changes cannot be asked",
@@ -351,10 +351,10 @@ impl Session<'_> {
         let mut helper = self.era_helper(&top)?;
         // What is written after the listing is in this era or a later one.
         failpoint::step();
-        let next = self.ask_era(helper.as_mut(), Act::Hold(0), &top)?;
+        let next = self.ask_era(helper.as_mut(), Task::Hold(0), &top)?;
         let listed = self.env.machine.written_since(map.dev, since);
         failpoint::step();
-        let dropped = self.ask_era(helper.as_mut(), Act::Release(0), &top);
+        let dropped = self.ask_era(helper.as_mut(), Task::Release(0), &top);
         let blocks = listed?;
         dropped?;
         let known = self.world.known.listed.entry(id).or_insert(next);

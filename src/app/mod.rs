@@ -6,7 +6,7 @@
 
 mod differences;
 mod groups;
-mod guard;
+mod helper;
 mod labels;
 mod learn;
 pub mod monitor;
@@ -19,7 +19,7 @@ mod status;
 mod wait;
 mod which;
 
-pub use guard::run as guard;
+pub use helper::run as serve;
 pub use run::run;
 pub use scan::udev_probe;
 

@@ -15,7 +15,7 @@ use crate::app::{self, Command, Env, Mute, Options};
 use crate::error::{Error, Result};
 use crate::linux::Here;
 use crate::model::{DmName, GroupId};
-use crate::sys::helper::{Charge, Requests};
+use crate::sys::helper::{HelperDevice, Tasks};
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -103,11 +103,11 @@ fn parse(args: &[OsString]) -> std::result::Result<Invocation, Box<Stopped>> {
 const HERE: Here = Here::new(serve);
 
 /// What a helper does.
-fn serve(group: GroupId, charges: &[Charge], requests: Requests<File, File>) {
+fn serve(group: GroupId, devices: &[HelperDevice], requests: Tasks<File, File>) {
     // There is nobody who could be told, and what is left the next command deals with.
-    let _ = app::guard(
+    let _ = app::serve(
         group,
-        charges,
+        devices,
         requests,
         Env {
             machine: &HERE,

@@ -7,11 +7,12 @@
 
 pub mod disks;
 mod failed;
+mod in_process;
 mod retire;
 mod window;
 
 pub use failed::{Cause, Done, Failed};
-pub use window::charges;
+pub use window::helper_devices;
 
 use crate::error::{Error, Kind, Result};
 use crate::meta::Prepared;
@@ -20,21 +21,18 @@ use crate::plan::step::{CommitPoint, Finish, Plan, Prepare};
 use crate::plan::world::World;
 use crate::plan::{render, transition};
 use crate::sys::disk::Access;
-use crate::sys::helper::{Act, Charge, Helper};
+use crate::sys::helper::{Helper, HelperDevice, Task};
 use crate::sys::machine::Machine;
 use crate::sys::{Errno, Kernel, failpoint};
 use crate::table::status::MirrorStatus;
 use crate::table::{DevRef, Links, SuspendMode, Table, era, log};
+use in_process::InProcess;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How long udev may take to work off the events of one command.
 const SETTLE: Duration = Duration::from_secs(15);
-
-/// How long writing back what is to be frozen may take with the group locked: a leg that fails now
-/// has to wait for its repair.
-const WRITE_BACK: Duration = Duration::from_secs(30);
 
 /// How long a volume with a map may take to come up, and how often its map is looked at meanwhile.
 const ACTIVATES: Duration = Duration::from_secs(30);
@@ -69,23 +67,23 @@ pub struct Executed {
     pub refused: Vec<DmUuid>,
 }
 
-/// Beside a window, if there is anybody.
+/// HelperProcess a window, if there is anybody.
 pub type Aid<'h> = Option<&'h mut dyn Helper>;
 
 /// Carries a plan out. `commit` is the configuration on the disks that becomes valid; `None` when
-/// it does not change.
+/// it does not change. Without a helper process the window's calls are made in this one.
 pub fn execute(
     on: On<'_>,
     world: &World,
     plan: &Plan,
     commit: Option<&mut Prepared<'_>>,
-    aid: Aid<'_>,
+    helper: Option<&mut dyn Helper>,
 ) -> Done<Executed> {
     let On { kernel, .. } = on;
     if plan.has_steps() {
         take_cookie(kernel, plan)?;
     }
-    let done = steps(on, world, plan, commit, aid);
+    let done = steps(on, world, plan, commit, helper);
     let late = kernel.settle(SETTLE);
     let mut executed = done?;
     executed.warnings.extend(late);
@@ -106,7 +104,7 @@ fn steps(
     world: &World,
     plan: &Plan,
     commit: Option<&mut Prepared<'_>>,
-    aid: Aid<'_>,
+    helper: Option<&mut dyn Helper>,
 ) -> Done<Executed> {
     // A repair is carried out in any case, and what has no steps is over before anybody could
     // change his mind.
@@ -116,12 +114,16 @@ fn steps(
         heed_interrupt(on, may_stop)?;
         prepare(on, world, step, &mut after)?;
     }
-    if aid.is_none() {
-        write_back(on, plan)?;
-    }
     refuse_silent_disks(on, world, plan)?;
     heed_interrupt(on, may_stop)?;
-    let passed = window::Armed::new(on, world, plan)?.run(commit, aid)?;
+    let armed = window::Armed::new(on, world, plan)?;
+    let passed = match helper {
+        Some(helper) => armed.run(commit, helper)?,
+        None => {
+            let mut here = InProcess::new(on, helper_devices(&plan.window))?;
+            armed.run(commit, &mut here)?
+        }
+    };
     let unfinished = !passed.asleep.is_empty();
     let mut executed = Executed {
         held: passed.held,
@@ -181,22 +183,6 @@ impl After {
 fn heed_interrupt(on: On<'_>, may_stop: bool) -> Result<()> {
     if may_stop && on.machine.is_interrupted() {
         return Err(Error::failed("interrupted; nothing was changed"));
-    }
-    Ok(())
-}
-
-/// Without a helper what is to be frozen is written back here: the window is shorter then, and a
-/// disk that hangs is found out before anything waits for it that cannot be given up.
-fn write_back(on: On<'_>, plan: &Plan) -> Result<()> {
-    let frozen = plan
-        .window
-        .suspend
-        .iter()
-        .filter(|(_, mode)| *mode == SuspendMode::Freeze);
-    for (uuid, _) in frozen {
-        if let Some(device) = on.kernel.device(uuid)? {
-            on.machine.write_back(device.dev, WRITE_BACK)?;
-        }
     }
     Ok(())
 }
@@ -292,7 +278,7 @@ fn prepare(on: On<'_>, world: &World, step: &Prepare, after: &mut After) -> Done
         Prepare::EndEra(uuid) => Ok(wait_for_map(
             on,
             world,
-            Act::Suspend(0),
+            Task::Suspend(0),
             uuid,
             Links::Hidden,
         )?),
@@ -338,7 +324,7 @@ fn finish(
             links,
             tracked: true,
         } => {
-            let came = ask_its_map(on, world, Act::Activate(0), uuid, *links)?;
+            let came = ask_its_map(on, world, Task::Activate(0), uuid, *links)?;
             refused.extend(
                 came.is_err_and(|errno| errno.is_some())
                     .then(|| uuid.clone()),
@@ -373,7 +359,7 @@ fn finish(
 /// A write that the listing lacks would stay on the leg that comes back. The count is looked at
 /// when nothing can be written any more.
 fn refuse_written(on: On<'_>, world: &World, uuid: &DmUuid, writes: u64) -> Done<()> {
-    wait_for_map(on, world, Act::Suspend(0), uuid, Links::Hidden)?;
+    wait_for_map(on, world, Task::Suspend(0), uuid, Links::Hidden)?;
     let device = on.kernel.device(uuid)?.ok_or_else(|| {
         Error::not_found(format!(
             "{} is gone",
@@ -396,8 +382,8 @@ fn refuse_written(on: On<'_>, world: &World, uuid: &DmUuid, writes: u64) -> Done
 /// Suspends a volume whose changes are tracked, or makes it live. Both write to its map and wait
 /// for it: a helper does, so that a disk that dies in that moment can be taken out by whoever looks
 /// next; the helper is through after that.
-fn wait_for_map(on: On<'_>, world: &World, act: Act, uuid: &DmUuid, links: Links) -> Result<()> {
-    let doing = if matches!(act, Act::Suspend(_)) {
+fn wait_for_map(on: On<'_>, world: &World, act: Task, uuid: &DmUuid, links: Links) -> Result<()> {
+    let doing = if matches!(act, Task::Suspend(_)) {
         "suspended"
     } else {
         "resumed"
@@ -409,16 +395,16 @@ fn wait_for_map(on: On<'_>, world: &World, act: Act, uuid: &DmUuid, links: Links
 fn ask_its_map(
     on: On<'_>,
     world: &World,
-    act: Act,
+    act: Task,
     uuid: &DmUuid,
     links: Links,
 ) -> Result<std::result::Result<(), Option<Errno>>> {
-    let charge = Charge {
+    let device = HelperDevice {
         uuid: uuid.clone(),
         mode: SuspendMode::NoFlush,
         links,
     };
-    let mut helper = on.machine.helper(world.group.id, &[charge])?;
+    let mut helper = on.machine.helper(world.group.id, &[device])?;
     Ok(ask(on.kernel, helper.as_mut(), act, uuid).map(drop))
 }
 
@@ -443,7 +429,7 @@ fn no_answer(world: &World, uuid: &DmUuid, doing: &str, errno: Option<Errno>) ->
 pub fn ask(
     kernel: &dyn Kernel,
     helper: &mut dyn Helper,
-    act: Act,
+    act: Task,
     uuid: &DmUuid,
 ) -> std::result::Result<u32, Option<Errno>> {
     helper.begin(act).map_err(Some)?;

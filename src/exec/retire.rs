@@ -15,7 +15,7 @@ use super::{On, ask};
 use crate::error::{Error, Kind, Result};
 use crate::model::{DevNo, DmName, DmUuid, Sectors};
 use crate::plan::world::World;
-use crate::sys::helper::{Act, Charge};
+use crate::sys::helper::{HelperDevice, Task};
 use crate::sys::{Errno, Kernel, failpoint};
 use crate::table::{DmDevice, ERROR, Links, SuspendMode, TargetLine};
 
@@ -95,13 +95,13 @@ fn error_line(length: Sectors) -> TargetLine {
 
 /// What is in flight may wait for a disk that hangs: a helper waits for it.
 fn suspend(on: On<'_>, world: &World, uuid: &DmUuid) -> Result<()> {
-    let charge = Charge {
+    let device = HelperDevice {
         uuid: uuid.clone(),
         mode: SuspendMode::NoFlush,
         links: Links::Hidden,
     };
-    let mut helper = on.machine.helper(world.group.id, &[charge])?;
-    ask(on.kernel, helper.as_mut(), Act::Suspend(0), uuid)
+    let mut helper = on.machine.helper(world.group.id, &[device])?;
+    ask(on.kernel, helper.as_mut(), Task::Suspend(0), uuid)
         .map(drop)
         .map_err(|errno| {
             let why = match errno {

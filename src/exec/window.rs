@@ -10,15 +10,16 @@
 //! moment ends the window, so that it can be taken out.
 
 use super::{Cause, Done, Failed, On};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::meta::{Observed, Prepared};
 use crate::model::{DmUuid, Group};
 use crate::plan::render;
 use crate::plan::step::{CommitPoint, Plan, Window};
 use crate::plan::world::World;
-use crate::sys::helper::{Act, Charge, Helper};
+use crate::sys::helper::{Helper, HelperDevice, Task};
 use crate::sys::{ArmedDevice, Errno, Kernel, MirrorHealth, failpoint};
 use crate::table::{Links, SuspendMode};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// A window that is ready to run.
@@ -30,25 +31,33 @@ pub struct Armed<'k> {
     /// How long a disk may keep the window waiting from the first freeze on, and when that was.
     patience: Duration,
     held_since: Option<Instant>,
-    devices: Vec<(DmUuid, Box<dyn ArmedDevice>)>,
-    suspend: Vec<(usize, SuspendMode)>,
-    alive: Vec<usize>,
-    check: Vec<usize>,
-    closed: Vec<usize>,
-    resume: Vec<usize>,
-    tracked: Vec<usize>,
-    frozen: Vec<usize>,
-    /// What the helper knows, in its order.
-    charges: Vec<usize>,
+    parts: Vec<Part>,
+    /// What is suspended, in that order.
+    down: Vec<(usize, SuspendMode)>,
+    /// What is resumed, in that order.
+    up: Vec<usize>,
     /// The device that the helper is resuming: it may be a mirror now, and in the next moment an
     /// era that does not answer (K7).
     rising: Option<usize>,
     commit: CommitPoint,
 }
 
+/// A device of a window, and what is wanted of it (see [`Window`]).
+struct Part {
+    uuid: DmUuid,
+    device: Box<dyn ArmedDevice>,
+    /// Its place among what the helper knows.
+    entry: Option<u16>,
+    alive: bool,
+    check: bool,
+    closed: bool,
+    tracked: bool,
+    frozen: bool,
+}
+
 /// What a helper may be asked about in this window: what is suspended, then what else begins an era
 /// when it is resumed.
-pub fn charges(window: &Window) -> Vec<Charge> {
+pub fn helper_devices(window: &Window) -> Vec<HelperDevice> {
     let links = |uuid: &DmUuid| {
         window
             .resume
@@ -56,7 +65,7 @@ pub fn charges(window: &Window) -> Vec<Charge> {
             .find(|(other, _)| other == uuid)
             .map(|(_, links)| *links)
     };
-    let charge = |uuid: &DmUuid, mode| Charge {
+    let device = |uuid: &DmUuid, mode| HelperDevice {
         uuid: uuid.clone(),
         mode,
         links: links(uuid).unwrap_or(Links::Hidden),
@@ -69,10 +78,48 @@ pub fn charges(window: &Window) -> Vec<Charge> {
     let suspend = window
         .suspend
         .iter()
-        .map(|(uuid, mode)| charge(uuid, *mode));
+        .map(|(uuid, mode)| device(uuid, *mode));
     suspend
-        .chain(resumed.map(|uuid| charge(uuid, SuspendMode::NoFlush)))
+        .chain(resumed.map(|uuid| device(uuid, SuspendMode::NoFlush)))
         .collect()
+}
+
+/// Every device that a window names, opened once.
+fn parts(kernel: &dyn Kernel, window: &Window) -> Result<Vec<Part>> {
+    let devices = helper_devices(window);
+    let entries: BTreeMap<&DmUuid, u16> =
+        devices.iter().map(|device| &device.uuid).zip(0..).collect();
+    let links: BTreeMap<&DmUuid, Links> = window
+        .resume
+        .iter()
+        .map(|(uuid, links)| (uuid, *links))
+        .collect();
+    let set = |uuids: &'_ [DmUuid]| uuids.iter().cloned().collect::<BTreeSet<_>>();
+    let (alive, check, closed) = (set(&window.alive), set(&window.check), set(&window.closed));
+    let (tracked, frozen) = (set(&window.tracked), set(&window.frozen));
+    let suspended = window.suspend.iter().map(|(uuid, _)| uuid);
+    let named = window.resume.iter().map(|(uuid, _)| uuid).chain(suspended);
+    let named = named.chain(
+        window
+            .alive
+            .iter()
+            .chain(&window.check)
+            .chain(&window.closed),
+    );
+    let part = |uuid: &DmUuid| {
+        Ok(Part {
+            device: kernel.arm(uuid, links.get(uuid).copied().unwrap_or(Links::Hidden))?,
+            entry: entries.get(uuid).copied(),
+            alive: alive.contains(uuid),
+            check: check.contains(uuid),
+            closed: closed.contains(uuid),
+            tracked: tracked.contains(uuid),
+            frozen: frozen.contains(uuid),
+            uuid: uuid.clone(),
+        })
+    };
+    let mut seen = BTreeSet::new();
+    named.filter(|uuid| seen.insert(*uuid)).map(part).collect()
 }
 
 /// How a window ended, without words: those would have to be allocated.
@@ -111,61 +158,27 @@ impl<'k> Armed<'k> {
     /// Opens and allocates all that the window needs.
     pub fn new(on: On<'k>, world: &'k World, plan: &'k Plan) -> Result<Armed<'k>> {
         let window = &plan.window;
-        let mut armed = Armed {
+        let parts = parts(on.kernel, window)?;
+        let places: BTreeMap<&DmUuid, usize> =
+            parts.iter().map(|part| &part.uuid).zip(0..).collect();
+        let place = |uuid: &DmUuid| places.get(uuid).copied();
+        let (suspended, resumed) = (window.suspend.iter(), window.resume.iter());
+        let down = suspended
+            .filter_map(|(uuid, mode)| Some((place(uuid)?, *mode)))
+            .collect();
+        let up = resumed.filter_map(|(uuid, _)| place(uuid)).collect();
+        Ok(Armed {
             kernel: on.kernel,
             world,
             new: &plan.group,
             patience: on.machine.hold_timeout(),
             held_since: None,
-            devices: Vec::new(),
-            suspend: Vec::new(),
-            alive: Vec::new(),
-            check: Vec::new(),
-            closed: Vec::new(),
-            resume: Vec::new(),
-            tracked: Vec::new(),
-            frozen: Vec::new(),
-            charges: Vec::new(),
+            down,
+            up,
+            parts,
             rising: None,
             commit: window.commit,
-        };
-        for (uuid, links) in &window.resume {
-            let at = armed.device(uuid, *links)?;
-            armed.resume.push(at);
-        }
-        for (uuid, mode) in &window.suspend {
-            let at = armed.device(uuid, Links::Hidden)?;
-            armed.suspend.push((at, *mode));
-        }
-        for uuid in &window.alive {
-            let at = armed.device(uuid, Links::Hidden)?;
-            armed.alive.push(at);
-        }
-        for uuid in &window.check {
-            let at = armed.device(uuid, Links::Hidden)?;
-            armed.check.push(at);
-        }
-        for uuid in &window.closed {
-            let at = armed.device(uuid, Links::Hidden)?;
-            armed.closed.push(at);
-        }
-        let known = |uuid: &DmUuid| armed.devices.iter().position(|(known, _)| known == uuid);
-        armed.tracked = window.tracked.iter().filter_map(known).collect();
-        armed.frozen = window.frozen.iter().filter_map(known).collect();
-        armed.charges = charges(window)
-            .iter()
-            .filter_map(|charge| known(&charge.uuid))
-            .collect();
-        Ok(armed)
-    }
-
-    fn device(&mut self, uuid: &DmUuid, links: Links) -> Result<usize> {
-        if let Some(at) = self.devices.iter().position(|(known, _)| known == uuid) {
-            return Ok(at);
-        }
-        self.devices
-            .push((uuid.clone(), self.kernel.arm(uuid, links)?));
-        Ok(self.devices.len() - 1)
+        })
     }
 
     /// Runs it. An error means that the old configuration is in force and everything was resumed as
@@ -176,16 +189,16 @@ impl<'k> Armed<'k> {
     pub fn run(
         mut self,
         mut commit: Option<&mut Prepared<'_>>,
-        mut aid: super::Aid<'_>,
+        helper: &mut dyn Helper,
     ) -> Done<Passed> {
-        let mut errors = vec![None; self.devices.len()];
+        let mut errors = vec![None; self.parts.len()];
         if self.commit == CommitPoint::First
             && let end @ (End::NotCommitted(_) | End::PerhapsCommitted(_)) =
                 flip(commit.as_deref_mut())
         {
             return Err(self.explain(end, &errors));
         }
-        if let Err(end) = self.write_back(&mut aid) {
+        if let Err(end) = self.write_back(helper) {
             return Err(self.explain(end, &errors));
         }
         commit
@@ -195,12 +208,12 @@ impl<'k> Armed<'k> {
         let (critical, mut warnings) = self.kernel.enter_window();
         let begun = Instant::now();
         self.held_since = Some(begun);
-        let (end, suspended) = self.down(commit.as_deref_mut(), &mut aid);
+        let (end, suspended) = self.suspend_all(commit.as_deref_mut(), helper);
         match end {
-            End::Through => self.up(&mut errors, &mut aid),
-            _ => self.back(suspended, &mut errors, &mut aid),
+            End::Through => self.resume_all(&mut errors, helper),
+            _ => self.undo(suspended, &mut errors, helper),
         }
-        let thawed = self.thaw(&mut aid);
+        let thawed = self.thaw(helper);
         let held = begun.elapsed();
         drop(critical);
         commit.iter().for_each(|prepared| prepared.relax());
@@ -226,111 +239,121 @@ impl<'k> Armed<'k> {
     }
 
     /// Suspends, checks and flips; how many of the suspends were done.
-    fn down(
+    fn suspend_all(
         &mut self,
         commit: Option<&mut Prepared<'_>>,
-        aid: &mut super::Aid<'_>,
+        helper: &mut dyn Helper,
     ) -> (End, usize) {
-        for at in &self.alive {
-            match self.devices[*at].1.health() {
-                Ok(MirrorHealth::Failed) => return (End::NotAlive(*at), 0),
-                Ok(MirrorHealth::InSync | MirrorHealth::Copying) => {}
-                Err(errno) => return (End::CannotCheck(*at, errno), 0),
-            }
+        if let Err(end) = self.check_alive() {
+            return (end, 0);
         }
         // Every filesystem rests before the first volume does.
-        for count in 0..self.suspend.len() {
-            if let Err(end) = self.freeze(count, aid) {
+        for count in 0..self.down.len() {
+            if let Err(end) = self.freeze(count, helper) {
                 return (end, 0);
             }
         }
-        for count in 0..self.suspend.len() {
-            if let Err(end) = self.suspend(count, aid) {
+        for count in 0..self.down.len() {
+            if let Err(end) = self.suspend(count, helper) {
                 return (end, count);
             }
         }
-        let all = self.suspend.len();
-        for at in &self.check {
-            match self.devices[*at].1.health() {
+        // All I/O rests: what is seen from here on stays so until the resumes.
+        let end = match self.check_in_sync().and_then(|()| self.check_closed()) {
+            Err(end) => end,
+            Ok(()) => match self.commit {
+                CommitPoint::Suspended => flip(commit),
+                CommitPoint::First => End::Through,
+            },
+        };
+        (end, self.down.len())
+    }
+
+    /// What a mirror holds because of a failed leg would keep a suspend above it waiting.
+    fn check_alive(&mut self) -> std::result::Result<(), End> {
+        for (at, part) in self.parts.iter_mut().enumerate().filter(|(_, p)| p.alive) {
+            match part.device.health() {
+                Ok(MirrorHealth::Failed) => return Err(End::NotAlive(at)),
+                Ok(MirrorHealth::InSync | MirrorHealth::Copying) => {}
+                Err(errno) => return Err(End::CannotCheck(at, errno)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The legs that become a snapshot hold what the volume holds at this instant.
+    fn check_in_sync(&mut self) -> std::result::Result<(), End> {
+        for (at, part) in self.parts.iter_mut().enumerate().filter(|(_, p)| p.check) {
+            match part.device.health() {
                 Ok(MirrorHealth::InSync) => {}
                 Ok(MirrorHealth::Copying | MirrorHealth::Failed) => {
-                    return (End::NotInSync(*at), all);
+                    return Err(End::NotInSync(at));
                 }
-                Err(errno) => return (End::CannotCheck(*at, errno), all),
+                Err(errno) => return Err(End::CannotCheck(at, errno)),
             }
         }
-        // Who opens one from now on reads what it holds afterwards: until then reads wait.
-        for at in &self.closed {
-            match self.devices[*at].1.is_open() {
+        Ok(())
+    }
+
+    /// A process that opens one from now on reads what it holds afterwards: until then its reads
+    /// wait.
+    fn check_closed(&mut self) -> std::result::Result<(), End> {
+        for (at, part) in self.parts.iter_mut().enumerate().filter(|(_, p)| p.closed) {
+            match part.device.is_open() {
                 Ok(false) => {}
-                Ok(true) => return (End::Open(*at), all),
-                Err(errno) => return (End::CannotCheck(*at, errno), all),
+                Ok(true) => return Err(End::Open(at)),
+                Err(errno) => return Err(End::CannotCheck(at, errno)),
             }
         }
-        match self.commit {
-            CommitPoint::Suspended => (flip(commit), all),
-            CommitPoint::First => (End::Through, all),
-        }
+        Ok(())
     }
 
     /// Writes back what is to be frozen, while nobody has to wait.
-    fn write_back(&mut self, aid: &mut super::Aid<'_>) -> std::result::Result<(), End> {
-        let Some(helper) = aid.as_deref_mut() else {
-            return Ok(());
-        };
-        for count in 0..self.suspend.len() {
-            let (at, mode) = self.suspend[count];
+    fn write_back(&mut self, helper: &mut dyn Helper) -> std::result::Result<(), End> {
+        for count in 0..self.down.len() {
+            let (at, mode) = self.down[count];
             if mode == SuspendMode::Freeze {
-                self.ask(helper, Act::WriteBack(entry(count)), at)
+                self.ask(helper, Task::WriteBack, at)
                     .map_err(end_of_freeze)?;
             }
         }
         Ok(())
     }
 
-    /// Without a helper the suspend freezes what it can, which is not called frozen.
-    fn freeze(&mut self, count: usize, aid: &mut super::Aid<'_>) -> std::result::Result<(), End> {
-        let (at, mode) = self.suspend[count];
-        let must = self.frozen.contains(&at);
-        let Some(helper) = aid.as_deref_mut().filter(|_| mode == SuspendMode::Freeze) else {
+    fn freeze(&mut self, count: usize, helper: &mut dyn Helper) -> std::result::Result<(), End> {
+        let (at, mode) = self.down[count];
+        let must = self.parts[at].frozen;
+        if mode != SuspendMode::Freeze {
             return if must {
                 Err(End::NotFrozen(at))
             } else {
                 Ok(())
             };
-        };
+        }
         failpoint::step();
-        match self
-            .ask(helper, Act::Freeze(entry(count)), at)
-            .map_err(end_of_freeze)?
-        {
+        match self.ask(helper, Task::Freeze, at).map_err(end_of_freeze)? {
             0 => Ok(()),
             _ if must => Err(End::NotFrozen(at)),
             _ => Ok(()),
         }
     }
 
-    fn suspend(&mut self, count: usize, aid: &mut super::Aid<'_>) -> std::result::Result<(), End> {
-        let (at, mode) = self.suspend[count];
+    fn suspend(&mut self, count: usize, helper: &mut dyn Helper) -> std::result::Result<(), End> {
+        let (at, _) = self.down[count];
         failpoint::step();
-        match aid.as_deref_mut() {
-            Some(helper) => self.ask(helper, Act::Suspend(entry(count)), at).map(drop),
-            None => self.devices[at]
-                .1
-                .suspend(mode)
-                .map_err(|errno| End::CannotSuspend(at, errno)),
-        }
+        self.ask(helper, Task::Suspend, at).map(drop)
     }
 
     /// Has the helper do something to the device at `at`, and looks after the legs meanwhile.
     fn ask(
         &mut self,
         helper: &mut dyn Helper,
-        act: Act,
+        task: fn(u16) -> Task,
         at: usize,
     ) -> std::result::Result<u32, End> {
         let failed = |errno| End::CannotSuspend(at, errno);
-        helper.begin(act).map_err(failed)?;
+        let entry = self.parts[at].entry.ok_or(failed(Errno(libc::EINVAL)))?;
+        helper.begin(task(entry)).map_err(failed)?;
         // While nobody waits for it, it may take its time.
         let (since, patience) = self.held_since.map_or_else(
             || (Instant::now(), PATIENCE),
@@ -353,23 +376,22 @@ impl<'k> Armed<'k> {
     fn failed(&mut self) -> Option<usize> {
         let rising = self.rising;
         let mut others = self
-            .devices
+            .parts
             .iter_mut()
             .enumerate()
             .filter(|(at, _)| Some(*at) != rising);
-        others.find_map(|(at, (_, device))| {
-            (device.health() == Ok(MirrorHealth::Failed)).then_some(at)
-        })
+        others
+            .find_map(|(at, part)| (part.device.health() == Ok(MirrorHealth::Failed)).then_some(at))
     }
 
     /// Has everything thawed again that the helper has frozen. That writes to the disks, too:
     /// should a leg fail just now the caller takes it out, and the helper is through after that. So
     /// is one that is still about something else. Whether everything was frozen until now.
-    fn thaw(&mut self, aid: &mut super::Aid<'_>) -> std::result::Result<bool, Errno> {
-        let Some(helper) = aid.as_deref_mut().filter(|helper| !helper.is_busy()) else {
+    fn thaw(&mut self, helper: &mut dyn Helper) -> std::result::Result<bool, Errno> {
+        if helper.is_busy() {
             return Ok(true);
-        };
-        helper.begin(Act::Thaw)?;
+        }
+        helper.begin(Task::Thaw)?;
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE && self.failed().is_none() {
             if let Some(thawed) = helper.wait(LOOK) {
@@ -381,15 +403,15 @@ impl<'k> Armed<'k> {
 
     /// Resumes with the new tables. One more try for each: what stays asleep keeps somebody's I/O
     /// waiting.
-    fn up(&mut self, errors: &mut [Option<Errno>], aid: &mut super::Aid<'_>) {
-        for count in 0..self.resume.len() {
-            let at = self.resume[count];
+    fn resume_all(&mut self, errors: &mut [Option<Errno>], helper: &mut dyn Helper) {
+        for count in 0..self.up.len() {
+            let at = self.up[count];
             failpoint::step();
-            if let Some(came) = self.resume_tracked(at, aid) {
-                errors[at] = came.err();
+            if self.parts[at].tracked {
+                errors[at] = self.resume_tracked(at, helper).err();
                 continue;
             }
-            let device = &mut self.devices[at].1;
+            let device = &mut self.parts[at].device;
             if device.resume().is_err()
                 && let Err(errno) = device.resume()
             {
@@ -398,67 +420,70 @@ impl<'k> Armed<'k> {
         }
     }
 
-    /// A volume whose changes are tracked begins a new era when it is resumed, and waits for its
-    /// map. The helper does, so that a map whose disk dies in that moment can be replaced. `None`:
-    /// this is not one, or there is no helper.
+    /// A volume whose changes are tracked begins a new era when it is resumed: that commits to its
+    /// map, and blocks when the map's disk has died. The helper does it, so that the map can be
+    /// replaced meanwhile.
     fn resume_tracked(
         &mut self,
         at: usize,
-        aid: &mut super::Aid<'_>,
-    ) -> Option<std::result::Result<(), Errno>> {
-        let entry = self
-            .charges
-            .iter()
-            .position(|charge| *charge == at && self.tracked.contains(&at))
-            .map(entry)?;
-        let helper = aid.as_deref_mut()?;
+        helper: &mut dyn Helper,
+    ) -> std::result::Result<(), Errno> {
         if helper.is_busy() {
-            // It waits itself, and so would we, with the lock. Whoever looks next resumes this one,
+            // It waits itself, and so would we, with the lock. The next command resumes this one,
             // too.
-            return Some(Err(Errno(libc::EBUSY)));
+            return Err(Errno(libc::EBUSY));
         }
+        let entry = self.parts[at].entry.ok_or(Errno(libc::EINVAL))?;
         self.rising = Some(at);
-        if let Err(errno) = helper.begin(Act::Resume(entry)) {
+        let resumed = self.wait_for_map(entry, helper);
+        if resumed != Err(Errno(libc::EINPROGRESS)) {
             self.rising = None;
-            return Some(Err(errno));
         }
+        resumed
+    }
+
+    fn wait_for_map(
+        &mut self,
+        entry: u16,
+        helper: &mut dyn Helper,
+    ) -> std::result::Result<(), Errno> {
+        helper.begin(Task::Resume(entry))?;
         let begun = Instant::now();
         loop {
             if let Some(done) = helper.wait(LOOK) {
-                self.rising = None;
-                return Some(done.map(drop));
+                return done.map(drop);
             }
             if self.failed().is_some() || begun.elapsed() > PATIENCE {
-                return Some(Err(Errno(libc::EINPROGRESS)));
+                return Err(Errno(libc::EINPROGRESS));
             }
         }
     }
 
     /// Resumes with the old tables, from the bottom up.
-    fn back(&mut self, suspended: usize, errors: &mut [Option<Errno>], aid: &mut super::Aid<'_>) {
+    fn undo(&mut self, suspended: usize, errors: &mut [Option<Errno>], helper: &mut dyn Helper) {
         for count in (0..suspended).rev() {
-            let (at, _) = self.suspend[count];
+            let (at, _) = self.down[count];
+            let part = &mut self.parts[at];
             // A resume with a loaded inactive table would swap it in.
-            if let Err(errno) = self.devices[at].1.clear() {
+            if let Err(errno) = part.device.clear() {
                 errors[at] = Some(errno);
                 continue;
             }
-            if let Some(came) = self.resume_tracked(at, aid) {
-                errors[at] = came.err();
-                continue;
-            }
-            if let Err(errno) = self.devices[at].1.resume() {
-                errors[at] = Some(errno);
-            }
+            let resumed = if part.tracked {
+                self.resume_tracked(at, helper)
+            } else {
+                part.device.resume()
+            };
+            errors[at] = resumed.err();
         }
     }
 
     fn asleep(&self, errors: &[Option<Errno>]) -> Vec<String> {
         let failed = self
-            .devices
+            .parts
             .iter()
             .zip(errors)
-            .filter_map(|((uuid, _), errno)| errno.map(|errno| (uuid, errno)));
+            .filter_map(|(part, errno)| errno.map(|errno| (&part.uuid, errno)));
         failed
             .map(|(uuid, errno)| {
                 format!(
@@ -472,13 +497,14 @@ impl<'k> Armed<'k> {
 
     /// A helper that is still waiting has not been told no.
     fn refused(&self, errors: &[Option<Errno>]) -> Vec<DmUuid> {
-        let told = |at: &&usize| {
-            errors[**at].is_some_and(|errno| ![libc::EBUSY, libc::EINPROGRESS].contains(&errno.0))
+        let told = |errno: &Option<Errno>| {
+            errno.is_some_and(|errno| ![libc::EBUSY, libc::EINPROGRESS].contains(&errno.0))
         };
-        self.tracked
+        self.parts
             .iter()
-            .filter(told)
-            .map(|at| self.uuid(*at).clone())
+            .zip(errors)
+            .filter(|(part, errno)| part.tracked && told(errno))
+            .map(|(part, _)| part.uuid.clone())
             .collect()
     }
 
@@ -492,7 +518,10 @@ impl<'k> Armed<'k> {
 
     fn error(&self, end: End, errors: &[Option<Errno>]) -> Error {
         let error = match end {
-            End::CannotFreeze(at, errno) => Error::device(format!("what rests on {} could not be frozen: {}", self.name(at), words(errno)))
+            End::CannotFreeze(at, errno) => Error::new(
+                if errno.0 == libc::ETIMEDOUT { Kind::TimedOut } else { Kind::Device },
+                format!("what rests on {} could not be frozen: {}", self.name(at), words(errno)),
+            )
                 .on(self.object(at))
                 .hint("nothing was changed; see the kernel's log"),
             End::NotFrozen(at) => {
@@ -559,7 +588,7 @@ impl<'k> Armed<'k> {
     }
 
     fn uuid(&self, at: usize) -> &DmUuid {
-        &self.devices[at].0
+        &self.parts[at].uuid
     }
 }
 
@@ -569,10 +598,6 @@ const LOOK: Duration = Duration::from_millis(20);
 /// frozen and suspended has less time (see [`crate::sys::machine::Machine::hold_timeout`]):
 /// everybody waits then, also those whose disks are well.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-fn entry(count: usize) -> u16 {
-    u16::try_from(count).unwrap_or(u16::MAX)
-}
 
 /// What a freeze comes to that the helper could not do.
 fn end_of_freeze(end: End) -> End {

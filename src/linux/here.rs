@@ -15,13 +15,13 @@ use crate::linux::disk::{changes, drain, freeze, media, openers, probe, writing}
 use crate::linux::dm::events::EventWait;
 use crate::linux::dm::kernel::Dm;
 use crate::linux::dm::{nodes, rules};
-use crate::linux::process::helper::{Beside, Serve};
+use crate::linux::process::helper::{HelperProcess, Serve};
 use crate::linux::process::lock::GroupLock;
 use crate::linux::process::{detached, host, notice};
 use crate::model::{BootId, DevNo, GroupId, HostId, Timestamp};
 use crate::sys::content::Standing;
 use crate::sys::disk::{Access, BlockDevice, Found, Inspection, Reading, Which};
-use crate::sys::helper::{Charge, Helper, Requests};
+use crate::sys::helper::{Helper, HelperDevice, Tasks};
 use crate::sys::lock::Holder;
 use crate::sys::notice::Notice;
 use crate::sys::{Kernel, Media};
@@ -190,11 +190,11 @@ impl Machine for Here {
             .map_err(|err| Error::io("cannot start a program", &err))
     }
 
-    fn helper(&self, group: GroupId, charges: &[Charge]) -> Result<Box<dyn Helper>> {
+    fn helper(&self, group: GroupId, devices: &[HelperDevice]) -> Result<Box<dyn Helper>> {
         let process = detached::fork_beside(|requests, answers| {
-            (self.serve)(group, charges, Requests(requests, answers))
+            (self.serve)(group, devices, Tasks(requests, answers))
         });
-        let beside = process.and_then(|process| Beside::new(process, HELPER_STARTS));
+        let beside = process.and_then(|process| HelperProcess::new(process, HELPER_STARTS));
         Ok(Box::new(beside.map_err(|err| {
             Error::io("cannot start the helper of a window", &err)
         })?))

@@ -2,7 +2,7 @@
 //!
 //! A freeze writes to the disks, and a suspend waits for all I/O in flight. A leg that dies in that
 //! moment lets them wait until it is taken out, in the kernel, unkillably; who waits there cannot
-//! take it out. So the helper (`app::guard`) waits, and the command looks after the legs meanwhile.
+//! take it out. So the helper (`app::helper`) waits, and the command looks after the legs meanwhile.
 //! Should the command die, the helper sees the end of its pipe and undoes or finishes the window.
 //! It is a fork of the command: there is no program that would have to be read from a disk, and it
 //! is there within milliseconds.
@@ -21,7 +21,7 @@ use std::time::Duration;
 
 /// What a helper is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
+pub enum Task {
     /// Writes back what is in memory of the n-th device and the filesystem on it, so that a freeze
     /// finds little to do.
     WriteBack(u16),
@@ -50,7 +50,7 @@ pub enum Act {
     Done,
 }
 
-impl Act {
+impl Task {
     /// As it is sent.
     pub fn to_bytes(self) -> [u8; 3] {
         let with = |what: u8, entry: u16| {
@@ -58,45 +58,45 @@ impl Act {
             [what, low, high]
         };
         match self {
-            Act::WriteBack(entry) => with(b'w', entry),
-            Act::Freeze(entry) => with(b'f', entry),
-            Act::Suspend(entry) => with(b's', entry),
-            Act::Resume(entry) => with(b'r', entry),
-            Act::Activate(entry) => with(b'a', entry),
-            Act::Hold(entry) => with(b'h', entry),
-            Act::Release(entry) => with(b'l', entry),
-            Act::Era(entry) => with(b'e', entry),
-            Act::Reason(entry) => with(b'y', entry),
-            Act::Thaw => with(b't', 0),
-            Act::Done => with(b'.', 0),
+            Task::WriteBack(entry) => with(b'w', entry),
+            Task::Freeze(entry) => with(b'f', entry),
+            Task::Suspend(entry) => with(b's', entry),
+            Task::Resume(entry) => with(b'r', entry),
+            Task::Activate(entry) => with(b'a', entry),
+            Task::Hold(entry) => with(b'h', entry),
+            Task::Release(entry) => with(b'l', entry),
+            Task::Era(entry) => with(b'e', entry),
+            Task::Reason(entry) => with(b'y', entry),
+            Task::Thaw => with(b't', 0),
+            Task::Done => with(b'.', 0),
         }
     }
 
     /// As it comes.
-    pub fn from_bytes([what, low, high]: [u8; 3]) -> Option<Act> {
+    pub fn from_bytes([what, low, high]: [u8; 3]) -> Option<Task> {
         let entry = u16::from_le_bytes([low, high]);
         match what {
-            b'w' => Some(Act::WriteBack(entry)),
-            b'f' => Some(Act::Freeze(entry)),
-            b's' => Some(Act::Suspend(entry)),
-            b'r' => Some(Act::Resume(entry)),
-            b'a' => Some(Act::Activate(entry)),
-            b'h' => Some(Act::Hold(entry)),
-            b'l' => Some(Act::Release(entry)),
-            b'e' => Some(Act::Era(entry)),
-            b'y' => Some(Act::Reason(entry)),
-            b't' => Some(Act::Thaw),
-            b'.' => Some(Act::Done),
+            b'w' => Some(Task::WriteBack(entry)),
+            b'f' => Some(Task::Freeze(entry)),
+            b's' => Some(Task::Suspend(entry)),
+            b'r' => Some(Task::Resume(entry)),
+            b'a' => Some(Task::Activate(entry)),
+            b'h' => Some(Task::Hold(entry)),
+            b'l' => Some(Task::Release(entry)),
+            b'e' => Some(Task::Era(entry)),
+            b'y' => Some(Task::Reason(entry)),
+            b't' => Some(Task::Thaw),
+            b'.' => Some(Task::Done),
             _ => None,
         }
     }
 }
 
-/// Beside a window. One act at a time; **`begin` and `wait` allocate nothing and never wait longer
+/// HelperProcess a window. One act at a time; **`begin` and `wait` allocate nothing and never wait longer
 /// than they are told.**
 pub trait Helper {
     /// Asks for an act.
-    fn begin(&mut self, act: Act) -> Result<(), Errno>;
+    fn begin(&mut self, act: Task) -> Result<(), Errno>;
     /// Waits for what has begun; `None`: it still waits itself. The number is what was asked for,
     /// or 0.
     fn wait(&mut self, patience: Duration) -> Option<Result<u32, Errno>>;
@@ -114,7 +114,7 @@ pub const LONGEST: u32 = 4096;
 
 /// A device that a helper may be asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Charge {
+pub struct HelperDevice {
     /// Which.
     pub uuid: DmUuid,
     /// How it is suspended.
@@ -125,14 +125,14 @@ pub struct Charge {
 
 /// The helper's end.
 #[derive(Debug)]
-pub struct Requests<R, W>(pub R, pub W);
+pub struct Tasks<R, W>(pub R, pub W);
 
-impl<R: Read, W: Write> Requests<R, W> {
+impl<R: Read, W: Write> Tasks<R, W> {
     /// The next request; `None` at the end of the pipe: the command is dead.
-    pub fn read(&mut self) -> Option<Act> {
+    pub fn read(&mut self) -> Option<Task> {
         let mut bytes = [0; 3];
         self.0.read_exact(&mut bytes).ok()?;
-        Act::from_bytes(bytes)
+        Task::from_bytes(bytes)
     }
 
     /// Answers it. Whether anybody hears that shows at the next request.
@@ -169,33 +169,33 @@ mod tests {
     #[test]
     fn acts_are_three_bytes_each_way() {
         let with_entry = [
-            Act::WriteBack,
-            Act::Freeze,
-            Act::Suspend,
-            Act::Resume,
-            Act::Activate,
-            Act::Hold,
-            Act::Release,
-            Act::Era,
-            Act::Reason,
+            Task::WriteBack,
+            Task::Freeze,
+            Task::Suspend,
+            Task::Resume,
+            Task::Activate,
+            Task::Hold,
+            Task::Release,
+            Task::Era,
+            Task::Reason,
         ];
         let all = with_entry
             .iter()
             .zip([1, 0, 7, 3, 255, 9, 4, 256, 40_000])
             .map(|(act, entry)| act(entry));
-        for act in all.chain([Act::Thaw, Act::Done]) {
-            assert_eq!(Act::from_bytes(act.to_bytes()), Some(act));
+        for act in all.chain([Task::Thaw, Task::Done]) {
+            assert_eq!(Task::from_bytes(act.to_bytes()), Some(act));
         }
-        let asked: Vec<u8> = [Act::Suspend(3), Act::Done]
+        let asked: Vec<u8> = [Task::Suspend(3), Task::Done]
             .iter()
             .flat_map(|act| act.to_bytes())
             .collect();
-        let mut requests = Requests(&asked[..], Vec::new());
-        assert_eq!(requests.read(), Some(Act::Suspend(3)));
+        let mut requests = Tasks(&asked[..], Vec::new());
+        assert_eq!(requests.read(), Some(Task::Suspend(3)));
         requests.answer(Err(Errno(5)));
         requests.answer(Ok(0));
         requests.answer(Ok(7));
-        assert_eq!(requests.read(), Some(Act::Done));
+        assert_eq!(requests.read(), Some(Task::Done));
         assert_eq!(requests.read(), None);
         assert_eq!(requests.1, [5, 0, 0, 0, 0, 0, 0, 0, 0xf9, 0xff, 0xff, 0xff]);
     }

@@ -3,7 +3,7 @@
 
 use super::content::{Contents, Standing};
 use super::disk::{Access, BlockDevice, Found, Inspection, Reading, Which};
-use super::helper::{Charge, Helper};
+use super::helper::{Helper, HelperDevice};
 use super::lock::Holder;
 use super::notice::Notice;
 use super::process::{Interrupts, Service};
@@ -99,8 +99,8 @@ pub trait Machine {
     fn command_line(&self) -> String;
     /// Starts this program in the background.
     fn start_detached(&self, words: &[&str], environment: &[(&str, &str)]) -> Result<()>;
-    /// Starts the helper of a window with these devices (see `app::guard`).
-    fn helper(&self, group: GroupId, charges: &[Charge]) -> Result<Box<dyn Helper>>;
+    /// Starts the helper of a window with these devices (see `app::helper`).
+    fn helper(&self, group: GroupId, devices: &[HelperDevice]) -> Result<Box<dyn Helper>>;
     /// Whether something is frozen that [`Machine::thaw_left_behind`] would thaw. Waits for
     /// nothing.
     fn has_left_frozen(&self) -> bool;

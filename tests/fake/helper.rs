@@ -3,18 +3,18 @@
 use super::Fake;
 use breakoff::model::DmUuid;
 use breakoff::sys::Errno;
-use breakoff::sys::helper::{Act, Charge, Helper};
+use breakoff::sys::helper::{Helper, HelperDevice, Task};
 use breakoff::table::SuspendMode;
 use std::time::Duration;
 
 pub struct FakeHelper {
     fake: Fake,
     entries: Vec<(DmUuid, SuspendMode)>,
-    asked: Option<Act>,
+    asked: Option<Task>,
 }
 
 impl FakeHelper {
-    pub fn new(fake: &Fake, charges: &[Charge]) -> FakeHelper {
+    pub fn new(fake: &Fake, charges: &[HelperDevice]) -> FakeHelper {
         let entries = charges
             .iter()
             .map(|charge| (charge.uuid.clone(), charge.mode))
@@ -27,12 +27,12 @@ impl FakeHelper {
     }
 
     /// `None`: something held keeps it from coming to an end.
-    fn try_it(&self, act: Act) -> Option<Result<u32, Errno>> {
+    fn try_it(&self, act: Task) -> Option<Result<u32, Errno>> {
         match act {
-            Act::Hold(at) | Act::Release(at) | Act::Era(at) => {
+            Task::Hold(at) | Task::Release(at) | Task::Era(at) => {
                 self.ask_era(act, &self.entries[usize::from(at)].0)
             }
-            Act::Freeze(at)
+            Task::Freeze(at)
                 if self
                     .fake
                     .0
@@ -43,7 +43,7 @@ impl FakeHelper {
             {
                 Some(Ok(1))
             }
-            Act::Thaw => {
+            Task::Thaw => {
                 let thawed = self.try_change(act)?;
                 let data = &self.fake.0.borrow().data;
                 let early = self
@@ -56,7 +56,7 @@ impl FakeHelper {
         }
     }
 
-    fn ask_era(&self, act: Act, uuid: &DmUuid) -> Option<Result<u32, Errno>> {
+    fn ask_era(&self, act: Task, uuid: &DmUuid) -> Option<Result<u32, Errno>> {
         let state = &mut *self.fake.0.borrow_mut();
         if state.waits_to_end(uuid) {
             return None;
@@ -65,10 +65,10 @@ impl FakeHelper {
             return Some(Err(Errno(libc::ENXIO)));
         };
         let told = match act {
-            Act::Hold(_) if state.era_message(minor, "take_metadata_snap").is_err() => state
+            Task::Hold(_) if state.era_message(minor, "take_metadata_snap").is_err() => state
                 .era_message(minor, "drop_metadata_snap")
                 .and_then(|()| state.era_message(minor, "take_metadata_snap")),
-            Act::Release(_) => {
+            Task::Release(_) => {
                 return Some(state.era_message(minor, "drop_metadata_snap").map(|()| 0));
             }
             _ => Ok(()),
@@ -76,13 +76,13 @@ impl FakeHelper {
         Some(told.and_then(|()| state.current_era(minor)))
     }
 
-    fn try_change(&self, act: Act) -> Option<Result<(), Errno>> {
+    fn try_change(&self, act: Task) -> Option<Result<(), Errno>> {
         let state = &mut *self.fake.0.borrow_mut();
         match act {
-            Act::WriteBack(at) => {
+            Task::WriteBack(at) => {
                 (!state.is_held(&self.entries[usize::from(at)].0)).then_some(Ok(()))
             }
-            Act::Freeze(at) => {
+            Task::Freeze(at) => {
                 let (uuid, _) = &self.entries[usize::from(at)];
                 if state.is_held(uuid) {
                     return None;
@@ -91,7 +91,7 @@ impl FakeHelper {
                 state.data.frozen_filesystems.insert(uuid.clone());
                 Some(Ok(()))
             }
-            Act::Suspend(at) => {
+            Task::Suspend(at) => {
                 let (uuid, mode) = &self.entries[usize::from(at)];
                 if state.waits_beneath(uuid)
                     || state.data.beginning.contains(uuid)
@@ -102,7 +102,7 @@ impl FakeHelper {
                 let frozen = state.data.frozen_filesystems.contains(uuid);
                 Some(state.suspend(uuid, if frozen { SuspendMode::NoFlush } else { *mode }))
             }
-            Act::Resume(at) | Act::Activate(at) => {
+            Task::Resume(at) | Task::Activate(at) => {
                 let (uuid, _) = &self.entries[usize::from(at)];
                 if state.data.beginning.contains(uuid) {
                     return None;
@@ -114,32 +114,32 @@ impl FakeHelper {
                 Some(state.resume(uuid))
             }
             // A thaw writes, and the writers go on.
-            Act::Thaw if self.entries.iter().any(|(uuid, _)| state.is_held(uuid)) => None,
-            Act::Thaw
-            | Act::Done
-            | Act::Hold(_)
-            | Act::Release(_)
-            | Act::Era(_)
-            | Act::Reason(_) => Some(Ok(())),
+            Task::Thaw if self.entries.iter().any(|(uuid, _)| state.is_held(uuid)) => None,
+            Task::Thaw
+            | Task::Done
+            | Task::Hold(_)
+            | Task::Release(_)
+            | Task::Era(_)
+            | Task::Reason(_) => Some(Ok(())),
         }
     }
 }
 
 impl Helper for FakeHelper {
-    fn begin(&mut self, act: Act) -> Result<(), Errno> {
+    fn begin(&mut self, act: Task) -> Result<(), Errno> {
         let words = || match act {
-            Act::WriteBack(at) => format!("write back {}", self.entries[usize::from(at)].0),
-            Act::Freeze(at) => format!("freeze {}", self.entries[usize::from(at)].0),
-            Act::Suspend(at) => format!("suspend {} (window)", self.entries[usize::from(at)].0),
-            Act::Resume(at) | Act::Activate(at) => {
+            Task::WriteBack(at) => format!("write back {}", self.entries[usize::from(at)].0),
+            Task::Freeze(at) => format!("freeze {}", self.entries[usize::from(at)].0),
+            Task::Suspend(at) => format!("suspend {} (window)", self.entries[usize::from(at)].0),
+            Task::Resume(at) | Task::Activate(at) => {
                 format!("resume {} (helper)", self.entries[usize::from(at)].0)
             }
-            Act::Hold(at) => format!("hold the map of {}", self.entries[usize::from(at)].0),
-            Act::Release(at) => format!("release the map of {}", self.entries[usize::from(at)].0),
-            Act::Thaw | Act::Done | Act::Era(_) | Act::Reason(_) => format!("{act:?}"),
+            Task::Hold(at) => format!("hold the map of {}", self.entries[usize::from(at)].0),
+            Task::Release(at) => format!("release the map of {}", self.entries[usize::from(at)].0),
+            Task::Thaw | Task::Done | Task::Era(_) | Task::Reason(_) => format!("{act:?}"),
         };
         self.fake.change(words)?;
-        if act == Act::Thaw {
+        if act == Task::Thaw {
             let state = &mut *self.fake.0.borrow_mut();
             state
                 .data

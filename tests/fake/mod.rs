@@ -22,7 +22,7 @@ use breakoff::meta;
 use breakoff::model::{BootId, DevNo, DiskId, Generation, Group, GroupId, HostId, Timestamp};
 use breakoff::sys::content::{Contents, Standing};
 use breakoff::sys::disk::{Access, BlockDevice, Found, Inspection, Reading, Which};
-use breakoff::sys::helper::{Charge, Helper};
+use breakoff::sys::helper::{Helper, HelperDevice};
 use breakoff::sys::lock::Holder;
 use breakoff::sys::machine::Machine;
 use breakoff::sys::notice::Notice;
@@ -540,7 +540,7 @@ impl Machine for Fake {
         Vec::new()
     }
 
-    fn helper(&self, _group: GroupId, charges: &[Charge]) -> Result<Box<dyn Helper>> {
+    fn helper(&self, _group: GroupId, charges: &[HelperDevice]) -> Result<Box<dyn Helper>> {
         self.look()
             .map_err(|errno| Error::io("cannot start the helper of a window", &io(errno)))?;
         Ok(Box::new(helper::FakeHelper::new(self, charges)))

@@ -10,7 +10,7 @@ use crate::plan::change::Event;
 use crate::plan::quorum;
 use crate::plan::step::{CommitPoint, Plan};
 use crate::sys::Errno;
-use crate::sys::helper::{self, Act, Helper};
+use crate::sys::helper::{self, Helper, Task};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -32,22 +32,12 @@ impl Session<'_> {
         let repair = plan.group == self.view.world.group;
         let mut helper = self.helper(plan);
         if helper.is_none() && !plan.window.frozen.is_empty() {
-            let reason = "the process that freezes could not be started";
-            let ids = plan.window.frozen.iter().filter_map(DmUuid::volume);
-            let mut failed =
-                Box::<Failed>::from(Error::failed(format!("{reason}; nothing was changed")));
-            failed.unfrozen = ids.map(|id| (id, reason.to_owned())).collect();
-            self.view
-                .world
-                .known
-                .unfrozen
-                .extend(failed.unfrozen.clone());
-            return Err(failed);
+            return Err(self.cannot_freeze(plan));
         }
-        let executed = match self.commit_and_execute(plan, as_aid(&mut helper)) {
+        let executed = match self.commit_and_execute(plan, as_helper(&mut helper)) {
             Ok(executed) => executed,
             Err(mut failed) => {
-                failed.unfrozen = reasons(plan, as_aid(&mut helper));
+                failed.unfrozen = reasons(plan, as_helper(&mut helper));
                 self.view
                     .world
                     .known
@@ -69,7 +59,7 @@ impl Session<'_> {
             failures,
         };
         let thawed = if executed.thawed {
-            reasons(plan, as_aid(&mut helper))
+            reasons(plan, as_helper(&mut helper))
         } else {
             BTreeMap::new()
         };
@@ -93,6 +83,21 @@ impl Session<'_> {
         Ok(report)
     }
 
+    /// Nothing is called frozen that was not frozen by the helper.
+    fn cannot_freeze(&mut self, plan: &Plan) -> Box<Failed> {
+        let reason = "the process that freezes could not be started";
+        let ids = plan.window.frozen.iter().filter_map(DmUuid::volume);
+        let mut failed =
+            Box::<Failed>::from(Error::failed(format!("{reason}; nothing was changed")));
+        failed.unfrozen = ids.map(|id| (id, reason.to_owned())).collect();
+        self.view
+            .world
+            .known
+            .unfrozen
+            .extend(failed.unfrozen.clone());
+        failed
+    }
+
     /// A failure that no disk of the group takes the record of is not acted upon: a leg that is
     /// left out without a record would count as equal later. What the mirrors hold comes back to
     /// the writers as errors, so that nobody waits for ever, and the mirrors know what is not equal
@@ -112,14 +117,14 @@ impl Session<'_> {
     /// Somebody who waits in our place for what is frozen and suspended, and resumes it should we
     /// die in between. A repair goes without: it waits for nothing.
     pub(super) fn helper(&self, plan: &Plan) -> Option<Box<dyn Helper>> {
-        let charges = exec::charges(&plan.window);
-        if charges.is_empty()
-            || charges.len() > helper::MOST
+        let devices = exec::helper_devices(&plan.window);
+        if devices.is_empty()
+            || devices.len() > helper::MOST
             || plan.window.commit == CommitPoint::First
         {
             return None;
         }
-        let started = self.env.machine.helper(self.view.world.group.id, &charges);
+        let started = self.env.machine.helper(self.view.world.group.id, &devices);
         started
             .map_err(|error| {
                 self.env.ui.warn(&format!(
@@ -137,7 +142,7 @@ impl Session<'_> {
                 "a suspend still waits for a disk; when it answers, that is undone".to_owned(),
             );
         }
-        let thawed = helper.begin(Act::Thaw).and_then(|()| {
+        let thawed = helper.begin(Task::Thaw).and_then(|()| {
             helper
                 .wait(COMES_BACK)
                 .unwrap_or(Err(Errno(libc::ETIMEDOUT)))
@@ -243,7 +248,7 @@ impl Session<'_> {
             return Ok(false);
         }
         let mut helper = self.helper(&plan);
-        let done = self.commit_and_execute(&plan, as_aid(&mut helper));
+        let done = self.commit_and_execute(&plan, as_helper(&mut helper));
         if let Err(failed) = &done
             && !failed.lost_copies.is_empty()
         {
@@ -276,8 +281,8 @@ impl Session<'_> {
 }
 
 /// Why volumes are not frozen that the plan calls so.
-fn reasons(plan: &Plan, aid: exec::Aid<'_>) -> BTreeMap<VolumeId, String> {
-    let Some(helper) = aid.filter(|helper| !helper.is_busy()) else {
+fn reasons(plan: &Plan, helper: Option<&mut dyn Helper>) -> BTreeMap<VolumeId, String> {
+    let Some(helper) = helper.filter(|helper| !helper.is_busy()) else {
         return BTreeMap::new();
     };
     let suspended = plan.window.suspend.iter().map(|(uuid, _)| uuid).zip(0u16..);
@@ -287,7 +292,7 @@ fn reasons(plan: &Plan, aid: exec::Aid<'_>) -> BTreeMap<VolumeId, String> {
         .collect()
 }
 
-fn as_aid<'h>(helper: &'h mut Option<Box<dyn Helper>>) -> exec::Aid<'h> {
+fn as_helper(helper: &mut Option<Box<dyn Helper>>) -> Option<&mut dyn Helper> {
     helper
         .as_mut()
         .map(|helper| &mut **helper as &mut dyn Helper)

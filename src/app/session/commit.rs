@@ -10,6 +10,7 @@ use crate::model::{DiskId, DmUuid, Extent, Generation, Group, Testimony, Volume,
 use crate::plan::change::{Change, Event};
 use crate::plan::quorum;
 use crate::plan::step::Plan;
+use crate::sys::helper::Helper;
 use crate::table::dco;
 
 /// The share of a metadata area (one of so many) that only changes of state may use.
@@ -19,10 +20,10 @@ impl Session<'_> {
     pub(super) fn commit_and_execute(
         &mut self,
         plan: &Plan,
-        aid: exec::Aid<'_>,
+        helper: Option<&mut dyn Helper>,
     ) -> exec::Done<Executed> {
         if plan.group == self.view.world.group && !plan.forced {
-            let done = exec::execute(self.on(), &self.view.world, plan, None, aid);
+            let done = exec::execute(self.on(), &self.view.world, plan, None, helper);
             return self.distrust_maps(plan, done);
         }
         if let Some(broken) = check::violations(&plan.group).first() {
@@ -56,7 +57,7 @@ impl Session<'_> {
             self.view.copies.lineage.newest,
             prepared.stamp(),
         ));
-        let done = exec::execute(on, &self.view.world, plan, Some(&mut prepared), aid);
+        let done = exec::execute(on, &self.view.world, plan, Some(&mut prepared), helper);
         let mut outcome = prepared.outcome();
         self.took(&group, &outcome);
         self.closing.warnings.append(&mut outcome.warnings);

@@ -2,7 +2,7 @@
 
 use crate::model::GroupId;
 use crate::sys::Errno;
-use crate::sys::helper::{Act, Charge, Helper, LONGEST, Requests};
+use crate::sys::helper::{Helper, HelperDevice, LONGEST, Task, Tasks};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
@@ -13,11 +13,11 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// What a helper does: for a group, answers requests about these devices.
-pub type Serve = fn(GroupId, &[Charge], Requests<File, File>);
+pub type Serve = fn(GroupId, &[HelperDevice], Tasks<File, File>);
 
 /// The command's end.
 #[derive(Debug)]
-pub struct Beside {
+pub struct HelperProcess {
     process: Pid,
     /// Open as long as there may be another request.
     requests: Option<File>,
@@ -25,13 +25,13 @@ pub struct Beside {
     busy: bool,
 }
 
-impl Beside {
+impl HelperProcess {
     /// Takes over a process with the pipes to it and from it, and waits until it is ready.
     pub fn new(
         (process, requests, answers): (Pid, File, File),
         deadline: Duration,
-    ) -> io::Result<Beside> {
-        let mut beside = Beside {
+    ) -> io::Result<HelperProcess> {
+        let mut beside = HelperProcess {
             process,
             requests: Some(requests),
             answers,
@@ -48,8 +48,8 @@ impl Beside {
     }
 }
 
-impl Helper for Beside {
-    fn begin(&mut self, act: Act) -> Result<(), Errno> {
+impl Helper for HelperProcess {
+    fn begin(&mut self, act: Task) -> Result<(), Errno> {
         let requests = self.requests.as_mut().ok_or(Errno(libc::EPIPE))?;
         requests
             .write_all(&act.to_bytes())
@@ -87,7 +87,7 @@ impl Helper for Beside {
     }
 
     fn reason(&mut self, entry: u16, patience: Duration) -> Option<String> {
-        self.begin(Act::Reason(entry)).ok()?;
+        self.begin(Task::Reason(entry)).ok()?;
         let length = self
             .wait(patience)?
             .ok()
@@ -98,11 +98,11 @@ impl Helper for Beside {
     }
 }
 
-impl Drop for Beside {
+impl Drop for HelperProcess {
     fn drop(&mut self) {
         // One that still waits finds the end of the pipe when it is through, and clears up by
         // itself.
-        if !self.busy && self.begin(Act::Done).is_ok() {
+        if !self.busy && self.begin(Task::Done).is_ok() {
             self.requests = None;
             let _ = waitpid(self.process, None);
         }
@@ -120,7 +120,7 @@ mod tests {
     use std::os::fd::OwnedFd;
     use std::process::{Command, Stdio};
 
-    fn shell(script: &str) -> io::Result<Beside> {
+    fn shell(script: &str) -> io::Result<HelperProcess> {
         let mut process = Command::new("/bin/sh")
             .args(["-c", script])
             .stdin(Stdio::piped())
@@ -131,7 +131,7 @@ mod tests {
             OwnedFd::from(process.stdout.take().unwrap()),
         );
         let id = Pid::from_raw(process.id().try_into().unwrap());
-        Beside::new(
+        HelperProcess::new(
             (id, pipes.0.into(), pipes.1.into()),
             Duration::from_secs(60),
         )
@@ -141,14 +141,14 @@ mod tests {
     fn what_was_asked_for_comes_back() {
         let mut beside =
             shell("printf '\\0\\0\\0\\0\\371\\377\\377\\377'; cat >/dev/null").unwrap();
-        beside.begin(Act::Era(0)).unwrap();
+        beside.begin(Task::Era(0)).unwrap();
         assert_eq!(beside.wait(Duration::from_secs(60)), Some(Ok(7)));
     }
 
     #[test]
     fn a_reason_follows_its_length() {
         let mut answers = Vec::new();
-        Requests(io::empty(), &mut answers).answer_text(Some("used as swap"));
+        Tasks(io::empty(), &mut answers).answer_text(Some("used as swap"));
         let octal: String = answers.iter().map(|byte| format!("\\{byte:03o}")).collect();
         let mut beside = shell(&format!(
             "printf '\\0\\0\\0\\0{octal}\\0\\0\\0\\0'; cat >/dev/null"
@@ -165,7 +165,7 @@ mod tests {
     fn one_that_waits_keeps_nobody_waiting() {
         let mut beside = shell("printf '\\0\\0\\0\\0'; head -c 3 >/dev/null; sleep 0.3; printf '\\5\\0\\0\\0'; cat >/dev/null").unwrap();
         assert!(!beside.is_busy());
-        beside.begin(Act::Suspend(0)).unwrap();
+        beside.begin(Task::Suspend(0)).unwrap();
         assert_eq!(beside.wait(Duration::from_millis(1)), None);
         assert!(beside.is_busy());
         assert_eq!(beside.wait(Duration::from_secs(60)), Some(Err(Errno(5))));
@@ -179,7 +179,7 @@ mod tests {
             Some(libc::EPIPE)
         );
         let mut beside = shell("printf '\\0\\0\\0\\0'").unwrap();
-        let asked = beside.begin(Act::Thaw);
+        let asked = beside.begin(Task::Thaw);
         assert!(
             asked.is_err() || beside.wait(Duration::from_secs(60)) == Some(Err(Errno(libc::EPIPE)))
         );

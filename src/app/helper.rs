@@ -9,7 +9,7 @@ use super::{Env, Options, status};
 use crate::error::{Error, Result};
 use crate::model::{DmUuid, GroupId, Name};
 use crate::sys::content::Contents;
-use crate::sys::helper::{Act, Charge, Requests};
+use crate::sys::helper::{HelperDevice, Task, Tasks};
 use crate::sys::machine::Machine;
 use crate::sys::{ArmedDevice, Errno, Kernel};
 use crate::table::SuspendMode;
@@ -39,7 +39,7 @@ struct Entry {
 }
 
 /// All that it has been given.
-struct Guard<'k> {
+struct Server<'k> {
     machine: &'k dyn Machine,
     kernel: &'k dyn Kernel,
     entries: Vec<Entry>,
@@ -52,27 +52,27 @@ struct Guard<'k> {
 /// command is dead.
 pub fn run<R: Read, W: Write>(
     group: GroupId,
-    charges: &[Charge],
-    mut requests: Requests<R, W>,
+    devices: &[HelperDevice],
+    mut tasks: Tasks<R, W>,
     env: Env<'_>,
 ) -> Result<()> {
     let kernel = env.machine.kernel()?;
-    let mut guard = Guard::new(env.machine, kernel.as_ref(), charges)?;
+    let mut server = Server::new(env.machine, kernel.as_ref(), devices)?;
     let mut critical = None;
-    requests.answer(Ok(0));
-    while let Some(act) = requests.read() {
+    tasks.answer(Ok(0));
+    while let Some(act) = tasks.read() {
         // Once something is frozen or suspended nothing may have to be read from it. An era is
         // asked while nothing is.
         if !matches!(
             act,
-            Act::Hold(_) | Act::Release(_) | Act::Era(_) | Act::Done
+            Task::Hold(_) | Task::Release(_) | Task::Era(_) | Task::Done
         ) {
             critical.get_or_insert_with(|| kernel.enter_window().0);
         }
         match act {
-            Act::Done => return Ok(()),
-            Act::Reason(at) => requests.answer_text(guard.reason(at).as_deref()),
-            other => requests.answer(guard.carry_out(other)),
+            Task::Done => return Ok(()),
+            Task::Reason(at) => tasks.answer_text(server.reason(at).as_deref()),
+            other => tasks.answer(server.carry_out(other)),
         }
     }
     let options = Options {
@@ -81,7 +81,7 @@ pub fn run<R: Read, W: Write>(
         ..Options::default()
     };
     let recovered = status::recover(&options, false, env).map(drop);
-    guard.contents.thaw().ok();
+    server.contents.thaw().ok();
     recovered
 }
 
@@ -137,15 +137,15 @@ fn look(
     Ok(contents)
 }
 
-impl<'k> Guard<'k> {
+impl<'k> Server<'k> {
     fn new(
         machine: &'k dyn Machine,
         kernel: &'k dyn Kernel,
-        charges: &[Charge],
-    ) -> Result<Guard<'k>> {
+        devices: &[HelperDevice],
+    ) -> Result<Server<'k>> {
         let mut entries = Vec::new();
         let mut volumes = 0;
-        for Charge { uuid, mode, links } in charges {
+        for HelperDevice { uuid, mode, links } in devices {
             let volume = (*mode == SuspendMode::Freeze).then_some((volumes, 0));
             volumes += usize::from(volume.is_some());
             entries.push(Entry {
@@ -156,7 +156,7 @@ impl<'k> Guard<'k> {
                 tried: false,
             });
         }
-        Ok(Guard {
+        Ok(Server {
             machine,
             kernel,
             contents: look(machine, kernel, &mut entries)?,
@@ -181,32 +181,32 @@ impl<'k> Guard<'k> {
         self.contents.reason(volume)
     }
 
-    fn carry_out(&mut self, act: Act) -> std::result::Result<u32, Errno> {
+    fn carry_out(&mut self, act: Task) -> std::result::Result<u32, Errno> {
         let kernel = self.kernel;
         match act {
-            Act::Hold(at) => hold(&self.entry(at)?.uuid, kernel),
-            Act::Release(at) => kernel
+            Task::Hold(at) => hold(&self.entry(at)?.uuid, kernel),
+            Task::Release(at) => kernel
                 .message(&self.entry(at)?.uuid, RELEASE)
                 .map(|()| 0)
                 .map_err(|_| Errno(libc::EIO)),
-            Act::Era(at) => kernel
+            Task::Era(at) => kernel
                 .era(&self.entry(at)?.uuid)
                 .map_err(|_| Errno(libc::EIO)),
-            Act::Freeze(at) => self.freeze(at).map(|frozen| u32::from(!frozen)),
-            Act::Thaw => self.contents.thaw().map(|held| u32::from(!held)),
+            Task::Freeze(at) => self.freeze(at).map(|frozen| u32::from(!frozen)),
+            Task::Thaw => self.contents.thaw().map(|held| u32::from(!held)),
             other => self.change(other).map(|()| 0),
         }
     }
 
-    fn change(&mut self, act: Act) -> std::result::Result<(), Errno> {
+    fn change(&mut self, act: Task) -> std::result::Result<(), Errno> {
         match act {
-            Act::WriteBack(at) => {
+            Task::WriteBack(at) => {
                 if let Some((volume, _)) = self.entry(at)?.volume {
                     self.contents.write_back(volume);
                 }
                 Ok(())
             }
-            Act::Suspend(at) => {
+            Task::Suspend(at) => {
                 let left = self
                     .entry(at)?
                     .volume
@@ -218,21 +218,21 @@ impl<'k> Guard<'k> {
                     entry.mode
                 })
             }
-            Act::Resume(at) => self.entry(at)?.device.resume(),
-            Act::Activate(at) => {
+            Task::Resume(at) => self.entry(at)?.device.resume(),
+            Task::Activate(at) => {
                 // Without a semaphore nobody waits for udev, and that is all.
                 let _ = self.kernel.take_cookie();
                 let resumed = self.entry(at)?.device.resume();
                 self.kernel.settle(UDEV);
                 resumed
             }
-            Act::Freeze(_)
-            | Act::Thaw
-            | Act::Reason(_)
-            | Act::Hold(_)
-            | Act::Release(_)
-            | Act::Era(_)
-            | Act::Done => Ok(()),
+            Task::Freeze(_)
+            | Task::Thaw
+            | Task::Reason(_)
+            | Task::Hold(_)
+            | Task::Release(_)
+            | Task::Era(_)
+            | Task::Done => Ok(()),
         }
     }
 
