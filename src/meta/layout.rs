@@ -18,7 +18,10 @@ use crate::error::{Error, Result};
 use crate::model::units::SECTOR;
 use crate::model::{DiskId, Generation, GroupId, Sectors};
 use std::fmt;
+use std::mem::offset_of;
 use std::ops::Range;
+use zerocopy::little_endian::{U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Bytes in a superblock, and the unit of every offset and length in the private area (the largest
 /// logical block of a disk).
@@ -39,25 +42,30 @@ const MAGIC: [u8; 16] = *b"BREAKOFF LABEL\x1a\n";
 const VERSION: u32 = 1;
 const SLOTS_START: u64 = 4 * BLOCK;
 
-/// Offsets within the superblock in bytes.
-mod at {
-    pub const MAGIC: usize = 0;
-    pub const VERSION: usize = 16;
-    pub const CHECKSUM: usize = 20;
-    pub const INCOMPATIBLE: usize = 24;
-    pub const GENERATION: usize = 32;
-    pub const DISK: usize = 40;
-    pub const GROUP: usize = 56;
-    pub const AREA: usize = 72;
-    pub const DATA_START: usize = 80;
-    pub const DATA_SIZE: usize = 88;
-    pub const POSITION: usize = 96;
-    pub const PAYLOAD_SLOT: usize = 100;
-    pub const PAYLOAD_OFFSET: usize = 104;
-    pub const PAYLOAD_LENGTH: usize = 112;
-    pub const PAYLOAD_CHECKSUM: usize = 120;
-    pub const RESERVED: usize = 124;
+/// A superblock as it is on a disk.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+struct Raw {
+    magic: [u8; 16],
+    version: U32,
+    checksum: U32,
+    incompatible: U64,
+    generation: U64,
+    disk: [u8; 16],
+    group: [u8; 16],
+    area: U64,
+    data_start: U64,
+    data_size: U64,
+    position: U32,
+    payload_slot: U32,
+    payload_offset: U64,
+    payload_length: U64,
+    payload_checksum: U32,
+    reserved: [u8; RESERVED],
 }
+
+/// How much of a superblock is not used.
+const RESERVED: usize = BLOCK as usize - 124;
 
 /// One of the two places for a superblock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -299,57 +307,28 @@ impl Superblock {
 
     /// The 4 KiB to be written.
     pub fn encode(&self) -> Vec<u8> {
-        let mut block = vec![0; BLOCK as usize];
-        let geometry = [
-            self.geometry.area,
-            self.geometry.data_start,
-            self.geometry.data_size,
-        ];
-        put(&mut block, at::MAGIC, &MAGIC);
-        put(&mut block, at::VERSION, &VERSION.to_le_bytes());
-        put(&mut block, at::DISK, &self.disk.bytes());
-        for (offset, sectors) in [at::AREA, at::DATA_START, at::DATA_SIZE]
-            .into_iter()
-            .zip(geometry)
-        {
-            put(&mut block, offset, &sectors.bytes().to_le_bytes());
-        }
-        put(
-            &mut block,
-            at::POSITION,
-            &self.position.number().to_le_bytes(),
-        );
-        if let Some(member) = self.member {
-            put(
-                &mut block,
-                at::GENERATION,
-                &member.generation.get().to_le_bytes(),
-            );
-            put(&mut block, at::GROUP, &member.group.bytes());
-            put(
-                &mut block,
-                at::PAYLOAD_SLOT,
-                &member.payload.slot.number().to_le_bytes(),
-            );
-            put(
-                &mut block,
-                at::PAYLOAD_OFFSET,
-                &member.payload.offset.to_le_bytes(),
-            );
-            put(
-                &mut block,
-                at::PAYLOAD_LENGTH,
-                &member.payload.length.to_le_bytes(),
-            );
-            put(
-                &mut block,
-                at::PAYLOAD_CHECKSUM,
-                &member.payload.checksum.to_le_bytes(),
-            );
-        }
-        let sum = checksum(&block);
-        put(&mut block, at::CHECKSUM, &sum.to_le_bytes());
-        block
+        let payload = self.member.map(|member| member.payload);
+        let mut raw = Raw {
+            magic: MAGIC,
+            version: VERSION.into(),
+            checksum: 0.into(),
+            incompatible: 0.into(),
+            generation: self.generation().get().into(),
+            disk: self.disk.bytes(),
+            group: self.member.map_or([0; 16], |member| member.group.bytes()),
+            area: self.geometry.area.bytes().into(),
+            data_start: self.geometry.data_start.bytes().into(),
+            data_size: self.geometry.data_size.bytes().into(),
+            position: self.position.number().into(),
+            payload_slot: payload.map_or(0, |at| at.slot.number()).into(),
+            payload_offset: payload.map_or(0, |at| at.offset).into(),
+            payload_length: payload.map_or(0, |at| at.length).into(),
+            payload_checksum: payload.map_or(0, |at| at.checksum).into(),
+            reserved: [0; RESERVED],
+        };
+        // It is the checksum of a superblock whose own is zero.
+        raw.checksum = crc32c::crc32c(raw.as_bytes()).into();
+        raw.as_bytes().to_vec()
     }
 }
 
@@ -418,23 +397,46 @@ impl Unverified<'_> {
         position: Position,
         device: u64,
     ) -> std::result::Result<Superblock, Fault> {
-        if self.0.len() != BLOCK as usize || self.bytes::<16>(at::MAGIC) != MAGIC {
+        let Ok(raw) = Raw::read_from_bytes(self.0) else {
+            return Err(Fault::Absent);
+        };
+        if raw.magic != MAGIC {
             return Err(Fault::Absent);
         }
-        if self.u32(at::CHECKSUM) != checksum(self.0) {
+        if raw.checksum != raw.expected_checksum() {
             return Err(Fault::Torn);
         }
-        let disk = DiskId::from_bytes(self.bytes(at::DISK));
-        let group = Some(self.bytes(at::GROUP))
+        raw.verify(position, device)
+    }
+}
+
+impl Raw {
+    /// CRC32C of a superblock, its own checksum field taken as zero.
+    fn expected_checksum(&self) -> u32 {
+        let (before, behind) = (
+            &self.as_bytes()[..offset_of!(Raw, checksum)],
+            &self.as_bytes()[offset_of!(Raw, incompatible)..],
+        );
+        let sum = crc32c::crc32c_append(crc32c::crc32c(before), &[0; 4]);
+        crc32c::crc32c_append(sum, behind)
+    }
+
+    fn geometry(&self, device: u64) -> std::result::Result<Geometry, String> {
+        Geometry::verify(
+            self.area.get(),
+            self.data_start.get(),
+            self.data_size.get(),
+            device,
+        )
+    }
+
+    fn verify(&self, position: Position, device: u64) -> std::result::Result<Superblock, Fault> {
+        let disk = DiskId::from_bytes(self.disk);
+        let group = Some(self.group)
             .filter(|id| *id != [0; 16])
             .map(GroupId::from_bytes);
-        let generation = Generation::new(self.u64(at::GENERATION));
-        let geometry = Geometry::verify(
-            self.u64(at::AREA),
-            self.u64(at::DATA_START),
-            self.u64(at::DATA_SIZE),
-            device,
-        );
+        let generation = Generation::new(self.generation.get());
+        let geometry = self.geometry(device);
         if let Some(why) = self.not_understood() {
             return Err(Fault::Newer(Box::new(Newer {
                 disk,
@@ -460,7 +462,7 @@ impl Unverified<'_> {
 
     /// What a newer version has put there that must be understood to use the disk.
     fn not_understood(&self) -> Option<String> {
-        let (version, flags) = (self.u32(at::VERSION), self.u64(at::INCOMPATIBLE));
+        let (version, flags) = (self.version.get(), self.incompatible.get());
         if version > VERSION {
             return Some(format!(
                 "its format version is {version}, this program knows {VERSION}"
@@ -474,31 +476,26 @@ impl Unverified<'_> {
     /// Whether nothing but the size of the device is wrong with the division.
     fn shrunk(&self, has: u64) -> Option<Fault> {
         let had = self
-            .u64(at::DATA_START)
-            .checked_add(self.u64(at::DATA_SIZE))
+            .data_start
+            .get()
+            .checked_add(self.data_size.get())
             .filter(|had| *had > has)?;
-        Geometry::verify(
-            self.u64(at::AREA),
-            self.u64(at::DATA_START),
-            self.u64(at::DATA_SIZE),
-            had,
-        )
-        .ok()?;
+        self.geometry(had).ok()?;
         Some(Fault::Shrunk { had, has })
     }
 
     fn check_identity(&self, position: Position) -> std::result::Result<(), String> {
-        match self.u32(at::VERSION) {
+        match self.version.get() {
             VERSION => {}
             other => return Err(format!("format version {other} does not exist")),
         }
-        if self.bytes::<16>(at::DISK) == [0; 16] {
+        if self.disk == [0; 16] {
             return Err("the disk has no identity".into());
         }
-        if self.u32(at::POSITION) != position.number() {
+        if self.position != position.number() {
             return Err("it belongs in the other superblock's place".into());
         }
-        if self.0[at::RESERVED..].iter().any(|byte| *byte != 0) {
+        if self.reserved.iter().any(|byte| *byte != 0) {
             return Err("there is something in its unused space".into());
         }
         Ok(())
@@ -511,14 +508,14 @@ impl Unverified<'_> {
         geometry: &Geometry,
     ) -> std::result::Result<Option<Membership>, String> {
         let numbers = [
-            self.u32(at::PAYLOAD_SLOT).into(),
-            self.u64(at::PAYLOAD_OFFSET),
-            self.u64(at::PAYLOAD_LENGTH),
+            self.payload_slot.get().into(),
+            self.payload_offset.get(),
+            self.payload_length.get(),
         ];
         let Some(group) = group else {
             let empty = generation == Generation::ZERO
                 && numbers == [0; 3]
-                && self.u32(at::PAYLOAD_CHECKSUM) == 0;
+                && self.payload_checksum.get() == 0;
             return if empty {
                 Ok(None)
             } else {
@@ -537,10 +534,10 @@ impl Unverified<'_> {
     }
 
     fn payload(&self, geometry: &Geometry) -> std::result::Result<PayloadAt, String> {
-        let number = self.u32(at::PAYLOAD_SLOT);
+        let number = self.payload_slot.get();
         let slot = Slot::from_number(number)
             .ok_or_else(|| format!("there is no payload slot {number}"))?;
-        let (offset, length) = (self.u64(at::PAYLOAD_OFFSET), self.u64(at::PAYLOAD_LENGTH));
+        let (offset, length) = (self.payload_offset.get(), self.payload_length.get());
         let range = geometry.slot(slot);
         let fits = offset
             .checked_add(length)
@@ -559,32 +556,7 @@ impl Unverified<'_> {
             slot,
             offset,
             length,
-            checksum: self.u32(at::PAYLOAD_CHECKSUM),
+            checksum: self.payload_checksum.get(),
         })
     }
-
-    fn bytes<const N: usize>(&self, offset: usize) -> [u8; N] {
-        let mut bytes = [0; N];
-        bytes.copy_from_slice(&self.0[offset..offset + N]);
-        bytes
-    }
-
-    fn u32(&self, offset: usize) -> u32 {
-        u32::from_le_bytes(self.bytes(offset))
-    }
-
-    fn u64(&self, offset: usize) -> u64 {
-        u64::from_le_bytes(self.bytes(offset))
-    }
-}
-
-fn put(block: &mut [u8], offset: usize, bytes: &[u8]) {
-    block[offset..offset + bytes.len()].copy_from_slice(bytes);
-}
-
-/// CRC32C of a superblock, its own checksum field taken as zero.
-fn checksum(block: &[u8]) -> u32 {
-    let sum = crc32c::crc32c(&block[..at::CHECKSUM]);
-    let sum = crc32c::crc32c_append(sum, &[0; 4]);
-    crc32c::crc32c_append(sum, &block[at::CHECKSUM + 4..])
 }

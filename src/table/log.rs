@@ -7,9 +7,19 @@
 use crate::model::Sectors;
 use crate::model::ranges;
 use std::ops::Range;
+use zerocopy::little_endian::{U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 const MAGIC: u32 = 0x4D69_5272;
 const VERSION: u32 = 2;
+/// The header in front of the bitmap (the kernel's `struct log_header_disk`).
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+struct Header {
+    magic: U32,
+    version: U32,
+    regions: U64,
+}
 /// Where the bitmap starts.
 const BITMAP_AT: usize = 1024;
 /// The whole bitmap is written at every change, so it is kept this small by larger regions.
@@ -43,9 +53,12 @@ pub fn space(size: Sectors, region: Sectors) -> Sectors {
 pub fn image(size: Sectors, region: Sectors, clean: bool) -> Vec<u8> {
     let regions = regions(size, region);
     let mut image = vec![0; (BITMAP_AT + bitmap_bytes(regions)).next_multiple_of(BLOCK)];
-    image[..4].copy_from_slice(&MAGIC.to_le_bytes());
-    image[4..8].copy_from_slice(&VERSION.to_le_bytes());
-    image[8..16].copy_from_slice(&regions.to_le_bytes());
+    let header = Header {
+        magic: MAGIC.into(),
+        version: VERSION.into(),
+        regions: regions.into(),
+    };
+    image[..size_of::<Header>()].copy_from_slice(header.as_bytes());
     if clean {
         set_bits(&mut image[BITMAP_AT..], regions);
     }
@@ -67,18 +80,11 @@ pub fn image_of(size: Sectors, region: Sectors, dirty: &[Range<u64>]) -> Vec<u8>
 /// The regions that a log does not call clean; `None` when it is no log of a volume of this size.
 pub fn dirty(image: &[u8], size: Sectors, region: Sectors) -> Option<Vec<Range<u64>>> {
     let count = regions(size, region);
-    let word = |at: usize| {
-        image
-            .get(at..at + 4)?
-            .try_into()
-            .ok()
-            .map(u32::from_le_bytes)
-    };
-    let stated = image.get(8..16)?.try_into().ok().map(u64::from_le_bytes)?;
+    let (header, _) = Header::read_from_prefix(image).ok()?;
     let bitmap = image.get(BITMAP_AT..)?;
-    if word(0)? != MAGIC
-        || word(4)? != VERSION
-        || stated != count
+    if header.magic != MAGIC
+        || header.version != VERSION
+        || header.regions != count
         || (bitmap.len() as u64).saturating_mul(8) < count
     {
         return None;

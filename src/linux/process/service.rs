@@ -1,5 +1,9 @@
 //! What a service owes the machine: word to systemd that it is ready and alive, and to be there
 //! when memory is short.
+//!
+//! The protocol (sd_notify(3)) is a datagram of a few words, and it is spoken here: the send of the
+//! crate `sd-notify` (0.5) waits while systemd does not read, and a monitor that waits repairs
+//! nothing.
 
 use crate::linux::process::critical;
 use crate::sys::process::{Service, UNTIL_IDLE};
