@@ -4,6 +4,7 @@
 //! Every layer makes its errors here, so that a message always carries all four. Nothing here knows
 //! of terminals.
 
+use crate::advice::{Hint, Language};
 use std::fmt;
 
 /// What sort of failure it is. One kind maps to one exit status and to one documented word.
@@ -74,7 +75,7 @@ pub struct Error {
     kind: Kind,
     message: String,
     object: Option<String>,
-    hint: Option<String>,
+    hint: Option<Hint>,
 }
 
 /// The result of everything that can fail.
@@ -99,9 +100,9 @@ impl Error {
         self
     }
 
-    /// Says what to type next.
+    /// Says what to type next: plain text, or a [`Hint`] where command lines are in it.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn hint(mut self, hint: impl Into<Hint>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -135,9 +136,9 @@ impl Error {
         self.object.as_deref()
     }
 
-    /// What to do next, when something helps.
-    pub fn hint_text(&self) -> Option<&str> {
-        self.hint.as_deref()
+    /// What to do next, when something helps, in the words of a front end.
+    pub fn hint_text(&self, language: &dyn Language) -> Option<String> {
+        self.hint.as_ref().map(|hint| hint.text(language))
     }
 
     /// An operating system error on a device or file.

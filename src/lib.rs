@@ -9,7 +9,8 @@
 //! sys       what a machine has to do: traits, records   │   plan      decides (pure)
 //! table     tables, status lines and devices of device-mapper, as values
 //! model     groups, disks, volumes, plexes, names, sizes and their rules
-//! error
+//! error     kinds, messages
+//! advice    what to type next, as data
 //! ```
 //!
 //! Each layer uses those beneath it and none above; `sys` and `plan` stand side by side and know
@@ -19,6 +20,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod advice;
 pub mod app;
 pub mod cli;
 pub mod error;

@@ -61,11 +61,16 @@ fn to_be_repaired(style: &Style, findings: &[String]) -> u8 {
     let err = Error::not_ready("something is to be recorded or repaired")
         .hint("'breakoff recover' does it");
     let printed = if style.json {
-        report::json::to_be_repaired(style.verb.as_deref(), findings, &err)
-            .map_err(anyhow::Error::from)
-            .and_then(|text| print(&text))
+        report::json::to_be_repaired(
+            style.verb.as_deref(),
+            findings,
+            &err,
+            style.front_end.language(),
+        )
+        .map_err(anyhow::Error::from)
+        .and_then(|text| print(&text))
     } else {
-        output::message(&report::text::failure(&style.program, &err));
+        output::message(&failure_text(style, &err));
         print(&report::text::outcome(
             &Outcome::ToBeRepaired(findings.to_vec()),
             style.verbose,
@@ -81,9 +86,14 @@ fn lacking(style: &Style, shown: &Outcome, wrong: &[Error]) -> u8 {
         return 0;
     };
     if style.json {
-        let _ = report::json::lacking(style.verb.as_deref(), shown, &all)
-            .map_err(anyhow::Error::from)
-            .and_then(|text| print(&text));
+        let _ = report::json::lacking(
+            style.verb.as_deref(),
+            shown,
+            &all,
+            style.front_end.language(),
+        )
+        .map_err(anyhow::Error::from)
+        .and_then(|text| print(&text));
     } else {
         let text = report::text::outcome(shown, style.verbose);
         // That there is nothing is just what is not known.
@@ -94,7 +104,7 @@ fn lacking(style: &Style, shown: &Outcome, wrong: &[Error]) -> u8 {
         };
         wrong
             .iter()
-            .for_each(|err| output::message(&report::text::failure(&style.program, err)));
+            .for_each(|err| output::message(&failure_text(style, err)));
     }
     all.kind().exit_status()
 }
@@ -106,9 +116,14 @@ fn partial(style: &Style, report: &Report, ui: &dyn Ui) -> u8 {
         return 0;
     };
     if style.json {
-        let _ = report::json::partial(style.verb.as_deref(), report, &all)
-            .map_err(anyhow::Error::from)
-            .and_then(|text| print(&text));
+        let _ = report::json::partial(
+            style.verb.as_deref(),
+            report,
+            &all,
+            style.front_end.language(),
+        )
+        .map_err(anyhow::Error::from)
+        .and_then(|text| print(&text));
     } else {
         if !report.changes.is_empty() {
             let _ = done(style, &Outcome::Done(report.clone()), &report.notes, ui);
@@ -116,7 +131,7 @@ fn partial(style: &Style, report: &Report, ui: &dyn Ui) -> u8 {
         report
             .failures
             .iter()
-            .for_each(|err| output::message(&report::text::failure(&style.program, err)));
+            .for_each(|err| output::message(&failure_text(style, err)));
     }
     all.kind().exit_status()
 }
@@ -147,14 +162,18 @@ fn print(text: &str) -> anyhow::Result<()> {
     output::result(text).context("the command ran, but its result could not be written")
 }
 
+fn failure_text(style: &Style, err: &Error) -> String {
+    report::text::failure(&style.program, err, style.front_end.language())
+}
+
 fn failure(style: &Style, err: &Error) -> u8 {
     if style.json {
         // The status tells of the failure even when the document cannot be written.
-        let _ = report::json::failure(style.verb.as_deref(), err)
+        let _ = report::json::failure(style.verb.as_deref(), err, style.front_end.language())
             .map_err(anyhow::Error::from)
             .and_then(|text| print(&text));
     } else {
-        output::message(&report::text::failure(&style.program, err));
+        output::message(&failure_text(style, err));
     }
     err.kind().exit_status()
 }

@@ -11,6 +11,7 @@ mod output;
 mod terminal;
 pub mod vx;
 
+use crate::advice::Language;
 use crate::app::{self, Command, Env, Mute, Options};
 use crate::error::{Error, Result};
 use crate::linux::Here;
@@ -47,6 +48,8 @@ pub enum Action {
 pub struct Style {
     /// The name that messages begin with.
     pub program: String,
+    /// Whose words advice is given in.
+    pub front_end: FrontEnd,
     /// The verb as JSON names it, such as `group create`; `None` when the words had none.
     pub verb: Option<String>,
     /// Exactly one JSON document on stdout.
@@ -55,6 +58,26 @@ pub struct Style {
     pub quiet: bool,
     /// More of everything.
     pub verbose: bool,
+}
+
+/// Which command line the words were of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FrontEnd {
+    /// `breakoff`.
+    #[default]
+    Native,
+    /// A utility of VxVM's.
+    Vx,
+}
+
+impl FrontEnd {
+    /// The words in which it advises.
+    pub fn language(self) -> &'static dyn Language {
+        match self {
+            FrontEnd::Native => &native::hints::Native,
+            FrontEnd::Vx => &vx::hints::Vx,
+        }
+    }
 }
 
 /// Why a command line did not become an [`Invocation`].

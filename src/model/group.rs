@@ -4,6 +4,7 @@ use super::disk::{Disk, Extent, Standing};
 use super::ids::{DiskId, GroupId, HostId, VolumeId};
 use super::name::Name;
 use super::volume::{Plex, Volume};
+use crate::advice::{Advised, Hint, Of};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -64,7 +65,9 @@ impl Group {
             .ok_or_else(|| {
                 Error::not_found(format!("group '{}' has no disk '{media}'", self.name))
                     .on(format!("{}/{media}", self.name))
-                    .hint(format!("see 'breakoff group show {}'", self.name))
+                    .hint(Hint::from("see ").line(Advised::GroupShow {
+                        group: self.name.to_string(),
+                    }))
             })
     }
 
@@ -86,7 +89,7 @@ impl Group {
             .ok_or_else(|| {
                 Error::not_found(format!("group '{}' has no volume '{name}'", self.name))
                     .on(self.path(name))
-                    .hint(format!("see 'breakoff -g {} print'", self.name))
+                    .hint(Hint::from("see ").line(Advised::Print(Of::group(&self.name))))
             })
     }
 
@@ -99,7 +102,7 @@ impl Group {
             .ok_or_else(|| {
                 Error::not_found(format!("group '{}' has no plex '{name}'", self.name))
                     .on(self.path(name))
-                    .hint(format!("see 'breakoff -g {} print'", self.name))
+                    .hint(Hint::from("see ").line(Advised::Print(Of::group(&self.name))))
             })
     }
 

@@ -4,6 +4,7 @@
 //! in one line.
 
 use super::{changes, layout, lists, plan, relations};
+use crate::advice::Language;
 use crate::app::{Outcome, Report};
 use crate::error::{Error, Result};
 use serde::Serialize;
@@ -28,16 +29,16 @@ struct ErrorView<'a> {
     kind: &'static str,
     message: &'a str,
     object: Option<&'a str>,
-    hint: Option<&'a str>,
+    hint: Option<String>,
 }
 
 impl<'a> ErrorView<'a> {
-    fn new(err: &'a Error) -> ErrorView<'a> {
+    fn new(err: &'a Error, language: &dyn Language) -> ErrorView<'a> {
         ErrorView {
             kind: err.kind().word(),
             message: err.message(),
             object: err.object(),
-            hint: err.hint_text(),
+            hint: err.hint_text(language),
         }
     }
 }
@@ -114,19 +115,24 @@ pub fn help(command: Option<&str>, text: &str) -> Result<String> {
 }
 
 /// The document of a command that failed.
-pub fn failure(command: Option<&str>, err: &Error) -> Result<String> {
+pub fn failure(command: Option<&str>, err: &Error, language: &dyn Language) -> Result<String> {
     document(&Envelope::<()> {
         breakoff: VERSION,
         command,
         ok: false,
         result: None,
-        error: Some(ErrorView::new(err)),
+        error: Some(ErrorView::new(err, language)),
     })
 }
 
 /// The document of a command that shows what there is and fails for what it cannot show: both a
 /// result and an error.
-pub fn lacking(command: Option<&str>, shown: &Outcome, err: &Error) -> Result<String> {
+pub fn lacking(
+    command: Option<&str>,
+    shown: &Outcome,
+    err: &Error,
+    language: &dyn Language,
+) -> Result<String> {
     let unreadable = |err: serde_json::Error| {
         Error::failed(format!("the result cannot be written as JSON: {err}"))
     };
@@ -137,34 +143,48 @@ pub fn lacking(command: Option<&str>, shown: &Outcome, err: &Error) -> Result<St
         command,
         ok: false,
         result,
-        error: Some(ErrorView::new(err)),
+        error: Some(ErrorView::new(err, language)),
     })
 }
 
 /// The document of a check that found something: both what it found and an error.
-pub fn to_be_repaired(command: Option<&str>, findings: &[String], err: &Error) -> Result<String> {
+pub fn to_be_repaired(
+    command: Option<&str>,
+    findings: &[String],
+    err: &Error,
+    language: &dyn Language,
+) -> Result<String> {
     document(&Envelope {
         breakoff: VERSION,
         command,
         ok: false,
         result: Some(Named::Findings(findings)),
-        error: Some(ErrorView::new(err)),
+        error: Some(ErrorView::new(err, language)),
     })
 }
 
 /// The document of a command that did some of many things and failed at others: both a result and
 /// an error.
-pub fn partial(command: Option<&str>, report: &Report, err: &Error) -> Result<String> {
+pub fn partial(
+    command: Option<&str>,
+    report: &Report,
+    err: &Error,
+    language: &dyn Language,
+) -> Result<String> {
     let result = Partial {
         done: changes::View::new(report),
-        failures: report.failures.iter().map(ErrorView::new).collect(),
+        failures: report
+            .failures
+            .iter()
+            .map(|err| ErrorView::new(err, language))
+            .collect(),
     };
     document(&Envelope {
         breakoff: VERSION,
         command,
         ok: false,
         result: Some(result),
-        error: Some(ErrorView::new(err)),
+        error: Some(ErrorView::new(err, language)),
     })
 }
 

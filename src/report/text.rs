@@ -1,6 +1,7 @@
 //! Outcomes and errors for people.
 
 use super::{changes, layout, lists, plan, print, relations};
+use crate::advice::Language;
 use crate::app::Outcome;
 use crate::error::Error;
 
@@ -62,10 +63,10 @@ fn with_newline(text: &str) -> String {
     }
 }
 
-/// An error: what failed, and below it what to do next.
-pub fn failure(program: &str, err: &Error) -> String {
+/// An error: what failed, and below it what to do next, in the words of a front end.
+pub fn failure(program: &str, err: &Error, language: &dyn Language) -> String {
     let hint = err
-        .hint_text()
+        .hint_text(language)
         .map(|hint| format!("  hint: {hint}\n"))
         .unwrap_or_default();
     format!("{program}: error: {}\n{hint}", err.message())

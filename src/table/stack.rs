@@ -12,6 +12,7 @@
 
 use super::status::MAX_LEGS;
 use super::{DevRef, Initial, Line, LogKind, SYNC_REGION, Table, Target, dco, log, region_for};
+use crate::advice::{Advised, Hint, Of};
 use crate::error::{Error, Result};
 use crate::model::{
     Dco, DmName, DmUuid, Extent, Group, Name, Plex, Returning, Role, Sectors, Volume,
@@ -52,8 +53,14 @@ pub struct Level<'a> {
 pub fn levels<'v>(volume: &'v Volume) -> Result<Vec<Level<'v>>> {
     let (complete, attaching) = (volume.complete(), volume.attaching());
     if !complete.iter().any(|p| !p.state.is_snapshot_leg()) {
-        return Err(Error::not_ready(format!("volume '{}' has no complete data plex", volume.name))
-            .hint("bring a disk back, or make a complete snapshot leg the data plex with 'breakoff plex convert --to active PLEX'"));
+        return Err(Error::not_ready(format!(
+            "volume '{}' has no complete data plex",
+            volume.name
+        ))
+        .hint(
+            Hint::from("bring a disk back, or make a complete snapshot leg the data plex with ")
+                .line(Advised::ToActive(Of::verb())),
+        ));
     }
     if complete.len() == 1 && attaching.is_empty() {
         return Ok(Vec::new());

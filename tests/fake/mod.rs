@@ -17,6 +17,7 @@ pub mod script;
 
 use breakoff::app::{self, Command, Env, Options, Outcome, Progress, Ui};
 use breakoff::cli::Action;
+use breakoff::cli::native::hints::Native;
 use breakoff::error::{Error, Result};
 use breakoff::meta;
 use breakoff::model::{BootId, DevNo, DiskId, Generation, Group, GroupId, HostId, Timestamp};
@@ -178,7 +179,7 @@ impl Fake {
     pub fn ok(&self, text: &str) -> Outcome {
         match self.run(&Words::parse(text)) {
             Some(Ok(outcome)) => outcome,
-            Some(Err(error)) => panic!("'{text}' fails: {error} ({:?})", error.hint_text()),
+            Some(Err(error)) => panic!("'{text}' fails: {error} ({:?})", error.hint_text(&Native)),
             None => panic!("'{text}' was killed"),
         }
     }

@@ -50,7 +50,11 @@ fn answer(args: &[OsString]) -> String {
             Why::Help(text) => format!("help: {}", text.lines().next().unwrap_or_default()),
             Why::Wrong(err) => {
                 assert_eq!(err.kind(), Kind::Usage);
-                text::failure(&stopped.style.program, &err)
+                text::failure(
+                    &stopped.style.program,
+                    &err,
+                    stopped.style.front_end.language(),
+                )
             }
         },
     }

@@ -3,6 +3,7 @@
 use crate::cli_support::golden;
 use crate::cli_support::world::{empty, full, name, tracked};
 use breakoff::app::{Change, ChangedRanges, DiskLine, Event, GroupLine, Outcome, Report};
+use breakoff::cli::native::hints::Native;
 use breakoff::error::{Error, Kind};
 use breakoff::meta::Fill;
 use breakoff::model::{DiskId, GroupId, Sectors};
@@ -289,8 +290,13 @@ fn findings_and_dumps() {
     );
     let document = |outcome| json::success(Some("x"), &outcome).unwrap();
     assert!(document(Outcome::Findings(Vec::new())).contains(r#""result":{"findings":[]}"#));
-    let found =
-        json::to_be_repaired(Some("recover"), &["a".into()], &Error::not_ready("b")).unwrap();
+    let found = json::to_be_repaired(
+        Some("recover"),
+        &["a".into()],
+        &Error::not_ready("b"),
+        &Native,
+    )
+    .unwrap();
     assert_eq!(
         found,
         "{\"breakoff\":1,\"command\":\"recover\",\"ok\":false,\"result\":{\"findings\":[\"a\"]},\
@@ -327,7 +333,7 @@ fn a_part_that_failed_is_told_beside_the_part_that_was_done() {
     let all = both.failure().unwrap();
     assert_eq!(all.kind(), Kind::Failed);
     assert_eq!(
-        json::partial(Some("stop"), &both, &all).unwrap(),
+        json::partial(Some("stop"), &both, &all, &Native).unwrap(),
         "{\"breakoff\":1,\"command\":\"stop\",\"ok\":false,\"result\":{\"changes\":[{\"object\":\"g/a\",\"action\":\"stopped\"}],\"notes\":[],\
          \"failures\":[{\"kind\":\"in-use\",\"message\":\"volume 'g/b' is open\",\"object\":\"g/b\",\"hint\":\"close it\"},\
          {\"kind\":\"device\",\"message\":\"volume 'g/c' cannot be started\",\"object\":\"g/c\",\"hint\":null}]},\
@@ -342,7 +348,7 @@ fn the_envelope_is_exactly_as_documented() {
         .on("g/v")
         .hint("type 'breakoff snapwait v'");
     assert_eq!(
-        json::failure(Some("snapshot"), &err).unwrap(),
+        json::failure(Some("snapshot"), &err, &Native).unwrap(),
         "{\"breakoff\":1,\"command\":\"snapshot\",\"ok\":false,\"error\":{\"kind\":\"not-ready\",\
          \"message\":\"volume 'g/v' has no complete snapshot leg\",\"object\":\"g/v\",\"hint\":\"type 'breakoff snapwait v'\"}}\n"
     );
@@ -351,7 +357,7 @@ fn the_envelope_is_exactly_as_documented() {
         "{\"breakoff\":1,\"command\":\"snapshot\",\"ok\":true,\"result\":{\"changes\":[],\"notes\":[]}}\n"
     );
     assert_eq!(
-        text::failure("breakoff", &err),
+        text::failure("breakoff", &err, &Native),
         "breakoff: error: volume 'g/v' has no complete snapshot leg\n  hint: type 'breakoff snapwait v'\n"
     );
 }

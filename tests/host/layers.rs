@@ -9,10 +9,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each layer may use.
-const BENEATH: [(&str, &[&str]); 11] = [
-    ("error", &[]),
-    ("model", &["error"]),
-    ("table", &["error", "model"]),
+const BENEATH: [(&str, &[&str]); 12] = [
+    ("advice", &[]),
+    ("error", &["advice"]),
+    ("model", &["advice", "error"]),
+    ("table", &["advice", "error", "model"]),
     ("plan", &["error", "model", "table"]),
     ("sys", &["error", "model", "table"]),
     ("linux", &["error", "model", "table", "sys"]),
@@ -24,11 +25,13 @@ const BENEATH: [(&str, &[&str]); 11] = [
     ),
     (
         "report",
-        &["error", "model", "table", "plan", "meta", "app"],
+        &["advice", "error", "model", "table", "plan", "meta", "app"],
     ),
     (
         "cli",
-        &["error", "model", "plan", "sys", "linux", "app", "report"],
+        &[
+            "advice", "error", "model", "plan", "sys", "linux", "app", "report",
+        ],
     ),
 ];
 

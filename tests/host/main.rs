@@ -20,6 +20,7 @@ mod pure;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod advice;
 mod app_refusals;
 mod cli_binary;
 mod cli_parse;

@@ -2,6 +2,7 @@
 //! point leaves behind.
 
 use crate::meta_common::*;
+use breakoff::cli::native::hints::Native;
 use breakoff::error::Kind;
 use breakoff::meta::{self, Chosen, Observed};
 use breakoff::model::*;
@@ -231,7 +232,7 @@ fn a_full_area_is_refused_with_numbers_and_nothing_is_written() {
         .unwrap();
     assert_eq!(err.kind(), Kind::NoSpace);
     assert!(
-        err.message().contains("24576") && err.hint_text().is_some(),
+        err.message().contains("24576") && err.hint_text(&Native).is_some(),
         "{err}"
     );
     assert!(disks[0].take_ops().is_empty());
@@ -570,7 +571,7 @@ fn a_power_cut_while_a_disk_is_initialised_leaves_the_old_label_the_new_one_or_n
                 // A sector that holds neither: the disk has to be initialised again, and the
                 // refusal says so.
                 Err(err) => assert!(
-                    err.hint_text()
+                    err.hint_text(&Native)
                         .is_some_and(|hint| hint.contains("disk init --force")),
                     "cut {cut}: {err}"
                 ),

@@ -1,6 +1,7 @@
 //! Labels of disks, and which configuration is chosen when they disagree.
 
 use crate::meta_common::*;
+use breakoff::cli::native::hints::Native;
 use breakoff::error::Kind;
 use breakoff::meta::{self, format_disk, read_disk, wipe_disk};
 use breakoff::model::*;
@@ -168,7 +169,7 @@ fn both_superblocks_damaged_is_a_refusal_in_words() {
         err.message().contains("superblock A") && err.message().contains("superblock B"),
         "{err}"
     );
-    assert!(err.hint_text().is_some());
+    assert!(err.hint_text(&Native).is_some());
 }
 
 #[test]
@@ -217,7 +218,7 @@ fn a_disk_that_has_shrunk_says_so() {
     assert_eq!(err.kind(), Kind::Unsafe);
     assert!(err.message().contains("the device has shrunk"), "{err}");
     assert!(
-        err.hint_text()
+        err.hint_text(&Native)
             .is_some_and(|hint| hint.contains("as large as it was")),
         "{err:?}"
     );
@@ -285,7 +286,7 @@ fn a_split_brain_is_refused_and_names_both_sides() {
     assert!(
         err.message().contains("/dev/sd0")
             && err.message().contains("/dev/sd1")
-            && err.hint_text().is_some(),
+            && err.hint_text(&Native).is_some(),
         "{err}"
     );
     // One side alone is as good as ever.
@@ -312,7 +313,7 @@ fn a_dd_clone_is_refused_and_both_devices_are_named() {
         err.message().contains("/dev/sd0") && err.message().contains("/dev/sd2"),
         "{err}"
     );
-    assert!(err.hint_text().is_some());
+    assert!(err.hint_text(&Native).is_some());
 }
 
 #[test]

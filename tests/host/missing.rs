@@ -5,6 +5,7 @@
 use crate::fake::script::{World, sync};
 use crate::fake::{Fake, Words};
 use breakoff::app::{Event, Outcome};
+use breakoff::cli::native::hints::Native;
 use breakoff::error::{Kind, Result};
 use breakoff::model::check;
 use breakoff::sys::machine::Machine;
@@ -112,7 +113,7 @@ fn works(fake: &Fake, commands: &[&str], what: &str) -> Fake {
         if let Err(error) = run(&fake, command) {
             panic!(
                 "{what}: '{command}' fails: {error} ({:?})",
-                error.hint_text()
+                error.hint_text(&Native)
             );
         }
         is_sound(&fake, &format!("{what}: '{command}'"));

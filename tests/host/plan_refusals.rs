@@ -2,6 +2,7 @@
 //! naming.
 
 use crate::pure::{anywhere, done, make, name, on, refused, snapstart, sync, world};
+use breakoff::cli::native::hints::Native;
 use breakoff::error::Kind;
 use breakoff::model::{
     CrashReason, Disk, DiskId, DmUuid, PlexState, SectorSize, Sectors, Standing,
@@ -79,7 +80,7 @@ fn two_plexes_never_share_a_disk_unless_disks_are_named() {
     // Naming the disks would be no help here, and must not be advised.
     assert!(
         alone
-            .hint_text()
+            .hint_text(&Native)
             .is_some_and(|hint| hint.contains("group add") && !hint.contains("--on")),
         "{alone:?}"
     );
@@ -91,7 +92,9 @@ fn two_plexes_never_share_a_disk_unless_disks_are_named() {
         "{reason}"
     );
     assert!(
-        reason.hint_text().is_some_and(|hint| hint.contains("--on")),
+        reason
+            .hint_text(&Native)
+            .is_some_and(|hint| hint.contains("--on")),
         "{reason:?}"
     );
     let named = Request::SnapStart {
@@ -556,7 +559,7 @@ fn plexes_that_were_being_made_equal_are_not_started_without_the_first() {
     assert_eq!(refusal.kind(), Kind::Device);
     assert!(
         refusal
-            .hint_text()
+            .hint_text(&Native)
             .is_some_and(|hint| hint.contains("start --force m")),
         "{refusal}"
     );
@@ -605,7 +608,7 @@ fn half_of_the_disks_start_nothing_unless_forced() {
         );
         assert!(
             reason
-                .hint_text()
+                .hint_text(&Native)
                 .is_some_and(|hint| hint.contains("--force") && hint.contains("/dev/disk01")),
             "{reason}"
         );
@@ -709,7 +712,7 @@ fn a_minority_changes_nothing_whatever_the_verb() {
         assert_eq!(reason.kind(), Kind::Unsafe, "{request:?}: {reason}");
         assert!(
             reason
-                .hint_text()
+                .hint_text(&Native)
                 .is_some_and(|hint| hint.contains("group import --force")),
             "{reason}"
         );
@@ -1104,7 +1107,7 @@ fn a_leg_that_is_named_wrongly_is_refused_with_what_to_type() {
         refused(&w, &split_legs(&[volume], Legs::Named(vec![name(plex)])))
     };
     let says = |error: &breakoff::error::Error, words: &[&str]| {
-        let all = format!("{error} {}", error.hint_text().unwrap_or_default());
+        let all = format!("{error} {}", error.hint_text(&Native).unwrap_or_default());
         words
             .iter()
             .for_each(|word| assert!(all.contains(word), "{all}: {word} is not said"));
@@ -1197,7 +1200,7 @@ fn an_original_of_several_snapshots_does_not_say_which_relation_ends() {
     done(&mut w, &split_legs(&["a"], Legs::Count(1)));
     let which = refused(&w, &clear("a", Relations::TheOne));
     assert_eq!(which.kind(), Kind::Usage);
-    let hint = which.hint_text().unwrap_or_default();
+    let hint = which.hint_text(&Native).unwrap_or_default();
     for line in [
         "'breakoff -g g snapclear SNAP-a'",
         "'breakoff -g g snapclear SNAP1-a'",
@@ -2109,7 +2112,7 @@ fn a_missing_disk_is_taken_out_of_its_group_when_nothing_that_counts_is_on_it() 
     assert!(refusal.message().contains("'v-01' of 'g/v'"), "{refusal}");
     assert!(
         refusal
-            .hint_text()
+            .hint_text(&Native)
             .is_some_and(|hint| hint.contains("remove v")),
         "{refusal:?}"
     );

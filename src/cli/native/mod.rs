@@ -8,6 +8,7 @@ mod disk;
 mod fast_resync;
 mod group;
 mod grow;
+pub mod hints;
 mod make;
 mod mirror;
 mod monitor;
@@ -30,7 +31,7 @@ mod udev;
 mod usage;
 mod words;
 
-use super::{Action, Invocation, Stopped, Style, Why};
+use super::{Action, FrontEnd, Invocation, Stopped, Style, Why};
 use crate::app::Options;
 use crate::error::{Error, Result};
 use crate::model::Name;
@@ -182,6 +183,7 @@ pub fn parse(args: &[OsString]) -> std::result::Result<Invocation, Box<Stopped>>
 fn style(matches: &ArgMatches) -> Style {
     Style {
         program: usage::PROGRAM.to_owned(),
+        front_end: FrontEnd::Native,
         verb: verb_path(matches),
         json: matches.get_flag("json"),
         quiet: matches.get_flag("quiet"),

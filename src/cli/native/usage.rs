@@ -1,7 +1,7 @@
 //! Help, usage errors and what can be known of a command line that does not parse. Called by
 //! `native::parse` only.
 
-use super::super::{Style, Why};
+use super::super::{FrontEnd, Style, Why};
 use super::parser;
 use crate::error::Error;
 use clap::error::ErrorKind;
@@ -98,6 +98,7 @@ pub(super) fn style(args: &[OsString]) -> Style {
         .collect();
     Style {
         program: PROGRAM.to_owned(),
+        front_end: FrontEnd::Native,
         verb: guess_verb(&words),
         json: words.contains(&"--json"),
         ..Style::default()

@@ -6,10 +6,11 @@
 //! what is typed is meant.
 
 mod assist;
+pub mod hints;
 mod layout;
 mod words;
 
-use super::{Action, Invocation, Stopped, Style, Why};
+use super::{Action, FrontEnd, Invocation, Stopped, Style, Why};
 use crate::app::Options;
 use crate::error::{Error, Result};
 use std::ffi::OsString;
@@ -43,6 +44,7 @@ pub fn is_ours(called: &str) -> bool {
 pub fn parse(called: &str, args: &[OsString]) -> std::result::Result<Invocation, Box<Stopped>> {
     let mut style = Style {
         program: called.to_owned(),
+        front_end: FrontEnd::Vx,
         ..Style::default()
     };
     understand(called, args, &mut style).map_err(|why| Box::new(Stopped { style, why }))

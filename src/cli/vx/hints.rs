@@ -1,0 +1,72 @@
+//! Advice in the words of `vxassist`, as far as it has some (see `assist`).
+
+use crate::advice::{Advised, Choice, Language, Of};
+use crate::cli::native::hints::Native;
+
+/// VxVM's words; the native ones where there is no verb for it here.
+pub struct Vx;
+
+impl Language for Vx {
+    fn line(&self, advised: &Advised) -> String {
+        words(advised).map_or_else(
+            || Native.line(advised),
+            |(of, words)| {
+                let group = of.group.as_ref();
+                let group = group.map_or_else(String::new, |group| format!(" -g {group}"));
+                format!("vxassist{group} {}", words.join(" "))
+            },
+        )
+    }
+
+    fn choice(&self, choice: Choice) -> String {
+        let words = match choice {
+            // They are operands.
+            Choice::NamedDisks => "behind the volume",
+            Choice::WithoutLog => "layout=mirror,nolog",
+            Choice::Recursive => "-f",
+        };
+        words.to_owned()
+    }
+}
+
+/// Whose line it is, and the words behind the group.
+fn words<'a>(advised: &'a Advised) -> Option<(&'a Of, Vec<String>)> {
+    let line = |of: &'a Of, before: &[&str], after: Option<String>| {
+        let name = of.name.clone().into_iter().chain(after);
+        let words = before.iter().map(|word| (*word).to_owned()).chain(name);
+        Some((of, words.collect()))
+    };
+    match advised {
+        Advised::Remove(of) => line(of, &["remove", "volume"], None),
+        Advised::Mirror { of, avoid } => line(
+            of,
+            &["mirror"],
+            avoid.as_ref().map(|disk| format!("!{disk}")),
+        ),
+        Advised::SnapStart(of) => line(of, &["snapstart"], None),
+        Advised::SnapWait(of) => line(of, &["snapwait"], None),
+        Advised::Snapshot { of, plex: None } => line(of, &["snapshot"], None),
+        Advised::Snapshot {
+            of,
+            plex: Some(plex),
+        } => line(of, &["snapshot", &format!("plex={plex}")], None),
+        Advised::SnapAbort(of) => line(of, &["snapabort"], None),
+        Advised::SnapClear { of, all: false } => line(of, &["snapclear"], None),
+        Advised::SnapPrint(of) => line(of, &["snapprint"], None),
+        // There is no word for a sector size, nor one for all relations.
+        Advised::Make { .. } | Advised::SnapClear { all: true, .. } => None,
+        // Other utilities of VxVM's do these, and are not here.
+        Advised::Start { .. }
+        | Advised::Stop(_)
+        | Advised::Print(_)
+        | Advised::ToActive(_)
+        | Advised::ToSnapDone(_)
+        | Advised::PlexRemove(_)
+        | Advised::GroupShow { .. }
+        | Advised::GroupAdd { .. }
+        | Advised::GroupDestroy { .. }
+        | Advised::GroupImport { .. }
+        | Advised::GroupReplaceDisk { .. }
+        | Advised::DiskInit { .. } => None,
+    }
+}

@@ -1,0 +1,169 @@
+//! What is advised is a line that the front end which was used understands.
+
+use crate::cli_support::golden;
+use breakoff::advice::{Advised, Choice, Hint, Language, Of};
+use breakoff::cli::native::hints::Native;
+use breakoff::cli::vx::hints::Vx;
+use breakoff::cli::{native, vx};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fmt::Write;
+
+/// The place of an advice in [`all`]. Who adds one adds it there, too: this does not compile
+/// without.
+fn place(advised: &Advised) -> usize {
+    match advised {
+        Advised::Make { .. } => 0,
+        Advised::Remove(_) => 1,
+        Advised::Mirror { .. } => 2,
+        Advised::Start { .. } => 3,
+        Advised::Stop(_) => 4,
+        Advised::Print(_) => 5,
+        Advised::SnapStart(_) => 6,
+        Advised::SnapWait(_) => 7,
+        Advised::Snapshot { .. } => 8,
+        Advised::SnapAbort(_) => 9,
+        Advised::SnapClear { .. } => 10,
+        Advised::SnapPrint(_) => 11,
+        Advised::ToActive(_) => 12,
+        Advised::ToSnapDone(_) => 13,
+        Advised::PlexRemove(_) => 14,
+        Advised::GroupShow { .. } => 15,
+        Advised::GroupAdd { .. } => 16,
+        Advised::GroupDestroy { .. } => 17,
+        Advised::GroupImport { .. } => 18,
+        Advised::GroupReplaceDisk { .. } => 19,
+        Advised::DiskInit { .. } => 20,
+    }
+}
+const COUNT: usize = 21;
+
+/// Every advice with all that it can say.
+fn full() -> Vec<Advised> {
+    let (v, p) = (|| Of::both("g", "v"), || Of::both("g", "v-02"));
+    let g = || "g".to_owned();
+    vec![
+        Advised::Remove(v()),
+        Advised::Mirror {
+            of: v(),
+            avoid: None,
+        },
+        Advised::Mirror {
+            of: v(),
+            avoid: Some("disk01".to_owned()),
+        },
+        Advised::Start {
+            of: v(),
+            force: false,
+        },
+        Advised::Start {
+            of: v(),
+            force: true,
+        },
+        Advised::Stop(v()),
+        Advised::Print(v()),
+        Advised::Print(Of::group("g")),
+        Advised::SnapStart(v()),
+        Advised::SnapWait(v()),
+        Advised::Snapshot {
+            of: v(),
+            plex: None,
+        },
+        Advised::Snapshot {
+            of: v(),
+            plex: Some("v-02".to_owned()),
+        },
+        Advised::SnapAbort(v()),
+        Advised::SnapClear {
+            of: v(),
+            all: false,
+        },
+        Advised::SnapClear { of: v(), all: true },
+        Advised::SnapPrint(v()),
+        Advised::SnapPrint(Of::group("g")),
+        Advised::ToActive(p()),
+        Advised::ToActive(Of::name("v-02")),
+        Advised::ToActive(Of::verb()),
+        Advised::ToSnapDone(p()),
+        Advised::PlexRemove(p()),
+        Advised::GroupShow { group: g() },
+        Advised::GroupAdd { group: Some(g()) },
+        Advised::GroupDestroy { group: g() },
+        Advised::GroupImport { group: g() },
+        Advised::GroupReplaceDisk {
+            group: g(),
+            disk: "disk01".to_owned(),
+        },
+        Advised::DiskInit {
+            devices: vec!["/dev/sdb".to_owned(), "/dev/sdc".to_owned()],
+        },
+    ]
+}
+
+/// Those that only name a verb.
+fn short() -> Vec<Advised> {
+    vec![
+        Advised::Make { sector_size: 4096 },
+        Advised::Mirror {
+            of: Of::verb(),
+            avoid: None,
+        },
+        Advised::Snapshot {
+            of: Of::verb(),
+            plex: None,
+        },
+        Advised::SnapAbort(Of::verb()),
+        Advised::SnapClear {
+            of: Of::verb(),
+            all: false,
+        },
+        Advised::PlexRemove(Of::verb()),
+        Advised::GroupAdd { group: None },
+    ]
+}
+
+#[test]
+fn each_front_end_advises_in_its_own_words() {
+    let all: Vec<Advised> = full().into_iter().chain(short()).collect();
+    let places: BTreeSet<usize> = all.iter().map(place).collect();
+    assert_eq!(places, (0..COUNT).collect());
+    let mut text = String::new();
+    for advised in &all {
+        writeln!(text, "{}\n    {}", Native.line(advised), Vx.line(advised)).unwrap();
+    }
+    // Three, as `choice` of either says.
+    for choice in [Choice::NamedDisks, Choice::WithoutLog, Choice::Recursive] {
+        writeln!(text, "{}\n    {}", Native.choice(choice), Vx.choice(choice)).unwrap();
+    }
+    golden("advice.txt", &text);
+}
+
+#[test]
+fn what_is_advised_can_be_typed() {
+    for advised in full() {
+        for line in [Native.line(&advised), Vx.line(&advised)] {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let understood = match line.split(' ').next() {
+                Some("vxassist") => vx::parse("vxassist", &words[1..]).is_ok(),
+                _ => native::parse(&words).is_ok(),
+            };
+            assert!(understood, "{line}");
+        }
+    }
+}
+
+#[test]
+fn text_and_command_lines_make_one_sentence() {
+    let hint = Hint::from("wait with ")
+        .line(Advised::SnapWait(Of::both("g", "v")))
+        .and(", or remove it by ")
+        .choice(Choice::Recursive);
+    assert_eq!(
+        hint.text(&Native),
+        "wait with 'breakoff -g g snapwait v', or remove it by --recursive"
+    );
+    assert_eq!(
+        hint.text(&Vx),
+        "wait with 'vxassist -g g snapwait v', or remove it by -f"
+    );
+}
