@@ -136,6 +136,11 @@ impl Error {
         self.object.as_deref()
     }
 
+    /// What to do next, when something helps, as data.
+    pub fn advice(&self) -> Option<&Hint> {
+        self.hint.as_ref()
+    }
+
     /// What to do next, when something helps, in the words of a front end.
     pub fn hint_text(&self, language: &dyn Language) -> Option<String> {
         self.hint.as_ref().map(|hint| hint.text(language))

@@ -573,7 +573,7 @@ fn try_replacement(
     };
     let mut world = view.world.clone();
     world.disks.insert(id, found);
-    plan::disks::replace(&world, media, &new)
+    Ok(plan::disks::replace(&world, media, &new)?)
 }
 
 fn destroy(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
@@ -714,8 +714,8 @@ fn refuse_not_ready(world: &World, here: HostId) -> Result<()> {
         .on(name)
         .hint("deport it there; if that machine is gone for good, repeat with --force"));
     }
-    quorum::refuse_minority(world)
-        .map_err(|e| e.hint("plug in the rest, or repeat with --force if it is lost for good"))
+    let hint = "plug in the rest, or repeat with --force if it is lost for good";
+    quorum::refuse_minority(world).map_err(|refusal| Error::from(refusal).hint(hint))
 }
 
 fn refuse_started(world: &World) -> Result<()> {

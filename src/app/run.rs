@@ -7,7 +7,7 @@ use super::{
     scan::Scan, wait,
 };
 use crate::app::session::View;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::exec::Cause;
 use crate::meta::Fill;
 use crate::model::{DmUuid, Group, Name, Role};
@@ -15,7 +15,7 @@ use crate::plan::change::Event;
 use crate::plan::request::{Request, Selection, Splits, Winner};
 use crate::plan::step::{Plan, Prepare};
 use crate::plan::world::World;
-use crate::plan::{self, render};
+use crate::plan::{self, Refusal, render};
 use crate::table::DmDevice;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -129,7 +129,7 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
     // on.
     let _noted = env.machine.interrupts();
     session.learn(request)?;
-    let plan = plan_patiently(&mut session, request).map_err(|e| session.name_openers(e))?;
+    let plan = plan_patiently(&mut session, request)?;
     if !announced {
         plan.announced.iter().for_each(|text| env.ui.note(text));
     }
@@ -197,7 +197,7 @@ fn carry_out(session: &mut Session<'_>, request: &Request, plan: &Plan) -> Resul
     let was_open = matches!(failed.cause, Cause::InUse(_))
         && (ends_an_era(plan) || !plan.window.closed.is_empty());
     if lost_copy || was_open {
-        let again = plan_patiently(session, request).map_err(|e| session.name_openers(e))?;
+        let again = plan_patiently(session, request)?;
         return Ok(session.carry_out(&again)?);
     }
     Err(failed.error)
@@ -277,7 +277,7 @@ fn confirm_restore(
     let mut session = Session::open(options, name, env)?;
     session.tend()?;
     session.learn(request)?;
-    let plan = plan_patiently(&mut session, request).map_err(|e| session.name_openers(e))?;
+    let plan = plan_patiently(&mut session, request)?;
     drop(session);
     plan.announced.iter().for_each(|text| env.ui.note(text));
     if env.ui.confirm("restore?") {
@@ -296,16 +296,13 @@ fn plan_patiently(session: &mut View<'_>, request: &Request) -> Result<Plan> {
     loop {
         let planned = plan::plan(&session.world, request);
         let open = match &planned {
-            Err(error) => error.kind() == Kind::InUse,
-            Ok(plan) => plan
-                .failures
-                .iter()
-                .any(|error| error.kind() == Kind::InUse),
+            Err(refusal) => refusal.is_for_openers(),
+            Ok(plan) => plan.failures.iter().any(Refusal::is_for_openers),
         };
         let opened =
             |d: &DmDevice| (d.uuid.is_volume() || d.waits_to_be_closed()) && d.open_count > 0;
         if !open || !session.world.devices.values().any(opened) || Instant::now() >= until {
-            return planned;
+            return planned.map_err(|refusal| session.name_openers(refusal));
         }
         std::thread::sleep(Duration::from_millis(50));
         session.observe()?;

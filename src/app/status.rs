@@ -156,7 +156,7 @@ fn group_findings(view: &View<'_>) -> Vec<String> {
     findings.extend(
         quorum::refuse_minority(world)
             .err()
-            .map(|refusal| refusal.message().to_owned()),
+            .map(|refusal| refusal.message()),
     );
     findings.extend(running_findings(view));
     findings

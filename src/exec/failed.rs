@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Kind};
 use crate::model::{DmUuid, Extent, VolumeId};
+use crate::plan::Refusal;
 use std::collections::BTreeMap;
 
 /// A plan that was not carried out: the configuration from before is in force.
@@ -59,6 +60,12 @@ impl Failed {
 impl From<Error> for Box<Failed> {
     fn from(error: Error) -> Box<Failed> {
         Failed::new(error, Cause::Other)
+    }
+}
+
+impl From<Refusal> for Box<Failed> {
+    fn from(refusal: Refusal) -> Box<Failed> {
+        Error::from(refusal).into()
     }
 }
 

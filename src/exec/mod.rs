@@ -549,7 +549,7 @@ fn load(
                     .group
                     .volume(volume)
                     .map_or(error, |volume| {
-                        transition::missing(&world.group, volume, &lost)
+                        transition::missing(&world.group, volume, &lost).into()
                     })
                     .into()),
             }

@@ -3,11 +3,11 @@
 use super::change::Event;
 use super::draft::Draft;
 use super::quorum;
+use super::refusal::{Refusal, Result, Verb, Volumes};
 use super::relations;
 use super::request::Selection;
 use super::step::Plan;
 use super::world::World;
-use crate::error::{Error, Result};
 use crate::model::{Extent, LostLeg, Next, Plex, PlexEvent, PlexState, Sectors, Volume, distinct};
 
 /// The volumes that a selection means, in the group's order.
@@ -16,7 +16,7 @@ fn selected<'w>(world: &'w World, which: &Selection) -> Result<Vec<&'w Volume>> 
         Selection::All => Ok(world.group.volumes.iter().collect()),
         Selection::Named(names) => names
             .iter()
-            .map(|name| world.group.volume_named(name))
+            .map(|name| Ok(world.group.volume_named(name)?))
             .collect(),
     }
 }
@@ -33,7 +33,7 @@ fn selected<'w>(world: &'w World, which: &Selection) -> Result<Vec<&'w Volume>> 
 pub fn start(world: &World, which: &Selection, force: bool) -> Result<Plan> {
     let doubt = match quorum::refuse_minority(world) {
         Err(refusal) if !force => return Err(refusal),
-        Err(refusal) => Some(refusal.message().to_owned()),
+        Err(refusal) => Some(refusal.message()),
         Ok(()) => None,
     };
     let mut plan = each(world, which, &|draft, volume| {
@@ -62,8 +62,8 @@ fn each(
     for volume in selected(world, which)? {
         match act(&mut draft, volume) {
             Ok(()) => {}
-            Err(error) if *which == Selection::All => draft.fail(error),
-            Err(error) => return Err(error),
+            Err(refusal) if *which == Selection::All => draft.fail(refusal),
+            Err(refusal) => return Err(refusal),
         }
     }
     draft.finish()
@@ -181,16 +181,12 @@ fn require_source(world: &World, volume: &Volume) -> Result<()> {
     let Some(disk) = lost_disk(world, source).and_then(|id| world.group.disk(id)) else {
         return Ok(());
     };
-    let path = world.group.path(&volume.name);
-    Err(Error::device(format!(
-        "disk '{}' is missing, and the other plexes of '{path}' were still being made equal to '{}' on it",
-        disk.media, source.name
-    ))
-    .on(&path)
-    .hint(format!(
-        "bring the disk back and start it again; 'breakoff -g {} start --force {}' goes on with what the others hold, which lacks what was written last",
-        world.group.name, volume.name
-    )))
+    Err(Volumes::SourceMissing {
+        volume: world.named(&volume.name),
+        source: source.name.clone(),
+        disk: disk.media.clone(),
+    }
+    .into())
 }
 
 /// The first disk of a plex that is not here.
@@ -232,34 +228,24 @@ pub fn remember_loss(world: &World, volume: &mut Volume, leg: &Plex) {
     }
 }
 
-fn cannot_start(world: &World, volume: &Volume) -> Error {
-    let path = world.group.path(&volume.name);
-    let lost: Vec<String> = volume
+fn cannot_start(world: &World, volume: &Volume) -> Refusal {
+    let lost = volume
         .plexes
         .iter()
         .filter_map(|p| lost_disk(world, p))
         .filter_map(|id| world.group.disk(id))
-        .map(|d| format!("'{}'", d.media))
+        .map(|d| d.media.clone())
         .collect();
     let complete_leg = volume
         .plexes
         .iter()
         .find(|p| p.state == PlexState::SnapDone && lost_disk(world, p).is_none());
-    let hint = match complete_leg {
-        Some(leg) => format!(
-            "snapshot leg '{0}' is complete: 'breakoff plex convert --to active {0}' makes it the data plex",
-            leg.name
-        ),
-        None => "bring the disk back and start it again".to_owned(),
-    };
-    let why = if lost.is_empty() {
-        "it has no complete data plex".to_owned()
-    } else {
-        format!("disk {} is missing", lost.join(", "))
-    };
-    Error::device(format!("volume '{path}' cannot be started: {why}"))
-        .on(path)
-        .hint(hint)
+    Volumes::CannotStart {
+        volume: world.named(&volume.name),
+        lost,
+        leg: complete_leg.map(|leg| leg.name.clone()),
+    }
+    .into()
 }
 
 fn report_start(draft: &mut Draft<'_>, before: &Volume, after: &Volume, clean: bool, path: &str) {
@@ -316,7 +302,7 @@ fn stop_one(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
     if volume.running.is_some_and(|boot| boot != world.boot) && !has_devices {
         return Ok(());
     }
-    draft.require_closed(volume, "stopped")?;
+    draft.require_closed(volume, Verb::Stopped)?;
     draft.touch(volume.id)?.running = None;
     let path = world.group.path(&volume.name);
     draft.say(&volume.name, Event::Stopped);

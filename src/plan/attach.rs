@@ -3,11 +3,11 @@
 
 use super::change::{Attaching, Event};
 use super::draft::{Draft, Sharing};
+use super::refusal::{Asked, Counted, Plexes, Repeated, Result, Verb};
 use super::request::Placement;
 use super::step::Plan;
 use super::volumes::disks_of;
 use super::world::World;
-use crate::error::{Error, Result};
 use crate::model::{Name, Next, PlexEvent, PlexState, Volume};
 
 /// One or more write-only legs for each volume, all or nothing.
@@ -18,15 +18,17 @@ pub fn snapstart(
     placement: &Placement,
 ) -> Result<Plan> {
     if mirrors == 0 {
-        return Err(Error::usage(
-            "at least one snapshot leg has to be asked for",
-        ));
+        return Err(Asked::Nothing(Counted::NewLegs).into());
     }
     let mut draft = Draft::new(world);
     for (at, name) in names.iter().enumerate() {
         let volume = draft.volume(name)?;
         if names[..at].contains(name) {
-            return Err(Error::usage(format!("volume '{name}' is named twice")));
+            return Err(Asked::Twice {
+                what: Repeated::Volume,
+                name: name.clone(),
+            }
+            .into());
         }
         add_legs(&mut draft, volume, mirrors, placement, PlexState::SnapAtt)?;
     }
@@ -82,21 +84,16 @@ fn add_legs(
 /// Legs that come back are filled by a log of what has changed, which says nothing of any other
 /// leg.
 fn refuse_returning(draft: &Draft<'_>, volume: &Volume) -> Result<()> {
-    let path = draft.path(&volume.name);
     match volume
         .attaching()
         .first()
         .filter(|_| volume.returning.is_some())
     {
-        Some(leg) => Err(Error::not_ready(format!(
-            "plex '{}' is coming back to '{path}'",
-            leg.name
-        ))
-        .on(&path)
-        .hint(format!(
-            "wait for it with 'breakoff -g {} snapwait {}', or give it up with snapabort",
-            draft.world.group.name, volume.name
-        ))),
+        Some(leg) => Err(Plexes::Returning {
+            volume: draft.world.named(&volume.name),
+            plex: leg.name.clone(),
+        }
+        .into()),
         None => Ok(()),
     }
 }
@@ -124,25 +121,24 @@ pub fn reattach(world: &World, name: &Name) -> Result<Plan> {
     refuse_returning(&draft, volume)?;
     let path = draft.path(&volume.name);
     let Next::State(state) = plex.state.on(PlexEvent::Reattached) else {
-        return Err(Error::not_ready(format!(
-            "plex '{name}' of '{path}' is {} and cannot be attached",
-            plex.state
-        ))
-        .on(name));
+        return Err(Plexes::NotInState {
+            volume: world.named(&volume.name),
+            plex: name.clone(),
+            state: plex.state,
+            verb: Verb::Attached,
+        }
+        .into());
     };
     if let Some(lost) = plex
         .subdisks
         .iter()
         .find(|s| !world.disks.contains_key(&s.disk))
     {
-        let media = world
-            .group
-            .disk(lost.disk)
-            .map_or_else(String::new, |d| d.media.to_string());
-        return Err(Error::device(format!(
-            "plex '{name}' lies on disk '{media}', which is missing"
-        ))
-        .on(name));
+        return Err(Plexes::DiskMissing {
+            plex: name.clone(),
+            disk: world.group.disk(lost.disk).map(|d| d.media.clone()),
+        }
+        .into());
     }
     world.refuse_larger_sectors(volume, plex.subdisks.iter().map(|s| s.disk))?;
     note_restart(&mut draft, volume, &path);

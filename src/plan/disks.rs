@@ -3,10 +3,10 @@
 use super::activate::apply;
 use super::change::{Attaching, Event};
 use super::draft::Draft;
+use super::refusal::{Disks, Result, Space};
 use super::relations;
 use super::step::Plan;
 use super::world::World;
-use crate::error::{Error, Result};
 use crate::model::{
     Disk, DiskId, Extent, Name, Plex, PlexEvent, PlexState, Sectors, Standing, Untracked, Volume,
 };
@@ -20,8 +20,7 @@ use crate::model::{
 pub fn replace(world: &World, media: &Name, new: &Disk) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let old = world.group.disk_named(media)?.clone();
-    let path = format!("{}/{media}", world.group.name);
-    refuse_small(world, &old, new, &path)?;
+    refuse_small(world, &old, new)?;
     for volume in world
         .group
         .volumes
@@ -58,7 +57,6 @@ pub fn replace(world: &World, media: &Name, new: &Disk) -> Result<Plan> {
 pub fn remove(world: &World, media: &Name) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let disk = world.group.disk_named(media)?.clone();
-    let path = format!("{}/{media}", world.group.name);
     let on_it: Vec<&Volume> = world
         .group
         .volumes
@@ -66,21 +64,15 @@ pub fn remove(world: &World, media: &Name) -> Result<Plan> {
         .filter(|v| v.extents().any(|e| e.disk == disk.id))
         .collect();
     if world.disks.contains_key(&disk.id) && !on_it.is_empty() {
-        let names: Vec<&str> = on_it.iter().map(|v| v.name.as_str()).collect();
-        return Err(Error::in_use(format!(
-            "disk '{media}' holds parts of {}",
-            names.join(", ")
-        ))
-        .on(path)
-        .hint("remove or move these first"));
+        return Err(Disks::HoldsVolumes {
+            disk: world.named(media),
+            volumes: on_it.iter().map(|v| v.name.clone()).collect(),
+        }
+        .into());
     }
     if let [_] = world.group.disks.as_slice() {
-        return Err(Error::in_use(format!(
-            "disk '{media}' is the last one of group '{}'",
-            world.group.name
-        ))
-        .on(path)
-        .hint(format!("'breakoff group destroy {}'", world.group.name)));
+        let disk = world.named(media);
+        return Err(Disks::Last { disk }.into());
     }
     on_it
         .iter()
@@ -111,24 +103,13 @@ fn refuse_in_use(world: &World, volume: &Volume, disk: &Disk) -> Result<()> {
     else {
         return Ok(());
     };
-    let (group, path) = (&world.group.name, world.group.path(&volume.name));
-    let another = volume.in_state(PlexState::Active).any(|p| !on_it(&p));
-    let hint = match another {
-        true => format!(
-            "'breakoff -g {group} plex remove {}' gives it up; 'breakoff group replace-disk {group} {} DEVICE' fills it again",
-            plex.name, disk.media
-        ),
-        false => format!(
-            "nothing else has its data: bring the disk back, or 'breakoff -g {group} remove {}'",
-            volume.name
-        ),
-    };
-    Err(Error::in_use(format!(
-        "disk '{}' is missing, and plex '{}' of '{path}' lies on it",
-        disk.media, plex.name
-    ))
-    .on(format!("{group}/{}", disk.media))
-    .hint(hint))
+    Err(Disks::HoldsPlex {
+        disk: world.named(&disk.media),
+        plex: plex.name.clone(),
+        volume: world.named(&volume.name),
+        another: volume.in_state(PlexState::Active).any(|p| !on_it(&p)),
+    }
+    .into())
 }
 
 fn give_up(draft: &mut Draft<'_>, volume: &Volume, disk: &Disk) -> Result<()> {
@@ -239,7 +220,7 @@ fn distrust_contents(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
     Ok(())
 }
 
-fn refuse_small(world: &World, old: &Disk, new: &Disk, path: &str) -> Result<()> {
+fn refuse_small(world: &World, old: &Disk, new: &Disk) -> Result<()> {
     // Logs and maps find another place.
     let plexes = world
         .group
@@ -252,12 +233,12 @@ fn refuse_small(world: &World, old: &Disk, new: &Disk, path: &str) -> Result<()>
     if needed <= new.size {
         return Ok(());
     }
-    Err(Error::no_space(format!(
-        "the new disk has {} for volumes, what lies on '{}' reaches to {needed}",
-        new.size, old.media
-    ))
-    .on(path)
-    .hint("take a disk that is at least as large"))
+    Err(Space::DiskTooSmall {
+        disk: world.named(&old.media),
+        has: new.size,
+        needed,
+    }
+    .into())
 }
 
 fn move_volume(draft: &mut Draft<'_>, volume: &Volume, old: &Disk, new: &Disk) -> Result<()> {
@@ -291,25 +272,13 @@ fn move_volume(draft: &mut Draft<'_>, volume: &Volume, old: &Disk, new: &Disk) -
 
 /// The only complete data plex is given up with a disk that is dead, and with the volume stopped.
 fn refuse_loss(draft: &Draft<'_>, volume: &Volume, old: &Disk, moved: &[&Plex]) -> Result<()> {
-    let (path, group) = (draft.path(&volume.name), &draft.world.group.name);
-    let only = format!(
-        "'{path}' has no complete data plex elsewhere than on '{}'",
-        old.media
-    );
+    let (disk, lost) = (old.media.clone(), draft.world.named(&volume.name));
     let is_here = draft.world.disks.contains_key(&old.id);
     if is_here && moved.iter().any(|p| p.state == PlexState::Active) {
-        return Err(Error::in_use(only).on(path).hint(format!(
-            "add one first: 'breakoff -g {group} mirror {} --avoid {}'",
-            volume.name, old.media
-        )));
+        return Err(Disks::HoldsOnlyPlex { disk, volume: lost }.into());
     }
     if draft.is_live(volume) {
-        return Err(Error::not_ready(format!("{only}, and is started"))
-            .on(path)
-            .hint(format!(
-                "stop it first: 'breakoff -g {group} stop {}'",
-                volume.name
-            )));
+        return Err(Disks::LossWhileStarted { disk, volume: lost }.into());
     }
     Ok(())
 }

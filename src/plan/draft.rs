@@ -2,13 +2,12 @@
 //! the steps at the end.
 
 use super::change::{Change, Event};
+use super::refusal::{Bug, Disks, NoHelp, Refusal, Result, Room, Space, Verb, Volumes};
 use super::relations;
 use super::request::Placement;
-use super::sectors;
 use super::step::{Plan, Prepare};
 use super::transition::{self, Terms};
 use super::world::World;
-use crate::error::{Error, Result};
 use crate::model::space::{Free, Wish};
 use crate::model::volume::MAX_PLEXES;
 use crate::model::{
@@ -66,7 +65,7 @@ impl<'w> Draft<'w> {
 
     /// The volume with this name, as it was observed.
     pub fn volume(&self, name: &Name) -> Result<&'w Volume> {
-        self.world.group.volume_named(name)
+        Ok(self.world.group.volume_named(name)?)
     }
 
     /// The volume to be changed; its devices are brought in line at the end.
@@ -74,16 +73,11 @@ impl<'w> Draft<'w> {
         if !self.touched.contains(&id) {
             self.touched.push(id);
         }
-        let name = &self.plan.group.name;
-        let gone = Error::failed(format!(
-            "a volume of group '{name}' vanished while planning"
-        ));
+        let group = self.plan.group.name.clone();
         self.plan
             .group
-            .volumes
-            .iter_mut()
-            .find(|v| v.id == id)
-            .ok_or(gone)
+            .volume_mut(id)
+            .ok_or_else(|| Bug::LostWhilePlanning { group }.into())
     }
 
     /// Adds a new volume.
@@ -121,8 +115,8 @@ impl<'w> Draft<'w> {
     }
 
     /// Leaves out one of several things that do not depend on each other.
-    pub fn fail(&mut self, error: Error) {
-        self.plan.failures.push(error);
+    pub fn fail(&mut self, refusal: Refusal) {
+        self.plan.failures.push(refusal);
     }
 
     /// Has the volume's filesystem frozen, and these plexes proven equal, at the instant of the
@@ -148,20 +142,19 @@ impl<'w> Draft<'w> {
         let group = &self.plan.group;
         crate::model::DmName::volume(&group.name, name)?;
         if group.volumes.iter().any(|v| v.name == *name) {
-            return Err(Error::exists(format!(
-                "group '{}' has a volume '{name}' already",
-                group.name
-            ))
-            .on(self.path(name))
-            .hint("choose another name"));
+            return Err(Volumes::NameTaken {
+                volume: self.world.named(name),
+                by_pattern: false,
+            }
+            .into());
         }
-        match group.volumes.iter().find(|v| crate::model::device::names_collide(&v.name, name)) {
-            Some(other) => Err(Error::exists(format!(
-                "'{name}' is a name that an inner device of volume '{}' may get, or the other way round",
-                other.name
-            ))
-            .on(self.path(name))
-            .hint("choose another name")),
+        let mut volumes = group.volumes.iter();
+        match volumes.find(|v| crate::model::device::names_collide(&v.name, name)) {
+            Some(other) => Err(Volumes::NameCollides {
+                volume: self.world.named(name),
+                other: other.name.clone(),
+            }
+            .into()),
             None => Ok(()),
         }
     }
@@ -171,15 +164,8 @@ impl<'w> Draft<'w> {
         if self.is_live(volume) {
             return Ok(());
         }
-        Err(Error::not_ready(format!(
-            "volume '{}' is not started",
-            self.path(&volume.name)
-        ))
-        .on(self.path(&volume.name))
-        .hint(format!(
-            "start it with 'breakoff -g {} start {}'",
-            self.world.group.name, volume.name
-        )))
+        let volume = self.world.named(&volume.name);
+        Err(Volumes::NotStarted { volume }.into())
     }
 
     /// Whether the volume is recorded as started in this boot and its device is there.
@@ -195,15 +181,15 @@ impl<'w> Draft<'w> {
     }
 
     /// Refuses a volume that somebody has open.
-    pub fn require_closed(&self, volume: &Volume, verb: &str) -> Result<()> {
+    pub fn require_closed(&self, volume: &Volume, verb: Verb) -> Result<()> {
         match self.device(volume).map_or(0, |d| d.open_count) {
             0 => Ok(()),
-            _ => Err(Error::in_use(format!(
-                "volume '{}' is open and cannot be {verb}",
-                self.path(&volume.name)
-            ))
-            .on(self.path(&volume.name))
-            .hint("unmount it or stop its users first")),
+            _ => Err(Volumes::Open {
+                id: volume.id,
+                volume: self.world.named(&volume.name),
+                verb,
+            }
+            .into()),
         }
     }
 
@@ -243,22 +229,18 @@ impl<'w> Draft<'w> {
             }
         }
         let unfit = self.unfit(volume);
-        let full = self.no_space(volume, length, placement, &apart, &unfit);
-        if !unfit.is_empty() {
-            return Err(full.hint(sectors::HINT));
-        }
-        if sharing == Sharing::WhenNamed && !apart.is_empty() {
-            let group = &self.world.group.name;
-            let hint = "or name the disks to use with --on to let plexes share one";
-            return Err(full.hint(format!(
-                "add a disk with 'breakoff group add {group} DEVICE', {hint}"
-            )));
-        }
-        Err(full)
+        let room = if !unfit.is_empty() {
+            Room::PlexOfSmallSectors
+        } else if sharing == Sharing::WhenNamed && !apart.is_empty() {
+            Room::PlexApart
+        } else {
+            Room::Plex
+        };
+        Err(self.no_room(volume, (room, length), placement, &apart, &unfit))
     }
 
     fn wish(&self, length: Sectors, placement: &Placement) -> Result<Wish> {
-        let id = |media: &Name| self.world.group.disk_named(media).map(|d| d.id);
+        let id = |media: &Name| Ok(self.world.group.disk_named(media)?.id);
         let on = placement.on.iter().map(id).collect::<Result<Vec<_>>>()?;
         let avoid = placement
             .avoid
@@ -271,7 +253,8 @@ impl<'w> Draft<'w> {
             .zip(&on)
             .find(|(_, id)| !self.world.disks.contains_key(id))
         {
-            return Err(Error::device(format!("disk '{}' is missing", missing.0)).on(missing.0));
+            let disk = missing.0.clone();
+            return Err(Disks::Missing { disk }.into());
         }
         Ok(Wish {
             length,
@@ -326,51 +309,41 @@ impl<'w> Draft<'w> {
     }
 
     /// Says for each disk why it is no help.
-    fn no_space(
+    fn no_room(
         &self,
         volume: &Volume,
-        length: Sectors,
+        (room, length): (Room, Sectors),
         placement: &Placement,
         apart: &BTreeSet<DiskId>,
         unfit: &BTreeSet<DiskId>,
-    ) -> Error {
+    ) -> Refusal {
         let reason = |disk: &crate::model::Disk| {
-            let media = &disk.media;
+            let (media, free) = (&disk.media, self.free.on(disk.id));
+            let larger = self.world.sectors_of(disk.id);
             if !self.world.disks.contains_key(&disk.id) {
-                format!("{media} is missing")
+                NoHelp::Missing
             } else if placement.avoid.contains(media)
                 || !(placement.on.is_empty() || placement.on.contains(media))
             {
-                format!("{media} is excluded")
-            } else if let Some(sectors) = self
-                .world
-                .sectors_of(disk.id)
-                .filter(|_| unfit.contains(&disk.id))
-            {
-                format!(
-                    "{media} ({} free) has larger sectors ({sectors} bytes)",
-                    self.free.on(disk.id)
-                )
+                NoHelp::Excluded
+            } else if let Some(sectors) = larger.filter(|_| unfit.contains(&disk.id)) {
+                NoHelp::LargerSectors(free, sectors)
             } else if apart.contains(&disk.id) {
-                format!(
-                    "{media} ({} free) holds a plex of it already",
-                    self.free.on(disk.id)
-                )
+                NoHelp::HoldsPlex(free)
             } else {
-                format!("{media} has {} free", self.free.on(disk.id))
+                NoHelp::Full(free)
             }
         };
-        let reasons: Vec<String> = self.world.group.disks.iter().map(reason).collect();
-        let group = &self.world.group.name;
-        Error::no_space(format!(
-            "no space for a plex of '{}' ({length}): {}",
-            volume.name,
-            reasons.join(", ")
-        ))
-        .on(self.path(&volume.name))
-        .hint(format!(
-            "add a disk with 'breakoff group add {group} DEVICE'"
-        ))
+        let disks = self.world.group.disks.iter();
+        Space::NoRoom {
+            volume: self.world.named(&volume.name),
+            room,
+            length,
+            disks: disks
+                .map(|disk| (disk.media.clone(), reason(disk)))
+                .collect(),
+        }
+        .into()
     }
 
     /// More space for one plex: behind its last subdisk where that is free, else elsewhere on its
@@ -416,7 +389,10 @@ impl<'w> Draft<'w> {
             .then(|| self.free.take(&at_home))
             .flatten()
             .or_else(|| self.free.take(&elsewhere));
-        let full = || self.no_space(volume, missing, placement, &apart, &self.unfit(volume));
+        let full = || {
+            let what = (Room::Plex, missing);
+            self.no_room(volume, what, placement, &apart, &self.unfit(volume))
+        };
         plex.subdisks.extend(space.ok_or_else(full)?);
         Ok(())
     }
@@ -484,15 +460,8 @@ impl<'w> Draft<'w> {
                 on: Vec::new(),
                 ..placement.clone()
             };
-            self.no_space(
-                volume,
-                length,
-                &anywhere,
-                &BTreeSet::new(),
-                &BTreeSet::new(),
-            )
-            .context("the dirty region log")
-            .hint("make it with --no-log: after a crash the whole mirror is resynchronised then")
+            let none = BTreeSet::new();
+            self.no_room(volume, (Room::Log, length), &anywhere, &none, &none)
         })?;
         if elsewhere && !placement.on.is_empty() {
             let media = self
@@ -522,9 +491,9 @@ impl<'w> Draft<'w> {
             return volume.log.clone();
         }
         let log = self.allocate_log(volume, &Placement::default());
-        if let Err(error) = &log {
+        if let Err(refusal) = &log {
             self.note(format!(
-                "'{}' has no dirty region log: {error}",
+                "'{}' has no dirty region log: {refusal}",
                 self.path(&volume.name)
             ));
         }
@@ -539,12 +508,8 @@ impl<'w> Draft<'w> {
         subdisks: Vec<Extent>,
     ) -> Result<Plex> {
         if volume.plexes.len() >= MAX_PLEXES {
-            return Err(Error::no_space(format!(
-                "volume '{}' has {MAX_PLEXES} plexes, which is the limit",
-                volume.name
-            ))
-            .on(self.path(&volume.name))
-            .hint("remove one with 'breakoff snapabort' or 'breakoff plex remove' first"));
+            let volume = self.world.named(&volume.name);
+            return Err(Space::TooManyPlexes { volume }.into());
         }
         let taken = |name: &Name| {
             let now = self.plan.group.volumes.iter().flat_map(|v| &v.plexes);
@@ -567,10 +532,8 @@ impl<'w> Draft<'w> {
                 });
             }
         }
-        Err(Error::no_space(format!(
-            "volume '{}' has used up all plex numbers",
-            volume.name
-        )))
+        let volume = volume.name.clone();
+        Err(Space::NumbersUsedUp { volume }.into())
     }
 
     /// Works out logs and steps, and checks that the outcome is sound.
@@ -595,11 +558,9 @@ impl<'w> Draft<'w> {
         }
         self.record_sectors();
         let broken = check::violations(&self.plan.group);
-        if let Some(first) = broken.first() {
-            return Err(Error::failed(format!(
-                "this would break a rule of the configuration and is a bug: {first}"
-            ))
-            .on(&self.world.group.name));
+        if let Some(rule) = broken.into_iter().next() {
+            let group = self.world.group.name.clone();
+            return Err(Bug::Rule { group, rule }.into());
         }
         transition::steps(self.world, &mut self.plan, &self.touched, &self.terms)?;
         Ok(self.plan)
@@ -759,5 +720,5 @@ fn plex_name(volume: &Name, number: u16) -> Result<Name> {
         .as_str()
         .get(..room.min(volume.as_str().len()))
         .unwrap_or_default();
-    Name::parse(&format!("{stem}{suffix}"))
+    Ok(Name::parse(&format!("{stem}{suffix}"))?)
 }

@@ -4,6 +4,7 @@ use super::activate::{apply, remember_loss};
 use super::change::Change;
 use super::change::{Event, PlexFailed};
 use super::draft::{Draft, release_logs};
+use super::refusal::{Bug, Result};
 use super::relations;
 use super::request::{Finding, Lost};
 use super::snapback;
@@ -11,7 +12,6 @@ use super::step::{CommitPoint, Plan, Prepare};
 use super::transition;
 use super::volumes::disks_of;
 use super::world::World;
-use crate::error::{Error, Result};
 use crate::model::volume::MAX_COPIES;
 use crate::model::{DevNo, DmUuid, Plex, PlexEvent, PlexState, Role, Volume, VolumeId, distinct};
 use crate::table::stack::{LegOf, mirror_roles};
@@ -666,5 +666,5 @@ fn observed(world: &World, id: VolumeId) -> Result<&Volume> {
     world
         .group
         .volume(id)
-        .ok_or_else(|| Error::failed("a volume vanished while its state was being recorded"))
+        .ok_or_else(|| Bug::LostWhileRecording.into())
 }

@@ -1,4 +1,5 @@
 //! Planning: `plan(&World, &Request) -> Result<Plan>`. Pure: it sees, decides, and touches nothing.
+//! What it refuses is data, too ([`Refusal`]).
 //!
 //! A verb changes a copy of the configuration; the steps follow from the difference between that
 //! and what was observed.
@@ -11,6 +12,7 @@ pub mod draft;
 pub mod finding;
 pub mod plexes;
 pub mod quorum;
+pub mod refusal;
 pub mod relations;
 pub mod render;
 pub mod request;
@@ -24,7 +26,7 @@ pub mod view;
 pub mod volumes;
 pub mod world;
 
-use crate::error::{Kind, Result};
+pub use refusal::{Refusal, Result};
 use request::Request;
 use step::Plan;
 use world::World;
@@ -33,9 +35,7 @@ use world::World;
 pub fn plan(world: &World, request: &Request) -> Result<Plan> {
     match decide(world, request) {
         // What is missing is why there is no space.
-        Err(error) if error.kind() == Kind::NoSpace => {
-            Err(quorum::refuse_minority(world).err().unwrap_or(error))
-        }
+        Err(full @ Refusal::Space(_)) => Err(quorum::refuse_minority(world).err().unwrap_or(full)),
         planned => planned.and_then(|plan| quorum::refuse_change(world, &plan).map(|()| plan)),
     }
 }

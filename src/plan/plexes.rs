@@ -3,10 +3,10 @@
 use super::activate::apply;
 use super::change::Event;
 use super::draft::Draft;
+use super::refusal::{InGroup, Plexes, Result, Verb};
 use super::request::Convert;
 use super::step::Plan;
 use super::world::World;
-use crate::error::{Error, Result};
 use crate::model::{Name, Plex, PlexEvent, PlexState, Volume};
 
 /// Makes an in-sync data plex a snapshot leg without copying anything, or a leg a data plex again.
@@ -20,22 +20,19 @@ pub fn convert(world: &World, name: &Name, to: Convert) -> Result<Plan> {
     if plex.state == target {
         return Ok(draft.plan);
     }
-    let path = draft.path(&volume.name);
-    require_legal(plex, event, &path, "converted")?;
+    let path = world.named(&volume.name);
+    require_legal(plex, event, &path, Verb::Converted)?;
     if to == Convert::SnapDone {
         require_another_active(volume, plex, &path)?;
     }
     // As a data plex with a lower number it would be what the others are filled from.
     let is_filled = volume.in_state(PlexState::Active).next().is_some();
     if !volume.is_synced() && is_filled {
-        return Err(Error::not_ready(format!(
-            "plex '{name}' of '{path}' is not complete: its mirror is still being made equal"
-        ))
-        .on(name)
-        .hint(format!(
-            "wait with 'breakoff -g {} snapwait {}'",
-            world.group.name, volume.name
-        )));
+        return Err(Plexes::NotComplete {
+            volume: path,
+            plex: name.clone(),
+        }
+        .into());
     }
     apply(draft.touch(volume.id)?, plex, event);
     draft
@@ -54,19 +51,19 @@ pub fn convert(world: &World, name: &Name, to: Convert) -> Result<Plan> {
 pub fn detach(world: &World, name: &Name) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let (volume, plex) = find(world, name)?;
-    let path = draft.path(&volume.name);
+    let path = world.named(&volume.name);
     if plex.state == PlexState::Stale {
         return Ok(draft.plan);
     }
     if plex.state.is_snapshot_leg() {
-        return Err(Error::failed(format!(
-            "plex '{name}' of '{path}' is a snapshot leg ({}) and has no old contents worth keeping",
-            plex.state
-        ))
-        .on(name)
-        .hint("split it off with 'breakoff snapshot', or give it up with 'breakoff snapabort' or 'breakoff plex remove'"));
+        return Err(Plexes::SnapshotLeg {
+            volume: path,
+            plex: name.clone(),
+            state: plex.state,
+        }
+        .into());
     }
-    require_legal(plex, PlexEvent::Detached, &path, "detached")?;
+    require_legal(plex, PlexEvent::Detached, &path, Verb::Detached)?;
     require_another_active(volume, plex, &path)?;
     apply(draft.touch(volume.id)?, plex, PlexEvent::Detached);
     draft.say(&volume.name, Event::state(plex, PlexState::Stale));
@@ -77,7 +74,7 @@ pub fn detach(world: &World, name: &Name) -> Result<Plan> {
 pub fn remove(world: &World, name: &Name) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let (volume, plex) = find(world, name)?;
-    let path = draft.path(&volume.name);
+    let path = world.named(&volume.name);
     require_another_active(volume, plex, &path)?;
     apply(draft.touch(volume.id)?, plex, PlexEvent::Removed);
     let removed = Event::PlexRemoved {
@@ -92,29 +89,31 @@ pub fn remove(world: &World, name: &Name) -> Result<Plan> {
 fn find<'w>(world: &'w World, name: &Name) -> Result<(&'w Volume, &'w Plex)> {
     let log = |v: &&Volume| v.log.is_some() && format!("{}_log", v.name) == name.as_str();
     if let Some(volume) = world.group.volumes.iter().find(log) {
-        return Err(Error::failed(format!(
-            "'{name}' is the dirty region log of '{}' and not a plex",
-            world.group.path(&volume.name)
-        ))
-        .on(name));
+        return Err(Plexes::Log {
+            volume: world.named(&volume.name),
+            log: name.clone(),
+        }
+        .into());
     }
-    world.group.plex_named(name)
+    Ok(world.group.plex_named(name)?)
 }
 
-fn require_legal(plex: &Plex, event: PlexEvent, path: &str, verb: &str) -> Result<()> {
+fn require_legal(plex: &Plex, event: PlexEvent, path: &InGroup, verb: Verb) -> Result<()> {
     match plex.state.on(event) {
-        crate::model::Next::Refused => Err(Error::not_ready(format!(
-            "plex '{}' of '{path}' is {} and cannot be {verb}",
-            plex.name, plex.state
-        ))
-        .on(&plex.name)),
+        crate::model::Next::Refused => Err(Plexes::NotInState {
+            volume: path.clone(),
+            plex: plex.name.clone(),
+            state: plex.state,
+            verb,
+        }
+        .into()),
         crate::model::Next::State(_) | crate::model::Next::Gone => Ok(()),
     }
 }
 
 /// The last complete data plex is the volume; nothing may take it away. While a mirror is being
 /// made equal only its first plex is sure to be complete.
-fn require_another_active(volume: &Volume, plex: &Plex, path: &str) -> Result<()> {
+fn require_another_active(volume: &Volume, plex: &Plex, path: &InGroup) -> Result<()> {
     if plex.state != PlexState::Active {
         return Ok(());
     }
@@ -125,10 +124,9 @@ fn require_another_active(volume: &Volume, plex: &Plex, path: &str) -> Result<()
     if another && (volume.is_synced() || first != Some(plex.number)) {
         return Ok(());
     }
-    Err(Error::failed(format!(
-        "plex '{}' is the last complete data plex of '{path}'",
-        plex.name
-    ))
-    .on(&plex.name)
-    .hint("add another one with 'breakoff mirror', or remove the volume"))
+    Err(Plexes::LastComplete {
+        volume: path.clone(),
+        plex: plex.name.clone(),
+    }
+    .into())
 }

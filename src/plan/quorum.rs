@@ -2,10 +2,10 @@
 //! seen is in force, but nobody sees what is on disks that are away: they may have gone on alone,
 //! and what these disks hold is then old.
 
+use super::refusal::{NotAllThere, Refusal, Result};
 use super::step::Plan;
 use super::world::World;
-use crate::error::{Error, Result};
-use crate::model::{Disk, DiskId, Group, Plex, PlexState, Standing, Testimony, Volume};
+use crate::model::{Disk, DiskId, Generation, Group, Plex, PlexState, Standing, Testimony, Volume};
 
 /// Refuses a plan that changes the configuration, as [`refuse_minority`] does, unless somebody
 /// insists. The one place where that is asked of what a person wants; repairs of what runs are not
@@ -50,13 +50,10 @@ pub fn refuse_minority(world: &World) -> Result<()> {
     let is_majority =
         missing.len() < here.len() && (missing_voters < voters_here || missing_voters == 0);
     match world.known.testimony {
-        Testimony::Older(seen) => {
-            let newer = format!("; this machine has seen generation {seen}");
-            Err(not_all_there(world, &missing, here.len(), &newer))
-        }
+        Testimony::Older(seen) => Err(not_all_there(world, &missing, here.len(), Some(seen))),
         Testimony::Newest if voters_here > 0 && voters_here >= missing_voters => Ok(()),
         _ if is_majority => Ok(()),
-        _ => Err(not_all_there(world, &missing, here.len(), "")),
+        _ => Err(not_all_there(world, &missing, here.len(), None)),
     }
 }
 
@@ -71,30 +68,24 @@ fn runs_here(world: &World) -> bool {
     volumes.any(|volume| volume.running == Some(world.boot) && has_device(volume))
 }
 
-fn not_all_there(world: &World, missing: &[&Disk], here: usize, newer: &str) -> Error {
+fn not_all_there(
+    world: &World,
+    missing: &[&Disk],
+    here: usize,
+    seen: Option<Generation>,
+) -> Refusal {
     let group = &world.group;
-    let names: Vec<String> = missing.iter().map(|d| format!("'{}'", d.media)).collect();
-    let devices: Vec<String> = world
-        .disks
-        .values()
-        .map(|d| d.path.display().to_string())
-        .collect();
-    Error::unsafe_(format!(
-        "group '{}' is not all there: {} missing, {here} of {} disks here with its configuration at generation {}; what is missing may \
-         have gone on without them, and what these hold would be old{newer}",
-        group.name,
-        names.join(", "),
-        group.disks.len(),
-        world.generation
-    ))
-    .on(&group.name)
-    // By its UUID: a group that is left over often has the name of another one.
-    .hint(format!(
-        "connect the missing disks; if they are lost for good: 'breakoff group import --force {}'; if the group is gone: \
-         'breakoff disk init --force {}'",
-        group.id,
-        devices.join(" ")
-    ))
+    NotAllThere {
+        group: group.name.clone(),
+        id: group.id,
+        missing: missing.iter().map(|d| d.media.clone()).collect(),
+        here,
+        of: group.disks.len(),
+        generation: world.generation,
+        seen,
+        devices: world.disks.values().map(|d| d.path.clone()).collect(),
+    }
+    .into()
 }
 
 /// Notes that the disks that are missing are lost for good: what they hold is in nobody's way any

@@ -21,7 +21,7 @@ pub fn view(world: &World, plan: &Plan) -> PlanView {
             .chain(
                 plan.failures
                     .iter()
-                    .map(|error| format!("left out: {error}")),
+                    .map(|refusal| format!("left out: {refusal}")),
             )
             .collect(),
         prepare: prepare(&names, world, plan),

@@ -5,8 +5,8 @@
 //!
 //! Logs and maps of changes lie on any disk: the kernel takes over the sectors of neither.
 
+use super::refusal::{Disks, Refusal, Result, Shown};
 use super::world::World;
-use crate::error::{Error, Result};
 use crate::model::{DiskId, Plex, PlexState, SectorSize, Volume};
 use std::collections::BTreeSet;
 
@@ -98,36 +98,25 @@ impl World {
         }
     }
 
-    fn larger_sectors(&self, volume: &Volume, disk: DiskId, limit: SectorSize) -> Error {
-        let path = self.group.path(&volume.name);
-        let media = self
-            .group
-            .disk(disk)
-            .map_or_else(|| self.device_of(disk), |d| format!("'{}'", d.media));
-        let sectors = self.sectors_of(disk).unwrap_or(SectorSize::LARGEST);
-        let whose = if self.smaller_contents(volume).is_some() {
-            "the contents of "
-        } else {
-            ""
+    fn larger_sectors(&self, volume: &Volume, disk: DiskId, limit: SectorSize) -> Refusal {
+        let shown = match self.shown(disk) {
+            // One that is not in the group yet.
+            Shown::Id(id) => self
+                .disks
+                .get(&id)
+                .map_or(Shown::Id(id), |found| Shown::Device(found.path.clone())),
+            shown => shown,
         };
-        Error::unsafe_(format!(
-            "disk {media} has sectors of {sectors} bytes and {whose}'{path}' of {limit}: with a plex there the volume's would become {sectors}, and what is on it may not work any more; what may lie on any disk is made with 'breakoff make --sector-size 4096'"
-        ))
-        .on(path)
-        .hint("use disks like those that the volume lies on")
-    }
-
-    /// A disk that is not in the group yet.
-    fn device_of(&self, disk: DiskId) -> String {
-        self.disks.get(&disk).map_or_else(
-            || disk.to_string(),
-            |found| format!("'{}'", found.path.display()),
-        )
+        Disks::LargerSectors {
+            volume: self.named(&volume.name),
+            disk: shown,
+            sectors: self.sectors_of(disk).unwrap_or(SectorSize::LARGEST),
+            limit,
+            by_contents: self.smaller_contents(volume).is_some(),
+        }
+        .into()
     }
 }
-
-/// How it is done knowingly.
-pub const HINT: &str = "use disks with sectors as small as the volume's; a volume that may lie on any disk is made with 'breakoff make --sector-size 4096'";
 
 /// What has to be done so that a volume can move to disks with larger sectors than those that it
 /// shows now.

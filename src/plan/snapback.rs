@@ -9,12 +9,12 @@
 use super::activate::apply;
 use super::change::{Copied, Event};
 use super::draft::Draft;
+use super::refusal::{Asked, Bug, Counted, Plexes, Repeated, Result, Snapshots, Verb, Volumes};
 use super::relations;
 use super::request::Winner;
 use super::snapshot::FIRST_ERA;
 use super::step::{Plan, Prepare};
 use super::world::{Listing, World};
-use crate::error::{Error, Result};
 use crate::model::ranges;
 use crate::model::{
     ChangeLog, Dco, DmUuid, Name, Plex, PlexEvent, PlexState, Returning, Role, Sectors, Tracking,
@@ -106,12 +106,10 @@ pub fn snapback(
     keep: bool,
 ) -> Result<Plan> {
     if mirrors == Some(0) {
-        return Err(Error::usage("at least one plex has to come back"));
+        return Err(Asked::Nothing(Counted::ReturningPlexes).into());
     }
     if keep && from == Winner::Original {
-        return Err(Error::usage(
-            "only a restore can keep the old contents: say --from snapshot, too",
-        ));
+        return Err(Asked::KeptWithoutRestore.into());
     }
     let mut draft = Draft::new(world);
     let mut sides: Vec<Side<'_>> = Vec::new();
@@ -121,16 +119,18 @@ pub fn snapback(
             .iter()
             .any(|other| other.snapshot.id == side.snapshot.id)
         {
-            return Err(Error::usage(format!("snapshot '{name}' is named twice")));
+            return Err(Asked::Twice {
+                what: Repeated::Snapshot,
+                name: name.clone(),
+            }
+            .into());
         }
         let both = sides
             .iter()
             .any(|other| other.original.id == side.original.id);
         if both && from == Winner::Snapshot {
-            return Err(Error::usage(format!(
-                "'{}' cannot be restored from two snapshots",
-                draft.path(&side.original.name)
-            )));
+            let original = world.named(&side.original.name);
+            return Err(Asked::RestoredTwice { original }.into());
         }
         sides.push(side);
     }
@@ -154,13 +154,13 @@ fn side<'w>(draft: &Draft<'w>, name: &Name, mirrors: Option<usize>) -> Result<Si
     let snapshot = draft.volume(name)?;
     let original = original_of(draft, snapshot)?;
     draft.require_started(original)?;
-    draft.require_closed(snapshot, "brought back")?;
+    draft.require_closed(snapshot, Verb::BroughtBack)?;
     refuse_attaching(draft, original, snapshot)?;
     let (plexes, whole) = plexes_that_return(draft, snapshot, mirrors)?;
     let disks = plexes.iter().flat_map(|p| &p.subdisks).map(|s| s.disk);
     draft.world.refuse_larger_sectors(original, disks)?;
     if whole {
-        refuse_dependents(draft, snapshot, &draft.path(name))?;
+        refuse_dependents(draft, snapshot)?;
     }
     Ok(Side {
         snapshot,
@@ -173,45 +173,40 @@ fn side<'w>(draft: &Draft<'w>, name: &Name, mirrors: Option<usize>) -> Result<Si
 /// What a snapshot was split off from, which must be as large as it.
 fn original_of<'w>(draft: &Draft<'w>, snapshot: &Volume) -> Result<&'w Volume> {
     let group = &draft.world.group;
-    let path = draft.path(&snapshot.name);
+    let named = |volume: &Volume| draft.world.named(&volume.name);
     let Some(origin) = &snapshot.origin else {
-        return Err(Error::not_ready(format!(
-            "volume '{path}' is no snapshot, or its relation was cleared: there is nothing to bring it back to"
-        ))
-        .on(&path)
-        .hint(format!("'breakoff -g {} snapprint' shows the relations", group.name)));
+        let volume = named(snapshot);
+        return Err(Snapshots::NoOriginal { volume }.into());
     };
     let original = group
         .volume(origin.original)
-        .ok_or_else(|| Error::failed(format!("the original of '{path}' is not there")).on(&path))?;
+        .ok_or_else(|| Snapshots::OriginalGone {
+            snapshot: named(snapshot),
+        })?;
     if original.size != snapshot.size {
-        let (size, other) = (snapshot.size, draft.path(&original.name));
-        return Err(Error::not_ready(format!(
-            "'{path}' is {size} and '{other}' is {}: a snapshot of another size cannot come back",
-            original.size
-        ))
-        .on(&path)
-        .hint("grow the smaller one"));
+        return Err(Snapshots::SizesDiffer {
+            snapshot: named(snapshot),
+            size: snapshot.size,
+            original: named(original),
+            original_size: original.size,
+        }
+        .into());
     }
     Ok(original)
 }
 
 fn refuse_attaching(draft: &Draft<'_>, original: &Volume, snapshot: &Volume) -> Result<()> {
-    let refuse = |volume: &Volume, leg: &Plex| {
-        let path = draft.path(&volume.name);
-        let text = format!("plex '{}' of '{path}' is being attached", leg.name);
-        Error::not_ready(text).on(path)
-    };
-    if let Some(leg) = original.attaching().first() {
-        return Err(refuse(original, leg).hint(format!(
-            "wait for it with 'breakoff -g {} snapwait {}', or give it up with snapabort",
-            draft.world.group.name, original.name
-        )));
+    for (volume, of_snapshot) in [(original, false), (snapshot, true)] {
+        if let Some(leg) = volume.attaching().first() {
+            return Err(Plexes::BeingAttached {
+                volume: draft.world.named(&volume.name),
+                plex: leg.name.clone(),
+                of_snapshot,
+            }
+            .into());
+        }
     }
-    match snapshot.attaching().first() {
-        Some(leg) => Err(refuse(snapshot, leg).hint("wait for it")),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// The last of a snapshot's complete plexes: its first one stays as long as any does. And whether
@@ -228,32 +223,32 @@ fn plexes_that_return<'w>(
         .collect();
     let (there, count) = (data.len(), mirrors.unwrap_or(data.len()));
     if there == 0 || count > there || !(snapshot.is_synced() || there == 1) {
-        let path = draft.path(&snapshot.name);
-        return Err(Error::not_ready(format!(
-            "snapshot '{path}' has {there} complete plexes, {count} were to come back"
-        ))
-        .on(&path));
+        return Err(Snapshots::TooFewComplete {
+            snapshot: draft.world.named(&snapshot.name),
+            complete: there,
+            wanted: count,
+        }
+        .into());
     }
     Ok((data[there - count..].to_vec(), count == there))
 }
 
 /// A snapshot that goes for good must not be somebody's original.
-fn refuse_dependents(draft: &Draft<'_>, snapshot: &Volume, path: &str) -> Result<()> {
-    let dependents: Vec<&str> = draft
+fn refuse_dependents(draft: &Draft<'_>, snapshot: &Volume) -> Result<()> {
+    let dependents: Vec<Name> = draft
         .world
         .group
         .snapshots_of(snapshot.id)
-        .map(|s| s.name.as_str())
+        .map(|s| s.name.clone())
         .collect();
     if dependents.is_empty() {
         return Ok(());
     }
-    Err(Error::in_use(format!(
-        "'{path}' is itself the original of {}",
-        dependents.join(", ")
-    ))
-    .on(path)
-    .hint("bring those back first, or 'breakoff snapclear' them"))
+    Err(Snapshots::IsOriginal {
+        snapshot: draft.world.named(&snapshot.name),
+        of: dependents,
+    }
+    .into())
 }
 
 impl Side<'_> {
@@ -390,7 +385,7 @@ fn restore(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     let Side {
         original, snapshot, ..
     } = side;
-    draft.require_closed(original, "restored")?;
+    draft.require_closed(original, Verb::Restored)?;
     let targets = original.complete();
     let extent = extent(draft.world, original.size, &[side], targets.len());
     let (path, from) = (draft.path(&original.name), draft.path(&snapshot.name));
@@ -433,12 +428,10 @@ fn exchange(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     let Side {
         original, snapshot, ..
     } = side;
-    draft.require_closed(original, "restored")?;
+    draft.require_closed(original, Verb::Restored)?;
     if !original.is_synced() || !snapshot.is_synced() {
-        return Err(Error::not_ready(format!(
-            "the plexes of '{}' are still being made equal",
-            draft.path(&original.name)
-        )));
+        let original = draft.world.named(&original.name);
+        return Err(Volumes::ExchangeWhileUnequal { original }.into());
     }
     for (volume, of) in [(original, snapshot), (snapshot, original)] {
         draft.world.refuse_larger_sectors(
@@ -688,7 +681,7 @@ fn say_beforehand(
 
 /// The second window: the log gets what was written between the listing and the first one.
 pub fn complete_log(world: &World, id: VolumeId) -> Result<Plan> {
-    let gone = || Error::failed("a volume vanished while its state was being recorded");
+    let gone = || Bug::LostWhileRecording;
     let volume = world.group.volume(id).ok_or_else(gone)?;
     let mut draft = Draft::new(world);
     let Some(returning) = volume.returning else {

@@ -2,14 +2,15 @@
 
 use super::change::{Event, NewSnapshot};
 use super::draft::Draft;
+use super::refusal::{
+    Asked, Counted, InGroup, Plexes, Refusal, Repeated, Result, Snapshots, Volumes,
+};
 use super::request::{Legs, Relations, Split, Splits};
 use super::step::Plan;
-use super::volumes::disks_of;
 use super::world::{World, link};
-use crate::error::{Error, Result};
 use crate::model::{
     CrashReason, DmUuid, Group, Name, Next, Origin, Plex, PlexEvent, PlexState, Tracking,
-    Untracked, Volume, VolumeId,
+    Untracked, Volume, VolumeId, distinct,
 };
 use crate::table::stack::{LegOf, mirror_roles};
 use crate::table::status::MirrorStatus;
@@ -35,9 +36,7 @@ pub fn snapshot(
     require_frozen: bool,
 ) -> Result<Plan> {
     if matches!(legs, Legs::Count(0) | Legs::On(0, _)) {
-        return Err(Error::usage(
-            "at least one snapshot leg has to be split off",
-        ));
+        return Err(Asked::Nothing(Counted::SplitLegs).into());
     }
     let mut draft = Draft::new(world);
     let splits = resolve(world, splits)?;
@@ -67,10 +66,11 @@ fn refuse_unfrozen(draft: &Draft<'_>, volume: &Volume) -> Result<()> {
     let Some(reason) = draft.world.known.unfrozen.get(&volume.id) else {
         return Ok(());
     };
-    let path = draft.path(&volume.name);
-    Err(Error::in_use(format!("a snapshot of '{path}' would not be frozen: {reason}"))
-        .on(&path)
-        .hint("stop or unmount what is named, or name all volumes of a filesystem in one command; without '--require-frozen' the snapshot holds what a crash would leave"))
+    Err(Snapshots::NotFrozen {
+        volume: draft.world.named(&volume.name),
+        reason: reason.clone(),
+    }
+    .into())
 }
 
 /// Which volumes are meant.
@@ -97,17 +97,16 @@ pub fn resolve(world: &World, splits: &Splits) -> Result<Vec<Split>> {
     };
     for (at, split) in list.iter().enumerate() {
         if list[..at].iter().any(|other| other.volume == split.volume) {
-            return Err(Error::usage(format!(
-                "volume '{}' is named twice",
-                split.volume
-            )));
+            return Err(Asked::Twice {
+                what: Repeated::Volume,
+                name: split.volume.clone(),
+            }
+            .into());
         }
     }
     if list.is_empty() {
-        return Err(Error::not_found(format!(
-            "group '{}' has no volume to take a snapshot of",
-            world.group.name
-        )));
+        let group = world.group.name.clone();
+        return Err(Asked::NoVolumes { group }.into());
     }
     Ok(list)
 }
@@ -123,15 +122,11 @@ fn refuse_strangers(world: &World, splits: &[Split], legs: &Legs) -> Result<()> 
             for plex in plexes {
                 let (volume, _) = world.group.plex_named(plex)?;
                 if !splits.iter().any(|split| split.volume == volume.name) {
-                    let path = world.group.path(&volume.name);
-                    return Err(Error::usage(format!(
-                        "plex '{plex}' belongs to '{path}', which is not to be split"
-                    ))
-                    .on(path)
-                    .hint(format!(
-                        "type 'breakoff -g {} snapshot {} --plex {plex}'",
-                        world.group.name, volume.name
-                    )));
+                    return Err(Asked::PlexOfAnother {
+                        plex: plex.clone(),
+                        volume: world.named(&volume.name),
+                    }
+                    .into());
                 }
             }
         }
@@ -144,17 +139,10 @@ fn refuse_strangers(world: &World, splits: &[Split], legs: &Legs) -> Result<()> 
 fn ready<'w>(draft: &Draft<'w>, name: &Name, which: &Legs) -> Result<Ready<'w>> {
     let volume = draft.volume(name)?;
     draft.require_started(volume)?;
-    let path = draft.path(name);
     let legs = legs_of(draft, volume, which)?;
     if !volume.is_synced() {
-        return Err(Error::not_ready(format!(
-            "the plexes of '{path}' are still being made equal after an unclean stop"
-        ))
-        .on(&path)
-        .hint(format!(
-            "wait with 'breakoff -g {} snapwait {name}'",
-            draft.world.group.name
-        )));
+        let volume = draft.world.named(name);
+        return Err(Volumes::SplitWhileUnequal { volume }.into());
     }
     refuse_unhealthy(draft.world, volume, &legs)?;
     Ok(Ready { volume, legs })
@@ -214,70 +202,42 @@ fn lie_elsewhere(
     wanted: usize,
     legs: &[&Plex],
     disks: &[Name],
-) -> Error {
-    let path = draft.path(&volume.name);
-    let disks: Vec<&str> = disks.iter().map(Name::as_str).collect();
-    let places = volume
-        .in_state(PlexState::SnapDone)
-        .map(|leg| format!("'{}' on {}", leg.name, disks_of(draft.world, [leg])));
-    Error::not_ready(format!(
-        "{} of the {wanted} legs wanted of '{path}' lie on {} alone",
-        legs.len(),
-        disks.join(", ")
-    ))
-    .on(path)
-    .hint(format!(
-        "its complete legs are {}",
-        places.collect::<Vec<_>>().join(", ")
-    ))
+) -> Refusal {
+    let lies_on = |leg: &Plex| {
+        let disks = distinct(leg.subdisks.iter().map(|s| s.disk));
+        disks.into_iter().map(|disk| draft.world.shown(disk))
+    };
+    Snapshots::LegsElsewhere {
+        volume: draft.world.named(&volume.name),
+        wanted,
+        there: legs.len(),
+        disks: disks.to_vec(),
+        legs: volume
+            .in_state(PlexState::SnapDone)
+            .map(|leg| (leg.name.clone(), lies_on(leg).collect()))
+            .collect(),
+    }
+    .into()
 }
 
-/// A plex that was named and cannot be split off, and what can be done about it.
-fn no_leg(draft: &Draft<'_>, volume: &Volume, plex: &Plex) -> Error {
-    let (path, group) = (draft.path(&volume.name), &draft.world.group.name);
-    let hint = match plex.state {
-        PlexState::SnapAtt => format!("wait with 'breakoff -g {group} snapwait {}'", volume.name),
-        PlexState::Active => {
-            format!(
-                "'breakoff -g {group} plex convert --to snapdone {}' makes a data plex that is not the only one a leg",
-                plex.name
-            )
-        }
-        PlexState::SnapDone
-        | PlexState::Attaching
-        | PlexState::Reviving
-        | PlexState::Stale
-        | PlexState::Failed => {
-            format!("'breakoff -g {group} print {}' shows the legs", volume.name)
-        }
-    };
-    Error::not_ready(format!(
-        "plex '{}' of '{path}' is {}, and only a SNAPDONE leg can be split off",
-        plex.name, plex.state
-    ))
-    .on(&plex.name)
-    .hint(hint)
+/// A plex that was named and cannot be split off.
+fn no_leg(draft: &Draft<'_>, volume: &Volume, plex: &Plex) -> Refusal {
+    Plexes::NotDone {
+        volume: draft.world.named(&volume.name),
+        plex: plex.name.clone(),
+        state: plex.state,
+    }
+    .into()
 }
 
-fn not_enough(draft: &Draft<'_>, volume: &Volume, wanted: usize, have: usize) -> Error {
-    let path = draft.path(&volume.name);
-    let group = &draft.world.group.name;
-    let attaching = volume.in_state(PlexState::SnapAtt).count();
-    let (state, hint) = match attaching {
-        0 => (
-            String::new(),
-            format!("begin with 'breakoff -g {group} snapstart {}'", volume.name),
-        ),
-        n => (
-            format!(", {n} still SNAPATT"),
-            format!("wait with 'breakoff -g {group} snapwait {}'", volume.name),
-        ),
-    };
-    Error::not_ready(format!(
-        "not enough snapshot legs in '{path}': {wanted} wanted, {have} SNAPDONE{state}"
-    ))
-    .on(path)
-    .hint(hint)
+fn not_enough(draft: &Draft<'_>, volume: &Volume, wanted: usize, done: usize) -> Refusal {
+    Snapshots::NotEnough {
+        volume: draft.world.named(&volume.name),
+        wanted,
+        done,
+        attaching: volume.in_state(PlexState::SnapAtt).count(),
+    }
+    .into()
 }
 
 /// A leg whose mirror shows anything but `A` everywhere is no snapshot (K15).
@@ -294,20 +254,12 @@ fn refuse_unhealthy(world: &World, volume: &Volume, legs: &[&Plex]) -> Result<()
         if status.is_some_and(MirrorStatus::in_sync) {
             continue;
         }
-        let shown = status.map_or_else(
-            || "unknown".to_owned(),
-            |s| format!("{}/{} {}", s.done, s.total, s.letters()),
-        );
-        return Err(Error::not_ready(format!(
-            "leg '{}' of '{}' is not in sync: the kernel says {shown}",
-            leg.name,
-            world.group.path(&volume.name)
-        ))
-        .on(world.group.path(&volume.name))
-        .hint(format!(
-            "'breakoff -g {} print {}' shows which leg failed",
-            world.group.name, volume.name
-        )));
+        return Err(Plexes::NotInSync {
+            volume: world.named(&volume.name),
+            leg: leg.name.clone(),
+            status: status.cloned(),
+        }
+        .into());
     }
     Ok(())
 }
@@ -315,9 +267,8 @@ fn refuse_unhealthy(world: &World, volume: &Volume, legs: &[&Plex]) -> Result<()
 /// The first name after the pattern that is not in use: with an empty number, then 1, 2, …
 fn default_name(draft: &Draft<'_>, pattern: &str, volume: &Name) -> Result<Name> {
     if !pattern.contains("%v") && !pattern.contains("%d") {
-        return Err(Error::usage(format!(
-            "pattern '{pattern}' has neither %v (the volume) nor %d (a number)"
-        )));
+        let pattern = pattern.to_owned();
+        return Err(Asked::ConstantPattern { pattern }.into());
     }
     let fill =
         |number: &str| Name::parse(&pattern.replace("%v", volume.as_str()).replace("%d", number));
@@ -329,17 +280,15 @@ fn default_name(draft: &Draft<'_>, pattern: &str, volume: &Name) -> Result<Name>
             return Ok(name);
         }
         if !pattern.contains("%d") {
-            return Err(Error::exists(format!(
-                "group '{}' has a volume '{name}' already",
-                draft.world.group.name
-            ))
-            .on(draft.path(&name))
-            .hint("choose another name or use %d in the pattern"));
+            return Err(Volumes::NameTaken {
+                volume: draft.world.named(&name),
+                by_pattern: true,
+            }
+            .into());
         }
     }
-    Err(Error::exists(format!(
-        "no free name is left for pattern '{pattern}'"
-    )))
+    let pattern = pattern.to_owned();
+    Err(Asked::PatternUsedUp { pattern }.into())
 }
 
 fn split_off(draft: &mut Draft<'_>, ready: &Ready<'_>, name: Name) -> Result<()> {
@@ -518,7 +467,6 @@ fn track(draft: &mut Draft<'_>, volume: &Volume, snapshot: &mut Volume) -> Resul
 pub fn snapabort(world: &World, name: &Name, count: Option<usize>) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = draft.volume(name)?;
-    let path = draft.path(name);
     let newest = |state| volume.in_state(state).rev().collect::<Vec<_>>();
     let legs: Vec<&Plex> = newest(PlexState::SnapAtt)
         .into_iter()
@@ -526,11 +474,12 @@ pub fn snapabort(world: &World, name: &Name, count: Option<usize>) -> Result<Pla
         .collect();
     let count = count.unwrap_or(legs.len()).max(1);
     if legs.len() < count {
-        return Err(Error::not_ready(format!(
-            "volume '{path}' has {} snapshot legs, {count} were to be given up",
-            legs.len()
-        ))
-        .on(&path));
+        return Err(Snapshots::TooFewLegs {
+            volume: world.named(name),
+            legs: legs.len(),
+            wanted: count,
+        }
+        .into());
     }
     for leg in &legs[..count] {
         super::activate::apply(draft.touch(volume.id)?, leg, PlexEvent::Removed);
@@ -561,19 +510,15 @@ fn relations<'g>(
     volume: &'g Volume,
     which: &Relations,
 ) -> Result<Vec<&'g Volume>> {
-    let path = group.path(&volume.name);
     let own = volume.origin.is_some().then_some(volume);
     let all: Vec<&Volume> = own
         .into_iter()
         .chain(group.snapshots_of(volume.id))
         .collect();
-    let seen = format!("'breakoff -g {} snapprint' shows the relations", group.name);
+    let named = |volume: &Volume| InGroup::new(&group.name, &volume.name);
     if all.is_empty() {
-        return Err(Error::not_found(format!(
-            "volume '{path}' is neither a snapshot nor the original of one"
-        ))
-        .on(path)
-        .hint(seen));
+        let volume = named(volume);
+        return Err(Snapshots::NoRelation { volume }.into());
     }
     match which {
         Relations::All => Ok(all),
@@ -585,37 +530,21 @@ fn relations<'g>(
                 .into_iter()
                 .find(|(a, b)| related(a, b))
                 .map(|(a, _)| a);
-            let unrelated = || {
-                Error::not_found(format!(
-                    "'{path}' and '{}' have no relation",
-                    group.path(&peer.name)
-                ))
-                .on(&path)
-                .hint(seen)
+            let unrelated = || Snapshots::Unrelated {
+                volume: named(volume),
+                peer: named(peer),
             };
-            between.map(|one| vec![one]).ok_or_else(unrelated)
+            Ok(vec![between.ok_or_else(unrelated)?])
         }
         // A snapshot is named: its relation to its original, whatever snapshots of it there are.
         Relations::TheOne if volume.origin.is_some() => Ok(vec![volume]),
         Relations::TheOne if all.len() == 1 => Ok(all),
-        Relations::TheOne => Err(which_relation(group, volume, &all)),
+        Relations::TheOne => Err(Asked::WhichRelation {
+            original: named(volume),
+            snapshots: all.iter().map(|s| s.name.clone()).collect(),
+        }
+        .into()),
     }
-}
-
-fn which_relation(group: &Group, volume: &Volume, snapshots: &[&Volume]) -> Error {
-    let (path, count) = (group.path(&volume.name), snapshots.len());
-    let line = |s: &&Volume| format!("'breakoff -g {} snapclear {}'", group.name, s.name);
-    let lines: Vec<String> = snapshots.iter().map(line).collect();
-    Error::usage(format!(
-        "'{path}' is the original of {count} snapshots: which relation is to end?"
-    ))
-    .on(path)
-    .hint(format!(
-        "type {}, or 'breakoff -g {} snapclear --all {}' for all of them",
-        lines.join(" or "),
-        group.name,
-        volume.name
-    ))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! itself be wrong.
 
 use super::change::Change;
-use crate::error::Error;
+use super::refusal::Refusal;
 use crate::model::{DmName, DmUuid, Extent, Group, Sectors, VolumeId};
 use crate::table::{Links, SuspendMode, Table, TargetLine};
 use std::ops::Range;
@@ -33,7 +33,7 @@ pub struct Plan {
     /// somebody insisted.
     pub forced: bool,
     /// What the plan leaves out of a request for many things, each with the reason.
-    pub failures: Vec<Error>,
+    pub failures: Vec<Refusal>,
     /// New snapshots, whose freeze time becomes known in the window.
     pub snapshots: Vec<VolumeId>,
 }

@@ -3,10 +3,10 @@
 
 use super::change::Event;
 use super::draft::Draft;
+use super::refusal::{Refusal, Result, Space, Volumes};
 use super::relations;
 use super::step::Plan;
 use super::world::World;
-use crate::error::{Error, Result};
 use crate::model::space::Wish;
 use crate::model::volume::MAX_COPIES;
 use crate::model::{
@@ -171,7 +171,6 @@ pub fn fast_resync(world: &World, name: &Name, on: bool) -> Result<Plan> {
 fn track(world: &World, name: &Name) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = draft.volume(name)?;
-    let path = draft.path(name);
     let mut legs = volume.plexes.iter().filter(|p| p.state.is_snapshot_leg());
     let has_legs = legs.clone().next().is_some();
     let legs_have_dcos = legs.all(|p| p.dco.is_some());
@@ -186,7 +185,7 @@ fn track(world: &World, name: &Name) -> Result<Plan> {
             .unwrap_or_default();
         let dco = draft
             .allocate_dco(volume, &near)
-            .ok_or_else(|| no_space(&path, volume))?;
+            .ok_or_else(|| no_space(world, volume))?;
         draft.touch(volume.id)?.dco = Some(dco);
     }
     draft.touch(volume.id)?.fast_resync = true;
@@ -207,19 +206,12 @@ fn track(world: &World, name: &Name) -> Result<Plan> {
 fn end_tracking(world: &World, name: &Name) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = draft.volume(name)?;
-    let path = draft.path(name);
     if !volume.fast_resync && volume.dco.is_none() {
         return Ok(draft.plan);
     }
     if volume.returning.is_some() {
-        return Err(Error::not_ready(format!(
-            "legs of '{path}' are coming back by the map of its changes"
-        ))
-        .on(&path)
-        .hint(format!(
-            "wait with 'breakoff -g {} snapwait {name}', or give it up with snapabort",
-            world.group.name
-        )));
+        let volume = world.named(name);
+        return Err(Volumes::LegsReturning { volume }.into());
     }
     let changes = relations::untrack(&mut draft.plan.group, volume.id, None, Untracked::Off);
     let snapshots = world.group.snapshots_of(volume.id).map(|s| s.id);
@@ -242,11 +234,10 @@ fn switched(volume: &Volume, state: bool) -> Event {
     }
 }
 
-fn no_space(path: &str, volume: &Volume) -> Error {
-    Error::no_space(format!(
-        "no disk has {} free in one piece to track the changes of '{path}' in",
-        dco::space(volume.size)
-    ))
-    .on(path)
-    .hint("add a disk with 'breakoff group add'")
+fn no_space(world: &World, volume: &Volume) -> Refusal {
+    Space::NoRoomForMap {
+        volume: world.named(&volume.name),
+        length: dco::space(volume.size),
+    }
+    .into()
 }

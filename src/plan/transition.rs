@@ -2,9 +2,9 @@
 //! every start and stop, and every recovery. Works from observation, so that leftovers of an
 //! interrupted command are just another starting point.
 
+use super::refusal::{Devices, InGroup, Refusal, Result, Volumes};
 use super::step::{Finish, Plan, Prepare};
 use super::world::World;
-use crate::error::{Error, Result};
 use crate::model::{Dco, DiskId, DmName, DmUuid, Group, Role, Volume, VolumeId};
 use crate::table::stack::{Device, LegOf, formatter, mirror_roles, stack};
 use crate::table::{DevRef, DmDevice, ERROR, Links, SuspendMode, Table, dco, same_mapping};
@@ -51,7 +51,7 @@ pub fn recorded(world: &World, plan: &mut Plan, volumes: &[VolumeId]) {
                 .map(|()| diff)
         }) {
             Ok(diff) => diffs.push(diff),
-            Err(error) => waiting.push((*id, error)),
+            Err(refusal) => waiting.push((*id, refusal)),
         }
     }
     // What was split off from one that waits is not brought up as long as that may still write
@@ -81,13 +81,13 @@ pub fn recorded(world: &World, plan: &mut Plan, volumes: &[VolumeId]) {
     };
     let mut suspend = Vec::new();
     for diff in diffs.iter().filter(|diff| !waits(diff)) {
-        if let Err(error) = diff.add(world, plan, &Terms::default(), &mut suspend) {
-            plan.failures.push(error);
+        if let Err(refusal) = diff.add(world, plan, &Terms::default(), &mut suspend) {
+            plan.failures.push(refusal);
         }
     }
     plan.window.suspend.extend(suspend);
     plan.failures
-        .extend(waiting.into_iter().map(|(_, error)| error));
+        .extend(waiting.into_iter().map(|(_, refusal)| refusal));
 }
 
 /// What has to be proven while a volume is suspended: that the plexes which the verb names are
@@ -289,12 +289,11 @@ impl<'a> Diff<'a> {
                 .any(|d| d.name == *name && d.uuid.volume() == Some(self.id))
         };
         let new_names = self.wanted.iter().map(|w| &w.device.name);
-        match new_names.into_iter().find(|name| world.taken_names.contains(*name) && !ours(name)) {
-            Some(name) => {
-                Err(Error::exists(format!("a device-mapper device named '{name}' exists already and is not part of this volume"))
-                    .on(name)
-                    .hint(format!("see 'dmsetup info {name}'; rename the volume or remove that device")))
-            }
+        match new_names
+            .into_iter()
+            .find(|name| world.taken_names.contains(*name) && !ours(name))
+        {
+            Some(name) => Err(Devices::NameTaken { name: name.clone() }.into()),
             None => Ok(()),
         }
     }
@@ -316,14 +315,17 @@ impl<'a> Diff<'a> {
             .iter()
             .map(|w| &w.device)
             .filter(|new| !old.iter().any(|d| d.uuid == new.uuid));
-        match new.filter(|new| new.role != Role::Volume).find_map(|new| Some((new, world.occupied(self.id, &new.role)?))) {
+        match new
+            .filter(|new| new.role != Role::Volume)
+            .find_map(|new| Some((new, world.occupied(self.id, &new.role)?)))
+        {
             None => Ok(()),
-            Some((new, held)) => Err(Error::in_use(format!(
-                "device '{}' cannot be made as long as another process has the one open that was in its place, '{}'",
-                new.name, held.name
-            ))
-            .on(&held.name)
-            .hint("stop that process; the old device goes by itself when it is closed")),
+            Some((new, held)) => Err(Devices::Occupied {
+                new: new.name.clone(),
+                held: held.name.clone(),
+                uuid: held.uuid.clone(),
+            }
+            .into()),
         }
     }
 
@@ -591,16 +593,13 @@ fn number(world: &World, group: &Group, volume: &Volume, what: &DevRef) -> Optio
 }
 
 /// What a volume says of which disks are missing.
-pub fn missing(group: &Group, volume: &Volume, disks: &[DiskId]) -> Error {
-    let media: Vec<String> = disks
-        .iter()
-        .filter_map(|id| group.disk(*id))
-        .map(|d| format!("'{}'", d.media))
-        .collect();
-    let (name, volume) = (&group.name, &volume.name);
-    Error::device(format!("volume '{}' needs disk {}, which is missing", group.path(volume), media.join(", ")))
-        .on(group.path(volume))
-        .hint(format!("plug it in; if it is lost for good, 'breakoff -g {name} stop {volume}' and 'breakoff -g {name} remove {volume}' work without it"))
+pub fn missing(group: &Group, volume: &Volume, disks: &[DiskId]) -> Refusal {
+    let known = disks.iter().filter_map(|id| group.disk(*id));
+    Volumes::DisksMissing {
+        volume: InGroup::new(&group.name, &volume.name),
+        disks: known.map(|d| d.media.clone()).collect(),
+    }
+    .into()
 }
 
 /// From the top down: the volume, the layers from the highest, then what is under them.

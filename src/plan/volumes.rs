@@ -2,11 +2,11 @@
 
 use super::change::Event;
 use super::draft::{Draft, Sharing};
+use super::refusal::{Asked, Plexes, Result, Verb, Volumes};
 use super::request::{GrowTo, Placement};
 use super::sectors;
 use super::step::{Plan, Prepare};
 use super::world::{World, link};
-use crate::error::{Error, Result};
 use crate::model::volume::{MAX_PLEXES, SIZE_UNIT};
 use crate::model::{Name, Plex, PlexState, SectorSize, Sectors, Volume, VolumeId, distinct};
 
@@ -35,10 +35,8 @@ pub fn make(world: &World, wanted: &Make<'_>) -> Result<Plan> {
     draft.check_new_name(wanted.volume)?;
     let size = wanted.size.round_up(SIZE_UNIT);
     if size.is_zero() || !(1..=MAX_PLEXES).contains(&wanted.mirrors) {
-        return Err(Error::usage(format!(
-            "a volume has at least {SIZE_UNIT} and 1 to {MAX_PLEXES} plexes"
-        ))
-        .on(draft.path(wanted.volume)));
+        let volume = world.named(wanted.volume);
+        return Err(Asked::Shape { volume }.into());
     }
     let mut volume = Volume {
         id: VolumeId::random(),
@@ -116,12 +114,7 @@ fn note_sectors(draft: &mut Draft<'_>, volume: &Volume, shown: Option<SectorSize
 /// The media names that plexes lie on, in order and once.
 pub fn disks_of<'p>(world: &World, plexes: impl IntoIterator<Item = &'p Plex>) -> String {
     let disks = distinct(plexes.into_iter().flat_map(|p| &p.subdisks).map(|s| s.disk));
-    let media = |id| {
-        world
-            .group
-            .disk(id)
-            .map_or_else(|| id.to_string(), |d| d.media.to_string())
-    };
+    let media = |id| world.shown(id).to_string();
     disks.into_iter().map(media).collect::<Vec<_>>().join(",")
 }
 
@@ -131,7 +124,7 @@ pub fn remove(world: &World, names: &[Name], recursive: bool) -> Result<Plan> {
     let mut draft = Draft::new(world);
     for name in names {
         let volume = draft.volume(name)?;
-        draft.require_closed(volume, "removed")?;
+        draft.require_closed(volume, Verb::Removed)?;
         if !recursive {
             refuse_dependents(world, volume, names)?;
         }
@@ -151,33 +144,30 @@ pub fn remove(world: &World, names: &[Name], recursive: bool) -> Result<Plan> {
 }
 
 fn refuse_dependents(world: &World, volume: &Volume, names: &[Name]) -> Result<()> {
-    let path = world.group.path(&volume.name);
-    let legs: Vec<&str> = volume
+    let path = world.named(&volume.name);
+    let legs: Vec<Name> = volume
         .plexes
         .iter()
         .filter(|p| p.state.is_snapshot_leg())
-        .map(|p| p.name.as_str())
+        .map(|p| p.name.clone())
         .collect();
     if !legs.is_empty() {
-        return Err(Error::in_use(format!(
-            "volume '{path}' has snapshot legs ({})",
-            legs.join(", ")
-        ))
-        .on(path)
-        .hint("give them up with 'breakoff snapabort', or remove them with it by --recursive"));
+        return Err(Volumes::HasLegs { volume: path, legs }.into());
     }
-    let snapshots: Vec<&str> = world
+    let snapshots: Vec<Name> = world
         .group
         .snapshots_of(volume.id)
         .filter(|s| !names.contains(&s.name))
-        .map(|s| s.name.as_str())
+        .map(|s| s.name.clone())
         .collect();
     if snapshots.is_empty() {
         return Ok(());
     }
-    Err(Error::in_use(format!("volume '{path}' is the original of {}", snapshots.join(", ")))
-        .on(path)
-        .hint("with --recursive it goes and its snapshots stay as independent volumes; or 'breakoff snapclear' them first"))
+    Err(Volumes::HasSnapshots {
+        volume: path,
+        snapshots,
+    }
+    .into())
 }
 
 /// A new name, also while the volume is mounted. Plexes keep theirs.
@@ -213,31 +203,35 @@ pub fn grow(world: &World, name: &Name, to: GrowTo, placement: &Placement) -> Re
     let mut draft = Draft::new(world);
     let volume = draft.volume(name)?;
     let path = draft.path(name);
-    let too_large = || Error::usage(format!("'{path}' cannot grow that far")).on(&path);
+    let too_large = || Asked::TooLarge {
+        volume: world.named(name),
+    };
     let size = match to {
         GrowTo::By(more) => volume.size.checked_add(more).ok_or_else(too_large)?,
         GrowTo::To(size) => size,
     };
     let size = size.round_up(SIZE_UNIT);
     if size < volume.size {
-        return Err(Error::usage(format!(
-            "'{path}' is {} already; a volume cannot be made smaller",
-            volume.size
-        ))
-        .on(&path));
+        return Err(Asked::Smaller {
+            volume: world.named(name),
+            size: volume.size,
+        }
+        .into());
     }
     if size == volume.size {
         return Ok(draft.plan);
     }
     if let Some(leg) = volume.attaching().first() {
-        return Err(Error::not_ready(format!("plex '{}' of '{path}' is being attached", leg.name))
-            .on(&path)
-            .hint(format!("wait for it with 'breakoff -g {} snapwait {name}', or give it up with snapabort", world.group.name)));
+        return Err(Plexes::BeingAttached {
+            volume: world.named(name),
+            plex: leg.name.clone(),
+            of_snapshot: false,
+        }
+        .into());
     }
     if volume.live_dco().is_some() {
-        return Err(Error::not_ready(format!("the changes of '{path}' are tracked for a snapback, and a map of changes cannot grow"))
-            .on(&path)
-            .hint(format!("bring the snapshots back first ('breakoff -g {} snapprint'), or clear them with snapclear", world.group.name)));
+        let volume = world.named(name);
+        return Err(Volumes::Tracked { volume }.into());
     }
     let by = size.saturating_sub(volume.size);
     let mirrored = volume.complete().len() > 1;

@@ -1,6 +1,7 @@
 //! Everything that a plan may look at: the group's configuration and what was observed of kernel
 //! and disks, taken once.
 
+use super::refusal::{InGroup, Shown};
 use crate::model::{
     BootId, Dco, DevNo, DiskId, DmName, DmUuid, Extent, Generation, Group, Name, Role, SectorSize,
     Sectors, Testimony, Timestamp, Volume, VolumeId,
@@ -98,6 +99,17 @@ pub fn link(group: &Name, volume: &Name) -> PathBuf {
 }
 
 impl World {
+    /// A volume or a disk of the group, as a refusal names it.
+    pub fn named(&self, name: &Name) -> InGroup {
+        InGroup::new(&self.group.name, name)
+    }
+
+    /// A disk of the group, as a refusal shows it.
+    pub fn shown(&self, disk: DiskId) -> Shown {
+        let known = self.group.disk(disk);
+        known.map_or(Shown::Id(disk), |known| Shown::Media(known.media.clone()))
+    }
+
     /// Where a volume is, or is going to be.
     pub fn path(&self, volume: &Volume) -> PathBuf {
         self.elsewhere

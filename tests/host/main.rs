@@ -42,5 +42,6 @@ mod missing;
 mod plan_golden;
 mod plan_refusals;
 mod programs;
+mod refusals;
 mod rules;
 mod support_selftest;

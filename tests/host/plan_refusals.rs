@@ -493,7 +493,7 @@ fn stopping_all_leaves_only_what_is_open() {
         .iter()
         .map(|e| (e.kind(), e.object().unwrap_or_default()))
         .collect();
-    assert_eq!(failures, [(Kind::InUse, "g/b")]);
+    assert_eq!(failures, [(Kind::InUse, "g/b".to_owned())]);
     let running: Vec<_> = w
         .group
         .volumes
@@ -524,7 +524,7 @@ fn a_missing_disk_stops_only_what_needs_it() {
         .iter()
         .map(|e| (e.kind(), e.object().unwrap_or_default()))
         .collect();
-    assert_eq!(failures, [(Kind::Device, "g/a")]);
+    assert_eq!(failures, [(Kind::Device, "g/a".to_owned())]);
     assert!(
         w.group
             .volume_named(&name("b"))
@@ -2001,10 +2001,10 @@ fn a_volume_that_cannot_be_judged_keeps_no_other_from_being_changed() {
     assert_eq!(w.number(lost), None);
     let converge = finding::converge(&w);
     assert!(!converge.has_steps());
-    let told: Vec<&str> = converge
+    let told: Vec<String> = converge
         .failures
         .iter()
-        .map(breakoff::error::Error::message)
+        .map(breakoff::plan::Refusal::message)
         .collect();
     assert_eq!(told, ["volume 'g/s' needs disk 'disk02', which is missing"]);
 
@@ -2112,7 +2112,8 @@ fn a_missing_disk_is_taken_out_of_its_group_when_nothing_that_counts_is_on_it() 
     assert!(refusal.message().contains("'v-01' of 'g/v'"), "{refusal}");
     assert!(
         refusal
-            .hint_text(&Native)
+            .hint()
+            .map(|hint| hint.text(&Native))
             .is_some_and(|hint| hint.contains("remove v")),
         "{refusal:?}"
     );

@@ -80,10 +80,10 @@ pub fn done(world: &mut World, request: &Request) -> Plan {
     plan
 }
 
-/// The refusal of a request.
+/// The refusal of a request, as it leaves the planning.
 pub fn refused(world: &World, request: &Request) -> Error {
     match plan(world, request) {
-        Err(error) => error,
+        Err(refusal) => Error::from(refusal),
         Ok(plan) => panic!("{request:?} was not refused: {:?}", plan.changes),
     }
 }

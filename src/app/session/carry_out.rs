@@ -51,7 +51,7 @@ impl Session<'_> {
         let failures = plan
             .failures
             .iter()
-            .map(|error| self.name_openers(error.clone()))
+            .map(|refusal| self.name_openers(refusal.clone()))
             .collect();
         let mut report = Report {
             changes: plan.changes.clone(),
@@ -268,10 +268,8 @@ impl Session<'_> {
 
     /// Adds who has a device open to a failure that says that it is.
     fn name_openers_of(&self, mut failed: Box<Failed>) -> Box<Failed> {
-        if let Cause::InUse(uuid) = &failed.cause
-            && let Some(device) = self.view.world.devices.get(uuid)
-        {
-            match self.env.machine.openers(device.dev).as_slice() {
+        if let Cause::InUse(uuid) = &failed.cause {
+            match self.openers(uuid).as_slice() {
                 [] => {}
                 who => failed.error = failed.error.because(who.join(", ")),
             }

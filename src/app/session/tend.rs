@@ -5,9 +5,9 @@ use crate::error::{Kind, Result};
 use crate::exec;
 use crate::model::{Extent, VolumeId};
 use crate::plan::change::Change;
-use crate::plan::finding;
 use crate::plan::step::Plan;
 use crate::plan::world::World;
+use crate::plan::{self, finding};
 
 /// How often a command looks again for something to record or repair before it leaves the rest to
 /// the next one.
@@ -54,7 +54,7 @@ impl Session<'_> {
     /// the next one. That is good to have and no more: where it fails a warning is enough.
     fn add_what_was_lost(&mut self) -> Vec<Change> {
         type Missing = fn(&World) -> Vec<VolumeId>;
-        type Add = fn(&World, VolumeId) -> Result<Plan>;
+        type Add = fn(&World, VolumeId) -> plan::Result<Plan>;
         let kinds: [(Missing, Add, &str); 2] = [
             (
                 finding::unlogged,
@@ -83,7 +83,7 @@ impl Session<'_> {
     pub(super) fn add(
         &mut self,
         volume: VolumeId,
-        add: fn(&World, VolumeId) -> Result<Plan>,
+        add: fn(&World, VolumeId) -> plan::Result<Plan>,
     ) -> Result<Vec<Change>> {
         for _ in 0..self.view.world.group.disks.len() {
             let plan = add(&self.view.world, volume)?;

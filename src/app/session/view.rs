@@ -4,12 +4,13 @@ use super::Session;
 use super::closing::Closing;
 use crate::app::Env;
 use crate::app::scan::{Bare, Scan};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::exec;
 use crate::meta::{self, Chosen, Fill, Lineage, Member, Sighting, Stamp};
 use crate::model::{
     DiskId, DmUuid, Generation, Group, GroupId, HostId, Name, Role, Sectors, Volume,
 };
+use crate::plan::Refusal;
 use crate::plan::finding;
 use crate::plan::request::Finding;
 use crate::plan::step::Plan;
@@ -248,7 +249,7 @@ impl<'u> View<'u> {
         let unread = |f: &Finding| matches!(f, Finding::Inexact(id) if !self.world.known.left.contains_key(id));
         findings.retain(|f| !unread(f));
         if let Some(failed) = findings.iter().find(|f| matches!(f, Finding::Failed(..))) {
-            return finding::plan(&self.world, failed).map(Some);
+            return Ok(finding::plan(&self.world, failed).map(Some)?);
         }
         if let Some(held) = finding::unhold(&self.world) {
             return Ok(Some(held));
@@ -260,8 +261,8 @@ impl<'u> View<'u> {
         for found in &findings {
             match finding::plan(&self.world, found) {
                 // It waits for a device that another process has open; what does not goes on.
-                Err(error) if error.kind() == Kind::InUse => {}
-                plan => return plan.map(Some),
+                Err(refusal) if refusal.is_for_openers() => {}
+                plan => return Ok(plan.map(Some)?),
             }
         }
         Ok(None)
@@ -276,29 +277,17 @@ impl<'u> View<'u> {
             .any(|disk| !self.world.disks.contains_key(&disk.id))
     }
 
-    /// The same for what planning refuses.
-    pub fn name_openers(&self, error: Error) -> Error {
-        if error.kind() != Kind::InUse {
-            return error;
-        }
-        let named = |d: &&DmDevice| error.object() == Some(d.name.as_str());
-        if let Some(device) = self.world.devices.values().find(named) {
-            return match self.env.machine.openers(device.dev).as_slice() {
-                [] => error,
-                who => error.because(who.join(", ")),
-            };
-        }
-        let volumes = self.world.group.volumes.iter();
-        let Some(volume) = error.object().and_then(|o| {
-            volumes
-                .clone()
-                .find(|v| self.world.group.path(&v.name) == o)
-        }) else {
-            return error;
-        };
-        match self.openers(volume).as_slice() {
-            [] => error,
-            who => error.because(who.join(", ")),
+    /// What planning refuses, with who has the device open that it is refused for.
+    pub fn name_openers(&self, refusal: Refusal) -> Error {
+        let volume = |id| DmUuid::new(self.world.group.id, id, &Role::Volume);
+        let uuid = refusal
+            .open()
+            .map(volume)
+            .or_else(|| refusal.held().cloned());
+        let error = Error::from(refusal);
+        match uuid.map(|uuid| self.openers(&uuid)).as_deref() {
+            None | Some([]) => error,
+            Some(who) => error.because(who.join(", ")),
         }
     }
 
@@ -336,12 +325,12 @@ impl<'u> View<'u> {
             .collect()
     }
 
-    fn openers(&self, volume: &Volume) -> Vec<String> {
-        let uuid = DmUuid::new(self.world.group.id, volume.id, &Role::Volume);
+    /// Who has a device open, in words.
+    pub(super) fn openers(&self, uuid: &DmUuid) -> Vec<String> {
         self.world
             .devices
-            .get(&uuid)
-            .map(|d| self.env.machine.openers(d.dev))
+            .get(uuid)
+            .map(|device| self.env.machine.openers(device.dev))
             .unwrap_or_default()
     }
 

@@ -239,7 +239,7 @@ impl Kernel for Dm {
     }
 
     fn has_target(&self, target: &str) -> Result<bool> {
-        let known = || {
+        let known = || -> Result<bool> {
             let versions = self.stock.list_versions();
             let versions = versions
                 .map_err(|err| refusal("cannot list the kernel's targets", target, &err))?;

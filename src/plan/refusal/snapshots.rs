@@ -1,0 +1,248 @@
+//! Snapshots, the legs that they are made of, and their originals.
+
+use super::{InGroup, Reason, Shown, list};
+use crate::advice::{Advised, Hint, Of};
+use crate::error::Kind;
+use crate::model::{Name, Sectors};
+
+/// About snapshots, their legs and their originals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Snapshots {
+    /// A volume was to come back and has no original.
+    NoOriginal {
+        /// It.
+        volume: InGroup,
+    },
+    /// The original that is recorded is not in the group.
+    OriginalGone {
+        /// The snapshot.
+        snapshot: InGroup,
+    },
+    /// One of the two has grown.
+    SizesDiffer {
+        /// The snapshot.
+        snapshot: InGroup,
+        /// Its size.
+        size: Sectors,
+        /// Its original.
+        original: InGroup,
+        /// That one's size.
+        original_size: Sectors,
+    },
+    /// More plexes were to come back than are complete.
+    TooFewComplete {
+        /// The snapshot.
+        snapshot: InGroup,
+        /// How many data plexes are complete.
+        complete: usize,
+        /// How many were to come back.
+        wanted: usize,
+    },
+    /// It would go for good and has snapshots itself.
+    IsOriginal {
+        /// It.
+        snapshot: InGroup,
+        /// They.
+        of: Vec<Name>,
+    },
+    /// It has to be exact, and what rests on its volume cannot be frozen.
+    NotFrozen {
+        /// The volume.
+        volume: InGroup,
+        /// Why not, as whoever looked at it says.
+        reason: String,
+    },
+    /// Fewer legs are complete than were to be split off.
+    NotEnough {
+        /// The volume.
+        volume: InGroup,
+        /// How many were wanted.
+        wanted: usize,
+        /// How many are SNAPDONE.
+        done: usize,
+        /// How many are SNAPATT.
+        attaching: usize,
+    },
+    /// Enough legs are complete, and not where they were wanted.
+    LegsElsewhere {
+        /// The volume.
+        volume: InGroup,
+        /// How many were wanted.
+        wanted: usize,
+        /// How many of these lie there.
+        there: usize,
+        /// The disks that they were to lie on alone, by media name.
+        disks: Vec<Name>,
+        /// All complete legs, each with the disks that it lies on.
+        legs: Vec<(Name, Vec<Shown>)>,
+    },
+    /// More legs were to be given up than there are.
+    TooFewLegs {
+        /// The volume.
+        volume: InGroup,
+        /// How many there are.
+        legs: usize,
+        /// How many were to be given up.
+        wanted: usize,
+    },
+    /// A relation was to end and there is none.
+    NoRelation {
+        /// The volume.
+        volume: InGroup,
+    },
+    /// The relation between two volumes was to end and there is none.
+    Unrelated {
+        /// The volume.
+        volume: InGroup,
+        /// The other one.
+        peer: InGroup,
+    },
+}
+
+impl Reason for Snapshots {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NoOriginal { .. }
+            | Self::SizesDiffer { .. }
+            | Self::TooFewComplete { .. }
+            | Self::NotEnough { .. }
+            | Self::LegsElsewhere { .. }
+            | Self::TooFewLegs { .. } => Kind::NotReady,
+            Self::OriginalGone { .. } => Kind::Failed,
+            Self::IsOriginal { .. } | Self::NotFrozen { .. } => Kind::InUse,
+            Self::NoRelation { .. } | Self::Unrelated { .. } => Kind::NotFound,
+        }
+    }
+
+    fn object(&self) -> Option<String> {
+        match self {
+            Self::NoOriginal { volume }
+            | Self::OriginalGone { snapshot: volume }
+            | Self::SizesDiffer {
+                snapshot: volume, ..
+            }
+            | Self::TooFewComplete {
+                snapshot: volume, ..
+            }
+            | Self::IsOriginal {
+                snapshot: volume, ..
+            }
+            | Self::NotFrozen { volume, .. }
+            | Self::NotEnough { volume, .. }
+            | Self::LegsElsewhere { volume, .. }
+            | Self::TooFewLegs { volume, .. }
+            | Self::NoRelation { volume }
+            | Self::Unrelated { volume, .. } => Some(volume.to_string()),
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::NoOriginal { volume } => format!(
+                "volume '{volume}' is no snapshot, or its relation was cleared: there is nothing to bring it back to"
+            ),
+            Self::OriginalGone { snapshot } => format!("the original of '{snapshot}' is not there"),
+            Self::SizesDiffer {
+                snapshot,
+                size,
+                original,
+                original_size,
+            } => format!(
+                "'{snapshot}' is {size} and '{original}' is {original_size}: a snapshot of another size cannot come back"
+            ),
+            Self::TooFewComplete {
+                snapshot,
+                complete,
+                wanted,
+            } => format!(
+                "snapshot '{snapshot}' has {complete} complete plexes, {wanted} were to come back"
+            ),
+            Self::IsOriginal { snapshot, of } => {
+                format!("'{snapshot}' is itself the original of {}", list(of))
+            }
+            Self::NotFrozen { volume, reason } => {
+                format!("a snapshot of '{volume}' would not be frozen: {reason}")
+            }
+            Self::NotEnough {
+                volume,
+                wanted,
+                done,
+                attaching,
+            } => format!(
+                "not enough snapshot legs in '{volume}': {wanted} wanted, {done} SNAPDONE{}",
+                still(*attaching)
+            ),
+            Self::LegsElsewhere {
+                volume,
+                wanted,
+                there,
+                disks,
+                ..
+            } => format!(
+                "{there} of the {wanted} legs wanted of '{volume}' lie on {} alone",
+                list(disks)
+            ),
+            Self::TooFewLegs {
+                volume,
+                legs,
+                wanted,
+            } => {
+                format!("volume '{volume}' has {legs} snapshot legs, {wanted} were to be given up")
+            }
+            Self::NoRelation { volume } => {
+                format!("volume '{volume}' is neither a snapshot nor the original of one")
+            }
+            Self::Unrelated { volume, peer } => format!("'{volume}' and '{peer}' have no relation"),
+        }
+    }
+
+    fn hint(&self) -> Option<Hint> {
+        match self {
+            Self::OriginalGone { .. }
+            | Self::TooFewComplete { .. }
+            | Self::TooFewLegs { .. } => None,
+            Self::NoOriginal { volume }
+            | Self::NoRelation { volume }
+            | Self::Unrelated { volume, .. } => Some(
+                Hint::from(Advised::SnapPrint(Of::group(&volume.group)))
+                    .and(" shows the relations"),
+            ),
+            Self::SizesDiffer { .. } => Some("grow the smaller one".into()),
+            Self::IsOriginal { .. } => Some(
+                Hint::from("bring those back first, or ")
+                    .line(Advised::SnapClear { of: Of::verb(), all: false })
+                    .and(" them"),
+            ),
+            Self::NotFrozen { .. } => Some(
+                "stop or unmount what is named, or name all volumes of a filesystem in one command; without '--require-frozen' the snapshot holds what a crash would leave".into(),
+            ),
+            Self::NotEnough { volume, attaching: 0, .. } => {
+                Some(Hint::from("begin with ").line(Advised::SnapStart(volume.of())))
+            }
+            Self::NotEnough { volume, .. } => {
+                Some(Hint::from("wait with ").line(Advised::SnapWait(volume.of())))
+            }
+            Self::LegsElsewhere { legs, .. } => {
+                Some(format!("its complete legs are {}", places(legs)).into())
+            }
+        }
+    }
+}
+
+/// Legs that are on their way, if there are any.
+fn still(attaching: usize) -> String {
+    match attaching {
+        0 => String::new(),
+        n => format!(", {n} still SNAPATT"),
+    }
+}
+
+/// Where legs lie, as the report of a change has it.
+fn places(legs: &[(Name, Vec<Shown>)]) -> String {
+    let place = |(leg, disks): &(Name, Vec<Shown>)| {
+        let disks: Vec<String> = disks.iter().map(Shown::to_string).collect();
+        format!("'{leg}' on {}", disks.join(","))
+    };
+    let places: Vec<String> = legs.iter().map(place).collect();
+    places.join(", ")
+}
