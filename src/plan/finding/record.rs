@@ -1,0 +1,96 @@
+//! Recording: what the kernel has finished, and space for what was lost.
+
+use super::see::observed;
+use crate::model::{Plex, PlexEvent, PlexState, VolumeId};
+use crate::plan::activate::apply;
+use crate::plan::change::Event;
+use crate::plan::draft::Draft;
+use crate::plan::refusal::Result;
+use crate::plan::step::Plan;
+use crate::plan::world::World;
+
+/// SNAPATT → SNAPDONE (and ACTIVE for data plexes); layers collapse into one flat mirror at an
+/// instant when all are equal.
+pub(super) fn record_attached(world: &World, id: VolumeId) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    let volume = observed(world, id)?;
+    let numbers: Vec<u16> = volume.attaching().iter().map(|p| p.number).collect();
+    draft.equal_terms(id, numbers);
+    for plex in volume.attaching() {
+        apply(draft.touch(id)?, plex, PlexEvent::Synced);
+        let state = draft
+            .touch(id)?
+            .plex(plex.number)
+            .map_or(plex.state, |p| p.state);
+        draft.say(&volume.name, Event::state(plex, state));
+    }
+    let done = draft.touch(id)?;
+    done.synced = done.size;
+    done.returning = None;
+    take_back_legs(&mut draft, id)?;
+    if volume
+        .plexes
+        .iter()
+        .any(|p| p.state == PlexState::Attaching)
+    {
+        let done = draft.touch(id)?.clone();
+        draft.touch(id)?.log = draft.optional_log(&done);
+    }
+    draft.finish()
+}
+
+/// A restore is over: the legs that it was made from are snapshot legs again.
+fn take_back_legs(draft: &mut Draft<'_>, id: VolumeId) -> Result<()> {
+    let restored = draft.touch(id)?.clone();
+    let lent: Vec<&Plex> = restored.plexes.iter().filter(|p| p.lent).collect();
+    if lent.is_empty()
+        || !restored
+            .plexes
+            .iter()
+            .any(|p| p.state == PlexState::Active && !p.lent)
+    {
+        return Ok(());
+    }
+    for plex in lent {
+        apply(draft.touch(id)?, plex, PlexEvent::ToSnapdone);
+        draft.say(&restored.name, Event::state(plex, PlexState::SnapDone));
+    }
+    draft.provide_dcos(id)?;
+    let restored = draft.touch(id)?.clone();
+    draft.touch(id)?.log = draft.optional_log(&restored);
+    Ok(())
+}
+
+pub(super) fn record_resynced(world: &World, id: VolumeId) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    let volume = observed(world, id)?;
+    draft.equal_terms(id, volume.complete().iter().map(|p| p.number).collect());
+    let done = draft.touch(id)?;
+    done.synced = done.size;
+    draft.say(&volume.name, Event::Resynced);
+    draft.finish()
+}
+
+/// Gives such a volume its log.
+pub fn add_log(world: &World, id: VolumeId) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    let volume = observed(world, id)?;
+    // One that is there and out of use comes into use again; it is written anew either way.
+    draft.touch(id)?;
+    if volume.log.is_none() {
+        draft.touch(id)?.log = Some(draft.allocate_log_elsewhere(volume)?);
+        draft.say(&volume.name, Event::LogAdded);
+    }
+    draft.finish()
+}
+
+/// Takes that space.
+pub fn add_copies(world: &World, id: VolumeId) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    let copies = draft.complete_dcos(id)?;
+    // Another volume may have got what was left.
+    if copies > 0 {
+        draft.say(&observed(world, id)?.name, Event::MapSpaceAdded { copies });
+    }
+    draft.finish()
+}
