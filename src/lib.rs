@@ -19,6 +19,15 @@
 //! system call, file or environment themselves. `tests/host/layers.rs` holds it.
 
 #![deny(unsafe_code)]
+// Nothing here may panic: a command that dies within a window leaves volumes suspended.
+#![deny(clippy::expect_used, clippy::panic, clippy::unreachable)]
+#![warn(
+    clippy::enum_glob_use,
+    clippy::exit,
+    clippy::match_wildcard_for_single_variants,
+    clippy::wildcard_imports
+)]
+#![cfg_attr(test, allow(clippy::expect_used, clippy::panic))]
 
 pub mod advice;
 pub mod app;

@@ -80,7 +80,7 @@ fn change(options: &Options, command: &Command, env: Env<'_>) -> Result<Report> 
             area,
         } => init(
             options,
-            devices.iter().map(|d| d.as_path()),
+            devices.iter().map(PathBuf::as_path),
             *force,
             *area,
             env,

@@ -242,7 +242,7 @@ fn only_one(
     while !interrupts.arrived() {
         match lock_group(lock::MONITOR, Some(service.at_most(ANOTHER)), quiet) {
             Err(error) if error.kind() == Kind::TimedOut => {
-                service.ready("another monitor is watching; this one takes over")
+                service.ready("another monitor is watching; this one takes over");
             }
             taken => return taken.map(Some),
         }

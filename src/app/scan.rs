@@ -157,7 +157,7 @@ impl Scan {
                 }
                 Ok(None) => scan.bare.devices.push(candidate),
                 Err(error) if error.kind() == Kind::TimedOut && !is_known => {
-                    scan.unanswered.push(error)
+                    scan.unanswered.push(error);
                 }
                 Err(error) if is_ours => scan.broken.push((candidate, error)),
                 Err(_) => {}

@@ -346,7 +346,7 @@ fn finish(
             let open = retired.inspect_err(|_| {
                 after
                     .led_to
-                    .extend(led_to.into_iter().map(|extent| (uuid.volume(), extent)))
+                    .extend(led_to.into_iter().map(|extent| (uuid.volume(), extent)));
             })?;
             after.open.extend(open);
             Ok(())

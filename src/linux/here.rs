@@ -192,7 +192,7 @@ impl Machine for Here {
 
     fn helper(&self, group: GroupId, devices: &[HelperDevice]) -> Result<Box<dyn Helper>> {
         let process = detached::fork_beside(|requests, answers| {
-            (self.serve)(group, devices, Tasks(requests, answers))
+            (self.serve)(group, devices, Tasks(requests, answers));
         });
         let beside = process.and_then(|process| HelperProcess::new(process, HELPER_STARTS));
         Ok(Box::new(beside.map_err(|err| {

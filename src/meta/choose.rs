@@ -78,7 +78,7 @@ pub struct Guide {
 
 /// The same with such knowledge.
 pub fn choose_by(id: GroupId, found: &[(String, Label)], guide: &Guide) -> Result<Chosen> {
-    let ours: Vec<Seen> = Seen::all(found)
+    let ours: Vec<Seen<'_>> = Seen::all(found)
         .filter(|seen| seen.label.group() == Some(id))
         .collect();
     if ours.is_empty() {
@@ -166,7 +166,7 @@ impl<'a> Seen<'a> {
     }
 }
 
-fn refuse_duplicates(seen: &[Seen]) -> Result<()> {
+fn refuse_duplicates(seen: &[Seen<'_>]) -> Result<()> {
     let mut devices: HashMap<DiskId, &str> = HashMap::new();
     for disk in seen {
         if let Some(first) = devices.insert(disk.label.disk(), disk.device) {
@@ -185,7 +185,7 @@ fn refuse_duplicates(seen: &[Seen]) -> Result<()> {
     Ok(())
 }
 
-fn refuse_newer(seen: &[Seen]) -> Result<()> {
+fn refuse_newer(seen: &[Seen<'_>]) -> Result<()> {
     let newer = seen
         .iter()
         .find_map(|disk| disk.label.written_by_newer().map(|why| (disk.device, why)));
@@ -220,7 +220,7 @@ struct Verdict<'h, 'a> {
 impl<'a> Heads<'a> {
     /// Disks without any copy that can be used have none.
     fn of(id: GroupId, ours: &[Seen<'a>], warnings: &mut Vec<String>) -> Result<Heads<'a>> {
-        let mut heads: Vec<Head> = Vec::new();
+        let mut heads: Vec<Head<'_>> = Vec::new();
         let mut known: Vec<&Copy> = Vec::new();
         let mut refusals = Vec::new();
         for seen in ours {
@@ -296,7 +296,7 @@ impl<'a> Heads<'a> {
     }
 
     /// Whether who goes on with `head` knows all that the other one holds.
-    fn knows(&self, head: &Head, other: &Head) -> bool {
+    fn knows(&self, head: &Head<'_>, other: &Head<'_>) -> bool {
         match (&head.says.history, &other.says.history) {
             (Some(history), _) => other
                 .on
@@ -307,7 +307,7 @@ impl<'a> Heads<'a> {
         }
     }
 
-    fn is_unfinished(&self, other: &Head, head: &Head) -> bool {
+    fn is_unfinished(&self, other: &Head<'_>, head: &Head<'_>) -> bool {
         let (Some(own), Some(history)) = (&other.says.history, &head.says.history) else {
             return false;
         };
@@ -350,7 +350,7 @@ impl<'a> Heads<'a> {
                 .iter()
                 .any(|other| other.stamp != head.stamp && self.knows(other, head))
         });
-        let side = |head: &Head| {
+        let side = |head: &Head<'_>| {
             let mut devices: Vec<String> =
                 head.on.iter().map(|seen| seen.device.to_owned()).collect();
             // Disks that lag behind on the same side.
@@ -408,7 +408,7 @@ pub struct Side {
 
 /// The ways that a group went: one, unless its disks were changed apart from each other.
 pub fn sides(id: GroupId, found: &[(String, Label)]) -> Result<Vec<Side>> {
-    let ours: Vec<Seen> = Seen::all(found)
+    let ours: Vec<Seen<'_>> = Seen::all(found)
         .filter(|seen| seen.label.group() == Some(id))
         .collect();
     Heads::of(id, &ours, &mut Vec::new()).map(|heads| heads.sides())
@@ -485,8 +485,12 @@ type Held<'a> = (Seen<'a>, &'a Copy);
 
 /// The newest configuration that decodes. Every generation is looked at for contradictions, not
 /// only the one that wins.
-fn newest(id: GroupId, ours: &[Seen], warnings: &mut Vec<String>) -> Result<(Group, Generation)> {
-    let mut by_generation: BTreeMap<Generation, Vec<Held>> = BTreeMap::new();
+fn newest(
+    id: GroupId,
+    ours: &[Seen<'_>],
+    warnings: &mut Vec<String>,
+) -> Result<(Group, Generation)> {
+    let mut by_generation: BTreeMap<Generation, Vec<Held<'_>>> = BTreeMap::new();
     for seen in ours {
         for copy in seen.label.copies() {
             by_generation
@@ -518,7 +522,7 @@ fn newest(id: GroupId, ours: &[Seen], warnings: &mut Vec<String>) -> Result<(Gro
 
 /// The copies of one generation, those with the same bytes together.
 fn distinct<'a>(copies: &[Held<'a>]) -> Vec<Vec<Held<'a>>> {
-    let mut contents: Vec<Vec<Held>> = Vec::new();
+    let mut contents: Vec<Vec<Held<'_>>> = Vec::new();
     for held in copies {
         match contents
             .iter_mut()
@@ -536,7 +540,7 @@ fn distinct<'a>(copies: &[Held<'a>]) -> Vec<Vec<Held<'a>>> {
 fn agreed(
     id: GroupId,
     generation: Generation,
-    contents: &[Vec<Held>],
+    contents: &[Vec<Held<'_>>],
     warnings: &mut Vec<String>,
     needed: bool,
 ) -> Result<Option<Group>> {
@@ -607,11 +611,11 @@ fn split_brain(generation: Generation, one: (&Group, &str), other: (&Group, &str
 impl Chosen {
     /// Finds the disks of the configuration among all labels.
     fn find_disks(&mut self, found: &[(String, Label)]) -> Result<()> {
-        let here: Vec<Seen> = Seen::all(found)
+        let here: Vec<Seen<'_>> = Seen::all(found)
             .filter(|seen| self.group.disk(seen.label.disk()).is_some())
             .collect();
         refuse_duplicates(&here)?;
-        let by_id: HashMap<DiskId, Seen> = here
+        let by_id: HashMap<DiskId, Seen<'_>> = here
             .into_iter()
             .map(|seen| (seen.label.disk(), seen))
             .collect();
@@ -654,7 +658,7 @@ impl Chosen {
         Ok(())
     }
 
-    fn find_strangers(&mut self, ours: &[Seen]) {
+    fn find_strangers(&mut self, ours: &[Seen<'_>]) {
         for seen in ours
             .iter()
             .filter(|seen| self.group.disk(seen.label.disk()).is_none())
@@ -681,7 +685,7 @@ fn outdated(disk: &Disk, device: &str, has: Option<Generation>, newest: Generati
 
 /// A configuration that has a disk's space for volumes somewhere else than the disk's own label
 /// would send I/O to the wrong place.
-fn refuse_geometry(disk: &Disk, seen: &Seen) -> Result<()> {
+fn refuse_geometry(disk: &Disk, seen: &Seen<'_>) -> Result<()> {
     let label = seen.label.geometry();
     if disk.data_start == label.data_start() && disk.size <= label.data_size() {
         return Ok(());

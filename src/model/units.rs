@@ -166,7 +166,7 @@ pub fn human_bytes(bytes: u64) -> String {
     for (suffix, shift) in UNITS {
         if bytes >= 1 << shift {
             let whole = bytes >> shift;
-            let hundredths = ((bytes & ((1 << shift) - 1)) as u128 * 100) >> shift;
+            let hundredths = (u128::from(bytes & ((1 << shift) - 1)) * 100) >> shift;
             return match (hundredths, hundredths % 10) {
                 (0, _) => format!("{whole}{suffix}"),
                 (h, 0) => format!("{whole}.{}{suffix}", h / 10),
@@ -200,8 +200,8 @@ pub fn parse_size(word: &str, unit: DefaultUnit) -> Result<Sectors> {
     });
     let lower = trimmed.unwrap_or(&lower);
     let (digits, scale): (&str, u128) = match lower.chars().last().ok_or_else(bad)? {
-        's' => (&lower[..lower.len() - 1], SECTOR as u128),
-        'b' if unit == DefaultUnit::Sectors => (&lower[..lower.len() - 1], SECTOR as u128),
+        's' => (&lower[..lower.len() - 1], u128::from(SECTOR)),
+        'b' if unit == DefaultUnit::Sectors => (&lower[..lower.len() - 1], u128::from(SECTOR)),
         c @ ('k' | 'm' | 'g' | 't') => {
             let shift = UNITS
                 .iter()
@@ -209,11 +209,11 @@ pub fn parse_size(word: &str, unit: DefaultUnit) -> Result<Sectors> {
                 .map_or(0, |(_, shift)| *shift);
             (&lower[..lower.len() - 1], 1 << shift)
         }
-        _ if unit == DefaultUnit::Sectors => (lower, SECTOR as u128),
+        _ if unit == DefaultUnit::Sectors => (lower, u128::from(SECTOR)),
         _ => (lower, 1),
     };
     let bytes = scaled(digits, scale).ok_or_else(bad)?;
-    u64::try_from(bytes.div_ceil(SECTOR as u128))
+    u64::try_from(bytes.div_ceil(u128::from(SECTOR)))
         .ok()
         .and_then(Sectors::new)
         .ok_or_else(|| Error::usage(format!("'{word}' is more than any device can hold")))

@@ -310,7 +310,7 @@ impl Extent {
             to_copy: self.size(original),
             untracked: match self {
                 Extent::Regions(..) => None,
-                Extent::All(why) => Some(why.to_string()),
+                Extent::All(why) => Some(why.clone()),
             },
         }
     }

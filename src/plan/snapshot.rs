@@ -558,7 +558,7 @@ mod tests {
                 advice(content, "/dev/x").contains(word),
                 "{content:?}: {}",
                 advice(content, "/dev/x")
-            )
+            );
         };
         says(None, "XFS: -o ro,nouuid");
         says(Some("ext4"), "mount -o ro /dev/x DIR");

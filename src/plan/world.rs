@@ -210,7 +210,7 @@ impl World {
                         roles
                             .iter()
                             .filter_map(|role| mapped_at(volume, role.clone(), start, extent)),
-                    )
+                    );
                 });
             }
             numbers.extend(

@@ -165,7 +165,7 @@ impl<'w> Seen<'w> {
     }
 
     /// How much of a plex is equal to its volume.
-    fn synced(&self, volume: &Volume, plex: &Plex, leg: Option<Leg>) -> Sectors {
+    fn synced(&self, volume: &Volume, plex: &Plex, leg: Option<Leg<'_>>) -> Sectors {
         let source = || {
             volume
                 .complete()

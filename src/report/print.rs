@@ -64,7 +64,7 @@ struct Printer<'a> {
 }
 
 impl<'a> Printer<'a> {
-    fn put(&mut self, record: Record) {
+    fn put(&mut self, record: Record<'_>) {
         let human = |bytes: Option<u64>| bytes.map(human_bytes).unwrap_or_default();
         let mut cells: Vec<String> = [record.kind, record.name, record.assoc, record.kstate]
             .map(str::to_owned)

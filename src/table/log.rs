@@ -68,7 +68,7 @@ pub fn image(size: Sectors, region: Sectors, clean: bool) -> Vec<u8> {
 /// A log in which exactly these regions are dirty.
 pub fn image_of(size: Sectors, region: Sectors, dirty: &[Range<u64>]) -> Vec<u8> {
     let mut image = image(size, region, true);
-    for bit in dirty.iter().flat_map(|range| range.clone()) {
+    for bit in dirty.iter().flat_map(Clone::clone) {
         let byte = usize::try_from(bit / 8)
             .ok()
             .and_then(|byte| image.get_mut(BITMAP_AT.saturating_add(byte)));

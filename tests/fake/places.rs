@@ -45,7 +45,7 @@ impl State {
             .iter()
             .filter(|p| [Role::Volume, Role::Data, Role::Plex(p.number)].contains(role));
         let plexes = plexes
-            .flat_map(|p| p.layout())
+            .flat_map(breakoff::model::Plex::layout)
             .filter_map(|(start, extent)| place(start, extent));
         let changes =
             change_log(volume).filter(|(returning, _)| *role == Role::Changes(returning.log));

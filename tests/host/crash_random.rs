@@ -153,9 +153,9 @@ impl History {
             Some(Err(error)) => {
                 assert!(error.message() != STUCK, "{}", self.told());
                 if trap == Trap::None {
-                    self.done.refused += 1
+                    self.done.refused += 1;
                 } else {
-                    self.done.errors += 1
+                    self.done.errors += 1;
                 }
             }
         }

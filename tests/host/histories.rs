@@ -195,7 +195,7 @@ mod model {
                 ram.fail(Faults {
                     writes: true,
                     ..Faults::default()
-                })
+                });
             });
             prepared.flip();
             drop(prepared);

@@ -208,7 +208,7 @@ fn a_flip_that_failed_leaves_the_old_configuration_and_the_next_commit_works() {
         ram.fail(Faults {
             writes: true,
             ..Faults::default()
-        })
+        });
     });
     assert!(!prepared.flip().committed());
     drop(prepared.outcome());
@@ -310,7 +310,7 @@ fn after_power_cut(start: &[u8], ops: &[Op], last: bool) -> Vec<Vec<u8>> {
         .map_or(0, |at| at + 1);
     let mut durable = start.to_vec();
     let write = |data: &mut Vec<u8>, offset: u64, bytes: &[u8]| {
-        data[offset as usize..offset as usize + bytes.len()].copy_from_slice(bytes)
+        data[offset as usize..offset as usize + bytes.len()].copy_from_slice(bytes);
     };
     for op in &ops[..flushed] {
         if let Op::Write(offset, bytes) = op {
@@ -449,7 +449,7 @@ fn check_after_crash(
         assert!(
             meta::read_disk(ram).unwrap().is_some(),
             "a disk of ours stays one"
-        )
+        );
     });
     let read = match (choose(new.id, disks), old) {
         (Ok(chosen), _) => chosen,

@@ -39,7 +39,7 @@ fn verify(block: &[u8]) -> Result<Superblock, Fault> {
 
 /// The superblock with some bytes replaced and the checksum made right again.
 fn forged(offset: usize, bytes: &[u8]) -> Vec<u8> {
-    let mut block = superblock().encode().to_vec();
+    let mut block = superblock().encode().clone();
     block[offset..offset + bytes.len()].copy_from_slice(bytes);
     block[20..24].fill(0);
     let sum = crc32c::crc32c(&block);

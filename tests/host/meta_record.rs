@@ -502,7 +502,7 @@ fn hostile_subdisks_are_refused() {
     unsafe_when(|r| v(r)["plexes"][0]["subdisks"][1][1] = json!(6143));
     unsafe_when(|r| v(r)["plexes"][1]["subdisks"] = v(r)["plexes"][0]["subdisks"].clone());
     unsafe_when(|r| {
-        r["volumes"][1]["plexes"][0]["subdisks"] = v(r)["plexes"][0]["subdisks"].clone()
+        r["volumes"][1]["plexes"][0]["subdisks"] = v(r)["plexes"][0]["subdisks"].clone();
     });
 }
 

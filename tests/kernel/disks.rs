@@ -1563,7 +1563,11 @@ fn a_group_that_runs_is_not_gone_when_no_label_can_be_read() {
     until("it copies", || lab.print("g").volume("v").plexes.len() == 2);
     (0..3).for_each(|disk| lab.fault_in(disk, 0..AREA, Fault::Fail));
 
-    let names: Vec<String> = lab.disks.iter().map(|disk| disk.word()).collect();
+    let names: Vec<String> = lab
+        .disks
+        .iter()
+        .map(super::support::disk::Disk::word)
+        .collect();
     for words in [
         "status",
         "recover",

@@ -545,7 +545,7 @@ fn memory_that_cannot_be_locked_costs_a_warning() {
                 .wait(LONG)
                 .ok()
                 .says("memory cannot be locked"),
-        )
+        );
     });
     expected.verify(lab.device("g", "s"));
     load.stop().verify(lab.device("g", "v"));

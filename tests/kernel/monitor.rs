@@ -349,7 +349,7 @@ fn a_group_that_the_monitor_must_not_touch_is_said_and_looked_at_again_by_itself
     let load = watched(&lab, 2);
     let mut here = None;
     rewrite(&lab, &[0, 1], |group| {
-        here = group.host.replace(HostId::from_bytes([0xab; 16]))
+        here = group.host.replace(HostId::from_bytes([0xab; 16]));
     });
     lab.fault_in(1, AREA..23 * MIB, Fault::Fail);
     load.wait_until_held();

@@ -112,9 +112,9 @@ impl Bench for RealBench {
 
     fn set_dead(&mut self, n: usize, dead: bool) {
         if dead {
-            self.lab.fault(n, Fault::Fail)
+            self.lab.fault(n, Fault::Fail);
         } else {
-            self.lab.heal(n)
+            self.lab.heal(n);
         }
     }
 

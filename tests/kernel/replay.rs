@@ -173,7 +173,7 @@ impl Recording {
             match event {
                 Event::Write(at, bytes) => unsynced.extend(in_area(at, bytes)),
                 Event::Discard(at, _) => {
-                    assert!(at >= MIB + AREA, "a part of the private area is discarded")
+                    assert!(at >= MIB + AREA, "a part of the private area is discarded");
                 }
                 Event::Flush if !unsynced.is_empty() => {
                     let flushes = cuts.last().map_or(0, |cut: &Cut| cut.flushes);

@@ -133,7 +133,7 @@ fn a_snapshot_of_a_mirror_is_exact_and_leaves_the_mirror_in_sync() {
     lab.cli("-g g snapstart v").ok();
     go_on(&load);
     let expected = fork(&load, || {
-        drop(lab.cli("-g g snapshot v --name before").ok())
+        drop(lab.cli("-g g snapshot v --name before").ok());
     });
     go_on(&load);
 

@@ -696,7 +696,7 @@ fn a_copy_dies(mut lab: Lab, which: usize) {
 /// Where the copies of a volume's map lie: each disk by index, with its bytes.
 fn map_copies(lab: &Lab, device: &str) -> Vec<(usize, std::ops::Range<u64>)> {
     let line = lab.dm.table(device).unwrap().remove(0);
-    let words: Vec<String> = line.words().iter().map(|word| word.to_string()).collect();
+    let words: Vec<String> = line.words().iter().map(ToString::to_string).collect();
     // core 2 REGION nosync LEGS DEV OFFSET … SINK 0 1 handle_errors
     let legs: usize = words[4].parse().unwrap();
     let leg = |n: usize| {

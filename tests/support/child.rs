@@ -155,9 +155,10 @@ fn scratch() -> File {
 }
 
 fn dup(file: &File) -> Stdio {
-    file.try_clone()
-        .map(Stdio::from)
-        .unwrap_or_else(|err| panic!("a file cannot be opened twice: {err}"))
+    file.try_clone().map_or_else(
+        |err| panic!("a file cannot be opened twice: {err}"),
+        Stdio::from,
+    )
 }
 
 impl Running {

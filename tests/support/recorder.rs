@@ -99,7 +99,7 @@ impl Recorder {
 
     fn read(&self) -> io::Result<Vec<Event>> {
         let [magic, version, entries, sector] = self.words(0)?;
-        if [magic, version, sector as u32 as u64] != [MAGIC, 1, SECTOR] {
+        if [magic, version, u64::from(sector as u32)] != [MAGIC, 1, SECTOR] {
             return Ok(Vec::new());
         }
         let (mut events, mut at) = (Vec::new(), SECTOR);

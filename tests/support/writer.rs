@@ -243,7 +243,7 @@ fn write_until_stopped(
             *shared
                 .error
                 .lock()
-                .unwrap_or_else(|poisoned| poisoned.into_inner()) =
+                .unwrap_or_else(std::sync::PoisonError::into_inner) =
                 Some(format!("write {seq}: {err}"));
             return;
         }

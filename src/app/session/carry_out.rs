@@ -129,7 +129,7 @@ impl Session<'_> {
             .map_err(|error| {
                 self.env.ui.warn(&format!(
                     "{error}: should this command be killed, run 'breakoff recover'"
-                ))
+                ));
             })
             .ok()
     }

@@ -54,7 +54,7 @@ pub fn lock_group(name: &str, timeout: Option<Duration>, env: Env<'_>) -> Result
     env.machine.lock(name, timeout, &|holder: &lock::Holder| {
         env.ui.note(&format!(
             "waiting for the lock of '{name}', held by {holder}"
-        ))
+        ));
     })
 }
 

@@ -125,7 +125,7 @@ impl Words {
         match (word.strip_prefix('!'), word.split_once('=')) {
             (Some(disk), _) => self.excluded.push(disk.to_owned()),
             (None, Some((name, value))) => {
-                self.attributes.push((name.to_owned(), value.to_owned()))
+                self.attributes.push((name.to_owned(), value.to_owned()));
             }
             (None, None) if self.verb.is_none() => self.verb = Some(word.to_owned()),
             (None, None) => self.operands.push(word.to_owned()),

@@ -300,7 +300,7 @@ impl Media for Recorded {
 fn ask_child(disks: &[(&Path, Duration)], reading: Reading<'_>) -> io::Result<Vec<Heard>> {
     let (ear, mouth) = pipe()?;
     let child = fork::child(&[mouth.as_raw_fd()], || {
-        tell_all(disks, reading, File::from(mouth))
+        tell_all(disks, reading, File::from(mouth));
     })?;
     let heard = listen(File::from(ear), disks);
     let all = !heard.contains(&Heard::Nothing);

@@ -102,7 +102,7 @@ pub fn silent(disks: &BTreeSet<DevNo>) -> Vec<DevNo> {
         .map(|(_, path)| (path.as_path(), ANSWERS))
         .collect();
     let read = apart::read_each(&asked, &|media: &dyn Media| {
-        drop(media.read_at(0, &mut [0; ALIGNMENT]))
+        drop(media.read_at(0, &mut [0; ALIGNMENT]));
     });
     let silent = |answer: &Result<Box<dyn Media>>| {
         answer

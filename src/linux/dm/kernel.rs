@@ -354,7 +354,7 @@ impl Kernel for Dm {
                 Err(Errno(libc::EBUSY))
                     if Instant::now() < until && !openers::holds_for_long(info.dev) =>
                 {
-                    std::thread::sleep(BUSY.1)
+                    std::thread::sleep(BUSY.1);
                 }
                 Err(Errno(libc::EBUSY)) => return Err(in_use(&info)),
                 Err(errno) => return Err(self.failure("cannot remove", uuid, errno)),

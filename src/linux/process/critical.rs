@@ -79,7 +79,7 @@ impl Critical {
             .map_err(|err| {
                 warnings.push(format!(
                     "memory cannot be locked ({err}): with swap on a volume of its own it may hang"
-                ))
+                ));
             })
             .is_ok();
         touch_stack();

@@ -271,7 +271,7 @@ fn unhold_map(world: &World, device: &DmDevice, status: &MirrorStatus, plan: &mu
     let volume = device.uuid.volume().and_then(|id| world.group.volume(id));
     let copies: Vec<DevNo> = volume
         .iter()
-        .flat_map(|v| v.live_dco())
+        .filter_map(|v| v.live_dco())
         .flat_map(|d| &d.copies)
         .filter_map(|copy| world.number(copy.disk))
         .collect();

@@ -126,7 +126,7 @@ fn lost(world: &World, volume: &Volume) -> Option<Lost> {
                 LegOf::Plex(_) | LegOf::Below(_)
                     if at == 0 && (attaching || !volume.is_synced()) =>
                 {
-                    failed.extend(plex_numbers(&legs[1..]))
+                    failed.extend(plex_numbers(&legs[1..]));
                 }
                 LegOf::Plex(number) => failed.push(*number),
                 LegOf::Below(_) => {}
