@@ -8,7 +8,7 @@ use crate::model::{
 };
 use crate::plan::request::{Request, Splits};
 use crate::plan::world::Listing;
-use crate::plan::{snapback, snapshot};
+use crate::plan::{self, Need, snapback, snapshot};
 use crate::sys::content::Standing;
 use crate::sys::disk::Access;
 use crate::sys::helper::{Helper, HelperDevice, Task};
@@ -18,27 +18,25 @@ use std::ops::Range;
 use std::path::Path;
 
 impl View<'_> {
-    /// What can be found out by looking: nothing is written to a disk, no volume is repaired, and
-    /// no map of changes is asked.
+    /// Finds out what a request needs to know, as far as it can be seen: nothing is written to a
+    /// disk, no volume is repaired, and no map of changes is asked.
     pub fn look_for(&mut self, request: &Request) -> Result<()> {
-        if let Request::Snapshot { splits, .. } = request {
-            self.learn_unfrozen(splits);
-        }
-        match request {
-            Request::Snapshot { .. } if self.world.group.volumes.iter().any(|v| v.fast_resync) => {
-                self.world.known.era_target =
-                    Some(self.kernel.has_target("era")? && self.kernel.has_target("zero")?);
+        for need in plan::needs(&self.world, request) {
+            match need {
+                Need::Standing(splits) => self.learn_unfrozen(splits),
+                Need::EraTarget => {
+                    self.world.known.era_target =
+                        Some(self.kernel.has_target("era")? && self.kernel.has_target("zero")?);
+                }
+                Need::Contents => self.learn_contents(),
+                Need::EraSurvival => {
+                    let survives = self.env.machine.era_survives_crash();
+                    self.world.known.era_survives_crash = Some(survives);
+                }
+                Need::StoppedMaps => self.learn_damaged_maps(),
+                // With the lock.
+                Need::Changes(_) | Need::Eras | Need::MapSpace(_) => {}
             }
-            Request::SnapBack { .. }
-            | Request::SnapStart { .. }
-            | Request::Mirror { .. }
-            | Request::Grow { .. }
-            | Request::PlexAttach(_) => self.learn_contents(),
-            Request::Start { .. } => {
-                self.world.known.era_survives_crash = Some(self.env.machine.era_survives_crash());
-                self.learn_damaged_maps();
-            }
-            _ => {}
         }
         Ok(())
     }
@@ -161,18 +159,26 @@ impl Session<'_> {
     /// copy everything, and no error.
     pub fn learn(&mut self, request: &Request) -> Result<()> {
         self.learn_maps(request)?;
-        match request {
-            Request::Snapshot { splits, .. } if self.world.known.era_target == Some(true) => {
-                self.learn_eras();
-                self.learn_unwritable_maps(splits);
-            }
-            Request::SnapBack { snapshots, .. } if self.has_failed_mirror() => {
+        let tracks = self.world.known.era_target == Some(true);
+        for need in plan::needs(&self.world, request) {
+            match need {
+                Need::Eras if tracks => self.learn_eras(),
+                Need::MapSpace(splits) if tracks => self.learn_unwritable_maps(splits),
                 // A disk has died meanwhile. Without it the map can be read, if there is another
                 // copy.
-                self.tend()?;
-                self.list_sides(snapshots);
+                Need::Changes(snapshots) if self.has_failed_mirror() => {
+                    self.tend()?;
+                    self.list_sides(snapshots);
+                }
+                Need::Standing(_)
+                | Need::EraTarget
+                | Need::Contents
+                | Need::EraSurvival
+                | Need::StoppedMaps
+                | Need::Changes(_)
+                | Need::Eras
+                | Need::MapSpace(_) => {}
             }
-            _ => {}
         }
         Ok(())
     }
@@ -234,12 +240,13 @@ impl Session<'_> {
         copies
     }
 
-    /// What a dry run may find out with the lock: the map of a volume that is just being suspended
-    /// must not be asked (K7).
+    /// What a dry run may find out with the lock: no volume is repaired, and nothing is written.
     pub fn learn_maps(&mut self, request: &Request) -> Result<()> {
         self.look_for(request)?;
-        if let Request::SnapBack { snapshots, .. } = request {
-            self.list_sides(snapshots);
+        for need in plan::needs(&self.world, request) {
+            if let Need::Changes(snapshots) = need {
+                self.list_sides(snapshots);
+            }
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ pub mod change;
 pub mod disks;
 pub mod draft;
 pub mod finding;
+mod needs;
 pub mod plexes;
 pub mod quorum;
 pub mod refusal;
@@ -26,6 +27,7 @@ pub mod view;
 pub mod volumes;
 pub mod world;
 
+pub use needs::{Need, needs};
 pub use refusal::{Refusal, Result};
 use request::Request;
 use step::Plan;

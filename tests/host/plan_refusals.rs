@@ -8,11 +8,11 @@ use breakoff::model::{
     CrashReason, Disk, DiskId, DmUuid, PlexState, SectorSize, Sectors, Standing,
 };
 use breakoff::plan::change::{Change, Event};
-use breakoff::plan::plan;
 use breakoff::plan::request::{
     Convert, Finding, GrowTo, Legs, Placement, Relations, Request, Selection, Split, Splits, Winner,
 };
 use breakoff::plan::world::World;
+use breakoff::plan::{Need, needs, plan};
 use breakoff::plan::{finding, quorum};
 use breakoff::table::status::LegHealth;
 
@@ -2125,4 +2125,33 @@ fn a_missing_disk_is_taken_out_of_its_group_when_nothing_that_counts_is_on_it() 
             .iter()
             .any(|change| matches!(change.event, Event::DiskRemoved { .. }))
     );
+}
+
+/// Maps of changes are asked, and disks are looked at, only for those who need it.
+#[test]
+fn no_more_is_found_out_than_a_request_needs() {
+    let mut w = world(3);
+    done(&mut w, &make("a", 60, 1));
+    let split = Splits::All;
+    let snapshot = Request::Snapshot {
+        splits: split.clone(),
+        legs: Legs::Count(1),
+        pattern: None,
+        require_frozen: false,
+    };
+    let all = vec![
+        Need::Standing(&split),
+        Need::EraTarget,
+        Need::Eras,
+        Need::MapSpace(&split),
+    ];
+    w.group.volumes[0].fast_resync = true;
+    assert_eq!(needs(&w, &snapshot), all);
+    w.group.volumes[0].fast_resync = false;
+    assert_eq!(needs(&w, &snapshot), [Need::Standing(&split)]);
+    assert_eq!(
+        needs(&w, &start(Selection::All)),
+        [Need::EraSurvival, Need::StoppedMaps]
+    );
+    assert_eq!(needs(&w, &Request::Stop(Selection::All)), []);
 }
