@@ -1,4 +1,4 @@
-//! What is written to disks beside the configuration: logs, maps, and nothing where signatures were.
+//! Writing to disks, apart from the configuration: logs, maps, and zeroes over old signatures.
 
 use crate::error::{Error, Result};
 use crate::model::Sectors;
@@ -8,7 +8,8 @@ use crate::sys::machine::Machine;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Writes bytes somewhere on a disk, durably. Any offset and length: what is around them stays.
+/// Writes bytes to a disk and flushes it. Offset and length may be unaligned: the bytes around them
+/// are read and written back.
 pub fn write_extent(
     machine: &dyn Machine,
     path: &Path,
@@ -65,8 +66,8 @@ const HEAD: Sectors = Sectors::mib(4);
 /// firmware RAID, ZFS' last two labels.
 const TAIL: Sectors = Sectors::MIB;
 
-/// Destroys stale signatures in new space, before anybody sees a device on it: both ends of the
-/// pieces one behind the other.
+/// Destroys stale signatures in new space before a device appears on it: at both ends of the pieces
+/// taken one after the other.
 ///
 /// Backup superblocks further inside (ext4's, btrfs' at 64 MiB) are left: nothing recognises a
 /// filesystem by them.

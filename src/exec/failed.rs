@@ -1,4 +1,4 @@
-//! Why a plan was not carried out, for those who decide what to do about it.
+//! Why a plan was not carried out, as data for the code that decides what to try next.
 
 use crate::error::{Error, Kind};
 use crate::model::{DmUuid, Extent, VolumeId};
@@ -8,26 +8,26 @@ use std::collections::BTreeMap;
 /// A plan that was not carried out: the configuration from before is in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failed {
-    /// For people.
+    /// The error for the administrator.
     pub error: Error,
-    /// What went wrong, as far as anything can be done about it.
+    /// The cause, as far as another plan can go round it.
     pub cause: Cause,
-    /// Volumes that could not be frozen, and why. The window's helper knows; whoever has started it
-    /// asks.
+    /// Volumes that could not be frozen, and why. The caller of the plan fills this in: it has the
+    /// helper that knows.
     pub unfrozen: BTreeMap<VolumeId, String>,
     /// Copies of maps of changes that were found dead on the way.
     pub lost_copies: Vec<Extent>,
 }
 
-/// What comes of a plan, or of a part of one.
+/// The result of a plan, or of a part of one.
 pub type Done<T> = Result<T, Box<Failed>>;
 
-/// What went wrong.
+/// The cause of a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
     /// Nothing that another plan would go round.
     Other,
-    /// What is there of a map of changes could not be read, or not be written to.
+    /// This extent of a map of changes could not be read or written.
     Map(Extent),
     /// Another process has a device open, or has written to it just now.
     InUse(DmUuid),

@@ -2,8 +2,8 @@
 //!
 //! An error from [`execute`] means that the old configuration is in force. The kernel may then
 //! still have what the steps before the commit made; the caller converges
-//! (`plan::finding::converge`) from what is observed. After the commit nothing fails the command
-//! any more: what could not be finished is told, and converged later.
+//! (`plan::finding::converge`) from what is observed. After the commit no error fails the command:
+//! an unfinished step is a warning, and the next command converges.
 
 pub mod disks;
 mod failed;
@@ -31,18 +31,19 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// How long udev may take to work off the events of one command.
+/// How long udev may take to process the events of one command.
 const SETTLE: Duration = Duration::from_secs(15);
 
-/// How long a volume with a map may take to come up, and how often its map is looked at meanwhile.
+/// How long the resume of a volume with a map may take, and how often the mirrors beneath it are
+/// checked meanwhile.
 const ACTIVATES: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// How much of a map has to be blank so that the kernel takes it for a new one: its superblock,
-/// with a margin.
+/// How many bytes of a map must be zero so that dm-era formats it: its superblock (4 KiB), with a
+/// margin.
 const BLANK: usize = 64 * 1024;
 
-/// What a plan is carried out on.
+/// The machine and the kernel that a plan is carried out on.
 #[derive(Clone, Copy)]
 pub struct On<'a> {
     /// The machine with its disks.
@@ -51,24 +52,21 @@ pub struct On<'a> {
     pub kernel: &'a dyn Kernel,
 }
 
-/// What came of a plan that was committed.
+/// The result of a plan that was committed.
 #[derive(Debug, Clone, Default)]
 pub struct Executed {
     /// How long volumes were suspended.
     pub held: Duration,
-    /// What is left to be done or to be known, in words.
+    /// Unfinished steps and other things that the administrator should know, as text.
     pub warnings: Vec<String>,
-    /// Whether a step after the commit failed, so that the kernel is not yet what the configuration
-    /// says.
+    /// Whether a step after the commit failed, so that the kernel does not match the configuration
+    /// yet.
     pub unfinished: bool,
-    /// Whether something that was frozen was thawed too early, by something else.
+    /// Whether another process thawed a filesystem before its volume was split.
     pub thawed: bool,
-    /// Volumes that the kernel does not resume with the map of changes that they have.
+    /// Volumes that the kernel refused to resume with their map of changes.
     pub refused: Vec<DmUuid>,
 }
-
-/// HelperProcess a window, if there is anybody.
-pub type Aid<'h> = Option<&'h mut dyn Helper>;
 
 /// Carries a plan out. `commit` is the configuration on the disks that becomes valid; `None` when
 /// it does not change. Without a helper process the window's calls are made in this one.
@@ -90,8 +88,8 @@ pub fn execute(
     Ok(executed)
 }
 
-/// Without a semaphore udev cannot be waited for, and nothing is begun; a failing leg is dealt with
-/// all the same.
+/// Without a semaphore the command cannot wait for udev, so it does not begin. A repair goes on
+/// without one: writes are held until the failed leg is out.
 fn take_cookie(kernel: &dyn Kernel, plan: &Plan) -> Result<()> {
     match kernel.take_cookie() {
         Err(error) if plan.window.commit != CommitPoint::First => Err(error),
@@ -106,8 +104,8 @@ fn steps(
     commit: Option<&mut Prepared<'_>>,
     helper: Option<&mut dyn Helper>,
 ) -> Done<Executed> {
-    // A repair is carried out in any case, and what has no steps is over before anybody could
-    // change his mind.
+    // A repair must not be interrupted, since writes are held until it is done. A plan without
+    // steps is over at once.
     let may_stop = commit.is_some() && plan.has_steps() && plan.window.commit != CommitPoint::First;
     let mut after = After::default();
     for step in &plan.prepare {
@@ -153,18 +151,18 @@ fn steps(
     Ok(executed)
 }
 
-/// What the steps have left that comes after them.
+/// What the steps leave to be done after them.
 #[derive(Default)]
 struct After {
-    /// Devices that lead nowhere any more and that are still open.
+    /// Devices with an `error` table that another process still has open.
     open: Vec<retire::Open>,
-    /// Where devices still lead to that could not be taken out of use, with the volume that they
-    /// were part of.
+    /// The space of devices that could not be given an `error` table, with the volume that each
+    /// belonged to.
     led_to: Vec<(Option<VolumeId>, Extent)>,
 }
 
 impl After {
-    /// Whether a volume lies where a former device of another one leads to.
+    /// Whether a volume lies on space that a former device of another volume still maps.
     fn leads_into(&self, group: &Group, uuid: &DmUuid) -> bool {
         let Some(volume) = uuid.volume().and_then(|id| group.volume(id)) else {
             return false;
@@ -178,8 +176,8 @@ impl After {
     }
 }
 
-/// Ctrl-C ends a command between two steps as long as nothing is committed; from then on the
-/// command is carried through.
+/// Ctrl-C ends a command between two steps before the commit. After the commit the command is
+/// carried through.
 fn heed_interrupt(on: On<'_>, may_stop: bool) -> Result<()> {
     if may_stop && on.machine.is_interrupted() {
         return Err(Error::failed("interrupted; nothing was changed"));
@@ -187,9 +185,8 @@ fn heed_interrupt(on: On<'_>, may_stop: bool) -> Result<()> {
     Ok(())
 }
 
-/// A suspend waits for every disk beneath it, and so does everybody who uses another volume of the
-/// same window. A repair has no time to look for one that hangs: it suspends what a dead disk keeps
-/// waiting.
+/// A suspend waits for every disk beneath it, and so do all users of the other volumes in the same
+/// window. A repair does not check: it suspends devices that wait for a dead disk, without a flush.
 fn refuse_silent_disks(on: On<'_>, world: &World, plan: &Plan) -> Result<()> {
     let waits = |mode: &SuspendMode| matches!(mode, SuspendMode::Freeze | SuspendMode::Flush);
     if plan.window.commit == CommitPoint::First
@@ -209,8 +206,7 @@ fn refuse_silent_disks(on: On<'_>, world: &World, plan: &Plan) -> Result<()> {
     )
 }
 
-/// Finds out whether a disk beneath some volumes hangs already, before anybody is made to wait for
-/// it.
+/// Fails if a disk beneath these volumes does not answer a read, before any I/O is held for it.
 pub fn refuse_silent(on: On<'_>, world: &World, volumes: &BTreeSet<VolumeId>) -> Result<()> {
     let Some(silent) = on
         .machine
@@ -315,7 +311,7 @@ fn finish(
     let (group, after, refused) = left;
     failpoint::step();
     match step {
-        // Whoever has the old device open would be in the new one.
+        // A process that has the old device open would write into the new one.
         Finish::Activate { uuid, .. } if after.leads_into(group, uuid) => Err(Error::in_use(
             format!("device {uuid} does not come up as long as an old device leads to its space"),
         )),
@@ -356,8 +352,8 @@ fn finish(
     }
 }
 
-/// A write that the listing lacks would stay on the leg that comes back. The count is looked at
-/// when nothing can be written any more.
+/// A write that is not in the listing would stay on the leg that comes back. So the kernel's count
+/// of writes is compared once the volume is suspended and nothing more can be written.
 fn refuse_written(on: On<'_>, world: &World, uuid: &DmUuid, writes: u64) -> Done<()> {
     wait_for_map(on, world, Task::Suspend(0), uuid, Links::Hidden)?;
     let device = on.kernel.device(uuid)?.ok_or_else(|| {
@@ -379,9 +375,9 @@ fn refuse_written(on: On<'_>, world: &World, uuid: &DmUuid, writes: u64) -> Done
     ))
 }
 
-/// Suspends a volume whose changes are tracked, or makes it live. Both write to its map and wait
-/// for it: a helper does, so that a disk that dies in that moment can be taken out by whoever looks
-/// next; the helper is through after that.
+/// Suspends a tracked volume, or makes it live. Both commit the map and block until it is written.
+/// The helper does it: if a disk of the map dies meanwhile, the next repair takes it out, and the
+/// helper goes on.
 fn wait_for_map(on: On<'_>, world: &World, act: Task, uuid: &DmUuid, links: Links) -> Result<()> {
     let doing = if matches!(act, Task::Suspend(_)) {
         "suspended"
@@ -391,7 +387,7 @@ fn wait_for_map(on: On<'_>, world: &World, act: Task, uuid: &DmUuid, links: Link
     ask_its_map(on, world, act, uuid, links)?.map_err(|errno| no_answer(world, uuid, doing, errno))
 }
 
-/// The same; the kernel's answer, or `None` when a disk beneath does not give one.
+/// As [`wait_for_map`], with the kernel's answer; `Err(None)` when a disk beneath does not answer.
 fn ask_its_map(
     on: On<'_>,
     world: &World,
@@ -423,9 +419,8 @@ fn no_answer(world: &World, uuid: &DmUuid, doing: &str, errno: Option<Errno>) ->
     .hint("see the kernel's log")
 }
 
-/// Has a helper do something to a volume whose changes are tracked, and looks after the mirrors of
-/// it meanwhile. `None` for an error: it waits for a disk that has failed, and does so until
-/// somebody takes that out.
+/// Has a helper do something to a tracked volume and watches the volume's mirrors meanwhile.
+/// `Err(None)`: a disk has failed, and the helper blocks until a repair takes it out.
 pub fn ask(
     kernel: &dyn Kernel,
     helper: &mut dyn Helper,
@@ -449,9 +444,10 @@ pub fn ask(
     }
 }
 
-/// Gives what the mirrors of a group hold back to the writers as errors: a suspend that flushes
-/// does that (K2). From the bottom up, since for the mirror above it is a leg that has failed then.
-/// `known` is the configuration, as far as it was read last. What was done or went wrong, in words.
+/// Returns the writes that the mirrors of a group hold to the writers, as errors: a suspend with a
+/// flush does that (K2). Works from the bottom up, since the mirror above sees such an error as a
+/// failed leg. `known` is the configuration as it was read last, if it was. Returns what was done
+/// or went wrong, as text.
 pub fn fail_held(kernel: &dyn Kernel, id: GroupId, known: Option<&Group>) -> Vec<String> {
     let (mut told, mut seen) = (Vec::new(), BTreeSet::new());
     loop {
@@ -484,7 +480,7 @@ fn give_back(kernel: &dyn Kernel, known: Option<&Group>, uuid: &DmUuid) -> Resul
     } else {
         Links::Hidden
     };
-    // The resume would make a table live that is loaded.
+    // A loaded table would become live with the resume.
     kernel.clear(uuid)?;
     let given = kernel.suspend(uuid, SuspendMode::Flush);
     kernel
@@ -495,8 +491,8 @@ fn give_back(kernel: &dyn Kernel, known: Option<&Group>, uuid: &DmUuid) -> Resul
         .and(given)
 }
 
-/// Loads a table with the numbers that its devices have now. What lies on a disk that is missing,
-/// and that the kernel does not know any more, becomes an error where that is allowed.
+/// Loads a table with the current numbers of its devices. Where `forgo` allows it, extents on a
+/// missing disk that the kernel does not know any more become `error` targets.
 fn load(
     kernel: &dyn Kernel,
     world: &World,
@@ -575,13 +571,13 @@ fn write_extent(on: On<'_>, world: &World, extent: &Extent, bytes: &[u8]) -> Res
     disks::write_extent(on.machine, &path, start, bytes)
 }
 
-/// Makes the beginning of a map blank.
+/// Zeroes the beginning of a map, so that dm-era formats it.
 pub fn blank(on: On<'_>, world: &World, extent: &Extent) -> Result<()> {
     write_extent(on, world, extent, &[0; BLANK])
 }
 
-/// Makes other places hold the map that is at `from`. Until all of it is there they have no
-/// superblock, so that nobody believes them.
+/// Copies the map at `from` to other places. Each copy gets its superblock last: an incomplete copy
+/// is never taken for a map.
 fn copy_map(on: On<'_>, world: &World, from: &Extent, to: &[Extent]) -> Done<()> {
     let lost = |extent: &Extent, error: Error| {
         Failed::new(error.on(render::place(world, extent)), Cause::Map(*extent))
@@ -604,7 +600,7 @@ fn copy_map(on: On<'_>, world: &World, from: &Extent, to: &[Extent]) -> Done<()>
     })
 }
 
-/// Bytes that are not larger than the extent.
+/// Reads the beginning of an extent; `bytes` must not be longer than it.
 fn read_extent(on: On<'_>, world: &World, extent: &Extent, bytes: &mut [u8]) -> Result<()> {
     let (path, start) = place(world, extent)?;
     let media = on.machine.media(&path, Access::ReadOnly)?;

@@ -1,15 +1,14 @@
-//! Devices that nothing needs any more: removed, or as long as another process has them open turned
-//! into `error`.
+//! Devices that are no longer part of any stack: removed, or given an `error` table as long as
+//! another process has them open.
 //!
-//! An open device cannot be removed and keeps its table: whoever has it open would write into what
-//! its space belongs to afterwards (K44). So it gets a table through which nothing can be read or
-//! written. The swap needs a suspend, and that drains what is in flight; what waited is answered
-//! with EIO by the resume. From then on the space may be somebody else's. The UUID stays with the
-//! device, its name does not, and the kernel removes it when it is closed.
+//! An open device cannot be removed and keeps its table: the process that has it open would write
+//! into space that belongs to another device afterwards (K44). So the device gets a table through
+//! which nothing can be read or written. The swap needs a suspend, which drains the I/O in flight;
+//! waiting I/O ends with EIO at the resume. From then on the space may be allocated again. The
+//! device keeps its UUID, loses its name, and is removed by the kernel when it is closed.
 //!
-//! A crash leaves a table that is loaded, a device that is suspended, or an `error` device that
-//! still has its old name: the next command finds it as one that nothing needs, and comes by here
-//! again.
+//! A crash leaves a loaded table, a suspended device, or an `error` device with its old name. No
+//! stack contains this device, so the next command retires it again.
 
 use super::{On, ask};
 use crate::error::{Error, Kind, Result};
@@ -19,15 +18,15 @@ use crate::sys::helper::{HelperDevice, Task};
 use crate::sys::{Errno, Kernel, failpoint};
 use crate::table::{DmDevice, ERROR, Links, SuspendMode, TargetLine};
 
-/// A device that another process has open, and that leads nowhere any more.
+/// A device with an `error` table that another process has open.
 pub struct Open {
     uuid: DmUuid,
     name: DmName,
     dev: DevNo,
 }
 
-/// Removes a device that nothing needs; what it is when that cannot be done yet. It is safe to give
-/// its space away in both cases, and in no other.
+/// Removes a device, or gives it an `error` table and returns it if it is open. Its space may be
+/// allocated again in both cases, and in no other.
 pub fn retire(on: On<'_>, world: &World, uuid: &DmUuid) -> Result<Option<Open>> {
     let Some(device) = on.kernel.device(uuid)? else {
         return Ok(None);
@@ -48,7 +47,7 @@ pub fn retire(on: On<'_>, world: &World, uuid: &DmUuid) -> Result<Option<Open>> 
     }))
 }
 
-/// Whether it is gone, or another process has it open.
+/// Removes a device; `false` if another process has it open.
 fn is_removed(kernel: &dyn Kernel, uuid: &DmUuid) -> Result<bool> {
     failpoint::step();
     match kernel.remove(uuid) {
@@ -65,8 +64,8 @@ fn gone_is_well(done: Result<()>) -> Result<()> {
     }
 }
 
-/// Swaps the table for one of the same size that fails everything. A mirror that was suspended in a
-/// window and is held open wakes up by this, too: nothing of ours stays suspended.
+/// Replaces the table by an `error` target of the same size. This also resumes a mirror that was
+/// suspended in a window and is held open: no device of ours stays suspended.
 fn lead_nowhere(on: On<'_>, world: &World, device: &DmDevice) -> Result<()> {
     let DmDevice { uuid, .. } = device;
     failpoint::step();
@@ -93,7 +92,7 @@ fn error_line(length: Sectors) -> TargetLine {
     }
 }
 
-/// What is in flight may wait for a disk that hangs: a helper waits for it.
+/// Suspends the device. I/O in flight may wait for a disk that hangs, so a helper does it.
 fn suspend(on: On<'_>, world: &World, uuid: &DmUuid) -> Result<()> {
     let device = HelperDevice {
         uuid: uuid.clone(),
@@ -115,8 +114,8 @@ fn suspend(on: On<'_>, world: &World, uuid: &DmUuid) -> Result<()> {
         })
 }
 
-/// After the commit, when nothing can call it back: it goes by itself when it is closed, and its
-/// name is free at once. What is told.
+/// After the commit, when no undo needs the device: renames it, so that its name is free at once,
+/// and has the kernel remove it when it is closed. Returns the warning for the administrator.
 pub fn part(on: On<'_>, open: &Open) -> Result<String> {
     let Open { uuid, name, dev } = open;
     let who = on.machine.openers(*dev);

@@ -2,12 +2,12 @@
 //! encoded beforehand.
 //!
 //! While a volume is suspended nothing in here allocates, logs or opens a file: memory pressure or
-//! a log file on a frozen filesystem would otherwise hang the machine. What happened is kept as
-//! numbers and told afterwards.
+//! a log file on a frozen filesystem would otherwise hang the machine. Results are kept as numbers
+//! and turned into text afterwards.
 //!
-//! What may wait for a disk is done by the window's helper (see `sys::helper`), whose memory is
-//! locked as ours is. While it waits the mirrors beneath are looked at: a leg that dies in that
-//! moment ends the window, so that it can be taken out.
+//! The window's helper (see `sys::helper`) makes the calls that may block on a disk; its memory is
+//! locked as ours is. Meanwhile the command polls the mirrors beneath: a leg that fails ends the
+//! window, so that the next step can take it out.
 
 use super::{Cause, Done, Failed, On};
 use crate::error::{Error, Kind, Result};
@@ -25,10 +25,11 @@ use std::time::{Duration, Instant};
 /// A window that is ready to run.
 pub struct Armed<'k> {
     kernel: &'k dyn Kernel,
-    /// What people call the devices, for when it is over.
+    /// Names of the devices for messages, which are made after the window.
     world: &'k World,
     new: &'k Group,
-    /// How long a disk may keep the window waiting from the first freeze on, and when that was.
+    /// How long a disk may keep the window waiting from the first freeze on, and the time of that
+    /// freeze.
     patience: Duration,
     held_since: Option<Instant>,
     parts: Vec<Part>,
@@ -36,17 +37,17 @@ pub struct Armed<'k> {
     down: Vec<(usize, SuspendMode)>,
     /// What is resumed, in that order.
     up: Vec<usize>,
-    /// The device that the helper is resuming: it may be a mirror now, and in the next moment an
-    /// era that does not answer (K7).
+    /// The device that the helper is resuming. It is not polled: it may be a mirror now and, a
+    /// moment later, an era whose status call blocks (K7).
     rising: Option<usize>,
     commit: CommitPoint,
 }
 
-/// A device of a window, and what is wanted of it (see [`Window`]).
+/// A device of a window, with what the plan says of it (the lists of [`Window`]).
 struct Part {
     uuid: DmUuid,
     device: Box<dyn ArmedDevice>,
-    /// Its place among what the helper knows.
+    /// Its index among the devices of the helper.
     entry: Option<u16>,
     alive: bool,
     check: bool,
@@ -55,8 +56,8 @@ struct Part {
     frozen: bool,
 }
 
-/// What a helper may be asked about in this window: what is suspended, then what else begins an era
-/// when it is resumed.
+/// The devices that the helper of a window is given: those that are suspended, then tracked volumes
+/// that are only resumed, which begins an era.
 pub fn helper_devices(window: &Window) -> Vec<HelperDevice> {
     let links = |uuid: &DmUuid| {
         window
@@ -122,7 +123,7 @@ fn parts(kernel: &dyn Kernel, window: &Window) -> Result<Vec<Part>> {
     named.filter(|uuid| seen.insert(*uuid)).map(part).collect()
 }
 
-/// How a window ended, without words: those would have to be allocated.
+/// How a window ended, without text: nothing may be allocated while I/O is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Through,
@@ -138,19 +139,18 @@ enum End {
     PerhapsCommitted(Option<Errno>),
 }
 
-/// What came of it.
+/// The result of a window that went through.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Passed {
-    /// How long the first suspended device was.
+    /// How long I/O was held: from the first freeze to the end of the thaw.
     pub held: Duration,
-    /// Devices that could not be resumed, in words. They are tried again by whoever converges next.
+    /// Devices that could not be resumed, as text. The next converging command tries them again.
     pub asleep: Vec<String>,
-    /// Those of them that the kernel has refused to resume with the map of changes that they have.
+    /// Those among them that the kernel refused to resume with their map of changes.
     pub refused: Vec<DmUuid>,
-    /// Whether something that was frozen was not until the end: what is called frozen has to be
-    /// asked for.
+    /// Whether another process thawed a filesystem too early; the helper knows which.
     pub thawed: bool,
-    /// Weaknesses of the surroundings (memory could not be locked).
+    /// Measures that were not possible, such as locking memory.
     pub warnings: Vec<String>,
 }
 
@@ -184,8 +184,7 @@ impl<'k> Armed<'k> {
     /// Runs it. An error means that the old configuration is in force and everything was resumed as
     /// it was.
     ///
-    /// The helper may then still be about something: what it comes to has to be waited for and
-    /// undone by the caller.
+    /// The helper may then still be busy: the caller has to wait for its task to end, and undo it.
     pub fn run(
         mut self,
         mut commit: Option<&mut Prepared<'_>>,
@@ -247,7 +246,7 @@ impl<'k> Armed<'k> {
         if let Err(end) = self.check_alive() {
             return (end, 0);
         }
-        // Every filesystem rests before the first volume does.
+        // All filesystems are frozen before the first suspend: a freeze writes to the volumes.
         for count in 0..self.down.len() {
             if let Err(end) = self.freeze(count, helper) {
                 return (end, 0);
@@ -269,7 +268,7 @@ impl<'k> Armed<'k> {
         (end, self.down.len())
     }
 
-    /// What a mirror holds because of a failed leg would keep a suspend above it waiting.
+    /// A mirror with a failed leg holds writes, and a suspend above it would block on these (K2).
     fn check_alive(&mut self) -> std::result::Result<(), End> {
         for (at, part) in self.parts.iter_mut().enumerate().filter(|(_, p)| p.alive) {
             match part.device.health() {
@@ -295,8 +294,8 @@ impl<'k> Armed<'k> {
         Ok(())
     }
 
-    /// A process that opens one from now on reads what it holds afterwards: until then its reads
-    /// wait.
+    /// A process that opens one from now on reads its new contents: its reads wait until the
+    /// resume.
     fn check_closed(&mut self) -> std::result::Result<(), End> {
         for (at, part) in self.parts.iter_mut().enumerate().filter(|(_, p)| p.closed) {
             match part.device.is_open() {
@@ -308,7 +307,7 @@ impl<'k> Armed<'k> {
         Ok(())
     }
 
-    /// Writes back what is to be frozen, while nobody has to wait.
+    /// Writes back dirty pages before any I/O is held, so that the freeze has little to write.
     fn write_back(&mut self, helper: &mut dyn Helper) -> std::result::Result<(), End> {
         for count in 0..self.down.len() {
             let (at, mode) = self.down[count];
@@ -344,7 +343,7 @@ impl<'k> Armed<'k> {
         self.ask(helper, Task::Suspend, at).map(drop)
     }
 
-    /// Has the helper do something to the device at `at`, and looks after the legs meanwhile.
+    /// Has the helper do something to the device at `at`, and polls the mirrors meanwhile.
     fn ask(
         &mut self,
         helper: &mut dyn Helper,
@@ -354,7 +353,7 @@ impl<'k> Armed<'k> {
         let failed = |errno| End::CannotSuspend(at, errno);
         let entry = self.parts[at].entry.ok_or(failed(Errno(libc::EINVAL)))?;
         helper.begin(task(entry)).map_err(failed)?;
-        // While nobody waits for it, it may take its time.
+        // Before the first freeze no I/O is held, and the task may take longer.
         let (since, patience) = self.held_since.map_or_else(
             || (Instant::now(), PATIENCE),
             |since| (since, self.patience),
@@ -384,9 +383,9 @@ impl<'k> Armed<'k> {
             .find_map(|(at, part)| (part.device.health() == Ok(MirrorHealth::Failed)).then_some(at))
     }
 
-    /// Has everything thawed again that the helper has frozen. That writes to the disks, too:
-    /// should a leg fail just now the caller takes it out, and the helper is through after that. So
-    /// is one that is still about something else. Whether everything was frozen until now.
+    /// Has the helper thaw everything that it has frozen; whether all of it was still frozen. A
+    /// thaw writes to the disks, too: if a leg fails now, the helper blocks until the caller has
+    /// taken the leg out, as does a helper that is still busy with another task.
     fn thaw(&mut self, helper: &mut dyn Helper) -> std::result::Result<bool, Errno> {
         if helper.is_busy() {
             return Ok(true);
@@ -401,8 +400,7 @@ impl<'k> Armed<'k> {
         Ok(true)
     }
 
-    /// Resumes with the new tables. One more try for each: what stays asleep keeps somebody's I/O
-    /// waiting.
+    /// Resumes with the new tables, and retries once: a device that stays suspended holds I/O.
     fn resume_all(&mut self, errors: &mut [Option<Errno>], helper: &mut dyn Helper) {
         for count in 0..self.up.len() {
             let at = self.up[count];
@@ -429,8 +427,8 @@ impl<'k> Armed<'k> {
         helper: &mut dyn Helper,
     ) -> std::result::Result<(), Errno> {
         if helper.is_busy() {
-            // It waits itself, and so would we, with the lock. The next command resumes this one,
-            // too.
+            // It blocks, and so would this process, which holds the group's lock. The next command
+            // resumes this device, too.
             return Err(Errno(libc::EBUSY));
         }
         let entry = self.parts[at].entry.ok_or(Errno(libc::EINVAL))?;
@@ -459,12 +457,13 @@ impl<'k> Armed<'k> {
         }
     }
 
-    /// Resumes with the old tables, from the bottom up.
+    /// Resumes with the old tables, from the bottom up: a device above would wait for its lower
+    /// ones.
     fn undo(&mut self, suspended: usize, errors: &mut [Option<Errno>], helper: &mut dyn Helper) {
         for count in (0..suspended).rev() {
             let (at, _) = self.down[count];
             let part = &mut self.parts[at];
-            // A resume with a loaded inactive table would swap it in.
+            // A resume would make a loaded inactive table live.
             if let Err(errno) = part.device.clear() {
                 errors[at] = Some(errno);
                 continue;
@@ -495,7 +494,8 @@ impl<'k> Armed<'k> {
             .collect()
     }
 
-    /// A helper that is still waiting has not been told no.
+    /// The tracked devices whose resume the kernel refused; a resume that still blocks was not
+    /// refused.
     fn refused(&self, errors: &[Option<Errno>]) -> Vec<DmUuid> {
         let told = |errno: &Option<Errno>| {
             errno.is_some_and(|errno| ![libc::EBUSY, libc::EINPROGRESS].contains(&errno.0))
@@ -577,12 +577,12 @@ impl<'k> Armed<'k> {
         render::title(self.world, self.new, uuid)
     }
 
-    /// What the device at `at` is called.
+    /// The name of the device at `at`, for messages.
     fn name(&self, at: usize) -> String {
         self.title(self.uuid(at))
     }
 
-    /// What an error on it is about.
+    /// The object of an error about it.
     fn object(&self, at: usize) -> String {
         render::object(self.world, self.new, self.uuid(at))
     }
@@ -592,14 +592,14 @@ impl<'k> Armed<'k> {
     }
 }
 
-/// How often the legs are looked at while the helper waits.
+/// How often the mirrors are polled while the helper works.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long writing back may take that nobody waits for, and what ends a window. What has to be
-/// frozen and suspended has less time (see [`crate::sys::machine::Machine::hold_timeout`]):
-/// everybody waits then, also those whose disks are well.
+/// How long the writeback before a window may take, and the resumes and the thaw at its end.
+/// Freezes and suspends have less time ([`crate::sys::machine::Machine::hold_timeout`]): all users
+/// of all volumes of the window wait then, also those on healthy disks.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a freeze comes to that the helper could not do.
+/// The end of a window whose freeze the helper could not do.
 fn end_of_freeze(end: End) -> End {
     match end {
         End::CannotSuspend(at, errno) => End::CannotFreeze(at, errno),
@@ -607,7 +607,8 @@ fn end_of_freeze(end: End) -> End {
     }
 }
 
-/// Makes the configuration valid; where all disks refused, what they really hold decides.
+/// Makes the configuration valid. If every disk reported an error, reads back what they really
+/// hold.
 fn flip(commit: Option<&mut Prepared<'_>>) -> End {
     let Some(commit) = commit else {
         return End::Through;

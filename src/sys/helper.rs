@@ -92,7 +92,7 @@ impl Task {
     }
 }
 
-/// HelperProcess a window. One act at a time; **`begin` and `wait` allocate nothing and never wait longer
+/// The helper of a window. One task at a time; **`begin` and `wait` allocate nothing and never wait longer
 /// than they are told.**
 pub trait Helper {
     /// Asks for an act.
