@@ -1,41 +1,43 @@
-//! The one error type of the library: a kind that decides the exit status, what failed, on which
+//! The only error type of the library: a kind that decides the exit status, what failed, on which
 //! object, and what to type next.
 //!
-//! Every layer makes its errors here, so that a message always carries all four. Nothing here knows
-//! of terminals.
+//! Every layer makes its errors here, so that a message always carries all four. This file knows
+//! nothing of terminals.
 
 use crate::advice::{Hint, Language};
 use std::fmt;
 
-/// What sort of failure it is. One kind maps to one exit status and to one documented word.
+/// The kind of a failure. Each kind has one exit status and one documented word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Failed; nothing changed unless the message says so.
+    /// The command failed; nothing changed unless the message says so.
     Failed,
-    /// The words of the command line do not fit.
+    /// The command line is not valid.
     Usage,
-    /// No such group, volume, plex, disk or device.
+    /// The group, volume, plex, disk or device does not exist.
     NotFound,
     /// The object is open, held, locked or mounted.
     InUse,
-    /// The name is taken.
+    /// The name is already in use.
     Exists,
-    /// Not (yet) in the state that the command needs: no SNAPDONE leg, still syncing, not started.
+    /// The object is not (yet) in the state that the command needs: no SNAPDONE leg, still syncing,
+    /// not started.
     NotReady,
     /// No space, no further disk, or a full metadata area.
     NoSpace,
-    /// The deadline passed.
+    /// Something did not finish before its deadline.
     TimedOut,
     /// A device or the kernel failed.
     Device,
     /// Refused for safety: split brain, duplicates, untrusted metadata, another host's group.
     Unsafe,
-    /// This kernel lacks a target or feature that is needed.
+    /// This kernel lacks a target or feature that is needed, or a newer version of breakoff wrote
+    /// the metadata.
     Unsupported,
 }
 
 impl Kind {
-    /// The exit status of the process (0 is success).
+    /// The exit status of the process, 1 to 10 (0 is success).
     pub fn exit_status(self) -> u8 {
         match self {
             Kind::Failed => 1,
@@ -51,7 +53,7 @@ impl Kind {
         }
     }
 
-    /// The word used in JSON.
+    /// The kind as the word that is used in JSON.
     pub fn word(self) -> &'static str {
         match self {
             Kind::Failed => "failed",
@@ -69,7 +71,7 @@ impl Kind {
     }
 }
 
-/// A failure as a person or a script sees it.
+/// A failure as it is shown to a person or a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     kind: Kind,
@@ -82,8 +84,8 @@ pub struct Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// A failure of this kind: what failed and the state the object is in now, one line, objects
-    /// quoted.
+    /// Makes an error of this kind. The message says, on one line, what failed and what state the
+    /// object is in now; names of objects are quoted.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Error {
             kind,
@@ -93,28 +95,28 @@ impl Error {
         }
     }
 
-    /// Names the object it is about, such as `g/v`.
+    /// Sets the object that the error is about, such as `g/v`.
     #[must_use]
     pub fn on(mut self, object: impl fmt::Display) -> Self {
         self.object = Some(object.to_string());
         self
     }
 
-    /// Says what to type next: plain text, or a [`Hint`] where command lines are in it.
+    /// Sets what to type next: plain text, or a [`Hint`] where it contains command lines.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<Hint>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Puts what was being done before the message.
+    /// Prefixes the message with what was being done: `doing: message`.
     #[must_use]
     pub fn context(mut self, doing: impl fmt::Display) -> Self {
         self.message = format!("{doing}: {}", self.message);
         self
     }
 
-    /// Adds the cause behind the message.
+    /// Appends the cause to the message: `message: cause`.
     #[must_use]
     pub fn because(mut self, cause: impl fmt::Display) -> Self {
         self.message = format!("{}: {cause}", self.message);
@@ -126,27 +128,28 @@ impl Error {
         self.kind
     }
 
-    /// What failed.
+    /// What failed, and the state that the object is in, on one line.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The object it is about, when one is known.
+    /// The object that the error is about; `None` when it is not known.
     pub fn object(&self) -> Option<&str> {
         self.object.as_deref()
     }
 
-    /// What to do next, when something helps, as data.
+    /// What to do next, as data; `None` when nothing helps.
     pub fn advice(&self) -> Option<&Hint> {
         self.hint.as_ref()
     }
 
-    /// What to do next, when something helps, in the words of a front end.
+    /// What to do next, as text with the command lines of one front end; `None` when nothing helps.
     pub fn hint_text(&self, language: &dyn Language) -> Option<String> {
         self.hint.as_ref().map(|hint| hint.text(language))
     }
 
-    /// An operating system error on a device or file.
+    /// An operating system error on a device or file: `TimedOut` for `ETIMEDOUT`, otherwise
+    /// `Device`.
     pub fn io(doing: impl fmt::Display, err: &std::io::Error) -> Self {
         let kind = if is_late(err) {
             Kind::TimedOut
@@ -157,7 +160,7 @@ impl Error {
     }
 }
 
-/// What the operating system says of a disk or a file, for people.
+/// The text of an operating system error on a disk or a file, for people.
 pub fn words(err: &std::io::Error) -> String {
     if is_late(err) {
         "it did not answer in time".to_owned()
@@ -178,7 +181,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Shorthands that read well at the place of refusal.
+/// Defines one constructor for each kind, such as `Error::in_use`, so that a refusal reads well.
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident => $kind:ident),* $(,)?) => { impl Error { $(
         $(#[$doc])*
@@ -186,27 +189,27 @@ macro_rules! kinds {
     )* } };
 }
 kinds! {
-    /// [`Kind::Failed`].
+    /// An error of kind [`Kind::Failed`].
     failed => Failed,
-    /// [`Kind::Usage`].
+    /// An error of kind [`Kind::Usage`].
     usage => Usage,
-    /// [`Kind::NotFound`].
+    /// An error of kind [`Kind::NotFound`].
     not_found => NotFound,
-    /// [`Kind::InUse`].
+    /// An error of kind [`Kind::InUse`].
     in_use => InUse,
-    /// [`Kind::Exists`].
+    /// An error of kind [`Kind::Exists`].
     exists => Exists,
-    /// [`Kind::NotReady`].
+    /// An error of kind [`Kind::NotReady`].
     not_ready => NotReady,
-    /// [`Kind::NoSpace`].
+    /// An error of kind [`Kind::NoSpace`].
     no_space => NoSpace,
-    /// [`Kind::TimedOut`].
+    /// An error of kind [`Kind::TimedOut`].
     timed_out => TimedOut,
-    /// [`Kind::Device`].
+    /// An error of kind [`Kind::Device`].
     device => Device,
-    /// [`Kind::Unsafe`].
+    /// An error of kind [`Kind::Unsafe`].
     unsafe_ => Unsafe,
-    /// [`Kind::Unsupported`].
+    /// An error of kind [`Kind::Unsupported`].
     unsupported => Unsupported,
 }
 

@@ -14,9 +14,9 @@
 //! ```
 //!
 //! Each layer uses those beneath it and none above; `sys` and `plan` stand side by side and know
-//! nothing of each other. Beside them stands `linux`, which implements `sys` on the real machine and
-//! holds all `unsafe` code; only `cli` names it. `model`, `table`, `plan`, `exec` and `app` use no
-//! system call, file or environment themselves. `tests/host/layers.rs` holds it.
+//! nothing of each other. Beside them stands `linux`, which implements `sys` on the real machine
+//! and holds all `unsafe` code; only `cli` names it. `model`, `table`, `plan`, `exec` and `app` use
+//! no system call, file or environment themselves. `tests/host/layers.rs` enforces these rules.
 
 #![deny(unsafe_code)]
 // Nothing here may panic: a command that dies within a window leaves volumes suspended.

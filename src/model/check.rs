@@ -1,5 +1,5 @@
-//! Invariants of a group, executable: checked after every planned change and before every commit,
-//! and on everything read from a disk.
+//! The invariants of a group as code. They are checked after every planned change, before every
+//! commit, and on everything that is read from a disk.
 
 use super::device::{DmName, names_collide};
 use super::disk::Extent;
@@ -9,7 +9,7 @@ use super::units::Sectors;
 use super::volume::{MAX_COPIES, MAX_PLEXES, SIZE_UNIT, Tracking, Volume};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-/// Every rule that the group breaks, in words; empty for a sound group.
+/// Returns a text for every rule that the group breaks; an empty list for a sound group.
 pub fn violations(group: &Group) -> Vec<String> {
     let mut broken = Vec::new();
     unique(
@@ -71,7 +71,7 @@ fn unique(broken: &mut Vec<String>, what: &str, all: impl Iterator<Item = String
     }
 }
 
-/// The rules that something breaks, as text.
+/// The rules that an object breaks, as text.
 #[derive(Default)]
 struct Broken(Vec<String>);
 
@@ -154,7 +154,7 @@ fn check_dcos(volume: &Volume, broken: &mut Broken) {
     );
 }
 
-/// Legs that come back, of which only what has changed is copied.
+/// Checks the resync of legs that come back (`snapback`), which copies only what has changed.
 fn check_return(volume: &Volume, broken: &mut Broken) {
     let Some(returning) = volume.returning else {
         return;
@@ -191,8 +191,8 @@ fn check_origin(group: &Group, volume: &Volume, known: &HashSet<VolumeId>, broke
     );
 }
 
-/// Pairs of volumes that could name two devices alike; found by prefix so that ten thousand volumes
-/// stay cheap.
+/// Finds pairs of volumes that could give two devices the same name. The search goes by prefix, so
+/// that it stays cheap with ten thousand volumes.
 fn colliding_names(group: &Group) -> Vec<String> {
     let names: BTreeMap<&str, &super::name::Name> = group
         .volumes

@@ -1,8 +1,9 @@
-//! The device-mapper names and UUIDs that follow from the names of a group and a volume.
+//! The device-mapper names and UUIDs that are derived from the names and identities of a group and
+//! a volume.
 //!
-//! A dm name is `group-volume` with every `-` inside a name doubled, so that it can be taken apart
-//! again. Inner devices carry a `_` suffix; where that would not fit into dm's 127 bytes they are
-//! named by the volume's identity instead.
+//! A dm name is `group-volume` with every `-` inside a name doubled, so that it can be split again.
+//! Inner devices have a `_` suffix. Where that would exceed dm's limit of 127 bytes, they are named
+//! by the volume's identity instead.
 
 use super::ids::{GroupId, VolumeId};
 use super::name::Name;
@@ -10,31 +11,32 @@ use super::volume::ChangeLog;
 use crate::error::{Error, Result};
 use std::fmt;
 
-/// The longest name that device-mapper takes (its buffer of 128 less the final NUL).
+/// The longest name that device-mapper accepts (its buffer of 128 bytes less the final NUL).
 pub const DM_NAME_MAX: usize = 127;
-/// What every dm UUID of ours starts with.
+/// The prefix of every dm UUID of breakoff.
 pub const UUID_PREFIX: &str = "BREAKOFF-";
 
-/// What a device is within the stack of its volume.
+/// The role of a device within the stack of its volume.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// A plex: linear over the disks. The number is unique in the volume.
+    /// A plex: a linear device over the disks. The number is unique in the volume.
     Plex(u16),
-    /// The dirty region log.
+    /// The dirty region log of the volume's mirror.
     Log,
     /// A mirror beneath the volume's own; 1 is the lowest.
     Layer(u8),
-    /// What holds the volume's data while its changes are tracked on top of it.
+    /// The device that holds the volume's data while an `era` on top of it tracks the changes.
     Data,
-    /// The map of changes (dm's `era` keeps it).
+    /// The map of changes: the metadata device of dm's `era`.
     Map,
-    /// The last leg of the map: it takes writes when the disks of all others are dead.
+    /// The last leg of the map's mirror, a `zero` device. It makes the kernel hold writes to the
+    /// map, instead of failing them, when the disks of all other legs are dead (K31).
     Sink,
-    /// A log of changed regions.
+    /// A change log of the DCO, as the log of a mirror.
     Changes(ChangeLog),
-    /// What takes the place of the volume while a new map is being formatted.
+    /// The `era` that formats a new map. It stands in for the volume meanwhile.
     Formatter,
-    /// The volume itself.
+    /// The volume's own device.
     Volume,
 }
 
@@ -55,12 +57,13 @@ impl fmt::Display for Role {
     }
 }
 
-/// A device-mapper name.
+/// A device-mapper name, of the volume itself or of an inner device.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DmName(String);
 
 impl DmName {
-    /// The name of a volume's own device. Refuses a pair that does not fit.
+    /// The name of a volume's own device. Fails with `Usage` when the two names together are too
+    /// long.
     pub fn volume(group: &Name, volume: &Name) -> Result<DmName> {
         let name = format!("{}-{}", group.escaped(), volume.escaped());
         if name.len() > DM_NAME_MAX {
@@ -72,8 +75,8 @@ impl DmName {
         Ok(DmName(name))
     }
 
-    /// The name of an inner device: the volume's with a suffix, or one made from its identity when
-    /// that is too long.
+    /// The name of an inner device: the volume's name with a suffix, or one made from the volume's
+    /// identity when that is too long.
     pub fn inner(
         group: &Name,
         volume: &Name,
@@ -84,7 +87,8 @@ impl DmName {
         let suffix = match (role, plex) {
             (Role::Plex(_), Some(plex)) => plex.escaped(),
             (Role::Layer(level), _) => format!("l{level}"),
-            // Like a plex's: no volume can be called so, and `v_data` or `v_map` stay free for one.
+            // These suffixes end in `-` and a number, as a plex's does, so that no volume can have
+            // such a name (`names_collide`). Volumes may still be called `v_data` or `v_map`.
             (Role::Data, _) => "data--0".to_owned(),
             (Role::Map, _) => "map--0".to_owned(),
             (Role::Sink, _) => "sink--0".to_owned(),
@@ -100,8 +104,8 @@ impl DmName {
         })
     }
 
-    /// The name of a device that nothing needs any more and that waits to be closed: it is in the
-    /// way of no other one.
+    /// The name of a device that nothing needs any more and that waits to be closed. It does not
+    /// block the name of any other device.
     pub fn held(uuid: &DmUuid) -> DmName {
         let (volume, role) = uuid
             .parts()
@@ -110,7 +114,7 @@ impl DmName {
         DmName(format!("breakoff-{volume}_{role}_held"))
     }
 
-    /// A name that the kernel told us. Never used to build a path without a check.
+    /// A name as the kernel reports it. It is never used to build a path without a check.
     pub fn from_kernel(name: &str) -> DmName {
         DmName(name.to_owned())
     }
@@ -120,7 +124,7 @@ impl DmName {
         &self.0
     }
 
-    /// Takes `group-volume` apart again; `None` when it is not of that form.
+    /// Splits `group-volume` into its two names; `None` when the name is not of that form.
     pub fn split(&self) -> Option<(Name, Name)> {
         let marked = self.0.replace("--", "\0");
         let (group, volume) = marked.split_once('-')?;
@@ -129,7 +133,7 @@ impl DmName {
         }
         let plain = |s: &str| Name::parse(&s.replace('\0', "-")).ok();
         let pair = (plain(group)?, plain(volume)?);
-        // Not what only looks alike: a NUL of its own, or more than fits.
+        // Refuse a name that only looks alike: one that contains a NUL itself, or is too long.
         (DmName::volume(&pair.0, &pair.1).as_ref() == Ok(self)).then_some(pair)
     }
 }
@@ -140,7 +144,8 @@ impl fmt::Display for DmName {
     }
 }
 
-/// A device-mapper UUID of ours: `BREAKOFF-<group><volume>` and for inner devices `-<role>`.
+/// A device-mapper UUID of breakoff: `BREAKOFF-<group><volume>`, for inner devices followed by
+/// `-<role>`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DmUuid(String);
 
@@ -155,7 +160,7 @@ impl DmUuid {
         })
     }
 
-    /// One of ours as the kernel tells it; `None` for everybody else's.
+    /// A UUID of breakoff as the kernel reports it; `None` for any other UUID.
     pub fn from_kernel(uuid: &str) -> Option<DmUuid> {
         let dm = DmUuid(uuid.to_owned());
         dm.parts().is_some().then_some(dm)
@@ -166,10 +171,10 @@ impl DmUuid {
         &self.0
     }
 
-    /// The group, the volume and the suffix (empty for the volume itself).
+    /// Splits the UUID into group, volume and suffix (empty for the volume itself).
     fn parts(&self) -> Option<(GroupId, VolumeId, &str)> {
         let rest = self.0.strip_prefix(UUID_PREFIX)?;
-        // Capitals would be the same identity under another UUID.
+        // With capitals, the same identity would have a second UUID.
         if rest.get(..64)?.bytes().any(|b| b.is_ascii_uppercase()) {
             return None;
         }
@@ -195,7 +200,7 @@ impl DmUuid {
         self.parts().map(|(_, volume, _)| volume)
     }
 
-    /// What the device is in its stack; `None` for a role that this program does not know.
+    /// The role of the device in its stack; `None` for a role that this program does not know.
     pub fn role(&self) -> Option<Role> {
         let (_, _, suffix) = self.parts()?;
         let role = match (
@@ -215,11 +220,11 @@ impl DmUuid {
             (_, _, Some(level)) => Role::Layer(level.parse().ok()?),
             _ => return None,
         };
-        // `plex1` and `plex+01` are not `plex01`: two devices must not have one role.
+        // `plex1` and `plex+01` are not `plex01`: two devices must not have the same role.
         (role == Role::Volume || role.to_string() == suffix).then_some(role)
     }
 
-    /// Whether it is a volume's own device and not an inner one.
+    /// Whether this is a volume's own device and not an inner one.
     pub fn is_volume(&self) -> bool {
         self.parts().is_some_and(|(_, _, suffix)| suffix.is_empty())
     }
@@ -231,8 +236,8 @@ impl fmt::Display for DmUuid {
     }
 }
 
-/// Whether volumes `a` and `b` of one group could ever name two devices alike, because one is the
-/// other's name with the suffix of an inner device (`v` and `v_log`).
+/// Whether volumes `a` and `b` of one group could ever give two devices the same name, because one
+/// volume's name is the other's with the suffix of an inner device (`v` and `v_log`).
 pub fn names_collide(a: &Name, b: &Name) -> bool {
     let inner = |outer: &Name, other: &Name| {
         let Some(suffix) = other

@@ -1,64 +1,65 @@
-//! A disk of a group, and pieces of its space.
+//! A disk of a group, and extents of its space.
 
 use super::ids::{DiskId, Generation};
 use super::name::Name;
 use super::units::Sectors;
 
-/// A disk as the group's configuration knows it. Where it is now (`/dev/…`) is an observation, not
-/// configuration.
+/// A disk as the group's configuration describes it. Its present path (`/dev/…`) is an observation
+/// and not part of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disk {
-    /// Identity, also in the disk's own header.
+    /// Identity; also stored in the disk's own superblocks.
     pub id: DiskId,
     /// Media name, unique in the group.
     pub media: Name,
-    /// Where the space for volumes starts on the device (behind the private area).
+    /// Where the space for volumes starts on the device (after the private area).
     pub data_start: Sectors,
-    /// How much space for volumes there is.
+    /// The length of the space for volumes.
     pub size: Sectors,
 }
 
-/// What a disk counts for when it is asked whether those that are here may speak for their group.
-/// Most disks just count.
+/// Why a disk does not count for the quorum, which decides whether the present disks may speak for
+/// their group. Most disks have no standing, and count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    /// It was blank when it was added (or comes back after it was given up): it counts for nothing
-    /// until most of those that count have it in their configuration.
+    /// The disk was blank when it was added, or came back after it was given up. It does not count
+    /// until most of the counting disks have it in their configuration.
     Joining,
-    /// It was away and somebody said that it is lost for good: what it may hold is in nobody's way.
+    /// The disk was away and the administrator declared it lost for good. What it may hold does not
+    /// block the group.
     GivenUp,
 }
 
-/// What the witness says of the configuration that the disks hold which are here.
+/// What the witness says about the configuration on the disks that are present.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Testimony {
-    /// Nothing: there is none, or this machine has not seen what is here.
+    /// Nothing: there is no witness, or it cannot tell whether this configuration is the newest.
     #[default]
     None,
-    /// This machine has seen nothing newer.
+    /// This machine has seen no newer configuration.
     Newest,
-    /// This machine has seen something newer, of this generation.
+    /// This machine has seen a newer configuration, of this generation.
     Older(Generation),
 }
 
-/// A piece of a disk's space. The offset counts from the start of the space for volumes.
+/// A piece of a disk's space, whatever it is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Extent {
-    /// The disk.
+    /// The disk that the extent lies on.
     pub disk: DiskId,
-    /// Where it starts, from the disk's `data_start`.
+    /// The first sector, counted from the disk's `data_start`.
     pub start: Sectors,
-    /// How long it is; never zero.
+    /// The length in sectors; never zero.
     pub length: Sectors,
 }
 
 impl Extent {
-    /// The first sector behind it.
+    /// The first sector after the extent, counted from the disk's `data_start`.
     pub fn end(&self) -> Sectors {
         self.start.saturating_add(self.length)
     }
 
-    /// Whether two pieces share a sector.
+    /// Whether two extents share a sector.
     pub fn overlaps(&self, other: &Extent) -> bool {
         self.disk == other.disk && self.start < other.end() && other.start < self.end()
     }

@@ -1,7 +1,7 @@
-//! One of each. `Vec::dedup` joins neighbours only; what was asked for or observed comes in any
-//! order.
+//! Removal of duplicates. `Vec::dedup` joins neighbours only, and what was requested or observed
+//! comes in any order.
 
-/// The first of each of several equal things, in the order of appearance.
+/// Keeps the first of several equal elements, in the order of appearance.
 pub fn distinct<T: PartialEq>(all: impl IntoIterator<Item = T>) -> Vec<T> {
     let mut seen: Vec<T> = Vec::new();
     for one in all {

@@ -1,4 +1,4 @@
-//! A disk group: the unit of configuration, of commitment and of locking.
+//! A disk group: the unit of configuration, commit and locking.
 
 use super::disk::{Disk, Extent, Standing};
 use super::ids::{DiskId, GroupId, HostId, VolumeId};
@@ -8,28 +8,29 @@ use crate::advice::{Advised, Hint, Of};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 
-/// The whole configuration of a group, as every disk of it holds it. The generation belongs to the
-/// copy on disk.
+/// The whole configuration of a group, as it is stored on each of its disks. The generation is not
+/// part of it: it belongs to the stored copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// Identity.
+    /// Identity of the group; stays the same when its name changes.
     pub id: GroupId,
-    /// Unique among the imported groups of a machine.
+    /// Name; unique among the imported groups of a machine.
     pub name: Name,
-    /// The machine that uses it; `None` when it is deported.
+    /// The machine that has the group; `None` when it is deported.
     pub host: Option<HostId>,
-    /// It is gone: what its disks still say of it is only to be erased.
+    /// Whether the group no longer exists: what its disks still say of it is only to be erased.
     pub destroyed: bool,
-    /// Its disks.
+    /// All disks of the group, present or not.
     pub disks: Vec<Disk>,
-    /// Those of them that do not just count.
+    /// The disks that do not count for the quorum, each with the reason. A disk that is not listed
+    /// counts.
     pub standing: BTreeMap<DiskId, Standing>,
     /// Its volumes and snapshot volumes.
     pub volumes: Vec<Volume>,
 }
 
 impl Group {
-    /// A group without anything in it.
+    /// A new group without disks and volumes, which `host` has.
     pub fn new(name: Name, host: HostId) -> Group {
         Group {
             id: GroupId::random(),
@@ -42,7 +43,7 @@ impl Group {
         }
     }
 
-    /// `group/volume`, as messages name an object.
+    /// The volume as messages name it: `group/volume`.
     pub fn path(&self, volume: &Name) -> String {
         format!("{}/{volume}", self.name)
     }
@@ -52,12 +53,13 @@ impl Group {
         self.disks.iter().find(|d| d.id == id)
     }
 
-    /// Whether a disk counts when it is asked if those that are here may speak for the group.
+    /// Whether a disk counts when the quorum is determined: whether the present disks may speak for
+    /// the group.
     pub fn counts(&self, id: DiskId) -> bool {
         !self.standing.contains_key(&id)
     }
 
-    /// The disk with this media name.
+    /// The disk with this media name; fails with `NotFound` when there is none.
     pub fn disk_named(&self, media: &Name) -> Result<&Disk> {
         self.disks
             .iter()
@@ -76,12 +78,12 @@ impl Group {
         self.volumes.iter().find(|v| v.id == id)
     }
 
-    /// The volume with this identity, to be changed.
+    /// The volume with this identity, for a change.
     pub fn volume_mut(&mut self, id: VolumeId) -> Option<&mut Volume> {
         self.volumes.iter_mut().find(|v| v.id == id)
     }
 
-    /// The volume with this name.
+    /// The volume with this name; fails with `NotFound` when there is none.
     pub fn volume_named(&self, name: &Name) -> Result<&Volume> {
         self.volumes
             .iter()
@@ -93,7 +95,8 @@ impl Group {
             })
     }
 
-    /// The plex with this name and the volume that it belongs to.
+    /// The plex with this name and the volume that it belongs to; fails with `NotFound` when there
+    /// is none.
     pub fn plex_named(&self, name: &Name) -> Result<(&Volume, &Plex)> {
         self.volumes
             .iter()
@@ -106,14 +109,14 @@ impl Group {
             })
     }
 
-    /// The snapshots that were split from this volume and still know it.
+    /// The snapshots that were split off this volume and still have their relation to it.
     pub fn snapshots_of(&self, original: VolumeId) -> impl Iterator<Item = &Volume> {
         self.volumes
             .iter()
             .filter(move |v| v.origin.as_ref().is_some_and(|o| o.original == original))
     }
 
-    /// All the space in use.
+    /// All space in use: subdisks, logs and DCOs of all volumes.
     pub fn extents(&self) -> impl Iterator<Item = &Extent> {
         self.volumes.iter().flat_map(Volume::extents)
     }

@@ -31,7 +31,7 @@ macro_rules! uuid_id {
 uuid_id! {
     /// A disk group.
     GroupId,
-    /// A disk of ours, for as long as it stays initialised.
+    /// A breakoff disk, for as long as it stays initialised.
     DiskId,
     /// A volume or snapshot volume.
     VolumeId,
@@ -41,12 +41,13 @@ uuid_id! {
     HostId,
 }
 
-/// Counts the committed configurations of a group; larger is newer. Never compared with a clock.
+/// The number of a configuration, which counts the commits of its group; larger is newer. It is
+/// never compared with a clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Generation(u64);
 
 impl Generation {
-    /// Before the first commit.
+    /// The generation before the first commit.
     pub const ZERO: Generation = Generation(0);
 
     /// The generation with this number.
@@ -54,12 +55,12 @@ impl Generation {
         Generation(number)
     }
 
-    /// The number.
+    /// The number, as it is stored on the disks.
     pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// The one after this; `None` after 2^64 commits.
+    /// The next generation; `None` after 2^64 commits.
     pub fn next(self) -> Option<Generation> {
         self.0.checked_add(1).map(Generation)
     }
@@ -71,12 +72,12 @@ impl fmt::Display for Generation {
     }
 }
 
-/// A block device number.
+/// The number of a block device, printed as `major:minor`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DevNo {
-    /// Major number.
+    /// The major number.
     pub major: u32,
-    /// Minor number.
+    /// The minor number.
     pub minor: u32,
 }
 
@@ -86,12 +87,13 @@ impl fmt::Display for DevNo {
     }
 }
 
-/// A moment, in milliseconds since 1970 (for people; nothing is ever ordered by it).
+/// A point in time, in milliseconds since 1970. It is shown to people; nothing is ever ordered by
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// So many milliseconds since 1970.
+    /// The point in time that is this many milliseconds after 1970.
     pub const fn from_millis(millis: u64) -> Self {
         Timestamp(millis)
     }
@@ -103,8 +105,8 @@ impl Timestamp {
 }
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339 in UTC with milliseconds, such as `2026-11-22T11:50:19.123Z`. RFC 3339 ends with the
-    /// year 9999, and so does this.
+    /// Prints RFC 3339 in UTC with milliseconds, such as `2026-11-22T11:50:19.123Z`. RFC 3339 ends
+    /// with the year 9999; a later time is printed as `jiff::Timestamp::MAX`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = i64::try_from(self.0).map(jiff::Timestamp::from_millisecond);
         let at = at.ok().and_then(Result::ok).unwrap_or(jiff::Timestamp::MAX);

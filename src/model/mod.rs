@@ -1,5 +1,5 @@
-//! What a disk group is: pure data with its rules. No kernel, file, clock or environment is known
-//! here.
+//! The model of a disk group: pure data and its rules. Nothing here knows of a kernel, file, clock
+//! or environment.
 
 pub mod check;
 pub mod device;

@@ -1,10 +1,11 @@
-//! Names: what a person may call things.
+//! Names of groups, disks, volumes and plexes, as an administrator may choose them.
 
 use super::ids::GroupId;
 use crate::error::{Error, Result};
 use std::fmt;
 
-/// The longest name of ours in bytes.
+/// The longest name in bytes. Two names of this length without dashes, and the `-` between them,
+/// just fit into a device-mapper name.
 pub const NAME_MAX: usize = 63;
 
 /// The name of a group, a disk (media name), a volume or a plex: `[A-Za-z0-9_.+-]`, 1–63 bytes, not
@@ -13,7 +14,7 @@ pub const NAME_MAX: usize = 63;
 pub struct Name(String);
 
 impl Name {
-    /// Checks a word.
+    /// Checks a word and makes a name of it. Fails with `Usage` when it is not a legal name.
     pub fn parse(word: &str) -> Result<Name> {
         let bad = |why: &str| Err(Error::usage(format!("'{word}' cannot be a name: {why}")));
         if word.is_empty() {
@@ -37,7 +38,7 @@ impl Name {
         }
     }
 
-    /// The word for a group whose name does not tell which one is meant.
+    /// The identity of a group in the form of a name, for a group whose own name is ambiguous.
     pub fn of_group(id: GroupId) -> Name {
         Name(id.to_string())
     }
@@ -47,7 +48,7 @@ impl Name {
         &self.0
     }
 
-    /// The name with every dash doubled.
+    /// The name with every dash doubled, as it appears in device-mapper names.
     pub(super) fn escaped(&self) -> String {
         self.0.replace('-', "--")
     }

@@ -3,7 +3,7 @@
 use super::units::Sectors;
 use std::ops::Range;
 
-/// All of these in order, what touches or overlaps joined.
+/// Sorts ranges and joins those that touch or overlap; empty ranges are dropped.
 pub fn union(pieces: impl IntoIterator<Item = Range<u64>>) -> Vec<Range<u64>> {
     let mut all: Vec<Range<u64>> = pieces
         .into_iter()
@@ -20,7 +20,7 @@ pub fn union(pieces: impl IntoIterator<Item = Range<u64>>) -> Vec<Range<u64>> {
     joined
 }
 
-/// How much ranges of sectors are.
+/// The sum of the lengths of these ranges of sectors.
 pub fn length(pieces: &[Range<u64>]) -> Sectors {
     Sectors::new(pieces.iter().map(|piece| piece.end - piece.start).sum()).unwrap_or_default()
 }

@@ -1,9 +1,10 @@
-//! Where new plexes and logs go: free space and the choice among it. Pure and deterministic.
+//! Allocation of space for new plexes and logs: the free space and the choice among it. Pure and
+//! deterministic.
 //!
-//! Everything starts 1 MiB aligned. A plex lies on one disk in one piece where that is possible,
-//! then on one disk in several pieces, then on as few disks as possible. Two plexes of a volume
-//! never share a disk unless disks were named for it. Logs and maps of changes lie at the end of a
-//! disk's space, where no plex that grows meets them soon.
+//! Every extent starts at a multiple of 1 MiB. A plex lies on one disk in one piece where that is
+//! possible, else on one disk in several pieces, else on as few disks as possible. Two plexes of a
+//! volume never share a disk unless disks were named for it. Logs and maps of changes lie at the
+//! end of a disk's space, out of the way of plexes that grow.
 
 use super::disk::Extent;
 use super::group::Group;
@@ -12,31 +13,31 @@ use super::units::Sectors;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The free pieces of a group's present disks.
+/// The free extents of a group's present disks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Free {
     pieces: BTreeMap<DiskId, Vec<Extent>>,
-    /// The disks in the order of the group, which decides where nothing else does.
+    /// The disks in the order of the group, which decides when all other criteria are equal.
     order: Vec<DiskId>,
 }
 
-/// What is wanted of the free space.
+/// A request for free space.
 #[derive(Debug, Clone, Default)]
 pub struct Wish {
-    /// How much.
+    /// How much space is wanted.
     pub length: Sectors,
-    /// Only these disks, in this order of preference; empty means any.
+    /// Use only these disks, in this order of preference; empty means any disk.
     pub on: Vec<DiskId>,
-    /// None of these.
+    /// Never use these disks.
     pub avoid: BTreeSet<DiskId>,
-    /// Better none of these, but they may be used.
+    /// Prefer all other disks to these, which may be used.
     pub reluctantly: BTreeSet<DiskId>,
-    /// In one piece, at the end of the last free piece of a disk that is large enough.
+    /// Take one piece, at the end of the last free piece of a disk that is large enough.
     pub at_end: bool,
 }
 
 impl Free {
-    /// The free space on those disks of the group that `usable` names.
+    /// The free space on those disks of the group for which `usable` returns true.
     pub fn of(group: &Group, usable: impl Fn(DiskId) -> bool) -> Free {
         let mut used: BTreeMap<DiskId, Vec<Extent>> = BTreeMap::new();
         for extent in group.extents() {
@@ -53,14 +54,15 @@ impl Free {
         }
     }
 
-    /// How much is free on a disk, counting only what can be allocated.
+    /// The free space on a disk, counting only what can be allocated.
     pub fn on(&self, disk: DiskId) -> Sectors {
         self.pieces.get(&disk).map_or(Sectors::ZERO, |pieces| {
             pieces.iter().map(|p| p.length).sum()
         })
     }
 
-    /// Takes space for the wish; `None` (and nothing taken) when there is not enough.
+    /// Allocates space for the wish. Returns `None`, and allocates nothing, when there is not
+    /// enough.
     pub fn take(&mut self, wish: &Wish) -> Option<Vec<Extent>> {
         let disks = self.candidates(wish);
         let chosen = if wish.at_end {
@@ -74,8 +76,8 @@ impl Free {
         Some(chosen)
     }
 
-    /// Hands none of this out, as far as it is free: it was no good, or something still leads to
-    /// it.
+    /// Excludes an extent from allocation, as far as it is free: its space is damaged, or a device
+    /// still leads to it (K44).
     pub fn keep_off(&mut self, kept: &Extent) {
         let Some(pieces) = self
             .pieces
@@ -106,7 +108,8 @@ impl Free {
             .collect();
     }
 
-    /// Takes the space right behind `end` on a disk, at most `wanted`; how much it was.
+    /// Takes the space right behind `end` on a disk, at most `wanted` sectors, and returns how much
+    /// it took. `used_to` is `end` rounded up to the next place where a free piece may start.
     pub fn take_behind(
         &mut self,
         disk: DiskId,
@@ -114,8 +117,8 @@ impl Free {
         used_to: Sectors,
         wanted: Sectors,
     ) -> Sectors {
-        // The rest of the last MiB of a piece is never handed out otherwise: `used_to` is where the
-        // next piece may begin.
+        // Free pieces start at multiples of 1 MiB, so that the space from `end` to `used_to` is
+        // never allocated otherwise.
         let Some(piece) = self
             .pieces
             .get(&disk)
@@ -139,8 +142,8 @@ impl Free {
         got
     }
 
-    /// The disks that may be used: preferred ones first, then by how much is free (most first),
-    /// then as in the group.
+    /// The disks that may be used: reluctant ones last, then in the order of preference, then those
+    /// with the most free space first, then in the order of the group.
     fn candidates(&self, wish: &Wish) -> Vec<DiskId> {
         let mut disks: Vec<DiskId> = if wish.on.is_empty() {
             self.order.clone()
@@ -155,7 +158,8 @@ impl Free {
         disks
     }
 
-    /// The smallest piece that is large enough on the most preferred class of disks.
+    /// The smallest piece that is large enough, on the first disk that has one. Disks that are used
+    /// reluctantly come after all others.
     fn one_piece(&self, disks: &[DiskId], wish: &Wish) -> Option<Vec<Extent>> {
         let fits = |d: &DiskId| {
             self.pieces
@@ -207,7 +211,8 @@ impl Free {
         self.fill(disks, length)
     }
 
-    /// Largest pieces first, disk after disk, until the length is there.
+    /// Takes the largest pieces first, disk after disk, until `length` is reached; `None` when
+    /// there is not enough.
     fn fill(&self, disks: &[DiskId], length: Sectors) -> Option<Vec<Extent>> {
         let mut chosen = Vec::new();
         let mut missing = length;
@@ -226,7 +231,7 @@ impl Free {
         missing.is_zero().then_some(chosen)
     }
 
-    /// Takes an extent out of the piece that it starts or ends.
+    /// Removes an extent from the free piece that it starts or ends.
     fn remove(&mut self, extent: &Extent) {
         let Some(pieces) = self.pieces.get_mut(&extent.disk) else {
             return;
@@ -244,8 +249,8 @@ impl Free {
     }
 }
 
-/// What lies between the taken pieces (sorted), aligned to 1 MiB at the start and to 4 KiB at the
-/// end.
+/// The free pieces between the extents in `taken` (sorted). Each starts at a multiple of 1 MiB and
+/// ends at a multiple of 4 KiB.
 fn gaps(disk: DiskId, size: Sectors, taken: &[Extent]) -> Vec<Extent> {
     let mut free = Vec::new();
     let mut at = Sectors::ZERO;
@@ -381,7 +386,7 @@ mod tests {
             Sectors::mib(2)
         );
         assert_eq!(free.take(&log(first)), None);
-        // In several pieces it would be no use.
+        // A log in several pieces would be of no use.
         assert_eq!(
             free.take(&Wish {
                 on: vec![second],

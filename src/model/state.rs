@@ -1,33 +1,32 @@
-//! Plex states and the one table of transitions between them.
+//! The states of a plex and the only table of transitions between them.
 
 use std::fmt;
 
-/// The state of a plex as recorded. Whether the kernel has it in sync right now is an observation.
+/// The recorded state of a plex. Whether the kernel has it in sync right now is an observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PlexState {
-    /// A complete data plex, written by the volume.
+    /// A complete data plex; every write to the volume reaches it.
     Active,
-    /// A new data plex being filled (`mirror`); filled again from the beginning when the volume is
-    /// started.
+    /// A new data plex that is being filled (`mirror`). The copy begins again from the start when
+    /// the volume is started.
     Attaching,
-    /// A data plex being brought up to date again (`plex attach`, a new disk); the copy goes on
-    /// when the volume is started.
+    /// A data plex that is being brought up to date again (`plex attach`, a new disk). The copy
+    /// continues when the volume is started.
     Reviving,
     /// A data plex that missed writes (`plex detach`); its space is kept.
     Stale,
-    /// A data plex whose disk failed; its space is kept, its contents are not to be used.
+    /// A data plex whose disk failed; its space is kept, but its contents must not be used.
     Failed,
-    /// A snapshot leg being filled (`snapstart`); removed when the volume is started.
+    /// A snapshot leg that is being filled (`snapstart`). It is removed when the volume is started.
     SnapAtt,
-    /// A complete snapshot leg, written by the volume, ready to be split off.
+    /// A complete snapshot leg, which every write to the volume reaches, ready to be split off.
     SnapDone,
 }
 
-/// Makes the enum of events together with the list of all of them, so that neither can lack one
-/// that the other has.
+/// Defines the events together with the list of all events, so that the two cannot differ.
 macro_rules! plex_events {
     ($($(#[$doc:meta])* $event:ident,)*) => {
-        /// What can happen to a plex.
+        /// An event that can happen to a plex.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum PlexEvent {
             $($(#[$doc])* $event,)*
@@ -41,34 +40,34 @@ macro_rules! plex_events {
 }
 
 plex_events! {
-    /// The kernel has finished copying.
+    /// The kernel has finished copying to the plex.
     Synced,
-    /// A write to it failed, or its disk is gone.
+    /// A write to the plex failed, or its disk is gone.
     Failed,
     /// The administrator gives up the attach or the leg (`snapabort`, `plex remove`).
     Removed,
-    /// The volume is being started after anything but a clean stop, or after a clean one.
+    /// The volume is being started, after a clean stop or after anything else.
     Started,
-    /// `snapshot`: it becomes the only or one of the plexes of the new volume.
+    /// `snapshot`: the plex becomes the only plex, or one of the plexes, of the new volume.
     SplitOff,
-    /// `plex convert --to snapdone`.
+    /// `plex convert --to snapdone`: a data plex becomes a snapshot leg.
     ToSnapdone,
-    /// `plex convert --to active`.
+    /// `plex convert --to active`: a snapshot leg becomes a data plex.
     ToActive,
-    /// `plex detach`.
+    /// `plex detach`: the plex receives no more writes, and keeps its space.
     Detached,
-    /// `plex attach`.
+    /// `plex attach`: the plex is brought up to date again.
     Reattached,
-    /// The volume is restored from a snapshot: what it holds counts no more.
+    /// The volume is restored from a snapshot: what the plex holds no longer counts.
     Outdated,
 }
 
-/// What becomes of a plex.
+/// The result of an event for a plex.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Next {
-    /// It has this state now.
+    /// The plex has this state now.
     State(PlexState),
-    /// It is removed and its space released.
+    /// The plex is removed and its space released.
     Gone,
     /// The event is not legal in this state.
     Refused,
@@ -86,7 +85,7 @@ impl PlexState {
         PlexState::SnapDone,
     ];
 
-    /// The transition table.
+    /// The transition table: the result of `event` for a plex in this state.
     pub fn on(self, event: PlexEvent) -> Next {
         use Next::{Gone, Refused, State};
         use PlexEvent as E;
@@ -160,7 +159,7 @@ impl PlexState {
         }
     }
 
-    /// Whether it holds everything that was written to the volume.
+    /// Whether a plex in this state holds everything that was written to the volume.
     pub fn is_complete(self) -> bool {
         match self {
             PlexState::Active | PlexState::SnapDone => true,
@@ -172,7 +171,7 @@ impl PlexState {
         }
     }
 
-    /// Whether the kernel is filling it.
+    /// Whether the kernel is filling a plex in this state.
     pub fn is_attaching(self) -> bool {
         match self {
             PlexState::Attaching | PlexState::Reviving | PlexState::SnapAtt => true,
@@ -180,7 +179,7 @@ impl PlexState {
         }
     }
 
-    /// Whether it is a snapshot leg (write-only) and not a data plex.
+    /// Whether this is the state of a snapshot leg (write-only) and not of a data plex.
     pub fn is_snapshot_leg(self) -> bool {
         match self {
             PlexState::SnapAtt | PlexState::SnapDone => true,
@@ -192,7 +191,7 @@ impl PlexState {
         }
     }
 
-    /// The word shown to people and in JSON.
+    /// The state as the word that is shown to people and used in JSON.
     pub fn word(self) -> &'static str {
         match self {
             PlexState::Active => "ACTIVE",
@@ -216,7 +215,8 @@ impl fmt::Display for PlexState {
 mod tests {
     use super::*;
 
-    /// The whole table, a row a state; `-` refused, `x` gone. In the order of `PlexEvent::ALL`.
+    /// The whole table: one row for each state, with the events in the order of `PlexEvent::ALL`;
+    /// `-` is refused, `x` is gone.
     const TABLE: [(&str, &str); 7] = [
         (
             "ACTIVE",

@@ -1,24 +1,24 @@
-//! Sizes. Everything on a disk is counted in sectors of 512 bytes, as device-mapper does; people
-//! see bytes with binary suffixes.
+//! Sizes. Everything on a disk is counted in sectors of 512 bytes, as in device-mapper; people see
+//! bytes with binary suffixes.
 
 use crate::error::{Error, Result};
 use std::fmt;
 use std::iter::Sum;
 
-/// Bytes in a sector (device-mapper's unit, whatever the disk's own sector size is).
+/// Bytes in a sector: device-mapper's unit, whatever the disk's own sector size is.
 pub const SECTOR: u64 = 512;
 
-/// A length or an offset in sectors of 512 bytes. Never more than `i64::MAX` bytes, so that bytes
-/// always fit.
+/// A length or an offset in sectors of 512 bytes. It is never more than `i64::MAX` bytes, so that a
+/// count of bytes always fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Sectors(u64);
 
 impl Sectors {
-    /// Nothing.
+    /// A length of zero.
     pub const ZERO: Sectors = Sectors(0);
-    /// The largest length that can be expressed (2^63 bytes).
+    /// The largest length that can be expressed (one sector less than 2^63 bytes).
     pub const MAX: Sectors = Sectors(i64::MAX as u64 / SECTOR);
-    /// One mebibyte: the alignment of everything that we allocate.
+    /// One mebibyte: the alignment of everything that breakoff allocates.
     pub const MIB: Sectors = Sectors(2048);
 
     /// A count of sectors; `None` when it is more than [`Sectors::MAX`].
@@ -40,7 +40,7 @@ impl Sectors {
         Sectors(count as u64 * 2048)
     }
 
-    /// Whole sectors in so many bytes, rounded down.
+    /// The whole sectors in this many bytes, rounded down; at most [`Sectors::MAX`].
     pub const fn from_bytes_floor(bytes: u64) -> Sectors {
         let count = bytes / SECTOR;
         Sectors(if count > Sectors::MAX.0 {
@@ -60,7 +60,7 @@ impl Sectors {
         self.0 * SECTOR
     }
 
-    /// Whether it is nothing.
+    /// Whether the length is zero.
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }
@@ -70,12 +70,12 @@ impl Sectors {
         Sectors::new(self.0.checked_add(other.0)?)
     }
 
-    /// The difference, or `None` when the other one is larger.
+    /// The difference, or `None` when `other` is larger.
     pub fn checked_sub(self, other: Sectors) -> Option<Sectors> {
         self.0.checked_sub(other.0).map(Sectors)
     }
 
-    /// The difference, or nothing when the other one is larger.
+    /// The difference, or zero when `other` is larger.
     pub fn saturating_sub(self, other: Sectors) -> Sectors {
         Sectors(self.0.saturating_sub(other.0))
     }
@@ -85,7 +85,8 @@ impl Sectors {
         Sectors(self.0.saturating_add(other.0).min(Sectors::MAX.0))
     }
 
-    /// Rounded up to a multiple of `unit` (not zero); at most the largest multiple that fits.
+    /// The value rounded up to a multiple of `unit` (not zero); at most the largest multiple that
+    /// fits.
     pub fn round_up(self, unit: Sectors) -> Sectors {
         let down = self.round_down(unit);
         if down == self {
@@ -96,7 +97,7 @@ impl Sectors {
         }
     }
 
-    /// Rounded down to a multiple of `unit` (not zero).
+    /// The value rounded down to a multiple of `unit` (not zero).
     pub fn round_down(self, unit: Sectors) -> Sectors {
         Sectors(self.0 - self.0 % unit.0)
     }
@@ -108,25 +109,26 @@ impl Sum for Sectors {
     }
 }
 
-/// The size as people read it: `1.5g`, `64m`, `512` (bytes); exact values stay exact.
+/// Prints the size as people read it: `1.5g`, `64m`, `512` (bytes), with at most two decimals.
 impl fmt::Display for Sectors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&human_bytes(self.bytes()))
     }
 }
 
-/// What a device reads and writes at once: its logical blocks, which filesystems and databases call
-/// its sectors.
+/// The unit in which a device reads and writes: its logical block size, which filesystems and
+/// databases call its sector size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SectorSize(u32);
 
 impl SectorSize {
-    /// What every program can work with.
+    /// The size that every program can work with.
     pub const SMALLEST: SectorSize = SectorSize(512);
-    /// The largest that a disk of ours may have; everything that is allocated is aligned to it.
+    /// The largest size that a disk of breakoff may have; everything that is allocated is aligned
+    /// to it.
     pub const LARGEST: SectorSize = SectorSize(4096);
 
-    /// So many bytes; `None` unless it is a power of two from 512 to 4096.
+    /// A size of this many bytes; `None` unless it is a power of two from 512 to 4096.
     pub const fn new(bytes: u32) -> Option<SectorSize> {
         if bytes.is_power_of_two()
             && bytes >= SectorSize::SMALLEST.0
@@ -138,7 +140,7 @@ impl SectorSize {
         }
     }
 
-    /// In bytes.
+    /// The size in bytes.
     pub const fn bytes(self) -> u32 {
         self.0
     }
@@ -152,7 +154,7 @@ impl fmt::Display for SectorSize {
 
 const UNITS: [(char, u32); 4] = [('t', 40), ('g', 30), ('m', 20), ('k', 10)];
 
-/// Microseconds in the unit that reads best, such as `850 us` or `12.3 ms`.
+/// Microseconds as text in the unit that reads best, such as `850 us` or `12.3 ms`.
 pub fn human_duration(us: u64) -> String {
     match us {
         0..1_000 => format!("{us} us"),
@@ -161,7 +163,7 @@ pub fn human_duration(us: u64) -> String {
     }
 }
 
-/// Bytes with a binary suffix, at most two decimals.
+/// Bytes as text with a binary suffix and at most two decimals, rounded down.
 pub fn human_bytes(bytes: u64) -> String {
     for (suffix, shift) in UNITS {
         if bytes >= 1 << shift {
@@ -177,16 +179,17 @@ pub fn human_bytes(bytes: u64) -> String {
     bytes.to_string()
 }
 
-/// What a number without a suffix means.
+/// The unit of a number without a suffix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DefaultUnit {
     /// Bytes (the native command line).
     Bytes,
-    /// Sectors (VxVM's words).
+    /// Sectors (VxVM's command line).
     Sectors,
 }
 
-/// Parses a size such as `10g`, `1.5m`, `2048s` or `4096`; rounds up to whole sectors.
+/// Parses a size such as `10g`, `1.5m`, `2048s` or `4096`, and rounds it up to whole sectors. Fails
+/// with `Usage` when it is not a size.
 pub fn parse_size(word: &str, unit: DefaultUnit) -> Result<Sectors> {
     let bad = || {
         Error::usage(format!("'{word}' is not a size"))
@@ -219,7 +222,8 @@ pub fn parse_size(word: &str, unit: DefaultUnit) -> Result<Sectors> {
         .ok_or_else(|| Error::usage(format!("'{word}' is more than any device can hold")))
 }
 
-/// A decimal with an optional fraction, times a scale; `None` when it is not a number.
+/// A decimal number with an optional fraction, times a scale, rounded up; `None` when it is not a
+/// number.
 fn scaled(digits: &str, scale: u128) -> Option<u128> {
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let numeric = |s: &str| s.bytes().all(|b| b.is_ascii_digit());

@@ -1,5 +1,5 @@
-//! Volumes and their plexes. The stack of devices that a volume needs follows from nothing but
-//! these fields (see `table`).
+//! Volumes and their plexes. These fields alone determine the stack of devices that a volume needs
+//! (see `table`).
 
 use super::disk::Extent;
 use super::ids::{BootId, Timestamp, VolumeId};
@@ -7,38 +7,39 @@ use super::name::Name;
 use super::state::PlexState;
 use super::units::{SectorSize, Sectors};
 
-/// Sizes of volumes are multiples of this (4 KiB), so that every disk's block size is satisfied.
+/// Sizes of volumes are multiples of this (4 KiB), so that they suit the block size of every disk.
 pub const SIZE_UNIT: Sectors = Sectors::of(8);
 /// The most plexes that a volume may have, as in VxVM.
 pub const MAX_PLEXES: usize = 32;
-/// The most copies of a DCO.
+/// The most copies that a DCO may have.
 pub const MAX_COPIES: usize = 2;
 
-/// A copy of a volume's contents: its pieces of disk, one behind the other, without gaps.
+/// A copy of a volume's contents: extents of disks, one after the other, without gaps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plex {
     /// Unique in the volume and kept for life; part of the inner device's dm UUID.
     pub number: u16,
     /// Unique in the group; kept when the plex is split off.
     pub name: Name,
-    /// What it is good for.
+    /// The recorded state, which decides what the plex is used for.
     pub state: PlexState,
     /// Its subdisks in order. Their lengths add up to the volume's size.
     pub subdisks: Vec<Extent>,
-    /// What the snapshot that a leg becomes is going to track its changes in; set aside with the
-    /// leg, so that the split needs no space.
+    /// The space in which the snapshot that this leg becomes will track its changes. It is
+    /// allocated with the leg, so that the split needs no space.
     pub dco: Option<Dco>,
-    /// A snapshot leg that serves as a data plex until the others are restored from it.
+    /// Whether this is a snapshot leg that serves as a data plex until the others are restored from
+    /// it.
     pub lent: bool,
 }
 
 impl Plex {
-    /// The length of all its subdisks.
+    /// The sum of the lengths of all its subdisks.
     pub fn length(&self) -> Sectors {
         self.subdisks.iter().map(|s| s.length).sum()
     }
 
-    /// Each subdisk with its offset within the plex.
+    /// Each subdisk, preceded by its offset within the plex.
     pub fn layout(&self) -> impl Iterator<Item = (Sectors, &Extent)> {
         self.subdisks.iter().scan(Sectors::ZERO, |at, extent| {
             let offset = *at;
@@ -51,35 +52,37 @@ impl Plex {
 /// The dirty region log of a mirrored volume (dm's `disk` log).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
-    /// Where it lies.
+    /// Where the log lies: one extent of a disk.
     pub extent: Extent,
-    /// What one bit stands for; a power of two.
+    /// The region size: what one bit stands for; a power of two.
     pub region: Sectors,
-    /// Whether the mirror uses it. A log that is not in use holds nothing that may be trusted
-    /// (K17).
+    /// Whether the mirror uses the log. The contents of a log that is not in use must not be
+    /// trusted (K17).
     pub live: bool,
 }
 
-/// The data change object: space in which a volume's changes are tracked while a snapshot of it is
-/// out, or it is one.
+/// The data change object: the space in which a volume's changes are tracked while the volume has a
+/// snapshot, or is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dco {
-    /// The same on several disks, each in one piece (see `table::dco` for what lies where in it).
+    /// The copies, identical, on different disks, each in one piece (see `table::dco` for their
+    /// layout).
     pub copies: Vec<Extent>,
-    /// Whether changes are tracked now: dm's `era` is on top of the volume, and its map in here.
+    /// Whether changes are tracked now: dm's `era` lies on top of the volume, and its map in this
+    /// DCO.
     pub live: bool,
 }
 
 /// What is known of the changes since a snapshot was split off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tracking {
-    /// They are in the maps of both volumes; the original's from this era on.
+    /// The maps of both volumes record the changes; the original's map from this era on.
     Since(u32),
-    /// Everything counts as changed.
+    /// The changes are not known: everything counts as changed, for this reason.
     Untracked(Untracked),
 }
 
-/// Why everything counts as changed.
+/// The reason why everything counts as changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Untracked {
     /// `fast-resync` was off at the split, or was switched off later.
@@ -90,14 +93,14 @@ pub enum Untracked {
     NoTarget,
     /// The disks of a map failed or were missing, or it was damaged.
     MapLost,
-    /// The machine went down, and its kernel may lose changes then.
+    /// The machine went down, and its kernel may lose recorded changes then.
     OldKernel,
     /// The original was restored from another snapshot.
     Restored,
 }
 
 impl Untracked {
-    /// All reasons.
+    /// All reasons, in the order of their declaration.
     pub const ALL: [Untracked; 6] = [
         Untracked::Off,
         Untracked::NoSpace,
@@ -107,7 +110,7 @@ impl Untracked {
         Untracked::Restored,
     ];
 
-    /// The reason as one word.
+    /// The reason as one word, such as `map-lost`.
     pub fn word(self) -> &'static str {
         match self {
             Untracked::Off => "off",
@@ -119,7 +122,7 @@ impl Untracked {
         }
     }
 
-    /// The reason in a sentence.
+    /// The reason as a clause for people.
     pub fn reason(self) -> &'static str {
         match self {
             Untracked::Off => "fast-resync is or was off",
@@ -134,63 +137,64 @@ impl Untracked {
     }
 }
 
-/// A copy of changed regions only, to legs that were split off before (`snapback`). Those that are
-/// being attached are these legs.
+/// A resync that copies only changed regions to legs that were split off before (`snapback`). The
+/// plexes that are being attached are these legs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Returning {
-    /// Which of the two change logs of the DCO the mirror uses.
+    /// The change log of the DCO that the mirror uses.
     pub log: ChangeLog,
-    /// What one bit of the log stands for.
+    /// The region size of the change log: what one bit stands for.
     pub region: Sectors,
-    /// The first log lacks what was written from this era on, until it came into use.
+    /// The first log lacks the writes from this era on until that log came into use.
     pub since: u32,
-    /// Whether the log names all of it. Before that it lacks what was written between the listing
-    /// and the swap.
+    /// Whether the log has all changed regions. Until then it lacks what was written between the
+    /// reading of the map and the swap of the tables.
     pub exact: bool,
 }
 
-/// A dirty region log that says what a `snapback` has to copy. There are two: one is written while
-/// the other one is in use.
+/// A dirty region log that lists what a `snapback` has to copy. There are two, so that one can be
+/// written while the other one is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChangeLog {
-    /// In use first.
+    /// The log that is used first.
     A,
-    /// In use after what the first one lacks is known.
+    /// The log that is used once the writes that the first one lacks are known.
     B,
 }
 
-/// Where a snapshot comes from.
+/// The split that a snapshot comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    /// The volume that it was split from.
+    /// The volume that the snapshot was split off.
     pub original: VolumeId,
-    /// When.
+    /// When it was split off.
     pub taken_at: Timestamp,
-    /// Why it holds what a crash at that instant would have left; `None`: every filesystem that
-    /// rested on the original was frozen.
+    /// Why the snapshot holds only what a crash at that instant would have left. `None`: every
+    /// filesystem that rested on the original was frozen.
     pub crash: Option<CrashReason>,
     /// How long the split kept the original's I/O waiting, in microseconds; known once the window
     /// is over.
     pub freeze_us: u64,
-    /// What is known of the changes since.
+    /// What is known of the changes since the split.
     pub tracking: Tracking,
 }
 
-/// Why a snapshot is only what a crash would have left: one line of plain text.
+/// Why a snapshot is only what a crash would have left, as one line of plain text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CrashReason(String);
 
 impl CrashReason {
-    /// The most bytes of it: it is stored with each snapshot.
+    /// The most bytes of a reason. The limit exists because the reason is stored with each
+    /// snapshot.
     pub const MOST: usize = 200;
 
-    /// As it was written; `None` when it is not what [`CrashReason::new`] makes.
+    /// A reason as it was stored; `None` when [`CrashReason::new`] would not have made it.
     pub fn parse(text: &str) -> Option<CrashReason> {
         let reason = CrashReason::new(text);
         (reason.0 == text).then_some(reason)
     }
 
-    /// Makes one line of any text, and cuts off what is too long.
+    /// Makes one line of any text: replaces control characters, and cuts off what is too long.
     pub fn new(text: &str) -> CrashReason {
         let line: String = text
             .trim()
@@ -209,10 +213,10 @@ impl CrashReason {
         })
     }
 
-    /// What is said of snapshots that were recorded before there were reasons.
+    /// The text for snapshots that were recorded before reasons were stored.
     pub const UNKNOWN: &'static str = "not recorded";
 
-    /// The text.
+    /// The reason as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -221,59 +225,61 @@ impl CrashReason {
 /// A volume or a snapshot volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Volume {
-    /// Identity.
+    /// Identity of the volume; stays the same when its name changes.
     pub id: VolumeId,
-    /// Unique in the group.
+    /// Name; unique in the group.
     pub name: Name,
-    /// Usable size.
+    /// Usable size; a multiple of [`SIZE_UNIT`].
     pub size: Sectors,
-    /// Its copies.
+    /// All its plexes, complete or not.
     pub plexes: Vec<Plex>,
     /// The dirty region log, where one is allocated.
     pub log: Option<Log>,
-    /// Whether a mirror of it should have a log (`--no-log` says no).
+    /// Whether a mirror of the volume should have a log (`--no-log` says no).
     pub log_wanted: bool,
-    /// The boot in which it was started, until it is stopped cleanly.
+    /// The boot in which the volume was started; `None` once it is stopped cleanly.
     pub running: Option<BootId>,
-    /// How much of it, from the start, is known to be equal on all complete plexes.
+    /// How much of the volume, from the start, is known to be in sync on all complete plexes.
     pub synced: Sectors,
-    /// The relation to its original, until it is cleared.
+    /// The relation to its original, until it is cleared; `None` when the volume is not a snapshot.
     pub origin: Option<Origin>,
     /// Whether its contents were copied from another volume, so that `/dev/disk/by-uuid` must not
     /// point to it (K11).
     pub copied: bool,
-    /// Whether its changes are tracked while snapshots of it are out (`fast-resync`).
+    /// Whether its changes are tracked while it has snapshots (`fast-resync`).
     pub fast_resync: bool,
-    /// Space for that, where it is allocated.
+    /// The space for that tracking, where it is allocated.
     pub dco: Option<Dco>,
-    /// The copy of changed regions that goes on, if one does.
+    /// The resync of changed regions that is in progress, if there is one.
     pub returning: Option<Returning>,
-    /// The largest sectors that the disks of its plexes may have: what is on it was made for these
-    /// (K43). `None` when an older version of the program made it, which did not care.
+    /// The largest sector size that the disks of its plexes may have, because its contents were
+    /// made for that size (K43). `None` when an older version of breakoff, which did not check
+    /// this, made the volume.
     pub sector_size: Option<SectorSize>,
-    /// The snapshot leg that failed last, until legs are attached again: who waits for it is told.
+    /// The snapshot leg that failed last, until legs are attached again. A command that waits for
+    /// the leg reports it.
     pub lost_leg: Option<LostLeg>,
 }
 
 /// A snapshot leg that failed and was removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LostLeg {
-    /// What it was called.
+    /// The name that the plex had.
     pub plex: Name,
-    /// The disks that it was on, by their media names.
+    /// The disks that the leg was on, by their media names.
     pub media: Vec<Name>,
-    /// When that was recorded.
+    /// When the failure was recorded.
     pub at: Timestamp,
 }
 
 impl Volume {
-    /// The plexes that are complete: data plexes first, in the order of their numbers (reads go to
-    /// the first).
+    /// The complete plexes: data plexes first, in the order of their numbers (reads go to the
+    /// first).
     pub fn complete(&self) -> Vec<&Plex> {
         self.sorted(PlexState::is_complete)
     }
 
-    /// The plexes that are being brought up to date, in the same order.
+    /// The plexes that are being filled or brought up to date, in the same order.
     pub fn attaching(&self) -> Vec<&Plex> {
         self.sorted(PlexState::is_attaching)
     }
@@ -294,27 +300,27 @@ impl Volume {
         self.plexes.iter().find(|p| p.number == number)
     }
 
-    /// The plex with this number, to be changed.
+    /// The plex with this number, for a change.
     pub fn plex_mut(&mut self, number: u16) -> Option<&mut Plex> {
         self.plexes.iter_mut().find(|p| p.number == number)
     }
 
-    /// Whether its complete plexes are known to be equal.
+    /// Whether its complete plexes are known to be in sync.
     pub fn is_synced(&self) -> bool {
         self.synced == self.size
     }
 
-    /// The log that its mirror uses.
+    /// The log that its mirror uses, if it has one.
     pub fn live_log(&self) -> Option<&Log> {
         self.log.as_ref().filter(|log| log.live)
     }
 
-    /// The space for tracking that is in use.
+    /// The DCO in which changes are tracked now, if there is one.
     pub fn live_dco(&self) -> Option<&Dco> {
         self.dco.as_ref().filter(|dco| dco.live)
     }
 
-    /// All the space that it occupies.
+    /// All the space that the volume occupies: subdisks, log and DCOs.
     pub fn extents(&self) -> impl Iterator<Item = &Extent> {
         let plexes = self.plexes.iter().flat_map(|p| &p.subdisks);
         let dcos = self
