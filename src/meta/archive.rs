@@ -1,9 +1,10 @@
-//! Earlier configurations as readable files, for people: what was it before that command? Never
-//! read by this program.
+//! Earlier configurations as readable files, with which an administrator can see what a group was
+//! before a command. This program never reads them.
 //!
-//! After each commit one file `<group>_<generation>_<first 8 digits of the group's uuid>.json` is
-//! written. Old ones go when there are too many of a group or too many bytes in all. Nothing here
-//! can make a command fail.
+//! Each commit is followed by a new file
+//! `<group>_<generation>_<first 8 digits of the group's uuid>.json`. Old files are removed when a
+//! group has too many of them, or all files together too many bytes. Nothing here can make a
+//! command fail.
 
 use super::record::GroupRecord;
 use crate::error::{Error, Result};
@@ -26,7 +27,7 @@ pub struct Archive {
     pub bytes: u64,
 }
 
-/// What a file holds.
+/// The contents of a file: the command, and the configuration that it made.
 #[derive(Serialize)]
 struct Entry<'a> {
     command: &'a str,
@@ -34,7 +35,7 @@ struct Entry<'a> {
 }
 
 impl Archive {
-    /// The one in a machine's state directory: 100 files for each group, 16 MiB in all.
+    /// The archive in a machine's state directory: 100 files for each group, 16 MiB in all.
     pub fn below(state_dir: &Path) -> Archive {
         Archive {
             dir: state_dir.join("archive"),
@@ -43,8 +44,8 @@ impl Archive {
         }
     }
 
-    /// Keeps a configuration that was committed, with the command that made it. What went wrong
-    /// comes back as a warning.
+    /// Keeps a configuration that was committed, with the command that made it. Returns a warning
+    /// when that failed.
     pub fn keep(&self, group: &Group, generation: Generation, command: &str) -> Option<String> {
         let kept = self
             .write(group, generation, command)
@@ -58,7 +59,7 @@ impl Archive {
         })
     }
 
-    /// Writes one file, whole or not at all; returns its name.
+    /// Writes one file, atomically; returns its name.
     fn write(&self, group: &Group, generation: Generation, command: &str) -> Result<Kept> {
         let text = super::pretty::to_string(&Entry {
             command,
@@ -96,7 +97,7 @@ impl Archive {
         for file in mine.drain(..(mine.len() + 1).saturating_sub(self.files.max(1))) {
             self.remove(&file)?;
         }
-        // Between groups there is nothing better to go by than the time of writing.
+        // Generations of different groups cannot be compared, so the time of writing decides.
         others.append(&mut mine);
         others.sort_by_key(|file| (file.written, file.kept.generation));
         let mut room = self.bytes.saturating_sub(newest.length(&self.dir));
@@ -112,7 +113,7 @@ impl Archive {
         Ok(())
     }
 
-    /// What a crash has left of a group's earlier writes.
+    /// Removes what a crash has left of a group's earlier writes.
     fn sweep(&self, newest: &Kept) -> Result<()> {
         let entries = fs::read_dir(&self.dir).map_err(|err| Error::io("reading it", &err))?;
         for name in entries
@@ -132,7 +133,7 @@ impl Archive {
         Ok(())
     }
 
-    /// The files that are ours by their names; others are left alone.
+    /// The files that belong to the archive by their names; others are left alone.
     fn archived(&self) -> Result<Vec<Archived>> {
         let read = |err: std::io::Error| Error::io("reading it", &err);
         let mut files = Vec::new();
@@ -171,7 +172,7 @@ struct Archived {
     written: SystemTime,
 }
 
-/// The name of a file, taken apart.
+/// The name of a file, split into its parts.
 #[derive(Debug, PartialEq, Eq)]
 struct Kept {
     group: String,
@@ -189,7 +190,7 @@ impl Kept {
         }
     }
 
-    /// Bytes of the file; nothing when it is not there.
+    /// The bytes of the file; zero when it does not exist.
     fn length(&self, dir: &Path) -> u64 {
         fs::metadata(dir.join(self.file_name())).map_or(0, |about| about.len())
     }
@@ -202,7 +203,7 @@ impl Kept {
         format!(".{}.tmp", self.file_name())
     }
 
-    /// From the right: a group's name may hold `_` and `.` itself.
+    /// Splits the name from the right, because a group's name may contain `_` and `.` itself.
     fn parse(name: &str) -> Option<Kept> {
         let (rest, uuid) = name.strip_suffix(".json")?.rsplit_once('_')?;
         let (group, generation) = rest.rsplit_once('_')?;

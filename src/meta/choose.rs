@@ -1,9 +1,9 @@
-//! Which of the copies on all the disks is the configuration of a group. Pure: labels in, one
+//! Chooses the configuration of a group from the copies on all its disks. Pure: labels in, one
 //! configuration or a refusal out.
 //!
-//! The configuration wins that knows all others ([`super::history`]); of those that do not say what
-//! they follow, as earlier versions wrote them, the newest generation. Nothing is ever guessed from
-//! a clock or from a count of disks.
+//! The configuration that knows all others wins ([`super::history`]). Configurations of earlier
+//! versions do not say what they follow; of these the newest generation wins. Nothing is ever
+//! guessed from a clock or from a count of disks.
 
 use super::history::{Digest, History, Lineage, Stamp};
 use super::layout::GENERATION_MAX;
@@ -15,34 +15,34 @@ use crate::error::{Error, Kind, Result};
 use crate::model::{Disk, DiskId, Generation, Group, GroupId, Volume};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// The configuration of a group, and which of the disks that were looked at belong to it.
+/// The configuration of a group, and which of the disks that were read belong to it.
 #[derive(Debug, Clone)]
 pub struct Chosen {
     /// The configuration.
     pub group: Group,
-    /// Its generation.
+    /// The generation of this configuration.
     pub generation: Generation,
-    /// The generation for the next commit: newer than anything on any of the disks, readable or
-    /// not.
+    /// The generation for the next commit: newer than any on any of the disks, readable or not.
     pub next: Generation,
-    /// The disks of the configuration that are here, each with its index in what [`choose`] was
-    /// given.
+    /// The disks of the configuration that are present, each with its index in the argument of
+    /// [`choose`].
     pub present: Vec<(DiskId, usize)>,
-    /// The disks of the configuration that are not here.
+    /// The disks of the configuration that are not present.
     pub missing: Vec<DiskId>,
-    /// Disks that are here but whose newest good copy is older. The next commit writes them again.
+    /// Disks that are present, but whose newest good copy is older. The next commit writes them
+    /// again.
     pub outdated: Vec<DiskId>,
-    /// Disks that name this group but are not in its configuration (removed while they were away):
-    /// never written to.
+    /// Disks that name this group but are not in its configuration, because they were removed while
+    /// they were away. They are never written to.
     pub strangers: Vec<DiskId>,
-    /// Disks that are here and went on apart from this configuration, which was chosen by name:
-    /// what they hold is given up.
+    /// Disks that are present and were changed independently of this configuration, which the
+    /// administrator chose. What they hold is given up.
     pub parted: Vec<DiskId>,
-    /// The configuration with where it comes from.
+    /// The configuration with its history.
     pub whole: Configuration,
-    /// What the next commit has to know of those before.
+    /// What the next commit has to record about earlier configurations.
     pub lineage: Lineage,
-    /// What an administrator should know, in words that name the devices.
+    /// Warnings for an administrator, as text that names the devices.
     pub warnings: Vec<String>,
 }
 
@@ -54,11 +54,11 @@ pub fn groups(found: &[(String, Label)]) -> BTreeSet<GroupId> {
         .collect()
 }
 
-/// Chooses the configuration of a group from the labels of **all** disks of ours on this machine,
+/// Chooses the configuration of a group from the labels of **all** breakoff disks on this machine,
 /// each with its device's name for messages.
 ///
-/// Labels of free disks matter too: a disk that was being added when the machine went down is in
-/// the configuration but does not know it yet.
+/// Labels of free disks matter, too: a disk that was being added when the machine went down is in
+/// the configuration, but its own label does not show that yet.
 ///
 /// Errors: `NotFound` when no disk names the group; `Unsafe` for a split brain, a disk that is
 /// there twice, or when nothing decodes; `Unsupported` when a newer version wrote the newest
@@ -67,16 +67,16 @@ pub fn choose(id: GroupId, found: &[(String, Label)]) -> Result<Chosen> {
     choose_by(id, found, &Guide::default())
 }
 
-/// What is known of a group beside what its disks say.
+/// What is known of a group apart from what its disks say.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Guide {
-    /// Of a group that went several ways the one that somebody has chosen.
+    /// The side that the administrator has chosen, for a group that has several.
     pub side: Option<Digest>,
-    /// What this machine has seen last.
+    /// What this machine has seen last, according to its witness.
     pub seen: Option<Sighting>,
 }
 
-/// The same with such knowledge.
+/// The same as [`choose`], with what is known apart from the labels.
 pub fn choose_by(id: GroupId, found: &[(String, Label)], guide: &Guide) -> Result<Chosen> {
     let ours: Vec<Seen<'_>> = Seen::all(found)
         .filter(|seen| seen.label.group() == Some(id))
@@ -136,7 +136,7 @@ fn warnings_of(labels: &[Seen<'_>]) -> Vec<String> {
         .collect()
 }
 
-/// The first generation that no disk has seen, not even one whose commit failed.
+/// The first generation that no disk has seen, not even in a commit that failed.
 fn generation_after(labels: &[Seen<'_>], chosen: Generation) -> Option<Generation> {
     let highest = labels.iter().map(|seen| seen.label.highest()).max();
     highest
@@ -145,7 +145,7 @@ fn generation_after(labels: &[Seen<'_>], chosen: Generation) -> Option<Generatio
         .filter(|next| *next <= GENERATION_MAX)
 }
 
-/// A label with its device's name and its index in what was given.
+/// A label with its device's name and its index in the argument.
 #[derive(Clone, Copy)]
 struct Seen<'a> {
     index: usize,
@@ -198,27 +198,27 @@ fn refuse_newer(seen: &[Seen<'_>]) -> Result<()> {
     })
 }
 
-/// A configuration that is the newest one that can be used on one disk or several.
+/// A configuration that is the newest usable one on one disk or several.
 struct Head<'a> {
     stamp: Stamp,
     says: &'a Configuration,
     on: Vec<Seen<'a>>,
 }
 
-/// All of them, the newest first.
+/// All heads, the newest first.
 struct Heads<'a>(Vec<Head<'a>>);
 
-/// Which one is in force, and which ones that it does not know are given up for it.
+/// The head that is in force, and the heads that it does not know and that are given up for it.
 struct Verdict<'h, 'a> {
     chosen: &'h Head<'a>,
-    /// Commits that came to no end: nobody was told of them.
+    /// Unfinished commits: no caller was told of them.
     unfinished: Vec<&'h Head<'a>>,
-    /// Those of a side that was not chosen.
+    /// The heads of sides that were not chosen.
     parted: Vec<&'h Head<'a>>,
 }
 
 impl<'a> Heads<'a> {
-    /// Disks without any copy that can be used have none.
+    /// Finds the head of each disk. A disk without a usable copy has none.
     fn of(id: GroupId, ours: &[Seen<'a>], warnings: &mut Vec<String>) -> Result<Heads<'a>> {
         let mut heads: Vec<Head<'_>> = Vec::new();
         let mut known: Vec<&Copy> = Vec::new();
@@ -264,12 +264,12 @@ impl<'a> Heads<'a> {
         Ok(Heads(heads))
     }
 
-    /// Whether none says where it comes from: then the generation is all that there is to go by.
+    /// Whether no configuration has a history: then only the generation can decide.
     fn all_old(&self) -> bool {
         self.0.iter().all(|head| head.says.history.is_none())
     }
 
-    /// The one that was chosen from the same copies by its generation.
+    /// The head that was chosen from the same copies by its generation.
     fn verdict_on(&self, group: &Group, generation: Generation) -> Result<Verdict<'_, 'a>> {
         let chosen = self
             .0
@@ -295,7 +295,7 @@ impl<'a> Heads<'a> {
             .map(|head| head.stamp)
     }
 
-    /// Whether who goes on with `head` knows all that the other one holds.
+    /// Whether a group that continues with `head` knows everything that the disks of `other` hold.
     fn knows(&self, head: &Head<'_>, other: &Head<'_>) -> bool {
         match (&head.says.history, &other.says.history) {
             (Some(history), _) => other
@@ -314,7 +314,7 @@ impl<'a> Heads<'a> {
         own.is_unfinished(other.stamp, (history, head.stamp), &|disk| self.held(disk))
     }
 
-    /// The heads that this one does not know: those that came to no end, and those that did.
+    /// The heads that this one does not know: first unfinished commits, then all others.
     fn unknown_to(&self, head: &Head<'a>) -> (Vec<&Head<'a>>, Vec<&Head<'a>>) {
         let others = self
             .0
@@ -323,8 +323,9 @@ impl<'a> Heads<'a> {
         others.partition(|other| self.is_unfinished(other, head))
     }
 
-    /// The one that knows all others; else the newest one that knows all but those that came to no
-    /// end; else there is none, unless somebody has said which.
+    /// The side that the administrator has chosen, if any. Otherwise the head that knows all
+    /// others, else the newest one that knows all others except unfinished commits. Else the group
+    /// is refused.
     fn verdict(&self, guide: &Guide) -> Result<Verdict<'_, 'a>> {
         let all = || self.0.iter().map(move |head| (head, self.unknown_to(head)));
         let sound = || all().filter(|(_, (_, parted))| parted.is_empty());
@@ -342,7 +343,7 @@ impl<'a> Heads<'a> {
         })
     }
 
-    /// The heads that no other one knows.
+    /// The heads that no other head knows.
     fn sides(&self) -> Vec<Side> {
         let tops = self.0.iter().filter(|head| {
             !self
@@ -353,7 +354,7 @@ impl<'a> Heads<'a> {
         let side = |head: &Head<'_>| {
             let mut devices: Vec<String> =
                 head.on.iter().map(|seen| seen.device.to_owned()).collect();
-            // Disks that lag behind on the same side.
+            // Disks of the same side that lag behind.
             let behind = self
                 .0
                 .iter()
@@ -395,18 +396,18 @@ impl<'a> Heads<'a> {
     }
 }
 
-/// One of the ways that a group went.
+/// One side of a group whose disks were changed independently of each other.
 #[derive(Debug, Clone)]
 pub struct Side {
-    /// Its configuration.
+    /// Generation and digest of its configuration.
     pub stamp: Stamp,
     /// The devices that hold it, or an older one that it knows.
     pub devices: Vec<String>,
-    /// What it says.
+    /// The configuration with its history.
     pub says: Configuration,
 }
 
-/// The ways that a group went: one, unless its disks were changed apart from each other.
+/// The sides of a group: one, unless its disks were changed independently of each other.
 pub fn sides(id: GroupId, found: &[(String, Label)]) -> Result<Vec<Side>> {
     let ours: Vec<Seen<'_>> = Seen::all(found)
         .filter(|seen| seen.label.group() == Some(id))
@@ -414,7 +415,7 @@ pub fn sides(id: GroupId, found: &[(String, Label)]) -> Result<Vec<Side>> {
     Heads::of(id, &ours, &mut Vec::new()).map(|heads| heads.sides())
 }
 
-/// Refuses a group that went several ways, with what each has.
+/// The refusal of a group that has several sides, with what each one has.
 fn went_apart(sides: &[Side], seen: Option<Sighting>) -> Error {
     let name = sides
         .first()
@@ -483,8 +484,8 @@ fn describe(side: &Side, all: &[Side], seen: Option<Sighting>) -> String {
 /// A copy and the disk that it is on.
 type Held<'a> = (Seen<'a>, &'a Copy);
 
-/// The newest configuration that decodes. Every generation is looked at for contradictions, not
-/// only the one that wins.
+/// The newest configuration that decodes. Every generation is checked for contradictions, not only
+/// the one that wins.
 fn newest(
     id: GroupId,
     ours: &[Seen<'_>],
@@ -520,7 +521,7 @@ fn newest(
     })
 }
 
-/// The copies of one generation, those with the same bytes together.
+/// Sorts the copies of one generation by content: those with the same bytes together.
 fn distinct<'a>(copies: &[Held<'a>]) -> Vec<Vec<Held<'a>>> {
     let mut contents: Vec<Vec<Held<'_>>> = Vec::new();
     for held in copies {
@@ -572,8 +573,8 @@ fn agreed(
     Ok(agreed.map(|(group, _)| group.clone()))
 }
 
-/// What one content says, which is the same wherever it is, and is decoded once; believed when one
-/// of its disks makes it believable.
+/// The group that one content describes. Equal bytes are decoded only once; they are believed when
+/// the copy on at least one of the disks is believable.
 fn believed<'a>(id: GroupId, holders: &[Held<'a>]) -> Result<&'a Group> {
     let mut refusal = sound::refused("it is on no disk");
     for (n, (_, copy)) in holders.iter().enumerate() {
@@ -683,8 +684,8 @@ fn outdated(disk: &Disk, device: &str, has: Option<Generation>, newest: Generati
     )
 }
 
-/// A configuration that has a disk's space for volumes somewhere else than the disk's own label
-/// would send I/O to the wrong place.
+/// Refuses a disk whose space for volumes is somewhere else in the configuration than in the disk's
+/// own label: I/O would go to the wrong place.
 fn refuse_geometry(disk: &Disk, seen: &Seen<'_>) -> Result<()> {
     let label = seen.label.geometry();
     if disk.data_start == label.data_start() && disk.size <= label.data_size() {

@@ -1,10 +1,11 @@
-//! A commit in two phases: everything that can fail, allocate or take time happens in [`prepare`];
-//! [`Prepared::flip`] makes it so.
+//! A commit in two phases. Everything that can fail, allocate or take time happens in [`prepare`];
+//! [`Prepared::flip`] puts the configuration in force.
 //!
-//! On each disk: payload into the slot that does not hold its newest good copy, flush; then the
-//! superblock of that payload over the older one, flush. A crash before the flip leaves the old
-//! configuration on every disk. A crash within the flip leaves the new one on some: it has the
-//! larger generation and wins. Writing again with the next commit heals the others.
+//! On each disk, the payload is written into the slot that does not hold the newest good copy, and
+//! flushed. Then the superblock of that payload is written over the older one, and flushed. A crash
+//! before the flip leaves the old configuration on every disk. A crash within the flip leaves the
+//! new one on some disks: it has the larger generation and wins, and the next commit writes the
+//! others.
 
 use super::history::{Digest, Lineage, Stamp};
 use super::layout::{BLOCK, GENERATION_MAX, Membership, PayloadAt, Position, Superblock};
@@ -18,13 +19,13 @@ use std::sync::Arc;
 
 /// A disk that takes part in commits.
 pub struct Member {
-    /// The disk.
+    /// The identity of the disk.
     pub disk: DiskId,
-    /// What messages call it, such as `disk01 (/dev/sdb)`.
+    /// The name of the disk in messages, such as `disk01 (/dev/sdb)`.
     pub name: String,
-    /// Its bytes.
+    /// Access to its bytes.
     pub media: Box<dyn Media>,
-    /// What it says of itself; kept up to date by commits.
+    /// Its label; commits keep it up to date.
     pub label: Label,
 }
 
@@ -32,17 +33,18 @@ pub struct Member {
 pub struct Prepared<'m> {
     group: GroupId,
     stamp: Stamp,
-    /// How many disks it is meant for.
+    /// The number of disks that it is meant for.
     meant: usize,
     staged: Vec<Staged<'m>>,
     warnings: Vec<String>,
-    /// Whether the disks were asked after a flip that failed, and what they said.
+    /// The result of reading the disks back after a flip that failed; `None` when that was not
+    /// done.
     observed: Option<Observed>,
-    /// For reading a superblock back.
+    /// The buffer for reading a superblock back.
     read: Vec<u8>,
 }
 
-/// One disk's part.
+/// One disk's part of a commit.
 struct Staged<'m> {
     member: &'m mut Member,
     superblock: Superblock,
@@ -51,7 +53,7 @@ struct Staged<'m> {
     state: Flip,
 }
 
-/// How far the superblock of one disk came.
+/// How far the superblock of one disk has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flip {
     Waiting,
@@ -60,70 +62,72 @@ enum Flip {
     NotFlushed(Errno),
 }
 
-/// What [`Prepared::flip`] came to.
+/// The result of [`Prepared::flip`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlipResult {
-    /// Disks on which the new configuration is valid and durable.
+    /// The number of disks on which the new configuration is valid and durable.
     pub flipped: usize,
-    /// Disks of which that is not known.
+    /// The number of disks of which that is not known.
     pub failed: usize,
-    /// The first error.
+    /// The first error of any disk.
     pub errno: Option<Errno>,
 }
 
 impl FlipResult {
-    /// Whether the commit has happened. If not, [`Prepared::observe`] finds out whether it has
-    /// nevertheless.
+    /// Whether the commit is known to have happened. If not, [`Prepared::observe`] finds out
+    /// whether it has happened all the same.
     pub fn committed(&self) -> bool {
         self.flipped > 0
     }
 }
 
-/// What the disks really hold after a flip that failed on all of them.
+/// What the disks hold after a flip that failed on all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Observed {
-    /// At least one took it: the commit has happened.
+    /// At least one disk has the new configuration: the commit has happened.
     Committed,
-    /// All were read, none has it: the old configuration is valid.
+    /// All disks were read and none has it: the old configuration is valid.
     NotCommitted,
-    /// None is known to have it, and one or more cannot be asked.
+    /// No disk is known to have it, and at least one cannot be read.
     Unknown,
 }
 
-/// The result of a commit in words, for when the window is over.
+/// The detailed result of a commit, made when the window is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitOutcome {
     /// Whether the new configuration is valid.
     pub committed: bool,
-    /// Whether that is not known: a disk may have it and cannot be asked.
+    /// Whether that is unknown: a disk may have it and cannot be read.
     pub unknown: bool,
-    /// Which one it is.
+    /// Generation and digest of the new configuration.
     pub stamp: Stamp,
-    /// Disks that have it.
+    /// The disks that have it.
     pub written: Vec<DiskId>,
-    /// Disks of which that is not known.
+    /// The disks of which that is not known.
     pub unsure: Vec<DiskId>,
-    /// Whether all disks have it that it was meant for.
+    /// Whether all disks that the commit was meant for have it.
     pub complete: bool,
-    /// What went wrong on which disk.
+    /// What went wrong on which disk, as text.
     pub warnings: Vec<String>,
 }
 
-/// Puts the payload of a configuration on all disks and makes the superblocks ready.
+/// Writes the payload of a configuration to all disks and prepares the superblocks.
 ///
-/// The generation is [`Chosen::next`](super::Chosen::next), or 1 for a new group. A disk that is
-/// free becomes a member with the flip. A disk that cannot be written is left out with a warning,
-/// as long as one remains. What it follows is `lineage`'s to say.
+/// The generation is [`Chosen::next`](super::Chosen::next), or 1 for a new group. A free disk
+/// becomes a member with the flip. A disk that cannot be written is left out with a warning, as
+/// long as one remains. `lineage` determines what the configuration follows.
 ///
-/// Errors, with nothing changed: `NoSpace` when it does not fit a disk's private area, `Unsafe`
-/// when a disk belongs elsewhere or is ahead, `Device` when no disk could be written.
+/// Errors, with nothing changed: `NoSpace` when the payload does not fit into a disk's private
+/// area, `Unsafe` when a disk belongs elsewhere or is ahead, `Device` when no disk could be
+/// written.
 pub fn prepare<'m>(
     members: &'m mut [Member],
     group: &Group,
     generation: Generation,
     lineage: &Lineage,
 ) -> Result<Prepared<'m>> {
-    // At the very last generation there is no next one, and a group without a next one is not read.
+    // The last generation has no next one, and a group without a next one is refused when it is
+    // read.
     if generation == Generation::ZERO || generation >= GENERATION_MAX {
         return Err(Error::failed(format!(
             "group '{}' cannot be at generation {generation}",
@@ -167,8 +171,8 @@ pub fn prepare<'m>(
     Ok(prepared)
 }
 
-/// Writes the payload to all disks that take it: which ones, and what. It says which disks it is
-/// meant for, so that it is written once more when one of them does not take it.
+/// Writes the payload to all disks that accept it; returns these disks, the payload and warnings.
+/// The payload says which disks it is meant for, so it is written once more when one of them fails.
 fn write_payload(
     members: &mut [Member],
     group: &Group,
@@ -213,7 +217,7 @@ fn write_payload(
 }
 
 impl Member {
-    /// Writes the payload. From here on the disk's older copy is gone, good or not.
+    /// Writes the payload. From here on the disk's older copy is lost, good or not.
     fn write(&mut self, content: &Content) -> std::io::Result<()> {
         let (_, slot) = self.label.target();
         self.label.copies.retain(|copy| copy.slot != slot);
@@ -224,7 +228,7 @@ impl Member {
     }
 }
 
-/// What is written to every disk.
+/// The payload that is written to every disk.
 struct Content {
     payload: Arc<[u8]>,
     padded: Vec<u8>,
@@ -293,7 +297,7 @@ fn refuse_full(member: &Member, group: &Group, used: u64) -> Result<()> {
 }
 
 impl<'m> Prepared<'m> {
-    /// Makes the superblock of a disk ready that has the payload.
+    /// Prepares the superblock of a disk that has the payload.
     fn stage(&mut self, member: &'m mut Member, content: &Content) {
         let (position, slot) = member.label.target();
         let offset = member.label.geometry().slot(slot).start;
@@ -335,34 +339,34 @@ impl<'m> Prepared<'m> {
         }
     }
 
-    /// What is going to be in force.
+    /// Generation and digest of the configuration that is going to be in force.
     pub fn stamp(&self) -> Stamp {
         self.stamp
     }
 
-    /// To be called before volumes are suspended for it.
+    /// Prepares the disks for writes while volumes are suspended. It is called before the suspends.
     pub fn brace(&self) {
         self.staged
             .iter()
             .for_each(|staged| staged.member.media.brace());
     }
 
-    /// To be called when they are resumed.
+    /// Ends what [`Prepared::brace`] began. It is called when the volumes are resumed.
     pub fn relax(&self) {
         self.staged
             .iter()
             .for_each(|staged| staged.member.media.relax());
     }
 
-    /// What went wrong while preparing, in words: disks that are left out.
+    /// What went wrong while preparing, as text: the disks that are left out.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Makes the configuration valid: one superblock and one flush for each disk. It has happened
-    /// when one disk has taken it.
+    /// Makes the configuration valid: one superblock and one flush for each disk. The commit has
+    /// happened as soon as one disk has the superblock.
     ///
-    /// Runs while volumes are suspended: does not allocate, log, open or format anything.
+    /// It runs while volumes are suspended: it does not allocate, log, open or format anything.
     pub fn flip(&mut self) -> FlipResult {
         self.staged.iter_mut().for_each(Staged::flip);
         self.result()
@@ -382,9 +386,9 @@ impl<'m> Prepared<'m> {
         }
     }
 
-    /// Reads back what the disks hold on which the flip failed: an error can follow a write that
-    /// reached the disk. Runs while volumes are suspended, too: the same is forbidden as for the
-    /// flip.
+    /// Reads back the disks on which the flip failed, because an error can follow a write that
+    /// reached the disk. It runs while volumes are suspended, too, under the same restrictions as
+    /// [`Prepared::flip`].
     pub fn observe(&mut self) -> Observed {
         let mut known = true;
         for staged in &mut self.staged {
@@ -399,7 +403,7 @@ impl<'m> Prepared<'m> {
         observed
     }
 
-    /// Says which disks failed, and remembers in the members what they hold now.
+    /// Reports which disks failed, and updates the members' labels to what the disks hold now.
     pub fn outcome(mut self) -> CommitOutcome {
         let committed = self.result().committed();
         let unknown = !committed && self.observed == Some(Observed::Unknown);
@@ -466,7 +470,7 @@ impl Staged<'_> {
         };
     }
 
-    /// Whether it is known what this disk holds now.
+    /// Finds out what this disk holds now; `false` when that is not possible.
     fn observe(&mut self, now: &mut [u8]) -> bool {
         if self.state == Flip::Done {
             return true;
@@ -482,7 +486,7 @@ impl Staged<'_> {
         if *now != *self.block {
             return true;
         }
-        // It may have been read from a cache that a power cut empties.
+        // The block may have been read from a cache that a power cut empties.
         if self.member.media.flush().is_err() {
             return false;
         }
@@ -490,7 +494,7 @@ impl Staged<'_> {
         true
     }
 
-    /// The label as the disk has it now.
+    /// Updates the label to what is on the disk now.
     fn remember(self) {
         let label = &mut self.member.label;
         label.group = self.superblock.member.map(|member| member.group);
@@ -501,7 +505,7 @@ impl Staged<'_> {
     }
 }
 
-/// The error number, without allocating.
+/// The error number. It is taken without an allocation.
 fn errno(err: &std::io::Error) -> Errno {
     Errno(err.raw_os_error().unwrap_or(libc::EIO))
 }

@@ -1,11 +1,10 @@
-//! The configuration of a group on its disks: where it lies, how it is written and what of it is
-//! believed.
+//! The configuration of a group on its disks: its layout, how it is written, and which copy of it
+//! is believed.
 //!
-//! `layout` (superblock) and `record` (payload) turn bytes that anybody may have written into
-//! verified types and back, purely; `choose` picks one configuration from the labels of all disks,
-//! and `history` says which of them know each other; `store` and `commit` do the reading and
-//! writing through [`crate::sys::Media`]; `archive` keeps earlier configurations as files for
-//! people.
+//! `layout` (superblock) and `record` (payload) convert between untrusted bytes and verified types,
+//! purely; `choose` picks one configuration from the labels of all disks, and `history` says which
+//! of them know each other; `store` and `commit` do the reading and writing through
+//! [`crate::sys::Media`]; `archive` keeps earlier configurations as files for people.
 
 pub mod archive;
 mod choose;

@@ -1,7 +1,6 @@
-//! What lies where in a data change object, and how large that is. Everything follows from the
-//! volume's size.
+//! The layout and the size of a data change object (DCO). Both follow from the volume's size alone.
 //!
-//! Each copy holds, one behind the other: change log A, change log B, the map (metadata of dm's
+//! Each copy holds, one after the other: change log A, change log B, and the map (metadata of dm's
 //! `era`).
 
 use super::{SYNC_REGION, log, region_for};
@@ -9,28 +8,30 @@ use crate::model::ranges::union;
 use crate::model::{ChangeLog, Extent, Sectors};
 use std::ops::Range;
 
-/// The finest that changes are told apart.
+/// The smallest block in which changes are told apart (64 KiB).
 const BLOCK: Sectors = Sectors::of(128);
-/// A map has at most so many blocks, larger volumes have larger ones: its array takes 4 bytes for
-/// each.
+/// The most blocks of a map. Larger volumes have larger blocks, because the map's array takes
+/// 4 bytes for each block.
 const MAX_BLOCKS: u64 = 1 << 20;
-/// The least that the kernel copies at once is so many blocks: one region at a time is what it
-/// does, and small ones take longest (K4).
+/// The smallest region in blocks. The kernel copies one region at a time, and small regions take
+/// longest (K4).
 const BLOCKS_A_REGION: u64 = 4;
-/// Seeking twice, flushing and writing the log take about as long for each region as a disk takes
-/// to transfer this much.
+/// The fixed cost of a region: two seeks, the flushes and the write of the log take about as long
+/// as a disk needs to transfer this much.
 const REGION_COST: Sectors = Sectors::MIB;
-/// What the kernel writes metadata in.
+/// The block size of the kernel's metadata, in bytes.
 const PAGE: u64 = 4096;
 
-/// What one bit or number of the map stands for.
+/// The block size of the map of a volume of this size: what one bit or number of the map stands
+/// for.
 pub fn block(size: Sectors) -> Sectors {
     Sectors::new(size.get().div_ceil(MAX_BLOCKS).next_power_of_two())
         .unwrap_or(BLOCK)
         .max(BLOCK)
 }
 
-/// What one bit of a change log stands for at least. The logs have space for so many bits.
+/// The smallest region size of a change log. The logs have space for one bit for each region of
+/// this size.
 pub fn finest_region(size: Sectors) -> Sectors {
     region_for(
         size,
@@ -38,8 +39,8 @@ pub fn finest_region(size: Sectors) -> Sectors {
     )
 }
 
-/// What one bit of the change log stands for when these pieces are to be copied: as little as does
-/// not take much more time than another region would.
+/// The region size of the change log with which these pieces are to be copied: the smallest one
+/// that takes at most a quarter longer than the fastest.
 pub fn region(size: Sectors, pieces: &[Range<u64>]) -> Sectors {
     let finest = finest_region(size);
     let coarsest = region_for(size, finest.max(SYNC_REGION));
@@ -56,7 +57,8 @@ pub fn region(size: Sectors, pieces: &[Range<u64>]) -> Sectors {
         .map_or(finest, |(region, _)| region)
 }
 
-/// How long the kernel needs to copy these pieces, as what a disk transfers in that time.
+/// How long the kernel needs to copy these pieces, expressed as the number of sectors that a disk
+/// transfers in that time.
 fn copy_time(size: Sectors, region: Sectors, pieces: &[Range<u64>]) -> u64 {
     let count: u64 = regions(size, region, pieces)
         .iter()
@@ -65,13 +67,13 @@ fn copy_time(size: Sectors, region: Sectors, pieces: &[Range<u64>]) -> u64 {
     count.saturating_mul(region.saturating_add(REGION_COST).get())
 }
 
-/// How large a change log is.
+/// The length of one change log.
 fn log_length(size: Sectors) -> Sectors {
     Sectors::from_bytes_floor(log::image(size, finest_region(size), false).len() as u64)
 }
 
-/// How large a map is: the array of all blocks three times (in use, being changed, held for a
-/// listing), the bits of the eras that are not yet in it, and the kernel's own book-keeping.
+/// The length of a map: the array of all blocks three times (in use, being changed, held for a
+/// reading), the bits of the eras that are not yet in it, and the kernel's own bookkeeping.
 fn map_length(size: Sectors) -> Sectors {
     let blocks = size.get().div_ceil(block(size).get());
     let array = blocks.div_ceil((PAGE - 24) / 4);
@@ -79,13 +81,13 @@ fn map_length(size: Sectors) -> Sectors {
     Sectors::from_bytes_floor((array * 3 + bits * 16 + 96) * PAGE)
 }
 
-/// How much space a copy takes.
+/// The space that one copy takes; a multiple of 1 MiB.
 pub fn space(size: Sectors) -> Sectors {
     let logs = log_length(size).saturating_add(log_length(size));
     logs.saturating_add(map_length(size)).round_up(Sectors::MIB)
 }
 
-/// Where a change log lies in a copy.
+/// Where a change log lies within a copy.
 pub fn change_log(copy: &Extent, size: Sectors, which: ChangeLog) -> Extent {
     let before = if which == ChangeLog::A {
         Sectors::ZERO
@@ -99,7 +101,7 @@ pub fn change_log(copy: &Extent, size: Sectors, which: ChangeLog) -> Extent {
     }
 }
 
-/// Where the map lies in a copy.
+/// Where the map lies within a copy.
 pub fn map(copy: &Extent, size: Sectors) -> Extent {
     let logs = log_length(size).saturating_add(log_length(size));
     Extent {
@@ -109,8 +111,8 @@ pub fn map(copy: &Extent, size: Sectors) -> Extent {
     }
 }
 
-/// Pieces of a volume in sectors, as the regions that a change log has for them: in order, and each
-/// once.
+/// The regions of a change log that cover these pieces of a volume (in sectors): in order, and each
+/// one once.
 pub fn regions(size: Sectors, region: Sectors, pieces: &[Range<u64>]) -> Vec<Range<u64>> {
     let region = region.get().max(1);
     let widened = pieces
@@ -119,7 +121,7 @@ pub fn regions(size: Sectors, region: Sectors, pieces: &[Range<u64>]) -> Vec<Ran
     union(widened)
 }
 
-/// Regions as the pieces of the volume that they are.
+/// The pieces of the volume, in sectors, that these regions cover.
 pub fn pieces(size: Sectors, region: Sectors, regions: &[Range<u64>]) -> Vec<Range<u64>> {
     let region = region.get();
     let end = |regions: u64| regions.saturating_mul(region).min(size.get());

@@ -1,30 +1,31 @@
-//! The map of changes as dm's `era` keeps it on a device: which blocks were written in an era or
-//! later. Pure.
+//! Reads the map of changes as dm's `era` keeps it on a device: which blocks were written in an era
+//! or later. Pure.
 //!
 //! Formats and checksums are the kernel's (`drivers/md/dm-era-target.c`, and in
-//! `drivers/md/persistent-data` `dm-btree-internal.h`, `dm-array.c` and `dm-bitset.h`): blocks of 4
-//! KiB, all numbers little-endian.
+//! `drivers/md/persistent-data` `dm-btree-internal.h`, `dm-array.c` and `dm-bitset.h`): blocks of
+//! 4 KiB, all numbers little-endian.
 //!
 //! ```text
 //! superblock ─┬─ tree: era → the blocks written in it, as an array of bits
-//!             └─ array: the last era in which each block was written, of eras whose bits are in it already
+//!             └─ array: the last era in which each block was written, of the eras merged into it
 //! ```
 //!
-//! In a map that is in use, only what the kernel holds can be read (`take_metadata_snap`): it has
-//! ended an era and written everything, and it changes none of the blocks below until they are
-//! released. The tools of thin-provisioning-tools 0.9 follow the live map even when they are told
-//! to read what is held, and can take a block that is used again for what it was.
+//! While a map is in use, only what the kernel holds of it can be read (`take_metadata_snap`). The
+//! kernel has ended an era and written everything, and it changes none of the blocks below until
+//! they are released. The tools of thin-provisioning-tools 0.9 follow the live map even when they
+//! are told to read what is held, and can take a block that is used again for what it was before.
 
 use std::ops::Range;
 
-/// What the kernel reads and writes a map in, and the size of its superblock, in bytes.
+/// The block size of a map, and the size of its superblock, in bytes.
 pub const BLOCK: usize = 4096;
 const MAGIC: u64 = 2_126_579_579;
 const VERSION: u32 = 1;
-/// No tree of a map is that deep: a node refers to more than a hundred others.
+/// The most levels of a tree. No map has a tree this deep, because a node refers to more than a
+/// hundred others.
 const DEPTH: u32 = 8;
 
-/// What a block is.
+/// The kind of a block, which decides its checksum and the place of its own number.
 #[derive(Clone, Copy)]
 enum Kind {
     Superblock,
@@ -33,7 +34,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// What its checksum differs in from that of another kind.
+    /// The value that is xored into the checksum, different for each kind.
     fn seal(self) -> u32 {
         match self {
             Kind::Superblock => 146_538_381,
@@ -42,7 +43,7 @@ impl Kind {
         }
     }
 
-    /// Where it has its own number.
+    /// The offset in the block of the block's own number, in bytes.
     fn own_number(self) -> usize {
         match self {
             Kind::Superblock | Kind::Node => 8,
@@ -51,7 +52,7 @@ impl Kind {
     }
 }
 
-/// Why a map says nothing.
+/// Why a map cannot be used, as text.
 type Refused = String;
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
@@ -68,8 +69,8 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
         .map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-/// Whether this is the superblock of a map. The kernel takes one that is blank for a new map, in
-/// which nothing was ever written, and refuses one that is damaged.
+/// Whether this is a valid superblock of a map. The kernel refuses a superblock that is damaged,
+/// but takes a blank one for a new map, in which nothing was ever written.
 pub fn is_sound(superblock: &[u8]) -> bool {
     superblock.len() >= BLOCK
         && has_seal(&superblock[..BLOCK], Kind::Superblock)
@@ -80,13 +81,13 @@ fn has_seal(block: &[u8], kind: Kind) -> bool {
     !crc32c::crc32c(&block[4..]) ^ kind.seal() == u32_at(block, 0)
 }
 
-/// The blocks of the volume that a map, or what is held of it, says were written in an era or
-/// later.
+/// The blocks of the volume that were written in `era` or later, according to a map or to what the
+/// kernel holds of it. Fails when any block of the map that is needed is damaged.
 pub fn written_since(map: &[u8], era: u32) -> Result<Vec<Range<u64>>, Refused> {
     let map = Map(map);
     let mut superblock = map.superblock(0)?;
-    // It is zero in what the kernel has written while it began to hold, whose roots are those that
-    // are held.
+    // The field is zero in the superblock that the kernel wrote while it took the snapshot. The
+    // roots in that superblock are the held ones.
     let held = u64_at(superblock, 216);
     if held != 0 {
         superblock = map.superblock(held)?;
@@ -165,7 +166,8 @@ impl<'m> Map<'m> {
         }
     }
 
-    /// Visits the entries of a tree whose values have this size.
+    /// Visits all entries of a tree whose values have `leaf` bytes. At most `depth` levels are
+    /// read, so that a tree that refers to itself is refused.
     fn tree(
         &self,
         root: u64,
@@ -197,7 +199,8 @@ impl<'m> Map<'m> {
         Ok(())
     }
 
-    /// Visits the values of an array, which have this size: a tree with blocks of them.
+    /// Visits all values of an array, which have `size` bytes. An array is a tree that refers to
+    /// blocks of values.
     fn array(&self, root: u64, size: usize, visit: &mut Visit<'_>) -> Result<(), Refused> {
         const HEADER: usize = 24;
         self.tree(root, 8, DEPTH, &mut |key, place| {
@@ -216,7 +219,7 @@ impl<'m> Map<'m> {
     }
 }
 
-/// What is done with the key, or the index, and the value of an entry.
+/// Takes the key or the index of an entry, and its value.
 type Visit<'v> = dyn FnMut(u64, &[u8]) -> Result<(), Refused> + 'v;
 
 #[cfg(test)]
@@ -224,7 +227,7 @@ type Visit<'v> = dyn FnMut(u64, &[u8]) -> Result<(), Refused> + 'v;
 mod tests {
     use super::*;
 
-    /// A map in the making.
+    /// A map under construction.
     struct Image(Vec<u8>);
 
     impl Image {
@@ -345,7 +348,7 @@ mod tests {
     fn what_is_held_is_read_and_not_what_goes_on() {
         let mut image = image();
         image.superblock(11, 1100, [10, 3], 0);
-        // The live map has begun anew.
+        // The live map starts again with an empty tree.
         image.node(12, false, &[]);
         image.superblock(0, 1100, [12, 3], 11);
         assert_eq!(written_since(&image.0, 4), Ok(vec![70..72, 1099..1100]));
@@ -366,11 +369,11 @@ mod tests {
         }
         assert!(written_since(&whole.0[..10 * BLOCK], 1).is_err());
         assert!(written_since(&[], 1).is_err());
-        // Whole in itself, and in the place of another one.
+        // A block that is valid in itself, but lies in the place of another one.
         let mut bytes = whole.0.clone();
         bytes.copy_within(BLOCK..2 * BLOCK, 2 * BLOCK);
         assert!(written_since(&bytes, 1).is_err());
-        // A tree that bites its tail.
+        // A tree that refers to itself.
         let mut image = image();
         image.node(10, true, &[(4, reference(10))]);
         assert!(written_since(&image.0, 1).is_err());

@@ -1,8 +1,8 @@
-//! The dirty region log of dm's `disk` log type (kernel rule K6): how large it is and what is
-//! written into a new one.
+//! The dirty region log of dm's `disk` log type (kernel rule K6): its size, and the contents of a
+//! new one.
 //!
-//! Layout, little endian: magic `0x4D695272`, version 2, number of regions; at sector 2 one bit a
-//! region, 1 = clean.
+//! Layout, little endian: magic `0x4D695272`, version 2, number of regions; from sector 2 on one
+//! bit for each region, 1 = clean.
 
 use crate::model::Sectors;
 use crate::model::ranges;
@@ -20,11 +20,12 @@ struct Header {
     version: U32,
     regions: U64,
 }
-/// Where the bitmap starts.
+/// Where the bitmap starts, in bytes.
 const BITMAP_AT: usize = 1024;
-/// The whole bitmap is written at every change, so it is kept this small by larger regions.
+/// The most regions of a log. The kernel writes the whole bitmap at every change, so larger volumes
+/// have larger regions.
 const MAX_REGIONS: u64 = 65_536;
-/// Written whole blocks of this size, whatever the disk's own block is.
+/// A log is written in whole blocks of this many bytes, whatever the disk's own block size is.
 const BLOCK: usize = 4096;
 
 /// The region size of the log of a volume of this size.
@@ -36,12 +37,12 @@ pub fn region(size: Sectors) -> Sectors {
     super::region_for(size, region)
 }
 
-/// How many regions there are.
+/// The number of regions of a volume; the last one may be incomplete.
 pub fn regions(size: Sectors, region: Sectors) -> u64 {
     size.get().div_ceil(region.get().max(1))
 }
 
-/// How much space a log takes: whole MiB, which leaves room for the volume to grow.
+/// The space that a log takes: whole MiB, which leaves room for the volume to grow.
 pub fn space(size: Sectors, region: Sectors) -> Sectors {
     let needed =
         Sectors::from_bytes_floor((BITMAP_AT + bitmap_bytes(regions(size, region))) as u64)
@@ -49,7 +50,8 @@ pub fn space(size: Sectors, region: Sectors) -> Sectors {
     needed.round_up(Sectors::MIB)
 }
 
-/// A new log: all regions clean (the legs are equal) or all dirty (everything is copied).
+/// The contents of a new log: all regions clean (the legs are equal) or all dirty (everything is
+/// copied).
 pub fn image(size: Sectors, region: Sectors, clean: bool) -> Vec<u8> {
     let regions = regions(size, region);
     let mut image = vec![0; (BITMAP_AT + bitmap_bytes(regions)).next_multiple_of(BLOCK)];
@@ -65,7 +67,7 @@ pub fn image(size: Sectors, region: Sectors, clean: bool) -> Vec<u8> {
     image
 }
 
-/// A log in which exactly these regions are dirty.
+/// The contents of a log in which exactly these regions are dirty.
 pub fn image_of(size: Sectors, region: Sectors, dirty: &[Range<u64>]) -> Vec<u8> {
     let mut image = image(size, region, true);
     for bit in dirty.iter().flat_map(Clone::clone) {
@@ -77,7 +79,8 @@ pub fn image_of(size: Sectors, region: Sectors, dirty: &[Range<u64>]) -> Vec<u8>
     image
 }
 
-/// The regions that a log does not call clean; `None` when it is no log of a volume of this size.
+/// The regions that are not clean in a log; `None` when `image` is not the log of a volume of this
+/// size.
 pub fn dirty(image: &[u8], size: Sectors, region: Sectors) -> Option<Vec<Range<u64>>> {
     let count = regions(size, region);
     let (header, _) = Header::read_from_prefix(image).ok()?;
@@ -96,7 +99,7 @@ pub fn dirty(image: &[u8], size: Sectors, region: Sectors) -> Option<Vec<Range<u
     ))
 }
 
-/// The kernel's bitmap is a whole number of longs.
+/// The bytes of a bitmap. The kernel's bitmap is a whole number of longs (64 bits).
 fn bitmap_bytes(regions: u64) -> usize {
     usize::try_from(regions.div_ceil(64)).map_or(usize::MAX / 16, |longs| longs.saturating_mul(8))
 }

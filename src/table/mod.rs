@@ -1,6 +1,7 @@
-//! Device-mapper tables and status lines: rendered and read here and nowhere else. Pure.
+//! Device-mapper tables and status lines. They are rendered and parsed only here. Pure.
 //!
-//! A table names disks and devices symbolically ([`DevRef`]); numbers are put in when it is loaded.
+//! A table names disks and devices symbolically ([`DevRef`]); device numbers are put in when it is
+//! loaded.
 
 pub mod dco;
 mod device;
@@ -15,7 +16,7 @@ pub use device::{DmDevice, Links, SuspendMode, TargetLine};
 /// The target that fails all I/O.
 pub const ERROR: &str = "error";
 
-/// What a table line refers to.
+/// A device that a table line refers to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DevRef {
     /// A disk of the group.
@@ -24,69 +25,69 @@ pub enum DevRef {
     Device(Role),
 }
 
-/// What a mirror may believe of its legs when it begins.
+/// What a mirror assumes about its legs when it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Initial {
-    /// Nothing: everything is copied from the first leg.
+    /// Nothing: all regions are copied from the first leg.
     Unknown,
-    /// They are equal (`nosync`: no synchronisation needed). Only where a suspend or a clean stop
-    /// has proven it.
+    /// The legs are equal (`nosync`: no synchronisation needed). It is used only where a suspend or
+    /// a clean stop has proven it.
     Equal,
 }
 
-/// Where a mirror notes which regions are in sync.
+/// Where a mirror records which regions are in sync.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum LogKind {
-    /// In memory.
+    /// In memory (dm's `core` log), with what is assumed at the start.
     Core(Initial),
-    /// On a device of the stack; what is believed is what the log says (K6).
+    /// On a device of the stack (dm's `disk` log). The log's contents decide what is in sync (K6).
     Disk(Role),
 }
 
-/// One line of a table.
+/// The target of one line of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// A piece of another device.
+    /// dm-linear: a piece of another device.
     Linear {
-        /// Of what.
+        /// The device that the piece is on.
         on: DevRef,
-        /// From where.
+        /// The first sector of the piece on that device.
         offset: Sectors,
     },
     /// dm-raid1, always with `handle_errors` (K1).
     Mirror {
-        /// The log.
+        /// Where the mirror records which regions are in sync.
         log: LogKind,
         /// Region size, a power of two.
         region: Sectors,
-        /// Each leg with its offset; reads go to the first.
+        /// Each leg with the offset at which the mirror starts on it; reads go to the first.
         legs: Vec<(DevRef, Sectors)>,
     },
-    /// dm-era: passes everything on and notes which blocks are written.
+    /// dm-era: passes all I/O on and records which blocks are written.
     Era {
-        /// Where it notes them.
+        /// The metadata device, on which it records them.
         map: DevRef,
-        /// What it passes on to.
+        /// The device that it passes the I/O on to.
         data: DevRef,
-        /// The size of a block.
+        /// The size of the blocks that it tells apart.
         block: Sectors,
     },
-    /// Takes every write and reads as zeroes.
+    /// dm-zero: accepts every write, and reads as zeroes.
     Zero,
 }
 
-/// A line with its place.
+/// One line of a table: a target with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// First sector.
+    /// The first sector of the line.
     pub start: Sectors,
-    /// Sectors.
+    /// The number of sectors.
     pub length: Sectors,
-    /// What is there.
+    /// The target of these sectors.
     pub target: Target,
 }
 
-/// A whole table.
+/// A whole table: its lines in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table(pub Vec<Line>);
 
@@ -98,14 +99,14 @@ impl Table {
             .any(|line| matches!(line.target, Target::Mirror { .. }))
     }
 
-    /// Whether it notes what is written.
+    /// Whether it records what is written: it has an `era`.
     pub fn is_era(&self) -> bool {
         self.0
             .iter()
             .any(|line| matches!(line.target, Target::Era { .. }))
     }
 
-    /// The disks that it refers to itself.
+    /// The disks that its lines refer to directly.
     pub fn disks(&self) -> Vec<DiskId> {
         let on = |line: &'_ Line| match &line.target {
             Target::Linear { on, .. } => vec![on.clone()],
@@ -122,8 +123,8 @@ impl Table {
         self.0.iter().flat_map(on).filter_map(disk).collect()
     }
 
-    /// The same with errors in the place of what lies on these disks, which can neither be read nor
-    /// written.
+    /// Renders the table with errors in the place of what lies on the disks in `lost`, which can be
+    /// neither read nor written.
     pub fn render_without(
         &self,
         lost: &[DiskId],
@@ -148,8 +149,8 @@ impl Table {
             .collect()
     }
 
-    /// The table as the kernel takes it; `None` when something that it refers to has no number
-    /// (yet).
+    /// Renders the table as the kernel accepts it; `None` when something that it refers to has no
+    /// device number (yet).
     pub fn render(&self, number: &dyn Fn(&DevRef) -> Option<String>) -> Option<Vec<TargetLine>> {
         self.0
             .iter()
@@ -199,8 +200,8 @@ fn render_mirror(
     Some(words + " 1 handle_errors")
 }
 
-/// Whether two tables map alike. `sync` and `nosync` only matter at the moment of loading and are
-/// left out.
+/// Whether two tables map the same way. `sync` and `nosync` only matter when a table is loaded, and
+/// are ignored.
 pub fn same_mapping(a: &[TargetLine], b: &[TargetLine]) -> bool {
     let plain = |line: &TargetLine| {
         (
@@ -237,20 +238,20 @@ fn without_sync_word(line: &TargetLine) -> Vec<String> {
     words
 }
 
-/// What is taken out of a live mirror.
+/// The parts that are to be taken out of a live mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Without<'a> {
-    /// The legs at these positions.
+    /// The positions of its legs to be taken out.
     pub legs: &'a [usize],
-    /// Its dirty region log, if it has one.
+    /// Whether its dirty region log, if it has one, is taken out, too.
     pub log: bool,
 }
 
-/// The table that is left of a live one when something is taken out of it: the survivors go on as
-/// they are.
+/// Renders the table that remains of a live one when parts are taken out of it. The surviving legs
+/// stay as they are.
 ///
-/// `None` when it is not a mirror or no leg would be left. `equal` says that the surviving legs are
-/// known to be equal.
+/// Returns `None` when it is not a mirror, or when no leg would be left. `equal` says that the
+/// surviving legs are known to be equal.
 pub fn without(live: &[TargetLine], gone: Without<'_>, equal: bool) -> Option<Vec<TargetLine>> {
     live.iter()
         .map(|line| line_without(line, gone, equal))
@@ -299,7 +300,8 @@ fn line_without(line: &TargetLine, gone: Without<'_>, equal: bool) -> Option<Tar
     })
 }
 
-/// The legs from their count on, each a device and an offset; `None` when they are not all there.
+/// Parses the legs from their count on, each one a device and an offset; `None` when some are
+/// missing.
 fn legs<'w>(words: &[&'w str]) -> Option<Vec<[&'w str; 2]>> {
     let (count, words) = words.split_first()?;
     let words = words.get(..count.parse::<usize>().ok()?.checked_mul(2)?)?;
@@ -311,12 +313,12 @@ fn legs<'w>(words: &[&'w str]) -> Option<Vec<[&'w str; 2]>> {
     words.chunks(2).map(leg).collect()
 }
 
-/// The most that one region covers while legs are being filled: K4 asks for at least 2 MiB, K10 for
-/// not much more.
+/// The largest region while legs are being filled: K4 asks for at least 2 MiB, K10 for not much
+/// more.
 pub const SYNC_REGION: Sectors = Sectors::mib(2);
 
-/// A legal region size for a mirror of this length: a power of two, not above the length, `wanted`
-/// where that fits.
+/// A legal region size for a mirror of this length: a power of two, not larger than the length;
+/// `wanted` where that fits.
 pub fn region_for(length: Sectors, wanted: Sectors) -> Sectors {
     let largest = if length.get() == 0 {
         1

@@ -1,14 +1,14 @@
-//! The stack of devices that a volume needs, as a function of nothing but its configuration.
+//! The stack of devices that a volume needs, computed from its configuration alone.
 //!
-//! * One complete plex and nothing attaching: the volume is `linear` straight onto the disks.
+//! * One complete plex and nothing attaching: the volume is `linear` directly onto the disks.
 //! * Otherwise each plex is a hidden `linear` device. Complete plexes form mirrors from the bottom
-//!   (dm-raid1 takes nine legs, so more than nine need several levels); plexes being attached join
-//!   in a level of their own on top (K3, K17).
-//! * Each level is `mirror(what is below, its legs…)`; the topmost is the volume itself, the others
+//!   (dm-raid1 takes nine legs, so more than nine need several levels). Plexes that are being
+//!   attached join in a level of their own on top (K3, K17).
+//! * Each level is `mirror(what is below, its legs…)`. The topmost is the volume itself, the others
 //!   are hidden layers.
-//! * While changes are tracked the volume is an `era` on top of all that. Its map is a mirror over
-//!   the copies of the DCO with a sink as the last leg: when the last copy dies, writes to it are
-//!   held until somebody has given the tracking up, and do not fail.
+//! * While changes are tracked, the volume is an `era` on top of all that. Its map is a mirror of
+//!   the copies of the DCO with a sink as the last leg. When the last copy dies, the kernel holds
+//!   writes to the map, instead of failing them, until tracking has been given up (K31).
 
 use super::status::MAX_LEGS;
 use super::{DevRef, Initial, Line, LogKind, SYNC_REGION, Table, Target, dco, log, region_for};
@@ -18,38 +18,38 @@ use crate::model::{
     Dco, DmName, DmUuid, Extent, Group, Name, Plex, Returning, Role, Sectors, Volume,
 };
 
-/// How many mirror segments side by side a table gets while legs are filled (K4). Several lanes are
-/// one number away.
+/// The number of mirror segments that a table has side by side while legs are filled (K4). A larger
+/// number here makes several lanes.
 pub const SYNC_LANES: u64 = 1;
 
-/// A device of a stack.
+/// A device of a stack with its table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// What it is.
+    /// Its role in the stack.
     pub role: Role,
     /// Its dm name.
     pub name: DmName,
     /// Its dm UUID.
     pub uuid: DmUuid,
-    /// Its table.
+    /// The table that it has to have.
     pub table: Table,
 }
 
 /// The devices of a volume, from the bottom up; the last one is the volume.
 pub type Stack = Vec<Device>;
 
-/// One mirror level: what joins what is below it.
+/// One level of mirrors: the plexes that join what is below them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Level<'a> {
-    /// The plexes that are legs of it. The lowest level has nothing below; its first plex is what
-    /// reads go to.
+    /// The plexes that are legs of this level. The lowest level has nothing below it; reads go to
+    /// its first plex.
     pub legs: Vec<&'a Plex>,
     /// Whether the legs are being filled.
     pub attaching: bool,
 }
 
-/// The mirror levels of a volume from the bottom up; empty when it needs none. Refuses a volume
-/// without a complete data plex.
+/// The mirror levels of a volume from the bottom up; empty when it needs none. Fails with
+/// `NotReady` for a volume without a complete data plex.
 pub fn levels<'v>(volume: &'v Volume) -> Result<Vec<Level<'v>>> {
     let (complete, attaching) = (volume.complete(), volume.attaching());
     if !complete.iter().any(|p| !p.state.is_snapshot_leg()) {
@@ -81,7 +81,8 @@ pub fn levels<'v>(volume: &'v Volume) -> Result<Vec<Level<'v>>> {
     Ok(levels)
 }
 
-/// The whole stack of a volume.
+/// The whole stack of a volume, from the bottom up. Fails as [`levels`] does, and for an extent on
+/// a disk that is not in the group.
 pub fn stack(group: &Group, volume: &Volume) -> Result<Stack> {
     let mut stack = data_stack(group, volume)?;
     if let Some(dco) = volume.live_dco() {
@@ -90,7 +91,8 @@ pub fn stack(group: &Group, volume: &Volume) -> Result<Stack> {
     Ok(stack)
 }
 
-/// The devices that hold the data; the last one is the volume, or what the tracking passes on to.
+/// The devices that hold the data. The last one is the volume, or the device beneath the `era` that
+/// tracks its changes.
 fn data_stack(group: &Group, volume: &Volume) -> Result<Stack> {
     let levels = levels(volume)?;
     if levels.is_empty() {
@@ -135,7 +137,7 @@ fn data_stack(group: &Group, volume: &Volume) -> Result<Stack> {
     Ok(stack)
 }
 
-/// What tracks changes, from the bottom up: the sink, the map, the volume.
+/// The devices that track changes, from the bottom up: the sink, the map, the volume.
 fn tracking(group: &Group, volume: &Volume, dco: &Dco) -> Result<Stack> {
     let zero = Line {
         start: Sectors::ZERO,
@@ -159,7 +161,7 @@ fn tracking(group: &Group, volume: &Volume, dco: &Dco) -> Result<Stack> {
         length = map.length;
     }
     legs.push((DevRef::Device(Role::Sink), Sectors::ZERO));
-    // All copies hold the same before the map is used.
+    // All copies are made identical before the map is used, so nothing has to be resynchronised.
     let mirror = Target::Mirror {
         log: LogKind::Core(Initial::Equal),
         region: region_for(length, SYNC_REGION),
@@ -182,9 +184,9 @@ fn tracking(group: &Group, volume: &Volume, dco: &Dco) -> Result<Stack> {
     ])
 }
 
-/// What a new map is formatted with, from the bottom up: its first copy alone, and an era over
-/// nothing. A disk that dies meanwhile is an error then; the map itself would wait. What is
-/// formatted is copied to the other copies before the map comes up.
+/// The devices that format a new map, from the bottom up: the first copy alone, and an era over a
+/// sink. If the disk dies meanwhile, the formatting fails; on the map's own mirror it would block
+/// (K31). The result is copied to the other copies before the map is used.
 pub fn formatter(group: &Group, volume: &Volume, dco: &Dco) -> Result<Stack> {
     let Some(copy) = dco.copies.first() else {
         return Ok(Stack::new());
@@ -215,7 +217,8 @@ fn era(volume: &Volume, data: Role) -> Table {
     }])
 }
 
-/// As long as the map, and as the volume, in whose place it is while a map is formatted.
+/// The length of the sink: at least that of the map, whose leg it is, and that of the volume, whose
+/// place it takes beneath the era while a map is formatted.
 fn sink_length(volume: &Volume) -> Sectors {
     let map = volume
         .live_dco()
@@ -224,13 +227,13 @@ fn sink_length(volume: &Volume) -> Sectors {
     map.max(volume.size)
 }
 
-/// What comes back by a change log, and where the log lies that its mirror uses.
+/// The resync by a change log that is in progress, and where the log lies that its mirror uses.
 pub fn change_log(volume: &Volume) -> Option<(Returning, Extent)> {
     let (returning, copy) = (volume.returning?, volume.dco.as_ref()?.copies.first()?);
     Some((returning, dco::change_log(copy, volume.size, returning.log)))
 }
 
-/// What the topmost device with data in it is.
+/// The role of the topmost device with data in it.
 fn top_role(volume: &Volume) -> Role {
     if volume.live_dco().is_some() {
         Role::Data
@@ -239,10 +242,11 @@ fn top_role(volume: &Volume) -> Role {
     }
 }
 
-/// Each mirror device of a volume from the bottom up, with the plexes that are its legs behind what
-/// is below it.
+/// Each mirror device of a volume from the bottom up: its role, its legs, and whether its plexes
+/// are being filled. What lies below it comes before the plexes that are its legs.
 ///
-/// The first leg of all but a lowest mirror is what lies below: a layer, or the only complete plex.
+/// The first leg of every mirror but a lowest one is what lies below: a layer, or the only complete
+/// plex.
 pub fn mirror_roles(volume: &Volume) -> Result<Vec<(Role, Vec<LegOf>, bool)>> {
     let levels = levels(volume)?;
     let mut roles: Vec<(Role, Vec<LegOf>, bool)> = Vec::new();
@@ -263,12 +267,12 @@ pub fn mirror_roles(volume: &Volume) -> Result<Vec<(Role, Vec<LegOf>, bool)>> {
     Ok(roles)
 }
 
-/// What a leg of a mirror is.
+/// What a leg of a mirror is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LegOf {
-    /// A plex, by number.
+    /// A plex, by its number.
     Plex(u16),
-    /// Everything below: this layer.
+    /// Everything below the mirror: this layer.
     Below(Role),
 }
 
@@ -280,7 +284,7 @@ fn level_role(volume: &Volume, at: usize, levels: usize) -> Role {
     }
 }
 
-/// The mirror devices of the levels. The lowest level is none of its own when it has only one plex.
+/// The mirror devices of the levels. A lowest level with only one plex has no device of its own.
 fn mirrors(group: &Group, volume: &Volume, levels: &[Level<'_>]) -> Result<Stack> {
     let mut devices = Stack::new();
     let mut below: Option<DevRef> = None;
@@ -336,8 +340,8 @@ fn mirror_table(volume: &Volume, level: &Level<'_>, lowest: bool, legs: &[DevRef
             legs,
         )]);
     }
-    // What is known to be equal is a prefix (a grown volume's tail is not): two segments say
-    // exactly that.
+    // The part that is known to be equal is a prefix (the tail of a grown volume is not): two
+    // segments express exactly that.
     let tail = volume.size.saturating_sub(volume.synced);
     let parts = [
         (Sectors::ZERO, volume.synced, Initial::Equal),
@@ -377,7 +381,7 @@ fn mirror_line(
     }
 }
 
-/// A length cut into so many pieces at region boundaries; fewer when it is too short.
+/// Splits a length at region boundaries into `count` pieces; fewer when it is too short.
 fn lanes(size: Sectors, count: u64) -> Vec<(Sectors, Sectors)> {
     let region = region_for(size, SYNC_REGION);
     let regions = log::regions(size, region);
@@ -397,7 +401,7 @@ fn lanes(size: Sectors, count: u64) -> Vec<(Sectors, Sectors)> {
     pieces
 }
 
-/// Extents one behind the other, straight onto the disks.
+/// Maps extents one after the other, directly onto the disks.
 fn linear(group: &Group, extents: &[Extent]) -> Result<Table> {
     let mut at = Sectors::ZERO;
     let mut lines = Vec::new();

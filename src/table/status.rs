@@ -1,9 +1,9 @@
-//! The status line of dm's `mirror` target, read strictly (kernel rules K1 and K15).
+//! The status line of dm's `mirror` target, parsed strictly (kernel rules K1 and K15).
 
 use crate::model::DevNo;
 use crate::table::TargetLine;
 
-/// What the kernel says of one leg. The letters are dm-raid1's.
+/// The health of one leg as the kernel reports it. The letters are dm-raid1's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LegHealth {
     /// `A`: alive.
@@ -16,12 +16,12 @@ pub enum LegHealth {
     ReadFailed,
     /// `F`: a flush failed.
     FlushFailed,
-    /// `U`, or a letter that we do not know.
+    /// `U`, or a letter that this program does not know.
     Unknown,
 }
 
 impl LegHealth {
-    /// From the kernel's letter.
+    /// The health that the kernel's letter stands for.
     pub fn from_letter(letter: u8) -> LegHealth {
         match letter {
             b'A' => LegHealth::Alive,
@@ -33,7 +33,7 @@ impl LegHealth {
         }
     }
 
-    /// The kernel's letter.
+    /// The letter that the kernel uses for it.
     pub fn letter(self) -> char {
         match self {
             LegHealth::Alive => 'A',
@@ -45,7 +45,7 @@ impl LegHealth {
         }
     }
 
-    /// What it means, in words.
+    /// What it means, as text.
     pub fn words(self) -> &'static str {
         match self {
             LegHealth::Alive => "alive",
@@ -63,16 +63,17 @@ impl LegHealth {
 pub struct MirrorStatus {
     /// The device numbers of the legs, in table order.
     pub legs: Vec<(DevNo, LegHealth)>,
-    /// Regions that are in sync.
+    /// The number of regions that are in sync.
     pub done: u64,
-    /// All regions.
+    /// The number of all regions.
     pub total: u64,
-    /// Whether the log failed.
+    /// Whether the dirty region log has failed.
     pub log_failed: bool,
 }
 
 impl MirrorStatus {
-    /// In sync is: every region, every letter `A`, and the log alive. Nothing less.
+    /// Whether the mirror is in sync: every region is, every letter is `A`, and the log is alive.
+    /// Nothing less counts (K15).
     pub fn in_sync(&self) -> bool {
         self.done == self.total
             && !self.log_failed
@@ -84,7 +85,7 @@ impl MirrorStatus {
 }
 
 impl MirrorStatus {
-    /// Reads the status lines of one device; `None` unless every one is a well-formed mirror over
+    /// Parses the status lines of one device; `None` unless every one is a well-formed mirror over
     /// the same legs.
     ///
     /// A line is `<legs> <dev>… <done>/<total> 1 <letters> <n> <log type> [<log dev> <letter>]`.
@@ -98,7 +99,7 @@ impl MirrorStatus {
         segments.try_fold(first, |sum, segment| sum.merge(segment?))
     }
 
-    /// Both segments as one; `None` when they are not over the same legs.
+    /// Adds up two segments; `None` when they are not over the same legs.
     fn merge(mut self, other: MirrorStatus) -> Option<MirrorStatus> {
         if self.legs.len() != other.legs.len() {
             return None;
@@ -117,7 +118,7 @@ impl MirrorStatus {
         Some(self)
     }
 
-    /// The legs, by position in the table, that are not alive.
+    /// The legs that are not alive, by their position in the table.
     pub fn failed_legs(&self) -> Vec<(usize, LegHealth)> {
         self.legs
             .iter()
@@ -127,7 +128,7 @@ impl MirrorStatus {
             .collect()
     }
 
-    /// Whether a leg or the log has failed: then writes are held, or are going to be (K2).
+    /// Whether a leg or the log has failed. Then the kernel holds writes, or is going to (K2).
     pub fn has_failed(&self) -> bool {
         self.log_failed
             || self
@@ -136,7 +137,7 @@ impl MirrorStatus {
                 .any(|(_, health)| *health != LegHealth::Alive)
     }
 
-    /// The letters as the kernel prints them.
+    /// The letters of all legs as the kernel prints them.
     pub fn letters(&self) -> String {
         self.legs
             .iter()
@@ -145,7 +146,8 @@ impl MirrorStatus {
     }
 }
 
-/// What of a status is news: not how far a copy is, but whether it is through and what has failed.
+/// The part of a status that is news: whether a copy is complete and what has failed, but not how
+/// far the copy is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     letters: String,
@@ -154,7 +156,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// The news in a status.
+    /// Takes the news out of a status.
     pub fn of(status: &MirrorStatus) -> Seen {
         Seen {
             letters: status.letters(),
@@ -164,8 +166,7 @@ impl Seen {
     }
 }
 
-/// At most as many legs as dm-raid1 takes in one mirror (the original and kcopyd's eight
-/// destinations).
+/// The most legs that dm-raid1 takes in one mirror (the original and kcopyd's eight destinations).
 pub const MAX_LEGS: usize = 9;
 
 fn parse_segment(params: &str) -> Option<MirrorStatus> {
@@ -204,7 +205,7 @@ fn parse_segment(params: &str) -> Option<MirrorStatus> {
     })
 }
 
-/// Reads `major:minor`.
+/// Parses a device number, `major:minor`; `None` when the word is not of that form.
 pub fn parse_devno(word: &str) -> Option<DevNo> {
     let (major, minor) = word.split_once(':')?;
     Some(DevNo {
