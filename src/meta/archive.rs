@@ -19,7 +19,7 @@ use std::time::SystemTime;
 /// The directory of earlier configurations and its bounds.
 #[derive(Debug, Clone)]
 pub struct Archive {
-    /// Where the files are.
+    /// The directory that holds the files.
     pub dir: PathBuf,
     /// The most files of one group.
     pub files: usize,

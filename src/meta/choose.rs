@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// The configuration of a group, and which of the disks that were read belong to it.
 #[derive(Debug, Clone)]
 pub struct Chosen {
-    /// The configuration.
+    /// The configuration that was chosen.
     pub group: Group,
     /// The generation of this configuration.
     pub generation: Generation,

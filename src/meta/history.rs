@@ -1,35 +1,35 @@
-//! Where a configuration comes from, and which older copies it knows: how parts of a group that
-//! went on apart from each other are told from disks that were merely away. Pure.
+//! Where a configuration comes from, and which older copies it knows. This distinguishes parts of a
+//! group that were changed independently of each other from disks that were merely away. Pure.
 //!
-//! Each configuration names the one that it follows by generation and digest, and says of every
-//! disk what that may hold: exactly what was seen on it when it was here last, and what has been
-//! written to it since. A disk that comes back with one of these has nothing of its own. One that
-//! comes back with anything newer went on elsewhere: whatever the generations, neither side knows
-//! what the other one did.
+//! Each configuration names the one that it follows by generation and digest. For every disk it
+//! records what the disk may hold: exactly what was seen on it when it was last present, and what
+//! has been written to it since. A disk that comes back with one of these has nothing of its own. A
+//! disk that comes back with anything newer was changed elsewhere: whatever the generations are,
+//! neither side knows what the other one did.
 //!
-//! A commit that did not come to its end on all disks it was meant for leaves copies that nobody
-//! was told about. Such a copy is known by a disk that it was meant for and that went on without
-//! it. So that this is sure, a commit that does not reach all disks it was meant for is followed by
-//! another one that is meant for those only that it has reached, before anybody acts on it any
-//! further.
+//! A commit that did not reach all disks it was meant for leaves copies that no caller was told
+//! about. Such a copy is recognised by a disk that it was meant for and that continued without it.
+//! To make this certain, a commit that does not reach all disks it was meant for is followed by
+//! another one, meant only for the disks that the first one has reached, before anything else
+//! relies on it.
 
 use crate::model::{DiskId, Generation, Group, Timestamp};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The most configurations that a disk is said to hold perhaps. With more the oldest are only told
-/// by their generation.
+/// The most configurations that are recorded as possibly held by one disk. If there are more, the
+/// oldest are covered by their generation alone.
 pub const MAX_HELD: usize = 16;
 /// The most removed disks that are remembered.
 pub const MAX_REMOVED: usize = 128;
 
-/// Which bytes a payload has: the first half of their SHA-256.
+/// Identifies the bytes of a payload: the first half of their SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 16]);
 
 impl Digest {
-    /// That of a payload.
+    /// The digest of the bytes of a payload.
     pub fn of(payload: &[u8]) -> Digest {
         let mut half = [0; 16];
         half.iter_mut()
@@ -38,7 +38,7 @@ impl Digest {
         Digest(half)
     }
 
-    /// From 32 lower-case hex digits.
+    /// Parses 32 lower-case hex digits; `None` for anything else.
     pub fn parse(text: &str) -> Option<Digest> {
         let valid =
             text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -48,7 +48,7 @@ impl Digest {
         Some(Digest(digits.to_be_bytes()))
     }
 
-    /// The first digits, which people are shown and may type.
+    /// The first 8 hex digits, which people are shown and may type.
     pub fn short(self) -> String {
         self.to_string().chars().take(8).collect()
     }
@@ -66,26 +66,27 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// One configuration of a group among all that it ever had.
+/// Identifies one configuration among all that a group ever had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp {
-    /// Its generation.
+    /// The generation of the configuration.
     pub generation: Generation,
-    /// Its bytes.
+    /// The digest of its payload.
     pub digest: Digest,
 }
 
-/// What is known of a disk: what it may hold without having gone on elsewhere.
+/// What a disk may hold without having been changed elsewhere.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Past {
-    /// Anything older than this: the disk held something as new when it was seen.
+    /// Anything older than this generation: the disk held something as new as this when it was
+    /// seen.
     pub before: Generation,
-    /// And exactly these, oldest first.
+    /// Also exactly these configurations, the oldest first.
     pub holds: Vec<Stamp>,
 }
 
 impl Past {
-    /// It was seen to hold this.
+    /// The past of a disk that was seen to hold this configuration.
     pub fn seen(stamp: Stamp) -> Past {
         Past {
             before: stamp.generation,
@@ -93,7 +94,7 @@ impl Past {
         }
     }
 
-    /// It may hold this as well.
+    /// Records that the disk may hold this configuration as well.
     pub fn may_hold(&mut self, stamp: Stamp) {
         if !self.holds.contains(&stamp) {
             self.holds.push(stamp);
@@ -107,53 +108,54 @@ impl Past {
         }
     }
 
-    /// It is here and holds this. What is newer may still come to light on it: a copy that cannot
-    /// be read now.
+    /// Records that the disk is present and holds this configuration. Newer entries are kept,
+    /// because a newer copy that cannot be read now may still come to light on the disk.
     fn see(&mut self, stamp: Stamp) {
         self.holds.retain(|held| held.generation > stamp.generation);
         self.before = self.before.max(stamp.generation);
         self.may_hold(stamp);
     }
 
-    /// What either knows.
+    /// Adds what another record of the same disk knows.
     fn merge(&mut self, other: &Past) {
         self.before = self.before.max(other.before);
         other.holds.iter().for_each(|stamp| self.may_hold(*stamp));
     }
 
-    /// Whether a disk that holds this has nothing of its own.
+    /// Whether a disk that holds this configuration has nothing of its own.
     pub fn accepts(&self, stamp: Stamp) -> bool {
         stamp.generation < self.before || self.holds.contains(&stamp)
     }
 }
 
-/// What a configuration says of one of its disks.
+/// What a configuration records about one of its disks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
-    /// Whether the commit was meant for it.
+    /// Whether the commit was meant for the disk.
     pub here: bool,
-    /// What it may have held before the commit.
+    /// What the disk may have held before the commit.
     pub past: Past,
 }
 
-/// Where a configuration comes from. Those that were written before there was such a thing have
-/// none.
+/// Where a configuration comes from. Configurations that were written before histories existed
+/// (versions 1 and 2 of the payload) have none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
-    /// The one that it follows; `None` for a new group.
+    /// The configuration that it follows; `None` for a new group.
     pub follows: Option<Stamp>,
-    /// When it was written, for people.
+    /// The time at which it was written, for people.
     pub written_at: Timestamp,
-    /// Of all its disks.
+    /// What is known of each disk of the configuration.
     pub disks: BTreeMap<DiskId, Known>,
-    /// Of disks that were removed, in that order: what is left of them is known when it comes back.
+    /// Disks that were removed, in the order of their removal, so that such a disk is recognised
+    /// when it comes back.
     pub removed: Vec<(DiskId, Past)>,
-    /// Of any other disk: what is older than this has nothing of its own.
+    /// For any other disk: anything older than this generation is not a history of its own.
     pub others: Generation,
 }
 
 impl History {
-    /// Whether a disk that holds this has nothing of its own, for who goes on with this
+    /// Whether a disk that holds `stamp` has nothing of its own, if the group continues with this
     /// configuration.
     pub fn accepts(&self, disk: DiskId, stamp: Stamp) -> bool {
         let removed = || {
@@ -178,7 +180,8 @@ impl History {
         self.disks.get(&disk).is_some_and(|known| known.here)
     }
 
-    /// What the disk may hold, the configuration itself (`stamp`) included.
+    /// What the disk may hold now, the configuration itself (`stamp`) included; `None` for a disk
+    /// that the configuration does not list.
     fn after(&self, disk: DiskId, stamp: Stamp) -> Option<Past> {
         let known = self.disks.get(&disk)?;
         let mut past = known.past.clone();
@@ -188,12 +191,12 @@ impl History {
         Some(past)
     }
 
-    /// Whether nobody was ever told of what this configuration (`own`) has and another one
-    /// (`other`) does not know: it itself, and each that it follows and the other one does not
-    /// know, came to no end. Of such a commit there is a disk that it was meant for and that has
-    /// something older, or went on without it.
+    /// Whether no caller was ever told of what this configuration (`own`) has and another one
+    /// (`other`) does not know. That is so when this configuration, and each one that it follows
+    /// and the other one does not know, is an unfinished commit: a disk that the commit was meant
+    /// for has something older, or continued without it.
     ///
-    /// `held` says what a disk holds that is here.
+    /// `held` returns what a present disk holds, and `None` for any other.
     pub fn is_unfinished(
         &self,
         own: Stamp,
@@ -203,8 +206,8 @@ impl History {
         let known_there =
             |disk: DiskId, stamp: Stamp| stamp == other.1 || other.0.accepts(disk, stamp);
         let known_here = |disk: DiskId, stamp: Stamp| stamp == own || self.accepts(disk, stamp);
-        // It was seen by the other side with something that was never seen on this one: had it held
-        // ours then, ours would be known.
+        // For a disk that is absent: the other side saw it with something that was never seen on it
+        // by this side. Had the disk held our configuration then, the other side would know ours.
         let is_past = |disk: DiskId, stamp: Stamp| match held(disk) {
             Some(now) => {
                 known_there(disk, now)
@@ -240,9 +243,9 @@ impl History {
                 .all(|(_, stamp)| missed(stamp))
     }
 
-    /// Whether a disk holds what it cannot hold, unless somebody put back older contents: something
-    /// of the other side (`other`) that does not know what this side saw on that disk; or each side
-    /// was meant for a disk that has the other one.
+    /// Whether a disk holds what it cannot hold, unless older contents were put back on it. That is
+    /// so when a disk holds something of the other side (`other`) that does not know what this side
+    /// saw on that disk, or when each side was meant for a disk that has the other one.
     fn contradicts(
         &self,
         own: Stamp,
@@ -275,12 +278,12 @@ impl History {
     }
 }
 
-/// What the next configuration has to know of those before: carried from commit to commit.
+/// What the next configuration has to record about earlier ones; carried from commit to commit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lineage {
     /// The configuration in force.
     pub newest: Option<Stamp>,
-    /// What time it is, for people.
+    /// The present time, for people.
     pub now: Timestamp,
     disks: BTreeMap<DiskId, Past>,
     removed: Vec<(DiskId, Past)>,
@@ -288,8 +291,9 @@ pub struct Lineage {
 }
 
 impl Lineage {
-    /// That of a configuration: what it says itself and what those said that are given up in its
-    /// favour (`dismissed`), and what the disks that are here hold.
+    /// The lineage of a configuration. It combines what the configuration records, what the
+    /// configurations record that are given up in its favour (`dismissed`), and what the present
+    /// disks hold.
     pub fn of(
         group: &Group,
         stamp: Stamp,
@@ -342,7 +346,7 @@ impl Lineage {
         lineage
     }
 
-    /// Remembers a disk that the group does not have any more.
+    /// Remembers a disk that is no longer in the group.
     fn forget(&mut self, disk: DiskId, past: Past) {
         match self.removed.iter_mut().find(|(id, _)| *id == disk) {
             Some((_, known)) => known.merge(&past),
@@ -361,7 +365,8 @@ impl Lineage {
         }
     }
 
-    /// What the next configuration says, meant for the disks that are `here`.
+    /// The history of the next configuration, whose commit is meant for the disks for which `here`
+    /// returns true.
     pub fn history(&self, group: &Group, here: &dyn Fn(DiskId) -> bool) -> History {
         let known = |id: DiskId| Known {
             here: here(id),
@@ -385,7 +390,8 @@ impl Lineage {
         }
     }
 
-    /// A configuration was written: these disks have it, of these that is not known.
+    /// Records that a configuration was written: the disks in `written` have it, and the disks in
+    /// `unsure` may have it.
     pub fn wrote(&mut self, group: &Group, stamp: Stamp, written: &[DiskId], unsure: &[DiskId]) {
         for disk in unsure {
             self.disks.entry(*disk).or_default().may_hold(stamp);

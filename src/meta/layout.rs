@@ -1,18 +1,21 @@
-//! Where things lie in the private area at the start of a disk, and the superblock that says so.
+//! The layout of the private area at the start of a disk, and the superblock that describes it.
 //! Pure: bytes in, verified fields out.
 //!
 //! ```text
-//! 0        zeroes: where boot sectors and partition tables would be, so that partition tools see an empty disk
-//! 4 KiB    superblock A       8 KiB    superblock B       12 KiB   not used
-//! 16 KiB   payload slot 1     then     payload slot 2     each half of what is left, a multiple of 4 KiB
-//! area     the private area ends; the space for volumes starts at the next multiple of 1 MiB
+//! 0        zeroes: no boot sector, no partition table, so that partition tools see an empty disk
+//! 4 KiB    superblock A
+//! 8 KiB    superblock B
+//! 12 KiB   not used
+//! 16 KiB   payload slot 1
+//!          payload slot 2        each half of what is left, a multiple of 4 KiB
+//! area     end of the private area; the space for volumes starts at the next multiple of 1 MiB
 //! ```
 //!
-//! A superblock is 4 KiB, little endian, and all that it says is in its first 512 bytes, so that a
-//! torn write leaves the old or the new one. The fields in front of the payload's keep their place
-//! and meaning in every version: whatever wrote a disk, it can be said whose it is. A checksum only
-//! tells that nothing was torn; every field is held against the device's size and the layout as
-//! well.
+//! A superblock has 4 KiB, little endian. Everything that it says is in its first 512 bytes, so
+//! that a torn write leaves the old one or the new one. The fields in front of the payload's keep
+//! their place and meaning in every version, so that any version can tell whose disk it is. A
+//! correct checksum only shows that nothing was torn; each field is also checked against the
+//! device's size and the layout.
 
 use crate::error::{Error, Result};
 use crate::model::units::SECTOR;
@@ -24,25 +27,26 @@ use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Bytes in a superblock, and the unit of every offset and length in the private area (the largest
-/// logical block of a disk).
+/// logical block size of a disk).
 pub const BLOCK: u64 = 4096;
-/// Size of the private area when nothing else is asked for; 10,000 volumes fit.
+/// The size of the private area unless another one is requested; 10,000 volumes fit.
 pub const AREA_DEFAULT: Sectors = Sectors::mib(4);
 /// The smallest private area (64 KiB: two slots of 24 KiB).
 pub const AREA_MIN: Sectors = Sectors::of(128);
-/// The largest private area.
+/// The largest private area (1 GiB).
 pub const AREA_MAX: Sectors = Sectors::mib(1024);
-/// The largest payload in bytes, however large the area: what a reader may have to hold in memory.
+/// The largest payload in bytes, however large the area is. It limits what a reader has to hold in
+/// memory.
 pub const PAYLOAD_MAX: u64 = 64 << 20;
-/// The last generation (a commit each microsecond for nine years); a larger number is not one of
-/// ours.
+/// The last generation (a commit each microsecond for nine years). breakoff never writes a larger
+/// number.
 pub const GENERATION_MAX: Generation = Generation::new(1 << 48);
 
 const MAGIC: [u8; 16] = *b"BREAKOFF LABEL\x1a\n";
 const VERSION: u32 = 1;
 const SLOTS_START: u64 = 4 * BLOCK;
 
-/// A superblock as it is on a disk.
+/// A superblock as it is stored on a disk.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 struct Raw {
@@ -64,23 +68,23 @@ struct Raw {
     reserved: [u8; RESERVED],
 }
 
-/// How much of a superblock is not used.
+/// The number of bytes of a superblock that are not used.
 const RESERVED: usize = BLOCK as usize - 124;
 
 /// One of the two places for a superblock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Position {
-    /// At 4 KiB.
+    /// The superblock at 4 KiB.
     A,
-    /// At 8 KiB.
+    /// The superblock at 8 KiB.
     B,
 }
 
 impl Position {
-    /// Both.
+    /// Both positions, in the order of their place on the disk.
     pub const ALL: [Position; 2] = [Position::A, Position::B];
 
-    /// Where it is on the device, in bytes.
+    /// The offset of the position on the device, in bytes.
     pub const fn offset(self) -> u64 {
         match self {
             Position::A => BLOCK,
@@ -88,7 +92,7 @@ impl Position {
         }
     }
 
-    /// The other one.
+    /// The other position.
     pub const fn other(self) -> Position {
         match self {
             Position::A => Position::B,
@@ -116,14 +120,14 @@ impl fmt::Display for Position {
 /// One of the two places for a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Slot {
-    /// The one in front.
+    /// The slot that comes first, at 16 KiB.
     First,
-    /// The one behind it.
+    /// The slot right after the first one.
     Second,
 }
 
 impl Slot {
-    /// The other one.
+    /// The other slot.
     pub const fn other(self) -> Slot {
         match self {
             Slot::First => Slot::Second,
@@ -145,7 +149,7 @@ impl Slot {
     }
 }
 
-/// How a disk is divided.
+/// How a disk is divided into the private area and the space for volumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
     area: Sectors,
@@ -154,7 +158,8 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// Divides a device of so many bytes: this much private area, the rest for volumes.
+    /// Divides a device of `device` bytes: `area` for the private area, the rest for volumes. Fails
+    /// with `NoSpace` when the device is too small, and with `Usage` when the area is not possible.
     pub fn divide(area: Sectors, device: u64) -> Result<Geometry> {
         let start = area.round_up(Sectors::MIB).bytes();
         let size = device.saturating_sub(start) / BLOCK * BLOCK;
@@ -171,20 +176,21 @@ impl Geometry {
         })
     }
 
-    /// The same on a device of so many bytes, when it has more space for volumes than this says.
+    /// The same division on a device of `device` bytes, when that has more space for volumes than
+    /// this division says; otherwise `None`.
     pub fn grown(&self, device: u64) -> Option<Geometry> {
         let size = device.saturating_sub(self.data_start.bytes()) / BLOCK * BLOCK;
         let data_size = Sectors::from_bytes_floor(size);
         (data_size > self.data_size).then_some(Geometry { data_size, ..*self })
     }
 
-    /// What two superblocks of one disk agree on: they may differ in the space for volumes while a
+    /// Whether two superblocks of one disk agree. They may differ in the space for volumes while a
     /// disk that has grown is given more.
     pub fn is_like(&self, other: &Geometry) -> bool {
         (self.area, self.data_start) == (other.area, other.data_start)
     }
 
-    /// Checks numbers in bytes that anybody may have written; says in words what is wrong.
+    /// Checks numbers in bytes from an untrusted source; returns as text what is wrong.
     fn verify(
         area: u64,
         data_start: u64,
@@ -221,7 +227,7 @@ impl Geometry {
         })
     }
 
-    /// Size of the private area.
+    /// The size of the private area.
     pub fn area(&self) -> Sectors {
         self.area
     }
@@ -231,7 +237,7 @@ impl Geometry {
         self.data_start
     }
 
-    /// How much space for volumes there is.
+    /// The length of the space for volumes.
     pub fn data_size(&self) -> Sectors {
         self.data_size
     }
@@ -246,13 +252,13 @@ impl Geometry {
         start..start + length
     }
 
-    /// The largest payload that fits, in bytes.
+    /// The largest payload that fits into a slot, in bytes.
     pub fn capacity(&self) -> u64 {
         capacity(self.area)
     }
 }
 
-/// The largest payload in bytes that fits a private area of this size.
+/// The largest payload, in bytes, that fits into a private area of this size.
 pub fn capacity(area: Sectors) -> u64 {
     slot_length(area).min(PAYLOAD_MAX)
 }
@@ -261,51 +267,51 @@ fn slot_length(area: Sectors) -> u64 {
     area.bytes().saturating_sub(SLOTS_START) / 2 / BLOCK * BLOCK
 }
 
-/// Where a payload is and what it must sum up to.
+/// Where a payload lies, and its checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PayloadAt {
     /// The slot that it lies in.
     pub slot: Slot,
-    /// Where it starts on the device, in bytes; a multiple of 4 KiB.
+    /// Its offset on the device, in bytes; a multiple of 4 KiB.
     pub offset: u64,
-    /// How long it is in bytes; never zero.
+    /// Its length in bytes; never zero.
     pub length: u64,
-    /// CRC32C of it.
+    /// CRC32C of the payload.
     pub checksum: u32,
 }
 
-/// What makes a disk a member of a group.
+/// The group that a disk belongs to, and the configuration that the disk holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Membership {
-    /// The group.
+    /// The group that the disk belongs to.
     pub group: GroupId,
-    /// Which of its configurations; never zero.
+    /// The generation of the configuration that the superblock points to; never zero.
     pub generation: Generation,
-    /// Where that configuration is.
+    /// Where the payload of that configuration lies.
     pub payload: PayloadAt,
 }
 
-/// A superblock in which every field is possible.
+/// A superblock in which every field has a possible value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Superblock {
-    /// Where it belongs: one that turns up in the other place is not valid there.
+    /// The place that it belongs in; a superblock in the other place is not valid there.
     pub position: Position,
-    /// The disk.
+    /// The identity of the disk.
     pub disk: DiskId,
-    /// How it is divided.
+    /// How the disk is divided.
     pub geometry: Geometry,
     /// The group that it belongs to, if any.
     pub member: Option<Membership>,
 }
 
 impl Superblock {
-    /// The generation it speaks of; zero when the disk is in no group.
+    /// The generation of its configuration; zero when the disk is in no group.
     pub fn generation(&self) -> Generation {
         self.member
             .map_or(Generation::ZERO, |member| member.generation)
     }
 
-    /// The 4 KiB to be written.
+    /// Encodes the superblock as the 4 KiB to be written.
     pub fn encode(&self) -> Vec<u8> {
         let payload = self.member.map(|member| member.payload);
         let mut raw = Raw {
@@ -326,46 +332,46 @@ impl Superblock {
             payload_checksum: payload.map_or(0, |at| at.checksum).into(),
             reserved: [0; RESERVED],
         };
-        // It is the checksum of a superblock whose own is zero.
+        // The checksum is that of a superblock whose own checksum field is zero.
         raw.checksum = crc32c::crc32c(raw.as_bytes()).into();
         raw.as_bytes().to_vec()
     }
 }
 
-/// Whose disk it is, from a superblock that a newer version wrote.
+/// Whose disk it is, according to a superblock that a newer version wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Newer {
-    /// The disk.
+    /// The identity of the disk.
     pub disk: DiskId,
-    /// Its group, if any.
+    /// The group that it belongs to, if any.
     pub group: Option<GroupId>,
-    /// The generation.
+    /// The generation of its configuration.
     pub generation: Generation,
-    /// How it is divided, when that is still what we understand.
+    /// How the disk is divided, if this version still understands that.
     pub geometry: Option<Geometry>,
-    /// What we do not understand, in words.
+    /// What this version does not understand, as text.
     pub why: String,
 }
 
-/// Why 4 KiB are not a superblock to go by.
+/// Why 4 KiB are not a usable superblock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// The device did not give it; the system's words.
+    /// The device returned an error; the text is the system's.
     Unreadable(String),
-    /// Not one of ours: the magic is not there.
+    /// Not a superblock of breakoff: the magic is missing.
     Absent,
-    /// Ours, but the checksum is wrong.
+    /// A superblock of breakoff, but the checksum is wrong.
     Torn,
-    /// The checksum is right but what it says cannot be.
+    /// The checksum is right, but a field has an impossible value.
     Impossible(String),
     /// It was written when the device had more bytes than it has now.
     Shrunk {
-        /// What it had at least.
+        /// The bytes that the device had then, at least.
         had: u64,
-        /// What it has.
+        /// The bytes that it has now.
         has: u64,
     },
-    /// A newer version wrote it.
+    /// A newer version of breakoff wrote it.
     Newer(Box<Newer>),
 }
 
@@ -385,13 +391,13 @@ impl fmt::Display for Fault {
     }
 }
 
-/// 4 KiB as read from where a superblock should be. Nothing in it is believed before
+/// The 4 KiB that were read from the place of a superblock. Nothing in them is believed before
 /// [`Unverified::verify`].
 pub struct Unverified<'a>(pub &'a [u8]);
 
 impl Unverified<'_> {
-    /// Checks everything: magic, checksum, and each field against the layout and a device of so
-    /// many bytes.
+    /// Checks everything: the magic, the checksum, and each field against the layout and a device
+    /// of `device` bytes.
     pub fn verify(
         &self,
         position: Position,
@@ -460,7 +466,8 @@ impl Raw {
         })
     }
 
-    /// What a newer version has put there that must be understood to use the disk.
+    /// What a newer version has put there that must be understood to use the disk: a higher
+    /// version, or flags of features.
     fn not_understood(&self) -> Option<String> {
         let (version, flags) = (self.version.get(), self.incompatible.get());
         if version > VERSION {
@@ -473,7 +480,8 @@ impl Raw {
         })
     }
 
-    /// Whether nothing but the size of the device is wrong with the division.
+    /// The fault of a superblock in which only the size of the device is wrong; `None` when
+    /// something else is wrong, too.
     fn shrunk(&self, has: u64) -> Option<Fault> {
         let had = self
             .data_start

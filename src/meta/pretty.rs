@@ -1,5 +1,5 @@
-//! JSON for people: one field a line near the top, everything from a plex down on one line. A
-//! writing format only; any JSON reader takes it.
+//! JSON for people: near the top one field on each line, and each plex with all that is in it on
+//! one line. Only the layout is special; any JSON parser reads it.
 
 use crate::error::{Error, Result};
 use serde::Serialize;
@@ -7,11 +7,11 @@ use serde_json::Serializer;
 use serde_json::ser::Formatter;
 use std::io::{self, Write};
 
-/// Values nested deeper than this stay on one line (group, volumes, volume, plexes are opened; a
-/// plex is not).
+/// Values nested deeper than this stay on one line. The group, its volumes, a volume and its plexes
+/// have a line for each field; a plex does not.
 const OPENED: usize = 4;
 
-/// The value as text with a final newline.
+/// The value as JSON text with a final newline.
 pub(super) fn to_string(value: &impl Serialize) -> Result<String> {
     let mut text = Vec::new();
     let wrong = |err: &dyn std::fmt::Display| {

@@ -1,14 +1,13 @@
-//! The payload: a group's configuration as compressed JSON, and the way back from bytes that
-//! anybody may have written.
+//! The payload: a group's configuration as compressed JSON, and the way back from untrusted bytes.
 //!
-//! The structs here are not the model's own, on purpose: the model may change its shape with the
-//! program, a disk keeps what was once written to it. A change here is a new `VERSION` and a
+//! The structs here are separate from the model on purpose: the model may change its shape with the
+//! program, but a disk keeps what was once written to it. A change here needs a new `VERSION` and a
 //! converter from the old one. Unknown fields are refused, because a field that is not understood
-//! may say that the rest must not be used as it is.
+//! may mean that the rest must not be used as it is.
 //!
-//! Sizes and offsets are in sectors of 512 bytes, identities are 32 hex digits, a piece of disk is
-//! `[disk, start, length]` with the disk as its index in `disks` and the start counted from the
-//! disk's space for volumes.
+//! Sizes and offsets are in sectors of 512 bytes, and identities are 32 hex digits. An extent is
+//! `[disk, start, length]`: the index of the disk in `disks`, and the start counted from the start
+//! of the disk's space for volumes.
 
 use super::history::{Digest, History, Known, Past, Stamp};
 use super::layout::{self, GENERATION_MAX, PAYLOAD_MAX};
@@ -26,10 +25,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};
 
-/// The version of the structs below.
+/// The version of the fields below. Whatever is written has this version.
 const VERSION: u32 = 3;
-/// The oldest that is still read: before there was `fast-resync`, whose fields it lacks. Version 2
-/// lacks those that came with 3, each of which has a default here.
+/// The oldest version that is still read. Version 1 lacks the fields of `fast-resync`, version 2
+/// those that came with 3. Each of these fields has a default here.
 const OLDEST: u32 = 1;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -59,12 +58,12 @@ struct DiskRecord {
     standing: Option<StandingRecord>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     away: bool,
-    /// Left out where the disk held the configuration that this one follows.
+    /// Omitted when the disk held the configuration that this one follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     past: Option<PastRecord>,
 }
 
-/// Generation, digest.
+/// Generation and digest of a configuration.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct StampRecord(u64, String);
 
@@ -205,14 +204,14 @@ struct OriginRecord {
     taken_at_ms: u64,
     frozen: bool,
     freeze_us: u64,
-    /// Why not, when it was not frozen.
+    /// Why the snapshot was not frozen; omitted when it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     crash: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tracking: Option<TrackingRecord>,
 }
 
-/// Index of the disk, start, length.
+/// An extent: index of the disk, start, length.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Piece(u32, u64, u64);
 
@@ -228,19 +227,19 @@ enum StateRecord {
     SnapDone,
 }
 
-/// What a payload says.
+/// The contents of a payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Configuration {
-    /// The group.
+    /// The group that the payload describes.
     pub group: Group,
-    /// Its generation.
+    /// The generation of the configuration.
     pub generation: Generation,
-    /// Where it comes from; `None` when a version before 3 wrote it.
+    /// The history of the configuration; `None` when a version before 3 wrote it.
     pub history: Option<History>,
 }
 
-/// The payload for this configuration. It is read back and compared: what we could not read again
-/// is never written.
+/// Encodes a configuration as a payload. The payload is decoded again and compared: what could not
+/// be read back is never written.
 pub fn encode(group: &Group, generation: Generation, history: Option<&History>) -> Result<Vec<u8>> {
     let broken = |why: &str| {
         Error::failed(format!(
@@ -273,13 +272,13 @@ fn pack(group: &Group, generation: Generation, history: Option<&History>) -> Res
         .map_err(|err| broken(&err))
 }
 
-/// The group that a payload describes, and its generation; see [`decode_all`].
+/// Decodes a payload into the group that it describes and its generation; see [`decode_all`].
 pub fn decode(payload: &[u8]) -> Result<(Group, Generation)> {
     decode_all(payload).map(|all| (all.group, all.generation))
 }
 
-/// What a payload says, every rule of the model checked. Refused: [`Kind::Unsafe`], or
-/// [`Kind::Unsupported`] when a newer version wrote it.
+/// Decodes a payload and checks every rule of the model. A payload is refused with
+/// [`Kind::Unsafe`], or with [`Kind::Unsupported`] when a newer version wrote it.
 pub fn decode_all(payload: &[u8]) -> Result<Configuration> {
     let json = unpack(payload)?;
     let record: GroupRecord = serde_json::from_slice(&json).map_err(|err| not_ours(&json, &err))?;
@@ -296,7 +295,7 @@ pub fn dump(group: &Group, generation: Generation) -> Result<String> {
     super::pretty::to_string(&GroupRecord::of(group, generation, None)?)
 }
 
-/// The same with where it comes from.
+/// The same as [`dump`], with the history.
 pub fn dump_all(all: &Configuration) -> Result<String> {
     super::pretty::to_string(&GroupRecord::of(
         &all.group,
@@ -310,7 +309,7 @@ pub fn dump_all(all: &Configuration) -> Result<String> {
 pub struct Fill {
     /// Bytes that the present configuration takes.
     pub used: u64,
-    /// Bytes that fit on the disk with the smallest area.
+    /// Bytes that fit on the disk with the smallest private area.
     pub capacity: u64,
 }
 
@@ -323,7 +322,7 @@ pub fn fill(group: &Group, area: Sectors) -> Result<Fill> {
     })
 }
 
-/// Decompresses, at most [`PAYLOAD_MAX`] bytes.
+/// Decompresses a payload to at most [`PAYLOAD_MAX`] bytes.
 fn unpack(payload: &[u8]) -> Result<Vec<u8>> {
     let mut json = Vec::new();
     let mut gzip = GzDecoder::new(payload);
@@ -342,7 +341,7 @@ fn unpack(payload: &[u8]) -> Result<Vec<u8>> {
     Ok(json)
 }
 
-/// Why JSON is not a record: a newer version's, or nonsense.
+/// The error for JSON that is not a record: it has another version, or makes no sense.
 fn not_ours(json: &[u8], err: &serde_json::Error) -> Error {
     #[derive(Deserialize)]
     struct Tag {
@@ -364,7 +363,7 @@ fn wrong_version(version: u32) -> Error {
     .hint("use the version of breakoff that wrote it, or a newer one")
 }
 
-/// Text that a stranger wrote, safe to show: short, and without control characters.
+/// Makes untrusted text safe to show: short, and without control characters.
 fn plain(text: &str) -> String {
     const SHOWN: usize = 160;
     let mut shown: String = text
@@ -379,8 +378,7 @@ fn plain(text: &str) -> String {
 }
 
 impl GroupRecord {
-    /// The record of a group; fails when a piece of disk lies on a disk that the group does not
-    /// have.
+    /// The record of a group. Fails when an extent lies on a disk that the group does not have.
     pub(super) fn of(
         group: &Group,
         generation: Generation,
@@ -482,7 +480,7 @@ impl DiskRecord {
         }
     }
 
-    /// What the configuration of this generation says of the disk's past.
+    /// What the configuration of this generation records of the disk's past.
     fn known(&mut self, history: Option<&History>, generation: Generation) -> Result<Known> {
         let past = self
             .past
@@ -505,7 +503,7 @@ impl DiskRecord {
     }
 }
 
-/// What most disks held: the configuration that this one follows.
+/// What most disks held before: the configuration that this one follows.
 fn usual_past(history: &History) -> Past {
     history.follows.map(Past::seen).unwrap_or_default()
 }
@@ -524,7 +522,7 @@ impl HistoryRecord {
         }
     }
 
-    /// Without its disks, which have it themselves.
+    /// Converts all but the disks, which hold their own part of the history.
     fn into_model(self, of: Generation) -> Result<History> {
         sound::refuse_too_many_removed(self.removed.len())?;
         let removed = |record: RemovedRecord| {
@@ -577,7 +575,7 @@ impl StampRecord {
         StampRecord(stamp.generation.get(), stamp.digest.to_string())
     }
 
-    /// A configuration only knows of older ones.
+    /// Refuses a configuration that is not older than the one that mentions it.
     fn into_model(self, of: Generation) -> Result<Stamp> {
         let generation = older(self.0, of)?;
         if generation == of || generation == Generation::ZERO {
@@ -591,7 +589,7 @@ impl StampRecord {
     }
 }
 
-/// A generation that is no newer than the configuration that speaks of it.
+/// Refuses a generation that is newer than the configuration that mentions it.
 fn older(generation: u64, of: Generation) -> Result<Generation> {
     let generation = Generation::new(generation);
     if generation > of {
@@ -906,7 +904,7 @@ impl OriginRecord {
     }
 }
 
-/// Before version 3 no reason was recorded.
+/// Why a snapshot is not frozen. Versions before 3 did not record a reason.
 fn crash(frozen: bool, reason: Option<String>) -> Result<Option<CrashReason>> {
     match (frozen, reason) {
         (true, None) => Ok(None),
@@ -967,7 +965,7 @@ impl StateRecord {
     }
 }
 
-/// The disks of a group by identity.
+/// The index of each disk of a group, by its identity.
 struct DiskIndex(HashMap<DiskId, u32>);
 
 impl DiskIndex {
@@ -984,12 +982,12 @@ impl DiskIndex {
     }
 }
 
-/// A name; the message never repeats more of it than a legal one can have.
+/// Parses a name. The message shows no more of a wrong one than [`plain`] does.
 fn name(word: &str) -> Result<Name> {
     Name::parse(word).map_err(|_| refused(format!("'{}' cannot be a name", plain(word))))
 }
 
-/// An identity, in exactly the form that we write, and never the nil one.
+/// Parses an identity, in exactly the form in which it is written, and never the nil one.
 fn id<T>(text: &str, parse: fn(&str) -> Option<T>) -> Result<T> {
     let form = text.len() == 32
         && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))

@@ -1,5 +1,5 @@
-//! What a configuration from a disk must be before anything believes it: limits on its size, and
-//! every rule of the model. Pure.
+//! The checks that a configuration from a disk must pass before anything believes it: limits on its
+//! size, and every rule of the model. Pure.
 
 use super::history;
 use crate::error::{Error, Result};
@@ -24,7 +24,7 @@ pub(super) fn refuse_too_many_removed(removed: usize) -> Result<()> {
     at_most("removed disks", removed, history::MAX_REMOVED)
 }
 
-/// Refuses a count of what a disk may hold before anything is built from it.
+/// Refuses a count of configurations that one disk may hold, before anything is built from it.
 pub(super) fn refuse_too_many_held(held: usize) -> Result<()> {
     at_most("configurations on one disk", held, history::MAX_HELD)
 }
@@ -44,7 +44,7 @@ fn at_most(what: &str, count: usize, most: usize) -> Result<()> {
     }
 }
 
-/// Refuses a group that breaks a rule, with the first rule that it breaks.
+/// Refuses a group that breaks a rule; the error names the first one.
 pub(super) fn refuse_unsound(group: &Group) -> Result<()> {
     group.disks.iter().try_for_each(refuse_disk)?;
     check::violations(group)
@@ -53,7 +53,8 @@ pub(super) fn refuse_unsound(group: &Group) -> Result<()> {
     group.volumes.iter().try_for_each(refuse_volume)
 }
 
-/// A disk whose space for volumes would reach into the private area, or not be aligned.
+/// Refuses a disk whose space for volumes would reach into the private area or is not aligned to
+/// 1 MiB.
 fn refuse_disk(disk: &Disk) -> Result<()> {
     if disk.data_start.is_zero() || disk.data_start.round_down(Sectors::MIB) != disk.data_start {
         return Err(refused(format!(
@@ -65,8 +66,8 @@ fn refuse_disk(disk: &Disk) -> Result<()> {
     Ok(())
 }
 
-/// A log whose bitmap is larger than its space: writing it anew would overwrite what lies behind
-/// it.
+/// Refuses a volume with a log or a copy of a DCO that is too short for it, because writing it anew
+/// would overwrite what lies behind it. Refuses impossible regions of a change log, too.
 fn refuse_volume(volume: &Volume) -> Result<()> {
     let dcos = volume
         .plexes
@@ -103,19 +104,19 @@ fn refuse_volume(volume: &Volume) -> Result<()> {
     }
 }
 
-/// Whether one bit of a change log can stand for this much: the kernel takes it, and the log has
+/// Whether a change log can have regions of this size: the kernel accepts them, and the log has
 /// space for all bits.
 fn is_region(size: Sectors, region: Sectors) -> bool {
     region.get().is_power_of_two() && region >= dco::finest_region(size) && region <= size
 }
 
-/// What a log takes (K6): 1 KiB and one bit for each region in whole longs; written in blocks of 4
-/// KiB.
+/// The bytes that a log takes (K6): 1 KiB and one bit for each region in whole longs, written in
+/// blocks of 4 KiB.
 fn log_bytes(size: Sectors, region: Sectors) -> u64 {
     (1024 + regions(size, region).div_ceil(64) * 8).next_multiple_of(4096)
 }
 
-/// The one refusal of a payload.
+/// The error for any payload that is refused.
 pub(super) fn refused(why: impl std::fmt::Display) -> Error {
     Error::unsafe_(format!("the configuration cannot be trusted: {why}"))
 }

@@ -1,5 +1,5 @@
-//! One disk's label: made, read and destroyed. Reading never writes, and believes nothing that does
-//! not verify.
+//! One disk's label: how it is made, read and erased. Reading never writes, and nothing is believed
+//! that does not verify.
 
 use super::history::{Digest, Stamp};
 use super::layout::{
@@ -15,11 +15,11 @@ use crate::sys::Media;
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-/// Bytes zeroed at a time when a private area is made.
+/// The number of bytes that are zeroed at a time when a private area is made.
 const ZEROES: usize = 1 << 20;
 
-/// A configuration on a disk whose checksum is right. That it makes sense is only known once it is
-/// decoded.
+/// A configuration on a disk whose checksum is right. Whether it makes sense is known only once it
+/// is decoded.
 #[derive(Debug, Clone)]
 pub struct Copy {
     pub(super) disk: DiskId,
@@ -27,25 +27,25 @@ pub struct Copy {
     pub(super) position: Position,
     pub(super) slot: Slot,
     pub(super) payload: Arc<[u8]>,
-    /// What the payload says, worked out once.
+    /// What the payload says; it is decoded at most once.
     pub(super) says: OnceCell<Result<Arc<Configuration>>>,
-    /// Which bytes they are, worked out once.
+    /// The digest of the payload; it is computed at most once.
     pub(super) digest: OnceCell<Digest>,
 }
 
 impl Copy {
-    /// Which configuration of its group it is.
+    /// The generation that the superblock states.
     pub fn generation(&self) -> Generation {
         self.generation
     }
 
-    /// The configuration, if it is one of this group, of the generation that the superblock says,
-    /// and lists the disk that it is on.
+    /// Decodes the configuration. Fails unless it is one of this group, has the generation that the
+    /// superblock states, and lists the disk that it is on.
     pub fn decode(&self, group: GroupId) -> Result<Group> {
         self.believed(group).cloned()
     }
 
-    /// Which one of all that the group ever had.
+    /// Generation and digest, which identify it among all that the group ever had.
     pub fn stamp(&self) -> Stamp {
         Stamp {
             generation: self.generation,
@@ -69,14 +69,14 @@ impl Copy {
                 "it belongs to another group or generation than the superblock says",
             ));
         }
-        // Commits only ever write to disks that the configuration lists.
+        // A commit only writes to disks that the configuration lists.
         if group.disk(self.disk).is_none() {
             return Err(sound::refused("it does not list the disk that it is on"));
         }
         Ok(all)
     }
 
-    /// Spares decoding the same bytes again.
+    /// Takes over what a copy with the same bytes says, so that they are not decoded again.
     pub(super) fn says_the_same_as(&self, other: &Copy) {
         if std::ptr::eq(self, other) {
             return;
@@ -88,7 +88,7 @@ impl Copy {
     }
 }
 
-/// What a disk says of itself.
+/// The label of a disk: what its superblocks say, and the configurations that they point to.
 #[derive(Debug, Clone)]
 pub struct Label {
     pub(super) disk: DiskId,
@@ -96,7 +96,7 @@ pub struct Label {
     pub(super) geometry: Geometry,
     /// The position of the newest superblock that verifies.
     pub(super) newest: Position,
-    /// The largest generation that a superblock speaks of, its payload good or not.
+    /// The largest generation in a superblock, whether its payload is good or not.
     pub(super) highest: Generation,
     pub(super) copies: Vec<Copy>,
     pub(super) newer: Option<String>,
@@ -104,7 +104,7 @@ pub struct Label {
 }
 
 impl Label {
-    /// For a disk of a group whose label is gone; the commits to come write it.
+    /// A label for a disk of a group whose own label is lost. The next commits write it.
     pub fn anew(disk: DiskId, group: GroupId, geometry: Geometry) -> Label {
         Label {
             disk,
@@ -118,7 +118,7 @@ impl Label {
         }
     }
 
-    /// The disk.
+    /// The identity of the disk.
     pub fn disk(&self) -> DiskId {
         self.disk
     }
@@ -128,37 +128,38 @@ impl Label {
         self.group
     }
 
-    /// How it is divided.
+    /// How the disk is divided.
     pub fn geometry(&self) -> Geometry {
         self.geometry
     }
 
-    /// Divides the disk otherwise from the next commit on.
+    /// Divides the disk differently from the next commit on.
     pub fn set_geometry(&mut self, geometry: Geometry) {
         self.geometry = geometry;
     }
 
-    /// Its copies of the group's configuration with a right checksum, newest first; at most two.
+    /// The disk's copies of the group's configuration with a right checksum, the newest first; at
+    /// most two.
     pub fn copies(&self) -> &[Copy] {
         &self.copies
     }
 
-    /// The largest generation that it speaks of, readable or not; zero when it is free.
+    /// The largest generation that the label mentions, readable or not; zero when the disk is free.
     pub fn highest(&self) -> Generation {
         self.highest
     }
 
-    /// Why it must not be used by this version of the program, in words.
+    /// Why this version of the program must not use the disk, as text; `None` when it may.
     pub fn written_by_newer(&self) -> Option<&str> {
         self.newer.as_deref()
     }
 
-    /// What is odd about it, in words without the device's name.
+    /// What is odd about the label, as text without the device's name.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Where the next configuration goes: never over the newest copy that can be used.
+    /// Where the next configuration is written: never over the newest usable copy.
     pub(super) fn target(&self) -> (Position, Slot) {
         let keep = self
             .group
@@ -173,11 +174,11 @@ impl Label {
     }
 }
 
-/// Makes a disk ours, free and empty: everything that was in the private area is gone, whatever it
-/// was.
+/// Initialises a disk: it is breakoff's, free and empty afterwards. Everything that was in the
+/// private area is erased.
 ///
-/// Also how a disk leaves a group: with a **new** identity, so that no old configuration can ever
-/// claim it again. A crash in between leaves a disk that is not ours.
+/// A disk also leaves a group in this way, with a **new** identity, so that no old configuration
+/// can ever claim it again. A crash in between leaves a disk that is not breakoff's.
 pub fn format_disk(media: &dyn Media, disk: DiskId, area: Sectors) -> Result<Label> {
     let geometry = Geometry::divide(area, media.size())?;
     wipe_disk(media)?;
@@ -202,8 +203,8 @@ pub fn format_disk(media: &dyn Media, disk: DiskId, area: Sectors) -> Result<Lab
     }
 }
 
-/// Makes a disk nobody's: both superblocks are gone, durably. What volumes it held cannot be found
-/// any more.
+/// Erases both superblocks, durably: the disk is no longer breakoff's. The volumes that it held
+/// cannot be found any more.
 pub fn wipe_disk(media: &dyn Media) -> Result<()> {
     let zeroes = [0; 2 * BLOCK as usize];
     let wiped = media
@@ -223,8 +224,8 @@ fn zero(media: &dyn Media, length: u64) -> std::io::Result<()> {
     media.flush()
 }
 
-/// Whether a device is one of ours, its label good or not. Cheaper than [`read_disk`]; what cannot
-/// be read is not.
+/// Whether a device is a breakoff disk, its label good or not. This is cheaper than [`read_disk`].
+/// A device that cannot be read counts as none.
 pub fn is_ours(media: &dyn Media) -> bool {
     let found = |position| read_superblock(media, position);
     media.size() >= AREA_MIN.bytes()
@@ -233,10 +234,10 @@ pub fn is_ours(media: &dyn Media) -> bool {
             .any(|at| !matches!(found(at), Err(Fault::Absent | Fault::Unreadable(_))))
 }
 
-/// What a disk says of itself; `None` when it is not one of ours. Never writes.
+/// Reads the label of a disk; `None` when it is not a breakoff disk. Never writes.
 ///
-/// Errors: `Device` when it cannot be read, `Unsafe` when it is ours but nothing on it can be
-/// trusted, `Unsupported` when a newer version wrote it.
+/// Errors: `Device` when the disk cannot be read, `Unsafe` when it is breakoff's but nothing on it
+/// can be trusted, `Unsupported` when a newer version wrote it.
 pub fn read_disk(media: &dyn Media) -> Result<Option<Label>> {
     if media.size() < AREA_MIN.bytes() {
         return Ok(None);
@@ -268,9 +269,9 @@ fn read_superblock(
     Unverified(&block).verify(position, media.size())
 }
 
-/// The superblocks of a disk of ours.
+/// The superblocks of a breakoff disk.
 struct Seen {
-    /// Those that verify, newest first.
+    /// The superblocks that verify, the newest first.
     good: Vec<Superblock>,
     newer: Option<Newer>,
     warnings: Vec<String>,
@@ -351,7 +352,7 @@ impl Seen {
         Ok(label)
     }
 
-    /// The disk's identity and division, on which all superblocks agree.
+    /// The disk's identity and division, on which all superblocks have to agree.
     fn identity(&self) -> Result<(DiskId, Geometry)> {
         let good = self
             .good
@@ -376,9 +377,9 @@ impl Seen {
 }
 
 impl Label {
-    /// Reads the payload that a superblock points to. Only the newest one is missed: the slot of an
-    /// older one is free for the next configuration, and one that was prepared and given up leaves
-    /// it overwritten.
+    /// Reads the payload that a superblock points to. Only that of the newest superblock causes a
+    /// warning when it is not good. The slot of an older one is free for the next configuration,
+    /// and a commit that was prepared and given up leaves it overwritten.
     fn add_copy(
         &mut self,
         media: &dyn Media,
@@ -406,7 +407,7 @@ impl Label {
 }
 
 fn read_payload(media: &dyn Media, at: &PayloadAt) -> std::result::Result<Arc<[u8]>, String> {
-    // The superblock was verified: the length is bounded by the slot and by PAYLOAD_MAX.
+    // The superblock was verified: the slot and `PAYLOAD_MAX` limit the length.
     let length = usize::try_from(at.length).map_err(|_| "is too large for this machine")?;
     let mut buffer = vec![0; length.next_multiple_of(BLOCK as usize)];
     media

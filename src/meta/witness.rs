@@ -1,11 +1,11 @@
-//! What this machine has seen last of each group, as one small file per group on its root
-//! filesystem.
+//! The witness: which configuration of each group this machine has seen last, in one small file for
+//! each group on its root filesystem.
 //!
-//! Half of a group's disks cannot know whether the other half has gone on without them. The machine
-//! that the group belongs to can: when they hold what it has seen last, nothing was done here
-//! without them, and when it has seen something newer, they are old. So that this is sure, what is
-//! about to be written is noted before it is: until it is known what came of it, the one before may
-//! be old. A file that is missing or makes no sense says nothing.
+//! Half of a group's disks cannot tell whether the other half has continued without them. The
+//! machine that the group belongs to can: when these disks hold what it has seen last, nothing was
+//! done here without them; when it has seen something newer, they are old. To make this certain, a
+//! configuration is noted before it is written. Until its outcome is known, the previous one may be
+//! old. A file that is missing or not valid says nothing.
 
 use super::history::{Digest, Stamp};
 use crate::error::{Error, Result};
@@ -19,37 +19,38 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// The version of the file's form.
+/// The version of the file's fields.
 const VERSION: u32 = 1;
-/// A file is never larger.
+/// The most bytes of a file. The rest is not read, so that a larger file is not valid.
 const MOST: u64 = 4096;
-/// Nobody waits any longer for a root filesystem that does not answer: a repair has writers
-/// waiting.
+/// The time limit for an access to the files. A repair must not wait any longer for a root
+/// filesystem that does not answer, because writers wait for the repair.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Of the thread that does it: the monitor locks its memory.
+/// The stack size of the thread that accesses the files. It is small, because the monitor locks its
+/// memory.
 const STACK: usize = 128 << 10;
 
-/// The directory of the files.
+/// The directory that holds the files.
 #[derive(Debug, Clone)]
 pub struct Witness(PathBuf);
 
-/// What was seen of a group.
+/// What this machine has seen of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sighting {
     /// The configuration that was in force.
     pub newest: Stamp,
-    /// The one that was going to follow it, of which nothing is known.
+    /// The configuration that was going to follow it, and of which nothing is known.
     pub next: Option<Stamp>,
 }
 
 impl Sighting {
-    /// Whether a configuration is one of these.
+    /// Whether `stamp` is one of these two configurations.
     pub fn is_of(&self, stamp: Stamp) -> bool {
         self.newest == stamp || self.next == Some(stamp)
     }
 
-    /// What it says of the configuration `here`.
+    /// What the witness says about the configuration `here`.
     pub fn on(&self, here: Stamp) -> Testimony {
         match self.next {
             Some(next) if next == here => Testimony::Newest,
@@ -66,7 +67,7 @@ impl Sighting {
 #[serde(deny_unknown_fields)]
 struct Record {
     version: u32,
-    /// For people.
+    /// The name of the group, for people only.
     name: String,
     newest: StampRecord,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,7 +98,7 @@ impl StampRecord {
 }
 
 impl Witness {
-    /// The one in a directory.
+    /// The witness whose files are in this directory.
     pub fn at(dir: PathBuf) -> Witness {
         Witness(dir)
     }
@@ -106,7 +107,7 @@ impl Witness {
         self.0.join(format!("{group}.json"))
     }
 
-    /// What was seen of a group last.
+    /// What was last seen of a group; `None` when there is no valid file.
     pub fn seen(&self, group: GroupId) -> Option<Sighting> {
         let file = self.file(group);
         let read = move || {
@@ -128,8 +129,8 @@ impl Witness {
         })
     }
 
-    /// Notes what is seen, whole or not at all, and durably. A root filesystem that is read-only
-    /// makes no witness.
+    /// Records what was seen, atomically and durably. On a read-only root filesystem nothing is
+    /// recorded, which is not an error.
     pub fn note(&self, group: GroupId, name: &Name, seen: Sighting) -> Result<()> {
         if self.seen(group) == Some(seen) {
             return Ok(());
@@ -165,8 +166,8 @@ impl Witness {
         })
     }
 
-    /// Notes that a configuration is about to follow the one in force. Of a group that was never
-    /// seen nothing is noted.
+    /// Records that the configuration `next` is about to follow `newest`, which is in force.
+    /// Nothing is recorded for a group that was never seen.
     pub fn expect(&self, group: GroupId, name: &Name, newest: Stamp, next: Stamp) -> Result<()> {
         match self.seen(group) {
             Some(_) => self.note(
@@ -181,7 +182,7 @@ impl Witness {
         }
     }
 
-    /// Forgets a group that is gone.
+    /// Removes the file of a group that is gone.
     pub fn forget(&self, group: GroupId) -> Result<()> {
         let file = self.file(group);
         let removed = match within(DEADLINE, move || fs::remove_file(file)) {
@@ -197,7 +198,8 @@ impl Witness {
     }
 }
 
-/// A root filesystem that is read-only makes no witness, which is no fault.
+/// Ignores the error of a read-only root filesystem: there is no witness then, which is not a
+/// fault.
 fn unless_read_only(done: io::Result<()>) -> io::Result<()> {
     done.or_else(|err| {
         if err.kind() == ErrorKind::ReadOnlyFilesystem {
@@ -208,7 +210,7 @@ fn unless_read_only(done: io::Result<()>) -> io::Result<()> {
     })
 }
 
-/// Does it in a thread that is left behind when it takes too long.
+/// Runs `act` in a thread, which is left behind when it takes too long.
 fn within<T: Send + 'static>(
     deadline: Duration,
     act: impl FnOnce() -> io::Result<T> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Aligned columns, two blanks between them and none at the end of a line. Called by the other
+//! Aligned columns, with two blanks between them and none at the end of a line. Used by the other
 //! files of `report`.
 
 use comfy_table::{Table, presets};
@@ -10,7 +10,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Begins with these headings.
+    /// Columns that begin with a row of these headings.
     pub(super) fn with_heading(words: &[&str]) -> Columns {
         let mut columns = Columns::default();
         columns.heading(words);

@@ -1,7 +1,7 @@
-//! The one JSON document of `--json`: the envelope, and in it what the command came to.
+//! The only JSON document of `--json`: an envelope with the result or the error of the command.
 //!
-//! `{"breakoff":1,"command":…,"ok":true,"result":{…}}` or `{"breakoff":1,"command":…,"ok":false,"error":{…}}`,
-//! in one line.
+//! The document is `{"breakoff":1,"command":…,"ok":true,"result":{…}}` or
+//! `{"breakoff":1,"command":…,"ok":false,"error":{…}}`, on one line.
 
 use super::{changes, layout, lists, plan, relations};
 use crate::advice::Language;
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use serde::Serialize;
 use serde_json::Value;
 
-/// Version of the envelope.
+/// The version of the envelope.
 const VERSION: u32 = 1;
 
 #[derive(Serialize)]
@@ -43,7 +43,7 @@ impl<'a> ErrorView<'a> {
     }
 }
 
-/// What was done, and what was not.
+/// The result of a command that succeeded in part: what was done, and what failed.
 #[derive(Serialize)]
 struct Partial<'a> {
     #[serde(flatten)]
@@ -51,7 +51,7 @@ struct Partial<'a> {
     failures: Vec<ErrorView<'a>>,
 }
 
-/// A result under one name, as all but the results of changes have it.
+/// A result under a name of its own, as all results have it except those of changes.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Named<T> {
@@ -104,7 +104,7 @@ pub fn success(command: Option<&str>, outcome: &Outcome) -> Result<String> {
     }
 }
 
-/// A dump is a document itself; should it not be one, it is handed on as text.
+/// A dump is a document itself. If it should not be one, it is passed on as text.
 fn configuration(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
 }
@@ -125,7 +125,7 @@ pub fn failure(command: Option<&str>, err: &Error, language: &dyn Language) -> R
     })
 }
 
-/// The document of a command that shows what there is and fails for what it cannot show: both a
+/// The document of a command that shows what it can and fails for what it cannot show: both a
 /// result and an error.
 pub fn lacking(
     command: Option<&str>,
@@ -163,7 +163,7 @@ pub fn to_be_repaired(
     })
 }
 
-/// The document of a command that did some of many things and failed at others: both a result and
+/// The document of a command that did a part of many things and failed at others: both a result and
 /// an error.
 pub fn partial(
     command: Option<&str>,

@@ -1,5 +1,5 @@
-//! From a [`World`] to the views of `print`: what is configured, together with what the kernel
-//! shows of it.
+//! Converts a [`World`] into the views of `print`: what is configured, together with what the
+//! kernel reports.
 
 use super::view::{
     DiskView, GroupView, LogView, MetadataView, PlexView, SubdiskView, SyncView, VolumeView,
@@ -14,7 +14,7 @@ use crate::table::DmDevice;
 use crate::table::status::{LegHealth, MirrorStatus};
 use std::collections::{BTreeMap, HashMap};
 
-/// A group with its disks and volumes; when volumes are named, only those.
+/// A group with its disks, and with the volumes named in `only`, or all when none is named.
 pub(super) fn group(world: &World, fill: Option<Fill>, only: &[Name]) -> GroupView {
     let seen = Seen::new(world);
     let group = &world.group;
@@ -36,7 +36,7 @@ pub(super) fn group(world: &World, fill: Option<Fill>, only: &[Name]) -> GroupVi
     }
 }
 
-/// The word of a leg's health in JSON.
+/// The health of a leg as a word in JSON.
 fn health_word(health: LegHealth) -> &'static str {
     match health {
         LegHealth::Alive => "alive",
@@ -48,14 +48,14 @@ fn health_word(health: LegHealth) -> &'static str {
     }
 }
 
-/// A plex as a mirror has it.
+/// A plex as a leg of a mirror.
 #[derive(Clone, Copy)]
 struct Leg<'w> {
     health: LegHealth,
     mirror: &'w MirrorStatus,
 }
 
-/// The world with the lookups that thousands of volumes need.
+/// A world with the lookup tables that thousands of volumes need.
 struct Seen<'w> {
     world: &'w World,
     legs: HashMap<DevNo, Leg<'w>>,
@@ -164,7 +164,7 @@ impl<'w> Seen<'w> {
         }
     }
 
-    /// How much of a plex is equal to its volume.
+    /// How much of a plex is in sync with its volume.
     fn synced(&self, volume: &Volume, plex: &Plex, leg: Option<Leg<'_>>) -> Sectors {
         let source = || {
             volume
@@ -182,7 +182,7 @@ impl<'w> Seen<'w> {
         }
     }
 
-    /// How far the complete plexes of a volume have been made equal: what the last of them has.
+    /// How far the resync of a volume's complete plexes has come: the least of all of them.
     fn resync(&self, volume: &Volume) -> SyncView {
         let complete = volume.complete();
         let least = complete
@@ -205,7 +205,8 @@ impl<'w> Seen<'w> {
     }
 
     fn subdisk(&self, extent: &Extent, offset: Sectors) -> SubdiskView {
-        // Counted from the start of the device, so that whoever reads the JSON can read the bytes.
+        // The offset counts from the start of the device, so that a reader of the JSON can find the
+        // bytes.
         let data_start = self
             .world
             .group
@@ -233,7 +234,7 @@ impl<'w> Seen<'w> {
     }
 }
 
-/// The legs of all mirrors by device number: that is how the kernel names them.
+/// The legs of all mirrors by device number, because that is how the kernel names them.
 fn legs(world: &World) -> HashMap<DevNo, Leg<'_>> {
     let mirrors = world
         .devices
@@ -249,8 +250,8 @@ fn legs(world: &World) -> HashMap<DevNo, Leg<'_>> {
         .collect()
 }
 
-/// Subdisks are not objects of their own; they are called by their disk and their place on it, as
-/// VxVM does.
+/// The names of all subdisks. Subdisks are not objects of their own; they are named by their disk
+/// and their place on it, as in VxVM.
 fn pieces(world: &World) -> HashMap<Extent, String> {
     let mut by_disk: BTreeMap<DiskId, Vec<Extent>> = BTreeMap::new();
     world
@@ -280,7 +281,7 @@ fn used(world: &World) -> HashMap<DiskId, Sectors> {
     used
 }
 
-/// The media name, or the identity of a disk that the group does not know.
+/// The media name of a disk, or the identity of a disk that the group does not know.
 fn media(world: &World, disk: DiskId) -> String {
     world
         .group
@@ -288,7 +289,7 @@ fn media(world: &World, disk: DiskId) -> String {
         .map_or_else(|| disk.to_string(), |d| d.media.to_string())
 }
 
-/// Regions in sync as a length.
+/// The regions in sync, as a length.
 fn done(mirror: &MirrorStatus, size: Sectors) -> Sectors {
     if mirror.done >= mirror.total {
         return size;
@@ -319,9 +320,10 @@ fn volume_state(volume: &Volume, started: bool, plexes: &[PlexView]) -> &'static
     }
 }
 
-/// The recorded state, with two exceptions. A complete leg does not count while it is
-/// resynchronised after a crash. A data plex that is known to hold the volume's contents after a
-/// clean stop is `CLEAN`: `ACTIVE` in a volume that is not started means a crash, as in VxVM.
+/// The state of a plex as it is shown: the recorded one, with two exceptions. A complete leg does
+/// not count while it is resynchronised after a crash. A data plex that is known to hold the
+/// volume's contents after a clean stop is `CLEAN`: `ACTIVE` in a volume that is not started means
+/// a crash, as in VxVM.
 fn plex_state(volume: &Volume, plex: &Plex, started: bool) -> &'static str {
     let first = volume
         .complete()

@@ -9,7 +9,7 @@ use crate::model::{Extent, Sectors};
 use crate::plan::world::World;
 use serde::Serialize;
 
-/// A group of `group list --json`.
+/// A group in `group list --json`.
 #[derive(Serialize)]
 pub(super) struct GroupView<'a> {
     name: &'a str,
@@ -21,7 +21,7 @@ pub(super) struct GroupView<'a> {
     remark: Option<&'a str>,
 }
 
-/// How many disks of a group are here.
+/// How many disks of a group are present.
 #[derive(Serialize)]
 struct Present {
     present: usize,
@@ -45,7 +45,7 @@ impl<'a> GroupView<'a> {
     }
 }
 
-/// A disk of `disk list --json` and `group show --json`.
+/// A disk in `disk list --json` and `group show --json`.
 #[derive(Serialize)]
 pub(super) struct DiskView<'a> {
     device: Option<String>,
@@ -73,7 +73,7 @@ impl<'a> DiskView<'a> {
     }
 }
 
-/// A group with its disks, of `group show --json`.
+/// A group with its disks in `group show --json`.
 #[derive(Serialize)]
 pub(super) struct GroupShow<'a> {
     name: String,
@@ -213,7 +213,7 @@ fn members_text(world: &World, lines: &[DiskLine]) -> String {
     columns.text()
 }
 
-/// Used and capacity, with a share that is never shown as zero while something is used.
+/// Used and capacity, with a percentage that is never zero while something is used.
 fn fill_text(fill: Fill) -> String {
     let percent = (u128::from(fill.used) * 100).div_ceil(u128::from(fill.capacity.max(1)));
     format!(
@@ -223,7 +223,7 @@ fn fill_text(fill: Fill) -> String {
     )
 }
 
-/// As observed, or as configured when the disk is not here.
+/// The observed size of a disk, or the configured one when the disk is missing.
 fn size(world: &World, line: &DiskLine) -> Option<Sectors> {
     line.size
         .or_else(|| world.group.disk(line.id?).map(|disk| disk.size))

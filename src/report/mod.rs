@@ -1,8 +1,8 @@
-//! What a command came to, as text and as JSON. Pure: from an [`Outcome`](crate::app::Outcome) to a
+//! The result of a command as text and as JSON. Pure: from an [`Outcome`](crate::app::Outcome) to a
 //! string.
 //!
-//! [`view`] and [`relations`] hold the documented JSON shapes of `print` and `snapprint`; their
-//! text is made from the same values, so that the two never disagree. Called by `cli` only.
+//! [`view`] and [`relations`] hold the documented JSON shapes of `print` and `snapprint`. The text
+//! of both is made from the same values, so that the two never disagree. Called by `cli` only.
 
 mod changes;
 mod columns;

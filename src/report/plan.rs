@@ -1,10 +1,10 @@
-//! `--dry-run`: the plan for people, and as JSON.
+//! The plan of `--dry-run`, as text for people and as JSON.
 
 use super::changes;
 use crate::plan::view::{PlanView, StepView};
 use serde::Serialize;
 
-/// The documented shape of a plan.
+/// The documented JSON shape of a plan.
 #[derive(Serialize)]
 pub(super) struct View<'a> {
     dry_run: bool,
@@ -77,7 +77,7 @@ pub(super) fn text(plan: &PlanView) -> String {
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
-/// A phase with its steps; nothing when it has none.
+/// A phase with its steps, as lines; no lines when it has no steps.
 fn phase(title: &str, steps: &[StepView]) -> Vec<String> {
     let heading = (!steps.is_empty()).then(|| format!("{title}:"));
     heading

@@ -1,4 +1,4 @@
-//! The text of `print`: VxVM's hierarchy of one-line records. Called by `text`.
+//! The text of `print`: VxVM's hierarchy of one-line records. Used by `text`.
 
 use super::columns::Columns;
 use super::view::{DiskView, GroupView, LogView, PlexView, SubdiskView, VolumeView};
@@ -10,7 +10,7 @@ const HEADING: [&str; 10] = [
 ];
 const EXACT: [&str; 3] = ["SECTORS", "PLSECTOR", "DKSECTOR"];
 
-/// One record. What does not apply stays empty and is shown as `-`.
+/// One record. A field that does not apply stays empty and is shown as `-`.
 #[derive(Default)]
 struct Record<'a> {
     kind: &'static str,
@@ -25,7 +25,7 @@ struct Record<'a> {
     sector_size: Option<u32>,
 }
 
-/// The records of these groups. `whole` is false when only some volumes were asked for: then groups
+/// The records of these groups. `whole` is false when only some volumes were requested: then groups
 /// and disks are left out.
 pub(super) fn text(groups: &[GroupView], whole: bool, exact: bool) -> String {
     if groups.is_empty() {
@@ -59,7 +59,7 @@ pub(super) fn text(groups: &[GroupView], whole: bool, exact: bool) -> String {
 struct Printer<'a> {
     columns: Columns,
     exact: bool,
-    /// Disks of the present group that are not here.
+    /// Disks of the present group that are missing.
     missing: BTreeSet<&'a str>,
 }
 
@@ -214,7 +214,7 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// A link to the volume at the other end, named after it.
+    /// A link to the volume at the other end of the relation, named after it.
     fn relation(&mut self, volume: &VolumeView, peer: &str) {
         self.put(Record {
             kind: "sp",
@@ -225,7 +225,7 @@ impl<'a> Printer<'a> {
     }
 }
 
-/// How far the copy to a plex has come, while there is one.
+/// How far the copy to a plex has come, as text; empty while there is no copy.
 fn percent(plex: &PlexView) -> String {
     match plex.state {
         "SNAPATT" | "ATTACHING" | "REVIVING" => format!("{}%", plex.sync.percent()),

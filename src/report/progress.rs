@@ -1,17 +1,17 @@
-//! Progress without a terminal: which lines are worth writing into a log.
+//! Progress without a terminal: decides which lines are worth writing to a log.
 //!
-//! A line when a copy is first seen, then at each tenth but never more often than every few
-//! seconds, and when it is complete.
+//! There is a line when a copy is first seen, then at each tenth but not more often than every few
+//! seconds, and when the copy is complete.
 
 use crate::app::Progress;
 use crate::model::Name;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Between two lines of one copy.
+/// The least time between two lines of one copy, the last one excepted.
 const PAUSE: Duration = Duration::from_secs(3);
 
-/// What has been said of each copy.
+/// What has been reported of each copy.
 #[derive(Debug, Default)]
 pub struct Milestones {
     copies: BTreeMap<String, Said>,
@@ -24,14 +24,14 @@ struct Said {
     last: Progress,
 }
 
-/// What a copy is called: the volume with the plexes that are filled.
+/// The name of a copy: the volume with the plexes that are being filled.
 pub fn title(copy: &Progress) -> String {
     let legs: Vec<&str> = copy.legs.iter().map(Name::as_str).collect();
     format!("{} ({})", copy.object, legs.join(", "))
 }
 
 impl Milestones {
-    /// The lines that are due now, `at` so long after the start.
+    /// The lines that are due now, `at` being the time since the start.
     pub fn due(&mut self, copies: &[Progress], at: Duration) -> Vec<String> {
         copies
             .iter()
@@ -60,7 +60,7 @@ impl Milestones {
         })
     }
 
-    /// Forgets all copies, and says where those stand that moved since their last line.
+    /// Forgets all copies; returns a line for each one that has moved since its last line.
     pub fn end(&mut self) -> Vec<String> {
         let copies = std::mem::take(&mut self.copies).into_values();
         copies
@@ -74,7 +74,7 @@ fn tenth(copy: &Progress) -> u64 {
     percent(copy) / 10
 }
 
-/// Whole percent; 100 only when nothing is left.
+/// Whole per cent; 100 only when nothing is left to copy.
 fn percent(copy: &Progress) -> u64 {
     super::view::SyncView {
         done: copy.done.bytes(),

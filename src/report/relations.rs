@@ -1,4 +1,4 @@
-//! The documented shape of `snapprint --json`, and its text. Sizes are bytes.
+//! The documented shape of `snapprint --json`, and its text. Sizes are in bytes.
 
 use super::columns::Columns;
 use super::time;
@@ -14,47 +14,47 @@ use std::ops::Range;
 /// A snapshot and the volume that it was taken of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Relation {
-    /// The group of both.
+    /// The name of the group that both belong to.
     pub group: String,
-    /// The original; `null` when it is gone.
+    /// The name of the original; `null` when it is gone.
     pub original: Option<String>,
-    /// The snapshot.
+    /// The name of the snapshot.
     pub snapshot: String,
-    /// Size of the snapshot.
+    /// The size of the snapshot.
     pub size: u64,
     /// When it was split off (RFC 3339, UTC).
     pub taken_at: String,
     /// `frozen`: every filesystem that rested on the original was frozen at that instant. `crash`:
-    /// it holds what a crash would have left.
+    /// the snapshot holds what a crash would have left.
     pub consistency: &'static str,
-    /// Why it is no more than that; `null` when it is `frozen`.
+    /// Why the snapshot is no more than `crash`; `null` when it is `frozen`.
     pub consistency_reason: Option<String>,
-    /// Whether changes since then are tracked.
+    /// Whether changes since the split are tracked.
     pub tracked: bool,
-    /// Why it is not known what has changed; `null` when it is.
+    /// Why the changes are not known; `null` when they are.
     pub reason: Option<String>,
-    /// Bytes that changed since then; `null` when that is not known.
+    /// Bytes that changed since the split; `null` when that is not known.
     pub dirty_bytes: Option<DirtyBytes>,
-    /// Share of the snapshot that changed on either side, rounded up; `null` when that is not
-    /// known.
+    /// The share of the snapshot that changed on either side, in per cent, rounded up; `null` when
+    /// that is not known.
     pub percent_dirty: Option<u64>,
     /// How long the split kept the original's I/O waiting, in microseconds.
     pub freeze_us: u64,
 }
 
-/// Bytes that changed on either side.
+/// The bytes that changed on each side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct DirtyBytes {
-    /// On the original.
+    /// Bytes that changed on the original.
     pub original: u64,
-    /// On the snapshot.
+    /// Bytes that changed on the snapshot.
     pub snapshot: u64,
-    /// On either.
+    /// Bytes that changed on at least one of them.
     pub union: u64,
 }
 
-/// The relations of these groups; when volumes are named, those that have one of them at either
-/// end.
+/// The relations of these groups. When volumes are named, only those that have one of them at
+/// either end.
 pub(super) fn all(worlds: &[World], only: &[Name]) -> Vec<Relation> {
     let of_world = |world| {
         related(world, only).map(move |(snapshot, origin)| relation(world, snapshot, origin))
@@ -110,7 +110,7 @@ fn relation(world: &World, snapshot: &Volume, origin: &Origin) -> Relation {
     }
 }
 
-/// Of a volume of this size; nothing but nothing is 0.
+/// The share of a volume of this size in per cent, rounded up: 0 only for zero bytes.
 fn percent(bytes: u64, size: Sectors) -> u64 {
     bytes.saturating_mul(100).div_ceil(size.bytes().max(1))
 }
@@ -165,7 +165,7 @@ pub(super) fn text(worlds: &[World], only: &[Name]) -> String {
     }
 }
 
-/// Which snapshots are no more than what a crash would have left, and why.
+/// A line for each snapshot that is no more than what a crash would have left, with the reason.
 fn crashes(worlds: &[World], only: &[Name]) -> String {
     let all = worlds.iter().flat_map(|world| {
         related(world, only).map(move |(snapshot, origin)| (world, snapshot, origin))
@@ -185,7 +185,7 @@ fn crashes(worlds: &[World], only: &[Name]) -> String {
     }
 }
 
-/// What there is to say below a volume.
+/// The records below a volume.
 fn records(
     volume: &Volume,
     relations: &[(&Volume, &Origin, Relation)],
@@ -216,7 +216,7 @@ fn records(
             .plexes
             .iter()
             .filter(|p| matches!(p.state, PlexState::Stale | PlexState::Failed));
-        // It is filled from beginning to end when it is attached again.
+        // A detached plex is filled from beginning to end when it is attached again.
         let row = |plex: &Plex| {
             [
                 "dp",
@@ -258,7 +258,7 @@ fn link(relation: &Relation, peer: &str, changed: Option<u64>, volume: &Volume) 
     ]
 }
 
-/// Where a snapshot and its original may differ, as `snapprint --changed-ranges --json` has it.
+/// Where a snapshot and its original may differ, as `snapprint --changed-ranges --json` shows it.
 #[derive(Serialize)]
 pub(super) struct Ranges<'a> {
     group: &'a str,
@@ -270,7 +270,7 @@ pub(super) struct Ranges<'a> {
     ranges: Vec<RangeView>,
 }
 
-/// A piece of both.
+/// A range of both volumes, in bytes.
 #[derive(Serialize)]
 struct RangeView {
     offset: u64,
@@ -295,7 +295,7 @@ impl<'a> Ranges<'a> {
         }
     }
 
-    /// A line for each range: what a script reads.
+    /// One line for each range, which a script can read.
     pub(super) fn text(&self) -> String {
         self.ranges
             .iter()

@@ -1,11 +1,11 @@
-//! Outcomes and errors for people.
+//! Outcomes and errors as text for people.
 
 use super::{changes, layout, lists, plan, print, relations};
 use crate::advice::Language;
 use crate::app::Outcome;
 use crate::error::Error;
 
-/// What a command came to. `verbose` adds exact sizes.
+/// The text of a command's result. `verbose` adds exact sizes.
 pub fn outcome(outcome: &Outcome, verbose: bool) -> String {
     match outcome {
         Outcome::Done(report) => changes::text(report),
@@ -28,7 +28,7 @@ pub fn outcome(outcome: &Outcome, verbose: bool) -> String {
     }
 }
 
-/// Whether there is nothing to show of what was asked for.
+/// Whether there is nothing to show of what was requested.
 pub fn is_empty(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Layout(worlds, _) => worlds.is_empty(),
@@ -63,7 +63,8 @@ fn with_newline(text: &str) -> String {
     }
 }
 
-/// An error: what failed, and below it what to do next, in the words of a front end.
+/// The text of an error: what failed, and below it what to do next, with the command lines of one
+/// front end.
 pub fn failure(program: &str, err: &Error, language: &dyn Language) -> String {
     let hint = err
         .hint_text(language)

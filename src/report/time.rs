@@ -1,4 +1,4 @@
-//! Moments and durations for people and for JSON.
+//! Points in time for people and for JSON.
 
 use crate::model::Timestamp;
 

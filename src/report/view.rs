@@ -1,25 +1,25 @@
 //! The documented shape of `print --json`: one [`GroupView`] for each group. Sizes, offsets and
-//! lengths are bytes.
+//! lengths are in bytes.
 //!
 //! Enums are words: see [`VolumeView::state`], [`PlexView::state`] and the others. Fields may be
-//! added, never changed.
+//! added, but never changed.
 
 use serde::Serialize;
 
-/// A group.
+/// A group with its disks and volumes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GroupView {
-    /// Its name.
+    /// The name of the group.
     pub name: String,
-    /// Its identity.
+    /// The identity of the group.
     pub uuid: String,
-    /// How many configurations were committed.
+    /// The number of the present configuration, one higher with each commit.
     pub generation: u64,
-    /// Its disks.
+    /// All disks of the group.
     pub disks: Vec<DiskView>,
-    /// Its volumes, or those that were named.
+    /// The volumes of the group, or those that were named.
     pub volumes: Vec<VolumeView>,
-    /// How full the metadata area is, where that is known.
+    /// How full the metadata area is; `null` when that is not known.
     pub metadata: Option<MetadataView>,
 }
 
@@ -28,60 +28,61 @@ pub struct GroupView {
 pub struct MetadataView {
     /// Bytes that the present configuration takes.
     pub used: u64,
-    /// Bytes that fit.
+    /// Bytes that fit on the disk with the smallest private area.
     pub capacity: u64,
 }
 
 /// A disk of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DiskView {
-    /// Media name.
+    /// The media name of the disk.
     pub media: String,
-    /// Where it is; `null` when it is missing.
+    /// The path of its device; `null` when the disk is missing.
     pub device: Option<String>,
-    /// Its identity.
+    /// The identity of the disk.
     pub uuid: String,
     /// `online` or `missing`.
     pub state: &'static str,
-    /// Space for volumes.
+    /// The length of the space for volumes.
     pub size: u64,
-    /// Space that is not in use.
+    /// The space for volumes that is not in use.
     pub free: u64,
-    /// Its logical blocks in bytes; `null` when it is missing.
+    /// Its logical block size in bytes; `null` when the disk is missing.
     pub sector_size: Option<u32>,
 }
 
 /// A volume or a snapshot volume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VolumeView {
-    /// Its name.
+    /// The name of the volume.
     pub name: String,
-    /// Its identity.
+    /// The identity of the volume.
     pub uuid: String,
-    /// Its device while it is started, else `null`.
+    /// The path of its device while it is started, otherwise `null`.
     pub device: Option<String>,
-    /// Usable size.
+    /// The usable size.
     pub size: u64,
     /// `ACTIVE` (in use; while `DISABLED`: the machine went down while it was), `CLEAN` (stopped,
-    /// all complete plexes are equal), `NEEDSYNC` (stopped before they were), `SYNC` (its complete
-    /// plexes are being made equal), `DEGRADED` (in use, but not on all of its data plexes).
+    /// all complete plexes are in sync), `NEEDSYNC` (stopped before they were), `SYNC` (its
+    /// complete plexes are being resynchronised), `DEGRADED` (in use, but not on all of its data
+    /// plexes).
     pub state: &'static str,
     /// `ENABLED`, `SUSPENDED` or `DISABLED` (not started).
     pub kstate: &'static str,
-    /// Whether changes are tracked for a fast resynchronisation.
+    /// Whether changes are tracked for a fast resync.
     pub fast_resync: bool,
-    /// The original, while the relation to it stands.
+    /// The name of the original, while the relation to it exists; otherwise `null`.
     pub snapshot_of: Option<String>,
-    /// The snapshots that were taken of it and still know it.
+    /// The names of the snapshots that were taken of it and still have their relation to it.
     pub snapshots: Vec<String>,
-    /// How far its complete plexes have been made equal again; `null` when they are.
+    /// How far the resync of its complete plexes has come; `null` when they are in sync.
     pub resync: Option<SyncView>,
-    /// The largest sectors in bytes that the disks of its plexes may have; `null` when that is not
-    /// known.
+    /// The largest sector size in bytes that the disks of its plexes may have; `null` when that is
+    /// not known.
     pub sector_size: Option<u32>,
-    /// The dirty region log, where there is one.
+    /// The dirty region log; `null` when there is none.
     pub log: Option<LogView>,
-    /// Its plexes.
+    /// All its plexes, complete or not.
     pub plexes: Vec<PlexView>,
 }
 
@@ -90,18 +91,18 @@ pub struct VolumeView {
 pub struct LogView {
     /// `ENABLED` while the mirror uses it, else `DISABLED`.
     pub kstate: &'static str,
-    /// What one bit stands for.
+    /// The region size: what one bit stands for.
     pub region: u64,
-    /// Where it lies.
+    /// Where the log lies on its disk.
     pub subdisk: SubdiskView,
 }
 
-/// A plex.
+/// A plex of a volume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlexView {
-    /// Its name.
+    /// The name of the plex.
     pub name: String,
-    /// `data` or `snap`.
+    /// `data` for a data plex, `snap` for a snapshot leg.
     pub role: &'static str,
     /// `ACTIVE`, `CLEAN` (the same of a volume that was stopped cleanly), `ATTACHING`, `REVIVING`,
     /// `STALE`, `FAILED`, `SNAPATT` or `SNAPDONE`. A complete snapshot leg that is being
@@ -110,25 +111,25 @@ pub struct PlexView {
     /// `ENABLED`, `DETACHED` (not written) or `DISABLED` (the volume is not started).
     pub kstate: &'static str,
     /// `alive`, `write-failed`, `sync-failed`, `read-failed`, `flush-failed` or `unknown`; `null`
-    /// when it is not in a mirror.
+    /// when the plex is not in a mirror.
     pub health: Option<&'static str>,
-    /// How much of it is equal to the volume.
+    /// How much of the plex is in sync with the volume.
     pub sync: SyncView,
-    /// Its pieces of disk.
+    /// Its subdisks in the order of their offset in the plex.
     pub subdisks: Vec<SubdiskView>,
 }
 
 /// How far a copy has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct SyncView {
-    /// Equal.
+    /// The bytes that are in sync.
     pub done: u64,
-    /// In all.
+    /// The bytes of the whole.
     pub total: u64,
 }
 
 impl SyncView {
-    /// Whole percent; 100 only when nothing is left.
+    /// Whole per cent; 100 only when nothing is left to copy.
     pub fn percent(self) -> u64 {
         match self.total {
             0 => 100,
@@ -138,17 +139,17 @@ impl SyncView {
     }
 }
 
-/// A piece of a disk.
+/// A piece of a disk that belongs to a plex or a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SubdiskView {
-    /// Its name, counted along the disk; only for display.
+    /// A name that is counted along the disk; only for display.
     pub name: String,
-    /// The disk.
+    /// The media name of the disk.
     pub media: String,
-    /// Where it starts, from the start of the disk's device.
+    /// The offset from the start of the disk's device.
     pub disk_offset: u64,
-    /// Where it starts in the plex.
+    /// The offset in the plex.
     pub plex_offset: u64,
-    /// How long it is.
+    /// The length of the piece.
     pub length: u64,
 }

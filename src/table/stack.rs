@@ -27,9 +27,9 @@ pub const SYNC_LANES: u64 = 1;
 pub struct Device {
     /// Its role in the stack.
     pub role: Role,
-    /// Its dm name.
+    /// Its device-mapper name.
     pub name: DmName,
-    /// Its dm UUID.
+    /// Its device-mapper UUID.
     pub uuid: DmUuid,
     /// The table that it has to have.
     pub table: Table,
