@@ -1,41 +1,42 @@
-//! Disks: their bytes, which of them are looked for, and what speaks against using one.
+//! Disks: their bytes, which of them to look for, and the objections to using one.
 
 use crate::error::Result;
 use crate::model::{DevNo, GroupId, Sectors};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-/// What offsets and lengths are multiples of: enough for disks with sectors of 512 and of 4096
-/// bytes.
+/// Offsets and lengths of disk I/O are multiples of this, in bytes. It suits disks with sectors of
+/// 512 and of 4096 bytes.
 pub const ALIGNMENT: usize = 4096;
-/// What udev calls a disk of ours.
+/// The `ID_FS_TYPE` that udev has for a breakoff disk.
 pub const MEMBER_TYPE: &str = "breakoff_member";
-/// Where our udev rule keeps the group of one.
+/// The udev property in which breakoff's udev rule stores the UUID of a disk's group.
 pub const GROUP_PROPERTY: &str = "BREAKOFF_GROUP_UUID";
 
 /// How a disk is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// To read it.
+    /// For reading only.
     ReadOnly,
-    /// To read and to write it, beside whoever uses it (its volumes do).
+    /// For reading and writing, shared with the other users of the disk (its volumes are such
+    /// users).
     ReadWrite,
 }
 
 /// A disk's bytes. All offsets and lengths are multiples of 4096.
 pub trait Media {
-    /// Reads exactly `buf.len()` bytes at `offset`, past every cache.
+    /// Reads exactly `buf.len()` bytes at `offset`, bypassing every cache.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()>;
     /// Writes exactly `buf.len()` bytes at `offset`.
     fn write_at(&self, offset: u64, buf: &[u8]) -> std::io::Result<()>;
     /// Makes everything written durable.
     fn flush(&self) -> std::io::Result<()>;
-    /// Makes ready for what is written while volumes are suspended. Without it the same may happen,
+    /// Prepares for writes that happen while volumes are suspended. Without it they happen as well,
     /// perhaps later.
     fn brace(&self) {}
-    /// They are resumed.
+    /// Ends what [`Media::brace`] has begun: the volumes are resumed.
     fn relax(&self) {}
-    /// Makes a piece zero.
+    /// Fills `length` bytes at `offset` with zeros.
     fn zero(&self, offset: u64, length: u64) -> std::io::Result<()> {
         let zeros = vec![0; length.min(1 << 17) as usize];
         let mut at = 0;
@@ -46,72 +47,72 @@ pub trait Media {
         }
         Ok(())
     }
-    /// Size of the device in bytes.
+    /// The size of the device in bytes.
     fn size(&self) -> u64;
 }
 
-/// What is done with each disk. It may write nothing, and what it comes to is forgotten: the bytes
-/// count.
+/// The function that reads each disk. It must not write, and its own results are discarded: only
+/// the bytes that it has read are kept.
 pub type Reading<'r> = &'r (dyn Fn(&dyn Media) + Sync);
 
-/// A device that looks like a disk of ours.
+/// A device that looks like a breakoff disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// The kernel's name for it.
+    /// The kernel's name for it, such as `sdb`.
     pub name: String,
-    /// Where it is: `/dev/NAME`, or `/dev/mapper/NAME`.
+    /// The path of its node: `/dev/NAME`, or `/dev/mapper/NAME`.
     pub path: PathBuf,
-    /// Its number.
+    /// Its device number.
     pub dev: DevNo,
-    /// Its size.
+    /// Its size, in sectors of 512 bytes.
     pub size: Sectors,
     /// Its logical block size in bytes.
     pub logical_block: u32,
-    /// The devices that it is made of, however deep, by kernel name.
+    /// The kernel names of the devices that it is made of, at any depth.
     pub beneath: Vec<String>,
 }
 
 impl Candidate {
-    /// Whether it is a layer on top of another one. Of devices that are layered the topmost counts
-    /// (a multipath device, not its paths).
+    /// Whether it is a layer on top of `lower`. Of layered devices only the topmost counts (a
+    /// multipath device, not its paths).
     pub fn lies_on(&self, lower: &Candidate) -> bool {
         self.beneath.contains(&lower.name)
     }
 }
 
-/// Which disks are looked for.
+/// Which disks to look for.
 #[derive(Debug, Clone, Copy)]
 pub enum Which<'w> {
-    /// All that there are.
+    /// All disks on this machine.
     All,
-    /// Those of a group that is running: the devices with these numbers, which its tables name, and
-    /// what udev knows to be the group's. Nothing else is read, as long as there is an udev to know
-    /// that.
+    /// The disks of a running group: the devices with these numbers, which its tables name, and
+    /// those that udev knows to be the group's. No other device is read, as long as udev is
+    /// running.
     Running(GroupId, &'w BTreeSet<DevNo>),
 }
 
-/// A device that was looked into.
+/// A device that was examined.
 pub struct Found {
-    /// Which.
+    /// The device itself.
     pub candidate: Candidate,
-    /// Whether it is known to be a disk of ours without having been read.
+    /// Whether it is known to be a breakoff disk without having been read.
     pub is_known: bool,
-    /// What was read of it, and nothing else; `TimedOut` when it did not answer.
+    /// The bytes that were read from it, and no others; `TimedOut` if it did not answer.
     pub media: Result<Box<dyn Media>>,
 }
 
-/// One thing that speaks against making a device a disk of ours.
+/// One objection to making a device a breakoff disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Objection {
-    /// In words, the device named.
+    /// The objection as text, which names the device.
     pub text: String,
-    /// Whether the administrator may overrule it (what is on the device would be lost), or not (it
-    /// is in use, or cannot work).
+    /// Whether the administrator may overrule it: the contents of the device would be lost. An
+    /// objection cannot be overruled if the device is in use, or cannot work.
     pub forcible: bool,
 }
 
 impl Objection {
-    /// One that cannot be overruled.
+    /// An objection that cannot be overruled.
     pub fn final_(text: String) -> Objection {
         Objection {
             text,
@@ -119,7 +120,7 @@ impl Objection {
         }
     }
 
-    /// One that can.
+    /// An objection that can be overruled.
     pub fn forcible(text: String) -> Objection {
         Objection {
             text,
@@ -128,43 +129,43 @@ impl Objection {
     }
 }
 
-/// A block device.
+/// A block device, as the kernel describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockDevice {
-    /// Where it is; the name that the administrator used is resolved.
+    /// The path of its node; the name that the administrator used is resolved.
     pub path: PathBuf,
-    /// Its number.
+    /// Its device number.
     pub dev: DevNo,
-    /// Its size.
+    /// Its size, in sectors of 512 bytes.
     pub size: Sectors,
     /// Its logical block size in bytes.
     pub logical_block: u32,
-    /// Its partitions, as far as the kernel knows them.
+    /// The nodes of its partitions, as far as the kernel knows them.
     pub partitions: Vec<PathBuf>,
-    /// The disk that it is a partition of.
+    /// The disk that it is a partition of, if it is one.
     pub whole: Option<PathBuf>,
 }
 
-/// A device and what was found on it.
+/// A device, and what was found on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
-    /// Which.
+    /// The device that was inspected.
     pub device: BlockDevice,
     found: Vec<Objection>,
 }
 
 impl Inspection {
-    /// A device that nobody uses and that holds nothing.
+    /// A device that is not in use and holds nothing.
     pub fn unused(device: BlockDevice) -> Inspection {
         Inspection::new(device, Vec::new())
     }
 
-    /// A device and what speaks against using it, whatever it is needed for.
+    /// A device with the objections to using it, whatever it is needed for.
     pub fn new(device: BlockDevice, found: Vec<Objection>) -> Inspection {
         Inspection { device, found }
     }
 
-    /// Everything that speaks against using it, when at least so much space is needed.
+    /// All objections to using the device, when at least `least` is needed.
     pub fn objections(&self, least: Sectors) -> Vec<Objection> {
         let mut objections = self.found.clone();
         let BlockDevice {

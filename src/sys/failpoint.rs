@@ -1,18 +1,18 @@
-//! Where a test may kill or stop the process. Compiled with the feature `failpoints` only; nothing
-//! at all is left of it otherwise.
+//! Points at which a test can kill or stop the process. They are compiled with the feature
+//! `failpoints` only; otherwise nothing is left of them.
 
 #[cfg(feature = "failpoints")]
 static DISARMED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 
-/// From here on nothing kills or stops this process: what was asked for was meant for another one.
+/// From here on nothing kills or stops this process: the request was meant for another one.
 pub fn disarm() {
     #[cfg(feature = "failpoints")]
     DISARMED.store(true, std::sync::atomic::Ordering::Relaxed);
 }
 
-/// A change is about to be made. With `BREAKOFF_KILL_AT=N` the process kills itself before its N-th
-/// one, with `BREAKOFF_STOP_AT=N` it stops until somebody continues it, with `BREAKOFF_STOP_FROM=N`
-/// before each later one, too.
+/// Marks that a change is about to be made. With `BREAKOFF_KILL_AT=N` the process kills itself
+/// before its N-th change. With `BREAKOFF_STOP_AT=N` it stops there until it is continued, with
+/// `BREAKOFF_STOP_FROM=N` also before each later change.
 #[cfg(feature = "failpoints")]
 pub fn step() {
     use nix::sys::signal::Signal;
@@ -50,7 +50,7 @@ pub fn step() {
     }
 }
 
-/// A change is about to be made.
+/// Marks that a change is about to be made; without the feature it does nothing.
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
 pub fn step() {}

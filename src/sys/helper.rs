@@ -1,17 +1,19 @@
-//! The calls of a window that may wait for a disk, made by a process of its own.
+//! The calls of a window that may block on a disk, made by a separate process.
 //!
-//! A freeze writes to the disks, and a suspend waits for all I/O in flight. A leg that dies in that
-//! moment lets them wait until it is taken out, in the kernel, unkillably; who waits there cannot
-//! take it out. So the helper (`app::helper`) waits, and the command looks after the legs meanwhile.
-//! Should the command die, the helper sees the end of its pipe and undoes or finishes the window.
-//! It is a fork of the command: there is no program that would have to be read from a disk, and it
-//! is there within milliseconds.
+//! A freeze writes to the disks, and a suspend waits for all I/O in flight. If a leg fails
+//! meanwhile, both block in the kernel, unkillably, until the leg is taken out, which a blocked
+//! process cannot do. So the helper (`app::helper`) makes these calls, and the command watches the
+//! legs meanwhile. If the command dies, the helper reads the end of its pipe and undoes or finishes
+//! the window. The helper is forked from the command: no program has to be read from a disk, and it
+//! is ready within milliseconds.
 //!
-//! What an era is told or asked waits for its map in the same way, and is done by a helper, too.
+//! Messages to an era target and queries of its status can block on its map in the same way. A
+//! helper makes them, too.
 //!
-//! A request is three bytes (what, which entry), an answer is four: an error number, or what was
-//! asked for as 0 or less. Nothing is allocated for either. A reason in words follows its answer,
-//! which is its length; it is asked for when nothing is suspended.
+//! A request is three bytes: the task, and the index of the device (16 bits, little endian). An
+//! answer is four bytes, a number in little endian: an error number if it is positive, otherwise
+//! the negated result. Neither needs an allocation. A reason as text follows its answer, which is
+//! its length; reasons are requested only while nothing is suspended.
 
 use super::Errno;
 use crate::model::DmUuid;
@@ -19,39 +21,41 @@ use crate::table::{Links, SuspendMode};
 use std::io::{Read, Write};
 use std::time::Duration;
 
-/// What a helper is asked for.
+/// A task for a helper. Its number is the index of the device among those that the helper was
+/// given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
-    /// Writes back what is in memory of the n-th device and the filesystem on it, so that a freeze
-    /// finds little to do.
+    /// Writes back the dirty data of the n-th device and of what rests on it, so that a freeze has
+    /// little left to write.
     WriteBack(u16),
-    /// Freezes the filesystems that rest on the n-th device; answers with 0 when nothing more is
-    /// written to it, else with 1.
+    /// Freezes the filesystems that rest on the n-th device. The answer is 0 if nothing writes to
+    /// the device any more, else 1.
     Freeze(u16),
     /// Suspends the n-th device.
     Suspend(u16),
     /// Resumes the n-th device.
     Resume(u16),
-    /// Makes the n-th device live, and waits for udev.
+    /// Resumes the n-th device, which makes its inactive table live, and waits for udev.
     Activate(u16),
-    /// Has the n-th device hold a state of its map for a listing; answers with the era that begins
-    /// with it.
+    /// Takes a metadata snapshot of the n-th device's map, to be read. The answer is the era that
+    /// begins with it.
     Hold(u16),
-    /// Has it let go of that.
+    /// Drops the metadata snapshot of the n-th device's map.
     Release(u16),
-    /// Answers with the era that the n-th device is in.
+    /// Answers with the current era of the n-th device.
     Era(u16),
-    /// Thaws whatever it has frozen; answers with 0 when all of it was frozen until now, else with
-    /// 1.
+    /// Thaws everything that the helper has frozen. The answer is 0 if all of it was frozen until
+    /// now, else 1.
     Thaw,
-    /// Answers with why the n-th device is not frozen, or was not until the thaw.
+    /// Answers with the reason why the n-th device is not frozen, or did not stay frozen until the
+    /// thaw.
     Reason(u16),
-    /// It is not needed any more, and leaves everything as it is.
+    /// Ends the helper, which leaves everything as it is.
     Done,
 }
 
 impl Task {
-    /// As it is sent.
+    /// The request as it is sent: a letter for the task, then the index in little endian.
     pub fn to_bytes(self) -> [u8; 3] {
         let with = |what: u8, entry: u16| {
             let [low, high] = entry.to_le_bytes();
@@ -72,7 +76,7 @@ impl Task {
         }
     }
 
-    /// As it comes.
+    /// Reads a request as it was sent; `None` for an unknown task.
     pub fn from_bytes([what, low, high]: [u8; 3]) -> Option<Task> {
         let entry = u16::from_le_bytes([low, high]);
         match what {
@@ -92,50 +96,53 @@ impl Task {
     }
 }
 
-/// The helper of a window. One task at a time; **`begin` and `wait` allocate nothing and never wait longer
-/// than they are told.**
+/// The helper of a window. It does one task at a time. **`begin` and `wait` allocate nothing and
+/// never block for longer than the time that they are given.**
 pub trait Helper {
-    /// Asks for an act.
+    /// Starts a task; [`Helper::wait`] returns its result.
     fn begin(&mut self, act: Task) -> Result<(), Errno>;
-    /// Waits for what has begun; `None`: it still waits itself. The number is what was asked for,
-    /// or 0.
+    /// Waits for the task that has begun, at most for `patience`. Returns the number that was
+    /// requested, or 0; `None` if the task has not finished.
     fn wait(&mut self, patience: Duration) -> Option<Result<u32, Errno>>;
-    /// Whether something has begun and is not through.
+    /// Whether a task has begun and has not finished.
     fn is_busy(&self) -> bool;
-    /// Why the n-th device is not frozen, or was not until the thaw. Allocates: not to be asked
-    /// while something is suspended.
+    /// The reason why the n-th device is not frozen, or did not stay frozen until the thaw. `None`
+    /// if there is none, or no answer. Allocates, so it must not be called while anything is
+    /// suspended.
     fn reason(&mut self, entry: u16, patience: Duration) -> Option<String>;
 }
 
-/// The most devices that one helper takes: its requests count them in two bytes.
+/// The maximum number of devices of one helper; requests encode the index of a device in two bytes.
 pub const MOST: usize = 10_000;
-/// No reason is longer.
+/// The maximum length of a reason, in bytes.
 pub const LONGEST: u32 = 4096;
 
-/// A device that a helper may be asked about.
+/// A device that a helper is given tasks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HelperDevice {
-    /// Which.
+    /// The UUID of the device.
     pub uuid: DmUuid,
-    /// How it is suspended.
+    /// How the device is suspended.
     pub mode: SuspendMode,
-    /// Which links udev makes for it when it is resumed.
+    /// Which links udev makes for the device when it is resumed.
     pub links: Links,
 }
 
-/// The helper's end.
+/// The helper's end of the pipes: requests are read from the first, answers are written to the
+/// second.
 #[derive(Debug)]
 pub struct Tasks<R, W>(pub R, pub W);
 
 impl<R: Read, W: Write> Tasks<R, W> {
-    /// The next request; `None` at the end of the pipe: the command is dead.
+    /// Reads the next request. `None` at the end of the pipe, which means that the command is dead,
+    /// and for an unknown request.
     pub fn read(&mut self) -> Option<Task> {
         let mut bytes = [0; 3];
         self.0.read_exact(&mut bytes).ok()?;
         Task::from_bytes(bytes)
     }
 
-    /// Answers it. Whether anybody hears that shows at the next request.
+    /// Answers a request. Errors are ignored: if the command is gone, the next read shows it.
     pub fn answer(&mut self, came: Result<u32, Errno>) {
         let number = came.map_or_else(
             |Errno(number)| number,
@@ -147,7 +154,8 @@ impl<R: Read, W: Write> Tasks<R, W> {
             .and_then(|()| self.1.flush());
     }
 
-    /// Answers with a text, or that there is none.
+    /// Answers with the length of a text and the text. The length is 0 if there is none, or if it
+    /// is longer than [`LONGEST`].
     pub fn answer_text(&mut self, text: Option<&str>) {
         let text = text.unwrap_or_default();
         let length = u32::try_from(text.len()).unwrap_or(u32::MAX);

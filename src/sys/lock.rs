@@ -1,21 +1,22 @@
-//! One command at a time: which locks there are, and who holds one.
+//! Locks, so that one command runs at a time: their keys, and the holder of one.
 
 use std::fmt;
 use std::time::Duration;
 
-/// The key of what is not a group's: initialising and importing disks. No group can be called that.
+/// The key for what belongs to no group: initialising and importing disks. It is not a valid name
+/// of a group.
 pub const DISKS: &str = ".disks";
-/// The key that only one monitor can hold.
+/// The key of the lock that the monitor holds, so that there is only one.
 pub const MONITOR: &str = ".monitor";
 
-/// Who holds a lock, as far as its file tells.
+/// The holder of a lock, as far as the lock file says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Holder {
-    /// The process.
+    /// The ID of the process.
     pub pid: Option<u32>,
-    /// For how long it has had the lock.
+    /// How long it has held the lock.
     pub held_for: Option<Duration>,
-    /// Its command line.
+    /// The command line of the process.
     pub command: Option<String>,
 }
 

@@ -1,12 +1,12 @@
-//! What a command needs of a machine: the narrow seam to the outside, as traits and records in
-//! domain types. `linux` is the one implementation; tests have another, in memory.
+//! What a command needs of a machine, as traits and records in domain types. This is the narrow
+//! interface to the outside. `linux` is its one implementation; the tests have another, in memory.
 //!
 //! ```text
-//! kernel    device-mapper's verbs, a device in a window      helper    the process that waits for disks
-//! disk      bytes of disks; which disks there are            content   what rests on volumes
-//! lock      one command per group                            notice    telling that something has failed
-//! process   interrupts, the service                          machine   all of it as one object
-//! failpoint where tests kill us
+//! kernel    device-mapper's verbs, a device in a window   helper    the calls that block on disks
+//! disk      bytes of disks; which disks there are         content   what rests on volumes
+//! lock      one command per group                         notice    reporting a failure
+//! process   interrupts, the service                       machine   all of it as one object
+//! failpoint where tests kill the process
 //! ```
 
 pub mod content;

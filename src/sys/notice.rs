@@ -1,12 +1,12 @@
-//! What is told of failures, beyond the answer of a command.
+//! Reports of failures, in addition to the output of a command.
 
-/// A failure, for machines and for people.
+/// A failure, described for programs and for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     /// What happened, such as `plex-failed`.
     pub event: &'static str,
-    /// In words.
+    /// The failure as a text for people.
     pub message: String,
-    /// What it is about, such as (`PLEX`, `v-02`).
+    /// The objects that the failure is about, such as (`PLEX`, `v-02`).
     pub about: Vec<(&'static str, String)>,
 }

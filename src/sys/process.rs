@@ -1,27 +1,28 @@
-//! The process that runs a command, and the service that it may be.
+//! The process that runs a command, and the service that it may run as.
 
 use std::time::Duration;
 
-/// SIGINT, SIGTERM and SIGHUP are noted instead of ending the process, while this lives.
+/// SIGINT, SIGTERM and SIGHUP are recorded instead of ending the process, while this lives.
 pub trait Interrupts {
-    /// Whether one has arrived.
+    /// Whether one of these signals has arrived.
     fn arrived(&self) -> bool;
 }
 
-/// Set in the environment of a monitor that a command has started: it ends when there is no mirror
-/// left to guard.
+/// An environment variable that is set for a monitor that a command has started: it ends when there
+/// is no mirror left to guard.
 pub const UNTIL_IDLE: &str = "BREAKOFF_MONITOR_UNTIL_IDLE";
 
-/// What started a process that stays, such as systemd (sd_notify(3)), or a command.
+/// What started a long-running process, such as systemd (sd_notify(3)), or a command.
 pub trait Service {
-    /// Whether somebody listens.
+    /// Whether a service manager receives the reports.
     fn is_supervised(&self) -> bool;
-    /// Whether it is to end as soon as there is nothing left to do.
+    /// Whether the process is to end as soon as there is nothing left to do.
     fn is_until_idle(&self) -> bool;
-    /// Tells that it is ready, with a word about its state.
+    /// Reports that the process is ready, with a short text about its state.
     fn ready(&self, status: &str);
-    /// Tells that it is alive.
+    /// Reports that the process is alive.
     fn alive(&self);
-    /// At most this long, so that it is heard of twice as often as is asked for.
+    /// The longest time to wait: `wanted`, or less, so that the process reports twice as often as
+    /// is required.
     fn at_most(&self, wanted: Duration) -> Duration;
 }
