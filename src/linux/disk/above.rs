@@ -2,11 +2,12 @@
 //! snapshot from being exact.
 //!
 //! A filesystem may lie on dm-crypt, LVM, a partition, a loop device or md, which lies on the
-//! volume, and a loop device may stand on a file in another filesystem. [`climb`] finds all of them
-//! (K45). What it finds no name for is an obstacle and never passed over: a snapshot is called
-//! exact only where everything that has the volume open is known and can be frozen.
+//! volume, and a loop device may use a file in another filesystem. [`climb`] finds all of them
+//! (K45). A user of the volume that cannot be identified is an obstacle and is never passed over: a
+//! snapshot is called exact only if everything that has the volume open is known and can be frozen.
 //!
-//! The way up is pure; what it sees of the machine comes from [`Sight`], which [`Here`] implements.
+//! The search itself is pure. Its view of the machine comes from [`Sight`], which [`Here`]
+//! implements.
 
 use crate::linux::disk::openers::{self, Opener};
 use crate::linux::disk::sysfs::{self, Block, printable};
@@ -20,66 +21,65 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// A filesystem that is mounted somewhere.
+/// A mounted filesystem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::linux) struct Filesystem {
-    /// The number that the kernel has for it: its device's, or one of major 0 when it has several
+    /// Its device number in the kernel: that of its device, or one of major 0 if it has several
     /// devices.
     pub dev: DevNo,
-    /// Its kind, such as `ext4`.
+    /// Its type, such as `ext4`.
     pub kind: String,
-    /// Where it is mounted, for people.
+    /// One of its mount points, for people.
     pub point: String,
-    /// Ways to a directory or a file of it, through the mount namespaces that see it.
+    /// Paths to a directory or a file of it, through the mount namespaces that see it.
     pub ways: Vec<PathBuf>,
-    /// The devices that it lies on; empty when that cannot be told.
+    /// The devices that it lies on; empty if they are not known.
     pub on: Vec<DevNo>,
 }
 
 /// What rests on one volume.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::linux) struct Above {
-    /// Filesystems, those first that lie on others.
+    /// The filesystems; one that lies on another comes before it.
     pub filesystems: Vec<Filesystem>,
-    /// Devices without a filesystem, the volume included: what is in memory of them is written
-    /// back.
+    /// The devices without a filesystem, the volume included. Their dirty data is written back.
     pub bare: Vec<DevNo>,
-    /// Why a snapshot cannot be exact.
+    /// The reasons why a snapshot cannot be exact.
     pub obstacles: Vec<String>,
-    /// Whether an obstacle may be an opener that goes by itself, such as a probe of udev's.
+    /// Whether an obstacle may be an opener that goes away by itself, such as a probe of udev.
     pub fleeting: bool,
 }
 
-/// Somebody who uses a device and is no filesystem and no layer.
+/// A user of a device that is neither a filesystem nor a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::linux) enum RawUse {
-    /// Known.
+    /// A user that is known.
     By(String),
-    /// It shows in the count of openers, or in a claim, and nowhere else.
+    /// A user that shows only in the open count, or in an exclusive claim.
     Unknown(String),
 }
 
-/// What can be seen of a machine.
+/// What the search can see of a machine.
 pub(in crate::linux) trait Sight {
-    /// How a device is called.
+    /// The name of a device, for people.
     fn title(&self, dev: DevNo) -> String;
-    /// Whether it is suspended: a freeze above it would wait for its resume.
+    /// Whether a device is suspended: a freeze above it would block until it is resumed.
     fn is_suspended(&self, dev: DevNo) -> bool;
-    /// Whether it is a volume of ours.
+    /// Whether a device is a volume of breakoff.
     fn is_volume(&self, dev: DevNo) -> bool;
-    /// What is made of it: dm and md devices, partitions, loop devices.
+    /// The devices that are made of a device: dm and md devices, partitions, loop devices.
     fn layers(&self, dev: DevNo) -> Vec<DevNo>;
-    /// What it is made of.
+    /// The devices that a device is made of.
     fn beneath(&self, dev: DevNo) -> Vec<DevNo>;
-    /// The filesystem that lies on it.
+    /// The filesystem that lies on a device.
     fn filesystem(&self, dev: DevNo) -> Option<Filesystem>;
-    /// Loop devices over files in a filesystem.
+    /// The loop devices over files in a filesystem.
     fn loops_in(&self, filesystem: &Filesystem) -> Vec<DevNo>;
-    /// Who else uses it, when it has so many users that are accounted for.
+    /// What else uses a device, when `known` of its users are accounted for.
     fn raw_use(&self, dev: DevNo, known: usize) -> Option<RawUse>;
 }
 
-/// Finds what rests on a volume. All those in `named` are split at the same instant.
+/// Finds what rests on a volume. All volumes in `named` are split at the same instant.
 pub(in crate::linux) fn climb(sight: &dyn Sight, volume: DevNo, named: &[DevNo]) -> Above {
     let mut climber = Climber {
         sight,
@@ -98,13 +98,13 @@ struct Climber<'a> {
     volume: DevNo,
     named: &'a [DevNo],
     seen: BTreeSet<DevNo>,
-    /// What the loop devices over files lie on.
+    /// The devices beneath each loop device over a file: those of the file's filesystem.
     under: BTreeMap<DevNo, Vec<DevNo>>,
     found: Above,
 }
 
 impl Climber<'_> {
-    /// What is above a device is found before what is on it.
+    /// Visits what is above a device before what is on it, so that the topmost comes first.
     fn visit(&mut self, dev: DevNo) {
         if !self.seen.insert(dev) {
             return;
@@ -171,7 +171,7 @@ impl Climber<'_> {
         self.found.filesystems.push(filesystem);
     }
 
-    /// The volumes and the disks that a device is made of in the end.
+    /// The volumes and the disks that a device is made of at the bottom.
     fn leaves(&self, dev: DevNo, seen: &mut BTreeSet<DevNo>) -> Vec<DevNo> {
         if !seen.insert(dev) {
             return Vec::new();
@@ -202,7 +202,7 @@ impl Climber<'_> {
     }
 }
 
-/// This machine, as it was when it was looked at.
+/// This machine, as it was when it was examined.
 pub(in crate::linux) struct Here {
     mounts: Vec<Seen>,
     swaps: Vec<PathBuf>,
@@ -210,21 +210,21 @@ pub(in crate::linux) struct Here {
     btrfs: BTreeMap<DevNo, Vec<DevNo>>,
     openers: OnceCell<BTreeMap<DevNo, Vec<Opener>>>,
     counts: BTreeMap<DevNo, u32>,
-    /// Whether it matters who else uses a device.
+    /// Set if other users of a device do not matter.
     layers_only: bool,
 }
 
-/// A mount, and the process whose namespace it is in.
+/// A mount, and the process whose mount namespace it is in.
 struct Seen {
     mount: sysfs::Mount,
-    /// Its root directory.
+    /// The path to the root directory of that namespace.
     root: PathBuf,
-    /// It, in words; empty in our own namespace.
+    /// The process, as text; empty for our own namespace.
     whose: String,
 }
 
 impl Here {
-    /// Looks around. `counts` are the openers that the kernel counts on volumes.
+    /// Examines the machine. `counts` are the open counts of the volumes.
     pub(in crate::linux) fn look(counts: &[(DevNo, u32)]) -> Here {
         let mounts = all_mounts();
         let backing = |block: Block| Some((block.dev()?, block.attribute("loop/backing_file")?));
@@ -248,7 +248,8 @@ impl Here {
         }
     }
 
-    /// The same for those who do not ask who else uses a device.
+    /// Examines the machine for callers that need the layers and filesystems, but not the other
+    /// users of a device.
     pub(in crate::linux) fn look_at_layers() -> Here {
         Here {
             layers_only: true,
@@ -267,7 +268,7 @@ impl Here {
         if dev.major == 0 {
             return self.btrfs.get(&dev).cloned().unwrap_or_default();
         }
-        // XFS with a log or a realtime section of its own.
+        // XFS with an external log or a realtime device.
         let beside = mount.options.split(',').filter_map(|option| {
             option
                 .strip_prefix("logdev=")
@@ -405,7 +406,7 @@ impl Sight for Here {
     }
 }
 
-/// The mounts of all mount namespaces that a process is in, our own first.
+/// The mounts in all mount namespaces that a process is in, our own first.
 fn all_mounts() -> Vec<Seen> {
     let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
     let mut seen: BTreeSet<_> = namespace("self").into_iter().collect();
@@ -430,7 +431,7 @@ fn all_mounts() -> Vec<Seen> {
     all
 }
 
-/// The devices of each btrfs that is mounted.
+/// The devices of each mounted btrfs.
 fn btrfs_members(mounts: &[Seen]) -> BTreeMap<DevNo, Vec<DevNo>> {
     let mut members = BTreeMap::new();
     for seen in mounts.iter().filter(|seen| seen.mount.kind == "btrfs") {
@@ -453,12 +454,12 @@ fn btrfs_members(mounts: &[Seen]) -> BTreeMap<DevNo, Vec<DevNo>> {
 }
 
 impl Filesystem {
-    /// Opens a directory or a file of it, unless something else is mounted over all of them.
+    /// Opens a directory or a file of it; `None` if something else is mounted over all of them.
     pub(in crate::linux) fn open(&self) -> Option<File> {
         self.ways.iter().find_map(|way| {
             let file = open_way(way)?;
             if self.kind == "btrfs" {
-                // Each of its subvolumes has a number of its own.
+                // Each of its subvolumes has a device number of its own.
                 let uuid = btrfs_uuid(&file)?;
                 let has = |dev: &DevNo| {
                     Here::block(*dev).is_some_and(|b| {
@@ -472,7 +473,8 @@ impl Filesystem {
     }
 }
 
-/// A mount point may be a file, or even a device that must not be opened.
+/// Opens a mount point if it is a directory or a file. It may also be a device, which must not be
+/// opened.
 fn open_way(way: &Path) -> Option<File> {
     fs::metadata(way)
         .ok()
@@ -495,7 +497,7 @@ struct BtrfsInfo {
 
 const BTRFS_IOC_FS_INFO: libc::Ioctl = nix::request_code_read!(0x94, 31, size_of::<BtrfsInfo>());
 
-/// The UUID of the btrfs that a file is in, as `/sys/fs/btrfs` has it.
+/// The UUID of the btrfs that a file is in, in the form of `/sys/fs/btrfs`.
 fn btrfs_uuid(file: &File) -> Option<String> {
     let mut info = BtrfsInfo {
         max_id: 0,
@@ -518,8 +520,8 @@ struct LoopInfo {
 
 const LOOP_GET_STATUS64: libc::Ioctl = 0x4c05;
 
-/// Whether a loop device whose file has a path below a mount point may be on that filesystem:
-/// another one may be mounted in between.
+/// Whether a loop device may use a file on this filesystem, given that the path of the file is
+/// below a mount point of it: another filesystem may be mounted in between.
 fn may_stand_on(device: DevNo, filesystem: &Filesystem) -> bool {
     let node = Here::block(device).and_then(|block| block.path());
     let Some(file) = node
@@ -548,8 +550,8 @@ fn number_of(path: impl AsRef<Path>) -> Option<DevNo> {
         .map(|about| devno(about.rdev()))
 }
 
-/// Whether something has claimed it for itself: a filesystem that nobody sees, a target that is
-/// exported, another volume manager.
+/// Whether a device is claimed exclusively: by a filesystem that shows in no mount namespace, an
+/// exported target, or another volume manager.
 pub(in crate::linux) fn is_claimed(dev: DevNo) -> bool {
     let node = Here::block(dev).and_then(|block| block.path());
     let opened = node.map(|path| {
@@ -570,7 +572,7 @@ mod tests {
         DevNo { major: 253, minor }
     }
 
-    /// A machine on paper: `(upper, lower)`, filesystems with the loop devices in them, and raw
+    /// A machine in memory: `(upper, lower)`, filesystems with the loop devices in them, and raw
     /// users.
     #[derive(Default)]
     struct Paper {

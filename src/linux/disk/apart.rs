@@ -1,12 +1,12 @@
-//! Reading from disks that may not answer: all of them beside each other, in a process of their
-//! own, with a deadline.
+//! Reading from disks that may not answer: all of them in parallel, in a separate process, with a
+//! deadline.
 //!
-//! A read that a disk does not answer waits in the kernel, unkillably, and so does the whole
-//! process that it is a part of: a thread would keep the command from ending. So a child reads, a
-//! thread for each disk, and tells what it has read; what has not come when the time is up is not
-//! waited for. The child is forked and starts no program: that might have to be read from the very
-//! disks that hang. It has nothing of ours open, so that what is stuck in it holds neither a lock
-//! nor the terminal.
+//! A read that a disk does not answer blocks in the kernel, unkillably, and with it the whole
+//! process: even in a thread it would keep the command from ending. So a child reads the disks,
+//! with a thread for each, and reports what it has read. What has not arrived by the deadline is
+//! not waited for. The child is forked and starts no program: a program might have to be read from
+//! the very disks that hang. The child has none of the command's descriptors open, so that it holds
+//! neither a lock nor the terminal when it is stuck.
 
 use crate::error::{Error, Result};
 use crate::linux::disk::media::{BlockMedia, open_error};
@@ -25,21 +25,21 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How many disks are read at once: each takes a thread of the child.
+/// How many disks are read at once: each needs a thread of the child.
 const AT_ONCE: usize = 128;
-/// The stack of such a thread; it holds two blocks of a label and little else.
+/// The stack size of such a thread; it holds two blocks of a label and little else.
 const STACK: usize = 256 << 10;
-/// How long a disk that did not answer is given little time when this process asks it again, and
-/// how much.
+/// For how long a disk that did not answer is given less time when this process reads it again, and
+/// how much time that is.
 const DISTRUSTED: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(1));
-/// What stands for an error without a number: the end of the disk.
+/// Stands for an error without a number: the end of the disk.
 const NO_NUMBER: i32 = -1;
 
 /// The disks that did not answer, and when.
 static SILENT: Mutex<Vec<(PathBuf, Instant)>> = Mutex::new(Vec::new());
 
-/// Has each disk read as `reading` does it. What comes back for it holds just what was read;
-/// `TimedOut` when it did not answer in time.
+/// Has each disk read by `reading`. The result for a disk holds exactly what was read; `TimedOut`
+/// if it did not answer in time.
 pub fn read_each(disks: &[(&Path, Duration)], reading: Reading<'_>) -> Vec<Result<Box<dyn Media>>> {
     let disks: Vec<(&Path, Duration)> = disks
         .iter()
@@ -71,13 +71,14 @@ fn read_some(disks: &[(&Path, Duration)], reading: Reading<'_>) -> Vec<Result<Bo
                 .on(shown)
                 .hint("see the kernel's log; a disk that hangs is left out until it answers"))
             }
-            // Without a child it is better read at the risk of waiting than not at all.
+            // Without a child, a read that may block is better than none.
             Heard::Lost => Answer::read(path, reading).media(path),
         });
     each.collect()
 }
 
-/// Whoever opens a group several times does not wait that often for one and the same disk.
+/// The time that a disk gets. A command that opens a group several times does not wait that often
+/// for the same disk.
 fn patience_with(path: &Path, patience: Duration) -> Duration {
     let mut silent = SILENT.lock().unwrap_or_else(PoisonError::into_inner);
     silent.retain(|(_, since)| since.elapsed() < DISTRUSTED.0);
@@ -96,7 +97,7 @@ fn note(path: &Path, answers: bool) {
     }
 }
 
-/// What a disk has answered.
+/// The answer of a disk: what was read, or an error number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Answer(std::result::Result<Recorded, i32>);
 
@@ -106,7 +107,7 @@ impl Answer {
             BlockMedia::try_open(path, Access::ReadOnly)
                 .map_err(|err| number(&err))
                 .map(|media| {
-                    // What the command before has begun to write is waited for, too.
+                    // Writes that an earlier command has begun are waited for, too.
                     media
                         .number()
                         .into_iter()
@@ -134,8 +135,8 @@ impl Answer {
         }
     }
 
-    /// For the pipe: an error number and, when that is 0, the size and each read with its offset,
-    /// length, error number and bytes.
+    /// The answer in its form for the pipe: an error number and, if that is 0, the size and each
+    /// read with its offset, length, error number and bytes.
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let recorded = match &self.0 {
@@ -209,18 +210,18 @@ fn error(number: i32) -> io::Error {
     }
 }
 
-/// What was heard of a disk.
+/// What was received from a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Heard {
-    /// Its answer.
+    /// The answer of the disk.
     Answer(Answer),
-    /// Nothing, until its time was up.
+    /// No answer within the time that the disk had.
     Nothing,
-    /// Nothing, because the child is not there (any more).
+    /// No answer, because the child does not exist (any more).
     Lost,
 }
 
-/// One read.
+/// One read of a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Piece {
     offset: u64,
@@ -228,7 +229,7 @@ struct Piece {
     came: std::result::Result<Vec<u8>, i32>,
 }
 
-/// Notes what is read of a disk.
+/// Records what is read from a disk.
 struct Recorder<M> {
     media: M,
     reads: Mutex<Vec<Piece>>,
@@ -262,7 +263,7 @@ impl<M: Media> Media for Recorder<M> {
     }
 }
 
-/// What was read of a disk: the same reads get the same answers, others none.
+/// What was read from a disk: the same reads get the same answers, others fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Recorded {
     size: u64,
@@ -296,7 +297,7 @@ impl Media for Recorded {
     }
 }
 
-/// Has a child read, and hears what it says until all disks have answered or their time is up.
+/// Has a child read the disks, and listens until all of them have answered or their time is up.
 fn ask_child(disks: &[(&Path, Duration)], reading: Reading<'_>) -> io::Result<Vec<Heard>> {
     let (ear, mouth) = pipe()?;
     let child = fork::child(&[mouth.as_raw_fd()], || {
@@ -308,17 +309,17 @@ fn ask_child(disks: &[(&Path, Duration)], reading: Reading<'_>) -> io::Result<Ve
     Ok(heard)
 }
 
-/// A child that is through is ended; one that is stuck is left to the kernel, and to whoever reaps
-/// children here.
+/// Kills a child and, if it has finished, reaps it. One that is stuck is left to the kernel, and to
+/// whatever reaps the children of this process.
 fn part_from(child: Pid, is_through: bool) {
     let _ = kill(child, Signal::SIGKILL);
     let _ = waitpid(child, (!is_through).then_some(WaitPidFlag::WNOHANG));
 }
 
-/// In the child: reads all disks beside each other and tells of each.
+/// In the child: reads all disks in parallel and reports each.
 fn tell_all(disks: &[(&Path, Duration)], reading: Reading<'_>, mouth: File) {
-    // SAFETY: prctl with these takes no pointers. Without it a child that is stuck stays until its
-    // disk answers.
+    // SAFETY: prctl with these arguments takes no pointers. Without this call a child that is stuck
+    // would stay until its disk answers.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
     let mouth = &Mutex::new(mouth);
     std::thread::scope(|scope| {
@@ -334,7 +335,7 @@ fn tell_all(disks: &[(&Path, Duration)], reading: Reading<'_>, mouth: File) {
     });
 }
 
-/// One message: which disk, how many bytes, and its answer.
+/// One message: the index of the disk, the number of bytes, and the answer.
 fn tell(mouth: &Mutex<File>, at: usize, answer: &Answer) {
     let bytes = answer.encode();
     let head = [at as u64, bytes.len() as u64]
@@ -350,7 +351,7 @@ fn listen(mut ear: File, disks: &[(&Path, Duration)]) -> Vec<Heard> {
     let begun = Instant::now();
     let mut heard = vec![Heard::Nothing; disks.len()];
     let (mut bytes, mut chunk) = (Vec::new(), vec![0; 64 << 10]);
-    // As long as there is one that has time left.
+    // While a disk has time left.
     while let Some(patience) = waits_for(&heard, disks) {
         let left = patience.saturating_sub(begun.elapsed());
         if left.is_zero() {
@@ -376,7 +377,7 @@ fn listen(mut ear: File, disks: &[(&Path, Duration)]) -> Vec<Heard> {
             }
         }
     }
-    // It has died, or said something that makes no sense.
+    // The child has died, or sent something that makes no sense.
     heard
         .iter_mut()
         .filter(|heard| **heard == Heard::Nothing)
@@ -384,7 +385,7 @@ fn listen(mut ear: File, disks: &[(&Path, Duration)]) -> Vec<Heard> {
     heard
 }
 
-/// The longest time that one of those has which have not answered.
+/// The longest time that a disk without an answer has; `None` if all have answered.
 fn waits_for(heard: &[Heard], disks: &[(&Path, Duration)]) -> Option<Duration> {
     heard
         .iter()
@@ -394,7 +395,7 @@ fn waits_for(heard: &[Heard], disks: &[(&Path, Duration)]) -> Option<Duration> {
         .max()
 }
 
-/// Takes the next message out of what has been heard, if it is there as a whole.
+/// Takes the next message out of the received bytes, if it is complete.
 fn message(bytes: &mut Vec<u8>) -> Option<(usize, Option<Answer>)> {
     let (head, rest) = bytes.split_first_chunk::<16>()?;
     let word = |at: usize| {
@@ -462,7 +463,7 @@ mod tests {
         assert_eq!(found[1].as_ref().err().unwrap().kind(), Kind::NotFound);
     }
 
-    /// A FIFO that nobody writes to keeps its opener waiting, as a disk that hangs does.
+    /// A FIFO without a writer blocks its opener, as a disk that hangs does.
     #[test]
     fn one_that_does_not_answer_keeps_the_others_waiting_for_its_time_and_no_longer() {
         let directory = tempfile::tempdir().unwrap();
@@ -484,7 +485,7 @@ mod tests {
         );
         assert!(found[1].is_ok());
         assert!(begun.elapsed() >= Duration::from_millis(300));
-        // Once is enough.
+        // The second time, this process gives the disk less time.
         let begun = Instant::now();
         let found = read_each(&[(&fifo, PATIENCE), (good.path(), PATIENCE)], &blocks);
         assert!(
@@ -495,7 +496,7 @@ mod tests {
         assert!(found[1].is_ok() && begun.elapsed() < PATIENCE);
     }
 
-    /// What is stuck in the child must hold nothing of ours.
+    /// A child that is stuck must hold nothing of its parent.
     #[test]
     fn a_lock_goes_although_a_child_is_stuck() {
         use nix::fcntl::{Flock, FlockArg};
@@ -515,7 +516,7 @@ mod tests {
         std::thread::scope(|scope| {
             let waits =
                 scope.spawn(|| read_each(&[(&fifo, Duration::from_secs(2))], &blocks).len());
-            // The child has it from the fork on, until it has closed it.
+            // The child holds the lock from the fork on, until it has closed the file.
             std::thread::sleep(Duration::from_millis(200));
             drop(lock);
             while take().is_none() {

@@ -1,4 +1,4 @@
-//! What the maps of changes say of devices, and what has to be so that they can be believed.
+//! What the maps of changes record, and the conditions under which they can be trusted.
 
 use crate::error::{Error, Result};
 use crate::linux::disk::media::BlockMedia;
@@ -10,11 +10,11 @@ use crate::sys::disk::Access;
 use crate::table::era;
 use std::ops::Range;
 
-/// How often a map is read: its superblock may be written meanwhile.
+/// How often a map is read before it is given up: its superblock may be written meanwhile.
 const TRIES: usize = 5;
 
-/// The blocks that the map on a device says were written in an era or later. The kernel holds it
-/// for the time being (`table::era`).
+/// The blocks that were written in era `since` or later, according to the map on a device.
+/// Meanwhile the kernel holds the map (`table::era`).
 pub fn written_since(map: DevNo, since: u32) -> Result<Vec<Range<u64>>> {
     let node = sysfs::Block::numbered(map)
         .and_then(|block| block.path())
@@ -25,7 +25,7 @@ pub fn written_since(map: DevNo, since: u32) -> Result<Vec<Range<u64>>> {
         ))
     })?;
     let media = BlockMedia::open(&node, Access::ReadOnly)?;
-    // A few MiB for the largest volumes.
+    // The map is a few MiB for the largest volumes.
     let mut image = vec![
         0;
         usize::try_from(media.size())
@@ -46,7 +46,7 @@ pub fn written_since(map: DevNo, since: u32) -> Result<Vec<Range<u64>>> {
     )))
 }
 
-/// How many sectors have been written to a device or discarded on it since it was made.
+/// How many sectors have been written to a device or discarded on it since it was created.
 pub fn writes(device: DevNo) -> Result<u64> {
     let path = format!("/sys/dev/block/{device}/stat");
     let text = std::fs::read_to_string(&path)
@@ -54,8 +54,8 @@ pub fn writes(device: DevNo) -> Result<u64> {
     count(&text).ok_or_else(|| Error::device(format!("'{path}' makes no sense")))
 }
 
-/// Sectors written are the seventh number, sectors discarded the fourteenth (which old kernels do
-/// not have).
+/// The sectors written are the seventh number, the sectors discarded the fourteenth, which old
+/// kernels do not have.
 fn count(stat: &str) -> Option<u64> {
     let numbers: Vec<u64> = stat
         .split_ascii_whitespace()
@@ -64,14 +64,14 @@ fn count(stat: &str) -> Option<u64> {
     Some(numbers.get(6)? + numbers.get(13).unwrap_or(&0))
 }
 
-/// Whether discards can reach a device. Those of several blocks would be noted as one (only the
-/// first is), so a map is believed only where they cannot.
+/// Whether discards can reach a device. A discard of several blocks is recorded in the first one
+/// only (K33), so a map is trusted only where discards cannot reach the device.
 pub fn takes_discards(device: DevNo) -> bool {
     std::fs::read_to_string(queue(device, "discard_max_bytes"))
         .map_or(true, |text| text.trim() != "0")
 }
 
-/// The setting that keeps discards away from a device.
+/// The file in `/sys` with the setting that keeps discards away from a device.
 pub fn discard_switch(device: DevNo) -> std::path::PathBuf {
     queue(device, "discard_max_bytes")
 }
@@ -80,8 +80,8 @@ fn queue(device: DevNo, setting: &str) -> std::path::PathBuf {
     format!("/sys/dev/block/{device}/queue/{setting}").into()
 }
 
-/// Whether this kernel's `era` keeps what it has noted when the machine goes down: since Linux 5.12
-/// and in the stable series with the same repairs.
+/// Whether the `era` target of this kernel release keeps what it has recorded when the machine goes
+/// down: since Linux 5.12, and in those stable series that have the same fixes.
 pub fn era_survives_crash(release: &str) -> bool {
     const REPAIRED: [(u32, u32, u32); 7] = [
         (4, 4, 259),

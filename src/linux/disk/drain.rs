@@ -1,8 +1,8 @@
-//! Writing back a volume's data before it is suspended, while nobody has to wait for it.
+//! Writing back a volume's data before it is suspended, while nothing has to wait for it.
 //!
-//! A freezing suspend writes back everything that the filesystem has in memory, with all writers
-//! waiting: gigabytes on a slow disk take minutes. Written back beforehand, little is left to do.
-//! It is also the last chance to learn that a disk hangs: a suspend that waits for such a disk
+//! A freezing suspend writes back everything that the filesystem has in memory while all writers
+//! wait: gigabytes on a slow disk take minutes. After an earlier writeback little is left to do. It
+//! is also the last chance to find out that a disk hangs: a suspend that waits for such a disk
 //! cannot be given up again (see `critical`).
 
 use crate::error::{Error, Result};
@@ -16,8 +16,9 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// Writes back the filesystems that rest on a device, through whatever layers, and the device
-/// itself. Fails with `TimedOut` when that does not come to an end within the deadline; nothing was
-/// changed then. `sync` does it, in processes of their own: if a disk hangs they do, and we do not.
+/// itself. Fails with `TimedOut` if that does not end within the deadline; nothing has been changed
+/// then. `sync` does it, in separate processes: if a disk hangs, they block and this process does
+/// not.
 pub fn write_back(device: DevNo, deadline: Duration) -> Result<()> {
     let until = Instant::now() + deadline;
     let node_of = |dev| {

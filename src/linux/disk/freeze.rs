@@ -1,17 +1,19 @@
-//! Freezing the filesystems that rest on volumes, apart from the suspends of the volumes.
+//! Freezing the filesystems that rest on volumes, separately from the suspends of the volumes
+//! (K30).
 //!
-//! dm can freeze on its way into a suspend, but only what lies on the volume itself, and a mirror
-//! beneath is already told by then that it is going to sleep: a write of the freeze that fails on a
-//! leg comes back as an error, and the filesystem gives up. Frozen beforehand, the mirror holds
-//! such a write until the leg is taken out, and nothing is lost. What dm froze cannot be asked
-//! either, and after a thaw by somebody else it freezes nothing and says that it did: only what was
-//! frozen here, and was still frozen when it was thawed, counts.
+//! dm can freeze a filesystem on its way into a suspend, but only one that lies on the volume
+//! itself, and by then a mirror beneath already knows that it is about to be suspended: a write of
+//! the freeze that fails on a leg ends with an error, and the filesystem gives up. If the
+//! filesystem is frozen beforehand, the mirror holds such a write until the leg is taken out, and
+//! nothing is lost. Nor can dm be asked what it has frozen, and after a thaw by another process it
+//! freezes nothing and reports success. So only a filesystem that was frozen here, and was still
+//! frozen when it was thawed, counts.
 //!
 //! A filesystem is frozen before the one that holds its loop file, and thawed after it.
 //!
-//! A frozen filesystem stays frozen when whoever froze it dies, and when it is unmounted, and
-//! nothing shows that it is. So a note lies in `/run` from before the freeze until after the thaw,
-//! and whoever recovers thaws what has a note and nobody to care.
+//! A frozen filesystem stays frozen when the process that froze it dies, and when it is unmounted,
+//! and nothing shows that it is frozen. So there is a note in `/run` from before the freeze until
+//! after the thaw, and a recovery thaws every filesystem that has a note without a living owner.
 
 use crate::linux::disk::above::{self, Above, Filesystem, Here, Sight};
 use crate::linux::disk::{changes, probe, sysfs};
@@ -28,10 +30,10 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Where the notes are, each with the name of a device number.
+/// The directory of the notes. The name of each is a device number.
 const NOTES: &str = "/run/breakoff/frozen";
 
-/// How long an opener may take to go that cannot be found: udev's probes.
+/// How long to wait for an opener that cannot be found (a probe of udev) to go away.
 const OPENERS_GO: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -39,19 +41,19 @@ const LOOK: Duration = Duration::from_millis(50);
 const FIFREEZE: libc::Ioctl = nix::request_code_readwrite!(b'X', 119, size_of::<libc::c_int>());
 const FITHAW: libc::Ioctl = nix::request_code_readwrite!(b'X', 120, size_of::<libc::c_int>());
 
-/// What rests on volumes that are split at one instant, opened ahead.
+/// What rests on volumes that are split at one instant, opened in advance.
 #[derive(Debug, Default)]
 pub struct Stack {
     volumes: Vec<Resting>,
     filesystems: Vec<Frost>,
-    /// In the order in which they were frozen.
+    /// Indices of the frozen filesystems, in the order in which they were frozen.
     frozen: Vec<usize>,
 }
 
 /// What rests on one volume.
 #[derive(Debug)]
 struct Resting {
-    /// In the order in which they are frozen.
+    /// Indices of its filesystems, in the order in which they are frozen.
     filesystems: Vec<usize>,
     /// Devices without a filesystem.
     bare: Vec<File>,
@@ -61,7 +63,7 @@ struct Resting {
     hidden: bool,
 }
 
-/// A filesystem, and how far it is.
+/// A filesystem, and its state.
 #[derive(Debug)]
 struct Frost {
     filesystem: Filesystem,
@@ -73,11 +75,11 @@ struct Frost {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Flowing,
-    /// By us.
+    /// Frozen by this process.
     Frozen,
-    /// By somebody else, and so much had been written to its devices then.
+    /// Frozen by another process, with how much had been written to its devices by then.
     Held(Vec<u64>),
-    /// It is not, for this reason.
+    /// Not frozen, for this reason.
     Not(String),
 }
 
@@ -89,8 +91,8 @@ struct Note {
 }
 
 impl Stack {
-    /// Finds what rests on volumes, and opens it. `counts` is asked for them, with their openers,
-    /// as often as that may have changed.
+    /// Finds what rests on volumes, and opens it. `counts` returns the volumes with their open
+    /// counts, and is called as often as these may have changed.
     pub fn open(counts: &dyn Fn() -> Vec<(DevNo, u32)>) -> Stack {
         let until = Instant::now() + OPENERS_GO;
         loop {
@@ -132,7 +134,8 @@ impl Stack {
         stack
     }
 
-    /// A filesystem that lies on several of the volumes is one.
+    /// Adds a filesystem and returns its index. One that lies on several of the volumes is added
+    /// once.
     fn add(&mut self, filesystem: Filesystem) -> usize {
         if let Some(at) = self
             .filesystems
@@ -230,7 +233,7 @@ impl Contents for Stack {
     }
 }
 
-/// What rests on volumes.
+/// What rests on volumes, for each of them.
 pub fn standing(volumes: &dyn Fn() -> Vec<(DevNo, u32)>) -> Vec<Standing> {
     let stack = Stack::open(volumes);
     let contents = volumes().into_iter().map(|(dev, _)| probe::content(dev));
@@ -267,6 +270,8 @@ impl Frost {
 
     fn freeze(&mut self) {
         let Some(file) = &self.file else { return };
+        // The note comes before the freeze: if this process dies, a recovery finds the note and
+        // thaws.
         if let Err(error) = self.note.write(&self.filesystem) {
             let why = match error.raw_os_error() {
                 Some(libc::EWOULDBLOCK) => "is being frozen by another command".to_owned(),
@@ -283,7 +288,7 @@ impl Frost {
             Err(number) => {
                 self.note.remove();
                 match number {
-                    // Somebody else has frozen it. That it stays so is looked at afterwards.
+                    // Another process has frozen it. Whether it stays frozen is checked afterwards.
                     Number::EBUSY => State::Held(self.written()),
                     Number::EOPNOTSUPP => self.not("cannot be frozen by this kernel"),
                     number => self.not(&format!("could not be frozen: {}", number.desc())),
@@ -299,7 +304,7 @@ impl Frost {
         ))
     }
 
-    /// How much has been written to its devices. What thaws it and freezes it again writes.
+    /// How much has been written to its devices. To thaw it and freeze it again writes to them.
     fn written(&self) -> Vec<u64> {
         self.filesystem
             .on
@@ -321,11 +326,12 @@ impl Frost {
         Ok(())
     }
 
-    /// What was frozen by somebody else must still be.
+    /// Checks that a filesystem that another process had frozen is still frozen.
     fn check_held(&mut self) {
         let (State::Held(before), Some(file)) = (&self.state, &self.file) else {
             return;
         };
+        // A freeze that succeeds shows that the filesystem was not frozen any more; it is undone.
         let still = match ioctl(file, FIFREEZE) {
             Ok(()) => {
                 let _ = ioctl(file, FITHAW);
@@ -345,7 +351,7 @@ impl Frost {
 impl Note {
     fn write(&mut self, filesystem: &Filesystem) -> std::io::Result<()> {
         fs::create_dir_all(NOTES)?;
-        // Not cut off before it is ours: it may be another command's.
+        // It is not truncated before it is locked: it may be another command's note.
         let file = File::options()
             .write(true)
             .create(true)
@@ -373,7 +379,7 @@ fn open_device(dev: DevNo) -> Option<File> {
     File::open(path).ok()
 }
 
-/// A thaw would wait for whoever resumes it.
+/// Whether a device is suspended: a thaw would block until it is resumed.
 fn is_suspended(dev: DevNo) -> bool {
     fs::read_to_string(format!("/sys/dev/block/{dev}/dm/suspended"))
         .is_ok_and(|text| text.trim() == "1")
@@ -383,12 +389,12 @@ fn ioctl(file: &File, request: libc::Ioctl) -> Result<(), Number> {
     // SAFETY: the descriptor is open; the kernel ignores the argument of both requests.
     Number::result(unsafe { libc::ioctl(file.as_raw_fd(), request, 0) }).map(drop)
 }
-/// Whether a note lies there whose command is dead.
+/// Whether there is a note whose command is dead.
 pub fn has_left_behind() -> bool {
     left_notes().next().is_some()
 }
 
-/// Thaws what dead processes have left frozen; each in words.
+/// Thaws what dead processes have left frozen. Returns a text for each.
 pub fn thaw_left_behind() -> Vec<String> {
     left_notes().map(|note| thaw_by(&note)).collect()
 }
@@ -405,7 +411,7 @@ fn left_notes() -> impl Iterator<Item = PathBuf> {
     })
 }
 
-/// A note, read.
+/// The contents of a note.
 struct Left {
     dev: DevNo,
     kind: String,
@@ -469,9 +475,9 @@ fn thaw_by(note: &Path) -> String {
     }
 }
 
-/// A filesystem that is unmounted while it is frozen lives on in the kernel, and frozen: who mounts
-/// it again waits with the first write. Its device is claimed as long as it does, and mounting it
-/// once more is the way to it.
+/// Thaws a filesystem that was unmounted while it was frozen. It stays in the kernel, frozen: the
+/// first write after it is mounted again blocks. Its device is claimed for as long as that lasts,
+/// and mounting it once more gives access to it.
 fn thaw_unmounted(note: &Path, left: &Left, device: &str) -> String {
     if !left.on.iter().copied().any(above::is_claimed) {
         let _ = fs::remove_file(note);
@@ -492,7 +498,8 @@ fn thaw_unmounted(note: &Path, left: &Left, device: &str) -> String {
     }
 }
 
-/// Mounts a filesystem in a mount namespace of its own and thaws it there. It goes with the thread.
+/// Mounts a filesystem in a mount namespace of its own and thaws it there. The namespace ends with
+/// the thread.
 fn mounted_apart(left: &Left) -> Result<(), Number> {
     let node = left
         .on
@@ -504,9 +511,10 @@ fn mounted_apart(left: &Left) -> Result<(), Number> {
     let thread = std::thread::spawn(move || {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
         let none: Option<&str> = None;
+        // The mount must not propagate to other namespaces.
         nix::mount::mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
         let at = |flags| nix::mount::mount(Some(&node), NOTES, Some(kind.as_str()), flags, none);
-        // What is mounted for reading only is one that is mounted so again.
+        // A filesystem that is mounted read-only can only be mounted read-only again.
         at(MsFlags::empty()).or_else(|_| at(MsFlags::MS_RDONLY))?;
         let thawed = File::open(NOTES)
             .map_err(|_| Number::ENOENT)

@@ -1,8 +1,8 @@
-//! What speaks against making a device a disk of ours: who uses it, and what is on it.
+//! The objections to making a device a breakoff disk: what uses it, and what is on it.
 //!
-//! Signatures are looked for by `blkid` on the device itself, past udev's database and every cache,
-//! because what is overwritten because of a stale answer does not come back. They can be overruled;
-//! a device that is in use cannot.
+//! `blkid` looks for signatures on the device itself, bypassing udev's database and every cache,
+//! because data that is overwritten after a stale answer cannot be restored. Signatures can be
+//! overruled; a device that is in use cannot.
 
 use crate::error::{Error, Result};
 use crate::linux::disk::openers::openers;
@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// Finds a device, and opens nothing. Fails when it is not a block device at all.
+/// Finds a device, without opening it. Fails if it is not a block device.
 pub fn find(path: &Path) -> Result<BlockDevice> {
     let (block, dev) = block(path)?;
     Ok(described(&block, dev, path))
@@ -53,8 +53,8 @@ fn described(block: &Block, dev: DevNo, path: &Path) -> BlockDevice {
     }
 }
 
-/// Looks at a device and what is on it. Fails when it is not a block device at all, and when it
-/// does not answer.
+/// Inspects a device and its contents. Fails if it is not a block device, and if it does not
+/// answer.
 pub fn inspect(path: &Path) -> Result<Inspection> {
     let (block, dev) = block(path)?;
     let device = described(&block, dev, path);
@@ -72,7 +72,7 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
     Ok(Inspection::new(device, found))
 }
 
-/// What uses the device or one of its partitions, and what makes it unusable.
+/// The uses of the device or one of its partitions, and what makes it unusable.
 fn uses(block: &Block, dev: DevNo, path: &Path) -> Vec<Objection> {
     let shown = path.display();
     let mut found = Vec::new();
@@ -116,7 +116,8 @@ fn uses(block: &Block, dev: DevNo, path: &Path) -> Vec<Objection> {
     found.into_iter().map(Objection::final_).collect()
 }
 
-/// Whether somebody holds it exclusively; said only when nothing else has explained it yet.
+/// Whether something has the device open exclusively. This is reported only if nothing else has
+/// explained it yet.
 fn busy(path: &Path, dev: DevNo, explained: bool) -> Result<Option<Objection>> {
     let shown = path.display();
     let exclusive = fs::File::options()
@@ -144,12 +145,12 @@ fn busy(path: &Path, dev: DevNo, explained: bool) -> Result<Option<Objection>> {
     }
 }
 
-/// How long a volume may take to be looked at.
+/// How long a volume may take to answer.
 const ANSWERS: Duration = Duration::from_secs(5);
-/// The same for a disk that is going to be used: it may have to spin up first.
+/// How long a disk that is going to be used may take to answer: it may have to spin up first.
 const DISK_ANSWERS: Duration = Duration::from_secs(10);
 
-/// What `blkid` says of the device itself, past udev's database and every cache.
+/// The output of `blkid` for the device itself, bypassing udev's database and every cache.
 fn blkid(path: &Path, patience: Duration) -> Result<Output> {
     let missing = || {
         Error::unsupported("'blkid' is missing: what is on a device cannot be told")
@@ -171,13 +172,13 @@ fn blkid(path: &Path, patience: Duration) -> Result<Output> {
         );
         return Err(Error::timed_out(why).on(shown));
     }
-    // It has ended, so that all it had to say fitted the pipes.
+    // The process has ended, so all of its output has fitted into the pipes.
     child.wait_with_output().map_err(not_run)
 }
 
-/// The smallest pieces that what is on a device is read and written in: a filesystem's own, and the
-/// device's sectors where a partition table counts in them. `None` when there is neither, when
-/// `blkid` does not know, and when the device does not answer.
+/// The smallest pieces, in bytes, that the contents of a device are read and written in: those of a
+/// filesystem, and the device's sectors where a partition table counts in them. `None` if there is
+/// neither, if `blkid` does not know, and if the device does not answer.
 pub fn block_size(path: &Path) -> Option<u32> {
     let output = blkid(path, ANSWERS).ok()?;
     let said = String::from_utf8_lossy(&output.stdout);
@@ -191,7 +192,8 @@ fn block_size_in(export: &str) -> Option<u32> {
     value_in(export, "BLOCK_SIZE")?.trim().parse().ok()
 }
 
-/// A GPT for other sectors is seen as what protects it, alone.
+/// Whether there is a partition table. A GPT for other sectors is seen as its protective MBR alone,
+/// which does not count.
 fn has_partition_table(export: &str) -> bool {
     value_in(export, "PTTYPE").is_some_and(|kind| kind != "PMBR")
 }
@@ -203,13 +205,13 @@ fn value_in<'e>(export: &'e str, wanted: &str) -> Option<&'e str> {
         .find_map(|(key, value)| (key == wanted).then_some(value))
 }
 
-/// What `blkid` sees on the device itself.
+/// The signatures that `blkid` finds on the device itself.
 pub(crate) fn signatures(path: &Path) -> Result<Vec<Objection>> {
     let output = blkid(path, DISK_ANSWERS)?;
     let shown = path.display().to_string();
     match output.status.code() {
         Some(0) => Ok(describe(&shown, &String::from_utf8_lossy(&output.stdout))),
-        // Nothing found, and nothing to complain about.
+        // Nothing was found, and there is nothing to complain about.
         Some(2) if output.stderr.is_empty() => Ok(Vec::new()),
         Some(8) => Ok(vec![Objection::forcible(format!(
             "'{shown}' holds several signatures (see 'wipefs --no-act {shown}')"
@@ -221,8 +223,8 @@ pub(crate) fn signatures(path: &Path) -> Result<Vec<Objection>> {
     }
 }
 
-/// Words for what `blkid -o export` printed. That a device is a partition is printed too, and says
-/// nothing about its contents.
+/// Describes what `blkid -o export` printed. It also prints that a device is a partition, which
+/// says nothing about its contents.
 fn describe(shown: &str, export: &str) -> Vec<Objection> {
     let value = |wanted: &str| {
         value_in(export, wanted)
@@ -262,7 +264,7 @@ fn article(word: &str) -> &'static str {
     }
 }
 
-/// Takes back the escapes that protect a value from a shell.
+/// Removes the escapes that protect a value from a shell.
 fn plain(value: &str) -> String {
     let mut escaped = false;
     let keep = |c: &char| {

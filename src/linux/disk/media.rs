@@ -1,7 +1,7 @@
-//! The bytes of disks: direct I/O past every cache, in multiples of 4096.
+//! The bytes of disks: direct I/O, bypassing every cache, in multiples of 4096.
 //!
-//! A commit writes while volumes are suspended: nothing is allocated for what is not larger than
-//! what was read or written before.
+//! A commit writes while volumes are suspended: a read or a write allocates nothing unless it is
+//! larger than those before it.
 
 use crate::error::{Error, Result};
 use crate::model::DevNo;
@@ -15,30 +15,30 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How much goes through the bounce buffer at once.
+/// How many bytes go through the bounce buffer at once.
 const BOUNCE: usize = 128 << 10;
 
 #[derive(Clone)]
 #[repr(C, align(4096))]
 struct Page([u8; ALIGNMENT]);
 
-/// Memory that direct I/O takes: zeroed, and aligned to 4096 bytes.
+/// A buffer for direct I/O: zeroed, and aligned to 4096 bytes.
 pub struct AlignedBuf(Box<[Page]>);
 
 impl AlignedBuf {
-    /// At least so many bytes, rounded up to whole pages.
+    /// Allocates at least this many bytes, rounded up to whole pages.
     pub fn zeroed(bytes: usize) -> AlignedBuf {
         AlignedBuf(vec![Page([0; ALIGNMENT]); bytes.div_ceil(ALIGNMENT)].into_boxed_slice())
     }
 
-    /// The bytes.
+    /// The contents of the buffer.
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: a page is an array of bytes without padding, so a slice of pages is a slice of
         // bytes of the same size.
         unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast::<u8>(), size_of_val(&*self.0)) }
     }
 
-    /// The bytes, to be changed.
+    /// The contents of the buffer, to be changed.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as for reading; the pages are borrowed mutably, and any bytes make valid pages.
         unsafe {
@@ -55,8 +55,8 @@ nix::ioctl_read!(
     u64
 );
 
-/// Asked by ioctl: a seek to the end takes a lock that somebody may hold for as long as a hanging
-/// read takes.
+/// The size of a device in bytes. It is read by ioctl: a seek to the end takes a lock that another
+/// process may hold for as long as a hanging read takes.
 fn device_size(file: &File) -> io::Result<u64> {
     let mut size = 0;
     // SAFETY: the descriptor is open and the kernel writes one u64.
@@ -73,12 +73,12 @@ pub struct BlockMedia {
 }
 
 impl BlockMedia {
-    /// Opens it.
+    /// Opens a disk for direct I/O.
     pub fn open(path: &Path, access: Access) -> Result<BlockMedia> {
         Self::try_open(path, access).map_err(|err| open_error(path, &err))
     }
 
-    /// The same, with the error as the kernel gives it.
+    /// Opens a disk for direct I/O, and returns an error as the kernel gives it.
     pub(in crate::linux) fn try_open(path: &Path, access: Access) -> io::Result<BlockMedia> {
         let file = open_direct(path, access)?;
         let is_disk = file.metadata()?.file_type().is_block_device();
@@ -95,13 +95,14 @@ impl BlockMedia {
         })
     }
 
-    /// Its number; `None` for a file.
+    /// The device number; `None` for a file.
     pub(in crate::linux) fn number(&self) -> Option<DevNo> {
         let is_disk = self.is_disk.then(|| self.file.metadata().ok()).flatten()?;
         Some(crate::linux::dm::nodes::devno(is_disk.rdev()))
     }
 
-    /// The bounce buffer, which has room for so much or for all that goes through it at once.
+    /// The bounce buffer, with room for `length` bytes or for the most that goes through it at
+    /// once.
     fn bounce_of(&self, length: usize) -> MutexGuard<'_, AlignedBuf> {
         let mut bounce = self.bounce.lock().unwrap_or_else(PoisonError::into_inner);
         let length = length.min(BOUNCE);
@@ -111,7 +112,7 @@ impl BlockMedia {
         bounce
     }
 
-    /// Asks the kernel for zeros; whether it did it.
+    /// Asks the kernel to write zeros. Returns whether it did.
     fn zero_out(&self, offset: u64, length: u64) -> bool {
         let range = [offset, length];
         // SAFETY: BLKZEROOUT reads two u64s, which outlive the call.
@@ -153,7 +154,8 @@ impl Media for BlockMedia {
     }
 
     fn flush(&self) -> io::Result<()> {
-        // On a disk this also empties its own write cache; a file has all its blocks already.
+        // On a disk this also flushes the disk's own write cache; a file has all its blocks
+        // already.
         if self.is_disk {
             self.file.sync_all()
         } else {
@@ -161,7 +163,7 @@ impl Media for BlockMedia {
         }
     }
 
-    /// The kernel does it where it can, which on some disks costs nothing.
+    /// The kernel writes the zeros where it can, which costs nothing on some disks.
     fn zero(&self, offset: u64, length: u64) -> io::Result<()> {
         check_alignment(offset, length)?;
         if self.is_disk && self.zero_out(offset, length) {
@@ -194,7 +196,7 @@ fn check_alignment(offset: u64, length: u64) -> io::Result<()> {
     }
 }
 
-/// Opens past the caches; a file on a filesystem that cannot do that is opened as it is.
+/// Opens a file for direct I/O; a file on a filesystem that does not support it is opened without.
 fn open_direct(path: &Path, access: Access) -> io::Result<File> {
     let open = |flags| {
         OpenOptions::new()
@@ -210,7 +212,7 @@ fn open_direct(path: &Path, access: Access) -> io::Result<File> {
     }
 }
 
-/// What an error of opening a disk means.
+/// The error for a disk that cannot be opened.
 pub(in crate::linux) fn open_error(path: &Path, err: &io::Error) -> Error {
     let (shown, doing) = (path.display(), format!("cannot open '{}'", path.display()));
     match err.raw_os_error() {
@@ -227,12 +229,12 @@ pub(in crate::linux) fn open_error(path: &Path, err: &io::Error) -> Error {
     }
 }
 
-/// How often the kernel is asked to read a partition table again: udev may just look at one of the
+/// How often the kernel is asked to read a partition table again: udev may be reading one of the
 /// partitions.
 const REREADS: u32 = 40;
 
-/// Has the kernel read the partition table of a disk again, which fails while one of the partitions
-/// is open.
+/// Makes the kernel read the partition table of a disk again, which fails while one of the
+/// partitions is open.
 pub fn reread_partitions(disk: &Path) -> Result<()> {
     let file = open_direct(disk, Access::ReadWrite).map_err(|err| open_error(disk, &err))?;
     let mut failed = None;
@@ -242,7 +244,7 @@ pub fn reread_partitions(disk: &Path) -> Result<()> {
             return Ok(());
         }
         let err = io::Error::last_os_error();
-        // A device that has no partitions, or is none that can have any.
+        // The device has no partitions, or cannot have any.
         if matches!(err.raw_os_error(), Some(libc::EINVAL | libc::ENOTTY)) {
             return Ok(());
         }

@@ -1,11 +1,11 @@
 //! Disks, and what rests on volumes.
 //!
 //! ```text
-//! media     bytes of disks               probe     which disks there are
+//! media     bytes of disks                             probe     which disks there are
 //! apart     reading from disks that may not answer     writing   writing to them
-//! inspect   what speaks against using a disk           sysfs, openers   what the kernel tells of it
-//! freeze    freezing filesystems         above     finding them
-//! drain     writing back beforehand      changes   what the maps of changes say
+//! inspect   objections to using a disk                 sysfs, openers   what the kernel says of it
+//! freeze    freezing filesystems                       above     finding them
+//! drain     writing back beforehand                    changes   what the maps of changes record
 //! ```
 
 mod above;

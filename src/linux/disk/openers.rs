@@ -1,6 +1,7 @@
-//! Who has a block device open, in words: mounts, swap, other devices, loop devices, processes.
+//! What has a block device open, as text: mounts, swap, other devices, loop devices, processes.
 //!
-//! Best effort and bounded: it explains a refusal of the kernel and never decides anything.
+//! The search is best effort and bounded: it explains a refusal of the kernel and never decides
+//! anything.
 
 use crate::linux::disk::sysfs::{self, Block, printable};
 use crate::linux::dm::nodes::{devno, leads_to};
@@ -11,10 +12,11 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// At most so many answers, and no search longer than this.
+/// The maximum number of answers, and the maximum time of a search.
 const LIMITS: (usize, Duration) = (12, Duration::from_secs(2));
 
-/// Who has this device open. Empty when nobody could be found, which does not mean that nobody has.
+/// What has this device open. An empty result means that nothing was found, not that nothing has it
+/// open.
 pub fn openers(dev: DevNo) -> Vec<String> {
     let mut found = standing(dev);
     let until = Instant::now() + LIMITS.1;
@@ -24,12 +26,12 @@ pub fn openers(dev: DevNo) -> Vec<String> {
     found
 }
 
-/// Whether it is used by something that does not go by itself, unlike a probe of udev's.
+/// Whether a device is used by something that does not go away by itself, unlike a probe of udev.
 pub(in crate::linux) fn holds_for_long(dev: DevNo) -> bool {
     !standing(dev).is_empty()
 }
 
-/// Mounts of this mount namespace, swap, devices made of it and loop devices on it.
+/// Mounts in this mount namespace, swap, devices made of it and loop devices on it.
 fn standing(dev: DevNo) -> Vec<String> {
     let mounts = sysfs::mounts("self")
         .into_iter()
@@ -56,7 +58,7 @@ fn standing(dev: DevNo) -> Vec<String> {
     found
 }
 
-/// Loop devices on it: no holder and no process shows them.
+/// Loop devices on a device: neither its holders nor the descriptors of a process show them.
 fn loops(dev: DevNo) -> Vec<String> {
     let on_it = |block: &Block| {
         block
@@ -73,7 +75,7 @@ fn loops(dev: DevNo) -> Vec<String> {
         .collect()
 }
 
-/// Mounts that only other mount namespaces see: containers, and services with a private `/tmp`.
+/// Mounts that only other mount namespaces have: containers, and services with a private `/tmp`.
 fn foreign_mounts(dev: DevNo, until: Instant) -> Vec<String> {
     let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
     let mut seen: BTreeSet<_> = namespace("self").into_iter().collect();
@@ -98,7 +100,7 @@ fn foreign_mounts(dev: DevNo, until: Instant) -> Vec<String> {
     found
 }
 
-/// Processes with a descriptor on it, this one excepted.
+/// Processes with a descriptor on a device, except this one.
 fn processes(dev: DevNo, until: Instant) -> Vec<String> {
     let own = std::process::id().to_string();
     let mut found = Vec::new();
@@ -126,13 +128,13 @@ fn has_open(pid: &str, dev: DevNo) -> bool {
 /// A process that has a block device open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::linux) struct Opener {
-    /// Which, for people.
+    /// The process, for people.
     pub process: String,
-    /// Whether it can write to it.
+    /// Whether the process can write to the device.
     pub writes: bool,
 }
 
-/// Every descriptor on a block device that a process has, this one excepted.
+/// The openers of all block devices: every descriptor of every process except this one.
 pub(in crate::linux) fn all() -> BTreeMap<DevNo, Vec<Opener>> {
     let own = std::process::id().to_string();
     let mut found: BTreeMap<DevNo, Vec<Opener>> = BTreeMap::new();
@@ -158,8 +160,8 @@ pub(in crate::linux) fn all() -> BTreeMap<DevNo, Vec<Opener>> {
     found
 }
 
-/// What `/proc/PID/fdinfo` says of how a descriptor was opened; one that cannot be read is taken
-/// for a writer.
+/// Whether a descriptor was opened for writing, according to `/proc/PID/fdinfo`. One that cannot be
+/// read counts as a writer.
 fn writes(about: &str) -> bool {
     let flags = about
         .lines()
@@ -169,8 +171,8 @@ fn writes(about: &str) -> bool {
     flags.is_none_or(|flags| flags & libc::O_ACCMODE != libc::O_RDONLY)
 }
 
-/// The block device that a descriptor is for. Only what is called a device is looked at: to look at
-/// a file on a dead server would wait for the server.
+/// The block device that a descriptor is for. Only targets with `/dev/` in their path are examined:
+/// a look at a file on a dead server would block until the server answers.
 fn device_behind(descriptor: &Path) -> Option<DevNo> {
     fs::read_link(descriptor)
         .ok()
@@ -181,12 +183,12 @@ fn device_behind(descriptor: &Path) -> Option<DevNo> {
         .map(|about| devno(about.rdev()))
 }
 
-/// A process, for people.
+/// The ID and the name of a process, for people.
 pub(in crate::linux) fn process(pid: &str) -> String {
     format!("process {pid} ({})", command(pid))
 }
 
-/// All processes.
+/// The IDs of all processes.
 pub(in crate::linux) fn pids() -> Vec<String> {
     let names = fs::read_dir("/proc")
         .into_iter()

@@ -1,9 +1,9 @@
-//! Which disks of ours are there. What they say is `meta`'s to read and to judge.
+//! Finds the breakoff disks of this machine. `meta` reads and judges what is on them.
 //!
-//! udev knows the members that its rule has marked. A device that it knows to hold something else
-//! is not opened; one that it knows nothing of is looked into, so that a disk is found also before
-//! udev has seen it, and without udev at all. All are read beside each other and with a deadline
-//! (`apart`): a disk that hangs, ours or not, keeps no command waiting for longer.
+//! udev knows the disks that its rule has marked. A device that udev knows to hold something else
+//! is not opened. One that it knows nothing about is read, so that a disk is also found before udev
+//! has processed it, and without udev. All are read in parallel and with a deadline (`apart`): a
+//! disk that hangs, breakoff's or not, delays no command for longer.
 
 use crate::error::{Error, Kind, Result};
 use crate::linux::disk::apart;
@@ -18,14 +18,15 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// How long a device may take to answer that may be a disk of ours or not, and one that a running
-/// group uses: what is written to the group may be waiting for a repair meanwhile.
+/// How long a device may take to answer if it may or may not be a breakoff disk, or if a running
+/// group uses it: writes to the group may be waiting for a repair meanwhile.
 const ANSWERS: Duration = Duration::from_secs(5);
-/// The same for one that udev knows to be ours: it may have to spin up first.
+/// How long a device that udev knows to be a breakoff disk may take to answer: it may have to spin
+/// up first.
 const MEMBER_ANSWERS: Duration = Duration::from_secs(10);
-/// How many devices that udev knows nothing of are opened at most.
+/// The maximum number of devices that are opened without udev knowing anything about them.
 const LOOK_INTO: usize = 4096;
-/// How long udev may take to look at one device.
+/// How long udev may take to process devices again.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn candidate(block: &Block) -> Option<Candidate> {
@@ -43,18 +44,18 @@ fn candidate(block: &Block) -> Option<Candidate> {
     })
 }
 
-/// What udev's database says of a device.
+/// What udev's database says about a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
-    /// A disk of ours.
+    /// A breakoff disk.
     Member,
-    /// Something else, or a path of something else.
+    /// Something else, or a path of a multipath device.
     Other,
-    /// Nothing.
+    /// Nothing about its contents.
     Unknown,
 }
 
-/// The devices that are, or may be, disks of ours, each as far as `reading` has read it.
+/// The devices that are, or may be, breakoff disks, each as far as `reading` has read it.
 pub fn look(which: Which<'_>, reading: Reading<'_>) -> Result<Vec<Found>> {
     let chosen = match which {
         Which::All => all()?,
@@ -85,8 +86,8 @@ pub fn look(which: Which<'_>, reading: Reading<'_>) -> Result<Vec<Found>> {
         .collect())
 }
 
-/// Those of these disks that do not answer in time: whatever else they say is for others to find
-/// out.
+/// Those of these disks that do not answer in time. Any other error is left to other callers to
+/// find.
 pub fn silent(disks: &BTreeSet<DevNo>) -> Vec<DevNo> {
     let path = |dev: &DevNo| {
         Some((
@@ -117,7 +118,7 @@ pub fn silent(disks: &BTreeSet<DevNo>) -> Vec<DevNo> {
         .collect()
 }
 
-/// A device that is going to be read.
+/// A device that is to be read.
 struct Chosen {
     candidate: Candidate,
     is_known: bool,
@@ -144,7 +145,8 @@ fn all() -> Result<Vec<Chosen>> {
         let Some(candidate) = candidate(block) else {
             continue;
         };
-        // What our own devices lie on is one of ours, whatever can be read of it now.
+        // A device beneath one of breakoff's own devices is a breakoff disk, whatever can be read
+        // from it now.
         let is_known =
             verdict == Verdict::Member || block.holders().iter().any(|holder| is_ours(holder));
         looks += usize::from(!is_known);
@@ -187,8 +189,7 @@ fn running(group: GroupId, mapped: &BTreeSet<DevNo>) -> Result<Vec<Chosen>> {
         };
         all.extend(others.filter(is_its).filter_map(|block| chosen(&block)));
     } else {
-        // A disk that no table names may have the newest configuration, and has to have the next
-        // one.
+        // A disk that no table names may have the newest configuration, and must get the next one.
         all.extend(others.take(LOOK_INTO).filter_map(|block| {
             Some(Chosen {
                 is_known: false,
@@ -199,10 +200,10 @@ fn running(group: GroupId, mapped: &BTreeSet<DevNo>) -> Result<Vec<Chosen>> {
     Ok(all)
 }
 
-/// Kernel names of what can never be a disk of a group.
+/// Prefixes of the kernel names of devices that can never be a disk of a group.
 const NEVER: [&str; 6] = ["ram", "zram", "sr", "fd", "mtdblock", "loop-control"];
 
-/// Whether the device with this kernel name is one that we have made.
+/// Whether the device with this kernel name was made by breakoff.
 fn is_ours(name: &str) -> bool {
     Block::named(name)
         .and_then(|block| block.dm_uuid())
@@ -231,8 +232,9 @@ fn may_be_a_disk(block: &Block) -> bool {
         && block.partitions().is_empty()
 }
 
-/// Whether two devices are known to be different ones. What has no identifier, or one of another
-/// kind, is not known, and what rests on the same device may be the same.
+/// Whether two devices are known to be different ones. A device without an identifier, or with one
+/// of another kind, is not known to be different, and devices that rest on the same device may be
+/// the same.
 pub fn are_distinct(one: DevNo, other: DevNo) -> bool {
     let (Some(one), Some(other)) = (Block::numbered(one), Block::numbered(other)) else {
         return false;
@@ -252,7 +254,7 @@ pub fn are_distinct(one: DevNo, other: DevNo) -> bool {
     differ && all_of(&one).is_disjoint(&all_of(&other))
 }
 
-/// What udev has found on a device, such as `ext4` or `crypto_LUKS`.
+/// The type of content that udev has found on a device, such as `ext4` or `crypto_LUKS`.
 pub(in crate::linux) fn content(dev: DevNo) -> Option<String> {
     let block = Block::numbered(dev)?;
     let found = |name: &str| {
@@ -275,7 +277,7 @@ fn ask_udev(block: &Block) -> Verdict {
     verdict(&property, block.disk().is_some())
 }
 
-/// What udev has noted of a device, if it has looked at it.
+/// The record of a device in udev's database, if udev has processed the device.
 fn udev_device(block: &Block) -> Option<udev::Device> {
     let device = udev::Device::from_subsystem_sysname("block".to_owned(), block.name.clone());
     device.ok().filter(udev::Device::is_initialized)
@@ -307,7 +309,7 @@ fn verdict(property: &dyn Fn(&str) -> Option<String>, is_partition: bool) -> Ver
     }
 }
 
-/// The devices that are beneath these, however deep.
+/// The devices beneath these, at any depth.
 fn beneath(slaves: Vec<String>, slaves_of: &dyn Fn(&str) -> Vec<String>) -> Vec<String> {
     let (mut found, mut next) = (BTreeSet::new(), slaves);
     while let Some(name) = next.pop() {
@@ -318,9 +320,9 @@ fn beneath(slaves: Vec<String>, slaves_of: &dyn Fn(&str) -> Vec<String>) -> Vec<
     found.into_iter().collect()
 }
 
-/// Lets udev look at devices again whose superblock was just written or wiped, and waits until it
-/// has, at most ten seconds. Says in words when it did not. Without it the next `lsblk -f`, and the
-/// next command, could see what was there before.
+/// Has udev process devices again whose superblock was just written or wiped, and waits until it
+/// has, at most ten seconds. Returns a text if it has not. Without this, the next `lsblk -f` and
+/// the next command could see the previous contents.
 pub fn announce(paths: &[PathBuf]) -> Option<String> {
     if paths.is_empty() || !cookie::udev_running() {
         return None;

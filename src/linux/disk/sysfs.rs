@@ -1,12 +1,12 @@
-//! Block devices as `/sys` shows them, and the places that say who uses them. Reading only, no
-//! device is opened.
+//! Block devices as `/sys` shows them, and the files that say what uses them. This module only
+//! reads, and opens no device.
 
 use crate::model::{DevNo, Sectors};
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// All block devices, partitions included, by kernel name.
+/// The directory of all block devices, partitions included, by kernel name.
 pub(in crate::linux) const BLOCK: &str = "/sys/class/block";
 
 /// The attributes that identify a device, the best first.
@@ -21,7 +21,7 @@ pub(in crate::linux) struct Block {
 }
 
 impl Block {
-    /// The device with this name; `None` when there is none.
+    /// The device with this kernel name; `None` if there is none.
     pub(in crate::linux) fn named(name: &str) -> Option<Block> {
         Self::named_in(Path::new(BLOCK), name)
     }
@@ -41,7 +41,7 @@ impl Block {
         Self::named(directory.file_name()?.to_str()?)
     }
 
-    /// Every device. Fails where there is no `/sys`.
+    /// Every block device. Fails if there is no `/sys`.
     pub(in crate::linux) fn all() -> io::Result<Vec<Block>> {
         let root = Path::new(BLOCK);
         Ok(names(fs::read_dir(root)?)
@@ -53,10 +53,10 @@ impl Block {
             .collect())
     }
 
-    /// An attribute without the line's end; `None` when there is none.
+    /// An attribute without the trailing newline; `None` if there is none.
     pub(in crate::linux) fn attribute(&self, name: &str) -> Option<String> {
         let (mut text, mut file) = ([0; 4096], fs::File::open(self.directory.join(name)).ok()?);
-        // The kernel gives a whole attribute, of one page at most, to one read.
+        // The kernel returns a whole attribute, of one page at most, for one read.
         let length = file.read(&mut text).ok()?;
         Some(
             std::str::from_utf8(text.get(..length)?)
@@ -66,24 +66,24 @@ impl Block {
         )
     }
 
-    /// An attribute that is a number.
+    /// The value of an attribute that is a number.
     pub(in crate::linux) fn number(&self, name: &str) -> Option<u64> {
         self.attribute(name)?.parse().ok()
     }
 
-    /// Its number.
+    /// The device number.
     pub(in crate::linux) fn dev(&self) -> Option<DevNo> {
         crate::table::status::parse_devno(&self.attribute("dev")?)
     }
 
-    /// Its size. `/sys` counts in sectors of 512 bytes whatever the disk's are.
+    /// The size. `/sys` counts in sectors of 512 bytes, whatever the sectors of the disk are.
     pub(in crate::linux) fn size(&self) -> Sectors {
         self.number("size")
             .and_then(Sectors::new)
             .unwrap_or_default()
     }
 
-    /// The logical block size in bytes; a partition has its disk's.
+    /// The logical block size in bytes; that of a partition is its disk's.
     pub(in crate::linux) fn logical_block(&self) -> u32 {
         let read = |path: &str| {
             self.number(path)
@@ -94,7 +94,7 @@ impl Block {
             .unwrap_or(512)
     }
 
-    /// The disk that it is a partition of.
+    /// The disk that it is a partition of, if it is one.
     pub(in crate::linux) fn disk(&self) -> Option<Block> {
         self.directory.join("partition").exists().then_some(())?;
         let directory = fs::canonicalize(&self.directory).ok()?;
@@ -123,14 +123,15 @@ impl Block {
         entries(&self.directory.join("slaves"))
     }
 
-    /// Its dm UUID; `None` when it is not a dm device.
+    /// The dm UUID; `None` if it is not a dm device.
     pub(in crate::linux) fn dm_uuid(&self) -> Option<String> {
         self.attribute("dm/uuid")
     }
 
-    /// What it is identified by wherever and whenever it is found, with the kind of that: the World
-    /// Wide Identifier of a SCSI disk or an NVMe namespace, the serial number that a hypervisor
-    /// gives, the UUID of a dm device. A partition is known by its disk and its number.
+    /// The identifier by which the device is recognised wherever and whenever it is found, and its
+    /// kind: the World Wide Identifier of a SCSI disk or an NVMe namespace, the serial number that
+    /// a hypervisor gives, the UUID of a dm device. A partition is recognised by its disk and its
+    /// number.
     pub(in crate::linux) fn identifier(&self) -> Option<(&'static str, String)> {
         if let Some(disk) = self.disk() {
             let (kind, value) = disk.identifier()?;
@@ -146,14 +147,14 @@ impl Block {
         IDENTIFIERS.into_iter().find_map(known)
     }
 
-    /// Whether it is a dm device that is suspended: reading it would wait for its resume,
+    /// Whether it is a dm device that is suspended: a read would block until it is resumed,
     /// unkillably.
     pub(in crate::linux) fn is_suspended(&self) -> bool {
         self.attribute("dm/suspended")
             .is_some_and(|flag| flag == "1")
     }
 
-    /// How people call it: its dm name with the kernel's, or the kernel's alone.
+    /// The name for people: the dm name with the kernel's name, or the kernel's alone.
     pub(in crate::linux) fn title(&self) -> String {
         match self.attribute("dm/name") {
             Some(name) => format!("'{}' ({})", printable(&name), self.name),
@@ -161,8 +162,8 @@ impl Block {
         }
     }
 
-    /// Where it is: `/dev/mapper/NAME` for a dm device that has that link, else the kernel's own
-    /// node. `None` when neither is it.
+    /// The path of the device: `/dev/mapper/NAME` for a dm device that has that link, else the
+    /// kernel's own node. `None` if neither leads to it.
     pub(in crate::linux) fn path(&self) -> Option<PathBuf> {
         let (dev, number) = (Path::new(crate::linux::dm::nodes::DEV), self.dev()?);
         let mapped = self
@@ -175,7 +176,7 @@ impl Block {
     }
 }
 
-/// The names in a directory, in order; nothing when there is no such directory.
+/// The names in a directory, sorted; empty if there is no such directory.
 fn entries(directory: &Path) -> Vec<String> {
     fs::read_dir(directory).map(names).unwrap_or_default()
 }
@@ -189,7 +190,7 @@ fn names(directory: fs::ReadDir) -> Vec<String> {
     names
 }
 
-/// Text that came from elsewhere, fit for one line of a terminal.
+/// Text from elsewhere, made fit for one line of a terminal.
 pub(in crate::linux) fn printable(text: &str) -> String {
     text.chars()
         .take(200)
@@ -200,13 +201,13 @@ pub(in crate::linux) fn printable(text: &str) -> String {
 /// A mounted filesystem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::linux) struct Mount {
-    /// Its device number; of major 0 when the filesystem has several devices of its own (btrfs).
+    /// Its device number; of major 0 if the filesystem has several devices of its own (btrfs).
     pub dev: Option<DevNo>,
-    /// What was mounted.
+    /// The source that was mounted, such as a device.
     pub source: PathBuf,
-    /// Where.
+    /// The mount point.
     pub point: String,
-    /// The kind of filesystem, such as `ext4`.
+    /// The type of the filesystem, such as `ext4`.
     pub kind: String,
     /// The filesystem's own options.
     pub options: String,
@@ -222,13 +223,13 @@ impl Mount {
     }
 }
 
-/// The mounts that a process sees (`self`, or a process number).
+/// The mounts that a process sees (`self`, or a process ID).
 pub(in crate::linux) fn mounts(process: &str) -> Vec<Mount> {
     parse_mounts(&fs::read_to_string(format!("/proc/{process}/mountinfo")).unwrap_or_default())
 }
 
-/// Lines like `36 35 98:0 /root /mnt rw,noatime shared:1 - ext3 /dev/root
-/// rw`; the fields before the `-` vary in number.
+/// Parses lines like `36 35 98:0 /root /mnt rw,noatime shared:1 - ext3 /dev/root rw`; the fields
+/// before the `-` vary in number.
 fn parse_mounts(text: &str) -> Vec<Mount> {
     let parse = |line: &str| {
         let (place, filesystem) = line.split_once(" - ")?;
@@ -250,7 +251,7 @@ fn parse_mounts(text: &str) -> Vec<Mount> {
     text.lines().filter_map(parse).collect()
 }
 
-/// The devices and files that are swapped to.
+/// The devices and files that are used as swap.
 pub(in crate::linux) fn swaps() -> Vec<PathBuf> {
     parse_swaps(&fs::read_to_string("/proc/swaps").unwrap_or_default())
 }
@@ -263,7 +264,7 @@ fn parse_swaps(text: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Undoes the kernel's octal escapes (`\040` for a blank).
+/// Undoes the kernel's octal escapes (`\040` for a space).
 fn unescape(word: &str) -> String {
     let (mut plain, bytes, mut at) = (Vec::with_capacity(word.len()), word.as_bytes(), 0);
     while let Some(byte) = bytes.get(at) {

@@ -1,22 +1,23 @@
-//! Reading and writing disks that may not answer, while a group is locked: by a process beside us,
+//! Reading and writing disks that may not answer, while a group is locked: through a child process,
 //! with a deadline for each request.
 //!
-//! What a disk does not answer waits in the kernel, unkillably. A command that waited there would
-//! keep its group's lock and what it has suspended, and the monitor would repair nothing any more.
-//! So a child does it, a thread for each disk, and whoever asks it waits as long as a disk may
-//! take. A disk that is late is given up: whatever else it is asked fails at once. The write may
-//! still happen.
+//! I/O that a disk does not answer blocks in the kernel, unkillably. A command that blocked there
+//! would keep its group's lock and everything it has suspended, and the monitor could repair
+//! nothing any more. So a child does the I/O, with a thread for each disk, and the command waits
+//! only as long as a disk may take. A disk that is late is given up: every later request for it
+//! fails at once. The write may still happen.
 //!
-//! **No label is read, and nothing else written, before it has happened or failed**: during each
-//! request the child has the lock of a file for the disk, which readers (`apart`) and the next
-//! writer wait for. A child whose command is dead finishes what it is about, and begins nothing.
+//! **No label is read, and nothing else written, before such a write has happened or failed**:
+//! during each request the child holds the lock of a file for the disk, which readers (`apart`) and
+//! the next writer wait for. A child whose command is dead finishes the request that it is working
+//! on, and begins no other.
 //!
-//! A disk is opened to be written to with the first write, and stays open until nobody can ask for
-//! another: where our rule does not tell it not to (`nowatch`), udev reads a disk and runs its
+//! A disk is opened for writing with the first write, and stays open until no more requests can
+//! come: unless breakoff's udev rule tells udev not to (`nowatch`), udev reads a disk and runs its
 //! rules for it whenever a writer closes it.
 //!
-//! Requests are made while volumes are suspended. The child is there before, braced for that, and
-//! asking allocates nothing.
+//! Requests are made while volumes are suspended. The child is started and braced before that, and
+//! a request allocates nothing.
 
 use crate::error::Result;
 use crate::linux::disk::media::{BlockMedia, open_error};
@@ -39,17 +40,17 @@ use std::rc::{Rc, Weak};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-/// The stack of a thread: it passes bytes on. It is locked in memory.
+/// The stack size of a thread, which only passes bytes on. It is locked in memory.
 const STACK: usize = 128 << 10;
-/// What a request in a window has at the most; others may have more.
+/// The maximum payload of a request in a window, in bytes; other requests may have more.
 const ROOM: usize = 64 << 10;
-/// The length of a request without the bytes that are to be written.
+/// The length of a request without the bytes to be written.
 const HEAD: usize = 24;
 
-/// How long a disk may take to answer while nobody has to wait for it but the group.
+/// How long a disk may take to answer while nothing but the group waits for it.
 const CALM: Duration = Duration::from_secs(10);
-/// The most that is made zero by one request: a slow disk, which others use at the same time, is
-/// through with it in the time that it has.
+/// The maximum length that one request makes zero, in bytes: a slow disk, which is used for other
+/// things at the same time, does that within the time that it has.
 const ZERO: u64 = 1 << 20;
 
 thread_local! {
@@ -57,8 +58,8 @@ thread_local! {
     static OPEN: RefCell<Vec<Weak<Beside>>> = RefCell::default();
 }
 
-/// Disks that are read and written together. Once braced, none of them may take longer than `hold`
-/// to answer.
+/// Opens disks that are read and written together. Once braced, none of them may take longer than
+/// `hold` to answer.
 pub fn open_all(paths: &[&Path], hold: Duration) -> Vec<Result<Box<dyn Media>>> {
     let found: Vec<Result<Found>> = paths.iter().map(|path| Found::look(path)).collect();
     let sizes: Vec<Result<u64>> = found
@@ -81,8 +82,9 @@ pub fn open_all(paths: &[&Path], hold: Duration) -> Vec<Result<Box<dyn Media>>> 
     sizes.into_iter().map(|size| size.map(&mut disk)).collect()
 }
 
-/// A disk, which is not opened again if it is one of those that are open already. Another one that
-/// is only read is waited for: whoever may have to wait long reads with `apart`.
+/// Opens a disk, or uses it if it is one of those that are open already. A disk that is not open
+/// already and is only read has no deadline: a caller that may have to wait long reads with
+/// `apart`.
 pub fn open(path: &Path, access: Access, hold: Duration) -> Result<Box<dyn Media>> {
     let media = BlockMedia::open(path, Access::ReadOnly)?;
     let found = Found::of(path, &media);
@@ -107,13 +109,13 @@ pub fn open(path: &Path, access: Access, hold: Duration) -> Result<Box<dyn Media
     Ok(Box::new(disk))
 }
 
-/// The file whose lock a disk's writer has.
+/// The file whose lock the writer of a disk holds.
 fn lock_file(disk: DevNo) -> PathBuf {
     run_dir().join("writing").join(disk.to_string())
 }
 
-/// Waits until nobody is writing to a disk. Without such a file nobody has, since this machine has
-/// booted.
+/// Waits until no process is writing to a disk. If the file does not exist, none has written to it
+/// since this machine booted.
 pub(in crate::linux) fn wait_for_writer(disk: DevNo) {
     if let Ok(file) = File::open(lock_file(disk)) {
         flock(&file, libc::LOCK_SH);
@@ -121,8 +123,8 @@ pub(in crate::linux) fn wait_for_writer(disk: DevNo) {
 }
 
 fn flock(file: &File, how: libc::c_int) {
-    // SAFETY: the descriptor is open. A lock that cannot be had is none: then the kernel has no
-    // more room for any.
+    // SAFETY: the descriptor is open. Errors are ignored: a lock fails only if the kernel has no
+    // room for it.
     while unsafe { libc::flock(file.as_raw_fd(), how) } != 0
         && io::Error::last_os_error().kind() == ErrorKind::Interrupted
     {}
@@ -135,8 +137,8 @@ struct Disk {
     beside: Rc<Beside>,
 }
 
-/// Some disks that have one child. There is none when it could not be had, and then they are read
-/// and written at the risk of waiting.
+/// Disks that share one child. If it cannot be started, this process reads and writes them, at the
+/// risk of blocking.
 struct Beside {
     found: Vec<Found>,
     /// How long one of them may take to answer while volumes are suspended.
@@ -155,7 +157,7 @@ struct Found {
     size: u64,
 }
 
-/// The same disk as far as it is open.
+/// The same disk, with what is open of it.
 struct Opened {
     found: Found,
     to_read: Option<BlockMedia>,
@@ -167,13 +169,13 @@ struct Child {
     lines: Vec<Line>,
 }
 
-/// What a disk is asked by.
+/// The connection to the thread of one disk.
 struct Line {
     socket: UnixStream,
     is_lost: Cell<bool>,
 }
 
-/// What a disk is asked for.
+/// A request for a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Request {
     Open,
@@ -215,7 +217,7 @@ impl Request {
         }
     }
 
-    /// Of what comes with it, and of what is answered when it is done.
+    /// The number of bytes that come with the request, and of those that a successful answer has.
     fn lengths(self) -> (usize, usize) {
         let bytes = |length| usize::try_from(length).unwrap_or(usize::MAX);
         match self {
@@ -266,7 +268,7 @@ impl Media for Disk {
     }
 
     fn brace(&self) {
-        // Best effort, as the window's own is.
+        // Best effort, as the preparation of the window itself.
         if let Some(line) = self.line() {
             let _ = line.ask(Request::Brace, &[], &mut [], CALM);
         }
@@ -325,7 +327,8 @@ impl Beside {
         }
     }
 
-    /// One of its disks, unless it is our parent's: a child has nothing of what that has opened.
+    /// One of its disks, unless the parent of this process opened them: a child has none of the
+    /// parent's descriptors.
     fn disk(self: Rc<Self>, number: DevNo) -> Option<Disk> {
         let at = self
             .found
@@ -359,7 +362,7 @@ impl Found {
     }
 
     fn of(path: &Path, media: &BlockMedia) -> Found {
-        // The child is in another directory.
+        // The child has another working directory.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Found {
             path,
@@ -368,7 +371,7 @@ impl Found {
         }
     }
 
-    /// It must be the same device still.
+    /// Opens the disk. It must still be the same device.
     fn open(&self, access: Access) -> io::Result<BlockMedia> {
         let media = BlockMedia::try_open(&self.path, access)?;
         if media.number() == self.number {
@@ -455,8 +458,8 @@ impl Child {
 }
 
 impl Drop for Child {
-    /// One that is through ends when nobody can ask it any more; one that is stuck is left to the
-    /// kernel, and to whoever reaps children.
+    /// A child that is not stuck ends when its sockets are closed, and is reaped. One that is stuck
+    /// is left to the kernel, and to whatever reaps the children of this process.
     fn drop(&mut self) {
         let is_through = !self.lines.iter().any(|line| line.is_lost.get());
         self.lines.clear();
@@ -480,7 +483,7 @@ impl Line {
         }
         let until = Instant::now() + patience;
         let asked = self.try_ask(request, bytes, answer, until);
-        // What it has to say comes too late for everybody.
+        // An answer that comes now is too late for any request.
         self.is_lost.set(asked.is_err());
         match asked? {
             0 => Ok(()),
@@ -488,7 +491,7 @@ impl Line {
         }
     }
 
-    /// The number of the disk's error, or 0.
+    /// Returns the number of the disk's error, or 0.
     fn try_ask(
         &self,
         request: Request,
@@ -533,7 +536,7 @@ fn receive(mut socket: &UnixStream, mut bytes: &mut [u8], until: Instant) -> io:
     Ok(())
 }
 
-/// Waits until it can be tried again.
+/// Waits until the call can be tried again.
 fn again(socket: &UnixStream, what: PollFlags, err: &io::Error, until: Instant) -> io::Result<()> {
     match err.kind() {
         ErrorKind::Interrupted => return Ok(()),
@@ -560,7 +563,8 @@ fn again(socket: &UnixStream, what: PollFlags, err: &io::Error, until: Instant) 
 
 fn serve_all(found: &[Found], sockets: &[UnixStream]) {
     let _ = setsid();
-    // SAFETY: prctl reads a string that ends with a zero. It is what 'ps -e' shows.
+    // SAFETY: prctl reads a string that ends with a NUL. `ps -e` shows it as the name of the
+    // process.
     unsafe { libc::prctl(libc::PR_SET_NAME, c"breakoff-writer".as_ptr()) };
     failpoint::disarm();
     signal::forget();
@@ -581,7 +585,7 @@ fn serve_all(found: &[Found], sockets: &[UnixStream]) {
     });
 }
 
-/// Does what one disk is asked for, until nobody can ask any more.
+/// Carries out the requests for one disk, until no more can come.
 fn serve(found: &Found, mut socket: &UnixStream) {
     let lock = found.number.and_then(|number| make_lock(number).ok());
     let mut disk = Opened::of(found.clone());
@@ -602,7 +606,7 @@ fn serve(found: &Found, mut socket: &UnixStream) {
         }
         let lock = lock.as_ref().filter(|_| request != Request::Brace);
         lock.iter().for_each(|lock| flock(lock, libc::LOCK_EX));
-        // Who has asked may have gone while an earlier writer was waited for.
+        // The command may have gone while this thread waited for an earlier writer.
         let done = if hung_up(socket) {
             None
         } else {
@@ -635,7 +639,7 @@ fn make_lock(disk: DevNo) -> io::Result<File> {
         .open(path)
 }
 
-/// The memory is everybody's, the priority a thread's own.
+/// Memory is locked once for the whole process; each thread has a priority of its own.
 fn brace() {
     static MEMORY: Once = Once::new();
     MEMORY.call_once(|| {
@@ -713,7 +717,7 @@ mod tests {
             std::fs::read(two.path()).unwrap(),
             [[2; 4096], [0; 4096]].concat()
         );
-        // An error is told, and is not the end.
+        // An error is reported, and later requests still work.
         assert!(last.write_at(1, &[0; 4096]).is_err());
         last.write_at(0, &[3; 4096]).unwrap();
         drop(disks);
@@ -748,7 +752,7 @@ mod tests {
         let begun = Instant::now();
         let asked = line.ask(Request::Flush, &[], &mut [], Duration::from_millis(50));
         assert_eq!(asked.unwrap_err().raw_os_error(), Some(libc::ETIMEDOUT));
-        // A late answer is for nobody.
+        // A late answer is for no request.
         (&theirs).write_all(&[0; 4]).unwrap();
         assert!(
             line.ask(Request::Flush, &[], &mut [], PATIENCE).is_err()

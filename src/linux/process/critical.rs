@@ -1,30 +1,30 @@
-//! The process itself during a window: its memory locked, its signals held back, its priority
-//! raised.
+//! The process during a window: memory locked, signals blocked, priority raised.
 //!
-//! While a volume is suspended a page of ours that has to be read from it would wait for ourselves,
-//! and a signal that ended us would leave it suspended. Each measure is best effort: what cannot be
-//! had is a warning, the window goes on.
+//! While a volume is suspended, a page of this process that has to be read from it would wait for
+//! this very process, and a signal that ended the process would leave the volume suspended. Each
+//! measure is best effort: a failure is a warning, and the window goes on.
 //!
-//! A suspend that a signal interrupts does worse (seen on 6.1): dm-raid1 stops its recovery first
-//! and, when the suspend then fails with `EINTR`, nobody starts it again. The next suspend of that
-//! mirror waits for it for ever, in the kernel, unkillably. So signals are held back around every
-//! single suspend (`Held`), also outside a window, and no suspend ever gets a timeout: whether the
-//! disks answer is found out before it (see `drain`). What is left is SIGKILL: the kernel's own
-//! (out of memory) is turned away here, an administrator's cannot be.
+//! A suspend that a signal interrupts is worse (K21, seen on 6.1): dm-raid1 stops its recovery
+//! first, and when the suspend then fails with `EINTR`, nothing starts the recovery again. The next
+//! suspend of that mirror waits for it for ever, in the kernel, unkillably. So signals are blocked
+//! around every single suspend (`Held`), also outside a window, and no suspend ever has a time
+//! limit: whether the disks answer is found out before it (see `drain`). SIGKILL cannot be blocked:
+//! the kernel's own (out of memory) is averted here, an administrator's cannot be.
 
 use nix::sys::mman::{MlockAllFlags, mlockall, munlockall};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// As LVM does: above everything ordinary, below what the kernel itself needs.
+/// The nice value during a window, which is that of LVM: above everything ordinary, below what the
+/// kernel itself needs.
 const NICE: libc::c_int = -18;
-/// How much stack a window may need; more than ten times what it was seen to use.
+/// The stack that a window may need, in bytes; more than ten times what it was seen to use.
 const STACK: usize = 256 << 10;
-/// How likely the kernel is to kill us when memory runs out.
+/// The file that says how likely the kernel is to kill this process when memory runs out.
 const OOM: &str = "/proc/self/oom_score_adj";
 const NEVER: &str = "-1000";
-/// Signals that report a fault of our own; held back they would still kill, and say less.
+/// Signals that report a fault of this process. Blocked, they would still kill it, and say less.
 const FAULTS: [Signal; 6] = [
     Signal::SIGSEGV,
     Signal::SIGBUS,
@@ -34,17 +34,18 @@ const FAULTS: [Signal; 6] = [
     Signal::SIGSYS,
 ];
 
-/// Whether memory stays locked after a window, too.
+/// Whether memory stays locked after a window as well.
 static FOR_GOOD: AtomicBool = AtomicBool::new(false);
 
-/// Locks the memory of this process until it ends; why not, if it cannot be.
+/// Locks the memory of this process until it ends. Returns the reason if it cannot be locked.
 pub(in crate::linux) fn lock_memory_for_good() -> Option<String> {
     FOR_GOOD.store(true, Ordering::Relaxed);
     let error = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE).err()?;
     Some(format!("memory cannot be locked ({error})"))
 }
 
-/// The kernel does not choose this process when memory runs out; why it may, if that cannot be had.
+/// Keeps the kernel from choosing this process when memory runs out. Returns a warning if that
+/// fails.
 pub(in crate::linux) fn never_killed_for_memory() -> Option<String> {
     let error = fs::write(OOM, NEVER).err()?;
     Some(format!(
@@ -52,22 +53,23 @@ pub(in crate::linux) fn never_killed_for_memory() -> Option<String> {
     ))
 }
 
-/// The process is prepared for a window until this is dropped; what was before is restored then.
+/// The process is prepared for a window until this is dropped, which restores the previous
+/// settings.
 ///
-/// Signals are held back for this thread, so it has to be the only one. What arrived meanwhile is
-/// delivered when it is dropped.
+/// Signals are blocked for this thread only, so it has to be the only one. Signals that arrive
+/// meanwhile are delivered when this is dropped.
 #[derive(Debug)]
 pub struct Critical {
     locked: bool,
     nice: Option<libc::c_int>,
     oom: Option<String>,
-    // Last to go: a signal that has waited may end the process right there.
+    // Dropped last: a pending signal may end the process right there.
     _held: Held,
 }
 
 impl Critical {
-    /// Enters the window's conditions; what could not be had, in words. Takes some milliseconds and
-    /// allocates: before the first suspend.
+    /// Prepares the process, and returns what failed, one text for each. Takes some milliseconds
+    /// and allocates, so it is called before the first suspend.
     #[must_use]
     pub fn enter() -> (Critical, Vec<String>) {
         let mut warnings = Vec::new();
@@ -115,16 +117,16 @@ impl Drop for Critical {
     }
 }
 
-/// Signals are held back for this thread while this lives; those that came meanwhile are delivered
-/// when it goes.
+/// Signals are blocked for this thread while this lives. Those that arrive meanwhile are delivered
+/// when it is dropped.
 #[derive(Debug)]
 pub(in crate::linux) struct Held(Option<SigSet>, OnThisThread);
 
-/// Not to be sent to another thread, whose signal mask would be restored.
+/// Prevents a move to another thread, whose signal mask would be restored instead.
 type OnThisThread = std::marker::PhantomData<*const ()>;
 
 impl Held {
-    /// Holds back everything that can be. Allocates nothing.
+    /// Blocks every signal that can be blocked, except `FAULTS`. Allocates nothing.
     pub(in crate::linux) fn new() -> Held {
         let mut all = SigSet::all();
         FAULTS.iter().for_each(|fault| all.remove(*fault));
@@ -142,10 +144,10 @@ impl Drop for Held {
     }
 }
 
-/// The nice value before, when it could be changed.
+/// Raises the priority. Returns the previous nice value, or `None` if that failed.
 pub(in crate::linux) fn raise_priority() -> Option<libc::c_int> {
-    // SAFETY: getpriority takes no pointers. Its -1 may be a value; then so be it, the default is
-    // restored one off.
+    // SAFETY: getpriority takes no pointers. Its -1 may be a nice value or an error. After an error
+    // the value that is restored is the default, one off.
     let before = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
     set_nice(NICE).then_some(before)
 }
@@ -155,7 +157,7 @@ fn set_nice(nice: libc::c_int) -> bool {
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) == 0 }
 }
 
-/// Makes the kernel give us the stack now.
+/// Touches the stack, so that the kernel provides its memory now.
 #[inline(never)]
 fn touch_stack() {
     let mut room = [0u8; STACK];

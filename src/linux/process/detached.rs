@@ -1,5 +1,5 @@
-//! Processes beside this one that outlive it and its terminal: this program once more, or a child
-//! that goes on with a part of it.
+//! Processes beside this one that outlive it and its terminal: this program started again, or a
+//! child that continues with a part of the work.
 
 use crate::linux::process::{fork, signal};
 use crate::sys::failpoint;
@@ -12,8 +12,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-/// Runs this very program with these words and environment in a session of its own. Its messages go
-/// nowhere.
+/// Runs this program with these arguments and environment variables, in a session of its own. Its
+/// messages are discarded.
 pub fn spawn_detached(words: &[&str], environment: &[(&str, &str)]) -> io::Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
     command
@@ -29,8 +29,8 @@ pub fn spawn_detached(words: &[&str], environment: &[(&str, &str)]) -> io::Resul
     command.spawn().map(drop)
 }
 
-/// Takes note of the ends of children that nobody waits for. Nothing here has others for longer than
-/// a call.
+/// Reaps children that nothing waits for. All other children of this process live no longer than
+/// the call that started them.
 pub fn reap() {
     while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
         if status == WaitStatus::StillAlive {
@@ -39,18 +39,19 @@ pub fn reap() {
     }
 }
 
-/// A process beside us, forked: with pipes to it and from it, in a session of its own, deaf to what
-/// the terminal has for us.
+/// Forks a process with a pipe to it and a pipe from it, in a session of its own, so that it does
+/// not receive signals of the terminal.
 pub fn fork_beside(body: impl FnOnce(File, File)) -> io::Result<(Pid, File, File)> {
     let (requests, ours_to_ask) = pipe2(OFlag::O_CLOEXEC)?;
     let (ours_to_hear, answers) = pipe2(OFlag::O_CLOEXEC)?;
     let kept = [requests.as_raw_fd(), answers.as_raw_fd()];
     let child = fork::child(&kept, || {
         let _ = setsid();
-        // SAFETY: prctl reads a string that ends with a zero. It is what 'ps -e' shows.
+        // SAFETY: prctl reads a string that ends with a NUL. `ps -e` shows it as the name of the
+        // process.
         unsafe { libc::prctl(libc::PR_SET_NAME, c"breakoff-helper".as_ptr()) };
-        // A test that kills us must not kill it at the same step, and who has interrupted us does
-        // not mean it.
+        // A test that kills the command must not kill the helper at the same step, and an interrupt
+        // of the command is not meant for the helper.
         failpoint::disarm();
         signal::forget();
         body(File::from(requests), File::from(answers));

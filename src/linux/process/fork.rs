@@ -1,36 +1,37 @@
-//! Children of this process that start no program: that might have to be read from the very disks
-//! that hang, and takes longer.
+//! Child processes that start no program: a program might have to be read from the very disks that
+//! hang, and takes longer to start.
 
 use nix::unistd::{ForkResult, Pid, chdir, fork};
 use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Has a child do this and nothing else. It has nothing of ours open but `kept` and is in no
-/// directory of ours, so that what is stuck in it holds neither a lock nor the terminal nor a
-/// mount.
+/// Forks a child that runs `body` and ends. It keeps none of the parent's descriptors open but
+/// `kept`, and leaves the parent's working directory, so that a child that is stuck holds neither a
+/// lock nor the terminal nor a mount.
 pub(in crate::linux) fn child(kept: &[RawFd], body: impl FnOnce()) -> nix::Result<Pid> {
-    // SAFETY: the child goes on with what is mapped here and never comes back. A command is the
-    // only thread of its process; where it is not (a test), glibc keeps the allocator usable in the
-    // child.
+    // SAFETY: the child continues with the memory that is mapped here and never returns. A command
+    // has no other threads in its process; where there are some (in a test), glibc keeps the
+    // allocator usable in the child.
     match unsafe { fork() }? {
         ForkResult::Child => {
             leave_all_but(kept);
             let _ = chdir("/");
+            // The child must not return into the code of its parent, not even by a panic.
             let _ = catch_unwind(AssertUnwindSafe(body));
-            // SAFETY: _exit only ends the process; what is buffered in it belongs to the parent.
+            // SAFETY: _exit only ends the process; data in its buffers belongs to the parent.
             unsafe { libc::_exit(0) }
         }
         ForkResult::Parent { child } => Ok(child),
     }
 }
 
-/// Closes everything that the parent has open but these.
+/// Closes every descriptor of the parent except these. Standard input, output and error become
+/// `/dev/null` unless they are among these.
 fn leave_all_but(kept: &[RawFd]) {
     if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
         for standard in (0..3).filter(|standard| !kept.contains(standard)) {
-            // SAFETY: both are descriptors; whoever had the standard one in the parent has it
-            // still.
+            // SAFETY: both are descriptors; the parent's own standard descriptors are not affected.
             unsafe { libc::dup2(null.as_raw_fd(), standard) };
         }
         if null.as_raw_fd() > 2 {
@@ -57,11 +58,11 @@ fn close_between(first: RawFd, last: RawFd) {
     if first > last {
         return;
     }
-    // SAFETY: in this process nobody else uses these descriptors: it has just been forked, and does
-    // nothing but what is written here.
+    // SAFETY: nothing else in this process uses these descriptors: it has just been forked, and
+    // runs only the code that is written here.
     let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     if closed != 0 {
-        // Before Linux 5.9.
+        // Kernels before 5.9 do not have close_range.
         for descriptor in first..=last.min(4096) {
             // SAFETY: as above.
             unsafe { libc::close(descriptor) };
@@ -77,8 +78,8 @@ mod tests {
     use nix::unistd::pipe;
     use std::io::{Read, Write};
 
-    /// What is kept lies between things that are not, and standard input and output are other
-    /// files.
+    /// The descriptor that is kept lies between others that are not, and standard input and output
+    /// are replaced.
     #[test]
     fn a_child_has_nothing_but_what_is_kept() {
         let before = File::open("/etc/passwd").unwrap();

@@ -1,4 +1,4 @@
-//! The command's end of its helper (`sys::helper`), which is a process of its own.
+//! The command's end of its helper (`sys::helper`), which is a separate process.
 
 use crate::model::GroupId;
 use crate::sys::Errno;
@@ -12,21 +12,22 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// What a helper does: for a group, answers requests about these devices.
+/// The body of a helper process: it does the tasks on these devices of a group.
 pub type Serve = fn(GroupId, &[HelperDevice], Tasks<File, File>);
 
-/// The command's end.
+/// The command's end of a helper process.
 #[derive(Debug)]
 pub struct HelperProcess {
     process: Pid,
-    /// Open as long as there may be another request.
+    /// The pipe is open for as long as there may be another request.
     requests: Option<File>,
     answers: File,
     busy: bool,
 }
 
 impl HelperProcess {
-    /// Takes over a process with the pipes to it and from it, and waits until it is ready.
+    /// Takes over a process with the pipes to it and from it, and waits until it is ready. Kills
+    /// the process if it is not ready within `deadline`.
     pub fn new(
         (process, requests, answers): (Pid, File, File),
         deadline: Duration,
@@ -76,7 +77,7 @@ impl Helper for HelperProcess {
             {
                 Ok(number @ 1..) => Err(Errno(number)),
                 Ok(number) => Ok(number.unsigned_abs()),
-                // It is dead.
+                // The helper is dead.
                 Err(_) => Err(Errno(libc::EPIPE)),
             },
         )
@@ -100,8 +101,8 @@ impl Helper for HelperProcess {
 
 impl Drop for HelperProcess {
     fn drop(&mut self) {
-        // One that still waits finds the end of the pipe when it is through, and clears up by
-        // itself.
+        // A helper that is still blocked finds the end of the pipe when its task has finished, and
+        // cleans up by itself.
         if !self.busy && self.begin(Task::Done).is_ok() {
             self.requests = None;
             let _ = waitpid(self.process, None);

@@ -1,4 +1,4 @@
-//! Which machine this is, which boot of it, and what time it is.
+//! The identity of this machine and of this boot, and the current time.
 
 use crate::error::{Error, Result};
 use crate::model::{BootId, HostId, Timestamp};
@@ -10,7 +10,8 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 const RELEASE: &str = "/proc/sys/kernel/osrelease";
 const MACHINE_ID: &str = "/etc/machine-id";
 
-/// This boot. A volume that is marked as running in another one was not stopped cleanly.
+/// The identity of this boot. A volume that is marked as running in another boot was not stopped
+/// cleanly.
 pub fn boot_id() -> Result<BootId> {
     let text = fs::read_to_string(BOOT_ID)
         .map_err(|err| Error::io(format!("cannot read '{BOOT_ID}'"), &err))?;
@@ -18,8 +19,8 @@ pub fn boot_id() -> Result<BootId> {
         .ok_or_else(|| Error::device(format!("'{BOOT_ID}' holds no boot identity")))
 }
 
-/// This machine. Two machines with one identity (a cloned image) would both believe that a group is
-/// theirs.
+/// The identity of this machine. Two machines with the same one (a cloned image) would both believe
+/// that a group is theirs.
 pub fn host_id() -> Result<HostId> {
     let text = fs::read_to_string(MACHINE_ID).unwrap_or_default();
     parse_host_id(&text).ok_or_else(|| {
@@ -43,22 +44,23 @@ pub fn kernel_release() -> Option<String> {
         .map(|text| text.trim().to_owned())
 }
 
-/// Where the program keeps what must survive a reboot; `BREAKOFF_STATE_DIR` overrides it.
+/// The directory for what must survive a reboot; `BREAKOFF_STATE_DIR` overrides it.
 pub fn state_dir() -> PathBuf {
     std::env::var_os("BREAKOFF_STATE_DIR")
         .filter(|dir| !dir.is_empty())
         .map_or_else(|| "/var/lib/breakoff".into(), PathBuf::from)
 }
 
-/// Where the program notes what it has seen of each group: on the root filesystem, which is there
-/// when volumes are started at boot and lies on none of them. `BREAKOFF_WITNESS_DIR` overrides it.
+/// The directory in which the program records what it has seen of each group. It lies on the root
+/// filesystem, which is available when volumes are started at boot and lies on none of them.
+/// `BREAKOFF_WITNESS_DIR` overrides it.
 pub fn witness_dir() -> PathBuf {
     std::env::var_os("BREAKOFF_WITNESS_DIR")
         .filter(|dir| !dir.is_empty())
         .map_or_else(|| "/etc/breakoff/witness".into(), PathBuf::from)
 }
 
-/// Now, for people to read. A clock before 1970 counts as 1970.
+/// The current time, for people to read. A clock before 1970 counts as 1970.
 pub fn now() -> Timestamp {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -66,10 +68,11 @@ pub fn now() -> Timestamp {
     Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// How long I/O is held at the most when a disk keeps a window waiting, by default.
+/// How long I/O is held at most when a disk keeps a window waiting, by default.
 const HOLD: Duration = Duration::from_secs(10);
 
-/// The same, as `BREAKOFF_HOLD_TIMEOUT` says in seconds; what is no such number says nothing.
+/// How long I/O is held at most when a disk keeps a window waiting: `BREAKOFF_HOLD_TIMEOUT` in
+/// seconds. A value that is not a number from 0.1 to 3600 is ignored.
 pub fn hold_timeout() -> Duration {
     let said = std::env::var("BREAKOFF_HOLD_TIMEOUT")
         .ok()

@@ -1,8 +1,9 @@
-//! One command at a time: a lock file per group under `/run/breakoff/lock`, which says who holds
-//! it.
+//! One command at a time: a lock file per group under `/run/breakoff/lock`, which also records the
+//! holder.
 //!
-//! The lock is the kernel's (`flock`): it goes with the process, however that ends. The file stays:
-//! a file that is removed while somebody waits for it would give two processes a lock each.
+//! The lock is the kernel's (`flock`): it is released when the process ends, in whatever way. The
+//! file is never removed: if a file were removed while a process waits for its lock, two processes
+//! could have a lock each.
 
 use crate::error::{Error, Kind, Result};
 use crate::linux::process::host;
@@ -15,31 +16,31 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long to wait when nothing is said: longer than any command holds it, copies not counted.
+/// How long to wait by default: longer than any command holds the lock, copies not counted.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often to look, at first and at most.
+/// The pause between two attempts, at first and at most.
 const LOOK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
-/// How long to wait before saying so: most commands are over by then.
+/// How long to wait before the holder is reported: most commands have ended by then.
 const TELL: Duration = Duration::from_secs(1);
-/// Where locks and notes of running commands are: gone with the boot. `BREAKOFF_RUN_DIR` moves it
-/// (for tests).
+/// The directory of locks and of notes about running commands, which does not survive a reboot.
+/// `BREAKOFF_RUN_DIR` overrides it (for tests).
 pub fn run_dir() -> PathBuf {
     std::env::var_os("BREAKOFF_RUN_DIR")
         .filter(|dir| !dir.is_empty())
         .map_or_else(|| PathBuf::from("/run/breakoff"), PathBuf::from)
 }
 
-/// Makes a directory that only its owner looks into, parents included.
+/// Creates a directory that only its owner can access, with its parents.
 pub(in crate::linux) fn make_private_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Locks a file if nobody else does.
+/// Locks a file; `None` if it is locked already, or cannot be locked.
 pub(in crate::linux) fn try_lock(file: File) -> Option<Flock<File>> {
     attempt(file).ok().and_then(std::result::Result::ok)
 }
 
-/// The lock, or the file again when somebody else has it.
+/// The lock, or the file again if it is locked already.
 fn attempt(mut file: File) -> io::Result<std::result::Result<Flock<File>, File>> {
     loop {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
@@ -51,8 +52,8 @@ fn attempt(mut file: File) -> io::Result<std::result::Result<Flock<File>, File>>
     }
 }
 
-/// What a lock's file says of this process: `pid`, milliseconds since 1970 and command line, on one
-/// line.
+/// What a lock file says about this process: `pid`, milliseconds since 1970 and command line, on
+/// one line.
 fn signature(now: Timestamp) -> String {
     let words: Vec<String> = std::env::args_os()
         .map(|word| word.to_string_lossy().into_owned())
@@ -77,7 +78,7 @@ fn holder(text: &str, now: Timestamp) -> Holder {
     }
 }
 
-/// Text without anything that would move a terminal's cursor, and not too much of it.
+/// Text without control characters, which would move a terminal's cursor, and not too much of it.
 fn one_line(text: &str) -> String {
     text.chars()
         .take(200)
@@ -85,13 +86,14 @@ fn one_line(text: &str) -> String {
         .collect()
 }
 
-/// The lock of a group, for as long as this lives.
+/// The lock of a group, which is held for as long as this lives.
 #[derive(Debug)]
 pub struct GroupLock(Flock<File>);
 
 impl GroupLock {
-    /// Takes the lock of a group, or [`DISKS`]. Waits up to the timeout (a minute when there is
-    /// none, not at all when it is zero) and tells `on_wait` once who is in the way.
+    /// Takes the lock of a group, of [`DISKS`] or of [`MONITOR`]. Waits up to the timeout (a minute
+    /// if there is none, not at all if it is zero), and passes the holder to `on_wait` once if it
+    /// has to wait for longer than a moment.
     pub fn take(
         key: &str,
         timeout: Option<Duration>,
@@ -135,7 +137,8 @@ impl GroupLock {
         }
     }
 
-    /// Says in the file who holds it. That is for people; failing to say so harms nothing.
+    /// Records this process in the file as the holder. People read it; a failure to write it does
+    /// no harm.
     fn signed(mut self) -> GroupLock {
         let text = signature(host::now());
         let _ = self
@@ -149,7 +152,7 @@ impl GroupLock {
 
 impl Drop for GroupLock {
     fn drop(&mut self) {
-        // An empty file, so that nobody is named who is gone.
+        // An empty file names no process that has ended.
         let _ = self.0.set_len(0);
     }
 }
@@ -178,7 +181,7 @@ fn holder_of(file: &mut File) -> Holder {
     holder(&text, host::now())
 }
 
-/// What the lock guards, in words.
+/// The object that the lock guards, as text.
 fn what(key: &str) -> String {
     match key {
         DISKS => "the list of disks".to_owned(),

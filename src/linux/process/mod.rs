@@ -3,8 +3,8 @@
 //! ```text
 //! critical  memory, signals and priority for a window   signal    interrupts
 //! lock      one command per group                       helper    the command's end of its helper
-//! fork, detached, tools   other processes               service   what a service owes the machine
-//! notice    telling that something has failed           host      which machine, which boot, what time
+//! fork, detached, tools   other processes               service   what a system service has to do
+//! notice    reporting a failure                         host      which machine, which boot, time
 //! ```
 
 pub mod critical;

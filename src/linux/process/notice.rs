@@ -1,7 +1,7 @@
-//! Telling somebody that a disk has failed: the journal, with fields to search by, and the
-//! administrator's own program.
+//! Reports of a failed disk: to the journal, with fields to search by, and to the administrator's
+//! own program.
 //!
-//! Nothing here may keep a repair waiting or make it fail: what cannot be told is a warning.
+//! Nothing here may delay a repair or make it fail: a report that cannot be made is a warning.
 
 use crate::linux::disk::sysfs::printable;
 use crate::sys::notice::Notice;
@@ -12,12 +12,12 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Where systemd's journal takes messages with fields.
+/// The socket on which systemd's journal accepts messages with fields.
 const JOURNAL: &str = "/run/systemd/journal/socket";
-/// What syslog calls an error.
+/// The priority of an error, as syslog counts.
 const PRIORITY: &str = "3";
 
-/// `BREAKOFF_EVENT` and so on: environment of a hook, fields of the journal.
+/// `BREAKOFF_EVENT` and so on: the environment of a hook, and the fields in the journal.
 fn fields(notice: &Notice) -> Vec<(String, String)> {
     let event = [("EVENT", notice.event.to_owned())];
     let about = notice
@@ -31,7 +31,7 @@ fn fields(notice: &Notice) -> Vec<(String, String)> {
         .collect()
 }
 
-/// As the journal's socket takes it.
+/// The message in the form that the journal's socket accepts: one line for each field.
 fn datagram(notice: &Notice) -> Vec<u8> {
     let plain = [
         ("MESSAGE", printable(&notice.message)),
@@ -47,17 +47,18 @@ fn datagram(notice: &Notice) -> Vec<u8> {
         .collect::<String>()
         .into_bytes()
 }
-/// Where the configuration file is; `BREAKOFF_CONFIG` overrides it.
+/// The path of the configuration file; `BREAKOFF_CONFIG` overrides it.
 fn config() -> PathBuf {
     std::env::var_os("BREAKOFF_CONFIG")
         .filter(|path| !path.is_empty())
         .map_or_else(|| "/etc/breakoff.conf".into(), PathBuf::from)
 }
 
-/// Tells everybody who wants to know. What went wrong comes back in words.
+/// Reports a failure to the journal and to the administrator's program. Returns what went wrong,
+/// one text for each.
 pub fn tell(notice: &Notice) -> Vec<String> {
     let mut wrong = Vec::new();
-    // Without systemd there is no journal, and nothing is wrong with that.
+    // Without systemd there is no journal, which is not an error.
     if Path::new(JOURNAL).exists()
         && let Err(err) = send(&datagram(notice))
     {
@@ -78,14 +79,15 @@ pub fn tell(notice: &Notice) -> Vec<String> {
     wrong
 }
 
-/// A journal that does not take it at once, perhaps because its disk hangs, is not waited for.
+/// Sends a message without blocking: a journal that does not accept it at once, perhaps because its
+/// disk hangs, is not waited for.
 fn send(datagram: &[u8]) -> io::Result<()> {
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;
     socket.send_to(datagram, JOURNAL).map(drop)
 }
 
-/// The program that a configuration file names.
+/// The program that a configuration file names, if it names one.
 fn hook(config: &Path) -> Result<Option<PathBuf>, String> {
     let shown = config.display();
     match fs::read_to_string(config) {
@@ -120,7 +122,7 @@ pub fn hook_in(text: &str) -> Result<Option<PathBuf>, String> {
     Ok(found)
 }
 
-/// Starts it on its own; how it ends is its own affair.
+/// Starts the program and does not wait for it; how it ends is not checked.
 fn run(program: &Path, notice: &Notice) -> io::Result<()> {
     let mut command = Command::new(program);
     command

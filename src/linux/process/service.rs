@@ -1,9 +1,9 @@
-//! What a service owes the machine: word to systemd that it is ready and alive, and to be there
-//! when memory is short.
+//! What is expected of a system service: to report to systemd that it is ready and alive, and to be
+//! available when memory is short.
 //!
-//! The protocol (sd_notify(3)) is a datagram of a few words, and it is spoken here: the send of the
-//! crate `sd-notify` (0.5) waits while systemd does not read, and a monitor that waits repairs
-//! nothing.
+//! The protocol (sd_notify(3)) is a datagram of a few words, and it is implemented here: the send
+//! of the crate `sd-notify` (0.5) blocks while systemd does not read, and a monitor that is blocked
+//! repairs nothing.
 
 use crate::linux::process::critical;
 use crate::sys::process::{Service, UNTIL_IDLE};
@@ -14,18 +14,18 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-/// Who has started this process: systemd (sd_notify(3)), a command, or somebody else.
+/// What has started this process: systemd (sd_notify(3)), a command, or something else.
 #[derive(Debug)]
 pub struct Started {
-    /// systemd's end of the service.
+    /// A socket of this process, and the address of systemd's; `None` outside a service.
     to: Option<(UnixDatagram, SocketAddr)>,
-    /// How often it wants to hear that we are alive.
+    /// The interval in which systemd expects to hear that this process is alive.
     watchdog: Option<Duration>,
     until_idle: bool,
 }
 
 impl Started {
-    /// As the environment says: `NOTIFY_SOCKET`, `WATCHDOG_USEC`, [`UNTIL_IDLE`].
+    /// Reads the environment: `NOTIFY_SOCKET`, `WATCHDOG_USEC`, [`UNTIL_IDLE`].
     pub fn from_environment() -> Started {
         let to = std::env::var_os("NOTIFY_SOCKET").and_then(|name| connect(&name).ok());
         let micros = std::env::var("WATCHDOG_USEC")
@@ -38,7 +38,7 @@ impl Started {
         }
     }
 
-    /// Who does not listen is not waited for.
+    /// Sends a report without blocking; a receiver that does not read is not waited for.
     fn tell(&self, text: &str) {
         if let Some((socket, to)) = &self.to {
             let _ = socket.send_to_addr(text.as_bytes(), to);
@@ -80,8 +80,8 @@ fn connect(name: &OsStr) -> io::Result<(UnixDatagram, SocketAddr)> {
 }
 
 /// From here on nothing of this process has to be read from a disk again, and the kernel does not
-/// kill it for memory: it may be the only one who can let the disks' writes flow. What could not be
-/// had, in words.
+/// kill it when memory runs out: it may be the only process that can let held writes continue.
+/// Returns what failed, one text for each.
 pub fn stay_resident() -> Vec<String> {
     critical::lock_memory_for_good()
         .into_iter()

@@ -1,35 +1,34 @@
-//! Ctrl-C and its relatives: noted, so that a command ends between two steps and with a word of
-//! what is and what goes on.
+//! Ctrl-C and similar signals. They are recorded, so that a command ends between two steps and
+//! reports what the state is and what continues.
 
 use crate::sys::process::Interrupts;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 static ARRIVED: AtomicBool = AtomicBool::new(false);
-/// How many [`Caught`] there are: one inside another must not forget what the outer one has
-/// noted.
+/// The number of [`Caught`] values that live: an inner one must not discard what an outer one has
+/// recorded.
 static CATCHING: AtomicUsize = AtomicUsize::new(0);
 
 extern "C" fn note(_signal: libc::c_int) {
     ARRIVED.store(true, Ordering::Relaxed);
 }
 
-/// While this lives SIGINT, SIGTERM and SIGHUP are noted instead of ending the process.
+/// SIGINT, SIGTERM and SIGHUP are recorded instead of ending the process, while this lives.
 #[derive(Debug)]
 pub struct Caught(Vec<(Signal, SigAction)>);
 
 impl Caught {
-    /// Begins to note them.
+    /// Begins to record these signals.
     #[must_use]
     pub fn begin() -> Caught {
         if CATCHING.fetch_add(1, Ordering::Relaxed) == 0 {
             ARRIVED.store(false, Ordering::Relaxed);
         }
-        // No SA_RESTART: a wait is to be cut short.
+        // Without SA_RESTART, so that a signal cuts a wait short.
         let noted = SigAction::new(SigHandler::Handler(note), SaFlags::empty(), SigSet::empty());
         let set = |signal| {
-            // SAFETY: the handler does nothing but store to an atomic, which is safe in a signal
-            // handler.
+            // SAFETY: the handler only stores to an atomic, which is safe in a signal handler.
             unsafe { sigaction(signal, &noted) }
                 .ok()
                 .map(|before| (signal, before))
@@ -49,12 +48,12 @@ impl Interrupts for Caught {
     }
 }
 
-/// Whether an interrupt has arrived since somebody began to note them.
+/// Whether an interrupt has arrived since recording began.
 pub fn arrived() -> bool {
     CATCHING.load(Ordering::Relaxed) > 0 && ARRIVED.load(Ordering::Relaxed)
 }
 
-/// What has arrived was meant for another process.
+/// Forgets a signal that has arrived: it was meant for another process.
 pub(in crate::linux) fn forget() {
     ARRIVED.store(false, Ordering::Relaxed);
 }
@@ -62,7 +61,7 @@ pub(in crate::linux) fn forget() {
 impl Drop for Caught {
     fn drop(&mut self) {
         for (signal, before) in &self.0 {
-            // SAFETY: puts back the action that was there before.
+            // SAFETY: restores the action that was set before.
             let _ = unsafe { sigaction(*signal, before) };
         }
         CATCHING.fetch_sub(1, Ordering::Relaxed);

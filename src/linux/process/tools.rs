@@ -1,13 +1,14 @@
-//! The few programs that we start, found where they belong and never through `PATH`.
+//! The few external programs that are started here. They are looked for where they belong and never
+//! through `PATH`.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Where system programs live.
+/// The directories of system programs.
 const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-/// The program of this name, when it is installed.
+/// The path of the program with this name, if it is installed.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     DIRECTORIES
         .iter()
@@ -23,18 +24,19 @@ pub(in crate::linux) fn command(name: &str) -> Option<Command> {
     Some(command)
 }
 
-/// How often a process is looked at that is waited for.
+/// The interval in which a process that is waited for is polled.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Whether the process has ended in time; one that could not be started has. How it ended is for
-/// others to find out.
+/// Whether the process has ended in time; one that could not be started counts as ended. A process
+/// that has not is killed. How it ended is for the caller to find out.
 pub(in crate::linux) fn done_by(until: Instant, child: Option<&mut Child>) -> bool {
     let Some(child) = child else { return true };
     loop {
         match child.try_wait() {
             Ok(None) if Instant::now() < until => std::thread::sleep(LOOK),
             Ok(None) => {
-                // It may be beyond reach in the kernel; it is not waited for.
+                // It may be stuck in the kernel, where a signal does not reach it, so it is not
+                // waited for.
                 let _ = child.kill();
                 return false;
             }
@@ -43,8 +45,8 @@ pub(in crate::linux) fn done_by(until: Instant, child: Option<&mut Child>) -> bo
     }
 }
 
-/// Loads a kernel module; whether `modprobe` said that it is there now. Silent: who needs the
-/// module looks for what it brings.
+/// Loads a kernel module. Returns whether `modprobe` succeeded. Errors are not reported; callers
+/// check for what the module provides.
 pub(in crate::linux) fn load_module(module: &str) -> bool {
     let run = |mut command: Command| {
         command
