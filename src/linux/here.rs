@@ -1,5 +1,5 @@
-//! The machine that a command runs on, as one object: what a fake stands in for, so that whole
-//! commands can be crashed at every call. [`Here`] is this machine.
+//! The machine that a command runs on, as one object. A fake stands in for it in tests, so that
+//! whole commands can be crashed at every call. [`Here`] is the real machine.
 
 use crate::linux::disk::freeze::Stack;
 use crate::linux::process::service::{self, Started};
@@ -32,24 +32,25 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a helper may take to be ready.
+/// How long a helper may take until it is ready.
 const HELPER_STARTS: Duration = Duration::from_secs(20);
 
-/// This machine.
+/// The machine that this process runs on.
 #[derive(Debug, Clone, Copy)]
 pub struct Here {
     serve: Serve,
 }
 
 impl Here {
-    /// What helpers do is said by whoever can do it: much of what a command can.
+    /// Takes the body of helper processes from a caller that has it: a helper does much of what a
+    /// command does.
     pub const fn new(serve: Serve) -> Here {
         Here { serve }
     }
 }
 
 impl Default for Here {
-    /// Without helpers: they end at once.
+    /// A machine without helpers: they end at once.
     fn default() -> Here {
         Here::new(|_, _, _| ())
     }

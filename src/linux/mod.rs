@@ -1,5 +1,5 @@
-//! This machine: the one implementation of `sys` beside the tests' own, and the only place with
-//! `unsafe`. Policy lives elsewhere.
+//! This machine: the one implementation of `sys` apart from that of the tests, and the only place
+//! with `unsafe`. It contains no policy.
 
 pub mod disk;
 pub mod dm;

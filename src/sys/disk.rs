@@ -93,7 +93,7 @@ pub enum Which<'w> {
 
 /// A device that was examined.
 pub struct Found {
-    /// The device itself.
+    /// The device that was examined.
     pub candidate: Candidate,
     /// Whether it is known to be a breakoff disk without having been read.
     pub is_known: bool,

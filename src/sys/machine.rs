@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// Everything outside the process that a command uses.
 pub trait Machine {
-    /// Opens device-mapper.
+    /// Opens the device-mapper of this machine.
     fn kernel(&self) -> Result<Box<dyn Kernel>>;
     /// Opens a wait for device-mapper's events.
     fn events(&self) -> Result<Box<dyn Events>>;

@@ -37,7 +37,7 @@ const NOTES: &str = "/run/breakoff/frozen";
 const OPENERS_GO: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(50);
 
-/// From `<linux/fs.h>`.
+/// The requests that freeze and thaw a filesystem, from `<linux/fs.h>`.
 const FIFREEZE: libc::Ioctl = nix::request_code_readwrite!(b'X', 119, size_of::<libc::c_int>());
 const FITHAW: libc::Ioctl = nix::request_code_readwrite!(b'X', 120, size_of::<libc::c_int>());
 

@@ -3,7 +3,7 @@
 //! ```text
 //! media     bytes of disks                             probe     which disks there are
 //! apart     reading from disks that may not answer     writing   writing to them
-//! inspect   objections to using a disk                 sysfs, openers   what the kernel says of it
+//! inspect   objections to using a disk                 sysfs, openers   what the kernel shows
 //! freeze    freezing filesystems                       above     finding them
 //! drain     writing back beforehand                    changes   what the maps of changes record
 //! ```

@@ -2,18 +2,18 @@
 //! command.
 //!
 //! A cookie is a System V semaphore. It starts at 1 and is incremented before each verb that causes
-//! an event; the event carries the low 16 bits of its key, and udev's `dmsetup udevcomplete`
-//! decrements it when the rules are through. To wait, the initial 1 is taken away and zero is
-//! waited for. The key is `0x0D4D` above 16 random bits, as `dmsetup` expects it.
+//! a uevent. The event carries the low 16 bits of the semaphore's key, and udev's
+//! `dmsetup udevcomplete` decrements it when the rules have run. To wait, a process subtracts the
+//! initial 1 and waits for zero. The key is `0x0D4D` above 16 random bits, as `dmsetup` expects it.
 //!
 //! The semaphore is taken before anything is changed and given back whatever happens: `settle` and
-//! `Drop` remove it, and what a killed process leaves behind is swept by the next one (a lock file
-//! per cookie in the run directory says whose it was). Between a resume's beginning and its end
+//! `Drop` remove it, and the next process sweeps what a killed one has left (a lock file per cookie
+//! in the run directory identifies its owner). Between the beginning and the end of a resume
 //! nothing is allocated here: an increment is one `semop`.
 //!
-//! A verb without a semaphore still hands its flags to udev, with a cookie whose low bits are zero:
-//! `dmsetup` decodes the flags, finds no semaphore of that key, and says so in udev's log. Losing
-//! the flags would be worse (K11).
+//! A verb without a semaphore still passes its flags to udev, with a cookie whose low bits are
+//! zero: `dmsetup` decodes the flags, finds no semaphore with that key, and reports this in udev's
+//! log. Losing the flags would be worse (K11).
 
 use crate::error::{Error, Result};
 use crate::linux::process::lock;
@@ -28,10 +28,10 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 /// The upper half of every cookie's key.
 const MAGIC: u32 = 0x0d4d;
-/// How long udev is waited for until it is asked again whether it is there at all.
+/// How long to wait for udev before checking again whether it is running at all.
 const SLICE: Duration = Duration::from_secs(1);
 
-/// What an event tells udev's rules about the device (the upper half of the cookie; values are
+/// The flags that an event passes to udev's rules (the upper half of the cookie; the values are
 /// libdevmapper's).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventFlags(u16);
@@ -41,15 +41,15 @@ impl EventFlags {
     const DISABLE_DISK_RULES: u16 = 0x0004;
     const DISABLE_OTHER_RULES: u16 = 0x0008;
     const PRIMARY_SOURCE: u16 = 0x0040;
-    /// `DM_SUBSYSTEM_UDEV_FLAG1`; in our own rules: from now on an ordinary volume, whatever it
-    /// was.
+    /// `DM_SUBSYSTEM_UDEV_FLAG1`. In breakoff's own rules: from now on an ordinary volume, whatever
+    /// it was.
     const ORDINARY: u16 = 0x0200;
 
-    /// Nothing said: udev's rules take the flags from its database, as the last event with flags
-    /// left them.
+    /// No flags: udev's rules take them from udev's database, as the last event with flags left
+    /// them.
     pub const AS_BEFORE: EventFlags = EventFlags(0);
 
-    /// For a device that gets these links.
+    /// The flags for a device that gets these links.
     pub fn for_links(links: Links) -> EventFlags {
         EventFlags(
             Self::PRIMARY_SOURCE
@@ -66,7 +66,7 @@ impl EventFlags {
     }
 }
 
-/// An event between its announcement and its ioctl's end.
+/// An event between its announcement and the end of its ioctl.
 #[must_use]
 #[derive(Debug)]
 pub(in crate::linux) struct Event {
@@ -75,18 +75,18 @@ pub(in crate::linux) struct Event {
 }
 
 impl Event {
-    /// What goes into the header.
+    /// The number for the header: the flags and the low half of the key.
     pub(in crate::linux) fn number(&self) -> u32 {
         self.number
     }
 }
 
-/// The cookie of the running command, if one is taken. Shared by the verbs and the armed devices.
+/// The cookie of the running command, if one is taken. The verbs and the armed devices share it.
 #[derive(Debug, Default)]
 pub(in crate::linux) struct Cookies(Mutex<Option<Cookie>>);
 
 impl Cookies {
-    /// Takes a semaphore unless one is taken already or nobody would decrement it.
+    /// Takes a semaphore, unless one is taken already or no udev is running to decrement it.
     pub(in crate::linux) fn take(&self) -> Result<()> {
         let mut cookie = self.lock();
         if cookie.is_none() && udev_running() {
@@ -95,8 +95,7 @@ impl Cookies {
         Ok(())
     }
 
-    /// Announces an event. Never fails: without a semaphore the event goes out without being waited
-    /// for.
+    /// Announces an event. Never fails: without a semaphore the event is sent, but not waited for.
     pub(in crate::linux) fn begin(&self, flags: EventFlags) -> Event {
         let cookie = self.lock();
         let key = cookie
@@ -109,32 +108,32 @@ impl Cookies {
         }
     }
 
-    /// Takes the announcement back when the kernel sent no event.
+    /// Withdraws the announcement if the kernel sent no event.
     pub(in crate::linux) fn end(&self, event: Event, generated: bool) {
         if event.counted && !generated {
-            // Without this udev would be waited for until the deadline; nothing worse.
+            // If this fails, the wait for udev lasts until the deadline; nothing worse happens.
             let _ = self.lock().as_ref().map(|cookie| cookie.add(-1));
         }
     }
 
-    /// Waits until udev is through with everything, at most until the deadline, and gives the
-    /// semaphore back. How many events are left, when it was not enough.
+    /// Waits until udev has processed all events, at most until the deadline, and gives the
+    /// semaphore back. Returns how many events are left if the time was not enough.
     pub(in crate::linux) fn settle(&self, deadline: Duration) -> Option<u32> {
         let cookie = self.lock().take()?;
         cookie.wait(deadline)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Cookie>> {
-        // A panic elsewhere leaves a cookie that is as good as before.
+        // A panic elsewhere leaves the cookie intact.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Whether somebody will work off events. A socket that outlived its daemon refuses; one of a
-/// stopped daemon does not.
+/// Whether a udev daemon will process events. A socket that has outlived its daemon refuses; one of
+/// a stopped daemon does not.
 ///
-/// Only asks the kernel who is bound to udev's socket: the types differ, so nothing is ever
-/// connected, woken or waited for.
+/// This only asks the kernel whether anything is bound to udev's socket: the socket types differ,
+/// so nothing is ever connected, woken or waited for.
 pub(in crate::linux) fn udev_running() -> bool {
     match UnixStream::connect("/run/udev/control") {
         Ok(_) => true,
@@ -145,7 +144,7 @@ pub(in crate::linux) fn udev_running() -> bool {
     }
 }
 
-/// One semaphore.
+/// One semaphore, with its key and its note.
 #[derive(Debug)]
 struct Cookie {
     semaphore: libc::c_int,
@@ -154,8 +153,8 @@ struct Cookie {
 }
 
 impl Cookie {
-    /// A fresh one, its key noted in this directory first. `None` when this kernel has no
-    /// semaphores at all.
+    /// Creates a semaphore, whose key is noted in the directory `traces` first. `None` if this
+    /// kernel has no System V semaphores at all.
     fn new(traces: &Path) -> Result<Option<Cookie>> {
         sweep(traces);
         // A key may be in use by LVM or another command: with some thousands in use, a few dozen
@@ -198,15 +197,15 @@ impl Cookie {
         }
     }
 
-    /// Adds to it, or takes away from it, without ever waiting.
+    /// Adds to the semaphore's value, or subtracts from it, without ever waiting.
     fn add(&self, by: i16) -> io::Result<()> {
         operate(self.semaphore, by, None)
     }
 
-    /// Waits until nothing is outstanding; how much still is, when that takes too long.
+    /// Waits until no event is outstanding. Returns how many are if that takes too long.
     fn wait(self, deadline: Duration) -> Option<u32> {
         let until = Instant::now() + deadline;
-        // Gone already: somebody ran `dmsetup udevcomplete_all`, and nothing can be waited for.
+        // If the semaphore is gone (`dmsetup udevcomplete_all`), nothing can be waited for.
         self.add(-1).ok()?;
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -265,7 +264,7 @@ fn create(key: u16) -> io::Result<libc::c_int> {
 }
 
 unsafe extern "C" {
-    /// In every Linux C library since 2002, and not in the `libc` crate.
+    /// It is in every Linux C library since 2002, but not in the `libc` crate.
     fn semtimedop(
         id: libc::c_int,
         operations: *mut libc::sembuf,
@@ -274,7 +273,7 @@ unsafe extern "C" {
     ) -> libc::c_int;
 }
 
-/// One operation on a semaphore: at once (`None`), or waiting at most so long.
+/// Makes one operation on a semaphore: without waiting (`None`), or waiting at most this long.
 fn operate(semaphore: libc::c_int, by: i16, wait: Option<Duration>) -> io::Result<()> {
     let flags = if wait.is_some() { 0 } else { libc::IPC_NOWAIT };
     let mut operation = libc::sembuf {
@@ -298,8 +297,8 @@ fn operate(semaphore: libc::c_int, by: i16, wait: Option<Duration>) -> io::Resul
     }
 }
 
-/// The note of a cookie: a locked file with its key as the name. A file that nobody locks is a dead
-/// process's.
+/// The note of a cookie: a locked file that is named after the key. A file that no process has
+/// locked belongs to a dead process.
 #[derive(Debug)]
 struct Trace {
     path: PathBuf,
@@ -307,8 +306,8 @@ struct Trace {
 }
 
 impl Trace {
-    /// Notes a key. `None` when another process has noted the same; without a run directory the
-    /// note is missing, no more.
+    /// Notes a key. `None` if another process has noted the same one. Without a run directory there
+    /// is no note, and no other effect.
     fn leave(directory: &Path, key: u16) -> Option<Trace> {
         let path = directory.join(format!("{key:04x}"));
         let made = lock::make_private_dir(directory)
@@ -323,12 +322,12 @@ impl Trace {
         }
     }
 
-    /// Itself, when there is a file.
+    /// The note itself, if it has a file.
     fn file(self) -> Option<Trace> {
         self.file.is_some().then_some(self)
     }
 
-    /// Forgets it, before the lock goes.
+    /// Removes the note before its lock is released.
     fn wipe(self) {
         if self.file.is_some() {
             let _ = std::fs::remove_file(&self.path);
@@ -336,7 +335,7 @@ impl Trace {
     }
 }
 
-/// Removes the semaphores of processes that died with one.
+/// Removes the semaphores that dead processes have left.
 fn sweep(directory: &Path) {
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         let key = entry
@@ -352,8 +351,8 @@ fn sweep(directory: &Path) {
     }
 }
 
-/// Removes the semaphore with this key if it is as old as the note: the key may be somebody else's
-/// by now.
+/// Removes the semaphore with this key if it is as old as the note: another process may have the
+/// key by now.
 fn remove_orphan(key: u16, note: &File) {
     // SAFETY: semget takes no pointers.
     let id = unsafe { libc::semget(full_key(key), 1, 0) };
@@ -374,7 +373,7 @@ fn remove_orphan(key: u16, note: &File) {
     }
 }
 
-/// When the semaphore was made or set, in seconds since 1970.
+/// When the semaphore was created or set, in seconds since 1970.
 fn changed_at(id: libc::c_int) -> Option<libc::time_t> {
     let mut state = std::mem::MaybeUninit::<libc::semid_ds>::zeroed();
     // SAFETY: IPC_STAT fills the structure that its fourth argument points to.
@@ -468,7 +467,7 @@ mod tests {
         let living = taken(directory.path());
         let mut dead = taken(directory.path());
         let (id, key) = (dead.semaphore, dead.key);
-        // Dies without Drop; the kernel closes the file, which gives up the lock.
+        // It dies without Drop; the kernel closes the file, which releases the lock.
         drop(dead.trace.take().unwrap().file.take());
         std::mem::forget(dead);
         sweep(directory.path());

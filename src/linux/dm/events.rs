@@ -1,4 +1,4 @@
-//! Waiting for something to happen to any dm device: one descriptor for all of them, no polling
+//! Waiting for an event of any dm device: with one descriptor for all of them, and no polling
 //! interval.
 
 use crate::error::{Error, Result};
@@ -13,14 +13,15 @@ use std::time::Duration;
 /// The first version of the driver whose control node can be polled (Linux 4.13).
 const POLL_SINCE: (u32, u32) = (4, 37);
 
-/// Wakes on dm events: a leg that fails, a mirror that is in sync, a table that is swapped.
+/// Wakes on dm events: a leg fails, a mirror is in sync, a table is swapped.
 ///
 /// Arm, look at the devices, wait: an event between arming and waiting ends the wait at once, so
-/// none is lost. Which device it was is not told; the caller looks again.
+/// none is lost. An event does not say which device it is about; the caller looks at all of them
+/// again.
 pub struct EventWait(DM);
 
 impl EventWait {
-    /// Opens and arms it. Fails with `Unsupported` when the kernel is too old.
+    /// Opens the control node and arms the wait. Fails with `Unsupported` if the kernel is too old.
     pub fn open() -> Result<EventWait> {
         let dm = DM::new().map_err(|err| {
             Error::unsupported(format!("cannot open '{CONTROL}': {err}")).on(CONTROL)
@@ -50,7 +51,7 @@ impl Events for EventWait {
         })
     }
 
-    /// `false` also when a signal arrived, so that the caller can look why.
+    /// Also `false` if a signal has arrived, so that the caller can find out why.
     fn wait(&mut self, timeout: Duration) -> Result<bool> {
         // Rounded up, so that a short timeout is not a busy loop.
         let millis = timeout.as_nanos().div_ceil(1_000_000);

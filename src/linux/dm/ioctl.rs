@@ -1,10 +1,11 @@
-//! Our own dm ioctls: the verbs that a window is made of, and those that the `devicemapper` crate
-//! would wait in.
+//! breakoff's own dm ioctls: the verbs of a window, and those in which the `devicemapper` crate
+//! would block.
 //!
-//! A request is a header template that is copied into a prebuilt buffer and handed to the kernel:
-//! once a device is armed, nothing here allocates, opens, logs or waits for another process. That
-//! crate's resume takes a semaphore each time and, when none is left, fails with the device still
-//! suspended; ours are counted on a cookie that was taken beforehand (see `cookie`).
+//! A request is a header template that is copied into a preallocated buffer and passed to the
+//! kernel: once a device is armed, nothing here allocates, opens, logs or waits for another
+//! process. The crate's resume takes a semaphore each time and, if none is left, fails with the
+//! device still suspended. The events of these ioctls are counted on a cookie that was taken
+//! beforehand (see `cookie`).
 
 use crate::error::{Error, Result};
 use crate::linux::dm::cookie::{Cookies, EventFlags};
@@ -20,13 +21,13 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The node of the driver.
+/// The control node of the driver.
 pub(in crate::linux) const CONTROL: &str = "/dev/mapper/control";
 
-/// A verb of the driver, with what it needs to be known by.
+/// A verb of the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::linux) enum Verb {
-    /// Every device.
+    /// Lists all devices.
     List,
     /// Removes a device.
     Remove,
@@ -34,11 +35,11 @@ pub(in crate::linux) enum Verb {
     Rename,
     /// Suspends or resumes, as the flags say.
     Suspend,
-    /// The header alone.
+    /// Returns the header alone.
     Info,
-    /// Forgets the inactive table.
+    /// Clears the inactive table.
     Clear,
-    /// Table or status lines, as the flags say.
+    /// Returns table or status lines, as the flags say.
     Status,
 }
 
@@ -60,25 +61,26 @@ impl Verb {
     }
 }
 
-/// Which device a request is about.
+/// The subject of a request.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::linux) enum Subject<'a> {
-    /// None.
+    /// The driver itself, no device.
     Driver,
-    /// The one with this UUID.
+    /// The device with this UUID.
     Uuid(&'a str),
-    /// The one with this name.
+    /// The device with this name.
     Name(&'a str),
-    /// The one with this number, as the kernel encodes it.
+    /// The device with this number, as the kernel encodes it.
     Dev(u64),
 }
 
-/// A header, to be copied into a buffer for every call: the kernel overwrites it with its answer.
+/// A header, which is copied into a buffer for every call: the kernel overwrites it with its
+/// answer.
 #[derive(Clone, Copy)]
 pub(in crate::linux) struct Header(dmi::dm_ioctl);
 
 impl Header {
-    /// A request about this subject. Any kernel with the version 4 interface takes it.
+    /// A request about this subject. Any kernel with the version 4 interface accepts it.
     pub(in crate::linux) fn new(
         subject: Subject<'_>,
         flags: u32,
@@ -97,21 +99,21 @@ impl Header {
         Ok(Header(raw))
     }
 
-    /// The same with other flags.
+    /// The same header with other flags.
     fn with_flags(mut self, flags: u32) -> Header {
         self.0.flags = flags;
         self
     }
 
-    /// The same with the cookie of the event that the verb causes.
+    /// The same header with the cookie of the event that the verb causes.
     fn with_event(mut self, event: u32) -> Header {
         self.0.event_nr = event;
         self
     }
 }
 
-/// Puts text into a C array, which is zero and stays terminated. Refuses what does not fit or is
-/// empty.
+/// Copies text into a zeroed C array, which stays terminated. Refuses text that does not fit, is
+/// empty or contains a NUL.
 fn fill(array: &mut [libc::c_char], text: &str) -> std::result::Result<(), Errno> {
     if text.is_empty() || text.len() >= array.len() || text.contains('\0') {
         return Err(Errno(libc::EINVAL));
@@ -122,7 +124,7 @@ fn fill(array: &mut [libc::c_char], text: &str) -> std::result::Result<(), Errno
     Ok(())
 }
 
-/// Text in a C array of an answer, with anything that is not text replaced.
+/// The text in a C array of an answer, with invalid UTF-8 replaced.
 fn text(array: &[libc::c_char]) -> String {
     let bytes: Vec<u8> = array
         .iter()
@@ -132,12 +134,12 @@ fn text(array: &[libc::c_char]) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The driver's control node.
+/// The open control node of the driver.
 #[derive(Debug)]
 pub(in crate::linux) struct Control(File);
 
 impl Control {
-    /// Opens it, and loads the driver when it is not there yet.
+    /// Opens the control node, and loads the driver if it is missing.
     pub(in crate::linux) fn open() -> Result<Control> {
         let open = || File::open(CONTROL);
         let loaded = |_| {
@@ -163,15 +165,16 @@ impl Control {
     }
 }
 
-/// A request and its answer: a header and room for data, aligned as the header needs it.
+/// The buffer of a request and its answer: a header and room for data, aligned as the header
+/// requires.
 pub(in crate::linux) struct Buffer(Box<[u64]>);
 
-/// Size of a header in bytes; data follows it.
+/// The size of a header in bytes; data follows it.
 const HEADER: usize = size_of::<dmi::dm_ioctl>();
 
 impl Buffer {
-    /// Room for so many bytes of data. Every page of it is written to now, so that using it later
-    /// does not need memory.
+    /// Allocates room for this many bytes of data. Every page of it is written now, so that using
+    /// it later needs no memory.
     pub(in crate::linux) fn with_room(data: usize) -> Buffer {
         let mut words =
             vec![u64::MAX; (HEADER + data).div_ceil(size_of::<u64>())].into_boxed_slice();
@@ -183,7 +186,7 @@ impl Buffer {
         size_of_val(&*self.0)
     }
 
-    /// The header as it stands now, that is the kernel's answer after a call.
+    /// The header as it is now: after a call, the kernel's answer.
     fn header(&self) -> dmi::dm_ioctl {
         // SAFETY: the buffer is at least a header long and aligned for u64, as the header is, which
         // is plain old data.
@@ -206,7 +209,7 @@ impl Buffer {
         unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast::<u8>(), self.len()) }
     }
 
-    /// Puts data behind the header; what does not fit is refused.
+    /// Copies data behind the header, and refuses data that does not fit.
     fn set_data(&mut self, data: &[u8]) -> std::result::Result<(), Errno> {
         let room = self
             .bytes_mut()
@@ -220,7 +223,7 @@ impl Buffer {
         Ok(())
     }
 
-    /// The data of the answer.
+    /// The data of the answer, behind its header.
     fn data(&self) -> &[u8] {
         let header = self.header();
         let (start, end) = (
@@ -234,9 +237,9 @@ impl Buffer {
         self.header().flags
     }
 
-    /// Asks the driver. Signals are held back during a suspend, and during a resume, which may
-    /// suspend on its way: a mirror whose suspend is interrupted is beyond repair (see `critical`).
-    /// Other verbs change nothing when they are interrupted.
+    /// Makes the ioctl. Signals are blocked during a suspend, and during a resume, which may
+    /// suspend on its way: a mirror whose suspend is interrupted is beyond repair (K21; see
+    /// `critical`). Other verbs change nothing when they are interrupted.
     fn call(
         &mut self,
         control: &Control,
@@ -263,7 +266,7 @@ impl Buffer {
         }
     }
 
-    /// Asks the driver with a buffer that grows until the answer fits.
+    /// Makes the ioctl with a buffer that grows until the answer fits.
     pub(in crate::linux) fn call_growing(
         &mut self,
         control: &Control,
@@ -286,7 +289,8 @@ impl Buffer {
     }
 }
 
-/// No answer is larger: 100,000 devices with the longest names and UUIDs take about 30 MiB.
+/// The maximum size of an answer in bytes: 100,000 devices with the longest names and UUIDs take
+/// about 30 MiB.
 const LARGEST: usize = 256 << 20;
 
 fn last_errno() -> i32 {
@@ -295,16 +299,16 @@ fn last_errno() -> i32 {
         .unwrap_or(libc::EIO)
 }
 
-/// What the header of an answer says about a device.
+/// The header of an answer, as far as it describes a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::linux) struct Info {
-    /// Its name.
+    /// The name of the device.
     pub name: String,
-    /// Its UUID, empty when it has none.
+    /// The UUID of the device; empty if it has none.
     pub uuid: String,
-    /// Its number.
+    /// The number of the device.
     pub dev: DevNo,
-    /// Its openers.
+    /// How many openers the device has.
     pub open_count: u32,
     /// Whether it is suspended.
     pub suspended: bool,
@@ -314,7 +318,7 @@ pub(in crate::linux) struct Info {
     pub has_inactive: bool,
 }
 
-/// Devices and their tables, asked with one buffer that is used again.
+/// Queries of devices and their tables, with one buffer that is reused.
 pub(in crate::linux) struct Queries {
     control: Arc<Control>,
     buffer: Buffer,
@@ -328,7 +332,7 @@ impl Queries {
         }
     }
 
-    /// Every device on this machine.
+    /// All dm devices on this machine.
     pub(in crate::linux) fn list(&mut self) -> std::result::Result<Vec<wire::Listed>, Errno> {
         let header = Header::new(Subject::Driver, dmi::DM_UUID_FLAG)?;
         self.buffer
@@ -354,8 +358,8 @@ impl Queries {
         self.lines(subject, dmi::DM_STATUS_TABLE_FLAG)
     }
 
-    /// The status of one device. Never to be asked of a device with an `era` target: suspended, it
-    /// would not answer (K7).
+    /// The status of one device. It must not be queried for a device with an `era` target: if that
+    /// is suspended, the query blocks (K7).
     pub(in crate::linux) fn status(
         &mut self,
         subject: Subject<'_>,
@@ -402,7 +406,7 @@ fn devno(dev: u64) -> DevNo {
     }
 }
 
-/// Does a verb that causes an event for udev, which is counted on the cookie.
+/// Makes an ioctl that causes a uevent, which is counted on the cookie.
 pub(in crate::linux) fn with_event(
     control: &Control,
     cookies: &Cookies,
@@ -418,7 +422,7 @@ pub(in crate::linux) fn with_event(
     done
 }
 
-/// Removes a device when it is closed, which may be now. The event for udev has no cookie.
+/// Removes a device when it is closed, which may be now. The uevent has no cookie.
 pub(in crate::linux) fn remove_when_closed(
     control: &Control,
     uuid: &str,
@@ -427,7 +431,7 @@ pub(in crate::linux) fn remove_when_closed(
     Buffer::with_room(0).call(control, Verb::Remove, &header)
 }
 
-/// Renames a device. The kernel finds it by its name only.
+/// Renames a device. The kernel finds it by name only.
 pub(in crate::linux) fn rename(
     control: &Control,
     cookies: &Cookies,
@@ -461,8 +465,8 @@ pub(in crate::linux) fn suspend_flags(mode: SuspendMode) -> u32 {
     }
 }
 
-/// A device that is ready for a window. Its requests are encoded, its buffers touched, its control
-/// node open.
+/// A device that is prepared for a window: its requests are encoded, its buffers touched, its
+/// control node open.
 pub struct ArmedDm {
     control: Arc<Control>,
     cookies: Arc<Cookies>,
@@ -470,15 +474,15 @@ pub struct ArmedDm {
     header: Header,
     small: Buffer,
     lines: Buffer,
-    /// What keeps discards away, for a device on which changes are tracked.
+    /// The setting that keeps discards away, for a device on which changes are tracked.
     discards: Option<File>,
 }
 
-/// The least room for a table and its status.
+/// The minimum room for a table and its status, in bytes.
 const LINES_ROOM: usize = 64 << 10;
 
 impl ArmedDm {
-    /// Prepares a device, with room for what it says of itself now.
+    /// Prepares a device, with room for its current table and status.
     pub(in crate::linux) fn new(
         control: Arc<Control>,
         cookies: Arc<Cookies>,
@@ -510,7 +514,7 @@ impl ArmedDm {
         })
     }
 
-    /// Asks for the live table or its status, as the flags say.
+    /// Queries the live table or its status, as the flags say.
     fn ask(&mut self, flags: u32) -> std::result::Result<(), Errno> {
         self.lines
             .call(&self.control, Verb::Status, &self.header.with_flags(flags))?;
@@ -521,7 +525,7 @@ impl ArmedDm {
         }
     }
 
-    /// Has discards kept away after each resume, by this setting of the device.
+    /// Has discards kept away after each resume, by writing to this setting of the device.
     pub(in crate::linux) fn without_discards(
         self,
         setting: &Path,
@@ -547,8 +551,8 @@ impl ArmedDevice for ArmedDm {
     }
 
     fn health(&mut self) -> std::result::Result<MirrorHealth, Errno> {
-        // Its table can be asked at any time; an `era` that is suspended does not tell its status
-        // (K7).
+        // The table can be queried at any time, but the status only of mirrors: that of a suspended
+        // `era` blocks (K7).
         self.ask(dmi::DM_STATUS_TABLE_FLAG)?;
         if !wire::all_mirrors(self.lines.data(), self.lines.header().target_count) {
             return Err(Errno(libc::EINVAL));
@@ -575,7 +579,7 @@ impl ArmedDevice for ArmedDm {
             &self.header,
             self.resume_event,
         )?;
-        // What did not work shows when the map is read: it is not believed then.
+        // A failure shows when the map is read, which is not trusted then.
         if let Some(setting) = &mut self.discards {
             let _ = setting.write(b"0");
         }

@@ -1,12 +1,12 @@
-//! The kernel's device-mapper, as the [`Kernel`] seam.
+//! The kernel's device-mapper, as the [`Kernel`] trait.
 //!
-//! Creating, loading and clearing go through the `devicemapper` crate. Suspend, resume, remove and
-//! rename are our own ioctls, because that crate takes a semaphore for each and waits for udev
-//! without a limit; so are listing and looking, because it refuses every answer in which any device
-//! of the machine has a name that is not ASCII.
+//! Create, load and clear go through the `devicemapper` crate. Suspend, resume, remove and rename
+//! are breakoff's own ioctls, because the crate takes a semaphore for each and waits for udev
+//! without a limit. So are listing and querying, because the crate refuses every answer in which
+//! any device of the machine has a name that is not ASCII.
 //!
-//! Devices are named by UUID: a name may change under us, a UUID cannot. One that vanishes between
-//! two questions is left out.
+//! Devices are identified by UUID: a name may change at any time, a UUID cannot. A device that
+//! vanishes between two queries is left out.
 
 use crate::error::{Error, Kind, Result};
 use crate::linux::disk::sysfs::printable;
@@ -29,8 +29,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long an opener that is about to go is waited for when a device is removed, and how often it
-/// is looked at.
+/// How long a remove waits for an opener that is about to close the device, and how often it tries
+/// again.
 const BUSY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(20));
 
 /// The device-mapper of this machine.
@@ -42,7 +42,8 @@ pub struct Dm {
     names: Mutex<Names>,
 }
 
-/// The devices whose links may have to be made without udev, and the names that may have to go.
+/// The devices whose links may have to be made without udev, and the names that may have to be
+/// removed.
 #[derive(Debug, Default)]
 struct Names {
     touched: BTreeSet<String>,
@@ -50,7 +51,7 @@ struct Names {
 }
 
 impl Dm {
-    /// Opens the driver, and loads it when necessary.
+    /// Opens the driver, and loads it if necessary.
     pub fn open() -> Result<Dm> {
         let control = Arc::new(Control::open()?);
         let stock =
@@ -65,8 +66,8 @@ impl Dm {
         })
     }
 
-    /// Asks the kernel; the buffer is free again when this returns, so that an error may ask for
-    /// more.
+    /// Queries the kernel. The buffer is free again when this returns, so that the handling of an
+    /// error can make more queries.
     fn ask<T>(
         &self,
         question: impl FnOnce(&mut Queries) -> std::result::Result<T, Errno>,
@@ -78,8 +79,8 @@ impl Dm {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A device of ours with everything that can be asked of it; `None` when it is gone, or not
-    /// ours.
+    /// One of breakoff's devices with everything that can be queried; `None` if it is gone, or not
+    /// breakoff's.
     fn observe(&self, subject: Subject<'_>) -> Result<Option<DmDevice>> {
         let Some((info, table)) = present(self.ask(|kernel| kernel.table(subject)))
             .map_err(|errno| unreadable(subject, errno))?
@@ -106,8 +107,8 @@ impl Dm {
         }))
     }
 
-    /// The status of a mirror, suspended or not (K18); `None` when it makes no sense or the device
-    /// is gone.
+    /// The status of a mirror, suspended or not (K18); `None` if it is malformed or the device is
+    /// gone.
     fn mirror_status(&self, uuid: &DmUuid) -> Result<Option<MirrorStatus>> {
         let subject = Subject::Uuid(uuid.as_str());
         let lines = present(self.ask(|kernel| kernel.status(subject)))
@@ -115,19 +116,19 @@ impl Dm {
         Ok(lines.and_then(|lines| MirrorStatus::parse(&lines)))
     }
 
-    /// The header of a device that has to be there.
+    /// The header of a device that must exist.
     fn info(&self, uuid: &DmUuid) -> Result<Info> {
         self.ask(|kernel| kernel.info(Subject::Uuid(uuid.as_str())))
             .map_err(|errno| self.failure("cannot look at", uuid, errno))
     }
 
-    /// The header and the live table of a device that has to be there.
+    /// The header and the live table of a device that must exist.
     fn table(&self, uuid: &DmUuid) -> Result<(Info, Vec<TargetLine>)> {
         self.ask(|kernel| kernel.table(Subject::Uuid(uuid.as_str())))
             .map_err(|errno| self.failure("cannot look at", uuid, errno))
     }
 
-    /// What people call a device: its name when it is there, else its UUID.
+    /// The name of a device for people: its dm name if it exists, else its UUID.
     fn title(&self, uuid: &DmUuid) -> String {
         let info = self.ask(|kernel| kernel.info(Subject::Uuid(uuid.as_str())));
         info.map_or_else(|_| uuid.to_string(), |info| printable(&info.name))
@@ -142,13 +143,14 @@ impl Dm {
         .on(title)
     }
 
-    /// The same for what the `devicemapper` crate reports.
+    /// The same for an error of the `devicemapper` crate.
     fn refusal(&self, doing: &str, uuid: &DmUuid, err: &DmError) -> Error {
         let title = self.title(uuid);
         refusal(&format!("{doing} device '{title}'"), title, err)
     }
 
-    /// Notes that a device's links may have changed, and makes them at once when nobody else will.
+    /// Records that a device's links may have changed, and makes them at once if udev is not
+    /// running.
     fn touched(&self, uuid: &DmUuid) {
         self.names().touched.insert(uuid.as_str().to_owned());
         self.publish_without_udev();
@@ -178,15 +180,15 @@ impl Dm {
             if let Ok(info) = self.ask(|kernel| kernel.info(Subject::Uuid(&uuid)))
                 && info.has_live
             {
-                // Nothing depends on it: the device can be used by its number, and udev makes the
-                // link when it comes back.
+                // Nothing depends on the link: the device can be used by its number, and udev makes
+                // the link when it comes back.
                 let _ = nodes::ensure(dev, &info.name, info.dev);
             }
         }
     }
 
-    /// What udev is told when a device is renamed: the same as when it was made, which an inner
-    /// device's UUID says and udev's database remembers for a volume.
+    /// The flags for udev when a device is renamed. They are those from its creation: an inner
+    /// device's UUID tells them, and udev's database has them for a volume.
     fn rename_flags(uuid: &DmUuid) -> EventFlags {
         if uuid.is_volume() {
             EventFlags::AS_BEFORE
@@ -195,7 +197,7 @@ impl Dm {
         }
     }
 
-    /// Removes a device once, or says why not.
+    /// Tries once to remove a device.
     fn try_remove(&self, uuid: &DmUuid) -> std::result::Result<(), Errno> {
         let header = Header::new(Subject::Uuid(uuid.as_str()), 0)?;
         let flags = EventFlags::for_links(Links::Hidden);
@@ -338,7 +340,7 @@ impl Kernel for Dm {
             .and_then(|mut armed| armed.resume())
             .map_err(|errno| self.failure("cannot resume", uuid, errno))?;
         if takes_no_discards(uuid, info.has_live) {
-            // What did not work shows when the map is read: it is not believed then.
+            // A failure shows when the map is read, which is not trusted then.
             let _ = std::fs::write(changes::discard_switch(info.dev), "0");
         }
         self.touched(uuid);
@@ -365,7 +367,7 @@ impl Kernel for Dm {
     }
 
     fn remove_when_closed(&self, uuid: &DmUuid) -> Result<()> {
-        // Nobody waits for what udev does then: nobody knows when that is.
+        // The uevent is not waited for: it is not known when it comes.
         ioctl::remove_when_closed(&self.control, uuid.as_str())
             .map_err(|errno| self.failure("cannot remove", uuid, errno))
     }
@@ -376,6 +378,7 @@ impl Kernel for Dm {
             return Ok(());
         }
         let shielded = info.has_live && !info.has_inactive;
+        // A load fills the inactive slot during the rename (K20, see `shield`).
         if shielded {
             self.load(uuid, &shield(live))?;
         }
@@ -415,6 +418,7 @@ impl Kernel for Dm {
             )
         };
         let id = devicemapper::DmUuid::new(uuid.as_str()).map_err(refused)?;
+        // A message to an `era` that is suspended would block (K7).
         if self.info(uuid)?.suspended {
             return Err(Error::not_ready(format!(
                 "device '{}' is suspended",
@@ -502,13 +506,13 @@ impl Dm {
     }
 }
 
-/// What lies in the inactive slot while a device is renamed: the live table again.
+/// The table in the inactive slot while a device is renamed: the live one again (K20).
 ///
 /// After a clear, kernels with IMA (5.15 and later, seen on 6.1) keep one measurement for both
-/// slots; a rename frees it for the live slot only, and the next load, clear or remove frees it
+/// slots. A rename frees it for the live slot only, and the next load, clear or remove frees it
 /// again: `kernel BUG`, or corrupted memory. A load gives the inactive slot a measurement of its
-/// own. If we die before it is cleared and somebody resumes the device, the table is the same, and
-/// a mirror trusts nothing: `nosync` is left out.
+/// own. If this process dies before the slot is cleared and the device is resumed, the table is the
+/// same, and a mirror trusts nothing: `nosync` is left out.
 fn shield(live: Vec<TargetLine>) -> Vec<TargetLine> {
     if is_mirror(&live) {
         crate::table::without(
@@ -526,25 +530,25 @@ fn shield(live: Vec<TargetLine>) -> Vec<TargetLine> {
 }
 
 /// Whether discards have to be kept away from a device when it is resumed: changes are tracked
-/// above it, and what is above takes the setting over when it comes up. Later it is left alone:
-/// there may be I/O in flight then, which newer kernels wait for to change it.
+/// above it, and the device above takes the setting over when it becomes live. Later the setting is
+/// left alone: there may be I/O in flight then, which newer kernels wait for before they change it.
 fn takes_no_discards(uuid: &DmUuid, has_live: bool) -> bool {
     uuid.role() == Some(Role::Data) && !has_live
 }
 
-/// The current era in the status of an `era`: `8 10/256 16 -`. One whose map has failed says
-/// `Error`.
+/// The current era in the status of an `era`, such as `8 10/256 16 -`; `None` if its map has
+/// failed, which shows as `Error`.
 fn era_of(params: &str) -> Option<u32> {
     params.split(' ').nth(2)?.parse().ok()
 }
 
-/// Whether a live table is a mirror and nothing else, so that its status may be asked at any time
+/// Whether a live table is a mirror and nothing else, so that its status can be queried at any time
 /// (K7, K18).
 fn is_mirror(table: &[TargetLine]) -> bool {
     !table.is_empty() && table.iter().all(|line| line.target == "mirror")
 }
 
-/// An answer, or nothing when there is no such device.
+/// The answer; `None` if there is no such device.
 fn present<T>(answer: std::result::Result<T, Errno>) -> std::result::Result<Option<T>, Errno> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
@@ -566,8 +570,8 @@ fn unreadable(subject: Subject<'_>, errno: Errno) -> Error {
     Error::device(format!("{what}: {}", words(errno)))
 }
 
-/// A failure of the `devicemapper` crate. Its own words hold the whole header; people get the
-/// errno's.
+/// The error for a failure of the `devicemapper` crate. The crate's own text contains the whole
+/// header; people get the text of the errno.
 fn refusal(doing: &str, object: impl std::fmt::Display, err: &DmError) -> Error {
     let errno = errno_of(err);
     let why = errno.map_or_else(|| err.to_string(), |errno| words(Errno(errno)));

@@ -1,9 +1,9 @@
-//! `/dev/mapper/NAME` without udev: a device is reachable by its name even when nobody works off
+//! `/dev/mapper/NAME` without udev: a device can be reached by its name even if nothing processes
 //! events.
 //!
-//! With udev these links are its own. They are made here only when it is not running or did not
-//! answer in time, and a link that it makes later simply replaces ours. A name that came from the
-//! kernel becomes a path only if it is a plain file name.
+//! With udev these links are udev's own. They are made here only if it is not running or did not
+//! answer in time, and a link that udev makes later simply replaces this one. A name that came from
+//! the kernel becomes a path only if it is a plain file name.
 
 use crate::model::DevNo;
 use std::fs;
@@ -11,18 +11,18 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
-/// Where device nodes are.
+/// The directory of device nodes.
 pub(in crate::linux) const DEV: &str = "/dev";
 
-/// The path of a name below `/dev/mapper`; `None` when the name is not a plain file name, or is the
-/// driver's own.
+/// The path of a name below `/dev/mapper`; `None` if the name is not a plain file name, or is that
+/// of the driver's control node.
 pub(in crate::linux) fn path_of(dev: &Path, name: &str) -> Option<PathBuf> {
     let plain =
         !name.is_empty() && !name.contains(['/', '\0']) && !matches!(name, "." | ".." | "control");
     plain.then(|| dev.join("mapper").join(name))
 }
 
-/// Sees to it that the name leads to this device. Nothing is done when it does.
+/// Makes the name lead to this device, unless it does already.
 pub(in crate::linux) fn ensure(dev: &Path, name: &str, number: DevNo) -> io::Result<()> {
     let Some(path) = path_of(dev, name) else {
         return Ok(());
@@ -31,7 +31,8 @@ pub(in crate::linux) fn ensure(dev: &Path, name: &str, number: DevNo) -> io::Res
         return Ok(());
     }
     fs::create_dir_all(dev.join("mapper"))?;
-    // Made beside it and moved over it: the name is never missing and never half made.
+    // It is created under another name and then renamed: the name is never missing and never leads
+    // to something incomplete.
     let fresh = dev
         .join("mapper")
         .join(format!(".breakoff-{}", std::process::id()));
@@ -40,7 +41,8 @@ pub(in crate::linux) fn ensure(dev: &Path, name: &str, number: DevNo) -> io::Res
     fs::rename(&fresh, &path).inspect_err(|_| drop(fs::remove_file(&fresh)))
 }
 
-/// A link to the kernel's own node, as udev makes it; a node when there is none (a static `/dev`).
+/// Makes a link to the kernel's own node, as udev does, or a node if there is none (a static
+/// `/dev`).
 fn make(dev: &Path, path: &Path, number: DevNo) -> io::Result<()> {
     let kernels = format!("dm-{}", number.minor);
     if leads_to(&dev.join(&kernels), number) {
@@ -56,7 +58,7 @@ fn make(dev: &Path, path: &Path, number: DevNo) -> io::Result<()> {
     )?)
 }
 
-/// Takes the name away if it is a link or a node of a device that is gone or has another name now.
+/// Removes the name of a device that is gone or was renamed, if the name is a link or a node.
 pub(in crate::linux) fn forget(dev: &Path, name: &str) {
     let Some(path) = path_of(dev, name) else {
         return;
@@ -74,7 +76,7 @@ pub(in crate::linux) fn leads_to(path: &Path, number: DevNo) -> bool {
         .is_ok_and(|meta| meta.file_type().is_block_device() && devno(meta.rdev()) == number)
 }
 
-/// The number in a `stat` result.
+/// The device number in a `stat` result.
 pub(in crate::linux) fn devno(rdev: u64) -> DevNo {
     let fits = |part: u64| u32::try_from(part).unwrap_or(u32::MAX);
     DevNo {

@@ -1,13 +1,13 @@
-//! Why a volume has no link below `/dev/breakoff`: what is wrong with udev's rule for it.
+//! Why a volume has no link below `/dev/breakoff`: what is wrong with breakoff's udev rule.
 
 use crate::linux::dm::cookie;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// The rule that makes the links.
+/// The name of the rule that makes the links.
 const RULE: &str = "56-breakoff.rules";
-/// Where udev looks for rules; the first file of a name counts.
+/// The directories in which udev looks for rules; the first file of a name counts.
 const PLACES: [&str; 5] = [
     "/etc/udev/rules.d",
     "/run/udev/rules.d",
@@ -16,7 +16,7 @@ const PLACES: [&str; 5] = [
     "/lib/udev/rules.d",
 ];
 
-/// Why udev has made no link for a volume.
+/// The reason why udev has made no link for a volume.
 pub fn why_no_link() -> String {
     if !cookie::udev_running() {
         return "udev is not running".to_owned();
@@ -26,7 +26,7 @@ pub fn why_no_link() -> String {
         .unwrap_or_else(|| "udev has not made it (see 'journalctl -u systemd-udevd')".to_owned())
 }
 
-/// What is wrong with the rule on a system below `root`; `own` is this program.
+/// What is wrong with the rule on a system below `root`, if anything; `own` is this program.
 fn blemish(root: &Path, own: &Path) -> Option<String> {
     let below = |place: &str| root.join(place.trim_start_matches('/'));
     let found = PLACES.iter().map(|place| {
@@ -61,7 +61,7 @@ fn blemish(root: &Path, own: &Path) -> Option<String> {
     ))
 }
 
-/// The program that the rule asks for the name of a link.
+/// The program that the rule runs for the name of a link.
 fn program(text: &str) -> Option<&str> {
     let lines = text
         .lines()
@@ -108,7 +108,7 @@ mod tests {
         fs::write(root.path().join("usr/bin/breakoff"), "").unwrap();
         assert_eq!(why(), None);
 
-        // An administrator has switched it off.
+        // An administrator has disabled the rule.
         fs::create_dir_all(root.path().join("etc/udev/rules.d")).unwrap();
         std::os::unix::fs::symlink("/dev/null", root.path().join("etc/udev/rules.d").join(RULE))
             .unwrap();

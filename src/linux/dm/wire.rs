@@ -1,8 +1,8 @@
-//! What the kernel answers to dm ioctls: the records behind the header, read with every offset
-//! checked and without allocating.
+//! The kernel's answers to dm ioctls: the records behind the header, read with every offset checked
+//! and without allocating.
 //!
-//! A name, a target type or a status comes from the kernel, but through it from whoever made the
-//! device; nothing here trusts it.
+//! Names, target types and statuses come from the kernel, but originate from whatever created the
+//! device. Nothing here trusts them.
 
 use crate::model::Sectors;
 use crate::sys::{Errno, MirrorHealth};
@@ -19,12 +19,12 @@ pub(in crate::linux) struct Spec<'a> {
 
 /// Size of `struct dm_target_spec`; the parameters follow it.
 const SPEC: usize = 40;
-/// Where its fields lie: start, length, (status), next, target type.
+/// The offsets of its fields: start, length, (status), next, target type.
 const SPEC_LENGTH: usize = 8;
 const SPEC_NEXT: usize = 20;
 const SPEC_TYPE: usize = 24;
 
-/// The lines of a table or status reply. Yields `None` once and ends when the reply makes no sense.
+/// The lines of a table or status reply. Yields `None` once and ends if the reply is malformed.
 pub(in crate::linux) struct Specs<'a> {
     data: &'a [u8],
     at: usize,
@@ -82,7 +82,7 @@ impl<'a> Iterator for Specs<'a> {
     }
 }
 
-/// The lines as the rest of the program knows them; `None` when the reply makes no sense.
+/// The lines in the form that the rest of the program uses; `None` if the reply is malformed.
 pub fn target_lines(data: &[u8], count: u32) -> Option<Vec<TargetLine>> {
     specs(data, count)
         .map(|spec| {
@@ -97,14 +97,14 @@ pub fn target_lines(data: &[u8], count: u32) -> Option<Vec<TargetLine>> {
         .collect()
 }
 
-/// Whether there are lines, and all of them of mirrors. Allocates nothing.
+/// Whether there are lines, and all of them are mirrors. Allocates nothing.
 pub fn all_mirrors(data: &[u8], count: u32) -> bool {
     count > 0 && specs(data, count).all(|spec| spec.is_some_and(|spec| spec.target == b"mirror"))
 }
 
-/// Reads how a mirror is from a status reply, without allocating: it is asked while I/O is held.
-/// Fails with `EINVAL` when something else than mirrors is there, or nothing at all, and with
-/// `EBADMSG` when the reply cannot be read.
+/// Reads the state of a mirror from a status reply, without allocating: it is queried while I/O is
+/// held. Fails with `EINVAL` if there is anything else than mirrors, or nothing at all, and with
+/// `EBADMSG` if the reply is malformed.
 pub fn health(data: &[u8], count: u32) -> Result<MirrorHealth, Errno> {
     let mut all = None;
     for spec in specs(data, count) {
@@ -126,10 +126,10 @@ pub fn health(data: &[u8], count: u32) -> Result<MirrorHealth, Errno> {
     all.ok_or(Errno(libc::EINVAL))
 }
 
-/// One status line of a mirror: `<legs> <dev>… <done>/<total> 1 <letters> <n> <log type> [<log dev>
-/// <letter>]`.
+/// One status line of a mirror:
+/// `<legs> <dev>… <done>/<total> 1 <letters> <n> <log type> [<log dev> <letter>]`.
 ///
-/// `None` unless it is exactly of that form.
+/// `None` unless it has exactly this form.
 fn mirror_health(params: &[u8]) -> Option<MirrorHealth> {
     let mut words = params
         .split(|byte| *byte == b' ')
@@ -165,7 +165,7 @@ fn mirror_health(params: &[u8]) -> Option<MirrorHealth> {
     })
 }
 
-/// A device number, as large as one can be.
+/// Checks that a word is a device number: two numbers of 32 bits.
 fn device(word: &[u8]) -> Option<()> {
     let (major, minor) = pair(word, b':')?;
     u32::try_from(major)
@@ -174,7 +174,7 @@ fn device(word: &[u8]) -> Option<()> {
         .map(drop)
 }
 
-/// Two numbers with this byte between them.
+/// Two numbers that are separated by this byte.
 fn pair(word: &[u8], between: u8) -> Option<(u64, u64)> {
     let at = word.iter().position(|byte| *byte == between)?;
     Some((number(word.get(..at)?)?, number(word.get(at + 1..)?)?))
@@ -194,22 +194,23 @@ fn number(digits: &[u8]) -> Option<u64> {
 /// A device in the kernel's list (`struct dm_name_list`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// Its number as the kernel encodes it.
+    /// The device number as the kernel encodes it.
     pub dev: u64,
-    /// Its name, with anything that is not text replaced.
+    /// The name, with invalid UTF-8 replaced.
     pub name: String,
-    /// Its UUID, empty when it has none; `None` when this kernel (before 5.13) does not list UUIDs.
+    /// The UUID, empty if the device has none; `None` if this kernel (before 5.13) does not list
+    /// UUIDs.
     pub uuid: Option<String>,
 }
 
-/// Where the name is in a record: behind the device number and the offset of the next record.
+/// The offset of the name in a record: behind the device number and the offset of the next record.
 const LIST_NEXT: usize = 8;
 const LIST_NAME: usize = 12;
 
-/// The devices in a list reply; `None` when it makes no sense.
+/// The devices in a list reply; `None` if it is malformed.
 pub fn listed(data: &[u8]) -> Option<Vec<Listed>> {
     let (mut devices, mut at) = (Vec::new(), 0usize);
-    // Without any device the kernel sends one record of zeros, or no data at all.
+    // If there is no device, the kernel sends one record of zeros, or no data at all.
     if data.len() < 8 || u64_at(data, 0)? == 0 {
         return Some(devices);
     }
@@ -407,8 +408,8 @@ mod tests {
         assert_eq!(health(&mixed, 2), NO_MIRROR);
     }
 
-    /// Cut anywhere, with any offset: an answer, never a panic, and never "in sync" for less than
-    /// the whole.
+    /// Cut anywhere, with any offset, the reply gives an answer, never a panic, and never "in sync"
+    /// for less than the whole.
     #[test]
     fn broken_replies_are_refused() {
         let good = reply(&[

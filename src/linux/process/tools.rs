@@ -1,5 +1,5 @@
-//! The few external programs that are started here. They are looked for where they belong and never
-//! through `PATH`.
+//! The few external programs that are started here. They are looked up in the directories of the
+//! system and never through `PATH`.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
