@@ -12,10 +12,10 @@
 //! ```
 //!
 //! A superblock has 4 KiB, little endian. Everything that it says is in its first 512 bytes, so
-//! that a torn write leaves the old one or the new one. The fields in front of the payload's keep
-//! their place and meaning in every version, so that any version can tell whose disk it is. A
-//! correct checksum only shows that nothing was torn; each field is also checked against the
-//! device's size and the layout.
+//! that a torn write leaves the old one or the new one. The fields up to byte 71 keep their place
+//! and meaning in every version, so that any version can tell whose disk it is. A correct checksum
+//! only shows that nothing was torn; each field is also checked against the device's size and the
+//! layout.
 
 use crate::error::{Error, Result};
 use crate::model::units::SECTOR;

@@ -12,9 +12,10 @@ pub struct Standing {
 }
 
 /// What rests on volumes that are split at one instant, opened in advance. Volumes are numbered in
-/// the order in which they were named. **Nothing here allocates.**
+/// the order in which they were named. Nothing is opened after they were found: the calls are made
+/// while other volumes are frozen already, with the memory of the process locked.
 pub trait Contents {
-    /// The reason why the n-th volume is not frozen or cannot be, as far as it is known. Allocates.
+    /// The reason why the n-th volume is not frozen or cannot be, as far as it is known.
     fn reason(&self, volume: usize) -> Option<String>;
     /// Whether the suspend of the n-th volume has to freeze what it can: something is mounted on it
     /// that only the kernel can freeze.

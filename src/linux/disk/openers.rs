@@ -1,7 +1,7 @@
 //! What has a block device open, as text: mounts, swap, other devices, loop devices, processes.
 //!
-//! The search is best effort and bounded: it explains a refusal of the kernel and never decides
-//! anything.
+//! The search is best effort and bounded. It explains refusals of the kernel; all that it decides is
+//! how long a removal is retried.
 
 use crate::linux::disk::sysfs::{self, Block, printable};
 use crate::linux::dm::nodes::{devno, leads_to};

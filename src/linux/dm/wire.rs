@@ -1,5 +1,5 @@
-//! The kernel's answers to dm ioctls: the records behind the header, read with every offset checked
-//! and without allocating.
+//! The kernel's answers to dm ioctls: the records behind the header, read with every offset
+//! checked. What a window asks (`health`) is read without allocating.
 //!
 //! Names, target types and statuses come from the kernel, but originate from whatever created the
 //! device. Nothing here trusts them.

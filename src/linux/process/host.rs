@@ -1,4 +1,4 @@
-//! The identity of this machine and of this boot, and the current time.
+//! The identity of this machine and of this boot, the current time, and where breakoff keeps state.
 
 use crate::error::{Error, Result};
 use crate::model::{BootId, HostId, Timestamp};

@@ -16,7 +16,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long to wait by default: longer than any command holds the lock, copies not counted.
+/// How long to wait by default: longer than any command holds the lock. No command holds it while
+/// it waits for a copy.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The pause between two attempts, at first and at most.
 const LOOK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));

@@ -16,8 +16,8 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// A command for the program, with words in the C locale, nothing on stdin, and nothing of ours but
-/// the environment's paths.
+/// A command for the program, with output in the C locale and nothing on stdin. It inherits the
+/// environment.
 pub(in crate::linux) fn command(name: &str) -> Option<Command> {
     let mut command = Command::new(find(name)?);
     command.env("LC_ALL", "C").stdin(Stdio::null());
