@@ -1,10 +1,10 @@
-//! What to do next, as data: text, and in it command lines that are put into words by whoever
-//! prints them. The same advice is `breakoff -g g snapwait v` to one administrator and
-//! `vxassist -g g snapwait v` to another, who typed VxVM's word.
+//! Advice on what to do next, as data: text with embedded command lines, which the front end
+//! renders in its own language. The same advice is `breakoff -g g snapwait v` from the native front
+//! end and `vxassist -g g snapwait v` from the VxVM front end.
 //!
-//! Names are plain text: this is beneath `model`, whose errors advise, too.
+//! Names are plain text, because this module lies below `model`, whose errors contain advice too.
 
-/// What to do next, in one line. Made of its first part, and added to:
+/// What to do next, in one line. A hint is created from its first part and extended:
 /// `Hint::from("wait with ").line(Advised::SnapWait(of))`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hint(Vec<Part>);
@@ -12,26 +12,26 @@ pub struct Hint(Vec<Part>);
 /// A piece of a hint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
-    /// As it is, whoever reads it.
+    /// Text, the same in every front end.
     Text(String),
     /// A command line.
     Line(Advised),
-    /// How something is said within a command line that was typed.
+    /// An option or operand to add to the refused command line.
     Choice(Choice),
 }
 
-/// Which object a command line is for. What is `None` is not said: the line is then only the name
-/// of a verb, for an object that is known from the message.
+/// The object of an advised command line. A field that is `None` is left out. If both are, the line
+/// is only the name of a verb, and the object is known from the message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Of {
-    /// The group, as `-g` takes it.
+    /// The group, in the form that `-g` takes.
     pub group: Option<String>,
-    /// The volume or plex.
+    /// The name of the volume or plex.
     pub name: Option<String>,
 }
 
 impl Of {
-    /// A volume or plex of a group.
+    /// A volume or plex, with its group.
     pub fn both(group: impl ToString, name: impl ToString) -> Of {
         Of {
             group: Some(group.to_string()),
@@ -47,7 +47,7 @@ impl Of {
         }
     }
 
-    /// An object whose name tells the group, too.
+    /// An object whose name identifies the group too.
     pub fn name(name: impl ToString) -> Of {
         Of {
             group: None,
@@ -55,34 +55,35 @@ impl Of {
         }
     }
 
-    /// The verb alone is named.
+    /// No object: only the verb is named.
     pub fn verb() -> Of {
         Of::default()
     }
 }
 
-/// A command line that is advised, by what it does. Words of the native front end name the variants.
+/// An advised command line, by its effect. The variants are named after the verbs of the native
+/// front end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Advised {
-    /// `make` with sectors of so many bytes.
+    /// `make` with this sector size.
     Make {
-        /// 512 or 4096.
+        /// The sector size in bytes: 512 or 4096.
         sector_size: u32,
     },
     /// `remove` a volume.
     Remove(Of),
     /// `mirror`: one more data plex.
     Mirror {
-        /// Of which volume.
+        /// The volume that gets the plex.
         of: Of,
-        /// A disk, by media name, that it must not lie on.
+        /// The media name of a disk that the plex must not lie on.
         avoid: Option<String>,
     },
     /// `start` a volume.
     Start {
-        /// Which.
+        /// The volume to start.
         of: Of,
-        /// Although what was written last is not here.
+        /// Whether to start it even though the data written last is not present.
         force: bool,
     },
     /// `stop` a volume.
@@ -91,110 +92,110 @@ pub enum Advised {
     Print(Of),
     /// `snapstart`: a new snapshot leg.
     SnapStart(Of),
-    /// `snapwait`: until the legs of a volume are complete.
+    /// `snapwait`: waits until the snapshot legs of a volume are complete.
     SnapWait(Of),
-    /// `snapshot`: a leg is split off.
+    /// `snapshot`: splits a leg off.
     Snapshot {
-        /// From which volume.
+        /// The volume that the leg is split off.
         of: Of,
-        /// This leg, by the name of its plex.
+        /// The name of the leg's plex, if a particular leg is meant.
         plex: Option<String>,
     },
-    /// `snapabort`: legs are given up.
+    /// `snapabort`: removes snapshot legs.
     SnapAbort(Of),
-    /// `snapclear`: the relation of a snapshot ends.
+    /// `snapclear`: ends the relation between a snapshot and its original.
     SnapClear {
         /// The snapshot, or the original.
         of: Of,
-        /// All relations of an original.
+        /// Whether to end all relations of the original.
         all: bool,
     },
-    /// `snapprint`: the relations of a group.
+    /// `snapprint`: lists the relations of a group.
     SnapPrint(Of),
-    /// `plex convert --to active`: a snapshot leg becomes a data plex.
+    /// `plex convert --to active`: turns a snapshot leg into a data plex.
     ToActive(Of),
-    /// `plex convert --to snapdone`: a data plex becomes a snapshot leg.
+    /// `plex convert --to snapdone`: turns a data plex into a snapshot leg.
     ToSnapDone(Of),
-    /// `plex remove`.
+    /// `plex remove`: removes a plex and releases its space.
     PlexRemove(Of),
-    /// `group show`.
+    /// `group show`: describes a group.
     GroupShow {
-        /// Its name.
+        /// Name of the group.
         group: String,
     },
     /// `group add` with a device that the reader chooses.
     GroupAdd {
-        /// Its name.
+        /// Name of the group.
         group: Option<String>,
     },
-    /// `group destroy`.
+    /// `group destroy`: destroys a group.
     GroupDestroy {
-        /// Its name.
+        /// Name of the group.
         group: String,
     },
-    /// `group import --force`: goes on without the disks that are missing.
+    /// `group import --force`: continues without the missing disks.
     GroupImport {
-        /// Its name or UUID.
+        /// Name or UUID of the group.
         group: String,
     },
     /// `group replace-disk` with a device that the reader chooses.
     GroupReplaceDisk {
-        /// The group's name.
+        /// Name of the group.
         group: String,
-        /// The media name of the disk that goes.
+        /// The media name of the disk to replace.
         disk: String,
     },
-    /// `disk init --force`: what was on them is not needed any more.
+    /// `disk init --force`: initialises devices whose contents are no longer needed.
     DiskInit {
-        /// Paths of devices.
+        /// The paths of the devices.
         devices: Vec<String>,
     },
 }
 
-/// How to say something that the front ends have different words for, in the command line that was
-/// refused. It reads on in a sentence.
+/// A change to the refused command line that the front ends express with different words. It is
+/// rendered as part of a sentence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// The disks that may be used are named.
+    /// Name the disks that may be used.
     NamedDisks,
-    /// A mirror without a dirty region log.
+    /// Make a mirror without a dirty region log.
     WithoutLog,
-    /// A volume is removed with its snapshot legs, and without its snapshots.
+    /// Remove a volume with its snapshot legs, but not its snapshots.
     Recursive,
 }
 
-/// The words of a front end.
+/// How a front end renders advice.
 pub trait Language {
-    /// A command line, without quotes.
+    /// Renders a command line, without quotes.
     fn line(&self, advised: &Advised) -> String;
 
-    /// Words within one.
+    /// Renders a change to a command line, as part of a sentence.
     fn choice(&self, choice: Choice) -> String;
 }
 
 impl Hint {
-    /// Adds text.
+    /// Appends text.
     #[must_use]
     pub fn and(mut self, text: impl Into<String>) -> Hint {
         self.0.push(Part::Text(text.into()));
         self
     }
 
-    /// Adds a command line.
+    /// Appends a command line.
     #[must_use]
     pub fn line(mut self, advised: Advised) -> Hint {
         self.0.push(Part::Line(advised));
         self
     }
 
-    /// Adds words for something within the line that was typed.
+    /// Appends a change to the command line that was refused.
     #[must_use]
     pub fn choice(mut self, choice: Choice) -> Hint {
         self.0.push(Part::Choice(choice));
         self
     }
 
-    /// The hint in words; command lines are in single quotes.
+    /// The hint as text, in the language of a front end. Command lines are in single quotes.
     pub fn text(&self, language: &dyn Language) -> String {
         let parts = self.0.iter().map(|part| match part {
             Part::Text(text) => text.clone(),

@@ -1,5 +1,5 @@
-//! A plan in the making: the verbs change its configuration, it finds space and names and works out
-//! the steps at the end.
+//! A plan under construction. The verbs change its configuration; the draft allocates space and
+//! names, and computes the steps at the end.
 
 use super::change::{Change, Event};
 use super::refusal::{Bug, Disks, NoHelp, Refusal, Result, Room, Space, Verb, Volumes};
@@ -21,17 +21,18 @@ use std::collections::BTreeSet;
 /// Whether two plexes of one volume may share a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sharing {
-    /// Never.
+    /// They may not.
     Never,
-    /// When disks were named and there is no other way.
+    /// They may if the user named disks and there is no other space on these.
     WhenNamed,
 }
 
-/// See the module.
+/// A plan under construction: the observation, the new configuration, and the space that is still
+/// free.
 pub struct Draft<'w> {
-    /// What was observed.
+    /// The observation that the plan starts from. It does not change.
     pub world: &'w World,
-    /// What it becomes.
+    /// The plan so far. Its group is the new configuration.
     pub plan: Plan,
     pub(super) free: Free,
     touched: Vec<VolumeId>,
@@ -47,8 +48,9 @@ impl<'w> Draft<'w> {
             .damaged
             .iter()
             .for_each(|extent| free.keep_off(extent));
-        // A device that nobody needs any more and that could not be taken out of use leads to space
-        // that is free.
+        // A device that is no longer needed but could not be taken out of use may still map space
+        // that is otherwise free. A process that has it open could write there, so that space is
+        // not allocated.
         world
             .devices
             .values()
@@ -68,7 +70,8 @@ impl<'w> Draft<'w> {
         Ok(self.world.group.volume_named(name)?)
     }
 
-    /// The volume to be changed; its devices are brought in line at the end.
+    /// The volume in the new configuration, to be changed. [`Draft::finish`] adds the steps that
+    /// adapt its devices.
     pub fn touch(&mut self, id: VolumeId) -> Result<&mut Volume> {
         if !self.touched.contains(&id) {
             self.touched.push(id);
@@ -86,47 +89,48 @@ impl<'w> Draft<'w> {
         self.plan.group.volumes.push(volume);
     }
 
-    /// Takes a volume out; its devices go too.
+    /// Removes a volume. Its devices are removed too.
     pub fn drop_volume(&mut self, id: VolumeId) {
         self.touched.push(id);
         self.plan.group.volumes.retain(|v| v.id != id);
     }
 
-    /// Notes for the report what happens to a volume.
+    /// Adds a change of a volume to the report.
     pub fn say(&mut self, volume: &Name, event: Event) {
         let change = Change::volume(&self.world.group.name, volume, event);
         self.plan.changes.push(change);
     }
 
-    /// Notes for the report what happens to a disk.
+    /// Adds a change of a disk to the report.
     pub fn say_of_disk(&mut self, media: &Name, event: Event) {
         let change = Change::disk(&self.world.group.name, media, event);
         self.plan.changes.push(change);
     }
 
-    /// Tells something before anything happens.
+    /// Adds a message that is printed before anything is changed.
     pub fn announce(&mut self, text: impl Into<String>) {
         self.plan.announced.push(text.into());
     }
 
-    /// Notes something to know or to do next.
+    /// Adds a message on what to know or to do next.
     pub fn note(&mut self, text: impl Into<String>) {
         self.plan.notes.push(text.into());
     }
 
-    /// Leaves out one of several things that do not depend on each other.
+    /// Records that one of several independent parts of the request is left out, and why.
     pub fn fail(&mut self, refusal: Refusal) {
         self.plan.failures.push(refusal);
     }
 
-    /// Has the volume's filesystem frozen, and these plexes proven equal, at the instant of the
-    /// commit.
+    /// Requires that the volume's filesystem is frozen, and that these plexes are proven equal, at
+    /// the instant of the commit.
     pub fn split_terms(&mut self, id: VolumeId, plexes: Vec<u16>) {
         self.terms.freeze.push(id);
         self.terms.equal.push((id, plexes));
     }
 
-    /// Has these plexes proven equal at the instant of the commit, if anything is suspended at all.
+    /// Requires that these plexes are proven equal at the instant of the commit, if anything is
+    /// suspended at all.
     pub fn equal_terms(&mut self, id: VolumeId, plexes: Vec<u16>) {
         self.terms.equal.push((id, plexes));
     }
@@ -136,7 +140,7 @@ impl<'w> Draft<'w> {
         self.world.group.path(volume)
     }
 
-    /// Refuses a name that is taken, or that would collide with an inner device or not fit
+    /// Refuses a name that is in use, collides with the name of an inner device, or is too long for
     /// device-mapper.
     pub fn check_new_name(&self, name: &Name) -> Result<()> {
         let group = &self.plan.group;
@@ -180,7 +184,7 @@ impl<'w> Draft<'w> {
             .get(&DmUuid::new(self.world.group.id, volume.id, &Role::Volume))
     }
 
-    /// Refuses a volume that somebody has open.
+    /// Refuses a volume that a process has open.
     pub fn require_closed(&self, volume: &Volume, verb: Verb) -> Result<()> {
         match self.device(volume).map_or(0, |d| d.open_count) {
             0 => Ok(()),
@@ -193,7 +197,9 @@ impl<'w> Draft<'w> {
         }
     }
 
-    /// Space for a whole plex of the volume, on disks that hold no other plex of it.
+    /// Allocates `length` for a new plex of the volume, on disks that hold no other plex of it, and
+    /// preferably on disks without plexes of other volumes. `sharing` decides what to do if there
+    /// are none.
     pub fn allocate_plex(
         &mut self,
         volume: &Volume,
@@ -264,8 +270,8 @@ impl<'w> Draft<'w> {
         })
     }
 
-    /// Space for a plex: on no disk with larger sectors than the volume's, and better on disks with
-    /// the same.
+    /// The constraints on space for a plex: never on a disk with larger sectors than the volume's,
+    /// and preferably on disks with the same.
     fn plex_wish(&self, volume: &Volume, length: Sectors, placement: &Placement) -> Result<Wish> {
         let mut wish = self.wish(length, placement)?;
         let unfit = self.unfit(volume);
@@ -278,13 +284,13 @@ impl<'w> Draft<'w> {
         Ok(wish)
     }
 
-    /// The disks that no plex of a volume may lie on, because of their sectors.
+    /// The disks that no plex of a volume may lie on, because their sectors are too large (K43).
     fn unfit(&self, volume: &Volume) -> BTreeSet<DiskId> {
         self.world.with_larger_sectors(self.sector_limit(volume))
     }
 
-    /// The largest sectors that the disks of a volume's plexes may have. One that is being made may
-    /// still get any.
+    /// The largest sectors that the disks of a volume's plexes may have. A volume that is being
+    /// created has no limit unless one was requested.
     fn sector_limit(&self, volume: &Volume) -> Option<SectorSize> {
         self.world
             .group
@@ -292,9 +298,9 @@ impl<'w> Draft<'w> {
             .map_or(volume.sector_size, |known| self.world.sector_limit(known))
     }
 
-    /// The disks whose sectors are not those that a volume has, or was asked to have before it has
-    /// any: a new volume shows from the beginning what it was made for, if there is room for that,
-    /// and its plexes are alike.
+    /// The disks whose sector size differs from that of the volume's plexes or, if it has none yet,
+    /// from the requested one. Avoiding them makes the plexes of a volume alike and, where there is
+    /// space, lets a new volume show the requested sectors from the beginning.
     fn other_sectors(&self, volume: &Volume) -> BTreeSet<DiskId> {
         let world = self.world;
         let Some(preferred) = world.largest_sectors(&volume.plexes).or(volume.sector_size) else {
@@ -308,7 +314,7 @@ impl<'w> Draft<'w> {
             .collect()
     }
 
-    /// Says for each disk why it is no help.
+    /// The refusal for lack of space, with the reason for each disk of the group.
     fn no_room(
         &self,
         volume: &Volume,
@@ -346,8 +352,8 @@ impl<'w> Draft<'w> {
         .into()
     }
 
-    /// More space for one plex: behind its last subdisk where that is free, else elsewhere on its
-    /// own disks, and only then on others that the other plexes of its volume do not lie on.
+    /// Extends one plex: behind its last subdisk where that is free, otherwise elsewhere on its own
+    /// disks, and only then on other disks, which must hold no other plex of the volume.
     pub fn extend_plex(
         &mut self,
         volume: &Volume,
@@ -397,8 +403,9 @@ impl<'w> Draft<'w> {
         Ok(())
     }
 
-    /// Space for a dirty region log: best beside the first plex, so that it is lost only when that
-    /// is; then on the disks that were named, and then on any that is not avoided, which is said.
+    /// Allocates a dirty region log: preferably on the disks of the first plex, so that the log is
+    /// lost only with that plex; otherwise on the named disks; otherwise on any disk that is not to
+    /// be avoided, which is reported.
     pub fn allocate_log(&mut self, volume: &Volume, placement: &Placement) -> Result<Log> {
         let first: Vec<DiskId> = volume
             .plexes
@@ -410,8 +417,9 @@ impl<'w> Draft<'w> {
         self.allocate_log_near(volume, placement, &first)
     }
 
-    /// The same for a log that was lost: where it was, it was no good. That was most likely beside
-    /// the first plex; disks on which anything was found damaged come last.
+    /// Allocates a log in place of a lost one, preferably elsewhere. The lost log was most likely
+    /// on the disks of the first plex, so these come late; disks on which anything was found
+    /// damaged come last.
     pub fn allocate_log_elsewhere(&mut self, volume: &Volume) -> Result<Log> {
         let first: BTreeSet<DiskId> = volume
             .plexes
@@ -481,8 +489,8 @@ impl<'w> Draft<'w> {
         })
     }
 
-    /// A log for a mirror that should have one and has none; without space it goes on without,
-    /// which is said.
+    /// Allocates a log for a mirror that should have one and has none. If there is no space, the
+    /// mirror continues without one, which is reported.
     pub fn optional_log(&mut self, volume: &Volume) -> Option<Log> {
         if volume.log.is_some()
             || !volume.log_wanted
@@ -500,7 +508,7 @@ impl<'w> Draft<'w> {
         log.ok()
     }
 
-    /// A plex of the volume with the next free number and name.
+    /// A new plex of the volume with the lowest free number and the name that belongs to it.
     pub fn new_plex(
         &self,
         volume: &Volume,
@@ -536,7 +544,8 @@ impl<'w> Draft<'w> {
         Err(Space::NumbersUsedUp { volume }.into())
     }
 
-    /// Works out logs and steps, and checks that the outcome is sound.
+    /// Completes the plan: decides on tracking and logs, checks the invariants of the new
+    /// configuration, and adds the steps.
     pub fn finish(mut self) -> Result<Plan> {
         relations::settle(&mut self.plan.group);
         let live = |volume: Option<&Volume>| volume.is_some_and(|v| v.live_dco().is_some());
@@ -566,7 +575,8 @@ impl<'w> Draft<'w> {
         Ok(self.plan)
     }
 
-    /// With the next change to a volume of an older version it is known what it was made for.
+    /// Records the sector size of volumes that an older version created without one, with the next
+    /// change of each.
     fn record_sectors(&mut self) {
         if self.plan.group == self.world.group {
             return;
@@ -588,8 +598,8 @@ impl<'w> Draft<'w> {
         }
     }
 
-    /// A log that is out of use on a disk that is missing cannot be written; it gets another place,
-    /// or the mirror goes on without one.
+    /// Replaces a log that is not in use and lies on a missing disk, because it cannot be written
+    /// there. Without space elsewhere the mirror continues without a log.
     fn replace_missing_log(&mut self, id: VolumeId) -> Result<()> {
         let Some(volume) = self.plan.group.volume(id).cloned() else {
             return Ok(());
@@ -608,9 +618,10 @@ impl<'w> Draft<'w> {
         Ok(())
     }
 
-    /// A plex that was all of its volume gets a device of its own when another one joins. Where
-    /// another process still has an old device open that had its number it gets another one; its
-    /// name stays. Not where the order of complete plexes depends on it.
+    /// Gives a plex another number if a process still has an old device with that number open. A
+    /// plex needs a device of its own when another plex joins it, and the UUID of the old device
+    /// cannot be changed. The name of the plex stays. A complete plex of a mirror keeps its number,
+    /// because the order of complete plexes depends on it.
     fn renumber(&mut self, id: VolumeId) {
         let world = self.world;
         let started = |volume: &Volume| volume.running == Some(world.boot);
@@ -658,8 +669,9 @@ impl<'w> Draft<'w> {
         }
     }
 
-    /// A log comes into use when a mirror of complete plexes does, with contents that say what is
-    /// known of them (K17).
+    /// Takes the log into use when the volume becomes a mirror of complete plexes, and out of use
+    /// when it is none. The log is written all clean only if the plexes are known to be equal
+    /// (K17).
     fn decide_log(&mut self, id: VolumeId) -> Result<()> {
         let boot = self.world.boot;
         let held = self.world.occupied(id, &Role::Log).is_some();
@@ -694,8 +706,8 @@ impl<'w> Draft<'w> {
     }
 }
 
-/// Releases the space of the logs of volumes, of these, that are no mirrors and are not going to
-/// be: one data plex is left, and no leg beside it.
+/// Releases the logs of those of these volumes that are not mirrors and are not becoming mirrors:
+/// at most one plex is complete, and at most one is not a snapshot leg.
 pub fn release_logs(group: &mut Group, volumes: &[VolumeId]) {
     let mirrored = |v: &Volume| {
         v.complete().len() > 1
@@ -712,7 +724,7 @@ pub fn release_logs(group: &mut Group, volumes: &[VolumeId]) {
     single.for_each(|volume| volume.log = None);
 }
 
-/// `v-01`, shortened where the volume's name is as long as names get.
+/// The name of a plex, such as `v-01`. A long volume name is shortened to fit.
 fn plex_name(volume: &Name, number: u16) -> Result<Name> {
     let suffix = format!("-{number:02}");
     let room = crate::model::name::NAME_MAX - suffix.len();

@@ -1,15 +1,15 @@
-//! Whether the disks that are here may speak for their group. The newest configuration that can be
-//! seen is in force, but nobody sees what is on disks that are away: they may have gone on alone,
-//! and what these disks hold is then old.
+//! The quorum: whether the disks that are present may speak for their group. The newest
+//! configuration on them is in force, but missing disks cannot be read. These may have been used
+//! without the others, and what the present disks hold is then outdated.
 
 use super::refusal::{NotAllThere, Refusal, Result};
 use super::step::Plan;
 use super::world::World;
 use crate::model::{Disk, DiskId, Generation, Group, Plex, PlexState, Standing, Testimony, Volume};
 
-/// Refuses a plan that changes the configuration, as [`refuse_minority`] does, unless somebody
-/// insists. The one place where that is asked of what a person wants; repairs of what runs are not
-/// asked.
+/// Refuses a plan that changes the configuration without a quorum, as [`refuse_minority`] does,
+/// unless the plan is forced. This is the only check of requests from a user; repairs of what runs
+/// are not checked.
 pub fn refuse_change(world: &World, plan: &Plan) -> Result<()> {
     if plan.forced || plan.group == world.group {
         Ok(())
@@ -18,17 +18,17 @@ pub fn refuse_change(world: &World, plan: &Plan) -> Result<()> {
     }
 }
 
-/// Refuses a group that is not running when half of its disks or more are away.
+/// Refuses a group that is not running if half of its disks or more are missing.
 ///
-/// Of the missing disks one that holds nothing does not count, nor one of which the configuration
-/// itself says that it was lost (whoever wrote that went on without it) or given up. Of those that
-/// are here one that was blank when it was added does not count until most of those that did have
-/// it in their configuration: blank disks cannot make a majority of a minority. Once a volume runs
-/// nothing is refused any more, so that a repair is always possible.
+/// A missing disk does not count if it holds nothing, or if the configuration itself records it as
+/// lost (the group continued without it) or given up. A present disk that was blank when it was
+/// added does not count until most of the disks that counted before have it in their configuration,
+/// so that blank disks cannot turn a minority into a majority. While a volume runs, nothing is
+/// refused, so that a repair is always possible.
 ///
-/// The machine that the group belongs to remembers what it has seen of it last. Half of the disks
-/// will do when they hold just that; when it has seen something newer, no disk may be missing that
-/// could hold it.
+/// The witness of this machine records which configuration of the group it has seen last. Half of
+/// the disks suffice if they hold exactly that one. If the machine has seen a newer one, no disk
+/// that could hold it may be missing.
 pub fn refuse_minority(world: &World) -> Result<()> {
     if runs_here(world) {
         return Ok(());
@@ -44,7 +44,7 @@ pub fn refuse_minority(world: &World) -> Result<()> {
         return Ok(());
     }
     let here: Vec<&Disk> = group.disks.iter().filter(is_here).collect();
-    // Those that are joining are asked, too, but not alone.
+    // Joining disks count for the majority, but a majority of the voters is needed as well.
     let voters = |disks: &[&Disk]| disks.iter().filter(|d| group.counts(d.id)).count();
     let (missing_voters, voters_here) = (voters(&missing), voters(&here));
     let is_majority =
@@ -57,8 +57,8 @@ pub fn refuse_minority(world: &World) -> Result<()> {
     }
 }
 
-/// Whether a volume of the group runs in this boot. An old configuration may say so of what was
-/// stopped since, so it must have a device, too.
+/// Whether a volume of the group runs in this boot. An outdated configuration may record a volume
+/// as running that was stopped since, so the volume must also have a device.
 fn runs_here(world: &World) -> bool {
     let has_device = |volume: &Volume| {
         let mut uuids = world.devices.values().map(|device| &device.uuid);
@@ -88,8 +88,7 @@ fn not_all_there(
     .into()
 }
 
-/// Notes that the disks that are missing are lost for good: what they hold is in nobody's way any
-/// more.
+/// Records the missing disks as given up, so that what they hold no longer stops a change.
 pub fn give_up_missing(world: &World, group: &mut Group) {
     let missing = group
         .disks
@@ -101,12 +100,13 @@ pub fn give_up_missing(world: &World, group: &mut Group) {
         .extend(missing.into_iter().map(|id| (id, Standing::GivenUp)));
 }
 
-/// What the disks count for in the configuration that is going to be committed: new ones are
-/// joining, as is one that was given up and is here again; those that were joining count as soon as
-/// most of those that count have that in their own copy (`newest` knows).
+/// Updates the standing of the disks in the configuration that is going to be committed. New disks
+/// are joining, as is a disk that was given up and is present again. Joining disks count as soon as
+/// most of those that count have recorded them as joining in their own copy; `newest` reports
+/// whether a disk has the newest copy.
 ///
-/// Two steps, so that there is no moment at which one part of the disks has a majority by the old
-/// rule and another one by the new.
+/// The two steps rule out a moment at which one part of the disks has a majority by the old rule
+/// and another part by the new one.
 pub fn settle(world: &World, group: &mut Group, newest: &dyn Fn(DiskId) -> bool) {
     let before = &world.group;
     let known: Vec<DiskId> = group.disks.iter().map(|d| d.id).collect();
@@ -137,9 +137,9 @@ pub fn settle(world: &World, group: &mut Group, newest: &dyn Fn(DiskId) -> bool)
         .extend(new.into_iter().map(|id| (id, Standing::Joining)));
 }
 
-/// Whether a missing disk may hold something newer than what is here. Not when it is empty, or was
-/// lost: a plex on it has failed, and none on it is complete of a volume that the disks here hold
-/// as well.
+/// Whether a missing disk may hold something newer than the present disks. It cannot if nothing was
+/// allocated on it, if it was given up, or if it was lost: a plex on it has failed, and no volume
+/// has complete plexes both on it and on the present disks.
 fn may_have_gone_on(world: &World, disk: DiskId) -> bool {
     let is_on = |plex: &&Plex| plex.subdisks.iter().any(|s| s.disk == disk);
     let is_here = |plex: &Plex| {

@@ -1,10 +1,11 @@
-//! `snapback`: a leg that was split off comes back and only what has changed is copied, in either
-//! direction.
+//! `snapback`: rejoins a leg that was split off, in either direction. Only what has changed since
+//! the split is copied.
 //!
-//! Two windows (see `docs/fast-resync.md`). In the first the leg joins with a log of what has
-//! changed up to a listing; writes to everything else are mirrored from then on. What was written
-//! between the listing and that window is in the map and not in the log, so a second listing makes
-//! the log exact, and the leg's mirror is reloaded with it. Only then does "in sync" mean equal.
+//! This takes two windows (see `docs/fast-resync.md`). In the first, the leg joins with a change
+//! log of what was written until the map was read; writes to all other regions are mirrored from
+//! then on. Writes between that reading and the window are in the map but not in the log. So the
+//! map is read a second time, which makes the log exact, and the leg's mirror is reloaded with it.
+//! Only then does "in sync" mean equal.
 
 use super::activate::apply;
 use super::change::{Copied, Event};
@@ -24,25 +25,26 @@ use crate::table::status::MAX_LEGS;
 use crate::table::{dco, stack};
 use std::ops::Range;
 
-/// A snapshot that comes back.
+/// A snapshot to bring back, with its original.
 struct Side<'w> {
     snapshot: &'w Volume,
     original: &'w Volume,
-    /// The plexes of it that do.
+    /// The plexes of the snapshot that come back.
     plexes: Vec<&'w Plex>,
-    /// Whether it goes for good: nothing would be left that holds its data.
+    /// Whether the snapshot is removed: no plex would be left that holds its data.
     whole: bool,
 }
 
-/// What has to be copied.
+/// How much of a volume has to be copied.
 enum Extent {
-    /// These regions of the change log, each of this size.
+    /// These regions of the change log, by number; the first field is the region size.
     Regions(Sectors, Vec<Range<u64>>),
-    /// Everything, for this reason.
+    /// Everything, with the reason.
     All(String),
 }
 
-/// The maps that have to be read before this can be planned: of which volumes, from which era on.
+/// The maps that must be read before a snapback can be planned: the volumes, and the era from which
+/// to read each. A tracked snapshot needs its own map and its original's.
 pub fn needed(world: &World, names: &[Name]) -> Vec<(VolumeId, u32)> {
     let side = |name: &Name| {
         let snapshot = world.group.volume_named(name).ok()?;
@@ -55,18 +57,18 @@ pub fn needed(world: &World, names: &[Name]) -> Vec<(VolumeId, u32)> {
     names.iter().filter_map(side).flatten().collect()
 }
 
-/// What was written on either side since a split, in sectors.
+/// The ranges written on each side since a split, in sectors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Differences {
-    /// To the original.
+    /// Written to the original.
     pub original: Vec<Range<u64>>,
-    /// To the snapshot.
+    /// Written to the snapshot.
     pub snapshot: Vec<Range<u64>>,
-    /// To either: only there can the two differ.
+    /// Written to either. The two can differ only there.
     pub either: Vec<Range<u64>>,
 }
 
-/// What the maps say of a snapshot and its original, or why they say nothing.
+/// What the maps record for a snapshot and its original, or why that is not known.
 pub fn differences(world: &World, snapshot: &Volume) -> std::result::Result<Differences, String> {
     let origin = snapshot
         .origin
@@ -97,7 +99,9 @@ pub fn differences(world: &World, snapshot: &Volume) -> std::result::Result<Diff
     })
 }
 
-/// Brings the snapshots back.
+/// Plans a snapback of the named snapshots. `mirrors` is the number of plexes that come back of
+/// each (all if `None`), `from` chooses whose contents win, and `keep` exchanges the contents
+/// instead of giving up the original's.
 pub fn snapback(
     world: &World,
     names: &[Name],
@@ -149,7 +153,7 @@ pub fn snapback(
     draft.finish()
 }
 
-/// What speaks against it is said before anything happens.
+/// Looks up one snapshot and its original, and refuses a snapback that is not possible.
 fn side<'w>(draft: &Draft<'w>, name: &Name, mirrors: Option<usize>) -> Result<Side<'w>> {
     let snapshot = draft.volume(name)?;
     let original = original_of(draft, snapshot)?;
@@ -170,7 +174,7 @@ fn side<'w>(draft: &Draft<'w>, name: &Name, mirrors: Option<usize>) -> Result<Si
     })
 }
 
-/// What a snapshot was split off from, which must be as large as it.
+/// The original of a snapshot. It must have the snapshot's size.
 fn original_of<'w>(draft: &Draft<'w>, snapshot: &Volume) -> Result<&'w Volume> {
     let group = &draft.world.group;
     let named = |volume: &Volume| draft.world.named(&volume.name);
@@ -209,8 +213,8 @@ fn refuse_attaching(draft: &Draft<'_>, original: &Volume, snapshot: &Volume) -> 
     Ok(())
 }
 
-/// The last of a snapshot's complete plexes: its first one stays as long as any does. And whether
-/// these are all.
+/// The plexes that come back, and whether these are all. They are taken from the end of the list,
+/// so that the snapshot's first plex stays as long as any does.
 fn plexes_that_return<'w>(
     draft: &Draft<'_>,
     snapshot: &'w Volume,
@@ -233,7 +237,7 @@ fn plexes_that_return<'w>(
     Ok((data[there - count..].to_vec(), count == there))
 }
 
-/// A snapshot that goes for good must not be somebody's original.
+/// Refuses to remove a snapshot that is itself an original.
 fn refuse_dependents(draft: &Draft<'_>, snapshot: &Volume) -> Result<()> {
     let dependents: Vec<Name> = draft
         .world
@@ -252,7 +256,7 @@ fn refuse_dependents(draft: &Draft<'_>, snapshot: &Volume) -> Result<()> {
 }
 
 impl Side<'_> {
-    /// Where the two sides may differ.
+    /// The ranges in which the two sides may differ, in sectors; or why they are not known.
     fn changed(&self, world: &World) -> std::result::Result<Vec<Range<u64>>, String> {
         let differences = differences(world, self.snapshot)?;
         let first = self.original.live_dco().and_then(|d| d.copies.first());
@@ -287,7 +291,7 @@ fn extent(world: &World, size: Sectors, sides: &[&Side<'_>], legs: usize) -> Ext
     Extent::Regions(region, dco::regions(size, region, &all))
 }
 
-/// Whether the log of what has changed cannot come into use.
+/// Whether a change log cannot be used, because another process has its old device open.
 fn is_log_occupied(world: &World, original: VolumeId) -> bool {
     [ChangeLog::A, ChangeLog::B]
         .into_iter()
@@ -325,8 +329,8 @@ impl Extent {
     }
 }
 
-/// What is written to a snapshot after its map was listed would be missed: the original's side is
-/// listed twice, this one is closed.
+/// Writes to the snapshot after its map was read would be lost, so it must be closed. The original
+/// may stay open, because its map is read twice.
 fn rule_out_writes(draft: &mut Draft<'_>, side: &Side<'_>, extent: &Extent) {
     let uuid = DmUuid::new(draft.world.group.id, side.snapshot.id, &Role::Volume);
     let writes = draft.world.known.writes.get(&side.snapshot.id).copied();
@@ -335,8 +339,9 @@ fn rule_out_writes(draft: &mut Draft<'_>, side: &Side<'_>, extent: &Extent) {
     }
 }
 
-/// An open volume is refused when this is planned; one that is opened after that, when it is done.
-/// (A snapshot that goes for good is removed before, which no opened device can be.)
+/// Lets the window check that these volumes are closed. Planning has refused those that were open;
+/// this catches a process that opens one afterwards. (A snapshot that is removed needs no check,
+/// because an open device cannot be removed.)
 fn rule_out_openers(draft: &mut Draft<'_>, volumes: &[&Volume]) {
     let started = volumes
         .iter()
@@ -347,7 +352,7 @@ fn rule_out_openers(draft: &mut Draft<'_>, volumes: &[&Volume]) {
     draft.plan.window.closed.extend(uuids);
 }
 
-/// The original wins.
+/// The original wins: the plexes of its snapshots become its legs and are brought up to date.
 fn bring_back(draft: &mut Draft<'_>, sides: &[&Side<'_>]) -> Result<()> {
     let Some(original) = sides.first().map(|side| side.original) else {
         return Ok(());
@@ -380,7 +385,8 @@ fn bring_back(draft: &mut Draft<'_>, sides: &[&Side<'_>]) -> Result<()> {
     set_log(draft, original, &extent)
 }
 
-/// The snapshot wins: its plex serves from the first moment, and the others are filled from it.
+/// The snapshot wins: its plex is the original's first leg from the first window on, and the other
+/// plexes are filled from it.
 fn restore(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     let Side {
         original, snapshot, ..
@@ -421,9 +427,9 @@ fn restore(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     set_log(draft, original, &extent)
 }
 
-/// The contents change place. Plexes are handed over, as many as the snapshot has; what the
-/// original has beyond these stays with it and is filled from what it gets, so that it is as
-/// redundant as before.
+/// Exchanges the contents of the two volumes. They exchange as many plexes as the snapshot has.
+/// Plexes that the original has beyond these stay with it and are filled from those that it
+/// receives, so that it is as redundant as before.
 fn exchange(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     let Side {
         original, snapshot, ..
@@ -470,7 +476,7 @@ fn exchange(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
         .try_for_each(|extent| set_log(draft, original, extent))
 }
 
-/// Which complete plexes of an original become the snapshot's, the first data plexes, and which
+/// Divides the complete plexes of an original: the first data plexes go to the snapshot, the rest
 /// stay.
 fn handed_over(original: &Volume, count: usize) -> (Vec<&Plex>, Vec<&Plex>) {
     let complete = original.complete();
@@ -486,12 +492,13 @@ fn names_of(plexes: &[&Plex]) -> Vec<Name> {
     plexes.iter().map(|plex| plex.name.clone()).collect()
 }
 
-/// What is written to a log's space while another mirror uses it would be lost: each mirror of
-/// complete plexes gets a new one.
+/// Gives each mirror of complete plexes a new dirty region log. Its old one may be in use by the
+/// other mirror until the swap, which would overwrite new contents.
 fn renew_logs(draft: &mut Draft<'_>, volumes: [VolumeId; 2]) -> Result<()> {
     for id in volumes {
         let mut volume = draft.touch(id)?.clone();
-        // That of a mirror which is being filled is not in use, and is written anew when it is.
+        // While a mirror is being filled, its log is not in use; it is written anew when it comes
+        // into use.
         if volume.attaching().is_empty() || volume.complete().len() > 1 {
             volume.log = None;
             draft.touch(id)?.log = draft.optional_log(&volume);
@@ -534,7 +541,8 @@ fn say_exchange(draft: &mut Draft<'_>, side: &Side<'_>, stay: &[&Plex], extent: 
     }
 }
 
-/// What was known of the changes between this original and anybody else was about its old contents.
+/// Ends the tracking between the original and its other relations, and that of snapshots of the
+/// snapshot: what was tracked applies to the old contents.
 fn distrust_others(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     let except = Some(side.snapshot.id);
     let mut changes = relations::untrack(
@@ -561,7 +569,7 @@ fn distrust_others(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A plex under the number that it gets in the original; its name stays.
+/// The plex as part of the original: it may get another number there, and keeps its name.
 fn moved(draft: &mut Draft<'_>, side: &Side<'_>, plex: &Plex) -> Result<Plex> {
     let number = number_in(draft, side.original.id, plex)?;
     let original = draft.touch(side.original.id)?.clone();
@@ -575,7 +583,7 @@ fn moved(draft: &mut Draft<'_>, side: &Side<'_>, plex: &Plex) -> Result<Plex> {
         .clone()
         .or(spare)
         .map(|dco| Dco { live: false, ..dco });
-    // The space of the snapshot's maps goes to one leg only.
+    // Only one leg may get the space of the snapshot's maps.
     let given = original.plexes.iter().any(|p| {
         p.dco.is_some()
             && dco
@@ -590,7 +598,7 @@ fn moved(draft: &mut Draft<'_>, side: &Side<'_>, plex: &Plex) -> Result<Plex> {
     })
 }
 
-/// The number that a plex gets in a volume: its own where that is free.
+/// The number of a plex in another volume: its own if that is free there, otherwise a new one.
 fn number_in(draft: &mut Draft<'_>, volume: VolumeId, plex: &Plex) -> Result<u16> {
     let volume = draft.touch(volume)?.clone();
     let fresh = draft.new_plex(&volume, plex.state, Vec::new())?;
@@ -606,7 +614,7 @@ fn number_in(draft: &mut Draft<'_>, volume: VolumeId, plex: &Plex) -> Result<u16
     })
 }
 
-/// Takes what has come back out of the snapshot, which goes with its last plex.
+/// Takes the returned plexes out of the snapshot. If none is left, the snapshot is removed.
 fn leave(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     let numbers: Vec<u16> = side.plexes.iter().map(|p| p.number).collect();
     if side.whole {
@@ -628,12 +636,12 @@ fn leave(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The mirror with what comes back begins with the log of what has changed, if that is known.
+/// Gives the mirror of the returning legs a change log, if the changes are known.
 fn set_log(draft: &mut Draft<'_>, original: &Volume, extent: &Extent) -> Result<()> {
     let Extent::Regions(region, regions) = extent else {
         return Ok(());
     };
-    // What was written before the listing is in the log.
+    // The log has all writes before this era; the second reading begins with it.
     let since = draft
         .world
         .known
@@ -664,7 +672,8 @@ fn write_log(plan: &mut Plan, volume: &Volume, dirty: Vec<Range<u64>>) {
     }
 }
 
-/// What is going to be overwritten, by what, how much of it and why: before it happens.
+/// Announces, before anything is changed, which volume is overwritten with which, how much is
+/// copied, and why.
 fn say_beforehand(
     draft: &mut Draft<'_>,
     target: &str,
@@ -679,7 +688,8 @@ fn say_beforehand(
     ));
 }
 
-/// The second window: the log gets what was written between the listing and the first one.
+/// Plans the second window: adds to the log what was written between the first reading of the map
+/// and the first window. If that is not known, everything is copied.
 pub fn complete_log(world: &World, id: VolumeId) -> Result<Plan> {
     let gone = || Bug::LostWhileRecording;
     let volume = world.group.volume(id).ok_or_else(gone)?;

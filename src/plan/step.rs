@@ -1,10 +1,10 @@
-//! The steps of a plan, as data. What may happen while a volume is suspended is a type of its own:
-//! [`Window`].
+//! The steps of a plan, as data. [`Window`] is a separate type: it can express only what is allowed
+//! while a volume is suspended.
 //!
-//! Crash meaning: before the commit the next command converges to the configuration that is still
-//! on the disks, after it to the new one. Both directions are the same procedure
-//! (`plan::transition` from what is observed), so no step needs an undo of its own that could
-//! itself be wrong.
+//! After a crash before the commit, the next command converges to the old configuration, which is
+//! still on the disks; after the commit it converges to the new one. Both directions use the same
+//! procedure (`plan::transition`, starting from what is observed), so no step needs an undo of its
+//! own that could itself be wrong.
 
 use super::change::Change;
 use super::refusal::Refusal;
@@ -17,73 +17,72 @@ use std::ops::Range;
 pub struct Plan {
     /// The configuration afterwards.
     pub group: Group,
-    /// What it changes, in words.
+    /// The changes, for the report of a command and the summary of a dry run.
     pub changes: Vec<Change>,
-    /// What is told before anything happens.
+    /// Messages to print before anything is changed.
     pub announced: Vec<String>,
-    /// What to know or do next.
+    /// Messages to print afterwards: what to know or to do next.
     pub notes: Vec<String>,
-    /// Before the commit.
+    /// Steps before the commit. They leave the committed state as it is.
     pub prepare: Vec<Prepare>,
-    /// Around the commit.
+    /// The suspends, the checks, the commit and the resumes.
     pub window: Window,
-    /// After the commit; each may be repeated.
+    /// Steps after the commit. Each may be repeated.
     pub finish: Vec<Finish>,
-    /// Whether it is carried out although the disks that are here may not speak for their group:
-    /// somebody insisted.
+    /// Whether the user forced the plan, so that it is carried out even if the present disks have
+    /// no quorum for their group.
     pub forced: bool,
-    /// What the plan leaves out of a request for many things, each with the reason.
+    /// The parts of a request for several objects that the plan leaves out, each with the reason.
     pub failures: Vec<Refusal>,
-    /// New snapshots, whose freeze time becomes known in the window.
+    /// New snapshots. Their freeze time is measured in the window and added to the report.
     pub snapshots: Vec<VolumeId>,
 }
 
 /// A step that leaves the committed state as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Prepare {
-    /// Destroys old filesystem signatures at both ends of new space, so that nothing stale is
-    /// announced.
+    /// Erases old filesystem signatures at both ends of new space, so that no stale content is
+    /// detected there.
     Wipe(Vec<Extent>),
     /// Writes a dirty region log that nothing uses yet.
     WriteLog {
-        /// Where.
+        /// The space that the log is written to.
         extent: Extent,
-        /// Size of the volume.
+        /// Size of the volume in sectors, which determines the number of regions.
         size: Sectors,
-        /// Region size.
+        /// Region size in sectors: one bit of the log stands for one region.
         region: Sectors,
-        /// All clean, or all dirty.
+        /// Whether all regions are marked clean, or all dirty.
         clean: bool,
     },
     /// Writes a change log that nothing uses yet.
     WriteChanges {
-        /// Where.
+        /// The space that the log is written to.
         extent: Extent,
-        /// Size of the volume.
+        /// Size of the volume in sectors, which determines the number of regions.
         size: Sectors,
-        /// Region size.
+        /// Region size in sectors: one bit of the log stands for one region.
         region: Sectors,
-        /// The regions to be copied.
+        /// The regions to be copied, by number. All others are marked clean.
         dirty: Vec<Range<u64>>,
     },
-    /// Suspends a volume whose changes are tracked and that goes: its map is written once more, and
-    /// has no writer after that.
+    /// Suspends a tracked volume that is about to be removed. The suspend ends the era and commits
+    /// its map (K7), which has no writer after that.
     EndEra(DmUuid),
-    /// Does so with a closed volume, and fails when anything has been written to it since its map
-    /// was listed.
+    /// Suspends a closed volume, and fails if anything was written to it since its map was read.
     Unwritten {
-        /// The volume's device, which is removed next, or goes on after the window.
+        /// The volume's device, which is removed next or resumed by the window.
         uuid: DmUuid,
-        /// The kernel's count of what had been written to it.
+        /// The kernel's count of writes to the device, taken before the map was read.
         writes: u64,
     },
-    /// Makes the beginnings of new maps blank, so that the kernel formats them.
+    /// Blanks the start of new maps, so that the kernel formats them.
     Blank(Vec<Extent>),
-    /// Copies a map that nobody uses yet to its other places.
+    /// Copies a map that is not in use yet to its other copies.
     CopyMap {
-        /// Where it is.
+        /// The source, whose contents are valid.
         from: Extent,
-        /// Where it has to be, too.
+        /// The destinations, which become identical to the source.
         to: Vec<Extent>,
     },
     /// Creates an empty device.
@@ -97,91 +96,95 @@ pub enum Prepare {
     Load {
         /// The device.
         uuid: DmUuid,
-        /// Whose stack it belongs to.
+        /// The volume whose stack the device belongs to.
         volume: VolumeId,
         /// The table.
         table: Table,
-        /// Whether what lies on a missing disk becomes an error when the kernel does not know the
-        /// disk any more: it is lost anyhow, and the rest must not wait for it.
+        /// Whether ranges on a missing disk that the kernel no longer knows are mapped to `error`.
+        /// They are lost in any case, and the rest of the volume must not wait for them.
         forgo: bool,
     },
     /// Loads an inactive table that is derived from a live one (a failed leg taken out).
     LoadRaw {
         /// The device.
         uuid: DmUuid,
-        /// The table with its numbers.
+        /// The lines of the table, with device numbers.
         lines: Vec<TargetLine>,
     },
-    /// Makes a new inner linear device live; nothing uses it yet.
+    /// Makes the table of a new inner linear device live. Nothing uses the device yet.
     Activate(DmUuid),
-    /// Forgets an inactive table that somebody left behind.
+    /// Clears an inactive table that an interrupted command left behind.
     Clear(DmUuid),
-    /// Removes a device that must be unused; fails, with nothing changed, when it is open.
+    /// Removes a device that must be unused. Fails without changing anything if the device is open.
     Remove(DmUuid),
-    /// Removes an inner device. As long as another process has it open it is an error device
-    /// instead.
+    /// Removes an inner device. While another process has it open, it becomes an error device
+    /// instead (K44).
     Retire(DmUuid),
 }
 
 /// When the new configuration becomes the valid one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CommitPoint {
-    /// While everything is suspended: what the disks say and what the kernel does change at one
-    /// instant.
+    /// While everything is suspended: the configuration on the disks and the tables in the kernel
+    /// change at the same instant.
     #[default]
     Suspended,
-    /// Before anything is suspended: a failure is recorded first, then acted upon.
+    /// Before anything is suspended: a failure is recorded first and acted on afterwards, so that a
+    /// leg that missed writes cannot come back after a crash.
     First,
 }
 
-/// Suspend, check, flip, resume: nothing else can be expressed, so nothing else can happen.
+/// Suspend, check, commit, resume. Nothing else can be expressed, so nothing else can happen while
+/// I/O is held.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Window {
-    /// Volumes of which everything that rests on them has to be frozen, or the whole plan is off:
-    /// it calls their snapshots so.
+    /// Volumes whose snapshots the plan records as `frozen`. Everything that rests on them must be
+    /// frozen; otherwise the plan is abandoned.
     pub frozen: Vec<DmUuid>,
-    /// Suspended in this order (from the top down).
+    /// The devices to suspend, in this order: from the top down.
     pub suspend: Vec<(DmUuid, SuspendMode)>,
-    /// Mirrors that nothing may have failed in when the window begins: what a mirror holds because
-    /// of a failed leg keeps a suspend above it waiting, and comes back as errors from a freeze.
+    /// Mirrors in which nothing may have failed when the window begins. A suspend above a mirror
+    /// blocks on the writes that it holds for a failed leg, and a freeze returns them as errors
+    /// (K2).
     pub alive: Vec<DmUuid>,
-    /// Mirrors that must be in sync with every leg alive, or the whole plan is off.
+    /// Mirrors that must be in sync with every leg alive; otherwise the plan is abandoned.
     pub check: Vec<DmUuid>,
-    /// Volumes that nobody may have open when all is suspended: what they hold is about to be
-    /// another's, or gone.
+    /// Volumes that no process may have open once everything is suspended. Their contents are about
+    /// to move to another volume, or to be lost.
     pub closed: Vec<DmUuid>,
-    /// When the flip happens.
+    /// When the new configuration is committed.
     pub commit: CommitPoint,
-    /// Resumed in this order (from the bottom up).
+    /// The devices to resume, in this order: from the bottom up.
     pub resume: Vec<(DmUuid, Links)>,
-    /// Volumes whose changes are tracked afterwards: a resume of one writes to its map, and waits
-    /// when that cannot be written to.
+    /// Volumes whose changes are tracked afterwards. Their resume writes to the map, and blocks
+    /// while the map cannot be written (K32).
     pub tracked: Vec<DmUuid>,
 }
 
 /// A step after the commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finish {
-    /// Makes a loaded table live.
+    /// Makes the inactive table of a device live.
     Activate {
         /// The device.
         uuid: DmUuid,
         /// Which links udev makes for it.
         links: Links,
-        /// Whether its changes are tracked: it waits when its map cannot be written to.
+        /// Whether the device is an era. Activating one blocks while its map cannot be written
+        /// (K32).
         tracked: bool,
     },
-    /// Removes a device that is no longer part of any stack. As long as another process has it open
-    /// it is an error device instead.
+    /// Removes a device that is no longer part of any stack. While another process has it open, it
+    /// becomes an error device instead (K44).
     Retire(DmUuid),
     /// Gives a device its new name.
     Rename {
         /// The device.
         uuid: DmUuid,
-        /// Its name from now on.
+        /// The new name.
         to: DmName,
     },
-    /// Forgets an inactive table that somebody left behind.
+    /// Clears an inactive table that an interrupted command left behind.
     Clear(DmUuid),
 }
 
@@ -202,7 +205,7 @@ impl Plan {
         }
     }
 
-    /// Whether there is any step at all (the configuration may still change).
+    /// Whether the plan has any steps. A plan without steps may still change the configuration.
     pub fn has_steps(&self) -> bool {
         !(self.prepare.is_empty()
             && self.window.suspend.is_empty()

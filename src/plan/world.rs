@@ -1,5 +1,5 @@
-//! Everything that a plan may look at: the group's configuration and what was observed of kernel
-//! and disks, taken once.
+//! All input of a plan: the configuration of the group, and one observation of the kernel and the
+//! disks.
 
 use super::refusal::{InGroup, Shown};
 use crate::model::{
@@ -18,63 +18,62 @@ use std::path::{Path, PathBuf};
 pub struct World {
     /// The configuration.
     pub group: Group,
-    /// The generation it was read at.
+    /// The generation of that configuration.
     pub generation: Generation,
-    /// Our devices in the kernel that belong to this group, by dm UUID.
+    /// The group's device-mapper devices in the kernel, by dm UUID.
     pub devices: BTreeMap<DmUuid, DmDevice>,
-    /// dm names that are taken by anybody (ours or not).
+    /// All dm names in use, also by devices that are not breakoff's.
     pub taken_names: Vec<DmName>,
-    /// The disks of the group that are here.
+    /// The disks of the group that were found.
     pub disks: BTreeMap<DiskId, PresentDisk>,
-    /// This boot.
+    /// The boot ID of the running kernel. A volume is running if it is recorded with this ID.
     pub boot: BootId,
-    /// Now.
+    /// The current time, for time stamps.
     pub now: Timestamp,
-    /// What has changed, as far as it was asked for.
+    /// Further observations, made only for the requests that need them.
     pub known: Known,
-    /// Where started volumes are that are not where udev's rule would have put them, as far as it
-    /// was looked at.
+    /// The paths of started volumes that are not at the path which the udev rule gives them, as far
+    /// as they were looked up.
     pub elsewhere: BTreeMap<VolumeId, PathBuf>,
 }
 
-/// What the maps of changes say. They are read only for the verbs that need it.
+/// Observations that are made only for the requests that need them, such as the contents of maps.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
-    /// Whether the kernel has the targets to track changes; `None` when nobody has asked.
+    /// Whether the kernel has the targets that tracking needs; `None` if that was not determined.
     pub era_target: Option<bool>,
-    /// Whether what the kernel has noted survives when the machine goes down; `None` when nobody
-    /// has asked.
+    /// Whether what the kernel's `era` has recorded survives a crash of the machine; `None` if that
+    /// was not determined.
     pub era_survives_crash: Option<bool>,
-    /// Copies of maps that are damaged, of volumes that are going to be started, or cannot be
-    /// written to.
+    /// Copies of maps that are damaged (on volumes that are going to be started) or cannot be
+    /// written.
     pub damaged: Vec<Extent>,
-    /// The smallest pieces that filesystems are read and written in, of volumes that show smaller
-    /// sectors than they were made for.
+    /// The smallest unit in which the filesystem on a volume is read and written, for volumes that
+    /// show smaller sectors than they were made for.
     pub contents: BTreeMap<VolumeId, SectorSize>,
-    /// The eras that the live maps are in.
+    /// The current era of each live map.
     pub eras: BTreeMap<VolumeId, u32>,
-    /// The era that a volume was in at least when its map had been listed.
+    /// The era that a volume had at least reached when its map had been read.
     pub listed: BTreeMap<VolumeId, u32>,
-    /// How much had been written to a volume in all, by the kernel's count, before its map was
-    /// listed.
+    /// The kernel's count of all writes to a volume, taken before its map was read.
     pub writes: BTreeMap<VolumeId, u64>,
-    /// What was written to a volume from an era on.
+    /// The ranges of a volume that were written from an era on, in sectors, by volume and era.
     pub changed: BTreeMap<(VolumeId, u32), Listing>,
-    /// What is on a volume, as udev calls it.
+    /// The type of the content of a volume, as udev reports it (such as `ext4`).
     pub content: BTreeMap<VolumeId, String>,
-    /// Why not everything that rests on a volume can be frozen.
+    /// The reason why a volume cannot be frozen completely. A volume that can be has no entry.
     pub unfrozen: BTreeMap<VolumeId, String>,
-    /// What the change log in use says that there is left to copy.
+    /// What the change log in use still marks as to be copied.
     pub left: BTreeMap<VolumeId, Listing>,
-    /// What this machine's witness says of the configuration in force.
+    /// The testimony of this machine's witness on the configuration in force.
     pub testimony: Testimony,
 }
 
-/// Pieces of a volume in order and without overlaps, or why they are not known.
+/// Sorted ranges of a volume without overlaps, or why they are not known.
 pub type Listing = Result<Vec<Range<u64>>, String>;
 
-/// The numbers that the live tables of some of a group's devices name, without those of the group's
-/// devices themselves.
+/// The device numbers in the live tables of the devices that `some` selects, without those of the
+/// group's own devices: the disks beneath them.
 pub fn disks_beneath<'d>(
     group: impl Iterator<Item = &'d DmDevice> + Clone,
     some: &dyn Fn(&DmDevice) -> bool,
@@ -91,7 +90,7 @@ pub fn disks_beneath<'d>(
         .collect()
 }
 
-/// Where udev's rule puts a volume.
+/// The path that the udev rule gives a volume: `/dev/breakoff/GROUP/VOLUME`.
 pub fn link(group: &Name, volume: &Name) -> PathBuf {
     Path::new("/dev/breakoff")
         .join(group.as_str())
@@ -99,18 +98,18 @@ pub fn link(group: &Name, volume: &Name) -> PathBuf {
 }
 
 impl World {
-    /// A volume or a disk of the group, as a refusal names it.
+    /// A volume or a disk of the group, in the form that a refusal contains.
     pub fn named(&self, name: &Name) -> InGroup {
         InGroup::new(&self.group.name, name)
     }
 
-    /// A disk of the group, as a refusal shows it.
+    /// A disk for a refusal: by media name, or by identity if it is not in the group.
     pub fn shown(&self, disk: DiskId) -> Shown {
         let known = self.group.disk(disk);
         known.map_or(Shown::Id(disk), |known| Shown::Media(known.media.clone()))
     }
 
-    /// Where a volume is, or is going to be.
+    /// The path of a volume, now or once it is started.
     pub fn path(&self, volume: &Volume) -> PathBuf {
         self.elsewhere
             .get(&volume.id)
@@ -118,9 +117,9 @@ impl World {
             .unwrap_or_else(|| link(&self.group.name, &volume.name))
     }
 
-    /// The number of a disk: as it was found or, when its label cannot be read any more, as the
-    /// live tables have it. What lies on a disk that has lost its label can be mapped elsewhere all
-    /// the same.
+    /// The device number of a disk: of the device that was found or, if its label cannot be read
+    /// any more, from the live tables. So volumes on a disk that has lost its label can still be
+    /// remapped.
     pub fn number(&self, disk: DiskId) -> Option<DevNo> {
         self.disks
             .get(&disk)
@@ -128,9 +127,9 @@ impl World {
             .or_else(|| self.mapped_number(disk))
     }
 
-    /// Plexes of one volume often lie at the same place of different disks, so that a line of a
-    /// table proves little. A number counts when all that is mapped there agrees, and when it is no
-    /// other disk's.
+    /// The device number that the live tables name for a disk. Plexes of one volume often lie at
+    /// the same offset of different disks, so a single line of a table proves little. A number
+    /// counts only if all mappings to this disk agree on it and no other disk has it.
     fn mapped_number(&self, id: DiskId) -> Option<DevNo> {
         let claimed = self.claimed_numbers(id);
         let number = claimed.first().copied().filter(|_| claimed.len() == 1)?;
@@ -147,7 +146,7 @@ impl World {
         (!found && !others.contains(&number)).then_some(number)
     }
 
-    /// The number that the map of a volume has for the copy on a disk.
+    /// The device number that the map's mirror has as its leg for the copy on this disk.
     fn map_number(&self, volume: &Volume, dco: &Dco, id: DiskId) -> Option<DevNo> {
         let status = self
             .devices
@@ -163,14 +162,15 @@ impl World {
             .map(|(dev, _)| *dev)
     }
 
-    /// The numbers of the disks that the live tables of some volumes name.
+    /// The device numbers of the disks that the live tables of these volumes name.
     pub fn numbers_beneath(&self, volumes: &BTreeSet<VolumeId>) -> BTreeSet<DevNo> {
         disks_beneath(self.devices.values(), &|device| {
             device.uuid.volume().is_some_and(|id| volumes.contains(&id))
         })
     }
 
-    /// The numbers that live tables have where a disk of the group should be.
+    /// The device numbers that the live tables name where, by the configuration, this disk is
+    /// mapped.
     fn claimed_numbers(&self, id: DiskId) -> BTreeSet<DevNo> {
         let Some(disk) = self.group.disk(id) else {
             return BTreeSet::new();
@@ -193,8 +193,9 @@ impl World {
         };
         let on_it = |volume: &Volume| {
             let mut numbers = BTreeSet::new();
-            // A volume of one plex is that plex, or what its tracking passes on to is; the table of
-            // any other says nothing about where a plex of it lies.
+            // Of a volume with one plex, the volume's own table (or, if it is tracked, that of its
+            // data device) maps the plex. Of any other volume, that table says nothing about the
+            // location of a plex.
             let complete = volume.complete();
             let plain = complete
                 .first()
@@ -233,7 +234,7 @@ impl World {
 }
 
 impl World {
-    /// The space of the group that a device leads to, as far as its disks are here.
+    /// The extents that a device's live table maps, on the disks that were found.
     pub fn mapped(&self, device: &DmDevice) -> Vec<Extent> {
         let piece = |dev: &str, offset: &str, length| {
             let (dev, offset) = (parse_devno(dev)?, Sectors::new(offset.parse().ok()?)?);
@@ -247,7 +248,8 @@ impl World {
         };
         let on = |line: &TargetLine| {
             let words: Vec<&str> = line.params.split(' ').collect();
-            // A device and an offset, wherever they stand in the line of a linear or of a mirror.
+            // Pairs of a device and an offset, at any position in the line of a linear or mirror
+            // target.
             words
                 .windows(2)
                 .filter_map(|pair| piece(pair[0], pair[1], line.length))
@@ -261,9 +263,10 @@ impl World {
             .collect()
     }
 
-    /// A device with this role that another process has open although the configuration in force
-    /// has no use for it: a new one cannot be made as long as it is there (its UUID stays with it),
-    /// and it must not become one, since whoever has it open would be in it.
+    /// A device with this role that another process has open, although the configuration in force
+    /// does not use it. While it exists, no new device with this role can be created, because its
+    /// UUID cannot be changed. It must not be reused either: the process that has it open would
+    /// then have access to the new device.
     pub fn occupied(&self, volume: VolumeId, role: &Role) -> Option<&DmDevice> {
         let device = self
             .devices
@@ -279,14 +282,14 @@ impl World {
     }
 }
 
-/// A disk of the group that was found.
+/// A disk of the group, as it was found on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PresentDisk {
-    /// The best path to it (a stable link where one is known is not needed; `/dev/sdb`).
+    /// The best path to it, such as `/dev/sdb`. It need not be a stable link.
     pub path: PathBuf,
-    /// Its number.
+    /// Its device number.
     pub dev: DevNo,
-    /// Size of the whole device.
+    /// Size of the whole device in sectors.
     pub size: Sectors,
     /// The device's logical block size in bytes (512 or 4096).
     pub logical_block: u32,

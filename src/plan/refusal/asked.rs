@@ -1,4 +1,4 @@
-//! What is wrong with a request itself.
+//! Faults of a request itself.
 
 use super::{InGroup, Reason};
 use crate::advice::{Advised, Hint};
@@ -6,65 +6,65 @@ use crate::error::Kind;
 use crate::model::volume::{MAX_PLEXES, SIZE_UNIT};
 use crate::model::{Name, Sectors};
 
-/// The request does not make sense by itself, or does not say what is meant.
+/// The request is contradictory or ambiguous in itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asked {
-    /// None of something was asked for.
+    /// A count of zero was requested.
     Nothing(Counted),
-    /// One name stands twice.
+    /// A name is given twice.
     Twice {
-        /// What is named so.
+        /// The kind of object with this name.
         what: Repeated,
-        /// The name.
+        /// The name that is given twice.
         name: Name,
     },
     /// `snapback --keep` without `--from snapshot`.
     KeptWithoutRestore,
     /// Two snapshots cannot both become the contents of their original.
     RestoredTwice {
-        /// It.
+        /// The volume.
         original: InGroup,
     },
-    /// All names that a pattern makes are the same.
+    /// A name pattern has neither `%v` nor `%d`, so that all its names would be the same.
     ConstantPattern {
-        /// Neither `%v` nor `%d` is in it.
+        /// The pattern.
         pattern: String,
     },
-    /// All names that a pattern makes are in use.
+    /// All names that a pattern with `%d` can produce are in use.
     PatternUsedUp {
-        /// It has `%d`.
+        /// The pattern.
         pattern: String,
     },
-    /// All volumes were meant, and there is none.
+    /// All volumes of a group were requested, and it has none.
     NoVolumes {
         /// The group.
         group: Name,
     },
-    /// A new volume of no size, or with no or too many plexes.
+    /// A new volume has no size, no plexes or too many plexes.
     Shape {
-        /// What it was to be called.
+        /// The name of the new volume.
         volume: InGroup,
     },
-    /// A volume cannot grow beyond what a number of sectors can say.
+    /// The new size of a volume exceeds what a number of sectors can express.
     TooLarge {
-        /// It.
+        /// The volume.
         volume: InGroup,
     },
-    /// A volume was to become smaller.
+    /// The requested size is smaller than the volume.
     Smaller {
-        /// It.
+        /// The volume.
         volume: InGroup,
-        /// Its size.
+        /// Its present size.
         size: Sectors,
     },
-    /// A leg that was named is of a volume that was not.
+    /// A named leg belongs to a volume that was not named.
     PlexOfAnother {
         /// The leg.
         plex: Name,
         /// Its volume.
         volume: InGroup,
     },
-    /// An original has several relations, and it was not said which one is to end.
+    /// An original has several relations, and the request does not say which one to end.
     WhichRelation {
         /// The original.
         original: InGroup,
@@ -73,7 +73,7 @@ pub enum Asked {
     },
 }
 
-/// What there has to be one of at least.
+/// Objects of which a request needs at least one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counted {
     /// Legs of `snapstart`.
@@ -84,7 +84,7 @@ pub enum Counted {
     ReturningPlexes,
 }
 
-/// What can be named only once.
+/// Objects that a request may name only once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeated {
     /// A volume.

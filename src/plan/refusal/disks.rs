@@ -9,26 +9,26 @@ use std::path::PathBuf;
 /// A disk is missing, needed, or does not fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disks {
-    /// It was named for new space and is not here.
+    /// The disk is named for new space and is missing.
     Missing {
-        /// Its media name.
+        /// Media name of the disk.
         disk: Name,
     },
-    /// It was to be taken out, is here, and is in use.
+    /// The disk is to be removed from the group, is present, and is in use.
     HoldsVolumes {
-        /// It.
+        /// The disk.
         disk: InGroup,
-        /// What lies on it in part.
+        /// The volumes that have space on it.
         volumes: Vec<Name>,
     },
-    /// It was to be taken out and is all that the group has.
+    /// The disk is to be removed and is the last one of the group.
     Last {
-        /// It.
+        /// The disk.
         disk: InGroup,
     },
-    /// It was to be taken out, is missing, and a plex that counts lies on it.
+    /// The disk is to be removed and is missing, but holds a plex that is in use.
     HoldsPlex {
-        /// It.
+        /// The disk.
         disk: InGroup,
         /// The plex.
         plex: Name,
@@ -37,31 +37,32 @@ pub enum Disks {
         /// Whether the volume has a data plex elsewhere.
         another: bool,
     },
-    /// It was to be replaced, is here, and nothing else has the data of a volume.
+    /// The disk is to be replaced and is present, but holds the only data of a volume.
     HoldsOnlyPlex {
-        /// Its media name.
+        /// Media name of the disk.
         disk: Name,
         /// The volume.
         volume: InGroup,
     },
-    /// It was to be replaced, and a volume that would lose its data by that is started.
+    /// The disk is to be replaced, but a volume that would lose its data is started.
     LossWhileStarted {
-        /// Its media name.
+        /// Media name of the disk.
         disk: Name,
         /// The volume.
         volume: InGroup,
     },
-    /// With a plex on it the sectors of a volume would become larger (K43).
+    /// A plex on the disk would make the sectors of a volume larger (K43).
     LargerSectors {
         /// The volume.
         volume: InGroup,
         /// The disk.
         disk: Shown,
-        /// Its sectors.
+        /// The sector size of the disk.
         sectors: SectorSize,
-        /// What the volume can have.
+        /// The largest sector size that the volume can have.
         limit: SectorSize,
-        /// Whether what is on the volume sets that limit: it was itself made for larger ones.
+        /// Whether the content of the volume sets this limit. The volume itself was made for larger
+        /// sectors.
         by_contents: bool,
     },
 }
@@ -174,25 +175,25 @@ impl Reason for Disks {
     }
 }
 
-/// The disks that are here may not speak for their group (see `plan::quorum`).
+/// The present disks have no quorum for their group (see `plan::quorum`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotAllThere {
     /// The group.
     pub group: Name,
-    /// Its identity, by which it is advised to import it: a group that is left over often has the
-    /// name of another one.
+    /// Identity of the group. The advice is to import by it, because the name of an orphaned group
+    /// is often in use by another one.
     pub id: GroupId,
-    /// The disks that may have gone on without the others, by media name.
+    /// The missing disks that may have been used without the others, by media name.
     pub missing: Vec<Name>,
-    /// How many disks are here.
+    /// How many disks are present.
     pub here: usize,
-    /// How many the group has.
+    /// How many disks the group has.
     pub of: usize,
-    /// The generation that those which are here have.
+    /// The newest generation on the present disks.
     pub generation: Generation,
-    /// A newer one that this machine has seen.
+    /// A newer generation that this machine has seen, if there is one.
     pub seen: Option<Generation>,
-    /// Where the disks are that are here.
+    /// The paths of the present disks.
     pub devices: Vec<PathBuf>,
 }
 

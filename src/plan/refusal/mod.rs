@@ -1,7 +1,8 @@
-//! Why a request is refused, as data: one variant for each reason, by subject. The words are made
-//! from it here and nowhere else, so that sites that refuse for the same reason say the same.
+//! The reasons for refusing a request, as data: one variant for each reason, grouped by subject.
+//! The messages are built from them only here, so that the same reason always gives the same
+//! message.
 //!
-//! An [`Error`] is made of a refusal where it leaves the planning.
+//! A refusal is converted into an [`Error`] where it leaves the planner.
 
 mod asked;
 mod disks;
@@ -23,57 +24,56 @@ use crate::model::{DiskId, DmUuid, Name, VolumeId};
 use std::fmt;
 use std::path::PathBuf;
 
-/// What planning comes to.
+/// The result of planning.
 pub type Result<T> = std::result::Result<T, Refusal>;
 
-/// Why something is not planned. Boxed by subject: every result of planning has room for it, and
-/// few are refused.
+/// The reason why a request is refused. Each subject is boxed, because every result of planning
+/// reserves space for a refusal and few requests are refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The request does not make sense by itself, or does not say what is meant.
+    /// The request is contradictory or ambiguous in itself.
     Asked(Box<Asked>),
-    /// A volume is not in the state that it takes.
+    /// A volume is not in the state that the request requires.
     Volume(Box<Volumes>),
-    /// A plex is not in the state that it takes.
+    /// A plex is not in the state that the request requires.
     Plex(Box<Plexes>),
-    /// About snapshots, their legs and their originals.
+    /// A snapshot, its legs or its original do not permit the request.
     Snapshot(Box<Snapshots>),
     /// A disk is missing, needed, or does not fit.
     Disk(Box<Disks>),
-    /// There is no space, or no number, for something new. Just these are [`Kind::NoSpace`].
+    /// There is no space or no number for a new object. Only these refusals are [`Kind::NoSpace`].
     Space(Box<Space>),
-    /// Devices of somebody else are in the way.
+    /// An existing device in the kernel has a name or a UUID that is needed.
     Device(Box<Devices>),
-    /// Half of a group's disks or more may be elsewhere.
+    /// The group has no quorum: half of its disks or more may be in use elsewhere.
     NotAllThere(Box<NotAllThere>),
-    /// What cannot be, and is a bug.
+    /// An impossible state was found, which is a bug in breakoff.
     Bug(Box<Bug>),
-    /// What the layers beneath refuse: a name that is no name or that nothing has, or a volume that
-    /// no stack of devices can be made for. Their errors are flat, and nothing here looks into
-    /// them.
+    /// An error of a lower layer: an invalid name, a name that does not exist, or a volume for
+    /// which no stack of devices can be computed. These errors are passed on as they are.
     Other(Error),
 }
 
-/// What cannot be.
+/// An impossible state that was found while planning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bug {
     /// A volume that was found is not in the configuration that is being changed.
     LostWhilePlanning {
-        /// Its group.
+        /// The group of the volume.
         group: Name,
     },
     /// A volume that was found in the kernel is not in the configuration.
     LostWhileRecording,
-    /// The outcome breaks a rule (see `model::check`).
+    /// The new configuration violates an invariant (see `model::check`).
     Rule {
         /// The group.
         group: Name,
-        /// The rule, and what breaks it.
+        /// The invariant, and the object that violates it.
         rule: String,
     },
 }
 
-/// A volume or a disk of a group by name, shown as `g/v`.
+/// A volume or a disk of a group by name, displayed as `g/v`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InGroup {
     /// The group.
@@ -91,12 +91,13 @@ impl InGroup {
         }
     }
 
-    /// It, as advice names it.
+    /// The object, in the form that advice takes.
     fn of(&self) -> Of {
         Of::both(&self.group, &self.name)
     }
 
-    /// Another object of its group, such as a plex of this volume.
+    /// Another object of the same group, such as a plex of this volume, in the form that advice
+    /// takes.
     fn beside(&self, name: &Name) -> Of {
         Of::both(&self.group, name)
     }
@@ -108,14 +109,14 @@ impl fmt::Display for InGroup {
     }
 }
 
-/// A disk by the best word that there is for it.
+/// A disk, identified by the best name that is known for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shown {
-    /// One of the group, by its media name.
+    /// A disk of the group, by its media name.
     Media(Name),
-    /// One that is not in the group yet, by its path.
+    /// A disk that is not in the group yet, by its path.
     Device(PathBuf),
-    /// One of which nothing else is known.
+    /// A disk of which only the identity is known.
     Id(DiskId),
 }
 
@@ -129,7 +130,7 @@ impl fmt::Display for Shown {
     }
 }
 
-/// What cannot happen to a volume or a plex now.
+/// The operation on a volume or a plex that is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
     /// By `plex attach`.
@@ -162,15 +163,15 @@ impl fmt::Display for Verb {
     }
 }
 
-/// What every reason has; the same four that make an [`Error`].
+/// What every reason provides: the four parts of an [`Error`].
 trait Reason {
-    /// Decides the exit status.
+    /// The kind of error, which determines the exit status.
     fn kind(&self) -> Kind;
-    /// What it is about, by name.
+    /// The name of the object that the refusal concerns.
     fn object(&self) -> Option<String>;
-    /// What is refused, and the state that the object is in.
+    /// The message: what is refused, and the state of the object.
     fn message(&self) -> String;
-    /// What to do next.
+    /// Advice on what to do next.
     fn hint(&self) -> Option<Hint>;
 }
 
@@ -190,27 +191,27 @@ impl Refusal {
         }
     }
 
-    /// The kind, which decides the exit status.
+    /// The kind of error, which determines the exit status.
     pub fn kind(&self) -> Kind {
         self.reason().kind()
     }
 
-    /// The object it is about, when there is one.
+    /// The name of the object that the refusal concerns, if there is one.
     pub fn object(&self) -> Option<String> {
         self.reason().object()
     }
 
-    /// What is refused, in one line.
+    /// The message in one line: what is refused.
     pub fn message(&self) -> String {
         self.reason().message()
     }
 
-    /// What to do next, when something helps.
+    /// Advice on what to do next, if there is any.
     pub fn hint(&self) -> Option<Hint> {
         self.reason().hint()
     }
 
-    /// The volume that somebody has open, when that is the reason.
+    /// The volume that a process has open, if that is the reason.
     pub fn open(&self) -> Option<VolumeId> {
         let Refusal::Volume(why) = self else {
             return None;
@@ -218,7 +219,7 @@ impl Refusal {
         why.open()
     }
 
-    /// The device without a use that somebody has open, when that is the reason.
+    /// The unused device that a process still has open, if that is the reason.
     pub fn held(&self) -> Option<&DmUuid> {
         let Refusal::Device(why) = self else {
             return None;
@@ -229,7 +230,7 @@ impl Refusal {
         }
     }
 
-    /// Whether it is refused only as long as some process has something open.
+    /// Whether the request is refused only while a process has a device open.
     pub fn is_for_openers(&self) -> bool {
         self.open().is_some() || self.held().is_some()
     }
@@ -265,7 +266,7 @@ impl From<Refusal> for Error {
     }
 }
 
-/// Each subject is a refusal.
+/// Converts each subject into a refusal.
 macro_rules! subjects {
     ($($subject:ident => $variant:ident),* $(,)?) => { $(
         impl From<$subject> for Refusal {
@@ -336,20 +337,20 @@ impl Reason for Bug {
     }
 }
 
-/// How one waits for legs that are on their way, or does without them.
+/// Advice for a leg that is being filled: wait for it, or give it up.
 fn wait_or_give_up(volume: &InGroup) -> Hint {
     Hint::from("wait for it with ")
         .line(Advised::SnapWait(volume.of()))
         .and(", or give it up with snapabort")
 }
 
-/// Names one behind the other.
+/// The names, separated by commas.
 fn list(names: &[Name]) -> String {
     let names: Vec<&str> = names.iter().map(Name::as_str).collect();
     names.join(", ")
 }
 
-/// The same, each in quotes.
+/// The names in single quotes, separated by commas.
 fn quoted(names: &[Name]) -> String {
     let names: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
     names.join(", ")

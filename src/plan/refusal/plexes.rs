@@ -1,4 +1,4 @@
-//! Plexes that are not in the state that something takes.
+//! Plexes that are not in the state that a request requires.
 
 use super::{InGroup, Reason, Verb, wait_or_give_up};
 use crate::advice::{Advised, Hint, Of};
@@ -6,90 +6,91 @@ use crate::error::Kind;
 use crate::model::{Name, PlexState};
 use crate::table::status::MirrorStatus;
 
-/// A plex is not in the state that it takes.
+/// A plex is not in the state that the request requires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Plexes {
-    /// It is coming back by a log of what has changed, which no other leg can join.
+    /// The plex is coming back with a change log. No other leg can join its mirror meanwhile.
     Returning {
         /// Its volume.
         volume: InGroup,
-        /// It.
+        /// Name of the plex.
         plex: Name,
     },
-    /// It is on its way to its volume.
+    /// The plex is being attached to its volume.
     BeingAttached {
         /// Its volume.
         volume: InGroup,
-        /// It.
+        /// Name of the plex.
         plex: Name,
-        /// Whether the volume is a snapshot that is to come back: its legs are not given up for
+        /// Whether the volume is a snapshot that is to come back. Its legs are not given up for
         /// that.
         of_snapshot: bool,
     },
-    /// The table of plex states (`model::state`) has no way from its state.
+    /// The transition table of plex states (`model::state`) refuses the operation in the plex's
+    /// state.
     NotInState {
         /// Its volume.
         volume: InGroup,
-        /// It.
+        /// Name of the plex.
         plex: Name,
-        /// The state that it is in.
+        /// Present state of the plex.
         state: PlexState,
-        /// What it takes another one for.
+        /// The operation that requires another state.
         verb: Verb,
     },
-    /// It cannot be filled on a disk that is missing.
+    /// The plex cannot be filled, because it lies on a missing disk.
     DiskMissing {
-        /// It.
+        /// Name of the plex.
         plex: Name,
         /// The disk's media name.
         disk: Option<Name>,
     },
-    /// It cannot be converted while its mirror is being made equal.
+    /// The plex cannot be converted while its mirror is being resynchronised.
     NotComplete {
         /// Its volume.
         volume: InGroup,
-        /// It.
+        /// Name of the plex.
         plex: Name,
     },
-    /// A snapshot leg was to be detached.
+    /// The plex is to be detached and is a snapshot leg.
     SnapshotLeg {
         /// Its volume.
         volume: InGroup,
-        /// It.
+        /// Name of the plex.
         plex: Name,
-        /// The state that it is in.
+        /// Present state of the plex.
         state: PlexState,
     },
-    /// A dirty region log was named in the place of a plex.
+    /// A dirty region log is named instead of a plex.
     Log {
         /// Its volume.
         volume: InGroup,
-        /// What `print` calls it.
+        /// The name that `print` shows for the log.
         log: Name,
     },
-    /// Without it its volume would have no complete data plex.
+    /// The plex is the last complete data plex of its volume.
     LastComplete {
         /// Its volume.
         volume: InGroup,
-        /// It.
+        /// Name of the plex.
         plex: Name,
     },
-    /// It was named to be split off, and is no complete snapshot leg.
+    /// The plex is named to be split off, and is not a complete snapshot leg.
     NotDone {
         /// Its volume.
         volume: InGroup,
-        /// It.
+        /// Name of the plex.
         plex: Name,
-        /// The state that it is in.
+        /// Present state of the plex.
         state: PlexState,
     },
-    /// A leg that is recorded as complete is not equal to its volume as the kernel has it.
+    /// A leg is recorded as complete, but is not in sync by the kernel's status.
     NotInSync {
         /// Its volume.
         volume: InGroup,
-        /// It.
+        /// Name of the plex.
         leg: Name,
-        /// What the kernel says of its mirror.
+        /// The kernel's status of the leg's mirror, if there is one.
         status: Option<MirrorStatus>,
     },
 }
@@ -228,7 +229,7 @@ impl Reason for Plexes {
     }
 }
 
-/// What can be done about a plex that was to be split off.
+/// Advice for a plex that is to be split off and is not SNAPDONE.
 fn what_makes_it_done(volume: &InGroup, plex: &Name, state: PlexState) -> Hint {
     match state {
         PlexState::SnapAtt => Hint::from("wait with ").line(Advised::SnapWait(volume.of())),

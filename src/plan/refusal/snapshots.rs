@@ -5,20 +5,20 @@ use crate::advice::{Advised, Hint, Of};
 use crate::error::Kind;
 use crate::model::{Name, Sectors};
 
-/// About snapshots, their legs and their originals.
+/// A snapshot, its legs or its original do not permit the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Snapshots {
-    /// A volume was to come back and has no original.
+    /// A volume to bring back has no original.
     NoOriginal {
-        /// It.
+        /// The snapshot or volume.
         volume: InGroup,
     },
-    /// The original that is recorded is not in the group.
+    /// The recorded original is no longer in the group.
     OriginalGone {
         /// The snapshot.
         snapshot: InGroup,
     },
-    /// One of the two has grown.
+    /// The snapshot and its original differ in size, because one of them has grown.
     SizesDiffer {
         /// The snapshot.
         snapshot: InGroup,
@@ -26,33 +26,33 @@ pub enum Snapshots {
         size: Sectors,
         /// Its original.
         original: InGroup,
-        /// That one's size.
+        /// The size of the original.
         original_size: Sectors,
     },
-    /// More plexes were to come back than are complete.
+    /// More plexes are to come back than are complete.
     TooFewComplete {
         /// The snapshot.
         snapshot: InGroup,
         /// How many data plexes are complete.
         complete: usize,
-        /// How many were to come back.
+        /// How many are to come back.
         wanted: usize,
     },
-    /// It would go for good and has snapshots itself.
+    /// The snapshot would be removed, and is itself an original.
     IsOriginal {
-        /// It.
+        /// The snapshot or volume.
         snapshot: InGroup,
-        /// They.
+        /// The names of its own snapshots.
         of: Vec<Name>,
     },
-    /// It has to be exact, and what rests on its volume cannot be frozen.
+    /// The snapshot must be frozen, and not everything that rests on the volume can be.
     NotFrozen {
         /// The volume.
         volume: InGroup,
-        /// Why not, as whoever looked at it says.
+        /// The reason, as the search for the users of the volume gives it.
         reason: String,
     },
-    /// Fewer legs are complete than were to be split off.
+    /// Fewer legs are complete than are to be split off.
     NotEnough {
         /// The volume.
         volume: InGroup,
@@ -63,34 +63,34 @@ pub enum Snapshots {
         /// How many are SNAPATT.
         attaching: usize,
     },
-    /// Enough legs are complete, and not where they were wanted.
+    /// Enough legs are complete, but not on the requested disks.
     LegsElsewhere {
         /// The volume.
         volume: InGroup,
         /// How many were wanted.
         wanted: usize,
-        /// How many of these lie there.
+        /// How many complete legs lie on these disks.
         there: usize,
-        /// The disks that they were to lie on alone, by media name.
+        /// The requested disks, by media name. A leg must lie on no other.
         disks: Vec<Name>,
-        /// All complete legs, each with the disks that it lies on.
+        /// All complete legs, each with its disks.
         legs: Vec<(Name, Vec<Shown>)>,
     },
-    /// More legs were to be given up than there are.
+    /// More legs are to be given up than there are.
     TooFewLegs {
         /// The volume.
         volume: InGroup,
         /// How many there are.
         legs: usize,
-        /// How many were to be given up.
+        /// How many are to be given up.
         wanted: usize,
     },
-    /// A relation was to end and there is none.
+    /// A relation is to end, and the volume has none.
     NoRelation {
         /// The volume.
         volume: InGroup,
     },
-    /// The relation between two volumes was to end and there is none.
+    /// The relation between two volumes is to end, and there is none.
     Unrelated {
         /// The volume.
         volume: InGroup,
@@ -229,7 +229,7 @@ impl Reason for Snapshots {
     }
 }
 
-/// Legs that are on their way, if there are any.
+/// The part of a message on legs that are still being filled; empty if there are none.
 fn still(attaching: usize) -> String {
     match attaching {
         0 => String::new(),
@@ -237,7 +237,7 @@ fn still(attaching: usize) -> String {
     }
 }
 
-/// Where legs lie, as the report of a change has it.
+/// The disks of each leg, in the format of the report of a change.
 fn places(legs: &[(Name, Vec<Shown>)]) -> String {
     let place = |(leg, disks): &(Name, Vec<Shown>)| {
         let disks: Vec<String> = disks.iter().map(Shown::to_string).collect();

@@ -1,4 +1,4 @@
-//! No space, or no number, for something new.
+//! Lack of space or of numbers for new objects.
 
 use super::{InGroup, Reason};
 use crate::advice::{Advised, Choice, Hint, Of};
@@ -6,73 +6,76 @@ use crate::error::Kind;
 use crate::model::volume::MAX_PLEXES;
 use crate::model::{Name, SectorSize, Sectors};
 
-/// There is no space, or no number, for something new.
+/// There is no space or no number for a new object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Space {
-    /// No disk has room.
+    /// No disk or set of disks has enough space.
     NoRoom {
-        /// For something of this volume.
+        /// The volume that needs the space.
         volume: InGroup,
-        /// What.
+        /// What the space is for.
         room: Room,
-        /// How large.
+        /// Size of the space in sectors.
         length: Sectors,
-        /// Every disk of the group by media name, and why it is no help.
+        /// Every disk of the group by media name, with the reason why it cannot be used.
         disks: Vec<(Name, NoHelp)>,
     },
-    /// No disk has room for the map of a volume's changes.
+    /// No disk has space for the map of a volume's changes.
     NoRoomForMap {
         /// The volume.
         volume: InGroup,
-        /// What a map takes in one piece.
+        /// The contiguous space that one copy takes, in sectors.
         length: Sectors,
     },
-    /// A volume has as many plexes as it can.
+    /// The volume has the maximum number of plexes.
     TooManyPlexes {
-        /// It.
+        /// The volume.
         volume: InGroup,
     },
-    /// All numbers of plexes are in use, if only by devices that are still open.
+    /// All plex numbers of a volume are in use, some perhaps only by old devices that are still
+    /// open.
     NumbersUsedUp {
         /// The volume.
         volume: Name,
     },
-    /// A disk was to be replaced by one that is too small.
+    /// The new disk is too small to replace the old one.
     DiskTooSmall {
-        /// The old one.
+        /// The old disk.
         disk: InGroup,
-        /// What the new one has for volumes.
+        /// Space for volumes on the new disk, in sectors.
         has: Sectors,
-        /// Where what lies on the old one ends.
+        /// The end of the last plex on the old disk, in sectors.
         needed: Sectors,
     },
 }
 
-/// What there is no room for, as far as other things help.
+/// What space is needed for. Cases are distinct where the advice differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Room {
     /// A plex, or a further part of one.
     Plex,
-    /// A plex on disks that hold no other of its volume: more would do, were disks named.
+    /// A plex, on disks that hold no other plex of its volume. Others may be used if they are
+    /// named.
     PlexApart,
-    /// A plex on disks with sectors as small as its volume's, and there are others.
+    /// A plex, on disks whose sectors are not larger than its volume's. The group also has disks
+    /// with larger ones.
     PlexOfSmallSectors,
     /// A dirty region log.
     Log,
 }
 
-/// Why a disk has no room.
+/// The reason why a disk cannot be used. Sizes are the free space on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoHelp {
-    /// It is not here.
+    /// The disk is missing.
     Missing,
-    /// It was not named, or was to be avoided.
+    /// The disk was not named, or is to be avoided.
     Excluded,
-    /// So much is free, and its sectors are so large.
+    /// The disk has this free space, but its sectors of this size are too large.
     LargerSectors(Sectors, SectorSize),
-    /// So much is free, and another plex of the volume lies on it.
+    /// The disk has this free space, but holds another plex of the volume.
     HoldsPlex(Sectors),
-    /// So much is free, which is too little, or not in one piece.
+    /// The disk has this free space, which is too little or not contiguous.
     Full(Sectors),
 }
 
@@ -145,7 +148,7 @@ impl Reason for Space {
 }
 
 impl Room {
-    /// What stands before the message.
+    /// The text before the message.
     fn context(self) -> &'static str {
         match self {
             Room::Plex | Room::PlexApart | Room::PlexOfSmallSectors => "",

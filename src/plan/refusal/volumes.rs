@@ -1,104 +1,106 @@
-//! Volumes that are not in the state that something takes, and devices that are in their way.
+//! Volumes that are not in the state that a request requires, and devices that are in their way.
 
 use super::{InGroup, Reason, Verb, list, quoted};
 use crate::advice::{Advised, Choice, Hint, Of};
 use crate::error::Kind;
 use crate::model::{DmName, DmUuid, Name, VolumeId};
 
-/// A volume is not in the state that it takes.
+/// A volume is not in the state that the request requires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Volumes {
     /// The name of a new volume is in use.
     NameTaken {
-        /// It.
+        /// The volume.
         volume: InGroup,
-        /// Whether a pattern without `%d` made it.
+        /// Whether the name was built from a pattern without `%d`.
         by_pattern: bool,
     },
-    /// The name of a new volume is one that device-mapper would have twice.
+    /// The name of a new volume collides with the device-mapper name of an inner device.
     NameCollides {
-        /// It.
+        /// The volume.
         volume: InGroup,
-        /// Whose inner device may be called so, or the other way round.
+        /// The volume whose inner device may have this name, or whose name an inner device of the
+        /// new volume may have.
         other: Name,
     },
-    /// It has no devices in this boot.
+    /// The volume has no devices in this boot.
     NotStarted {
-        /// It.
+        /// The volume.
         volume: InGroup,
     },
-    /// Somebody has it open.
+    /// A process has the volume open.
     Open {
-        /// Its identity.
+        /// Identity of the volume.
         id: VolumeId,
-        /// Its name.
+        /// Name of the volume.
         volume: InGroup,
-        /// What that is in the way of.
+        /// The operation that requires it to be closed.
         verb: Verb,
     },
-    /// It was to be removed and has snapshot legs.
+    /// The volume is to be removed and has snapshot legs.
     HasLegs {
-        /// It.
+        /// The volume.
         volume: InGroup,
-        /// They.
+        /// The names of the legs.
         legs: Vec<Name>,
     },
-    /// It was to be removed and is the original of snapshots.
+    /// The volume is to be removed and is the original of snapshots.
     HasSnapshots {
-        /// It.
+        /// The volume.
         volume: InGroup,
-        /// They.
+        /// The names of the snapshots.
         snapshots: Vec<Name>,
     },
-    /// It was to grow, and the map of its changes cannot.
+    /// The volume is to grow while its changes are tracked, and a map cannot grow.
     Tracked {
-        /// It.
+        /// The volume.
         volume: InGroup,
     },
-    /// A snapshot leg was to be split off while its plexes are being made equal.
+    /// A snapshot leg is to be split off while the volume's plexes are being resynchronised.
     SplitWhileUnequal {
-        /// It.
+        /// The volume.
         volume: InGroup,
     },
-    /// Contents were to be exchanged while plexes are being made equal.
+    /// Contents are to be exchanged while plexes are being resynchronised.
     ExchangeWhileUnequal {
         /// The original.
         original: InGroup,
     },
-    /// The tracking of changes was to end while legs come back by it.
+    /// Tracking is to end while the legs that come back depend on it.
     LegsReturning {
-        /// It.
+        /// The volume.
         volume: InGroup,
     },
-    /// It cannot be started without a complete data plex.
+    /// The volume has no complete data plex that is present, and cannot be started without one.
     CannotStart {
-        /// It.
+        /// The volume.
         volume: InGroup,
-        /// The disks that are missing, one for each plex that lies on one.
+        /// The missing disks, one for each plex that lies on one.
         lost: Vec<Name>,
-        /// A snapshot leg that is complete and here.
+        /// A complete snapshot leg whose disks are present, if there is one.
         leg: Option<Name>,
     },
-    /// It is not started without the plex that the others were being made equal to.
+    /// The plex that the others were being resynchronised from is missing, so the volume is not
+    /// started.
     SourceMissing {
-        /// It.
+        /// The volume.
         volume: InGroup,
-        /// The plex.
+        /// The missing plex.
         source: Name,
         /// The disk that it lies on.
         disk: Name,
     },
-    /// It lies on disks that are missing.
+    /// The volume lies on missing disks.
     DisksMissing {
-        /// It.
+        /// The volume.
         volume: InGroup,
-        /// They, by media name.
+        /// The missing disks, by media name.
         disks: Vec<Name>,
     },
 }
 
 impl Volumes {
-    /// The volume that somebody has open.
+    /// The volume that a process has open, if that is the reason.
     pub(super) fn open(&self) -> Option<VolumeId> {
         match self {
             Volumes::Open { id, .. } => Some(*id),
@@ -117,7 +119,7 @@ impl Volumes {
         }
     }
 
-    /// The volume that it is about.
+    /// The volume that the refusal concerns.
     fn volume(&self) -> &InGroup {
         match self {
             Volumes::NameTaken { volume, .. }
@@ -290,18 +292,18 @@ impl Reason for Volumes {
 /// Devices in the kernel that are in the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Devices {
-    /// Somebody else's device has a name that one of ours needs.
+    /// A device that is not breakoff's has a name that a device of breakoff needs.
     NameTaken {
         /// The name.
         name: DmName,
     },
-    /// A device that was ours is open, and a new one needs its UUID.
+    /// A process has an old device of breakoff open, and a new device needs its UUID.
     Occupied {
-        /// The new one.
+        /// Name of the new device.
         new: DmName,
-        /// The old one, under the name that it has now.
+        /// Present name of the old device.
         held: DmName,
-        /// The UUID of both.
+        /// The UUID of both devices.
         uuid: DmUuid,
     },
 }
