@@ -1,4 +1,4 @@
-//! Disks and groups: what changes the disks' own labels and not volumes.
+//! Commands on disks and groups: those that change the disks' labels and not volumes.
 
 use super::scan::{Scan, present_disk};
 use super::session::lock_group;
@@ -21,10 +21,11 @@ use crate::sys::machine::Machine;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Disks that were made ready for a group.
+/// Initialised disks: their entries in the configuration, their members for commits, and what the
+/// plan needs to know of them.
 type Ready = (Vec<Disk>, Vec<Member>, BTreeMap<DiskId, PresentDisk>);
 
-/// The verbs on groups and disks.
+/// Runs a command on groups or disks.
 pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome> {
     match command {
         Command::GroupList => {
@@ -139,7 +140,8 @@ fn added(group: &Group, disks: &[Disk]) -> Vec<Change> {
     disks.iter().map(added).collect()
 }
 
-/// What would be done, for `--dry-run`; refuses what would be refused.
+/// Returns the changes that would be made, for `--dry-run`. Refuses what the real command would
+/// refuse.
 fn planned(
     machine: &dyn Machine,
     group: &Group,
@@ -189,7 +191,8 @@ fn add(
     Ok(report)
 }
 
-/// Has udev look at disks whose label has changed, so that nobody sees what was there before.
+/// Has udev probe disks whose label has changed, so that its database does not show the old
+/// contents.
 fn announce(devices: &[PathBuf], env: Env<'_>) {
     if let Some(warning) = env.machine.announce(devices) {
         env.ui.warn(&warning);
@@ -251,8 +254,8 @@ fn make_ready(
     Ok(ready)
 }
 
-/// A device that is named twice, by whatever paths, would be two disks of the configuration, one of
-/// them missing from the start.
+/// Refuses a device that is named twice, by whatever paths: it would become two disks of the
+/// configuration, one of them missing from the start.
 fn refuse_twice<'a>(machine: &dyn Machine, devices: impl Iterator<Item = &'a Path>) -> Result<()> {
     let mut seen: Vec<(DevNo, &Path)> = Vec::new();
     for device in devices {
@@ -302,7 +305,7 @@ fn next_media(taken: &[Name]) -> Result<Name> {
         .unwrap_or_else(|| Err(Error::no_space("no media name is left")))
 }
 
-/// The label of a disk that was initialised before and is in no group; `None` for a device that has
+/// Returns the label of a disk that is initialised and in no group, or `None` for a device that has
 /// to be initialised.
 fn usable_label(machine: &dyn Machine, device: &Path, force: bool) -> Result<Option<meta::Label>> {
     refuse_unfit(machine, device, force)?;
@@ -313,9 +316,9 @@ fn usable_label(machine: &dyn Machine, device: &Path, force: bool) -> Result<Opt
         .filter(|label| label.group().is_none() && label.warnings().is_empty()))
 }
 
-/// Refuses a device that is in use, and one that carries something unless that is meant. Names what
-/// it found, also on its partitions and on the disk that it is a partition of: they are the same
-/// bytes.
+/// Refuses a device that is in use and, without `force`, one that has contents. Names what was
+/// found, also on its partitions and on the disk that it is a partition of, since these are the
+/// same bytes.
 fn refuse_unfit(machine: &dyn Machine, device: &Path, force: bool) -> Result<()> {
     let shown = device.display().to_string();
     let found = machine.inspect(device)?;
@@ -356,8 +359,9 @@ fn refuse_unfit(machine: &dyn Machine, device: &Path, force: bool) -> Result<()>
     })
 }
 
-/// What speaks against overwriting a device, together with what our own label on it says. Whether
-/// it may be overruled is said with it: not when it is a disk of a group that this machine has.
+/// Returns the objections to overwriting a device, those from its own label included, each with
+/// whether `--force` overrules it. That the device is a disk of a group that this machine has
+/// imported cannot be overruled.
 fn carried(
     machine: &dyn Machine,
     shown: &str,
@@ -369,7 +373,7 @@ fn carried(
         found.into_iter().map(|o| (o.text, o.forcible)).collect();
     match meta::read_disk(media.as_ref()) {
         Ok(Some(label)) => {
-            // Its own signature is reported by udev too; what it means is said better here.
+            // udev reports the signature of the label too; the text below says more.
             objections.retain(|(_, forcible)| !forcible);
             if label.group().is_some() {
                 let scan = Scan::new(machine)?;
@@ -393,7 +397,7 @@ fn carried(
     Ok(objections)
 }
 
-/// Erases what the device held and its partitions, so that nothing announces it any more.
+/// Erases the signatures of the device and its partitions, so that nothing announces them any more.
 fn wipe(machine: &dyn Machine, device: &Path) -> Result<()> {
     let found = machine.find(device)?;
     let partitions = found
@@ -460,7 +464,8 @@ fn init<'a>(
     Ok(report)
 }
 
-/// The group for a change of its disks, before anything is written to a new one.
+/// Opens a group to change its disks, and checks the quorum before anything is written to a new
+/// disk.
 fn open_for_change<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<Opened<'u>> {
     let opened = open(options, name, env)?;
     quorum::refuse_minority(&opened.world)?;
@@ -483,8 +488,8 @@ fn remove_disk(options: &Options, name: &Name, media: &Name, env: Env<'_>) -> Re
         .collect();
     let gone = session.drop_member(disk);
     let report = session.carry_out(&plan)?;
-    // The group is right without it; a label that cannot be erased is told and ignored by everybody
-    // from now on.
+    // The configuration no longer has the disk. A label that cannot be erased is reported; every
+    // command ignores it from now on.
     match gone.map(|member| meta::wipe_disk(member.media.as_ref())) {
         Some(Err(error)) => env.ui.warn(&format!(
             "the label of '{media}' could not be erased: {error}"
@@ -497,7 +502,8 @@ fn remove_disk(options: &Options, name: &Name, media: &Name, env: Env<'_>) -> Re
     Ok(report)
 }
 
-/// A new disk for a lost one, or for one that is to go; returns when everything is on it.
+/// Replaces a lost disk, or one that is to be removed, by a new one. Returns when the new disk is
+/// filled.
 fn replace_disk(
     options: &Options,
     name: &Name,
@@ -514,7 +520,7 @@ fn replace_disk(
         device: device.to_owned(),
     }];
     opened.learn_contents();
-    // What is refused is refused before the new disk is written to.
+    // Plan first, so that a refusal comes before the new disk is written to.
     let tried = try_replacement(&opened, media, device, env.machine)?;
     let Some(mut session) = opened.for_change() else {
         refuse_unfit(env.machine, device, force)?;
@@ -532,7 +538,7 @@ fn replace_disk(
     let was = session.world.disks.get(&old).map(|disk| disk.path.clone());
     let gone = session.drop_member(old);
     let mut report = session.carry_out(&plan)?;
-    // Should the old disk be here it is nobody's from now on.
+    // If the old disk is present, it belongs to no group from now on.
     match gone.map(|member| meta::wipe_disk(member.media.as_ref())) {
         Some(Err(error)) => env.ui.warn(&format!(
             "the label of the old '{media}' could not be erased: {error}"
@@ -552,7 +558,7 @@ fn replace_disk(
     Ok(report)
 }
 
-/// The plan with the label that the device would get.
+/// Plans the replacement with the geometry that the device would get.
 fn try_replacement(
     view: &View<'_>,
     media: &Name,
@@ -585,8 +591,7 @@ fn destroy(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
     let present = session.world.disks.values();
     let devices: Vec<PathBuf> = present.map(|disk| disk.path.clone()).collect();
     let report = session.carry_out(&plan)?;
-    // The group is gone, whatever becomes of the labels: what is left of them is erased by the next
-    // 'recover'.
+    // The group is gone even if a label cannot be erased; the next 'recover' erases what is left.
     for member in session.into_members() {
         if let Err(error) = meta::wipe_disk(member.media.as_ref()) {
             env.ui.warn(&format!(
@@ -630,8 +635,9 @@ fn plan_destruction(options: &Options, view: &View<'_>, name: &Name, env: Env<'_
     Ok(plan)
 }
 
-/// Takes a group over; with a new name when its own is taken here, or not wanted. A group that this
-/// machine has already can be renamed by it, as long as nothing of it is started.
+/// Imports a group, under a new name if its own is taken here or another is wanted. A group that
+/// this machine has imported already can be renamed in this way, as long as none of its volumes is
+/// started.
 fn import(
     options: &Options,
     word: &str,
@@ -650,7 +656,8 @@ fn import(
         .transpose()?;
     let view = View::look(&Name::of_group(old.id), env)?;
     let group = view.world.group.clone();
-    // Forced, it gives up what is missing: what is here may speak for the group from then on.
+    // A forced import gives up the missing disks, so that those present may speak for the group
+    // from then on.
     let gives_up = force && quorum::refuse_minority(&view.world).is_err();
     if group.host == Some(here) && group.name == name && !gives_up {
         return Ok(Report::default());
@@ -683,7 +690,8 @@ fn import(
     }
 }
 
-/// A name means one group of those that this machine has.
+/// Refuses a name that another group of this machine has: a name identifies one group of those
+/// imported here.
 fn refuse_taken(scan: &Scan, group: &Group, name: &Name, machine: &dyn Machine) -> Result<()> {
     let own = scan.own_groups(machine)?;
     let Some(other) = own
@@ -703,8 +711,8 @@ fn refuse_taken(scan: &Scan, group: &Group, name: &Name, machine: &dyn Machine) 
     )))
 }
 
-/// Refuses a group that another machine has, or of which half of the disks or more are missing.
-/// Less than that costs a warning, which whoever reads the group has given.
+/// Refuses a group that another machine has imported, or of which at least half of the disks are
+/// missing. Fewer missing disks only cost a warning, which was given when the group was read.
 fn refuse_not_ready(world: &World, here: HostId) -> Result<()> {
     let name = &world.group.name;
     if let Some(other) = world.group.host.filter(|host| *host != here) {
@@ -750,8 +758,8 @@ fn deport(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
     }
 }
 
-/// Goes on with one of the ways that a group went; what only the others have is given up, and what
-/// their disks hold is made anew.
+/// Resolves a split brain in favour of one side. Gives up what only the other sides have; the
+/// contents of their disks are written anew.
 fn choose(options: &Options, word: &str, side: &str, env: Env<'_>) -> Result<Report> {
     let _disks = lock_group(lock::DISKS, options.timeout, env)?;
     let scan = Scan::new(env.machine)?;
@@ -792,7 +800,7 @@ fn choose(options: &Options, word: &str, side: &str, env: Env<'_>) -> Result<Rep
     Ok(session.carry_out(&plan)?)
 }
 
-/// The side that a word means.
+/// Returns the side that a word means: the start of its digest, or one of its devices.
 fn meant<'s>(sides: &'s [Side], word: &str, group: &str) -> Result<&'s Side> {
     let is_it = |side: &&Side| {
         side.stamp.digest.to_string().starts_with(word)
@@ -820,7 +828,7 @@ fn meant<'s>(sides: &'s [Side], word: &str, group: &str) -> Result<&'s Side> {
     }
 }
 
-/// The volumes that the chosen side lacks.
+/// Returns the names of the volumes that the chosen side lacks.
 fn only_elsewhere(chosen: &meta::Chosen, sides: &[Side]) -> Vec<String> {
     let all = sides.iter().flat_map(|side| &side.says.group.volumes);
     let mut lost: Vec<String> = all
@@ -832,7 +840,8 @@ fn only_elsewhere(chosen: &meta::Chosen, sides: &[Side]) -> Vec<String> {
     lost
 }
 
-/// What runs here by what another side says cannot be brought in line with this one.
+/// Refuses if a device runs here according to another side's configuration: it cannot be brought in
+/// line with the chosen one.
 fn refuse_running_otherwise(world: &World) -> Result<()> {
     let runs = |id| {
         world

@@ -1,9 +1,9 @@
-//! The helper of a window (see `sys::helper`): a process of its own that freezes and suspends for a
-//! command, and that clears up when the command has died (kill -9) before it was through.
+//! The helper of a window (see `sys::helper`): a separate process that freezes and suspends for a
+//! command, and cleans up if the command dies (kill -9) before it is done.
 //!
-//! A suspended volume holds everybody's I/O until somebody resumes it, and the next command may be
-//! hours away. The helper does what `recover` does: it finds out whether the command was committed,
-//! and finishes or undoes it.
+//! A suspended volume holds all I/O until it is resumed, and the next command may be hours away. So
+//! the helper does what `recover` does: it finds out whether the command was committed, and
+//! finishes or undoes it.
 
 use super::{Env, Options, status};
 use crate::error::{Error, Result};
@@ -16,40 +16,41 @@ use crate::table::SuspendMode;
 use std::io::{Read, Write};
 use std::time::Duration;
 
-/// How long somebody else may hold the group's lock: whoever has it resumes what is suspended, too.
+/// How long to wait for the group's lock. Its holder also resumes what is suspended.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long udev may take for a device that is made live.
+/// How long to wait for udev when a device is made live.
 const UDEV: Duration = Duration::from_secs(15);
 
-/// What an era is told (see the kernel's `Documentation/admin-guide/device-mapper/era.rst`).
+/// The messages to an era target (see the kernel's
+/// `Documentation/admin-guide/device-mapper/era.rst`).
 const HOLD: &str = "take_metadata_snap";
 const RELEASE: &str = "drop_metadata_snap";
 
-/// A device that it may be asked about.
+/// A device that the command may refer to, by its index.
 struct Entry {
     uuid: DmUuid,
     device: Box<dyn ArmedDevice>,
     mode: SuspendMode,
-    /// Its place among those that are frozen, and how often it was open when it was found out what
-    /// rests on it.
+    /// Its index among the volumes to freeze, and its open count when the filesystems on top of it
+    /// were last searched for. `None` for a device that is not frozen.
     volume: Option<(usize, u32)>,
-    /// Whether what rests on it was frozen, as far as it can be.
+    /// Whether a freeze of what rests on it was tried.
     tried: bool,
 }
 
-/// All that it has been given.
+/// The state of the helper process.
 struct Server<'k> {
     machine: &'k dyn Machine,
     kernel: &'k dyn Kernel,
     entries: Vec<Entry>,
     contents: Box<dyn Contents>,
-    /// Whether something is frozen already.
+    /// Whether the first freeze has begun.
     begun: bool,
 }
 
-/// Answers requests until one says that it is not needed any more; the end of them says that the
-/// command is dead.
+/// Answers requests until [`Task::Done`]. The end of the input without it means that the command is
+/// dead; the helper then recovers the group.
 pub fn run<R: Read, W: Write>(
     group: GroupId,
     devices: &[HelperDevice],
@@ -61,8 +62,8 @@ pub fn run<R: Read, W: Write>(
     let mut critical = None;
     tasks.answer(Ok(0));
     while let Some(act) = tasks.read() {
-        // Once something is frozen or suspended nothing may have to be read from it. An era is
-        // asked while nothing is.
+        // From the first freeze or suspend on, this process must not have to read anything from the
+        // devices concerned. Queries to an era come before that.
         if !matches!(
             act,
             Task::Hold(_) | Task::Release(_) | Task::Era(_) | Task::Done
@@ -85,10 +86,10 @@ pub fn run<R: Read, W: Write>(
     recovered
 }
 
-/// Has an era hold the state of its map, and begin a new one.
+/// Takes a metadata snapshot of an era, which begins a new era, and returns the current era.
 fn hold(uuid: &DmUuid, kernel: &dyn Kernel) -> std::result::Result<u32, Errno> {
     let held = kernel.message(uuid, HOLD).or_else(|_| {
-        // Somebody died who had one held.
+        // A process died that had taken one; drop it and try again.
         kernel.message(uuid, RELEASE)?;
         kernel.message(uuid, HOLD)
     });
@@ -96,7 +97,7 @@ fn hold(uuid: &DmUuid, kernel: &dyn Kernel) -> std::result::Result<u32, Errno> {
         .map_err(|_| Errno(libc::EIO))
 }
 
-/// Finds out what rests on the volumes, and opens it.
+/// Searches for what rests on the volumes to be frozen, and opens it.
 fn look(
     machine: &dyn Machine,
     kernel: &dyn Kernel,
@@ -220,7 +221,7 @@ impl<'k> Server<'k> {
             }
             Task::Resume(at) => self.entry(at)?.device.resume(),
             Task::Activate(at) => {
-                // Without a semaphore nobody waits for udev, and that is all.
+                // Without a semaphore there is no wait for udev, and nothing else changes.
                 let _ = self.kernel.take_cookie();
                 let resumed = self.entry(at)?.device.resume();
                 self.kernel.settle(UDEV);
@@ -236,7 +237,8 @@ impl<'k> Server<'k> {
         }
     }
 
-    /// What has been opened while everything was written back is looked at once more.
+    /// Freezes what rests on a volume. Before the first freeze, repeats the search if a device was
+    /// opened during the write-back. Returns whether everything was frozen.
     fn freeze(&mut self, at: u16) -> std::result::Result<bool, Errno> {
         if !std::mem::replace(&mut self.begun, true)
             && self.entries.iter_mut().any(Entry::was_opened)

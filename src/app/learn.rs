@@ -1,4 +1,4 @@
-//! Reading the maps of changes, for the verbs that need them.
+//! Observes what a request needs to know beyond the tables, above all the maps of changes.
 
 use super::session::{Session, View};
 use crate::error::{Error, Result};
@@ -18,8 +18,8 @@ use std::ops::Range;
 use std::path::Path;
 
 impl View<'_> {
-    /// Finds out what a request needs to know, as far as it can be seen: nothing is written to a
-    /// disk, no volume is repaired, and no map of changes is asked.
+    /// Observes what a request needs to know, as far as this is possible without the lock: writes
+    /// nothing to a disk, repairs no volume, and queries no map of changes.
     pub fn look_for(&mut self, request: &Request) -> Result<()> {
         for need in plan::needs(&self.world, request) {
             match need {
@@ -34,17 +34,18 @@ impl View<'_> {
                     self.world.known.era_survives_crash = Some(survives);
                 }
                 Need::StoppedMaps => self.learn_damaged_maps(),
-                // With the lock.
+                // These need the lock.
                 Need::Changes(_) | Need::Eras | Need::MapSpace(_) => {}
             }
         }
         Ok(())
     }
 
-    /// Finds out what rests on the volumes that are to be split, and cannot be frozen.
+    /// Records for each volume to be split what rests on it, and any reason why it cannot be
+    /// frozen.
     fn learn_unfrozen(&mut self, splits: &Splits) {
         let world = &self.world;
-        // What is wrong with the words is for the plan to say.
+        // The plan reports names that do not resolve.
         let Ok(splits) = snapshot::resolve(world, splits) else {
             return;
         };
@@ -87,8 +88,8 @@ impl View<'_> {
             .collect();
     }
 
-    /// Looks at the filesystems of volumes that show smaller sectors than they were made for:
-    /// whoever made them has seen only those.
+    /// Reads the block size of the filesystems on volumes that show smaller sectors than they were
+    /// created for: a filesystem made on such a volume has seen only the smaller ones.
     pub(super) fn learn_contents(&mut self) {
         let larger = |shown: &Volume| {
             !self
@@ -96,7 +97,7 @@ impl View<'_> {
                 .with_larger_sectors(self.world.largest_sectors(&shown.plexes))
                 .is_empty()
         };
-        // Whoever reads from a mirror with a dead leg may wait for its repair.
+        // A read from a mirror with a failed leg may block until its repair.
         if self.has_failed_mirror() {
             return;
         }
@@ -116,8 +117,8 @@ impl View<'_> {
         self.world.known.contents = found.collect();
     }
 
-    /// Looks at the maps of volumes that are not started. A blank one would be taken for a new one,
-    /// in which nothing was ever written.
+    /// Checks the maps of volumes that are not started, and marks bad copies as damaged. The kernel
+    /// would take a blank map for a new one in which nothing was ever written.
     fn learn_damaged_maps(&mut self) {
         let world = &self.world;
         let stopped = world
@@ -155,8 +156,8 @@ impl View<'_> {
 }
 
 impl Session<'_> {
-    /// Finds out what a request needs to know beyond the tables. What cannot be read is a reason to
-    /// copy everything, and no error.
+    /// Observes what a request needs to know beyond the tables. What cannot be read is not an
+    /// error: everything is copied instead.
     pub fn learn(&mut self, request: &Request) -> Result<()> {
         self.learn_maps(request)?;
         let tracks = self.world.known.era_target == Some(true);
@@ -164,8 +165,8 @@ impl Session<'_> {
             match need {
                 Need::Eras if tracks => self.learn_eras(),
                 Need::MapSpace(splits) if tracks => self.learn_unwritable_maps(splits),
-                // A disk has died meanwhile. Without it the map can be read, if there is another
-                // copy.
+                // A disk has failed meanwhile. Once it is taken out the map can be read, if there
+                // is another copy.
                 Need::Changes(snapshots) if self.has_failed_mirror() => {
                     self.tend()?;
                     self.list_sides(snapshots);
@@ -183,9 +184,9 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Tries whether the space that is set aside for new maps can be written to: a disk may fail
-    /// that only they lie on, and nobody has noticed. A map without such a copy, or none, is no
-    /// reason not to take a snapshot.
+    /// Tests whether the space reserved for new maps can be written to: a disk that holds only such
+    /// space may have failed unnoticed. A map with fewer copies, or no map, is no reason to refuse
+    /// a snapshot.
     fn learn_unwritable_maps(&mut self, splits: &Splits) {
         let world = &self.world;
         let split = world
@@ -221,13 +222,13 @@ impl Session<'_> {
         }
     }
 
-    /// When the kernel does not take the map of a volume, nothing in it is believed any more. The
-    /// copies that were believed until now.
+    /// Marks the whole map of a volume as damaged when the kernel refuses it. Returns the copies
+    /// that were trusted until now.
     pub fn distrust_refused_map(&mut self, failed: &Failed) -> Vec<Extent> {
         let Cause::Device(uuid) = &failed.cause else {
             return Vec::new();
         };
-        // Its era, or what that stands on.
+        // The device is the era or one of the devices beneath its metadata.
         let of_the_map = matches!(uuid.role(), Some(Role::Volume | Role::Map | Role::Sink));
         let dco = uuid
             .volume()
@@ -240,7 +241,7 @@ impl Session<'_> {
         copies
     }
 
-    /// What a dry run may find out with the lock: no volume is repaired, and nothing is written.
+    /// Observes what a dry run may find out with the lock: repairs no volume and writes nothing.
     pub fn learn_maps(&mut self, request: &Request) -> Result<()> {
         self.look_for(request)?;
         for need in plan::needs(&self.world, request) {
@@ -251,12 +252,12 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Lists both sides of these snapshots.
+    /// Lists the changes of both sides of these snapshots.
     fn list_sides(&mut self, snapshots: &[Name]) {
         for (volume, since) in snapback::needed(&self.world, snapshots) {
             self.list_changes(volume, since);
         }
-        // What cannot be looked at is dealt with by the next step that needs it.
+        // An error here is left to the next step that needs the observation.
         let _ = self.observe();
     }
 
@@ -276,14 +277,14 @@ impl Session<'_> {
             let era = self
                 .era_helper(&uuid)
                 .and_then(|mut helper| self.ask_era(helper.as_mut(), Task::Era(0), &uuid));
-            // Without it the new snapshot counts everything since the map began: more than needed,
-            // never less.
+            // Without the current era the new snapshot counts everything since the map began: more
+            // than needed, never less.
             era.ok().map(|era| self.world.known.eras.insert(id, era));
         }
     }
 
-    /// Who asks an era waits for its map, in the kernel. That is not done by who has the lock that
-    /// a repair of the map needs.
+    /// Starts the helper that queries an era. Querying dm-era can block on its metadata device.
+    /// Never do it while holding the group lock: repairing that device needs the lock.
     fn era_helper(&self, uuid: &DmUuid) -> Result<Box<dyn Helper>> {
         let device = HelperDevice {
             uuid: uuid.clone(),
@@ -303,7 +304,7 @@ impl Session<'_> {
         })
     }
 
-    /// Lists what legs that come back still lack in their log.
+    /// Lists, for each returning leg, the changes that its log does not have yet.
     pub(super) fn learn_unlisted(&mut self) {
         let live = self
             .world
@@ -322,7 +323,7 @@ impl Session<'_> {
         }
     }
 
-    /// Lists what was written to a volume from an era on, for the plans to come.
+    /// Lists the blocks written to a volume since an era, for later plans.
     pub fn list_changes(&mut self, id: VolumeId, since: u32) {
         let listing: Listing = self
             .read_map(id, since)
@@ -356,7 +357,7 @@ impl Session<'_> {
         let top = uuid(Role::Volume);
         let writes = self.env.machine.writes(device.dev)?;
         let mut helper = self.era_helper(&top)?;
-        // What is written after the listing is in this era or a later one.
+        // Writes after the listing fall into this era or a later one.
         failpoint::step();
         let next = self.ask_era(helper.as_mut(), Task::Hold(0), &top)?;
         let listed = self.env.machine.written_since(map.dev, since);
@@ -374,8 +375,8 @@ impl Session<'_> {
         Ok(ranges::union(blocks.iter().map(sectors)))
     }
 
-    /// The regions that the change log in use does not call clean: as the kernel has written it,
-    /// which is never too few.
+    /// Returns the regions that the change log in use does not mark clean, as the kernel has
+    /// written it. That may be too many regions, never too few.
     fn read_change_log(&self, id: VolumeId) -> Result<Vec<Range<u64>>> {
         let missing = || Error::device("the log of what has changed cannot be read");
         let volume = self.world.group.volume(id).ok_or_else(missing)?;

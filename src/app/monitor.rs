@@ -1,12 +1,12 @@
-//! The monitor: somebody has to be there when a leg dies, because a write that fails on a leg is
-//! held until then (K2).
+//! The monitor. It must be running when a leg fails: a write that fails on a leg is held until the
+//! leg is taken out (K2).
 //!
-//! One thread, woken by dm events of any device. When a mirror of ours shows a failed letter or has
-//! finished, its group is opened, and what is found is recorded and repaired. Only the disks that
-//! the group's live tables name are read for that, and what udev knows to be the group's: neither a
-//! copy of them that comes into sight nor a foreign disk that hangs keeps a repair waiting. What
-//! could not be done is tried again, and said by `status` meanwhile. Killed and started again the
-//! monitor finishes what it finds.
+//! A single thread, woken by dm events of any device. When a mirror of ours shows a failed letter
+//! or has finished, the monitor opens its group, and records and repairs what it finds. It reads
+//! only the disks that the group's live tables name and those that udev knows to be the group's, so
+//! that neither a copy of one that comes into sight nor a foreign disk that hangs delays a repair.
+//! What cannot be done is tried again, and `status` reports it meanwhile. A monitor that is killed
+//! and started again finishes what it finds.
 
 use super::scan::Scan;
 use super::session::{Session, lock_group};
@@ -25,20 +25,22 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-/// Also without an event everything is looked at this often.
+/// The interval at which everything is checked even without an event.
 const PATROL: Duration = Duration::from_secs(10);
-/// How soon a group is looked at again that a command has locked.
+/// The delay before a group that a command has locked is checked again.
 const SOON: Duration = Duration::from_millis(300);
-/// How soon what did not work is tried again, and twice as late each time: as long as no disk takes
-/// the record of a failure a write waits for this.
+/// The delay before a failed repair is tried again; it doubles each time. As long as no disk takes
+/// the record of a failure, a write is held for this.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How soon somebody is sent again to thaw what a killed command has left frozen.
+/// The delay before another process is started to thaw what a killed command has left frozen.
 const THAW_AGAIN: Duration = Duration::from_secs(60);
-/// How long a service waits for another one to end before it says that it is still there.
+/// How long a service waits for another monitor to end before it reports that it waits.
 const ANOTHER: Duration = Duration::from_secs(2);
-/// How long somebody may hold the monitor's lock who only looks whether there is one.
+/// How long to wait for the monitor's lock: a command that checks for a running monitor takes it
+/// briefly.
 const A_MOMENT: Duration = Duration::from_millis(500);
-/// Where what a monitor keeps goes: what must survive a reboot may lie on a volume that it guards.
+/// The monitor's state directory. It is in `/run`: a persistent one may lie on a volume that the
+/// monitor guards.
 const STATE_DIR: (&str, &str) = ("BREAKOFF_STATE_DIR", "/run/breakoff/state");
 
 /// Runs until a signal arrives (or, started by a command, until no mirror is left).
@@ -61,11 +63,12 @@ pub fn run(env: Env<'_>) -> Result<()> {
         env.machine.reap();
         service.alive();
         left.look(env);
-        // As long as the kernel does not say what there is, somebody has to ask again.
+        // If the kernel cannot be queried, the loop asks again after a pause.
         let looked = events.arm().and_then(|()| watch.look(kernel.as_ref(), env));
         let waited = match looked {
             Ok(Look::Nothing) if service.is_until_idle() => {
-                // Who has made a mirror since, and seen that there is a monitor, relies on it.
+                // Release the lock before the last check: a command that made a mirror meanwhile
+                // and saw the lock held relies on this monitor.
                 drop(only_one);
                 if watched(kernel.as_ref()).is_ok_and(|groups| groups.is_empty()) {
                     return Ok(());
@@ -95,10 +98,11 @@ pub fn run(env: Env<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What killed commands have left frozen. A thaw writes, and waits for a leg that dies in that
-/// moment: it is not done by the one who has to take that leg out.
+/// Thaws what killed commands have left frozen, through another process: a thaw writes and blocks
+/// on a leg that fails at that moment, and the monitor is the process that has to take that leg
+/// out.
 struct LeftFrozen {
-    /// When somebody was sent to thaw it.
+    /// When a process was last started to thaw it.
     since: Option<Instant>,
 }
 
@@ -117,43 +121,44 @@ impl LeftFrozen {
     }
 }
 
-/// What there is to look after.
+/// The result of one round over all groups.
 enum Look {
-    /// Nothing.
+    /// There is no mirror.
     Nothing,
-    /// Something; how long it may take until the next look.
+    /// There are mirrors; the longest time to wait until the next round.
     Next(Duration),
 }
 
-/// What the monitor remembers from one look to the next.
+/// What the monitor remembers between rounds.
 #[derive(Default)]
 struct Watch {
     wards: BTreeMap<GroupId, Ward>,
-    /// What kept it from looking at all the last time.
+    /// The error that made the last round impossible, if any.
     complaint: Option<String>,
 }
 
 /// A group that has a mirror.
 #[derive(Default)]
 struct Ward {
-    /// What was looked after.
+    /// The state of its devices at the last round.
     seen: Option<Vec<State>>,
-    /// The group as it was read last: when no disk answers any more nobody can say what it is.
+    /// The configuration as last read. When no disk answers any more there is no other source for
+    /// it.
     known: Option<Group>,
-    /// The warnings of the last look: one that stays the same is said once.
+    /// The warnings of the last round; one that stays the same is reported once.
     told: BTreeSet<String>,
-    /// When it is looked at again although nothing has happened to it.
+    /// When it is checked again even if its state has not changed.
     due: Option<Instant>,
-    /// How often in a row it could not be looked after.
+    /// The number of failed rounds in a row.
     failures: u32,
 }
 
-/// What decides whether there is anything to be looked after: a device, its legs' letters, and
-/// whether it is suspended.
+/// The part of a device's state that decides whether there is work: its UUID, the letters of its
+/// legs, and whether it is suspended.
 type State = (DmUuid, Option<Seen>, bool);
 
 impl Watch {
-    /// Looks after all groups of which there is news.
+    /// Handles all groups whose state has changed or that are due.
     fn look(&mut self, kernel: &dyn Kernel, env: Env<'_>) -> Result<Look> {
         let devices = watched(kernel)?;
         self.complaint = None;
@@ -178,7 +183,7 @@ impl Watch {
         })
     }
 
-    /// Says once what keeps it from looking.
+    /// Reports an error that makes a round impossible, once as long as it stays the same.
     fn complain(&mut self, error: &Error, env: Env<'_>) {
         let complaint = error.to_string();
         if self.complaint.as_ref() != Some(&complaint) {
@@ -224,8 +229,9 @@ impl Ward {
     }
 }
 
-/// Makes sure that there is no other one. A service takes over when that one ends; anybody else is
-/// told who it is. `None` when a signal arrived meanwhile.
+/// Makes sure that this is the only monitor. A supervised service waits for another one to end and
+/// takes over; otherwise the error names the lock holder. Returns `None` when a signal arrived
+/// meanwhile.
 fn only_one(
     service: &dyn Service,
     interrupts: &dyn Interrupts,
@@ -236,7 +242,7 @@ fn only_one(
         ..env
     };
     if !service.is_supervised() {
-        // Whoever looks whether there is one holds the lock for a moment.
+        // A command that checks for a running monitor holds the lock briefly.
         return lock_group(lock::MONITOR, Some(A_MOMENT), quiet).map(Some);
     }
     while !interrupts.arrived() {
@@ -263,7 +269,7 @@ fn watched(kernel: &dyn Kernel) -> Result<BTreeMap<GroupId, Vec<DmDevice>>> {
     Ok(groups)
 }
 
-/// Also one whose status makes no sense.
+/// Also true for a mirror whose status cannot be parsed.
 fn is_mirror(device: &DmDevice) -> bool {
     device.mirror.is_some() || device.table.iter().any(|line| line.target == "mirror")
 }
@@ -275,18 +281,18 @@ fn state_of(devices: &[DmDevice]) -> Vec<State> {
         .collect()
 }
 
-/// What came of looking after a group.
+/// The outcome of one round on a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tended {
-    /// There is nothing left to do.
+    /// Nothing is left to do.
     Well,
-    /// A command has the lock.
+    /// A command holds the lock.
     Locked,
-    /// Something is left that could not be done.
+    /// Something could not be done.
     Badly,
 }
 
-/// Looks after a group.
+/// Opens a group, records and repairs what is found, and reports the outcome.
 fn tend(
     kernel: &dyn Kernel,
     id: GroupId,
@@ -304,7 +310,7 @@ fn tend(
         Err(error) => {
             env.ui
                 .warn(&format!("group '{title}' cannot be looked after: {error}"));
-            // Of a group that has no disk any more nobody ever hears.
+            // No disk is left that could record the failure, so the held writes are failed.
             let failed = devices
                 .iter()
                 .any(|d| d.mirror.as_ref().is_some_and(MirrorStatus::has_failed));
@@ -331,6 +337,7 @@ fn tend(
         .flatten()
         .for_each(|change| env.ui.note(&change.to_string()));
     let unheard = session.world.generation != before && session.lacks_disks();
+    // The lock must be free: `tell_the_others` opens the group again.
     drop(session);
     if unheard {
         tell_the_others(&name, env);
@@ -338,8 +345,8 @@ fn tend(
     worst
 }
 
-/// A repair that did not help, and one that gave up, have said so; what is left of them is tried
-/// again.
+/// Decides whether anything is left to try again. Repairs that did not help or were given up have
+/// already been reported.
 fn what_is_left(view: &View<'_>) -> Tended {
     match view.next_repair() {
         Ok(None) => Tended::Well,
@@ -347,16 +354,17 @@ fn what_is_left(view: &View<'_>) -> Tended {
     }
 }
 
-/// A disk of the group that no table names, and udev does not know, has an old configuration now.
-/// That is made up for when nobody is waiting any more: should the others be lost it would be taken
-/// for true.
+/// Rewrites the configuration on disks of the group that no table names and udev does not know;
+/// they have an old one now. This waits until no write is held any more. Without it, such a disk
+/// would be taken for current should the others be lost.
 fn tell_the_others(name: &Name, env: Env<'_>) {
     if let Ok(mut session) = Session::open(&AT_ONCE, name, Env { ui: &Mute, ..env }) {
         session.heal();
     }
 }
 
-/// How long a command may keep the monitor waiting before it looks elsewhere.
+/// The options of the monitor's own sessions. The timeout is how long a command that holds the lock
+/// may delay it.
 const AT_ONCE: Options = Options {
     group: None,
     dry_run: false,
@@ -365,7 +373,7 @@ const AT_ONCE: Options = Options {
     timeout: Some(Duration::from_secs(2)),
 };
 
-/// Says a warning once as long as it stays.
+/// Reports a warning once as long as it stays.
 struct Once<'u> {
     inner: &'u dyn Ui,
     told: &'u BTreeSet<String>,
@@ -388,7 +396,7 @@ impl Ui for Once<'_> {
     }
 }
 
-/// Warnings only: waiting for a lock is everyday life here.
+/// Passes warnings only; waiting for a lock is routine for the monitor.
 struct Quiet<'u>(&'u dyn Ui);
 
 impl Ui for Quiet<'_> {
@@ -403,18 +411,18 @@ impl Ui for Quiet<'_> {
     }
 }
 
-/// How it was found that the mirrors are watched.
+/// The result of [`start`]: whether the mirrors are watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Watched {
-    /// They were, or somebody is just about it.
+    /// A monitor was running, or another process is about to start one.
     Already,
-    /// They were not; a monitor was started.
+    /// No monitor was running; one was started.
     Started,
-    /// They are not, and why.
+    /// No monitor runs, or whether one runs is not known; the text is the reason.
     Not(String),
 }
 
-/// Makes sure that a monitor runs.
+/// Makes sure that a monitor runs, and starts one if there is none.
 pub fn start(env: Env<'_>) -> Watched {
     match lock_group(
         lock::MONITOR,
@@ -440,7 +448,8 @@ pub fn start(env: Env<'_>) -> Watched {
     }
 }
 
-/// The same, said to whoever has called; for commands that leave a mirror behind, or see one.
+/// Like [`start`], and reports the result to the user. For commands that see a mirror or leave one
+/// behind.
 pub fn ensure(env: Env<'_>) {
     match start(env) {
         Watched::Already => {}
@@ -451,7 +460,7 @@ pub fn ensure(env: Env<'_>) {
     }
 }
 
-/// Whether there is anything to watch.
+/// Whether any group has a mirror to watch.
 pub fn has_work(machine: &dyn Machine) -> bool {
     machine
         .kernel()

@@ -1,4 +1,4 @@
-//! One command from beginning to end.
+//! Runs one command from beginning to end.
 
 use super::session::{Session, refuse_foreign};
 use super::which::{group_for, named, shown_groups, tell_unreadable};
@@ -20,8 +20,8 @@ use crate::table::DmDevice;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// Does what was asked. Whoever sees mirrors makes sure that they are watched: the monitor may have
-/// been killed.
+/// Executes a command. A command that sees mirrors also makes sure that they are watched: the
+/// monitor may have been killed.
 pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome> {
     if sees_mirrors(command) && !options.dry_run && monitor::has_work(env.machine) {
         monitor::ensure(env);
@@ -74,7 +74,8 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
     }
 }
 
-/// What is shown of all groups is not all when one runs here whose labels cannot be read.
+/// Adds to an answer about all groups those that run here but whose labels cannot be read: without
+/// them it would be incomplete.
 fn with_silent(
     options: &Options,
     objects: &[Name],
@@ -87,8 +88,9 @@ fn with_silent(
     Ok(shown.lacking(Scan::new(env.machine)?.silent()))
 }
 
-/// Commands that look at volumes, and leave none behind that was not there. A change looks when it
-/// is done; `status` has something to say about it; at shutdown nothing is started any more.
+/// Whether a command looks at volumes without leaving new mirrors behind, so that the monitor is
+/// checked at its start. A change checks at its end; `status` reports a missing monitor itself; at
+/// shutdown nothing is started any more.
 fn sees_mirrors(command: &Command) -> bool {
     matches!(
         command,
@@ -105,14 +107,14 @@ fn sees_mirrors(command: &Command) -> bool {
     )
 }
 
-/// How long an opener may take to go.
+/// How long to wait for an opener to close a device.
 const OPENERS_GO: Duration = Duration::from_secs(1);
-/// How long a snapshot waits for what is in memory to reach the disks before it looks whether a leg
-/// has failed, and how often.
+/// The length and number of the rounds in which a snapshot waits for dirty data to be written back.
+/// Each round begins with a check for failed legs.
 const WRITE_BACK_ROUND: Duration = Duration::from_secs(10);
 const WRITE_BACK_ROUNDS: usize = 60;
 
-/// A change to a group's volumes.
+/// Plans and carries out a change to a group's volumes.
 fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome> {
     let name = group_for(options, &named(request), env.machine)?;
     if options.dry_run {
@@ -125,8 +127,8 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
     let mut session = Session::open(options, &name, env)?;
     session.tend()?;
     require_targets(&session, request)?;
-    // From here on Ctrl-C ends the command between two steps: nothing is changed, or the copy goes
-    // on.
+    // From here on Ctrl-C ends the command between two steps: either nothing is changed, or the
+    // copy continues.
     let _noted = env.machine.interrupts();
     session.learn(request)?;
     let plan = plan_patiently(&mut session, request)?;
@@ -141,7 +143,8 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
     let left_behind = has_mirror(&session.world);
     paths::correct(&session.world, &mut report, env);
     drop(session);
-    // Without a lock: a thaw writes.
+    // The lock is released first: a thaw writes, and can block on a leg whose repair needs the lock
+    // (K29).
     env.machine
         .thaw_left_behind()
         .iter()
@@ -170,7 +173,8 @@ fn dry_run(options: &Options, request: &Request, name: &Name, env: Env<'_>) -> R
     Ok(Outcome::Planned(render::view(&view.world, &plan)))
 }
 
-/// Carries a plan out, and another one where this one failed by what could not be known before.
+/// Carries out a plan. If it fails for a reason that could not be known before, plans again and
+/// carries out the new plan.
 fn carry_out(session: &mut Session<'_>, request: &Request, plan: &Plan) -> Result<Report> {
     let before = session.world.generation;
     let ends_tracking = ends_tracking(&session.world.group, plan);
@@ -179,21 +183,22 @@ fn carry_out(session: &mut Session<'_>, request: &Request, plan: &Plan) -> Resul
         Err(failed) => failed,
     };
     let refused_maps = session.distrust_refused_map(&failed);
-    // Without its map a volume can still be started.
+    // A volume can be started without its map.
     if !refused_maps.is_empty() && matches!(request, Request::Start { .. }) {
         return start_without_map(session, request, failed.error);
     }
-    // What cannot be frozen showed only when it was tried. The snapshot is called so, or refused.
+    // That something cannot be frozen showed only in the attempt. The new plan calls the snapshot
+    // `crash`, or refuses it.
     if !failed.unfrozen.is_empty() {
         let again = plan_patiently(session, request)?;
         return Ok(session.carry_out(&again)?);
     }
-    // A copy of a map was found dead when it was to be made equal to the others, or when the map
-    // was written for the last time, and is out by now.
+    // A copy of a map was found dead when the copies were made equal or the map was written for the
+    // last time; it is taken out by now.
     let lost_copy = !refused_maps.is_empty()
         || !failed.lost_copies.is_empty()
         || (ends_tracking && session.world.generation != before);
-    // udev had a look into the volume just then.
+    // udev had the volume open for a probe at that moment.
     let was_open = matches!(failed.cause, Cause::InUse(_))
         && (ends_an_era(plan) || !plan.window.closed.is_empty());
     if lost_copy || was_open {
@@ -203,8 +208,8 @@ fn carry_out(session: &mut Session<'_>, request: &Request, plan: &Plan) -> Resul
     Err(failed.error)
 }
 
-/// What was written between the listing and the window. The legs are on their way already: whoever
-/// looks next makes up for it.
+/// Completes a snap back with the writes made between the listing and the window. The legs are
+/// being filled already, so if this fails the next command makes up for it.
 fn complete_return(session: &mut Session<'_>, report: &mut Report, env: Env<'_>) {
     match session.tend() {
         Ok(done) => {
@@ -217,8 +222,8 @@ fn complete_return(session: &mut Session<'_>, report: &mut Report, env: Env<'_>)
     }
 }
 
-/// Whether a map is written for the last time: its disks are found dead then, when nobody has
-/// written to it before.
+/// Whether the plan writes a map for the last time. A dead disk of the map may show only then, if
+/// nothing was written to the map before.
 fn ends_tracking(group: &Group, plan: &Plan) -> bool {
     let mut tracked = group.volumes.iter().filter(|v| v.live_dco().is_some());
     tracked.any(|v| {
@@ -234,7 +239,7 @@ fn ends_an_era(plan: &Plan) -> bool {
         .any(|step| matches!(step, Prepare::EndEra(_)))
 }
 
-/// Starts volumes again, those whose map the kernel does not take without it.
+/// Starts volumes, without the map where the kernel refuses it.
 fn start_without_map(
     session: &mut Session<'_>,
     request: &Request,
@@ -254,9 +259,9 @@ fn start_without_map(
     }
 }
 
-/// A restore is asked about, unless that was answered before. Nothing is locked while somebody
-/// thinks: a leg that dies then has to be taken out. Whether it was said what is going to be
-/// overwritten.
+/// Asks for confirmation of a restore, unless `-y` was given. The lock is released while the
+/// question is open: a leg that fails then has to be taken out. Returns whether the user was shown
+/// what will be overwritten.
 fn confirm_restore(
     options: &Options,
     request: &Request,
@@ -289,8 +294,8 @@ fn confirm_restore(
     )
 }
 
-/// Plans, and does not take somebody for an opener who is just going: udev looks at a device
-/// whenever a writer has closed it.
+/// Plans; retries briefly while a device is open, since udev probes a device after each close by a
+/// writer.
 fn plan_patiently(session: &mut View<'_>, request: &Request) -> Result<Plan> {
     let until = Instant::now() + OPENERS_GO;
     loop {
@@ -309,9 +314,9 @@ fn plan_patiently(session: &mut View<'_>, request: &Request) -> Result<Plan> {
     }
 }
 
-/// Writes back what a snapshot is going to freeze, before and without a lock, so that little is
-/// left to do with one. Now and then it looks whether a leg has failed that keeps the writing from
-/// coming to an end.
+/// Writes back the volumes that a snapshot is going to freeze, before it and without the lock, so
+/// that little is left to do while the lock is held. Each round first takes out failed legs, which
+/// would keep the write-back from finishing.
 fn write_back(options: &Options, name: &Name, splits: &Splits, env: Env<'_>) -> Result<()> {
     for _ in 0..WRITE_BACK_ROUNDS {
         let mut session = Session::open(options, name, env)?;
@@ -322,11 +327,11 @@ fn write_back(options: &Options, name: &Name, splits: &Splits, env: Env<'_>) -> 
             break;
         }
     }
-    // If it has not come to an end, that is told before the window.
+    // If the write-back has not finished, that is reported before the window.
     Ok(())
 }
 
-/// Whether everything has reached the disks within one round.
+/// Writes the volumes back for one round. Returns whether everything has reached the disks.
 fn write_back_round(view: &View<'_>, splits: &Splits) -> bool {
     let world = &view.world;
     let volumes = world
@@ -350,7 +355,7 @@ fn write_back_round(view: &View<'_>, splits: &Splits) -> bool {
     unfinished.is_empty()
 }
 
-/// Whether the verb lasts until the kernel has copied.
+/// Whether the command waits for the kernel's copy unless `-b` is given.
 fn waits(request: &Request) -> bool {
     matches!(
         request,
@@ -365,7 +370,8 @@ fn has_mirror(world: &World) -> bool {
     world.devices.values().any(|d| d.mirror.is_some())
 }
 
-/// The targets that the request's tables need; loading the module is tried.
+/// Requires the device-mapper targets that the request's tables use, after trying to load their
+/// modules.
 fn require_targets(view: &View<'_>, request: &Request) -> Result<()> {
     let mirrored =
         matches!(request, Request::Make { mirrors, .. } if *mirrors > 1) || waits(request);
@@ -386,8 +392,8 @@ fn require_targets(view: &View<'_>, request: &Request) -> Result<()> {
     Ok(())
 }
 
-/// The groups to show, of those that this machine has imported. What the kernel has finished is
-/// recorded first, if nobody else is at work on the group.
+/// Returns the groups to show, of those imported by this machine. First records what the kernel has
+/// finished, if no other command holds the lock of the group.
 fn layouts(
     options: &Options,
     objects: &[Name],
@@ -426,7 +432,8 @@ fn observe_quietly<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<V
     Ok(tended.map_or(looked, Session::release))
 }
 
-/// Everything on this machine, at boot or at shutdown. A group or volume that fails stops no other.
+/// Applies a request to all groups of this machine, at boot or at shutdown. A group or volume that
+/// fails does not stop the others.
 fn on_all_groups(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome> {
     let mut all = Report::default();
     let scan = Scan::new(env.machine)?;

@@ -1,4 +1,4 @@
-//! A plan from its commit to its end, and back where it fails.
+//! Carries a plan out, from its commit to its last step, and undoes it on failure.
 
 use super::Session;
 use super::tend::TEND_ROUNDS;
@@ -14,19 +14,20 @@ use crate::sys::helper::{self, Helper, Task};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How long a helper's suspend may take when nothing is known any more that keeps it waiting.
+/// How long to wait for a helper's suspend once nothing known blocks it any more.
 const COMES_BACK: Duration = Duration::from_secs(10);
 
 impl Session<'_> {
-    /// Commits a plan of somebody's and carries it out, unless the disks that are here may not
-    /// speak for the group. On an error the group is as it was before, in the kernel too as far as
-    /// it can be had.
+    /// Commits a requested plan and executes it, unless too few disks are present to speak for the
+    /// group. On error, restores the previous configuration and, as far as possible, the previous
+    /// kernel state.
     pub fn carry_out(&mut self, plan: &Plan) -> exec::Done<Report> {
         quorum::refuse_change(&self.view.world, plan)?;
         self.perform(plan)
     }
 
-    /// The same for a repair, too: what runs is repaired with whatever is here.
+    /// Like [`Session::carry_out`], without the quorum check, so that repairs can use it: what runs
+    /// is repaired with whatever disks are present.
     pub(super) fn perform(&mut self, plan: &Plan) -> exec::Done<Report> {
         let _noted = self.env.machine.interrupts();
         let repair = plan.group == self.view.world.group;
@@ -64,18 +65,18 @@ impl Session<'_> {
             BTreeMap::new()
         };
         if helper.as_ref().is_some_and(|helper| helper.is_busy()) {
-            // A leg has died while the filesystem was thawed: it is taken out, and the helper comes
-            // to an end.
+            // A leg failed during the thaw, which blocks the helper. Taking the leg out lets the
+            // helper finish.
             drop(self.fall_back(helper));
         } else {
             drop(helper);
         }
         self.record_freeze(plan, executed.held, &thawed, &mut report);
         match self.observe() {
-            // A repair that did not help is not tried again at once.
+            // A repair that did not help is not retried at once.
             Ok(()) if executed.unfinished && !repair => drop(self.fall_back(None)),
             Ok(()) => {}
-            // It is done all the same, and saying that it failed would be a lie.
+            // The plan was carried out, so reporting a failure here would be wrong.
             Err(error) => self.closing.warnings.push(format!(
                 "it is done, but the kernel cannot be looked at any more: {error}"
             )),
@@ -83,7 +84,8 @@ impl Session<'_> {
         Ok(report)
     }
 
-    /// Nothing is called frozen that was not frozen by the helper.
+    /// Builds the error for a helper that could not be started. Only the helper freezes, so without
+    /// it nothing may be called frozen.
     fn cannot_freeze(&mut self, plan: &Plan) -> Box<Failed> {
         let reason = "the process that freezes could not be started";
         let ids = plan.window.frozen.iter().filter_map(DmUuid::volume);
@@ -98,10 +100,10 @@ impl Session<'_> {
         failed
     }
 
-    /// A failure that no disk of the group takes the record of is not acted upon: a leg that is
-    /// left out without a record would count as equal later. What the mirrors hold comes back to
-    /// the writers as errors, so that nobody waits for ever, and the mirrors know what is not equal
-    /// until somebody can record it.
+    /// Handles a commit that no disk has taken. A leg failure that cannot be recorded is not acted
+    /// upon: a leg left out without a record would later count as equal. The writes that the
+    /// mirrors hold are failed instead, so that no process waits for ever; the mirrors remember
+    /// what is not equal until the failure can be recorded.
     pub(super) fn not_recorded(&mut self, plan: &Plan, failed: Box<Failed>) -> Box<Failed> {
         if plan.window.commit == CommitPoint::First {
             let group = &self.view.world.group;
@@ -114,8 +116,8 @@ impl Session<'_> {
         failed
     }
 
-    /// Somebody who waits in our place for what is frozen and suspended, and resumes it should we
-    /// die in between. A repair goes without: it waits for nothing.
+    /// Starts the helper process that performs the blocking freezes and suspends and resumes
+    /// everything if this process dies. A repair runs without one: it does not block.
     pub(super) fn helper(&self, plan: &Plan) -> Option<Box<dyn Helper>> {
         let devices = exec::helper_devices(&plan.window);
         if devices.is_empty()
@@ -134,8 +136,8 @@ impl Session<'_> {
             .ok()
     }
 
-    /// Waits for what a helper is still about after its window was given up. What hangs is left to
-    /// it.
+    /// Waits for the call that a helper is still in after its window was abandoned, then has it
+    /// thaw. A call that hangs is left to the helper.
     fn come_back(&mut self, mut helper: Box<dyn Helper>) {
         if helper.wait(COMES_BACK).is_none() {
             return self.closing.warnings.push(
@@ -154,8 +156,8 @@ impl Session<'_> {
         }
     }
 
-    /// How long the split kept the originals waiting is known only afterwards, and whether
-    /// something else has thawed what was to stay frozen; it is recorded with the snapshots.
+    /// Records with the snapshots how long the split held I/O, and whether another process has
+    /// thawed what had to stay frozen. Both are known only after the window.
     fn record_freeze(
         &mut self,
         plan: &Plan,
@@ -201,10 +203,9 @@ impl Session<'_> {
         }
     }
 
-    /// Brings the kernel to what is recorded (a leg that has failed is recorded first); what still
-    /// fails is told and left to the next command. What a helper is still about is waited for as
-    /// soon as nothing keeps it waiting any more, and undone.
-    /// The copies of maps that were found dead on the way.
+    /// Brings the kernel to the recorded state; a failed leg is recorded first. If that fails,
+    /// warns and leaves the rest to the next command. Once nothing blocks a busy helper any more,
+    /// waits for it and undoes its call. Returns the copies of maps that were found dead meanwhile.
     fn fall_back(&mut self, helper: Option<Box<dyn Helper>>) -> Vec<Extent> {
         let mut busy: Vec<Box<dyn Helper>> = helper
             .into_iter()
@@ -231,7 +232,7 @@ impl Session<'_> {
         lost
     }
 
-    /// Whether there was anything to do.
+    /// One round of `fall_back`. Returns whether there was anything to do.
     fn fall_back_once(
         &mut self,
         last: &mut Option<Plan>,
@@ -252,12 +253,12 @@ impl Session<'_> {
         if let Err(failed) = &done
             && !failed.lost_copies.is_empty()
         {
-            // That copy of a map is taken out in the next round.
+            // The next round takes that copy of the map out.
             lost.extend(&failed.lost_copies);
             return Ok(true);
         }
         if let Some(helper) = helper.filter(|helper| helper.is_busy()) {
-            // A leg has died in that very moment: it is taken out in the next round.
+            // A leg failed during the repair; the next round takes it out.
             busy.push(helper);
             return Ok(true);
         }
@@ -266,7 +267,7 @@ impl Session<'_> {
         Ok(true)
     }
 
-    /// Adds who has a device open to a failure that says that it is.
+    /// Adds the openers of the device to an error that reports a device as open.
     fn name_openers_of(&self, mut failed: Box<Failed>) -> Box<Failed> {
         if let Cause::InUse(uuid) = &failed.cause {
             match self.openers(uuid).as_slice() {
@@ -278,7 +279,7 @@ impl Session<'_> {
     }
 }
 
-/// Why volumes are not frozen that the plan calls so.
+/// Returns the volumes that the plan calls frozen and that are not, each with the reason.
 fn reasons(plan: &Plan, helper: Option<&mut dyn Helper>) -> BTreeMap<VolumeId, String> {
     let Some(helper) = helper.filter(|helper| !helper.is_busy()) else {
         return BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What is done when the lock of a group is given back.
+//! What happens when the lock of a group is released.
 
 use super::View;
 use crate::app::Env;
@@ -9,25 +9,26 @@ use crate::plan::quorum;
 use crate::sys::notice::Notice;
 use std::any::Any;
 
-/// The lock of a group, and what is done when it is given back, which happens when this is dropped.
-/// That touches files that may lie on a volume whose writes are held right now; with the lock no
-/// other command could repair that volume.
+/// Holds the lock of a group and the work to do when it is released, which happens on drop. Most of
+/// that work touches files that may lie on a volume whose writes are held, so it runs without the
+/// lock: while the lock is held no other command could repair that volume.
 pub(super) struct Closing<'u> {
     env: Env<'u>,
     lock: Option<Box<dyn Any>>,
-    /// What this machine has seen of the group, for its witness.
+    /// The configuration that this machine has seen of the group, for its witness.
     pub seen: Option<Seen>,
-    /// Configurations that were committed.
+    /// The configurations that were committed, for the archive.
     pub archive: Vec<(Group, Generation)>,
-    /// Failures that the journal and the administrator's hook are going to hear of.
+    /// Failures to report to the journal and the administrator's hook.
     pub notices: Vec<Notice>,
-    /// Whether a helper may have died and left something frozen.
+    /// Whether a helper may have died and left a filesystem frozen.
     pub thaw: bool,
-    /// What a person is told; that may be read from a file, too.
+    /// Warnings for the user. They are kept until the lock is released because stderr may be a file
+    /// on a held volume.
     pub warnings: Vec<String>,
 }
 
-/// What the witness is told of a group.
+/// What the witness records of a group.
 pub(super) struct Seen {
     id: GroupId,
     name: Name,
@@ -36,7 +37,8 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Which configuration is in force, unless that is not known.
+    /// Returns the configuration in force, or `None` if it is not known (no copy says, or too few
+    /// disks are present to speak for the group) or if another machine has the group.
     pub fn of(view: &View<'_>) -> Option<Seen> {
         let newest = view.copies.lineage.newest?;
         let group = &view.world.group;
@@ -55,7 +57,7 @@ impl Seen {
 }
 
 impl<'u> Closing<'u> {
-    /// With this lock.
+    /// Takes over `lock`, which is released on drop.
     pub fn with(lock: Box<dyn Any>, env: Env<'u>) -> Closing<'u> {
         Closing {
             env,
@@ -68,7 +70,8 @@ impl<'u> Closing<'u> {
         }
     }
 
-    /// The journal and the administrator's hook are going to hear of everything that has failed.
+    /// Queues a notice to the journal and the administrator's hook for each failure among the
+    /// changes.
     pub fn note_failures(&mut self, changes: &[Change]) {
         for change in changes {
             let (Object::Volume(group, volume), Some(about)) = (&change.object, failure(change))
@@ -84,7 +87,8 @@ impl<'u> Closing<'u> {
         }
     }
 
-    /// Before another command has the lock, and before anybody is told of what was done.
+    /// Updates the witness. This has to happen before the lock is released and before the outcome
+    /// is reported.
     fn tell_witness(&mut self) {
         let (Some(seen), Some(dir)) = (self.seen.take(), self.env.machine.witness_dir()) else {
             return;
@@ -109,7 +113,7 @@ impl<'u> Closing<'u> {
         };
         let command = self.env.machine.command_line();
         for (group, generation) in &self.archive {
-            // A copy for people; without it nothing is lost but convenience.
+            // The archive is a convenience copy; failing to write it only costs a warning.
             if let Some(warning) = Archive::below(&state).keep(group, *generation, &command) {
                 self.env.ui.warn(&warning);
             }
@@ -119,10 +123,11 @@ impl<'u> Closing<'u> {
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
-        // In the middle of something nothing is known.
+        // After a panic the state of the group is unknown, so nothing is recorded.
         if !std::thread::panicking() {
             self.tell_witness();
         }
+        // Everything below may block on a volume with held writes, so the lock goes first.
         self.lock = None;
         let warn = |text: &String| self.env.ui.warn(text);
         self.warnings.iter().for_each(warn);
@@ -136,14 +141,15 @@ impl Drop for Closing<'_> {
     }
 }
 
-/// Whether this machine has the group, or could.
+/// Whether the group is imported by this machine, or deported so that it could be.
 pub(super) fn may_be_ours(env: Env<'_>, group: &Group) -> bool {
     env.machine
         .host_id()
         .is_ok_and(|here| group.host.is_none_or(|host| host == here))
 }
 
-/// What a notice of a failure says beside the volume; `None` of what is none.
+/// Returns the fields of a failure notice other than the volume, or `None` if the change is not a
+/// failure.
 fn failure(change: &Change) -> Option<Vec<(&'static str, String)>> {
     match &change.event {
         Event::PlexFailed(failed) => {

@@ -1,4 +1,4 @@
-//! The configuration on the disks: written, taken back, written again.
+//! Writes the configuration to the disks, takes it back, and rewrites it.
 
 use super::Session;
 use super::closing::may_be_ours;
@@ -13,7 +13,7 @@ use crate::plan::step::Plan;
 use crate::sys::helper::Helper;
 use crate::table::dco;
 
-/// The share of a metadata area (one of so many) that only changes of state may use.
+/// One part in this many of a metadata area is reserved for changes of state.
 const RESERVED: u64 = 16;
 
 impl Session<'_> {
@@ -61,8 +61,7 @@ impl Session<'_> {
         let mut outcome = prepared.outcome();
         self.took(&group, &outcome);
         self.closing.warnings.append(&mut outcome.warnings);
-        // A generation is never used twice, not even one whose commit failed: a disk may have it
-        // all the same.
+        // A generation is never reused, not even that of a failed commit: a disk may have taken it.
         let generation = self.view.copies.next;
         self.view.copies.next = generation.next().unwrap_or(generation);
         if outcome.committed {
@@ -78,8 +77,9 @@ impl Session<'_> {
         }
     }
 
-    /// What was committed is in force, also when a step after it failed (a failure is recorded
-    /// before it is acted upon): what is converged to from here on must be what the disks say.
+    /// Makes a committed configuration the current one, even when a later step failed (a failure is
+    /// recorded before it is acted upon): from here on the kernel must converge to what the disks
+    /// hold.
     fn in_force(
         &mut self,
         plan: &Plan,
@@ -108,7 +108,7 @@ impl Session<'_> {
         self.note_what_was_seen();
     }
 
-    /// Remembers what the disks hold now.
+    /// Updates the record of what each disk holds after a write.
     fn took(&mut self, group: &Group, outcome: &CommitOutcome) {
         self.view
             .copies
@@ -128,8 +128,8 @@ impl Session<'_> {
         self.note_what_was_seen();
     }
 
-    /// A commit has not reached all disks that it was meant for, and looks like one that came to no
-    /// end. The same once more, for those that it has reached.
+    /// Commits the same configuration again on the disks that took it. A commit that has not
+    /// reached all the disks it was meant for looks like an unfinished one.
     pub(super) fn confirm(&mut self) {
         if let Err(error) = self.commit_again() {
             self.closing.warnings.push(format!(
@@ -138,7 +138,7 @@ impl Session<'_> {
         }
     }
 
-    /// The configuration that is in force once more, under a new generation.
+    /// Writes the configuration in force again under a new generation.
     fn commit_again(&mut self) -> Result<CommitOutcome> {
         let generation = self.view.copies.next;
         self.view.copies.next = generation.next().unwrap_or(generation);
@@ -166,7 +166,8 @@ impl Session<'_> {
         Ok(outcome)
     }
 
-    /// The configuration with what its disks count for from now on.
+    /// Returns the configuration with the standing of its disks in the quorum updated (see
+    /// [`quorum::settle`]).
     fn settled(&self, group: &Group) -> Group {
         let mut group = group.clone();
         let written = |id: DiskId| {
@@ -177,7 +178,7 @@ impl Session<'_> {
         group
     }
 
-    /// Where a log was that has failed no other one is put.
+    /// Marks the extents of failed logs as damaged, so that no new log is placed there.
     fn distrust_lost_logs(&mut self, before: &Group) {
         let now = |old: &Volume| {
             self.view
@@ -211,7 +212,8 @@ impl Session<'_> {
         done
     }
 
-    /// A map that the kernel cannot go on with is damaged inside. The volume goes on without it.
+    /// Marks the maps that the kernel refused as damaged inside. Their volumes continue without
+    /// them.
     fn distrust_refused(&mut self, executed: &Executed) {
         let refused = executed
             .refused
@@ -222,8 +224,8 @@ impl Session<'_> {
         self.view.world.known.damaged.extend(copies);
     }
 
-    /// A copy of a map that could not be made equal to the first one, or the first one when it
-    /// could not be read, is none. Those that were believed until now.
+    /// Marks a copy of a map as damaged when it could not be made equal to the first one, or the
+    /// first one when it could not be read. Returns the copies that were trusted until now.
     fn distrust_copies(&mut self, plan: &Plan, lost: &Extent) -> Vec<Extent> {
         let dcos = self
             .world
@@ -245,9 +247,10 @@ impl Session<'_> {
         failed
     }
 
-    /// A disk may have the new configuration, and cannot be asked. The kernel has what was before;
-    /// so that nobody finds the other one later and goes on with it, what was before is committed
-    /// once more, under a newer generation.
+    /// Handles a commit whose outcome is unknown: a disk that does not answer may have the new
+    /// configuration, while the kernel has the previous state. Commits the previous configuration
+    /// again under a newer generation, so that no later command finds the other one and continues
+    /// with it.
     fn take_back(&mut self, error: Error) -> Error {
         if self.write_again() {
             return Error::new(
@@ -258,8 +261,8 @@ impl Session<'_> {
         error.hint("the disks do not answer; when they do, 'breakoff recover' finds out and finishes or undoes it")
     }
 
-    /// Writes the configuration that is in force once more, under a new generation; whether a disk
-    /// has taken it.
+    /// Writes the configuration in force again under a new generation. Returns whether a disk has
+    /// taken it.
     fn write_again(&mut self) -> bool {
         let Ok(outcome) = self.commit_again() else {
             return false;
@@ -271,9 +274,9 @@ impl Session<'_> {
         outcome.committed
     }
 
-    /// Writes the configuration to disks that have an old copy of it, without being asked for any
-    /// change. What passes for a disk that something lies on that runs, and is not what the live
-    /// tables name, may be a copy of a dead one, and is left alone.
+    /// Rewrites the configuration on disks whose copy is old; no change needs to be requested.
+    /// Skips a device that claims to be a disk in use while the live tables name another device: it
+    /// may be a copy of a dead disk.
     pub fn heal(&mut self) {
         let all = self
             .world
@@ -301,8 +304,8 @@ impl Session<'_> {
         }
     }
 
-    /// The last of the metadata areas is for changes of state: a group that is full can still
-    /// start, stop, fail and be cleaned up.
+    /// Refuses plans that would use the last part of the metadata areas, which is reserved for
+    /// changes of state: a full group can still start, stop, fail and be cleaned up.
     fn refuse_last_space(&self, plan: &Plan) -> Result<()> {
         let things = |group: &Group| {
             group.disks.len()
@@ -337,9 +340,9 @@ impl Session<'_> {
         .hint("remove volumes or snapshots, or replace the disk by one that was initialised with a larger private area"))
     }
 
-    /// Writes a disk's label with more space for volumes, both superblocks, before any
-    /// configuration says so: a configuration may have less space than the label, and never more,
-    /// whichever superblock is read.
+    /// Writes a disk's label, both superblocks, with more space for volumes. This happens before
+    /// any configuration uses the space: a configuration may have less space than the label and
+    /// never more, whichever superblock is read.
     pub fn relabel(&mut self, disk: DiskId, geometry: meta::Geometry) -> Result<()> {
         self.view
             .copies
@@ -361,8 +364,8 @@ impl Session<'_> {
     }
 }
 
-/// Tells this machine's witness of a configuration that is about to be written; what an
-/// administrator should know when it does not hear.
+/// Announces to this machine's witness a configuration that is about to be written. Returns a
+/// warning for the administrator when that fails.
 fn announce(env: Env<'_>, group: &Group, newest: Option<Stamp>, next: Stamp) -> Option<String> {
     let (dir, newest) = (env.machine.witness_dir()?, newest?);
     if !may_be_ours(env, group) {
@@ -377,9 +380,8 @@ fn announce(env: Env<'_>, group: &Group, newest: Option<Stamp>, next: Stamp) -> 
     })
 }
 
-/// Those of the disks that are in a configuration (one that was to be added by a command that
-/// failed is not), without those that did not take what was written before, unless no other one is
-/// left.
+/// Returns the members that are disks of this configuration (a disk from a failed add is not).
+/// Those that did not take an earlier write are left out unless no other is left.
 fn members_of<'m>(members: &'m mut [Member], group: &Group, silent: &[DiskId]) -> &'m mut [Member] {
     let rank = |member: &Member| match group.disk(member.disk) {
         Some(_) if !silent.contains(&member.disk) => 0,

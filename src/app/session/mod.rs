@@ -1,5 +1,5 @@
-//! A group in the hands of one command. A [`View`] is looked at; a [`Session`] has the group's lock
-//! and is the only way to a change ([`Session::carry_out`]).
+//! A group as one command uses it. A [`View`] is read-only; a [`Session`] holds the group's lock
+//! and is the only way to make a change ([`Session::carry_out`]).
 //!
 //! ```text
 //! view      reading and observing          carry_out   a plan from its commit to its end
@@ -28,9 +28,10 @@ use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-/// A group that nobody else changes: locked, read, observed.
+/// A locked group, read and observed under its lock: no other command changes it meanwhile.
 pub struct Session<'u> {
-    // The first to be dropped: other commands do not wait for what is closed behind it.
+    // Must be dropped first: it releases the lock, so that other commands do not wait while the
+    // rest is closed.
     closing: Closing<'u>,
     view: View<'u>,
 }
@@ -49,7 +50,7 @@ impl DerefMut for Session<'_> {
     }
 }
 
-/// Takes the lock of a group, and says who is in the way when that takes a while.
+/// Takes the lock of a group. If that takes a while, a note names the lock holder.
 pub fn lock_group(name: &str, timeout: Option<Duration>, env: Env<'_>) -> Result<Box<dyn Any>> {
     env.machine.lock(name, timeout, &|holder: &lock::Holder| {
         env.ui.note(&format!(
@@ -58,8 +59,7 @@ pub fn lock_group(name: &str, timeout: Option<Duration>, env: Env<'_>) -> Result
     })
 }
 
-/// The name of the group that a word of a command line means, which may be its identity: a lock is
-/// for a name.
+/// Resolves a group's name or UUID from the command line to its name, since locks go by name.
 fn name_behind(word: &Name, env: Env<'_>) -> Result<Name> {
     if GroupId::parse(word.as_str()).is_none() {
         return Ok(word.clone());
@@ -82,7 +82,8 @@ fn refuse_renamed(group: &Group, locked: &Name) -> Result<()> {
 }
 
 impl<'u> Session<'u> {
-    /// Opens a group for changes: locks it, reads it and observes.
+    /// Opens a group for changes: takes its lock, reads it and observes the kernel. Refuses a group
+    /// that this machine has not imported.
     pub fn open(options: &Options, name: &Name, env: Env<'u>) -> Result<Session<'u>> {
         let locked = name_behind(name, env)?;
         let lock = lock_group(locked.as_str(), options.timeout, env)?;
@@ -92,9 +93,9 @@ impl<'u> Session<'u> {
         Ok(view.with_lock(lock))
     }
 
-    /// Opens a group that runs on this machine for repairs, and reads only its own disks, as the
-    /// kernel's tables name them: whatever else is in sight, a copy of one of them or a disk that
-    /// hangs, must not keep its writes waiting.
+    /// Opens a running group for repairs and reads only its own disks, as the kernel's tables name
+    /// them. Other devices in sight, such as a copy of one of its disks or a disk that hangs, must
+    /// not delay the group's held writes.
     pub fn open_running(options: &Options, id: GroupId, env: Env<'u>) -> Result<Session<'u>> {
         let name = Scan::of_running(env.machine, id)?
             .choose_running(id)?
@@ -107,25 +108,25 @@ impl<'u> Session<'u> {
         Ok(view.with_lock(lock))
     }
 
-    /// Lets other commands at the group. What is seen from here on may be out of date.
+    /// Releases the lock and keeps the view, which may be out of date from here on.
     pub fn release(self) -> View<'u> {
         drop(self.closing);
         self.view
     }
 
-    /// Notes what this machine has seen of the group by now.
+    /// Updates what the witness will record of the group.
     fn note_what_was_seen(&mut self) {
         self.closing.seen = Seen::of(&self.view);
     }
 
-    /// Adds disks to the commits to come.
+    /// Adds disks to later commits.
     pub fn add_members(&mut self, members: Vec<Member>, disks: BTreeMap<DiskId, PresentDisk>) {
         self.view.copies.members.extend(members);
         self.view.world.disks.extend(disks);
         self.note_what_was_seen();
     }
 
-    /// All disks, for when the group is destroyed.
+    /// Returns all disks of the group, so that their labels can be erased when it is destroyed.
     pub fn into_members(mut self) -> Vec<Member> {
         std::mem::take(&mut self.view.copies.members)
     }

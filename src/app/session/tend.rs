@@ -1,4 +1,4 @@
-//! Repairs that nobody has asked for.
+//! Repairs that are made without a request.
 
 use super::Session;
 use crate::error::{Kind, Result};
@@ -9,18 +9,18 @@ use crate::plan::step::Plan;
 use crate::plan::world::World;
 use crate::plan::{self, finding};
 
-/// How often a command looks again for something to record or repair before it leaves the rest to
-/// the next one.
+/// How many rounds of recording and repairing a command makes before it leaves the rest to the next
+/// one.
 pub(super) const TEND_ROUNDS: usize = 16;
 
 impl Session<'_> {
-    /// Repairs what an interrupted command left, drops failed legs, and records what the kernel has
-    /// finished. What was done.
+    /// Repairs what an interrupted command left, takes failed legs out, and records what the kernel
+    /// has finished. Returns the changes made.
     pub fn tend(&mut self) -> Result<Vec<Change>> {
         let mut done = Vec::new();
         let mut last = None;
         for _ in 0..TEND_ROUNDS {
-            // Who lists starts a program, and its file may lie on a volume whose writes are held.
+            // Listing starts a program, whose file may lie on a volume whose writes are held.
             if !self.has_failed_mirror() {
                 self.learn_unlisted();
             }
@@ -30,28 +30,29 @@ impl Session<'_> {
                 return Ok(done);
             };
             if last.as_ref() == Some(&plan) {
-                // It did not help the first time (somebody has an inner device open, say): trying
-                // for ever helps nobody.
+                // The same plan again means that it did not help, for example because a process has
+                // an inner device open. Do not retry for ever.
                 return Ok(done);
             }
             let report = self.perform(&plan)?;
             done.extend(report.changes);
-            // Nobody has asked for it, so that what there is to know of it is a warning.
+            // The repair was not requested, so its notes are given as warnings.
             report.notes.iter().for_each(|note| self.env.ui.warn(note));
             last = Some(plan);
         }
         Ok(done)
     }
 
-    /// What cannot be brought to what is recorded stops nothing else, and is told.
+    /// Warns about each part of the kernel state that cannot be brought to the recorded state. It
+    /// stops nothing else.
     fn tell_waiting(&self) {
         for error in finding::converge(&self.view.world).failures {
             self.env.ui.warn(&error.to_string());
         }
     }
 
-    /// Mirrors that have lost their log get another one, and maps that have lost a copy space for
-    /// the next one. That is good to have and no more: where it fails a warning is enough.
+    /// Gives mirrors without a log another log, and maps that have lost a copy space for a new one.
+    /// Neither is essential, so a failure is only a warning.
     fn add_what_was_lost(&mut self) -> Vec<Change> {
         type Missing = fn(&World) -> Vec<VolumeId>;
         type Add = fn(&World, VolumeId) -> plan::Result<Plan>;
@@ -79,7 +80,8 @@ impl Session<'_> {
         done
     }
 
-    /// Space that cannot be written to is none, and another place is tried as long as there is one.
+    /// Adds a log or copies of a map to a volume, as `add` plans it. Space that cannot be written
+    /// to is marked as damaged and another place is tried, as long as there is one.
     pub(super) fn add(
         &mut self,
         volume: VolumeId,

@@ -1,4 +1,4 @@
-//! A group as it was read and observed.
+//! A group as read from its disks and observed in the kernel.
 
 use super::Session;
 use super::closing::Closing;
@@ -21,17 +21,17 @@ use crate::table::status::MirrorStatus;
 use std::any::Any;
 use std::collections::BTreeMap;
 
-/// A group to be looked at. It is of no moment who has the lock; what is seen may be out of date.
+/// A read-only view of a group. It does not depend on the lock, so it may be out of date.
 pub struct View<'u> {
-    /// Where and for whom the command works.
+    /// The machine and the user interface of the command.
     pub env: Env<'u>,
-    /// The kernel.
+    /// The device-mapper interface of this machine.
     pub kernel: Box<dyn Kernel>,
-    /// What was observed last.
+    /// The configuration, the disks and the kernel state as observed last.
     pub world: World,
-    /// The group's copies on its disks.
+    /// The copies of the configuration on the group's disks.
     pub(super) copies: Copies,
-    /// The devices in sight that have no label.
+    /// The devices in sight without a label.
     pub(in crate::app) bare: Bare,
 }
 
@@ -41,16 +41,17 @@ pub(super) struct Copies {
     pub next: Generation,
     /// Disks whose copy is older than the configuration in force.
     pub outdated: Vec<DiskId>,
-    /// Where the configuration comes from.
+    /// The history of the configuration and of what each disk holds.
     pub lineage: Lineage,
     /// A configuration that may be on a disk without being known to be in force.
     pub pending: Option<Stamp>,
-    /// Disks that did not take what was written; the next command tries them again.
+    /// Disks that did not take a write; the next command tries them again.
     pub silent: Vec<DiskId>,
 }
 
 impl<'u> View<'u> {
-    /// The same to be looked at.
+    /// Reads a running group without its lock, only from the disks that its live tables name or
+    /// udev knows to be its own.
     pub fn look_running(id: GroupId, env: Env<'u>) -> Result<View<'u>> {
         let scan = Scan::of_running(env.machine, id)?;
         scan.unreadable()
@@ -60,7 +61,8 @@ impl<'u> View<'u> {
         View::of(scan, chosen, env)
     }
 
-    /// Opens a group without a lock: to be looked at, or because the caller has it.
+    /// Reads a group without taking its lock, either for a read-only command or because the caller
+    /// holds the lock.
     pub fn look(name: &Name, env: Env<'u>) -> Result<View<'u>> {
         let scan = Scan::new(env.machine)?;
         scan.unanswered()
@@ -70,7 +72,8 @@ impl<'u> View<'u> {
         View::chosen(scan, chosen, env)
     }
 
-    /// A group in the form that was chosen, with what an administrator should know of it.
+    /// Builds the view of a chosen configuration and warns about missing disks and about other
+    /// groups of the same name.
     pub fn chosen(scan: Scan, chosen: Chosen, env: Env<'u>) -> Result<View<'u>> {
         for disk in chosen
             .missing
@@ -120,7 +123,7 @@ impl<'u> View<'u> {
         Ok(view)
     }
 
-    /// A group that is being created on these members.
+    /// Builds the view of a group that is being created on these members; it has no disks yet.
     pub fn of_new(
         group: Group,
         members: Vec<Member>,
@@ -170,7 +173,8 @@ impl<'u> View<'u> {
         })
     }
 
-    /// The only way to a change: with the group's lock, under which it has to have been read.
+    /// Turns the view into a session, the only way to make a change. The group has to have been
+    /// read under this lock.
     pub fn with_lock(self, lock: Box<dyn Any>) -> Session<'u> {
         let mut session = Session {
             closing: Closing::with(lock, self.env),
@@ -180,13 +184,13 @@ impl<'u> View<'u> {
         session
     }
 
-    /// Leaves a disk out of the commits to come.
+    /// Leaves a disk out of later commits and returns its member.
     pub fn drop_member(&mut self, disk: DiskId) -> Option<Member> {
         let at = self.copies.members.iter().position(|m| m.disk == disk)?;
         Some(self.copies.members.remove(at))
     }
 
-    /// What this machine's witness says of a group that belongs to it.
+    /// Applies what this machine's witness recorded, if the group is imported here.
     fn hear_witness(&mut self, seen: Option<Sighting>) {
         let here = self.env.machine.host_id().ok();
         let (Some(seen), Some(stamp)) = (seen, self.copies.lineage.newest) else {
@@ -197,7 +201,7 @@ impl<'u> View<'u> {
         }
     }
 
-    /// What plans are carried out on.
+    /// The machine and kernel on which plans are executed.
     pub(super) fn on(&self) -> exec::On<'_> {
         exec::On {
             machine: self.env.machine,
@@ -205,7 +209,7 @@ impl<'u> View<'u> {
         }
     }
 
-    /// Refuses what would wait for a disk that hangs beneath such volumes.
+    /// Refuses a request on these volumes that would wait for a disk that hangs.
     pub fn refuse_silent(&self, which: &dyn Fn(&Volume) -> bool) -> Result<()> {
         let volumes = self
             .world
@@ -218,7 +222,7 @@ impl<'u> View<'u> {
         exec::refuse_silent(self.on(), &self.world, &volumes)
     }
 
-    /// Looks at the kernel again.
+    /// Observes the kernel again: the group's devices, the names in use, and the time.
     pub fn observe(&mut self) -> Result<()> {
         let group = self.world.group.id;
         let ours = self
@@ -232,7 +236,7 @@ impl<'u> View<'u> {
         Ok(())
     }
 
-    /// Whether a leg or a log has failed that is not taken out yet.
+    /// Whether a mirror has a failed leg or log that is not taken out yet.
     pub fn has_failed_mirror(&self) -> bool {
         self.world
             .devices
@@ -241,11 +245,10 @@ impl<'u> View<'u> {
             .any(MirrorStatus::has_failed)
     }
 
-    /// The next thing that should be done without being asked, the most urgent first; `None` when
-    /// all is well.
+    /// Returns the most urgent repair to make without a request, or `None` when there is none.
     pub fn next_repair(&self) -> Result<Option<Plan>> {
         let mut findings = finding::findings(&self.world);
-        // Who has not read the map leaves this to the next command.
+        // A command that has not read the map leaves this finding to the next one.
         let unread = |f: &Finding| matches!(f, Finding::Inexact(id) if !self.world.known.left.contains_key(id));
         findings.retain(|f| !unread(f));
         if let Some(failed) = findings.iter().find(|f| matches!(f, Finding::Failed(..))) {
@@ -260,7 +263,7 @@ impl<'u> View<'u> {
         }
         for found in &findings {
             match finding::plan(&self.world, found) {
-                // It waits for a device that another process has open; what does not goes on.
+                // This one waits for a device that another process has open; the others go on.
                 Err(refusal) if refusal.is_for_openers() => {}
                 plan => return Ok(plan.map(Some)?),
             }
@@ -268,7 +271,7 @@ impl<'u> View<'u> {
         Ok(None)
     }
 
-    /// Whether disks of the group are not among those that changes are written to.
+    /// Whether any disk of the group is not among those that changes are written to.
     pub fn lacks_disks(&self) -> bool {
         self.world
             .group
@@ -277,7 +280,7 @@ impl<'u> View<'u> {
             .any(|disk| !self.world.disks.contains_key(&disk.id))
     }
 
-    /// What planning refuses, with who has the device open that it is refused for.
+    /// Turns a refusal of the planner into an error. If a device is open, names its openers.
     pub fn name_openers(&self, refusal: Refusal) -> Error {
         let volume = |id| DmUuid::new(self.world.group.id, id, &Role::Volume);
         let uuid = refusal
@@ -291,7 +294,7 @@ impl<'u> View<'u> {
         }
     }
 
-    /// Devices that nothing needs any more and that other processes still have open, in words.
+    /// Describes each device that is no longer needed and that other processes still have open.
     pub fn held_open(&self) -> Vec<String> {
         let group = &self.world.group;
         let line = |d: &DmDevice| {
@@ -325,7 +328,7 @@ impl<'u> View<'u> {
             .collect()
     }
 
-    /// Who has a device open, in words.
+    /// Describes the processes that have a device open; empty if none is found.
     pub(super) fn openers(&self, uuid: &DmUuid) -> Vec<String> {
         self.world
             .devices
@@ -334,7 +337,7 @@ impl<'u> View<'u> {
             .unwrap_or_default()
     }
 
-    /// The size of the private areas of the group's disks, for further disks.
+    /// The largest private area among the group's disks, used to initialise further disks.
     pub fn area(&self) -> Option<Sectors> {
         self.copies
             .members
@@ -343,14 +346,14 @@ impl<'u> View<'u> {
             .max()
     }
 
-    /// How a disk would be divided if all of its device was used, when that is more than its label
-    /// says.
+    /// The geometry that a disk would have with all of its device used, if that is more than its
+    /// label states.
     pub fn grown(&self, disk: DiskId) -> Option<meta::Geometry> {
         let member = self.copies.members.iter().find(|m| m.disk == disk)?;
         member.label.geometry().grown(member.media.size())
     }
 
-    /// The space for volumes that a disk has by its label.
+    /// The space for volumes on a disk according to its label.
     pub fn labelled_size(&self, disk: DiskId) -> Option<Sectors> {
         Some(
             self.copies
@@ -363,7 +366,7 @@ impl<'u> View<'u> {
         )
     }
 
-    /// How full the metadata areas are.
+    /// How full the smallest metadata area is.
     pub fn fill(&self) -> Option<Fill> {
         let smallest = self
             .copies
@@ -380,8 +383,8 @@ impl<'u> View<'u> {
     }
 }
 
-/// Refuses a group that another machine has, or nobody; `word` is what it was called on the command
-/// line.
+/// Refuses a group that is deported or imported by another machine; `word` is the name or UUID from
+/// the command line, for the hint.
 pub fn refuse_foreign(group: &Group, word: &Name, here: HostId) -> Result<()> {
     let name = &group.name;
     match group.host {
