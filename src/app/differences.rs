@@ -1,5 +1,5 @@
-//! `snapprint`: what is known of snapshots and their originals. The maps of changes are asked,
-//! which nobody else may do meanwhile.
+//! `snapprint`: reports the relations of snapshots and their originals. Reading the maps of changes
+//! needs the group's lock.
 
 use super::session::{Session, refuse_foreign};
 use super::which::{group_for, shown_groups};
@@ -12,12 +12,11 @@ use crate::plan::world::World;
 use crate::table::dco;
 use std::time::Duration;
 
-/// How long others may be at work on a group before its relations are shown without what has
-/// changed.
+/// How long to wait for the group's lock before its relations are shown without the changes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The groups with what has changed on both sides of their snapshots; when volumes are named, of
-/// those that have one at either end.
+/// Returns the groups to show, with the changes on both sides of their snapshots. If volumes are
+/// named, only relations with one of them at either end are read.
 pub(super) fn relations(options: &Options, volumes: &[Name], env: Env<'_>) -> Result<Vec<World>> {
     let mut shown = Vec::new();
     for name in &shown_groups(options, volumes, env)? {
@@ -39,7 +38,7 @@ pub(super) fn relations(options: &Options, volumes: &[Name], env: Env<'_>) -> Re
     Ok(shown)
 }
 
-/// Where a snapshot and its original may differ.
+/// Returns the ranges in which one snapshot and its original may differ.
 pub(super) fn changed_ranges(
     options: &Options,
     snapshots: &[Name],
@@ -98,7 +97,8 @@ fn with_maps<'u>(
     Ok(session.release())
 }
 
-/// The snapshots whose changes are tracked, of all volumes or of those at either end.
+/// Returns the snapshots whose changes are tracked; if `only` is not empty, those with one of its
+/// volumes at either end.
 fn tracked(group: &Group, only: &[Name]) -> Vec<Name> {
     let named = |volume: &Volume| only.is_empty() || only.contains(&volume.name);
     let wanted = |snapshot: &&Volume| {

@@ -1,10 +1,9 @@
-//! Labels that are gone while the kernel goes on with what lies on their disks, and are written
-//! again.
+//! Rewrites labels that were lost while the kernel continues with the volumes on their disks.
 //!
-//! A device that the live tables of a group name for one disk alone is that disk: the kernel holds
-//! it, so that its number cannot have become another device's, and keeps everybody else from using
-//! it. Whatever its label area holds instead of a label was written there by mistake. Once nothing
-//! runs any more nothing proves that, and the disk is lost.
+//! A device that the live tables of a group name for one disk alone is that disk. The kernel holds
+//! it, so its number cannot have passed to another device and no other user can claim it. Whatever
+//! its label area holds instead of a label was written there by mistake. Once nothing runs any more
+//! nothing proves the identity, and the disk is lost.
 
 use super::Change;
 use super::session::{Session, View};
@@ -19,10 +18,11 @@ use crate::sys::disk::{Access, Candidate};
 use std::collections::BTreeMap;
 
 impl View<'_> {
-    /// A device that says to be a disk, while what lies on that disk runs on another one which is
-    /// known not to be the same, is a copy of it: the other one has lost its label, or the hardware
-    /// calls the two by different identifiers. Nothing of the group is moved there or written to
-    /// it. A disk that has come back under another number is moved to.
+    /// Leaves out copies of disks in use. A device is a copy if it claims to be a disk whose
+    /// volumes run on another device that is known to be distinct: the other one has lost its
+    /// label, or the hardware reports different identifiers for the two. Nothing of the group is
+    /// moved to a copy or written to it. A disk that has come back under another number is not a
+    /// copy; its volumes are moved to it.
     pub(super) fn leave_out_copies(&mut self) {
         let ids: Vec<DiskId> = self.world.disks.keys().copied().collect();
         for id in ids {
@@ -58,7 +58,7 @@ impl View<'_> {
         })
     }
 
-    /// The disks without a label, and the devices that they are.
+    /// Returns the disks that have lost their label, each with the device that it is.
     pub fn unlabelled(&self) -> Vec<(DiskId, Candidate)> {
         let world = &self.world;
         let lost = world
@@ -81,7 +81,7 @@ impl View<'_> {
         lost.filter_map(device).collect()
     }
 
-    /// What is said of one of them.
+    /// Describes one of these disks as a finding.
     pub fn without_label(&self, (id, device): &(DiskId, Candidate)) -> String {
         let (path, shown) = (self.disk_path(*id), device.path.display());
         format!(
@@ -99,10 +99,11 @@ impl View<'_> {
 }
 
 impl Session<'_> {
-    /// Writes the labels again; what was done, and what could not be.
+    /// Rewrites the lost labels. Returns the changes, and an error for each label that could not be
+    /// written.
     pub fn label_again(&mut self) -> (Vec<Change>, Vec<Error>) {
         let (mut done, mut failures) = (Vec::new(), Vec::new());
-        // A program is started for it, whose file may lie on a volume that waits.
+        // Rewriting starts a program, whose file may lie on a volume with held I/O.
         if self.has_failed_mirror() || self.world.devices.values().any(|device| device.suspended) {
             return (done, failures);
         }
@@ -133,8 +134,8 @@ impl Session<'_> {
         (done, failures)
     }
 
-    /// Both superblocks, with the configuration that is in force. A crash in between leaves one,
-    /// which is enough, or none, as it was.
+    /// Writes both superblocks, with the configuration in force. A crash in between leaves one,
+    /// which is enough, or none, as before.
     fn label_one(&mut self, id: DiskId, device: &Candidate) -> Result<()> {
         quorum::refuse_minority(&self.world)?;
         let found = self.env.machine.inspect(&device.path)?;
@@ -182,8 +183,8 @@ impl Session<'_> {
     }
 }
 
-/// How the disk was divided: its private area was as large as those of the others or, where these
-/// do not fit it, up to its space for volumes.
+/// Reconstructs the geometry of the disk: its private area was as large as those of the other disks
+/// or, if these do not fit it, extends up to its space for volumes.
 fn divided(disk: &Disk, media: &dyn Media, area: Option<Sectors>) -> Result<Geometry> {
     let fits = |geometry: &Geometry| {
         geometry.data_start() == disk.data_start && geometry.data_size() >= disk.size

@@ -1,8 +1,8 @@
-//! What the program does for a front end: take a command, observe, plan, execute, and hand back
-//! what to say.
+//! The application behind the front ends: takes a command, observes, plans, executes, and returns
+//! an outcome to print.
 //!
-//! Front ends (`cli`) build a [`Command`] and print an [`Outcome`]; neither knows of the other's
-//! words.
+//! Front ends (`cli`) build a [`Command`] and print an [`Outcome`]. The application knows nothing
+//! of their syntax.
 
 mod differences;
 mod groups;
@@ -35,27 +35,28 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Everything beside the verb.
+/// The options that all commands share.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// `-g`: the group; without it the one that holds the named volume.
+    /// `-g`: the group; without it, the group that holds the named volume.
     pub group: Option<Name>,
-    /// `--dry-run`: hand back the plan and do nothing.
+    /// `--dry-run`: return the plan and change nothing.
     pub dry_run: bool,
-    /// `-y`: a destructive default is meant.
+    /// `-y`: confirm destructive steps without a question.
     pub yes: bool,
     /// `-b`: do not wait for the copy.
     pub background: bool,
-    /// `--timeout`: how long to wait for a lock, and for a copy.
+    /// `--timeout`: how long to wait for a lock, and for a copy; `None` waits a minute for a lock,
+    /// and without limit for a copy.
     pub timeout: Option<Duration>,
 }
 
 /// A disk as named on a command line: `[MEDIA=]DEVICE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedDevice {
-    /// Media name; by default `diskNN`.
+    /// The media name; by default the next free `diskNN`.
     pub media: Option<Name>,
-    /// The device.
+    /// The path of the device.
     pub device: PathBuf,
 }
 
@@ -64,123 +65,124 @@ pub struct NamedDevice {
 pub enum Command {
     /// A change to volumes.
     Change(Request),
-    /// `snapwait`.
+    /// `snapwait`: waits until snapshot legs are complete.
     SnapWait {
-        /// Which, all of them.
+        /// The volumes to wait for, all of them.
         volumes: Vec<Name>,
-        /// Legs that have to be SNAPDONE on each.
+        /// The number of legs that have to be SNAPDONE on each volume.
         mirrors: usize,
     },
-    /// `group create`.
+    /// `group create`: makes a group of these disks.
     GroupCreate {
-        /// Its name.
+        /// The name of the new group.
         name: Name,
-        /// Its first disks.
+        /// The first disks of the group.
         disks: Vec<NamedDevice>,
-        /// Initialise devices that carry a signature.
+        /// Initialise devices even if they carry a signature.
         force: bool,
         /// Size of the private area when it is not the default.
         area: Option<Sectors>,
     },
-    /// `group add`.
+    /// `group add`: adds disks to a group.
     GroupAdd {
-        /// Which group.
+        /// The name or UUID of the group.
         name: Name,
-        /// The new disks.
+        /// The disks to add, each with an optional media name.
         disks: Vec<NamedDevice>,
-        /// Initialise devices that carry a signature.
+        /// Initialise devices even if they carry a signature.
         force: bool,
     },
-    /// `group remove-disk`.
+    /// `group remove-disk`: removes a disk from a group.
     GroupRemoveDisk {
-        /// Which group.
+        /// The name or UUID of the group.
         name: Name,
-        /// Which disk.
+        /// The media name of the disk to remove.
         media: Name,
     },
-    /// `group replace-disk`.
+    /// `group replace-disk`: replaces a disk of a group and fills the new one.
     GroupReplaceDisk {
-        /// Which group.
+        /// The name or UUID of the group.
         name: Name,
-        /// The disk that goes.
+        /// The media name of the disk to replace.
         media: Name,
-        /// The one that takes its place.
+        /// The device that takes its place.
         device: PathBuf,
-        /// Initialise a device that carries a signature.
+        /// Initialise the device even if it carries a signature.
         force: bool,
     },
-    /// `group list`.
+    /// `group list`: lists all groups on this machine's disks.
     GroupList,
-    /// `group show`.
+    /// `group show`: shows the disks of a group, and how full its metadata is.
     GroupShow(Name),
-    /// `group dump`.
+    /// `group dump`: prints the configurations on a group's disks as JSON.
     GroupDump(Name),
-    /// `group destroy`.
+    /// `group destroy`: destroys a group and erases its labels.
     GroupDestroy(Name),
-    /// `group import`.
+    /// `group import`: takes a group over for this machine, or renames it.
     GroupImport {
-        /// Which, by name or UUID.
+        /// The group, by name or UUID.
         name: String,
-        /// The name it gets, when not its own.
+        /// The new name of the group, if it is to have one.
         new_name: Option<Name>,
-        /// Also when another host has it, or disks are missing.
+        /// Import it even if another host has it or disks are missing.
         force: bool,
     },
-    /// `group deport`.
+    /// `group deport`: releases a group, so that another machine can import it.
     GroupDeport(Name),
-    /// `group choose`.
+    /// `group choose`: resolves a split brain in favour of one side.
     GroupChoose {
-        /// Which group, by name or UUID.
+        /// The group, by name or UUID.
         name: String,
-        /// The side that wins: how its digest begins, or a device of it.
+        /// The side that wins: the start of its digest, or one of its devices.
         side: String,
     },
-    /// `disk list`.
+    /// `disk list`: lists all breakoff disks, also missing and damaged ones.
     DiskList,
-    /// `disk init`.
+    /// `disk init`: writes a label to each device, without a group.
     DiskInit {
-        /// The devices.
+        /// The devices to initialise.
         devices: Vec<PathBuf>,
-        /// Wipe signatures.
+        /// Initialise devices even if they carry a signature, which is wiped.
         force: bool,
         /// Size of the private area when it is not the default.
         area: Option<Sectors>,
     },
-    /// `disk resize`.
+    /// `disk resize`: adds the new space of a disk that has grown, given by its media name.
     DiskResize(Name),
-    /// `print`.
+    /// `print`: shows the layout of these volumes, or of all if empty.
     Print(Vec<Name>),
-    /// `snapprint`.
+    /// `snapprint`: shows the relations of these volumes and their snapshots, or of all if empty.
     SnapPrint(Vec<Name>),
-    /// `snapprint --changed-ranges`: of one snapshot.
+    /// `snapprint --changed-ranges`, for one snapshot.
     ChangedRanges(Vec<Name>),
     /// `status`: one line for each group, and what needs attention.
     Status,
-    /// `recover`.
+    /// `recover`: finishes or undoes what interrupted commands have left.
     Recover {
-        /// Only report.
+        /// Report what would be done, and change nothing.
         check: bool,
     },
     /// `start --auto`: everything on this machine, at boot.
     StartAuto,
     /// `stop --auto`: everything on this machine, at shutdown.
     StopAuto,
-    /// `monitor`.
+    /// `monitor`: watches the mirrors until a signal arrives (or, started by a command, until no
+    /// mirror is left).
     Monitor,
 }
 
-/// What a changing command did.
+/// The result of a command that makes changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// The changes in order. Empty: there was nothing to do.
+    /// The changes in order; empty if there was nothing to do.
     pub changes: Vec<Change>,
-    /// What to know or type next (stderr for people).
+    /// Notes for the user on what to know or type next (on stderr).
     pub notes: Vec<String>,
-    /// What could not be done of several things that do not depend on each other (`start --all`).
+    /// The failures of a command on several independent things (`start --all`).
     pub failures: Vec<Error>,
 }
 
-/// What a plan would do.
+/// The report of a dry run: what the plan would change.
 impl From<Plan> for Report {
     fn from(plan: Plan) -> Report {
         Report {
@@ -192,7 +194,7 @@ impl From<Plan> for Report {
 }
 
 impl Report {
-    /// The one error that the failures come to.
+    /// The failures as one error, or `None` if there are none.
     pub fn failure(&self) -> Option<Error> {
         one_error(&self.failures)
     }
@@ -201,94 +203,95 @@ impl Report {
 /// A disk for `disk list` and `group show`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskLine {
-    /// Where it is; `None` when it is missing.
+    /// The path of its device; `None` if the disk is missing.
     pub device: Option<PathBuf>,
-    /// Identity, when it has one.
+    /// Its UUID; `None` if its label cannot be read.
     pub id: Option<crate::model::DiskId>,
-    /// Media name, when it is in a group.
+    /// Its media name; `None` if it is in no readable group.
     pub media: Option<Name>,
     /// The group's name, or its UUID when the configuration cannot be read.
     pub group: Option<String>,
     /// `online`, `free` (initialised, in no group), `removed` (from its group, while it was away),
     /// `missing`, `duplicate`, `error`.
     pub state: &'static str,
-    /// Space for volumes.
+    /// The space for volumes; of a disk whose label cannot be read, the size of the device.
     pub size: Option<Sectors>,
-    /// Its logical blocks in bytes; `None` when it is missing.
+    /// The size of its logical blocks in bytes; `None` if the disk is missing.
     pub sector_size: Option<u32>,
-    /// What is odd about it.
+    /// A remark on anything unusual, such as damage.
     pub remark: Option<String>,
 }
 
 /// A group for `group list`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupLine {
-    /// Its name.
+    /// The name of the group, or `-` if it is not known.
     pub name: String,
-    /// Its identity.
+    /// The UUID of the group.
     pub id: crate::model::GroupId,
     /// `imported`, `deported`, `foreign` (another host has it), `refused` (split brain,
     /// duplicates).
     pub state: &'static str,
-    /// Generation of its configuration.
+    /// The generation of its configuration; `None` if the group is refused.
     pub generation: Option<u64>,
-    /// Disks present and in all.
+    /// The number of disks present, and of disks in the configuration.
     pub disks: (usize, usize),
-    /// Volumes.
+    /// The number of its volumes.
     pub volumes: usize,
-    /// What is odd about it.
+    /// A remark on anything unusual, such as damage.
     pub remark: Option<String>,
 }
 
-/// Where a snapshot and its original may differ.
+/// The ranges in which a snapshot and its original may differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangedRanges {
-    /// The group of both.
+    /// The group that holds both volumes.
     pub group: Name,
-    /// The original.
+    /// The name of the original.
     pub original: Name,
-    /// The snapshot.
+    /// The name of the snapshot.
     pub snapshot: Name,
-    /// Size of the snapshot.
+    /// The size of the snapshot.
     pub size: Sectors,
-    /// The finest that changes are told apart.
+    /// The granularity at which changes are recorded.
     pub block: Sectors,
-    /// Pieces of both in sectors, in order and apart.
+    /// The ranges in sectors, sorted and disjoint; they apply to both volumes.
     pub ranges: Vec<Range<u64>>,
 }
 
-/// What a command hands back.
+/// The result of a command, for a front end to print.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    /// It changed something, or found it done.
+    /// A command that changes something, also when there was nothing to do.
     Done(Report),
-    /// `--dry-run`: what it would do, as lines for people (the first level) with detail lines below
-    /// each.
+    /// `--dry-run`: what the command would do, as lines for people (the first level), each with
+    /// detail lines below it.
     Planned(crate::plan::view::PlanView),
-    /// `print`: these groups; when volumes were named only they are to be shown.
+    /// `print`: the groups, and the named volumes; if any are named, only those are shown.
     Layout(Vec<(World, Option<Fill>)>, Vec<Name>),
-    /// `snapprint`.
+    /// `snapprint`: the groups, and the volumes named on the command line.
     Relations(Vec<World>, Vec<Name>),
-    /// `snapprint --changed-ranges`.
+    /// `snapprint --changed-ranges`: the ranges of one snapshot.
     ChangedRanges(ChangedRanges),
     /// `group show`: one group with its disks and how full its metadata is.
     Group(Box<World>, Vec<DiskLine>, Option<Fill>),
-    /// `group list`.
+    /// `group list`: one line for each group.
     Groups(Vec<GroupLine>),
-    /// `disk list`.
+    /// `disk list`: one line for each disk.
     Disks(Vec<DiskLine>),
-    /// Readable text as it is (`group dump`), which is a JSON document itself.
+    /// `group dump`: text to print as it is, which is itself a JSON document.
     Dump(String),
-    /// `status` and `recover --check`: findings; none is good.
+    /// `status` and `recover --check`: the findings; empty if nothing needs attention.
     Findings(Vec<String>),
-    /// `recover --check` with something to be done, which has an exit status of its own.
+    /// `recover --check` that found something to repair, which has its own exit status.
     ToBeRepaired(Vec<String>),
-    /// Something that was asked for, without what could not be had.
+    /// An outcome that is incomplete, with an error for each part that is missing from it.
     Lacking(Box<Outcome>, Vec<Error>),
 }
 
 impl Outcome {
-    /// The same when nothing is wrong; else it is shown and is a failure all the same.
+    /// Returns the outcome unchanged if `wrong` is empty. Otherwise it is still shown, and the
+    /// command fails.
     pub fn lacking(self, wrong: Vec<Error>) -> Outcome {
         if wrong.is_empty() {
             self
@@ -298,7 +301,8 @@ impl Outcome {
     }
 }
 
-/// The one error that several come to.
+/// Combines errors into one. It keeps their kind if they all share it, else it is [`Kind::Failed`].
+/// Returns `None` for no errors.
 pub fn one_error(errors: &[Error]) -> Option<Error> {
     let first = errors.first()?;
     if errors.len() == 1 {
@@ -316,29 +320,29 @@ pub fn one_error(errors: &[Error]) -> Option<Error> {
     ))
 }
 
-/// How a long copy stands, for a progress display.
+/// The progress of a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     /// The volume, as `g/v`.
     pub object: String,
     /// The legs being filled.
     pub legs: Vec<Name>,
-    /// Copied.
+    /// The amount copied so far.
     pub done: Sectors,
-    /// In all.
+    /// The amount to copy in total.
     pub total: Sectors,
 }
 
-/// Where and for whom a command works.
+/// The environment of a command: the machine it works on and the user it reports to.
 #[derive(Clone, Copy)]
 pub struct Env<'a> {
-    /// The machine.
+    /// The machine that the command works on.
     pub machine: &'a dyn Machine,
-    /// Who is told.
+    /// The user interface for notes, warnings, progress and questions.
     pub ui: &'a dyn Ui,
 }
 
-/// Tells nobody anything.
+/// A [`Ui`] that shows nothing and answers no.
 #[derive(Debug, Clone, Copy)]
 pub struct Mute;
 
@@ -352,17 +356,16 @@ impl Ui for Mute {
     }
 }
 
-/// What the application tells while it works. Front ends show it or not.
+/// What the application reports while it works. A front end may show it or not.
 pub trait Ui {
-    /// A line that a person should see now (stderr).
+    /// Reports something that the user should see now (stderr).
     fn note(&self, text: &str);
-    /// Something is wrong but the command goes on (stderr).
+    /// Reports a problem that does not stop the command (stderr).
     fn warn(&self, text: &str);
-    /// Where the copies stand; called about twice a second while waiting, all running copies each
-    /// time.
+    /// Reports the progress of all running copies; called about twice a second during a wait.
     fn progress(&self, copies: &[Progress]);
-    /// The waiting is over.
+    /// Reports that the wait is over.
     fn progress_end(&self);
-    /// Asks before something destructive; without a terminal the answer is no.
+    /// Asks for confirmation of a destructive step; without a terminal the answer is no.
     fn confirm(&self, question: &str) -> bool;
 }

@@ -1,13 +1,13 @@
-//! Where volumes are: below `/dev/breakoff` if udev's rule has made the link, else below
-//! `/dev/mapper`. What is told is a path that exists, and why the other one does not.
+//! Finds the paths of volumes: below `/dev/breakoff` if udev's rule has made the link, else below
+//! `/dev/mapper`. The reported path exists, and a note says why the link does not.
 
 use super::{Env, Report};
 use crate::model::{DevNo, DmName, DmUuid, Role, Volume};
 use crate::plan::world::{World, link};
 use std::path::PathBuf;
 
-/// Looks for the links of all started volumes; the others are remembered. Why one is missing, to be
-/// said once.
+/// Checks the links of all started volumes and records the paths of those without one. Returns the
+/// reason for the first missing link, to be reported once.
 pub fn look(world: &mut World, env: Env<'_>) -> Option<String> {
     let started = world
         .group
@@ -26,7 +26,7 @@ pub fn look(world: &mut World, env: Env<'_>) -> Option<String> {
     Some(reason(world, first, env))
 }
 
-/// Puts the paths that exist into a report, in the place of the links that are not there.
+/// Replaces links that do not exist by existing paths in a report.
 pub fn correct(world: &World, report: &mut Report, env: Env<'_>) {
     let mut reasons = Vec::new();
     for volume in &world.group.volumes {
@@ -48,7 +48,7 @@ pub fn correct(world: &World, report: &mut Report, env: Env<'_>) {
             **device = path.clone();
         }
         let (told, path) = (told.display(), path.display());
-        // Followed by a blank: another volume's name may begin like this one's.
+        // Match up to the blank: another volume's name may begin like this one's.
         for note in &mut report.notes {
             *note = note.replace(&format!("{told} "), &format!("{path} "));
         }

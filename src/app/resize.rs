@@ -1,4 +1,4 @@
-//! `disk resize`: a disk that has become larger gives its new space to the group.
+//! `disk resize`: adds the new space of a disk that has grown to its group.
 
 use super::scan::Scan;
 use super::which::open;
@@ -9,8 +9,8 @@ use crate::plan::change::Event;
 use crate::plan::quorum;
 use crate::plan::step::Plan;
 
-/// The label first, then the configuration. A crash in between leaves a label with more space than
-/// is used, which the next `disk resize` finds.
+/// Writes the label first and then the configuration. A crash in between leaves a label with more
+/// space than is used, which the next `disk resize` finds.
 pub fn resize(options: &Options, media: &Name, env: Env<'_>) -> Result<Report> {
     let name = group_of(options, media, env)?;
     let opened = open(options, &name, env)?;
@@ -60,7 +60,7 @@ pub fn resize(options: &Options, media: &Name, env: Env<'_>) -> Result<Report> {
     Ok(session.carry_out(&plan)?)
 }
 
-/// The group that was named, or the only one of this machine's that has such a disk.
+/// Returns the group given by `-g`, or the only group of this machine that has such a disk.
 fn group_of(options: &Options, media: &Name, env: Env<'_>) -> Result<Name> {
     if let Some(name) = &options.group {
         return Ok(name.clone());

@@ -1,4 +1,4 @@
-//! All disks of ours on this machine, and the groups that they make up.
+//! Finds all breakoff disks on this machine, and the groups that they form.
 
 use super::{DiskLine, Env};
 use crate::error::{Error, Kind, Result};
@@ -15,46 +15,47 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// What was found.
+/// The disks of one scan, sorted by what their labels say.
 pub struct Scan {
     candidates: Vec<Candidate>,
     labels: Vec<(String, Label)>,
     broken: Vec<(Candidate, Error)>,
     bare: Bare,
-    /// What did not answer in time, and may be a disk of ours or not.
+    /// The devices that did not answer in time; any of them may be a breakoff disk.
     unanswered: Vec<Error>,
     here: Option<HostId>,
     witness: Option<Witness>,
     kernel: Box<dyn Kernel>,
     silent: OnceCell<Vec<Silent>>,
-    /// What the witness has said, and what was chosen by it: a scan is asked often, and says the
-    /// same each time.
+    /// The answers of the witness and the configurations chosen by them, kept because a scan is
+    /// queried often and must give the same answer each time.
     heard: RefCell<BTreeMap<GroupId, Option<Sighting>>>,
     chosen: RefCell<BTreeMap<GroupId, Result<Chosen>>>,
 }
 
-/// Devices that say nothing: one of them may be a disk of ours whose label is gone.
+/// Devices without a label. One of them may be a breakoff disk that has lost its label.
 #[derive(Debug, Clone, Default)]
 pub struct Bare {
-    /// Which.
+    /// The devices without a label.
     pub devices: Vec<Candidate>,
-    /// The disks that another device in sight says to be, whether that is believed or not.
+    /// The disks that any labelled device in sight claims to be, whether or not its label is
+    /// trusted.
     pub claimed: BTreeSet<DiskId>,
 }
 
-/// A group that runs on this machine, and of which no disk says anything.
+/// A group that runs on this machine while no readable label names it.
 #[derive(Debug, Clone)]
 struct Silent {
     id: GroupId,
-    /// What its devices say that it is called.
+    /// Its name, taken from the names of its dm devices.
     name: Option<Name>,
-    /// The devices of its volumes.
+    /// The dm names of its volumes.
     volumes: Vec<DmName>,
-    /// The disks that they lie on.
+    /// The numbers of the disks beneath its devices.
     disks: BTreeSet<DevNo>,
 }
 
-/// What the plan has to know of a disk that is here.
+/// Looks a device up and returns what the plan needs to know of a present disk.
 pub fn present_disk(machine: &dyn Machine, path: &Path) -> Result<PresentDisk> {
     let found = machine.find(path)?;
     Ok(PresentDisk {
@@ -66,7 +67,8 @@ pub fn present_disk(machine: &dyn Machine, path: &Path) -> Result<PresentDisk> {
 }
 
 impl Scan {
-    /// Finds the disks and reads their labels. Nothing is written.
+    /// Finds the disks and reads their labels; writes nothing. A disk on which another breakoff
+    /// disk lies is left out: the upper device is used.
     pub fn new(machine: &dyn Machine) -> Result<Scan> {
         let mut scan = Scan::read(machine, Which::All)?;
         let upper: Vec<Candidate> = scan
@@ -79,10 +81,10 @@ impl Scan {
         Ok(scan)
     }
 
-    /// The disks of a group that is running, as its live tables name them, and nothing else: what
-    /// other disks say, or do not, is no reason to let the group's writes wait. A copy of one of
-    /// its disks is left out, also when the disk itself is dead and cannot say that there are two.
-    /// So are copies of a disk that no table names: which of them is the disk is not known.
+    /// Scans only for the disks of a running group, as its live tables name them: what other disks
+    /// say, or fail to say, must not delay the group's held writes. A copy of one of its disks is
+    /// left out, even when the disk itself is dead and the duplicate cannot be seen. Copies of a
+    /// disk that no table names are left out too, since it is not known which of them is the disk.
     pub fn of_running(machine: &dyn Machine, group: GroupId) -> Result<Scan> {
         let devices = machine.kernel()?.devices()?;
         let mapped = mapped_by(&devices, group);
@@ -108,8 +110,8 @@ impl Scan {
                 !beneath && copies.next().is_none()
             }
         });
-        // What something lies on that runs has to be mapped: anything else that has its identity is
-        // a copy.
+        // A disk beneath a running volume must be mapped by a live table; any other device with its
+        // identity is a copy.
         let Ok(Chosen {
             group: configuration,
             ..
@@ -166,7 +168,8 @@ impl Scan {
         Ok(scan)
     }
 
-    /// Leaves out what is not to be kept; what has no label has no identity.
+    /// Drops the disks that `keep` rejects. A disk without a readable label is passed without an
+    /// identity.
     fn retain(&mut self, keep: &dyn Fn(&Candidate, Option<DiskId>) -> bool) {
         let labelled = std::mem::take(&mut self.candidates)
             .into_iter()
@@ -177,17 +180,17 @@ impl Scan {
         self.chosen.get_mut().clear();
     }
 
-    /// The devices that did not answer in time. Whether they are disks of ours nobody knows.
+    /// The devices that did not answer in time; whether they are breakoff disks is not known.
     pub fn unanswered(&self) -> &[Error] {
         &self.unanswered
     }
 
-    /// The devices that say nothing.
+    /// Takes the devices without a label out of the scan.
     pub fn take_bare(&mut self) -> Bare {
         std::mem::take(&mut self.bare)
     }
 
-    /// The disks that look like ours and cannot be read.
+    /// Describes the disks that look like breakoff's and cannot be read.
     pub fn unreadable(&self) -> Vec<Error> {
         let told = |(candidate, error): &(Candidate, Error)| {
             let shown = candidate.path.display();
@@ -200,8 +203,8 @@ impl Scan {
         self.broken.iter().map(told).collect()
     }
 
-    /// The groups that run here and of which no label can be read: the kernel goes on with them,
-    /// and nothing can be recorded.
+    /// Describes the groups that run here while none of their labels can be read: the kernel
+    /// continues with them, but nothing can be recorded.
     pub fn silent(&self) -> Vec<Error> {
         self.running_in_silence()
             .iter()
@@ -209,7 +212,7 @@ impl Scan {
             .collect()
     }
 
-    /// The one of them that is meant by this name or identity; any, when nothing else is here.
+    /// Describes the group among these with this name or UUID, if there is one.
     fn silent_named(&self, word: &str) -> Option<Error> {
         let is_it = |silent: &&Silent| {
             silent
@@ -272,7 +275,7 @@ impl Scan {
         )
     }
 
-    /// The groups that the disks name.
+    /// The groups that the labels name, without destroyed ones.
     pub fn groups(&self) -> BTreeSet<GroupId> {
         meta::groups(&self.labels)
             .into_iter()
@@ -284,7 +287,7 @@ impl Scan {
         self.choose(id).is_ok_and(|chosen| chosen.group.destroyed)
     }
 
-    /// The disks whose labels are left over from a group that is gone.
+    /// The paths of disks whose labels are left over from a destroyed group.
     pub fn leftovers(&self) -> Vec<&Path> {
         let gone = |label: &Label| label.group().is_some_and(|id| self.is_destroyed(id));
         self.labels
@@ -294,7 +297,7 @@ impl Scan {
             .collect()
     }
 
-    /// The configuration of a group.
+    /// Chooses the configuration in force of a group from the copies on its disks.
     pub fn choose(&self, id: GroupId) -> Result<Chosen> {
         if let Some(chosen) = self.chosen.borrow().get(&id) {
             return chosen.clone();
@@ -311,7 +314,7 @@ impl Scan {
         chosen
     }
 
-    /// What this machine has seen of a group last.
+    /// What this machine's witness recorded last of a group.
     pub fn seen(&self, id: GroupId) -> Option<Sighting> {
         *self
             .heard
@@ -320,7 +323,8 @@ impl Scan {
             .or_insert_with(|| self.witness.as_ref().and_then(|witness| witness.seen(id)))
     }
 
-    /// The same for a scan of a group that is running, so that it has disks.
+    /// Like [`Scan::choose`], for a scan of a running group: since the group runs it must have
+    /// disks, so if none is found the error says why they cannot be read.
     pub fn choose_running(&self, id: GroupId) -> Result<Chosen> {
         self.choose(id).map_err(|error| {
             if error.kind() != Kind::NotFound {
@@ -342,8 +346,8 @@ impl Scan {
         })
     }
 
-    /// Whether no disk is left that could name a group that is running. One that did not answer may
-    /// still do.
+    /// Whether no disk is left that could name a running group. A disk that did not answer in time
+    /// may still do so.
     pub fn is_lost(&self, id: GroupId) -> bool {
         let is_its = |label: &Label| label.group() == Some(id);
         let silent = self
@@ -353,12 +357,12 @@ impl Scan {
         !silent && !self.labels.iter().any(|(_, label)| is_its(label))
     }
 
-    /// The ways that a group went: one, unless its disks were changed apart from each other.
+    /// The sides of a group: one, unless its disks were changed independently of each other.
     pub fn sides(&self, id: GroupId) -> Result<Vec<Side>> {
         meta::sides(id, &self.labels)
     }
 
-    /// The configuration of one of them.
+    /// Chooses the configuration of one side of a group.
     pub fn choose_side(&self, id: GroupId, side: &Side) -> Result<Chosen> {
         meta::choose_by(
             id,
@@ -370,7 +374,7 @@ impl Scan {
         )
     }
 
-    /// The name of a group, also of one that is refused.
+    /// The name of a group, even if the group is refused.
     pub fn name_of(&self, id: GroupId) -> Option<Name> {
         if let Ok(chosen) = self.choose(id) {
             return Some(chosen.group.name);
@@ -385,16 +389,16 @@ impl Scan {
             .map(|group| group.name)
     }
 
-    /// Whether any group, trusted or not, has this name.
+    /// Whether any group has this name, even one that is refused.
     pub fn knows(&self, name: &Name) -> bool {
         self.groups()
             .into_iter()
             .any(|id| self.name_of(id).is_some_and(|known| known == *name))
     }
 
-    /// The group with this name or identity. Of several groups with one name, the one that this
-    /// machine has is meant (of several of those the one that is not a leftover: more than half of
-    /// its disks are here); the others are found by their identity.
+    /// Finds the group with this name or UUID. Among several groups with the same name the one
+    /// imported by this machine is taken; among several of those, the one with more than half of
+    /// its disks present, since the others are leftovers. The rest are found by UUID.
     pub fn group_named(&self, name: &str) -> Result<GroupId> {
         let all = self.groups();
         if let Some(id) = GroupId::parse(name).filter(|id| all.contains(id)) {
@@ -441,7 +445,7 @@ impl Scan {
             .hint("say the UUID of the one that is meant in the place of the name; 'breakoff group import UUID --name NEW' renames one")
     }
 
-    /// A group with whose it is and the disks of it that are here.
+    /// Describes a group with its UUID, its host and its present disks.
     fn described(&self, id: GroupId) -> String {
         let labels = self
             .labels
@@ -466,7 +470,7 @@ impl Scan {
         }
     }
 
-    /// The other groups with the same name, described.
+    /// Describes the other groups with the same name.
     pub fn namesakes(&self, group: &Group) -> Vec<String> {
         let same = |id: &GroupId| {
             *id != group.id && self.name_of(*id).is_some_and(|name| name == group.name)
@@ -478,7 +482,8 @@ impl Scan {
             .collect()
     }
 
-    /// What commands find a group by: its name or, when that means another group, its identity.
+    /// The word by which commands find a group: its name or, if the name means another group, its
+    /// UUID.
     pub fn word(&self, group: &Group) -> Name {
         let found = self.group_named(group.name.as_str());
         if found.is_ok_and(|id| id == group.id) {
@@ -488,7 +493,7 @@ impl Scan {
         }
     }
 
-    /// The groups whose configuration can be read and trusted.
+    /// The configurations of the groups that can be read and trusted.
     pub fn readable_groups(&self) -> Vec<Group> {
         self.groups()
             .into_iter()
@@ -497,7 +502,7 @@ impl Scan {
             .collect()
     }
 
-    /// Those of them that this machine has imported.
+    /// The readable groups that this machine has imported.
     pub fn own_groups(&self, machine: &dyn Machine) -> Result<Vec<Group>> {
         let here = machine.host_id()?;
         Ok(self
@@ -507,7 +512,7 @@ impl Scan {
             .collect())
     }
 
-    /// The words for those that this machine has imported.
+    /// The names or UUIDs ([`Scan::word`]) of the groups that this machine has imported.
     pub fn own_words(&self, machine: &dyn Machine) -> Result<Vec<Name>> {
         Ok(self
             .own_groups(machine)?
@@ -516,7 +521,8 @@ impl Scan {
             .collect())
     }
 
-    /// What a disk is to the group that its label names, in words.
+    /// Describes as text how a disk relates to the group that its label names; `None` if it names
+    /// none.
     pub fn belonging(&self, label: &Label) -> Option<String> {
         let id = label.group()?;
         let name = self.name_of(id).map_or_else(
@@ -536,9 +542,9 @@ impl Scan {
         })
     }
 
-    /// Whether a disk belongs to a group that this machine has, and is in its configuration. It may
-    /// be given up when both a disk and its copy are here, and when it is of the smaller part of a
-    /// group, which may be left over from long ago (see `plan::quorum`).
+    /// Whether a disk is in the configuration of a group that this machine has imported. False for
+    /// a disk of the smaller part of a group, which may be left over from long ago (see
+    /// `plan::quorum`), and when both a disk and its copy are present: such a disk may be given up.
     pub fn is_imported(&self, label: &Label) -> bool {
         let chosen = label
             .group()
@@ -552,7 +558,7 @@ impl Scan {
         })
     }
 
-    /// The groups that are refused, each with the reason in words and its kind.
+    /// The groups that are refused, each with the reason as text and its kind.
     pub fn refused(&self) -> Vec<(GroupId, String, Kind)> {
         let refusal = |id: GroupId| {
             let error = self.choose(id).err()?;
@@ -568,9 +574,9 @@ impl Scan {
         self.groups().into_iter().filter_map(refusal).collect()
     }
 
-    /// The groups that have devices in the kernel and cannot be had by what the disks in sight say.
-    /// What runs is repaired all the same (see [`Scan::of_running`]), but for those of which no
-    /// disk says anything.
+    /// The groups that have devices in the kernel but no usable configuration on the disks in
+    /// sight. Their running part is repaired all the same (see [`Scan::of_running`]), except for
+    /// groups that no readable label names.
     pub fn running_all_the_same(&self, machine: &dyn Machine) -> Result<BTreeSet<GroupId>> {
         let running: BTreeSet<GroupId> = self
             .kernel
@@ -593,7 +599,8 @@ impl Scan {
             .collect())
     }
 
-    /// The disks of a chosen group: for the plan, and opened for commits.
+    /// Returns the disks of a chosen group, for the plan, and opens them as members for commits.
+    /// Warns about each disk that cannot be opened.
     pub fn into_members(
         self,
         chosen: &Chosen,
@@ -642,7 +649,7 @@ impl Scan {
         Ok((disks, members))
     }
 
-    /// Every disk of ours, for `disk list`.
+    /// Lists every breakoff disk, for `disk list`.
     pub fn disk_lines(&self) -> Vec<DiskLine> {
         let chosen: BTreeMap<GroupId, Result<Chosen>> = self
             .groups()
@@ -740,7 +747,7 @@ impl Scan {
     }
 }
 
-/// That a disk has more space than its label says.
+/// The remark that a disk has more space than its label states.
 fn grown(label: &Label, candidate: &Candidate, media: Option<&Name>) -> Option<String> {
     let by = label
         .geometry()
@@ -777,8 +784,8 @@ impl Silent {
     }
 }
 
-/// Whether nothing lies on a disk of a group that belongs to one of these devices' volumes: no
-/// plex, no log, no map.
+/// Whether a disk of a group is free of running volumes: none of the volumes that these devices
+/// belong to has a plex, a log or a map on it.
 pub fn is_idle<'d>(
     group: &Group,
     devices: impl IntoIterator<Item = &'d DmDevice>,
@@ -799,7 +806,7 @@ pub fn is_idle<'d>(
         .any(|extent| extent.disk == disk)
 }
 
-/// The numbers of the disks that the live tables of a group name.
+/// The device numbers of the disks that the live tables of a group name.
 fn mapped_by(devices: &[DmDevice], group: GroupId) -> BTreeSet<DevNo> {
     disks_beneath(
         devices
@@ -813,8 +820,7 @@ fn read_label(machine: &dyn Machine, path: &Path) -> Result<Option<Label>> {
     meta::read_disk(machine.media(path, Access::ReadOnly)?.as_ref())
 }
 
-/// What our udev rule wants to know of a device: the properties of a disk of ours; empty for any
-/// other.
+/// Returns the udev properties of a breakoff disk, for its udev rule; empty for any other device.
 pub fn udev_probe(machine: &dyn Machine, path: &Path) -> Result<Vec<(String, String)>> {
     let Some(label) = read_label(machine, path)? else {
         return Ok(Vec::new());

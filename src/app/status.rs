@@ -1,4 +1,4 @@
-//! `status` and `recover`: what needs attention, and having it done.
+//! `status` and `recover`: report what needs attention, and repair it.
 
 use super::monitor::{self, Watched};
 use super::scan::Scan;
@@ -16,17 +16,17 @@ use crate::sys::machine::Machine;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// A group that a command looks at or repairs.
+/// A group that `status` or `recover` handles.
 enum Target {
-    /// By its word.
+    /// A readable group, by its name or UUID.
     Named(Name),
-    /// What runs of it, whatever the disks in sight say.
+    /// The running part of a group, whatever the disks in sight say about it.
     Running(GroupId),
 }
 
 impl Target {
-    /// The group that was named, or all of these words, and what runs of groups that cannot be had
-    /// otherwise.
+    /// Returns the group given by `-g` or, without it, all of `words`, and the running parts of
+    /// groups whose configuration cannot be used otherwise.
     fn all(
         options: &Options,
         scan: &Scan,
@@ -62,7 +62,7 @@ impl Target {
     }
 }
 
-/// Whether a command is for this group: without a name it is for all.
+/// Whether a command applies to this group; without `-g` it applies to all.
 fn is_meant(options: &Options, scan: &Scan, id: GroupId) -> bool {
     let is_it = |name: &Name| {
         scan.name_of(id).is_some_and(|known| known == *name) || *name == Name::of_group(id)
@@ -70,7 +70,7 @@ fn is_meant(options: &Options, scan: &Scan, id: GroupId) -> bool {
     options.group.as_ref().is_none_or(is_it)
 }
 
-/// What is not as it should be, on all groups or the one that was named.
+/// Reports what needs attention, in all groups or the one given by `-g`.
 pub fn status(options: &Options, env: Env<'_>) -> Result<Outcome> {
     let scan = Scan::new(env.machine)?;
     let mut findings: Vec<String> = scan
@@ -112,7 +112,7 @@ pub fn status(options: &Options, env: Env<'_>) -> Result<Outcome> {
     Ok(Outcome::Findings(findings).lacking(silent))
 }
 
-/// That nobody has looked after the mirrors, which goes on no longer.
+/// Starts a monitor if none runs, and returns the finding that the mirrors were not watched.
 fn unwatched(options: &Options, env: Env<'_>) -> Option<String> {
     if options.dry_run || !monitor::has_work(env.machine) {
         return None;
@@ -162,7 +162,8 @@ fn group_findings(view: &View<'_>) -> Vec<String> {
     findings
 }
 
-/// What there is to say of the volumes.
+/// Returns the findings on the volumes of a group, its devices that are held open, and pending
+/// repairs.
 fn running_findings(view: &View<'_>) -> Vec<String> {
     let world = &view.world;
     let group = &world.group;
@@ -204,8 +205,8 @@ fn volume_findings(world: &World, volume: &Volume) -> Vec<String> {
     findings
 }
 
-/// Finishes or undoes what an interrupted command left; with `check` only says what there is.
-/// Without a group all that this machine has; one that fails stops no other.
+/// Finishes or undoes what an interrupted command left; with `check`, only reports it. Without `-g`
+/// all groups of this machine are handled, and one that fails does not stop the others.
 pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> {
     let scan = Scan::new(env.machine)?;
     if check || options.dry_run {
@@ -242,13 +243,13 @@ pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> 
             Err(error) => return Err(error),
         }
     }
-    // Last: a thaw writes, and what is suspended has to be resumed before.
+    // The thaw comes last: it writes, so what is suspended has to be resumed first (K29).
     report.notes.extend(env.machine.thaw_left_behind());
     Ok(Outcome::Done(report))
 }
 
-/// Groups that cannot be read or are refused, also when what runs of them is looked after: no
-/// change is possible.
+/// Returns an error for each group that is refused or cannot be read: no change to it is possible,
+/// even when its running part is repaired.
 fn what_is_wrong(options: &Options, scan: &Scan, env: Env<'_>) -> Vec<Error> {
     let mut report = Report::default();
     match options.group {
@@ -260,7 +261,7 @@ fn what_is_wrong(options: &Options, scan: &Scan, env: Env<'_>) -> Vec<Error> {
     report.failures
 }
 
-/// Why no command but a repair is possible on the groups that are meant.
+/// Returns why the groups in question allow no command except a repair.
 fn refused<'s>(options: &'s Options, scan: &'s Scan) -> impl Iterator<Item = (String, Kind)> + 's {
     scan.refused()
         .into_iter()
@@ -268,7 +269,7 @@ fn refused<'s>(options: &'s Options, scan: &'s Scan) -> impl Iterator<Item = (St
         .map(|(_, reason, kind)| (reason, kind))
 }
 
-/// A group that was destroyed by a command that did not get to all of its disks.
+/// Erases the labels of destroyed groups that the destroying command did not get to.
 fn erase_leftovers(scan: &Scan, report: &mut Report, env: Env<'_>) {
     for path in scan.leftovers() {
         let shown = path.display();
@@ -291,7 +292,7 @@ fn erase_leftovers(scan: &Scan, report: &mut Report, env: Env<'_>) {
     }
 }
 
-/// The group that was named, or all that this machine has imported.
+/// Returns the group given by `-g`, or all groups that this machine has imported.
 fn own(options: &Options, scan: &Scan, machine: &dyn Machine) -> Result<Vec<Target>> {
     let words = if options.group.is_some() {
         Vec::new()
@@ -301,14 +302,15 @@ fn own(options: &Options, scan: &Scan, machine: &dyn Machine) -> Result<Vec<Targ
     Target::all(options, scan, words, machine)
 }
 
-/// What was done, and what other processes keep it from bringing to an end. A label that cannot be
-/// written again stops nothing else.
+/// Recovers one group. Returns the changes, the devices that other processes still hold open as
+/// notes, and the labels that could not be written again as failures; such a failure stops nothing
+/// else.
 fn recover_group(options: &Options, target: &Target, env: Env<'_>) -> Result<Report> {
     let mut session = target.open(options, env)?;
     let mut changes = session.tend()?;
     let (labels, failures) = session.label_again();
     changes.extend(labels);
-    // Taking a cookie sweeps those that killed commands have left.
+    // Taking a cookie also removes the cookies that killed commands have left.
     if session.kernel.take_cookie().is_ok() {
         let _ = session.kernel.settle(Duration::from_secs(5));
     }

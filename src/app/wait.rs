@@ -1,7 +1,8 @@
-//! Waiting for the kernel's copies: woken by dm events, and never the one who does the work.
+//! Waits for the kernel's copies. The waiting process is woken by dm events and does no copying
+//! itself.
 //!
-//! Between looks nothing is locked, so that other commands can go on. The full look (lock, read,
-//! record) is only taken when the kernel's own status says that something has happened.
+//! Between observations no lock is held, so that other commands can run. The full observation
+//! (lock, read, record) is made only when the kernel's own status has changed.
 
 use super::session::Session;
 use super::{Change, Env, Options, Progress, Report};
@@ -18,26 +19,26 @@ use crate::table::status::Seen;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// How often a progress display is brought up to date while no event arrives.
+/// The interval at which the progress display is updated while no event arrives.
 const TICK: Duration = Duration::from_millis(500);
 
 /// A leg that is being waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leg {
     volume: VolumeId,
-    /// The volume by name.
+    /// The volume, for messages and changes.
     object: Object,
     number: u16,
     name: Name,
-    /// The disks that it lies on, for messages.
+    /// The media names of its disks, for messages.
     disks: String,
-    /// Its state while it is filled.
+    /// The state of the plex while it is being filled.
     state: PlexState,
-    /// What it will be when it is done.
+    /// The state of the plex once it is complete.
     goal: PlexState,
 }
 
-/// The legs that a plan sets going.
+/// Returns the legs that begin to attach between `before` and `after`.
 pub fn new_legs(before: &World, after: &Group) -> Vec<Leg> {
     let attaching = |volume: &Volume| -> Vec<Leg> {
         let known = before.group.volume(volume.id);
@@ -68,7 +69,7 @@ pub fn new_legs(before: &World, after: &Group) -> Vec<Leg> {
     after.volumes.iter().flat_map(attaching).collect()
 }
 
-/// The media names of a plex.
+/// Returns the media names of a plex's disks, separated by commas.
 fn disks_of(group: &Group, plex: &Plex) -> String {
     let media: BTreeSet<&str> = plex
         .subdisks
@@ -79,8 +80,8 @@ fn disks_of(group: &Group, plex: &Plex) -> String {
     media.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-/// Waits until all these legs are complete; what happened to them beside what is `known`. Fails
-/// when one is gone.
+/// Waits until all these legs are complete. Returns what happened to them, except for the changes
+/// in `known`. Fails if a leg is gone.
 pub fn for_legs(
     options: &Options,
     group: &Name,
@@ -91,7 +92,7 @@ pub fn for_legs(
     let judge = |world: &World| judge_legs(world, legs);
     let mut changes = wait(options, group, &judge, env)?;
     for leg in legs {
-        // The monitor may have been the first to see it.
+        // The monitor may have recorded the completion first.
         let told =
             |c: &Change| matches!(&c.event, Event::PlexState { plex, .. } if *plex == leg.name);
         if !changes.iter().chain(known).any(told) {
@@ -120,7 +121,7 @@ fn judge_legs(world: &World, legs: &[Leg]) -> Result<bool> {
         match plex.map(|p| p.state) {
             Some(state) if state == leg.goal => {}
             Some(state) if state.is_attaching() => all = false,
-            // Somebody has used it already: it was complete.
+            // Another command has split it off already, so it was complete.
             _ if was_split(world, leg) => {}
             _ => return Err(attach_failed(leg)),
         }
@@ -147,8 +148,8 @@ fn attach_failed(leg: &Leg) -> Error {
     .hint("see the kernel's log for what the disk said, and begin again on another one")
 }
 
-/// `snapwait`: returns at once when enough legs are SNAPDONE, fails at once when too few are on
-/// their way.
+/// `snapwait`: returns at once if enough legs are SNAPDONE, and fails at once if too few are
+/// SNAPDONE or attaching.
 pub fn snapwait(
     options: &Options,
     group: &Name,
@@ -176,7 +177,8 @@ pub fn snapwait(
     })
 }
 
-/// How many legs were attaching when the wait began: when they are gone, the attach has failed.
+/// Returns how many legs of each volume are attaching as the wait begins. If they are gone later,
+/// the attach has failed.
 fn first_look(
     options: &Options,
     group: &Name,
@@ -192,8 +194,8 @@ fn first_look(
     volumes.iter().map(count).collect()
 }
 
-/// A leg that vanished while it was waited for is a failed attach (8), not a wait that never had a
-/// reason (5).
+/// Reports a leg that vanished during the wait as a failed attach (exit status 8), not as a wait
+/// without a reason (5).
 fn explain_loss(seen: &[(Name, usize)], world: &World, error: Error) -> Error {
     let lost = |(name, count): &&(Name, usize)| {
         world
@@ -212,7 +214,7 @@ fn explain_loss(seen: &[(Name, usize)], world: &World, error: Error) -> Error {
     }
 }
 
-/// Legs that are being filled, or serve a restore that is going on.
+/// Counts the legs that are being filled or serve a restore in progress.
 fn coming(volume: &Volume) -> usize {
     volume
         .plexes
@@ -254,7 +256,8 @@ fn enough(world: &World, volume: &Volume, mirrors: usize) -> Result<bool> {
     Ok(false)
 }
 
-/// Who begins to wait after it has failed is told the same as who waited before.
+/// Builds the error for a leg that failed before the wait began: the same as for one that fails
+/// during it.
 fn leg_was_lost(world: &World, path: &str, volume: &Volume, lost: &LostLeg) -> Error {
     let disks: Vec<&str> = lost.media.iter().map(Name::as_str).collect();
     Error::device(format!(
@@ -270,7 +273,8 @@ fn leg_was_lost(world: &World, path: &str, volume: &Volume, lost: &LostLeg) -> E
     ))
 }
 
-/// Looks, waits for an event, looks again, until the judge says yes or fails.
+/// Observes the group after each event until `judge` returns true or fails. Returns the changes
+/// recorded meanwhile.
 fn wait(
     options: &Options,
     group: &Name,
@@ -290,7 +294,7 @@ fn wait(
                 return Err(out_of_sight(group, error));
             }
         };
-        // Between two looks, not in the middle of recording what was seen.
+        // Ctrl-C is honoured here, not while an observation is being recorded.
         if interrupts.arrived() {
             env.ui.progress_end();
             return Err(interrupted(&session));
@@ -315,7 +319,8 @@ fn wait(
     }
 }
 
-/// What is waited for was committed, and goes on whether it can be seen or not.
+/// Explains an error in observing the group: the copy was committed and continues whether it can be
+/// observed or not.
 fn out_of_sight(group: &Name, error: Error) -> Error {
     match error.kind() {
         Kind::NotFound | Kind::Device => {
@@ -333,7 +338,7 @@ fn full_look<'u>(
     deadline: Option<Instant>,
     env: Env<'u>,
 ) -> Result<Session<'u>> {
-    // A command that times out on the copy must not time out on a lock that is held for a moment.
+    // The timeout is for the copy. It must not fail on a lock that is held briefly.
     let left = deadline.map(|d| {
         d.saturating_duration_since(Instant::now())
             .max(Duration::from_secs(5))
@@ -357,8 +362,8 @@ fn interrupted(view: &View<'_>) -> Error {
     .hint("'breakoff snapwait' waits for it, 'breakoff snapabort' gives it up")
 }
 
-/// Watches the kernel without a lock until a mirror of the group is in another state than when it
-/// was last looked at in full.
+/// Watches the kernel without a lock until the state of any mirror of the group differs from that
+/// at the last full observation.
 fn watch(
     view: &mut View<'_>,
     events: &mut dyn Events,
@@ -390,8 +395,8 @@ fn watch(
     }
 }
 
-/// What decides whether a full look is worth it: which mirrors there are, their legs' letters, and
-/// whether they are in sync.
+/// The state that decides whether a full observation is worthwhile: the mirrors, the letters of
+/// their legs, and whether they are in sync.
 pub fn fingerprint(world: &World) -> Vec<(DmUuid, Seen)> {
     world
         .devices
@@ -400,7 +405,7 @@ pub fn fingerprint(world: &World) -> Vec<(DmUuid, Seen)> {
         .collect()
 }
 
-/// Where the copies of a group stand.
+/// Returns the progress of all running copies of a group.
 pub fn progress(world: &World) -> Vec<Progress> {
     let mut copies = Vec::new();
     for volume in &world.group.volumes {
@@ -436,7 +441,7 @@ pub fn progress(world: &World) -> Vec<Progress> {
     copies
 }
 
-/// So many of so many regions, as a size.
+/// Converts `done` of `total` regions to a size, at most `size`.
 fn share(size: Sectors, done: u64, total: u64) -> Sectors {
     let sectors = u128::from(size.get()) * u128::from(done) / u128::from(total.max(1));
     u64::try_from(sectors)

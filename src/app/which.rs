@@ -1,4 +1,4 @@
-//! Which group a command is for, and what is said of groups that cannot be read.
+//! Determines which group a command is for, and reports groups that cannot be read.
 
 use super::scan::Scan;
 use super::session::Session;
@@ -12,7 +12,8 @@ use std::any::Any;
 use std::collections::BTreeSet;
 use std::ops::{Deref, DerefMut};
 
-/// The objects of the group that a request names, by which the group is found when none is given.
+/// Returns the volumes or plexes that a request names, by which its group is found if `-g` is not
+/// given.
 pub fn named(request: &Request) -> Vec<Name> {
     match request {
         Request::Remove { volumes, .. } | Request::SnapStart { volumes, .. } => volumes.clone(),
@@ -55,8 +56,8 @@ pub fn named(request: &Request) -> Vec<Name> {
     }
 }
 
-/// The group that was named, or the only one that holds all these volumes or plexes, or the only
-/// one there is.
+/// Returns the group given by `-g`, or the only group that holds all these volumes or plexes, or
+/// the only group there is.
 pub fn group_for(options: &Options, objects: &[Name], machine: &dyn Machine) -> Result<Name> {
     if let Some(name) = &options.group {
         return Ok(name.clone());
@@ -68,7 +69,7 @@ pub fn group_for(options: &Options, objects: &[Name], machine: &dyn Machine) -> 
         .iter()
         .filter(|g| objects.iter().all(|object| holds(g, object)))
         .collect();
-    // What another machine has, or nobody, is not in the way of what this one has.
+    // Groups that are deported or imported elsewhere do not make one of this machine's ambiguous.
     let own: Vec<&Group> = all
         .iter()
         .filter(|g| g.host.is_some() && g.host == machine.host_id().ok())
@@ -110,8 +111,8 @@ fn holds(group: &Group, object: &Name) -> bool {
         .any(|v| v.name == *object || v.plexes.iter().any(|p| p.name == *object))
 }
 
-/// No group has all of these objects: either one of them is not there at all, or they are of
-/// different groups.
+/// Builds the error for objects that no group holds together: either one of them does not exist, or
+/// they are in different groups.
 fn held_nowhere(groups: &[Group], objects: &[Name]) -> Error {
     let hint = "'breakoff print' shows what there is";
     match objects
@@ -132,7 +133,8 @@ fn held_nowhere(groups: &[Group], objects: &[Name]) -> Error {
     }
 }
 
-/// The group that was named, or that of the volumes that were, or all that are this machine's.
+/// Returns the group given by `-g`, or the group of the named volumes, or all groups of this
+/// machine.
 pub fn shown_groups(options: &Options, objects: &[Name], env: Env<'_>) -> Result<Vec<Name>> {
     match &options.group {
         Some(name) => Ok(vec![name.clone()]),
@@ -147,9 +149,9 @@ pub fn shown_groups(options: &Options, objects: &[Name], env: Env<'_>) -> Result
     }
 }
 
-/// Groups that are refused, and disks of ours that cannot be read. As long as another one has the
-/// configuration that is a warning; else nothing can be said of their groups, and nothing was done
-/// for them. `except` are those for which something is done all the same.
+/// Reports groups that are refused and disks that cannot be read. An unreadable disk is only a
+/// warning if the labels of other disks name a group. A running group without a readable label is a
+/// failure. So is a refused group, since nothing was done for it, unless it is in `except`.
 pub fn tell_unreadable(scan: &Scan, except: &BTreeSet<GroupId>, report: &mut Report, env: Env<'_>) {
     let failed = scan.unreadable();
     if scan.groups().is_empty() {
@@ -173,16 +175,16 @@ pub fn tell_unreadable(scan: &Scan, except: &BTreeSet<GroupId>, report: &mut Rep
     }
 }
 
-/// A group that is to be changed, or for a dry run only looked at.
+/// A group opened for a change or, for a dry run, only read.
 pub enum Opened<'u> {
-    /// Nothing can be changed.
+    /// For a dry run: only read, so nothing can be changed.
     Looked(Box<View<'u>>),
-    /// Everything can be.
+    /// Locked for a change.
     Locked(Box<Session<'u>>),
 }
 
 impl<'u> Opened<'u> {
-    /// What was looked at, for the change that it was locked for.
+    /// Turns a view and its lock into a session; for a dry run the lock is released.
     pub fn of(options: &Options, view: View<'u>, lock: Box<dyn Any>) -> Opened<'u> {
         if options.dry_run {
             Opened::Looked(Box::new(view))
@@ -191,7 +193,7 @@ impl<'u> Opened<'u> {
         }
     }
 
-    /// For the change; `None` for a dry run.
+    /// Returns the session for the change, or `None` for a dry run.
     pub fn for_change(self) -> Option<Session<'u>> {
         match self {
             Opened::Looked(_) => None,
@@ -220,7 +222,7 @@ impl DerefMut for Opened<'_> {
     }
 }
 
-/// The group for a change; for a dry run it is only looked at.
+/// Opens a group for a change and repairs it first; for a dry run, only reads it.
 pub fn open<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<Opened<'u>> {
     if options.dry_run {
         return Ok(Opened::Looked(Box::new(View::look(name, env)?)));

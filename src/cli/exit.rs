@@ -1,8 +1,8 @@
-//! The end of every invocation: prints the result or the error, and says which exit status that is.
-//! Called by `cli` only.
+//! The end of every invocation: prints the result or the error, and returns the exit status. Called
+//! by `cli` only.
 //!
-//! Commands fail with typed errors, which have a kind, and so an exit status. What fails here, when
-//! the answer is put into words and written, is a chain of causes (`anyhow`).
+//! Commands fail with typed errors; their kind determines the exit status. Failures in here, while
+//! the answer is formatted and written, are chains of causes (`anyhow`).
 
 use super::output;
 use super::{Stopped, Style, Why};
@@ -11,7 +11,7 @@ use crate::error::{self, Error};
 use crate::report;
 use anyhow::Context;
 
-/// Prints what a command came to.
+/// Prints the outcome of a command, or its error.
 pub(super) fn outcome(style: &Style, came: error::Result<Outcome>, ui: &dyn Ui) -> u8 {
     match came {
         Ok(Outcome::Done(report)) if !report.failures.is_empty() => partial(style, &report, ui),
@@ -22,7 +22,7 @@ pub(super) fn outcome(style: &Style, came: error::Result<Outcome>, ui: &dyn Ui) 
     }
 }
 
-/// Prints lines that are neither text for people nor JSON: what a udev rule reads.
+/// Prints lines that are neither text for people nor JSON, such as those that a udev rule reads.
 pub(super) fn plain(style: &Style, came: error::Result<String>) -> u8 {
     match came {
         Ok(lines) => status(style, print(&lines)),
@@ -30,7 +30,7 @@ pub(super) fn plain(style: &Style, came: error::Result<String>) -> u8 {
     }
 }
 
-/// Prints help, or what is wrong with the words.
+/// Prints help, or the error in the command line.
 pub(super) fn stopped(stopped: &Stopped) -> u8 {
     match &stopped.why {
         Why::Help(text) => status(&stopped.style, help(&stopped.style, text)),
@@ -56,7 +56,7 @@ fn success(style: &Style, outcome: &Outcome, ui: &dyn Ui) -> anyhow::Result<()> 
     }
 }
 
-/// A check that found something fails, so that a script sees it.
+/// Prints the findings of a check. The command fails, so that a script notices them.
 fn to_be_repaired(style: &Style, findings: &[String]) -> u8 {
     let err = Error::not_ready("something is to be recorded or repaired")
         .hint("'breakoff recover' does it");
@@ -80,7 +80,7 @@ fn to_be_repaired(style: &Style, findings: &[String]) -> u8 {
     err.kind().exit_status()
 }
 
-/// What there is is shown, and then each thing that could not be had.
+/// Prints an incomplete outcome, then each error that kept it incomplete.
 fn lacking(style: &Style, shown: &Outcome, wrong: &[Error]) -> u8 {
     let Some(all) = one_error(wrong) else {
         return 0;
@@ -96,7 +96,7 @@ fn lacking(style: &Style, shown: &Outcome, wrong: &[Error]) -> u8 {
         .and_then(|text| print(&text));
     } else {
         let text = report::text::outcome(shown, style.verbose);
-        // That there is nothing is just what is not known.
+        // An empty answer would claim that there is nothing, which is not known.
         let _ = if report::text::is_empty(shown) {
             Ok(())
         } else {
@@ -109,8 +109,7 @@ fn lacking(style: &Style, shown: &Outcome, wrong: &[Error]) -> u8 {
     all.kind().exit_status()
 }
 
-/// Some of many things were done and others not: what was done is told as ever, and then each
-/// failure.
+/// Prints a partial success: the changes as usual, then each failure.
 fn partial(style: &Style, report: &Report, ui: &dyn Ui) -> u8 {
     let Some(all) = report.failure() else {
         return 0;
@@ -136,7 +135,7 @@ fn partial(style: &Style, report: &Report, ui: &dyn Ui) -> u8 {
     all.kind().exit_status()
 }
 
-/// A change that went well is no news to somebody who asked for quiet.
+/// Prints the changes, unless `-q` was given, and the notes.
 fn done(style: &Style, outcome: &Outcome, notes: &[String], ui: &dyn Ui) -> anyhow::Result<()> {
     if !style.quiet {
         print(&report::text::outcome(outcome, style.verbose))?;
@@ -152,7 +151,7 @@ fn status(style: &Style, done: anyhow::Result<()>) -> u8 {
     }
 }
 
-/// An error of ours as it is, any other as the failure of the command with all its causes.
+/// Returns a typed error as it is, and any other as a failure of the command with all its causes.
 fn typed(err: anyhow::Error) -> Error {
     err.downcast()
         .unwrap_or_else(|other| Error::failed(format!("{other:#}")))
@@ -168,7 +167,7 @@ fn failure_text(style: &Style, err: &Error) -> String {
 
 fn failure(style: &Style, err: &Error) -> u8 {
     if style.json {
-        // The status tells of the failure even when the document cannot be written.
+        // The exit status reports the failure even if the document cannot be written.
         let _ = report::json::failure(style.verb.as_deref(), err, style.front_end.language())
             .map_err(anyhow::Error::from)
             .and_then(|text| print(&text));

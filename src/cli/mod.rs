@@ -1,8 +1,8 @@
-//! The command line: words in, a [`Command`] out; an [`Outcome`](crate::app::Outcome) in, text or
-//! JSON out.
+//! The command line: turns arguments into a [`Command`], and an [`Outcome`](crate::app::Outcome)
+//! into text or JSON.
 //!
-//! Two front ends only differ in their words: [`native`] and [`vx`] (VxVM's, by argv\[0\]). Both
-//! end in an [`Invocation`], and everything behind that is the same. Only `main` calls [`run`];
+//! The two front ends differ only in syntax: [`native`] and [`vx`] (VxVM's, by argv\[0\]). Both
+//! produce an [`Invocation`], and everything behind that is the same. Only `main` calls [`run`];
 //! only this module touches stdout, stderr and the terminal.
 
 mod exit;
@@ -21,21 +21,21 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// What a command line asked for.
+/// A parsed command line.
 #[derive(Debug, Clone)]
 pub struct Invocation {
-    /// Everything beside the verb.
+    /// The options that all commands share.
     pub options: Options,
-    /// The verb with its operands.
+    /// The verb with its operands, or a query of a udev rule.
     pub action: Action,
-    /// How the answer is given.
+    /// The form in which the answer is given.
     pub style: Style,
 }
 
-/// Who answers.
+/// The part of the program that answers.
 #[derive(Debug, Clone)]
 pub enum Action {
-    /// The application.
+    /// A command of the application.
     App(Command),
     /// `udev-probe`: properties of a disk, for a udev rule.
     UdevProbe(PathBuf),
@@ -43,35 +43,35 @@ pub enum Action {
     UdevName(String),
 }
 
-/// How the answer is given.
+/// The form in which an answer is given.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Style {
-    /// The name that messages begin with.
+    /// The program name at the start of each message.
     pub program: String,
-    /// Whose words advice is given in.
+    /// The front end in whose syntax advice is given.
     pub front_end: FrontEnd,
-    /// The verb as JSON names it, such as `group create`; `None` when the words had none.
+    /// The verb as JSON names it, such as `group create`; `None` if the command line had none.
     pub verb: Option<String>,
     /// Exactly one JSON document on stdout.
     pub json: bool,
     /// No notes, no progress, and nothing about changes that went well.
     pub quiet: bool,
-    /// More of everything.
+    /// More detail in the output.
     pub verbose: bool,
 }
 
-/// Which command line the words were of.
+/// The front end that parsed a command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FrontEnd {
-    /// `breakoff`.
+    /// The native `breakoff` command.
     #[default]
     Native,
-    /// A utility of VxVM's.
+    /// A VxVM utility, such as `vxassist`.
     Vx,
 }
 
 impl FrontEnd {
-    /// The words in which it advises.
+    /// The language in which this front end gives advice.
     pub fn language(self) -> &'static dyn Language {
         match self {
             FrontEnd::Native => &native::hints::Native,
@@ -83,22 +83,22 @@ impl FrontEnd {
 /// Why a command line did not become an [`Invocation`].
 #[derive(Debug, Clone)]
 pub struct Stopped {
-    /// How to answer nevertheless.
+    /// The form in which the help or the error is printed.
     pub style: Style,
-    /// What to say.
+    /// The help or the error to print.
     pub why: Why,
 }
 
-/// What is said instead of running a command.
+/// What is printed instead of running a command.
 #[derive(Debug, Clone)]
 pub enum Why {
-    /// Help or the version was asked for.
+    /// The text of the help or the version, as requested.
     Help(String),
-    /// The words do not fit.
+    /// The error in the command line.
     Wrong(Error),
 }
 
-/// Understands the words, runs the command and answers. Returns the exit status.
+/// Parses the arguments, runs the command and prints the answer. Returns the exit status.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let args: Vec<OsString> = args.into_iter().collect();
     match parse(&args) {
@@ -107,7 +107,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
-/// Chooses the front end by the name that the program was called by.
+/// Chooses the front end by the name that the program was called by, and parses with it.
 fn parse(args: &[OsString]) -> std::result::Result<Invocation, Box<Stopped>> {
     let called = args
         .first()
@@ -122,12 +122,12 @@ fn parse(args: &[OsString]) -> std::result::Result<Invocation, Box<Stopped>> {
     }
 }
 
-/// This machine, with helpers that can do what a command can.
+/// This machine. Its helper processes run [`serve`].
 const HERE: Here = Here::new(serve);
 
-/// What a helper does.
+/// The main function of a helper process.
 fn serve(group: GroupId, devices: &[HelperDevice], requests: Tasks<File, File>) {
-    // There is nobody who could be told, and what is left the next command deals with.
+    // A helper has nowhere to report an error; the next command handles what is left.
     let _ = app::serve(
         group,
         devices,
@@ -139,7 +139,7 @@ fn serve(group: GroupId, devices: &[HelperDevice], requests: Tasks<File, File>) 
     );
 }
 
-/// Runs one command and prints what came of it.
+/// Runs one command and prints its outcome.
 fn answer(invocation: &Invocation) -> u8 {
     let style = &invocation.style;
     match &invocation.action {

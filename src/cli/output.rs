@@ -1,14 +1,14 @@
-//! Writing to stdout and stderr. A pipe that nobody reads any more is no failure; a full disk is.
-//! Called by `exit` and `terminal`.
+//! Writes to stdout and stderr. A pipe without a reader is no failure; a full disk is. Called by
+//! `exit` and `terminal`.
 
 use std::io::{self, ErrorKind, Write};
 
-/// Writes a result to stdout, whole.
+/// Writes a complete result to stdout.
 pub(super) fn result(text: &str) -> io::Result<()> {
     unless_nobody_reads(write_all(io::stdout().lock(), text))
 }
 
-/// Writes a message to stderr. There is nobody left to tell when that fails.
+/// Writes a message to stderr. Errors are ignored: there is no other place to report them.
 pub(super) fn message(text: &str) {
     let _ = write_all(io::stderr().lock(), text);
 }
@@ -18,7 +18,7 @@ fn write_all(mut to: impl Write, text: &str) -> io::Result<()> {
     to.flush()
 }
 
-/// Somebody who stopped reading has seen enough, as with `… | head`.
+/// Treats a broken pipe as success: its reader has seen enough, as with `… | head`.
 fn unless_nobody_reads(done: io::Result<()>) -> io::Result<()> {
     match done {
         Err(err) if err.kind() == ErrorKind::BrokenPipe => Ok(()),

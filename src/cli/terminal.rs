@@ -1,8 +1,8 @@
-//! What a person sees while a command works: notes, warnings, progress and the one question. All of
+//! What the user sees while a command works: notes, warnings, progress and the one question, all of
 //! it on stderr.
 //!
-//! On a terminal each copy has a bar; elsewhere a few plain lines (`report::progress`). Nothing is
-//! asked without a terminal.
+//! On a terminal each copy has a bar; elsewhere progress is a few plain lines (`report::progress`).
+//! Questions are asked only on a terminal.
 
 use super::Style;
 use super::output;
@@ -15,9 +15,10 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::time::Instant;
 
-/// Object, bytes, rate and time left; `wide_bar` takes what is left of the line.
+/// The template of a running bar: object, bytes, rate and time left; `wide_bar` takes the rest of
+/// the line.
 const BAR: &str = "{prefix} {wide_bar} {percent:>3}% {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left";
-/// What stays on the screen.
+/// The template of a finished bar, which stays on the screen.
 const BAR_AT_REST: &str =
     "{prefix} {wide_bar} {percent:>3}% {binary_bytes}/{binary_total_bytes} in {elapsed}";
 
@@ -29,7 +30,7 @@ pub(super) struct Terminal {
     display: RefCell<Display>,
 }
 
-/// How progress is shown.
+/// The form in which progress is shown.
 enum Display {
     Silent,
     Bars(MultiProgress, BTreeMap<String, ProgressBar>),
@@ -47,7 +48,7 @@ impl Terminal {
         }
     }
 
-    /// Prints a line without tearing the bars.
+    /// Prints a line without breaking the bars.
     fn say(&self, text: &str) {
         let line = format!("{}: {text}\n", self.program);
         match &*self.display.borrow() {
@@ -70,7 +71,7 @@ impl Display {
         }
     }
 
-    /// Shows where the copies stand; returns the plain lines that are due.
+    /// Shows the progress of the copies; returns the plain lines that are due.
     fn update(&mut self, copies: &[Progress]) -> Vec<String> {
         match self {
             Display::Silent => Vec::new(),
@@ -88,7 +89,7 @@ impl Display {
             Display::Lines(milestones, _) => milestones.end(),
             Display::Bars(all, bars) => {
                 bars.values().for_each(rest);
-                // What is said later belongs below these bars and must not draw them again.
+                // Later output belongs below these bars and must not redraw them.
                 (*all, *bars) = (MultiProgress::new(), BTreeMap::new());
                 Vec::new()
             }
@@ -96,7 +97,7 @@ impl Display {
     }
 }
 
-/// Moves the bar of a copy, which is made when the copy is first seen.
+/// Updates the bar of a copy, and creates it when the copy is first seen.
 fn show(all: &MultiProgress, bars: &mut BTreeMap<String, ProgressBar>, copy: &Progress) {
     let title = progress::title(copy);
     let bar = bars
@@ -111,7 +112,7 @@ fn new_bar(title: String, copy: &Progress) -> ProgressBar {
         .with_position(copy.done.bytes())
         .with_prefix(title);
     set_template(&bar, BAR);
-    // What had been copied before anybody looked says nothing about the rate.
+    // What was copied before the first observation says nothing about the rate.
     bar.reset_eta();
     bar
 }
@@ -157,7 +158,7 @@ impl Ui for Terminal {
     }
 }
 
-/// One line from the terminal itself, whatever stdin is.
+/// Reads one line from the terminal itself, whatever stdin is.
 fn read_answer() -> Option<String> {
     let mut line = String::new();
     BufReader::new(File::open("/dev/tty").ok()?)

@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! view      reading and observing          carry_out   a plan from its commit to its end
-//! tend      repairs that nobody asked for   commit      the configuration on the disks
-//! closing   what is done when the lock is given back
+//! tend      repairs without a request      commit      the configuration on the disks
+//! closing   what happens when the lock is released
 //! ```
 
 mod carry_out;

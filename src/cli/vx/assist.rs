@@ -9,7 +9,7 @@ use crate::model::volume::MAX_PLEXES;
 use crate::model::{Name, Sectors};
 use crate::plan::request::{GrowTo, Legs, Relations, Request, Split, Splits, Winner};
 
-/// What `vxassist help` prints.
+/// The text that `vxassist help` prints.
 pub(super) const HELP: &str = "\
 VxVM's words for what 'breakoff' does; see also 'breakoff --help'.
 
@@ -37,7 +37,7 @@ LAYOUT is a comma list of concat, mirror, mirror-concat, nomirror, log, nolog.
 Exit status: as 'breakoff --help' has it.
 ";
 
-/// Verbs of VxVM that have no counterpart here so far.
+/// Verbs of VxVM that have no counterpart in breakoff so far.
 const LATER: [&str; 14] = [
     "addlog",
     "convert",
@@ -55,7 +55,7 @@ const LATER: [&str; 14] = [
     "intent",
 ];
 
-/// The command that the words ask for.
+/// Builds the command that a command line asks for.
 pub(super) fn command(mut words: Words) -> Result<Command> {
     let verb = words
         .verb
@@ -174,8 +174,8 @@ fn snapshot(words: &mut Words) -> Result<Command> {
     }))
 }
 
-/// The plain operands are volumes here, so that disks are named by `alloc=`; `plex=` is from VxVM's
-/// other ways to make a snapshot.
+/// Reads which legs to split. Plain operands are volumes here, so disks are given by `alloc=`;
+/// `plex=` comes from VxVM's other ways to make a snapshot.
 fn legs(words: &mut Words) -> Result<Legs> {
     let list = |value: &str| {
         value
@@ -200,8 +200,8 @@ fn legs(words: &mut Words) -> Result<Legs> {
     }
 }
 
-/// Two names are a volume and its snapshot, or two volumes; that cannot be seen from the words
-/// alone, unless a pattern names the snapshots.
+/// Reads what to split. Two names are a volume and its snapshot, or two volumes; the command line
+/// alone does not decide that, unless a pattern names the snapshots.
 fn splits(all: bool, pattern: bool, names: Vec<Name>) -> Result<Splits> {
     let needs = |what: &str| Error::usage(what).hint("see 'vxassist help'");
     match (all, names.as_slice()) {
@@ -272,7 +272,8 @@ fn snapback(words: &mut Words) -> Result<Command> {
     }))
 }
 
-/// A snap object is called after the volume at its other end, with `_snp` behind.
+/// Reads `snapclear`. A snap object is named after the volume at its other end, with the suffix
+/// `_snp`.
 fn snapclear(words: &mut Words) -> Result<Command> {
     let volume = words.name("a volume")?;
     let which = match words.names()?.as_slice() {
@@ -312,7 +313,7 @@ fn nmirror(words: &mut Words) -> Result<Option<usize>> {
     })
 }
 
-/// `usetype=`, as `-U`.
+/// Checks `usetype=`, which means the same as `-U`.
 fn usage_type(words: &mut Words) -> Result<()> {
     match words.attribute("usetype").as_deref() {
         None | Some("fsgen" | "gen") => Ok(()),
@@ -323,8 +324,8 @@ fn usage_type(words: &mut Words) -> Result<()> {
     }
 }
 
-/// `fastresync=` or `fmr=`; on when nothing is said. VxVM has it off then, and a snapback that
-/// copies everything surprises people.
+/// Reads `fastresync=` or `fmr=`. The default is on; VxVM's is off, but a snapback that copies
+/// everything surprises users.
 fn fast_resync(words: &mut Words) -> Result<bool> {
     let mut on = true;
     for name in ["fastresync", "fmr"] {

@@ -1,9 +1,9 @@
-//! Advice in the words of `vxassist`, as far as it has some (see `assist`).
+//! Advice in the syntax of `vxassist`, as far as it has a verb (see `assist`).
 
 use crate::advice::{Advised, Choice, Language, Of};
 use crate::cli::native::hints::Native;
 
-/// VxVM's words; the native ones where there is no verb for it here.
+/// Advice in VxVM's syntax; in the native one where `vxassist` has no verb.
 pub struct Vx;
 
 impl Language for Vx {
@@ -20,7 +20,7 @@ impl Language for Vx {
 
     fn choice(&self, choice: Choice) -> String {
         let words = match choice {
-            // They are operands.
+            // `vxassist` takes disks as operands.
             Choice::NamedDisks => "behind the volume",
             Choice::WithoutLog => "layout=mirror,nolog",
             Choice::Recursive => "-f",
@@ -29,7 +29,8 @@ impl Language for Vx {
     }
 }
 
-/// Whose line it is, and the words behind the group.
+/// Returns the object of the line, and its words after the group; `None` if `vxassist` has no such
+/// verb.
 fn words<'a>(advised: &'a Advised) -> Option<(&'a Of, Vec<String>)> {
     let line = |of: &'a Of, before: &[&str], after: Option<String>| {
         let name = of.name.clone().into_iter().chain(after);
@@ -53,9 +54,9 @@ fn words<'a>(advised: &'a Advised) -> Option<(&'a Of, Vec<String>)> {
         Advised::SnapAbort(of) => line(of, &["snapabort"], None),
         Advised::SnapClear { of, all: false } => line(of, &["snapclear"], None),
         Advised::SnapPrint(of) => line(of, &["snapprint"], None),
-        // There is no word for a sector size, nor one for all relations.
+        // `vxassist` has no syntax for a sector size, nor for all relations.
         Advised::Make { .. } | Advised::SnapClear { all: true, .. } => None,
-        // Other utilities of VxVM's do these, and are not here.
+        // Other VxVM utilities do these, and are not supported here.
         Advised::Start { .. }
         | Advised::Stop(_)
         | Advised::Print(_)

@@ -2,12 +2,12 @@
 
 use crate::error::{Error, Result};
 
-/// What the words of `layout=` come to.
+/// The parsed value of `layout=`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Layout {
-    /// `mirror` or `nomirror`, where one was said.
+    /// `mirror` or `nomirror`, if either was given.
     mirror: Option<bool>,
-    /// Whether a mirror gets a dirty region log: yes, unless `nolog` says no.
+    /// `nolog`: a mirror gets no dirty region log. By default it gets one.
     no_log: bool,
 }
 
@@ -17,8 +17,7 @@ impl Layout {
         let mut layout = Layout::default();
         for word in list.split(',') {
             match word {
-                // Plexes are concatenated in any case, over several pieces where space is
-                // fragmented.
+                // Plexes are always concatenated, of several pieces where space is fragmented.
                 "concat" | "nostripe" | "span" | "nocontig" => {}
                 "mirror" | "mirror-concat" => layout.mirror = Some(true),
                 "nomirror" => layout.mirror = Some(false),
@@ -30,7 +29,7 @@ impl Layout {
         Ok(layout)
     }
 
-    /// The number of plexes: `nmirror=` where it is given, else two for a mirror.
+    /// The number of plexes: `nmirror=` if given, else two for a mirror.
     pub(super) fn mirrors(&self, nmirror: Option<usize>) -> Result<usize> {
         match (self.mirror, nmirror) {
             (Some(false), Some(n)) if n > 1 => Err(Error::usage(format!(

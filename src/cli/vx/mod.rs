@@ -1,9 +1,9 @@
-//! VxVM's words, by the name that the program is called by. They become the same commands as the
-//! native ones; nothing behind knows.
+//! VxVM's syntax, chosen by the name that the program is called by. It is translated into the same
+//! commands as the native one; the code behind does not know the difference.
 //!
-//! `vxassist` is here so far. What is not supported is refused by name, never skipped: a word that
-//! is taken without effect says here why it may be. There is never a question, as scripts expect:
-//! what is typed is meant.
+//! Only `vxassist` is supported so far. What is not supported is refused by name, never skipped;
+//! where a word is accepted without effect, a comment says why. There is never a question, as
+//! scripts expect: what is typed is meant.
 
 mod assist;
 pub mod hints;
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use std::ffi::OsString;
 use words::Words;
 
-/// VxVM's utilities, and what to use where we do not have them yet.
+/// VxVM's utilities, each with the native command to use while it is not supported.
 const UTILITIES: [(&str, &str); 15] = [
     ("vxassist", ""),
     ("vxdg", "breakoff group"),
@@ -35,12 +35,12 @@ const UTILITIES: [(&str, &str); 15] = [
     ("vxvol", "breakoff start"),
 ];
 
-/// Whether the program was called by a name of VxVM's.
+/// Whether the program was called by the name of a VxVM utility.
 pub fn is_ours(called: &str) -> bool {
     UTILITIES.iter().any(|(name, _)| *name == called)
 }
 
-/// Understands a command line without the program's name, which is `called`.
+/// Parses a command line without the program's name, which is `called`.
 pub fn parse(called: &str, args: &[OsString]) -> std::result::Result<Invocation, Box<Stopped>> {
     let mut style = Style {
         program: called.to_owned(),

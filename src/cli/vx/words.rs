@@ -1,39 +1,39 @@
-//! A command line of VxVM taken apart: options, verb, `name=value` attributes and operands, in any
+//! A VxVM command line split into options, verb, `name=value` attributes and operands, in any
 //! order. Called by `vx` only.
 //!
-//! Each part can be taken once; what nobody took is refused at the end, so that no word is ever
-//! without effect by mistake.
+//! Each part can be taken once. What was not taken is refused at the end, so that no word is
+//! ignored by mistake.
 
 use crate::error::{Error, Result};
 use crate::model::Name;
 use crate::plan::request::Placement;
 use std::ffi::OsString;
 
-/// The longest task tag.
+/// The longest task tag, in bytes.
 const TAG_MAX: usize = 16;
 
 /// The parts of a command line.
 #[derive(Debug, Default)]
 pub(super) struct Words {
-    /// `-g`
+    /// `-g`: the group.
     pub(super) group: Option<Name>,
-    /// `-b`: matters to verbs that copy and is taken by all.
+    /// `-b`: do not wait for the copy; accepted by all verbs.
     pub(super) background: bool,
-    /// `-f`
+    /// `-f`: force.
     pub(super) force: bool,
-    /// `-q`
+    /// `-q`: less output.
     pub(super) quiet: bool,
-    /// `-v`
+    /// `-v`: more output.
     pub(super) verbose: bool,
     /// `-V`: only show what would be done.
     pub(super) mock: bool,
-    /// The first operand.
+    /// The first word that is not an option, an attribute or an excluded disk.
     pub(super) verb: Option<String>,
     /// `-o`, split at commas.
     uses: Vec<String>,
     attributes: Vec<(String, String)>,
     operands: Vec<String>,
-    /// `!disk`
+    /// `!disk`: the disks not to be used, without the `!`.
     excluded: Vec<String>,
 }
 
@@ -51,7 +51,8 @@ impl Words {
         Ok(words)
     }
 
-    /// Options behind one dash, as getopt reads them: a value follows at once or is the next word.
+    /// Parses the options behind one dash as getopt does: a value follows at once or is the next
+    /// word.
     fn cluster<'a>(
         &mut self,
         cluster: &str,
@@ -76,16 +77,15 @@ impl Words {
         match option {
             'g' => self.group = Some(Name::parse(value)?),
             'o' => self.uses.extend(value.split(',').map(str::to_owned)),
-            // There is no list of tasks in which a tag could be looked for: the kernel copies, and
-            // `print` shows how far it is.
+            // There is no task list to look up a tag in: the kernel copies, and `print` shows how
+            // far it is.
             't' if value.len() <= TAG_MAX => {}
             't' => {
                 return Err(Error::usage(format!(
                     "the tag '{value}' has more than {TAG_MAX} characters"
                 )));
             }
-            // The filesystem is frozen whatever is on the volume, so that both usage types come to
-            // the same.
+            // A filesystem is frozen whatever the usage type, so both mean the same.
             'U' if ["fsgen", "gen"].contains(&value) => {}
             'U' => {
                 return Err(
@@ -109,7 +109,7 @@ impl Words {
             'q' => self.quiet = true,
             'v' => self.verbose = true,
             'V' => self.mock = true,
-            // No disk is ever held back as a spare, so that there is nothing to be allowed.
+            // No disk is reserved as a spare, so `-r` has nothing to allow.
             'r' => {}
             other => {
                 return Err(
@@ -166,7 +166,7 @@ impl Words {
         value
     }
 
-    /// Takes an option of `-o`.
+    /// Takes an option of `-o`; returns whether it was given.
     pub(super) fn uses(&mut self, option: &str) -> bool {
         let before = self.uses.len();
         self.uses.retain(|o| o != option);
@@ -181,7 +181,7 @@ impl Words {
         found
     }
 
-    /// Takes everything that says which disks: bare names, `alloc=a,b` and `!disk`.
+    /// Takes everything that selects disks: bare names, `alloc=a,b` and `!disk`.
     pub(super) fn placement(&mut self) -> Result<Placement> {
         let listed = self.attribute("alloc").unwrap_or_default();
         let listed = listed.split([',', ' ']).filter(|word| !word.is_empty());
@@ -205,9 +205,9 @@ impl Words {
         }
     }
 
-    /// Refuses what nobody took, by name.
+    /// Refuses by name what was not taken.
     pub(super) fn finish(mut self) -> Result<()> {
-        // A comment is kept nowhere and changes nothing.
+        // A comment is accepted and not stored.
         self.attribute("comment");
         let verb = self.verb.as_deref().unwrap_or_default();
         let left = self
@@ -244,7 +244,7 @@ fn no_value(option: char) -> Error {
     Error::usage(format!("the option '-{option}' needs a value")).hint("see 'vxassist help'")
 }
 
-/// Media names. A class of storage, such as `ctlr:c1`, is not one.
+/// Parses media names. Refuses a class of storage, such as `ctlr:c1`.
 fn disks<'a>(words: impl Iterator<Item = &'a str>) -> Result<Vec<Name>> {
     let disk = |word: &str| match word.trim_start_matches('!').split_once(':') {
         Some((class, _)) => Err(Error::usage(format!(
