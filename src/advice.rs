@@ -88,6 +88,10 @@ pub enum Advised {
     },
     /// `stop` a volume.
     Stop(Of),
+    /// `stop --all` of a group, or of all that there are.
+    StopAll(Of),
+    /// `recover`: everything that is to be recorded or repaired on this machine.
+    Recover,
     /// `print` a group, or a volume of it.
     Print(Of),
     /// `snapstart`: a new snapshot leg.
@@ -118,6 +122,12 @@ pub enum Advised {
     ToSnapDone(Of),
     /// `plex remove`: removes a plex and releases its space.
     PlexRemove(Of),
+    /// `plex detach`: takes a data plex out of use.
+    PlexDetach(Of),
+    /// `group list`: lists all groups.
+    GroupList,
+    /// `group create` with a name and devices that the reader chooses.
+    GroupCreate,
     /// `group show`: describes a group.
     GroupShow {
         /// Name of the group.
@@ -133,10 +143,21 @@ pub enum Advised {
         /// Name of the group.
         group: String,
     },
-    /// `group import --force`: continues without the missing disks.
+    /// `group remove-disk`, as the name of a verb.
+    GroupRemoveDisk,
+    /// `group import`: takes a group over.
     GroupImport {
         /// Name or UUID of the group.
         group: String,
+        /// The terms of the import.
+        how: Import,
+    },
+    /// `group choose`: continues with one side of a group whose disks were changed apart.
+    GroupChoose {
+        /// Name of the group.
+        group: String,
+        /// The side, by the short form of its digest.
+        side: String,
     },
     /// `group replace-disk` with a device that the reader chooses.
     GroupReplaceDisk {
@@ -145,11 +166,26 @@ pub enum Advised {
         /// The media name of the disk to replace.
         disk: String,
     },
+    /// `disk list`: lists all disks.
+    DiskList,
     /// `disk init --force`: initialises devices whose contents are no longer needed.
     DiskInit {
-        /// The paths of the devices.
+        /// The paths of the devices; none if the message names them.
         devices: Vec<String>,
     },
+}
+
+/// The terms on which a group is imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Import {
+    /// Unconditionally: the group was deported and all of it is here.
+    Plain,
+    /// Without the disks that are missing.
+    Incomplete,
+    /// Although another machine has imported it, which is gone for good.
+    FromElsewhere,
+    /// Under a new name, which the reader chooses.
+    Renamed,
 }
 
 /// A change to the refused command line that the front ends express with different words. It is

@@ -4,6 +4,7 @@
 use super::session::{Session, refuse_foreign};
 use super::which::{group_for, shown_groups};
 use super::{ChangedRanges, Env, Options};
+use crate::advice::{Advised, Hint, Of};
 use crate::app::session::View;
 use crate::error::{Error, Result};
 use crate::model::{Group, Name, Tracking, Volume};
@@ -57,10 +58,7 @@ pub(super) fn changed_ranges(
             "the changes between '{path}' and its original are not known: {why}"
         ))
         .on(&path)
-        .hint(format!(
-            "'breakoff -g {} snapprint' shows which are",
-            world.group.name
-        ))
+        .hint(Hint::from(Advised::SnapPrint(Of::group(&world.group.name))).and(" shows which are"))
     };
     let differences = snapback::differences(world, snapshot).map_err(unknown)?;
     let original = snapshot

@@ -5,6 +5,7 @@ use super::session::lock_group;
 use super::wait;
 use super::which::open;
 use super::{Change, Command, DiskLine, Env, GroupLine, NamedDevice, Options, Outcome, Report};
+use crate::advice::{Advised, Hint, Import, Of};
 use crate::app::session::View;
 use crate::app::which::Opened;
 use crate::error::{Error, Result};
@@ -104,7 +105,11 @@ fn create(
     if Scan::new(env.machine)?.knows(name) {
         return Err(Error::exists(format!("there is a group '{name}' already"))
             .on(name)
-            .hint("choose another name; 'breakoff group list' shows them all"));
+            .hint(
+                Hint::from("choose another name; ")
+                    .line(Advised::GroupList)
+                    .and(" shows them all"),
+            ));
     }
     let mut group = Group::new(name.clone(), env.machine.host_id()?);
     if options.dry_run {
@@ -353,7 +358,11 @@ fn refuse_unfit(machine: &dyn Machine, device: &Path, force: bool) -> Result<()>
     let error = Error::in_use(standing.join("; ")).on(&shown);
     let hard = objections.iter().any(|(_, forcible)| !forcible);
     Err(if hard {
-        error.hint("take it out of use first (a disk of ours by 'breakoff group remove-disk' or 'group destroy')")
+        error.hint(
+            Hint::from("take it out of use first (a disk of ours by ")
+                .line(Advised::GroupRemoveDisk)
+                .and(" or 'group destroy')"),
+        )
     } else {
         error.hint("if nothing on it is needed any more, repeat with --force")
     })
@@ -705,10 +714,13 @@ fn refuse_taken(scan: &Scan, group: &Group, name: &Name, machine: &dyn Machine) 
         other.id
     ))
     .on(name)
-    .hint(format!(
-        "'breakoff group import {} --name NEW' imports the other one under a new name",
-        group.id
-    )))
+    .hint(
+        Hint::from(Advised::GroupImport {
+            group: group.id.to_string(),
+            how: Import::Renamed,
+        })
+        .and(" imports the other one under a new name"),
+    ))
 }
 
 /// Refuses a group that another machine has imported, or of which at least half of the disks are
@@ -743,7 +755,7 @@ fn refuse_started(world: &World) -> Result<()> {
         started.join(", ")
     ))
     .on(name)
-    .hint(format!("'breakoff -g {name} stop --all'")))
+    .hint(Advised::StopAll(Of::group(name))))
 }
 
 fn deport(options: &Options, name: &Name, env: Env<'_>) -> Result<Report> {
@@ -856,7 +868,11 @@ fn refuse_running_otherwise(world: &World) -> Result<()> {
     other.map_or(Ok(()), |device| {
         Err(Error::in_use(format!("'{}' runs by what another side of the group says", device.name))
             .on(&world.group.name)
-            .hint("choose that side, or stop its volumes first: disconnect the disks of the side to be chosen, 'breakoff stop --all', connect them again"))
+            .hint(
+                Hint::from("choose that side, or stop its volumes first: disconnect the disks of the side to be chosen, ")
+                    .line(Advised::StopAll(Of::verb()))
+                    .and(", connect them again"),
+            ))
     })
 }
 

@@ -7,6 +7,7 @@
 
 use super::Change;
 use super::session::{Session, View};
+use crate::advice::{Advised, Hint};
 use crate::error::{Error, Result};
 use crate::meta::{Geometry, Label, Member};
 use crate::model::{DevNo, Disk, DiskId, Sectors};
@@ -148,9 +149,8 @@ impl Session<'_> {
                 "if nobody needs that any more, erase it with 'wipefs --all --force {}'",
                 device.path.display()
             );
-            return Err(
-                Error::in_use(objection.text).hint(format!("{wipe}, then 'breakoff recover'"))
-            );
+            return Err(Error::in_use(objection.text)
+                .hint(Hint::from(wipe).and(", then ").line(Advised::Recover)));
         }
         let disk = self
             .world

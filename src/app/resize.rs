@@ -3,6 +3,7 @@
 use super::scan::Scan;
 use super::which::open;
 use super::{Change, Env, Options, Report};
+use crate::advice::{Advised, Hint};
 use crate::error::{Error, Result};
 use crate::model::{Name, Sectors};
 use crate::plan::change::Event;
@@ -77,7 +78,7 @@ fn group_of(options: &Options, media: &Name, env: Env<'_>) -> Result<Name> {
         [] => Err(
             Error::not_found(format!("no group of this machine has a disk '{media}'"))
                 .on(media)
-                .hint("'breakoff disk list' shows them all"),
+                .hint(Hint::from(Advised::DiskList).and(" shows them all")),
         ),
         many => {
             let words: Vec<&str> = many.iter().map(Name::as_str).collect();

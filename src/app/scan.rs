@@ -1,6 +1,7 @@
 //! Finds all breakoff disks on this machine, and the groups that they form.
 
 use super::{DiskLine, Env};
+use crate::advice::{Advised, Hint, Import};
 use crate::error::{Error, Kind, Result};
 use crate::meta::{self, Chosen, Guide, Label, Member, Side, Sighting, Witness};
 use crate::model::{
@@ -271,7 +272,9 @@ impl Scan {
             }
         );
         Error::device(message).on(name).hint(
-            "its volumes go on as far as their disks do, and nothing can be changed; when a disk answers again, 'breakoff recover' goes on",
+            Hint::from("its volumes go on as far as their disks do, and nothing can be changed; when a disk answers again, ")
+                .line(Advised::Recover)
+                .and(" goes on"),
         )
     }
 
@@ -337,7 +340,7 @@ impl Scan {
                 .collect::<Vec<_>>()
                 .join("; ");
             let lost = Error::device("none of its disks says what it is")
-                .hint("see the kernel's log, and 'breakoff disk list'");
+                .hint(Hint::from("see the kernel's log, and ").line(Advised::DiskList));
             if why.is_empty() {
                 lost
             } else {
@@ -413,7 +416,7 @@ impl Scan {
             [] => Err(self.silent_named(name).unwrap_or_else(|| {
                 Error::not_found(format!("there is no disk group '{name}'"))
                     .on(name)
-                    .hint("'breakoff group list' shows the groups on this machine")
+                    .hint(Hint::from(Advised::GroupList).and(" shows the groups on this machine"))
             })),
             many => self
                 .preferred(many)
@@ -440,9 +443,19 @@ impl Scan {
 
     fn ambiguous(&self, name: &str, called: &[GroupId]) -> Error {
         let each: Vec<String> = called.iter().map(|id| self.described(*id)).collect();
-        Error::unsafe_(format!("more than one group is called '{name}': {}", each.join("; ")))
-            .on(name)
-            .hint("say the UUID of the one that is meant in the place of the name; 'breakoff group import UUID --name NEW' renames one")
+        Error::unsafe_(format!(
+            "more than one group is called '{name}': {}",
+            each.join("; ")
+        ))
+        .on(name)
+        .hint(
+            Hint::from("say the UUID of the one that is meant in the place of the name; ")
+                .line(Advised::GroupImport {
+                    group: "UUID".to_owned(),
+                    how: Import::Renamed,
+                })
+                .and(" renames one"),
+        )
     }
 
     /// Describes a group with its UUID, its host and its present disks.

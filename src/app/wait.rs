@@ -6,6 +6,7 @@
 
 use super::session::Session;
 use super::{Change, Env, Options, Progress, Report};
+use crate::advice::{Advised, Hint, Of};
 use crate::app::session::View;
 use crate::error::{Error, Kind, Result};
 use crate::model::{
@@ -227,6 +228,7 @@ fn enough(world: &World, volume: &Volume, mirrors: usize) -> Result<bool> {
     let path = world.group.path(&volume.name);
     let done = volume.in_state(PlexState::SnapDone).count();
     let coming = coming(volume);
+    let of = || Of::both(&world.group.name, &volume.name);
     if done >= mirrors && volume.is_synced() {
         return Ok(true);
     }
@@ -238,7 +240,7 @@ fn enough(world: &World, volume: &Volume, mirrors: usize) -> Result<bool> {
             "volume '{path}' has {done} SNAPDONE and {coming} attaching snapshot legs, {mirrors} wanted"
         ))
         .on(&path)
-        .hint(format!("begin with 'breakoff -g {} snapstart {}'", world.group.name, volume.name)));
+        .hint(Hint::from("begin with ").line(Advised::SnapStart(of()))));
     }
     let live = world
         .devices
@@ -248,10 +250,10 @@ fn enough(world: &World, volume: &Volume, mirrors: usize) -> Result<bool> {
             "volume '{path}' is not started, so nothing is being copied"
         ))
         .on(&path)
-        .hint(format!(
-            "'breakoff -g {} start {}'",
-            world.group.name, volume.name
-        )));
+        .hint(Advised::Start {
+            of: of(),
+            force: false,
+        }));
     }
     Ok(false)
 }
@@ -267,10 +269,10 @@ fn leg_was_lost(world: &World, path: &str, volume: &Volume, lost: &LostLeg) -> E
         lost.at
     ))
     .on(path)
-    .hint(format!(
-        "see the kernel's log for what the disk said, and begin again on another one: 'breakoff -g {} snapstart {}'",
-        world.group.name, volume.name
-    ))
+    .hint(
+        Hint::from("see the kernel's log for what the disk said, and begin again on another one: ")
+            .line(Advised::SnapStart(Of::both(&world.group.name, &volume.name))),
+    )
 }
 
 /// Observes the group after each event until `judge` returns true or fails. Returns the changes
@@ -326,7 +328,13 @@ fn out_of_sight(group: &Name, error: Error) -> Error {
         Kind::NotFound | Kind::Device => {
             Error::device(format!("the copy in group '{group}' was begun and goes on in the kernel, but it cannot be looked at: {error}"))
                 .on(group)
-                .hint("when its disks can be read again: 'breakoff print' shows how far it is, 'breakoff snapwait' waits")
+                .hint(
+                    Hint::from("when its disks can be read again: ")
+                        .line(Advised::Print(Of::verb()))
+                        .and(" shows how far it is, ")
+                        .line(Advised::SnapWait(Of::verb()))
+                        .and(" waits"),
+                )
         }
         _ => error,
     }
@@ -359,7 +367,12 @@ fn interrupted(view: &View<'_>) -> Error {
         "interrupted; the copy in group '{group}' goes on in the kernel"
     ))
     .on(group)
-    .hint("'breakoff snapwait' waits for it, 'breakoff snapabort' gives it up")
+    .hint(
+        Hint::from(Advised::SnapWait(Of::verb()))
+            .and(" waits for it, ")
+            .line(Advised::SnapAbort(Of::verb()))
+            .and(" gives it up"),
+    )
 }
 
 /// Watches the kernel without a lock until the state of any mirror of the group differs from that
@@ -381,7 +394,12 @@ fn watch(
                 view.world.group.name
             ))
             .on(&view.world.group.name)
-            .hint("'breakoff print' shows how far it is, 'breakoff snapwait' waits again"));
+            .hint(
+                Hint::from(Advised::Print(Of::verb()))
+                    .and(" shows how far it is, ")
+                    .line(Advised::SnapWait(Of::verb()))
+                    .and(" waits again"),
+            ));
         }
         if interrupts.arrived() {
             return Err(interrupted(view));

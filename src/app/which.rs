@@ -3,6 +3,7 @@
 use super::scan::Scan;
 use super::session::Session;
 use super::{Env, Options, Report};
+use crate::advice::{Advised, Hint, Of};
 use crate::app::session::View;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Group, GroupId, Name};
@@ -82,13 +83,14 @@ pub fn group_for(options: &Options, objects: &[Name], machine: &dyn Machine) -> 
                 || (String::new(), Kind::Unsafe),
                 |(_, reason, kind)| (reason, kind),
             );
-            Err(Error::new(kind, reason)
-                .hint("'breakoff group list' shows all groups; -g GROUP names another one"))
+            Err(Error::new(kind, reason).hint(
+                Hint::from(Advised::GroupList).and(" shows all groups; -g GROUP names another one"),
+            ))
         }
         ([], _, _) if !scan.silent().is_empty() => Err(scan.silent().swap_remove(0)),
         ([only], _, _) => Ok(scan.word(only)),
         ([], _, 0) => Err(Error::not_found("there is no disk group on this machine")
-            .hint("make one with 'breakoff group create NAME DEVICE…'")),
+            .hint(Hint::from("make one with ").line(Advised::GroupCreate))),
         ([], Some(_), _) => Err(held_nowhere(&groups, objects)),
         (many, object, _) => {
             let mut words: Vec<String> = many.iter().map(|g| scan.word(g).to_string()).collect();
@@ -114,7 +116,7 @@ fn holds(group: &Group, object: &Name) -> bool {
 /// Builds the error for objects that no group holds together: either one of them does not exist, or
 /// they are in different groups.
 fn held_nowhere(groups: &[Group], objects: &[Name]) -> Error {
-    let hint = "'breakoff print' shows what there is";
+    let hint = Hint::from(Advised::Print(Of::verb())).and(" shows what there is");
     match objects
         .iter()
         .find(|object| !groups.iter().any(|group| holds(group, object)))
@@ -168,8 +170,12 @@ pub fn tell_unreadable(scan: &Scan, except: &BTreeSet<GroupId>, report: &mut Rep
             env.ui.warn(&reason);
         } else {
             report.failures.push(
-                Error::new(kind, reason)
-                    .hint("'breakoff group list' and 'breakoff disk list' show more"),
+                Error::new(kind, reason).hint(
+                    Hint::from(Advised::GroupList)
+                        .and(" and ")
+                        .line(Advised::DiskList)
+                        .and(" show more"),
+                ),
             );
         }
     }

@@ -6,6 +6,7 @@
 
 use super::output;
 use super::{Stopped, Style, Why};
+use crate::advice::{Advised, Hint};
 use crate::app::{Outcome, Report, Ui, one_error};
 use crate::error::{self, Error};
 use crate::report;
@@ -59,7 +60,7 @@ fn success(style: &Style, outcome: &Outcome, ui: &dyn Ui) -> anyhow::Result<()> 
 /// Prints the findings of a check. The command fails, so that a script notices them.
 fn to_be_repaired(style: &Style, findings: &[String]) -> u8 {
     let err = Error::not_ready("something is to be recorded or repaired")
-        .hint("'breakoff recover' does it");
+        .hint(Hint::from(Advised::Recover).and(" does it"));
     let printed = if style.json {
         report::json::to_be_repaired(
             style.verb.as_deref(),

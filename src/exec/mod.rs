@@ -14,6 +14,7 @@ mod window;
 pub use failed::{Cause, Done, Failed};
 pub use window::helper_devices;
 
+use crate::advice::{Advised, Hint, Of};
 use crate::error::{Error, Kind, Result};
 use crate::meta::Prepared;
 use crate::model::{DiskId, DmUuid, Extent, Group, GroupId, Role, Sectors, VolumeId};
@@ -238,9 +239,14 @@ pub fn refuse_silent(on: On<'_>, world: &World, volumes: &BTreeSet<VolumeId>) ->
         || world.group.name.to_string(),
         |volume| world.group.path(&volume.name),
     );
-    Err(Error::timed_out(format!("disk {media} beneath '{path}' does not answer; nothing was changed, and no I/O was held"))
-        .on(path)
-        .hint("see the kernel's log; try again when the disk answers, or take it out with 'breakoff plex detach'"))
+    Err(Error::timed_out(format!(
+        "disk {media} beneath '{path}' does not answer; nothing was changed, and no I/O was held"
+    ))
+    .on(path)
+    .hint(
+        Hint::from("see the kernel's log; try again when the disk answers, or take it out with ")
+            .line(Advised::PlexDetach(Of::verb())),
+    ))
 }
 
 fn prepare(on: On<'_>, world: &World, step: &Prepare, after: &mut After) -> Done<()> {

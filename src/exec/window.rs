@@ -10,6 +10,7 @@
 //! window, so that the next step can take it out.
 
 use super::{Cause, Done, Failed, On};
+use crate::advice::{Advised, Hint, Of};
 use crate::error::{Error, Kind, Result};
 use crate::meta::{Observed, Prepared};
 use crate::model::{DmUuid, Group};
@@ -517,7 +518,21 @@ impl<'k> Armed<'k> {
     }
 
     fn error(&self, end: End, errors: &[Option<Errno>]) -> Error {
-        let error = match end {
+        let error = self.ended(end);
+        match self.asleep(errors).as_slice() {
+            [] => error,
+            asleep => error.hint(
+                Hint::from(asleep.join("; "))
+                    .and("; ")
+                    .line(Advised::Recover)
+                    .and(" tries again"),
+            ),
+        }
+    }
+
+    /// Why the window ended before it was through.
+    fn ended(&self, end: End) -> Error {
+        match end {
             End::CannotFreeze(at, errno) => Error::new(
                 if errno.0 == libc::ETIMEDOUT { Kind::TimedOut } else { Kind::Device },
                 format!("what rests on {} could not be frozen: {}", self.name(at), words(errno)),
@@ -540,10 +555,14 @@ impl<'k> Armed<'k> {
             }
             End::NotInSync(at) => Error::not_ready(format!("{} was not in sync on every leg at the instant of the split", self.name(at)))
                 .on(self.object(at))
-                .hint("'breakoff print' shows the legs; wait with 'breakoff snapwait'"),
+                .hint(
+                    Hint::from(Advised::Print(Of::verb()))
+                        .and(" shows the legs; wait with ")
+                        .line(Advised::SnapWait(Of::verb())),
+                ),
             End::NotAlive(at) => Error::device(format!("a leg or the log of {} has just failed; nothing was changed", self.name(at)))
                 .on(self.object(at))
-                .hint("'breakoff recover' deals with it; then try again"),
+                .hint(Hint::from(Advised::Recover).and(" deals with it; then try again")),
             End::Open(at) => Error::in_use(format!("{} has just been opened; nothing was changed", self.name(at)))
                 .on(self.object(at))
                 .hint("stop its users, then try again"),
@@ -563,13 +582,6 @@ impl<'k> Armed<'k> {
                 errno.map_or_else(String::new, |e| format!(": {}", words(e)))
             )),
             End::Through => Error::failed("nothing went wrong"),
-        };
-        match self.asleep(errors).as_slice() {
-            [] => error,
-            asleep => error.hint(format!(
-                "{}; 'breakoff recover' tries again",
-                asleep.join("; ")
-            )),
         }
     }
 

@@ -11,6 +11,7 @@ use super::record::{self, Configuration};
 use super::sound;
 use super::store::{Copy, Label};
 use super::witness::Sighting;
+use crate::advice::{Advised, Hint};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Disk, DiskId, Generation, Group, GroupId, Volume};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -177,8 +178,14 @@ fn refuse_duplicates(seen: &[Seen<'_>]) -> Result<()> {
             ))
             .on(disk.device)
             .hint(
-                "a copy: disconnect it, or make it a disk of its own with 'breakoff disk init --force COPY', which gives up what it holds; \
-                 two paths: initialise neither, but let multipath make one device of them, or remove one",
+                Hint::from("a copy: disconnect it, or make it a disk of its own with ")
+                    .line(Advised::DiskInit {
+                        devices: vec!["COPY".to_owned()],
+                    })
+                    .and(
+                        ", which gives up what it holds; \
+                         two paths: initialise neither, but let multipath make one device of them, or remove one",
+                    ),
             ));
         }
     }
@@ -433,10 +440,14 @@ fn went_apart(sides: &[Side], seen: Option<Sighting>) -> Error {
         each.join("; ")
     ))
     .on(&name)
-    .hint(format!(
-        "nothing is written until you choose: disconnect the disks of all sides but one to look at it, then 'breakoff group choose {name} \
-             {keep}' (or another side) goes on with that one and gives up what only the others have"
-    ))
+    .hint(
+        Hint::from("nothing is written until you choose: disconnect the disks of all sides but one to look at it, then ")
+            .line(Advised::GroupChoose {
+                group: name,
+                side: keep,
+            })
+            .and(" (or another side) goes on with that one and gives up what only the others have"),
+    )
 }
 
 fn describe(side: &Side, all: &[Side], seen: Option<Sighting>) -> String {

@@ -8,6 +8,7 @@ use super::layout::{
 };
 use super::record::{self, Configuration};
 use super::sound;
+use crate::advice::{Advised, Hint};
 use crate::error::{Error, Result};
 use crate::model::units::human_bytes;
 use crate::model::{DiskId, Generation, Group, GroupId, Sectors};
@@ -306,13 +307,23 @@ impl Seen {
                 sizes.0, sizes.1
             ))
             .hint(
-                "make it as large as it was; if nothing on it is needed any more, 'breakoff disk init --force' makes it usable as it is",
+                Hint::from("make it as large as it was; if nothing on it is needed any more, ")
+                    .line(Advised::DiskInit { devices: Vec::new() })
+                    .and(" makes it usable as it is"),
             ));
         }
         if seen.good.is_empty() && seen.newer.is_none() {
             let why = seen.warnings.join("; ");
-            return Err(Error::unsafe_(format!("the disk is one of ours, but its label cannot be trusted: {why}"))
-                .hint("if nothing on it is needed any more, 'breakoff disk init --force' makes it usable again"));
+            return Err(Error::unsafe_(format!(
+                "the disk is one of ours, but its label cannot be trusted: {why}"
+            ))
+            .hint(
+                Hint::from("if nothing on it is needed any more, ")
+                    .line(Advised::DiskInit {
+                        devices: Vec::new(),
+                    })
+                    .and(" makes it usable again"),
+            ));
         }
         Ok(seen)
     }

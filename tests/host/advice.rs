@@ -1,7 +1,7 @@
 //! What is advised is a line that the front end which was used understands.
 
 use crate::cli_support::golden;
-use breakoff::advice::{Advised, Choice, Hint, Language, Of};
+use breakoff::advice::{Advised, Choice, Hint, Import, Language, Of};
 use breakoff::cli::native::hints::Native;
 use breakoff::cli::vx::hints::Vx;
 use breakoff::cli::{native, vx};
@@ -34,14 +34,23 @@ fn place(advised: &Advised) -> usize {
         Advised::GroupImport { .. } => 18,
         Advised::GroupReplaceDisk { .. } => 19,
         Advised::DiskInit { .. } => 20,
+        Advised::StopAll(_) => 21,
+        Advised::Recover => 22,
+        Advised::PlexDetach(_) => 23,
+        Advised::GroupList => 24,
+        Advised::GroupCreate => 25,
+        Advised::GroupRemoveDisk => 26,
+        Advised::GroupChoose { .. } => 27,
+        Advised::DiskList => 28,
     }
 }
-const COUNT: usize = 21;
+const COUNT: usize = 29;
 
 /// Every advice with all that it can say.
 fn full() -> Vec<Advised> {
     let (v, p) = (|| Of::both("g", "v"), || Of::both("g", "v-02"));
     let g = || "g".to_owned();
+    let import = |how| Advised::GroupImport { group: g(), how };
     vec![
         Advised::Remove(v()),
         Advised::Mirror {
@@ -89,7 +98,21 @@ fn full() -> Vec<Advised> {
         Advised::GroupShow { group: g() },
         Advised::GroupAdd { group: Some(g()) },
         Advised::GroupDestroy { group: g() },
-        Advised::GroupImport { group: g() },
+        import(Import::Plain),
+        import(Import::Incomplete),
+        import(Import::FromElsewhere),
+        import(Import::Renamed),
+        Advised::GroupChoose {
+            group: g(),
+            side: "3f2a".to_owned(),
+        },
+        Advised::GroupList,
+        Advised::DiskList,
+        Advised::GroupCreate,
+        Advised::StopAll(Of::group("g")),
+        Advised::StopAll(Of::verb()),
+        Advised::Recover,
+        Advised::PlexDetach(p()),
         Advised::GroupReplaceDisk {
             group: g(),
             disk: "disk01".to_owned(),
@@ -118,6 +141,13 @@ fn short() -> Vec<Advised> {
             all: false,
         },
         Advised::PlexRemove(Of::verb()),
+        Advised::PlexDetach(Of::verb()),
+        Advised::SnapWait(Of::verb()),
+        Advised::Print(Of::verb()),
+        Advised::GroupRemoveDisk,
+        Advised::DiskInit {
+            devices: Vec::new(),
+        },
         Advised::GroupAdd { group: None },
     ]
 }

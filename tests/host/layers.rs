@@ -17,11 +17,16 @@ const BENEATH: [(&str, &[&str]); 12] = [
     ("plan", &["advice", "error", "model", "table"]),
     ("sys", &["error", "model", "table"]),
     ("linux", &["error", "model", "table", "sys"]),
-    ("meta", &["error", "model", "table", "sys"]),
-    ("exec", &["error", "model", "table", "plan", "sys", "meta"]),
+    ("meta", &["advice", "error", "model", "table", "sys"]),
+    (
+        "exec",
+        &["advice", "error", "model", "table", "plan", "sys", "meta"],
+    ),
     (
         "app",
-        &["error", "model", "table", "plan", "sys", "meta", "exec"],
+        &[
+            "advice", "error", "model", "table", "plan", "sys", "meta", "exec",
+        ],
     ),
     (
         "report",

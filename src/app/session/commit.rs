@@ -2,6 +2,7 @@
 
 use super::Session;
 use super::closing::may_be_ours;
+use crate::advice::{Advised, Hint};
 use crate::app::{Env, scan};
 use crate::error::{Error, Result};
 use crate::exec::{self, Cause, Executed};
@@ -258,7 +259,11 @@ impl Session<'_> {
                 format!("{error}; what was before is written again, nothing was changed"),
             );
         }
-        error.hint("the disks do not answer; when they do, 'breakoff recover' finds out and finishes or undoes it")
+        error.hint(
+            Hint::from("the disks do not answer; when they do, ")
+                .line(Advised::Recover)
+                .and(" finds out and finishes or undoes it"),
+        )
     }
 
     /// Writes the configuration in force again under a new generation. Returns whether a disk has

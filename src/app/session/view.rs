@@ -2,6 +2,7 @@
 
 use super::Session;
 use super::closing::Closing;
+use crate::advice::{Advised, Hint, Import};
 use crate::app::Env;
 use crate::app::scan::{Bare, Scan};
 use crate::error::{Error, Result};
@@ -387,11 +388,22 @@ impl<'u> View<'u> {
 /// the command line, for the hint.
 pub fn refuse_foreign(group: &Group, word: &Name, here: HostId) -> Result<()> {
     let name = &group.name;
+    let import = |how| Advised::GroupImport {
+        group: word.to_string(),
+        how,
+    };
     match group.host {
         Some(host) if host == here => Ok(()),
-        Some(other) => Err(Error::unsafe_(format!("group '{name}' is imported by another machine ({other})"))
+        Some(other) => Err(Error::unsafe_(format!(
+            "group '{name}' is imported by another machine ({other})"
+        ))
+        .on(name)
+        .hint(
+            Hint::from("deport it there; if that machine is gone for good: ")
+                .line(import(Import::FromElsewhere)),
+        )),
+        None => Err(Error::not_ready(format!("group '{name}' is deported"))
             .on(name)
-            .hint(format!("deport it there; if that machine is gone for good: 'breakoff group import {word} --force'"))),
-        None => Err(Error::not_ready(format!("group '{name}' is deported")).on(name).hint(format!("'breakoff group import {word}'"))),
+            .hint(import(Import::Plain))),
     }
 }

@@ -1,6 +1,6 @@
 //! Advice in the words of the native command line.
 
-use crate::advice::{Advised, Choice, Language, Of};
+use crate::advice::{Advised, Choice, Import, Language, Of};
 
 /// The native words. VxVM's front end uses them, too, for what it has no verb for.
 pub struct Native;
@@ -30,6 +30,8 @@ fn words(advised: &Advised) -> String {
         Advised::Start { of, force: false } => verb("start", of),
         Advised::Start { of, force: true } => verb("start --force", of),
         Advised::Stop(of) => verb("stop", of),
+        Advised::StopAll(of) => verb("stop --all", of),
+        Advised::Recover => "recover".to_owned(),
         Advised::Print(of) => verb("print", of),
         Advised::SnapStart(of) => verb("snapstart", of),
         Advised::SnapWait(of) => verb("snapwait", of),
@@ -43,15 +45,35 @@ fn words(advised: &Advised) -> String {
         Advised::ToActive(of) => convert("active", of),
         Advised::ToSnapDone(of) => convert("snapdone", of),
         Advised::PlexRemove(of) => verb("plex remove", of),
+        Advised::PlexDetach(of) => verb("plex detach", of),
+        Advised::GroupList => "group list".to_owned(),
+        Advised::GroupCreate => "group create NAME DEVICE…".to_owned(),
         Advised::GroupShow { group } => format!("group show {group}"),
         Advised::GroupAdd { group: None } => "group add".to_owned(),
         Advised::GroupAdd { group: Some(group) } => format!("group add {group} DEVICE"),
         Advised::GroupDestroy { group } => format!("group destroy {group}"),
-        Advised::GroupImport { group } => format!("group import --force {group}"),
+        Advised::GroupRemoveDisk => "group remove-disk".to_owned(),
+        Advised::GroupImport { group, how } => import(group, *how),
+        Advised::GroupChoose { group, side } => format!("group choose {group} {side}"),
         Advised::GroupReplaceDisk { group, disk } => {
             format!("group replace-disk {group} {disk} DEVICE")
         }
-        Advised::DiskInit { devices } => format!("disk init --force {}", devices.join(" ")),
+        Advised::DiskList => "disk list".to_owned(),
+        Advised::DiskInit { devices } => devices
+            .iter()
+            .fold("disk init --force".to_owned(), |line, device| {
+                line + " " + device
+            }),
+    }
+}
+
+fn import(group: &str, how: Import) -> String {
+    match how {
+        Import::Plain => format!("group import {group}"),
+        Import::Incomplete => format!("group import --force {group}"),
+        // The line that was typed, and a word more.
+        Import::FromElsewhere => format!("group import {group} --force"),
+        Import::Renamed => format!("group import {group} --name NEW"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::layout::Layout;
 use super::words::Words;
+use crate::advice::{Advised, Hint, Of};
 use crate::app::Command;
 use crate::error::{Error, Result};
 use crate::model::units::{DefaultUnit, parse_size};
@@ -137,7 +138,7 @@ fn remove(words: &mut Words) -> Result<Command> {
         what @ ("mirror" | "log") => Err(Error::usage(format!(
             "'remove {what}' is not supported yet"
         ))
-        .hint("'breakoff plex remove PLEX' removes one plex")),
+        .hint(Hint::from(Advised::PlexRemove(Of::name("PLEX"))).and(" removes one plex"))),
         other => Err(
             Error::usage(format!("'remove {other}': only a volume can be removed"))
                 .hint("type 'remove volume VOL'"),

@@ -59,15 +59,23 @@ fn words<'a>(advised: &'a Advised) -> Option<(&'a Of, Vec<String>)> {
         // Other VxVM utilities do these, and are not supported here.
         Advised::Start { .. }
         | Advised::Stop(_)
+        | Advised::StopAll(_)
+        | Advised::Recover
         | Advised::Print(_)
         | Advised::ToActive(_)
         | Advised::ToSnapDone(_)
         | Advised::PlexRemove(_)
+        | Advised::PlexDetach(_)
+        | Advised::GroupList
+        | Advised::GroupCreate
         | Advised::GroupShow { .. }
         | Advised::GroupAdd { .. }
         | Advised::GroupDestroy { .. }
+        | Advised::GroupRemoveDisk
         | Advised::GroupImport { .. }
+        | Advised::GroupChoose { .. }
         | Advised::GroupReplaceDisk { .. }
+        | Advised::DiskList
         | Advised::DiskInit { .. } => None,
     }
 }

@@ -1,7 +1,7 @@
 //! Disks that are missing, needed, or do not fit.
 
 use super::{InGroup, Reason, Shown, list, quoted};
-use crate::advice::{Advised, Hint};
+use crate::advice::{Advised, Hint, Import};
 use crate::error::Kind;
 use crate::model::{Generation, GroupId, Name, SectorSize};
 use std::path::PathBuf;
@@ -226,6 +226,7 @@ impl Reason for NotAllThere {
         let hint = Hint::from("connect the missing disks; if they are lost for good: ")
             .line(Advised::GroupImport {
                 group: self.id.to_string(),
+                how: Import::Incomplete,
             })
             .and("; if the group is gone: ")
             .line(Advised::DiskInit {
