@@ -8,6 +8,7 @@ use breakoff::cli::{native, vx};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
 /// The place of an advice in [`all`]. Who adds one adds it there, too: this does not compile
 /// without.
@@ -196,4 +197,46 @@ fn text_and_command_lines_make_one_sentence() {
         hint.text(&Vx),
         "wait with 'vxassist -g g snapwait v', or remove it by -f"
     );
+}
+
+/// The text up to the bracket that closes the one before it; those in strings do not count.
+fn bracketed(text: &str) -> &str {
+    let (mut depth, mut quoted, mut escaped) = (1, false, false);
+    let end = text.find(|c| {
+        match c {
+            '"' if !escaped => quoted = !quoted,
+            '(' if !quoted => depth += 1,
+            ')' if !quoted => depth -= 1,
+            _ => {}
+        }
+        escaped = c == '\\' && !escaped;
+        depth == 0
+    });
+    &text[..end.unwrap_or(text.len())]
+}
+
+/// A command line that is written out is the native one, whoever reads it.
+#[test]
+fn no_hint_has_a_command_line_of_ours_as_text() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut waiting, mut hints): (Vec<PathBuf>, usize) = (vec![source], 0);
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(&path).unwrap();
+            waiting.extend(entries.map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for start in [".hint(", "Hint::from(", ".and("] {
+            for part in text.split(start).skip(1).map(bracketed) {
+                assert!(
+                    !part.contains("'breakoff ") && !part.contains("'vxassist -g"),
+                    "{}: {start}{part})",
+                    path.display()
+                );
+                hints += 1;
+            }
+        }
+    }
+    assert!(hints > 100, "{hints} were found");
 }

@@ -2,6 +2,8 @@
 //! needs no kernel.
 
 use crate::fake::{Fake, Words};
+use breakoff::cli::native::hints::Native;
+use breakoff::cli::vx::hints::Vx;
 use breakoff::error::{Error, Kind};
 
 #[track_caller]
@@ -66,4 +68,48 @@ fn a_name_in_several_groups_or_in_none_says_which() {
     says("stop a b", Kind::Usage, "no group holds all of 'a', 'b'");
     says("stop a nosuch", Kind::NotFound, "no group holds 'nosuch'");
     fake.ok("grow a 2m");
+}
+
+#[test]
+fn what_a_whole_command_refuses_is_advised_on_in_the_words_that_were_typed() {
+    let fake = Fake::new(&[24, 24]);
+    let advises = |words: &str, native: &str, vx: &str| {
+        let error = refused(&fake, words);
+        let told = error.hint_text(&Native);
+        assert_eq!(told.as_deref(), Some(native), "{words}: {error}");
+        let told = error.hint_text(&Vx);
+        assert_eq!(told.as_deref(), Some(vx), "{words}: {error}");
+    };
+    // Where VxVM's words are those of another utility, which is not here.
+    let only = |words: &str, hint: &str| advises(words, hint, hint);
+    only(
+        "make v 1m",
+        "make one with 'breakoff group create NAME DEVICE…'",
+    );
+    fake.ok("group create g /dev/fake1");
+    only(
+        "group create g /dev/fake2",
+        "choose another name; 'breakoff group list' shows them all",
+    );
+    only(
+        "group show nosuch",
+        "'breakoff group list' shows the groups on this machine",
+    );
+    only("stop nosuch", "'breakoff print' shows what there is");
+    only("disk resize nosuch", "'breakoff disk list' shows them all");
+    fake.ok("make v 1m");
+    only("group deport g", "'breakoff -g g stop --all'");
+    advises(
+        "snapwait v",
+        "begin with 'breakoff -g g snapstart v'",
+        "begin with 'vxassist -g g snapstart v'",
+    );
+    advises(
+        "snapprint --changed-ranges v",
+        "'breakoff -g g snapprint' shows which are",
+        "'vxassist -g g snapprint' shows which are",
+    );
+    fake.ok("-g g stop --all");
+    fake.ok("group deport g");
+    only("-g g make w 1m", "'breakoff group import g'");
 }
