@@ -146,7 +146,7 @@ impl Session<'_> {
             .find(|objection| objection.forcible)
         {
             let wipe = format!(
-                "if nobody needs that any more, erase it with 'wipefs --all --force {}'",
+                "if it is not needed any more, erase it with 'wipefs --all --force {}'",
                 device.path.display()
             );
             return Err(Error::in_use(objection.text)

@@ -115,7 +115,7 @@ impl LeftFrozen {
         self.since = Some(Instant::now());
         if let Err(error) = env.machine.start_detached(&["-q", "recover"], &[]) {
             env.ui.warn(&format!(
-                "a filesystem was left frozen, and nobody can be sent to thaw it: {error}"
+                "a filesystem was left frozen, and no process can be started to thaw it: {error}"
             ));
         }
     }

@@ -82,10 +82,11 @@ fn group_of(options: &Options, media: &Name, env: Env<'_>) -> Result<Name> {
         ),
         many => {
             let words: Vec<&str> = many.iter().map(Name::as_str).collect();
-            Err(
-                Error::usage(format!("which group is meant: {}?", words.join(", ")))
-                    .hint("say it with -g GROUP"),
-            )
+            Err(Error::usage(format!(
+                "several groups have a disk '{media}': {}",
+                words.join(", ")
+            ))
+            .hint("choose one with -g GROUP"))
         }
     }
 }

@@ -120,9 +120,9 @@ fn unwatched(options: &Options, env: Env<'_>) -> Option<String> {
     match monitor::start(env) {
         Watched::Already => None,
         Watched::Started => {
-            Some("'breakoff monitor' was not running, so that nobody looked after the mirrors; it has been started".to_owned())
+            Some("'breakoff monitor' was not running, so the mirrors were not watched; it has been started".to_owned())
         }
-        Watched::Not(why) => Some(format!("nobody looks after the mirrors: {why}")),
+        Watched::Not(why) => Some(format!("the mirrors are not watched: {why}")),
     }
 }
 

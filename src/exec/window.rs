@@ -545,7 +545,7 @@ impl<'k> Armed<'k> {
             End::CannotSuspend(at, errno) => {
                 let error = Error::device(format!("{} could not be suspended: {}", self.name(at), words(errno))).on(self.object(at));
                 if errno.0 == libc::EBUSY {
-                    error.hint("somebody else has frozen its filesystem, perhaps in a container: 'fsfreeze -u' there, then try again")
+                    error.hint("another process has frozen its filesystem, perhaps in a container: 'fsfreeze -u' there, then try again")
                 } else {
                     error.hint("see the kernel's log")
                 }

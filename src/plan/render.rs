@@ -209,7 +209,7 @@ fn window(names: &Names, plan: &Plan) -> Vec<StepView> {
         step(
             "check",
             names.device(uuid),
-            vec!["nobody has it open".to_owned()],
+            vec!["not open in any process".to_owned()],
         )
     });
     let flip = (plan.window.commit == CommitPoint::Suspended).then(commit);

@@ -487,7 +487,7 @@ impl Kernel for Dm {
         }
         left.map(|left| {
             format!(
-                "udev has not worked off {left} event{} of device-mapper within {deadline:?} (is systemd-udevd stopped or hanging?); \
+                "udev has not processed {left} device-mapper event{} within {deadline:?} (is systemd-udevd stopped or hanging?); \
                  the names in /dev/mapper were made without it",
                 if left == 1 { "" } else { "s" },
             )
