@@ -1,4 +1,4 @@
-//! `start` and `stop`.
+//! The verbs `start` and `stop`.
 
 use super::change::Event;
 use super::draft::Draft;
@@ -10,7 +10,7 @@ use super::step::Plan;
 use super::world::World;
 use crate::model::{Extent, LostLeg, Next, Plex, PlexEvent, PlexState, Sectors, Volume, distinct};
 
-/// The volumes that a selection means, in the group's order.
+/// The volumes of a selection. All volumes come in the order of the group.
 fn selected<'w>(world: &'w World, which: &Selection) -> Result<Vec<&'w Volume>> {
     match which {
         Selection::All => Ok(world.group.volumes.iter().collect()),
@@ -21,15 +21,16 @@ fn selected<'w>(world: &'w World, which: &Selection) -> Result<Vec<&'w Volume>> 
     }
 }
 
-/// Re-creates the recorded stacks. A snapshot leg whose attach was cut short is removed, a data
-/// plex is filled again; after anything but a clean stop mirrors are resynchronised (by their log
-/// where there is one) before they count as equal. Never waits for that.
+/// Creates the devices of the recorded stacks. A snapshot leg whose attach was interrupted is
+/// removed; a data plex is filled again. After anything but a clean stop, mirrors are
+/// resynchronised (by their log if there is one) before they count as equal. `start` does not wait
+/// for that.
 ///
-/// With [`Selection::All`] a volume that cannot be started is a failure of its own and stops no
-/// other.
+/// With [`Selection::All`] a volume that cannot be started is one of the plan's failures, and the
+/// others are started.
 ///
-/// Refuses a group of which half or more may be elsewhere, and a volume of which only plexes are
-/// here that were still being made equal to one that is not, unless that is forced.
+/// Unless forced, refuses a group without a quorum, and a volume whose present plexes were still
+/// being resynchronised from a missing one.
 pub fn start(world: &World, which: &Selection, force: bool) -> Result<Plan> {
     let doubt = match quorum::refuse_minority(world) {
         Err(refusal) if !force => return Err(refusal),
@@ -51,8 +52,8 @@ pub fn start(world: &World, which: &Selection, force: bool) -> Result<Plan> {
     Ok(plan)
 }
 
-/// Does something with each volume that is meant. One that is named stops the command when it
-/// fails, one of all does not.
+/// Applies `act` to each selected volume. If it fails for a named volume, the command fails; with
+/// [`Selection::All`] the others continue.
 fn each(
     world: &World,
     which: &Selection,
@@ -79,7 +80,7 @@ fn start_one(draft: &mut Draft<'_>, volume: &Volume, force: bool) -> Result<()> 
         )),
         Ok(()) => {}
     }
-    // Starting another volume may have changed it already.
+    // The start of another volume may have changed this one already.
     let mut next = draft.plan.group.volume(volume.id).unwrap_or(volume).clone();
     let clean = volume.running.is_none();
     for plex in &volume.plexes {
@@ -122,14 +123,15 @@ fn start_one(draft: &mut Draft<'_>, volume: &Volume, force: bool) -> Result<()> 
     Ok(())
 }
 
-/// What comes back by a log goes on where it was, and what is a data plex, or is to be one, begins
-/// again: its volume was promised that copy. A snapshot leg that was cut short is given up.
+/// Whether an interrupted copy to a plex is continued. The copy to a leg that comes back with a
+/// change log continues where it was. The copy to a data plex begins again, because the volume was
+/// promised that plex. An interrupted snapshot leg is given up.
 fn copy_goes_on(volume: &Volume, plex: &Plex) -> bool {
     volume.returning.is_some() || matches!(plex.state, PlexState::Attaching | PlexState::Reviving)
 }
 
-/// A map that is damaged or whose disks are missing, or that this kernel may have lost something of
-/// when the machine went down, is not believed.
+/// Ends tracking with a map that is damaged, whose disks are missing, or from which this kernel may
+/// have lost something when the machine crashed.
 fn distrust_map(draft: &mut Draft<'_>, next: &mut Volume, clean: bool) -> Result<()> {
     let world = draft.world;
     let Some(dco) = next.live_dco() else {
@@ -137,8 +139,8 @@ fn distrust_map(draft: &mut Draft<'_>, next: &mut Volume, clean: bool) -> Result
     };
     let lost =
         |copy: &Extent| !world.disks.contains_key(&copy.disk) || world.known.damaged.contains(copy);
-    // Each copy has all that was noted: what was in flight when the machine went down had not been
-    // answered.
+    // Each copy has everything that was recorded: what was in flight when the machine crashed had
+    // not been acknowledged.
     let gone: Vec<usize> = dco
         .copies
         .iter()
@@ -168,8 +170,8 @@ fn distrust_map(draft: &mut Draft<'_>, next: &mut Volume, clean: bool) -> Result
     Ok(())
 }
 
-/// Plexes that were still being made equal lack what was written meanwhile: that went to the first
-/// one alone.
+/// Refuses to start a volume that was being resynchronised without its first plex. The other plexes
+/// lack the writes made meanwhile, which went to the first one alone (K23).
 fn require_source(world: &World, volume: &Volume) -> Result<()> {
     let complete = volume.complete();
     let Some(source) = complete
@@ -189,7 +191,7 @@ fn require_source(world: &World, volume: &Volume) -> Result<()> {
     .into())
 }
 
-/// The first disk of a plex that is not here.
+/// The first missing disk of a plex, if there is one.
 fn lost_disk(world: &World, plex: &Plex) -> Option<crate::model::DiskId> {
     plex.subdisks
         .iter()
@@ -197,7 +199,7 @@ fn lost_disk(world: &World, plex: &Plex) -> Option<crate::model::DiskId> {
         .find(|disk| !world.disks.contains_key(disk))
 }
 
-/// Lets something happen to a plex of the volume.
+/// Applies an event to a plex of the volume, by the transition table of plex states.
 pub fn apply(volume: &mut Volume, plex: &Plex, event: PlexEvent) {
     match plex.state.on(event) {
         Next::State(state) => volume
@@ -210,8 +212,8 @@ pub fn apply(volume: &mut Volume, plex: &Plex, event: PlexEvent) {
     }
 }
 
-/// A snapshot leg that has failed is gone; who waits for it is told why, until legs are attached
-/// again.
+/// Records why a failed snapshot leg was removed, so that `snapwait` can report it until legs are
+/// attached again.
 pub fn remember_loss(world: &World, volume: &mut Volume, leg: &Plex) {
     if leg.state.is_snapshot_leg() && volume.plex(leg.number).is_none() {
         let disks = distinct(leg.subdisks.iter().map(|s| s.disk));
@@ -280,9 +282,9 @@ fn report_start(draft: &mut Draft<'_>, before: &Volume, after: &Volume, clean: b
     }
 }
 
-/// Takes the devices down and records that all plexes hold the same.
+/// Removes the devices, and records that all plexes are equal.
 ///
-/// With [`Selection::All`] a volume that is open is a failure of its own, and the others are
+/// With [`Selection::All`] a volume that is open is one of the plan's failures, and the others are
 /// stopped.
 pub fn stop(world: &World, which: &Selection) -> Result<Plan> {
     each(world, which, &stop_one)
@@ -297,8 +299,8 @@ fn stop_one(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
     if volume.running.is_none() && !has_devices {
         return Ok(());
     }
-    // A volume that ran when the machine went down was not stopped by us: what it left is for
-    // `start` to judge.
+    // A volume that ran when the machine crashed was not stopped cleanly. `start` decides what that
+    // means for its plexes.
     if volume.running.is_some_and(|boot| boot != world.boot) && !has_devices {
         return Ok(());
     }

@@ -1,5 +1,5 @@
-//! The verbs that bring a leg in: `snapstart`, `mirror`, `plex attach`. The kernel copies; nothing
-//! here waits for it.
+//! The verbs that attach a leg: `snapstart`, `mirror`, `plex attach`. The kernel copies in the
+//! background, and these verbs do not wait for it.
 
 use super::change::{Attaching, Event};
 use super::draft::{Draft, Sharing};
@@ -10,7 +10,7 @@ use super::volumes::disks_of;
 use super::world::World;
 use crate::model::{Name, Next, PlexEvent, PlexState, Volume};
 
-/// One or more write-only legs for each volume, all or nothing.
+/// Adds one or more snapshot legs, which are only written, to each volume: to all or to none.
 pub fn snapstart(
     world: &World,
     names: &[Name],
@@ -35,7 +35,7 @@ pub fn snapstart(
     draft.finish()
 }
 
-/// One more data plex.
+/// Adds one data plex to a volume, and a log if it should have one and has none.
 pub fn mirror(world: &World, name: &Name, placement: &Placement) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = draft.volume(name)?;
@@ -59,7 +59,8 @@ fn add_legs(
     let path = draft.path(&volume.name);
     let mut next = volume.clone();
     for _ in 0..count {
-        // The limit is checked before space is looked for: it is the better reason.
+        // The limit on plexes is checked before space is allocated, because it is the better reason
+        // for a refusal.
         draft.new_plex(&next, state, Vec::new())?;
         let space = draft.allocate_plex(&next, volume.size, placement, Sharing::WhenNamed)?;
         let plex = draft.new_plex(&next, state, space)?;
@@ -81,8 +82,8 @@ fn add_legs(
     draft.provide_dcos(volume.id)
 }
 
-/// Legs that come back are filled by a log of what has changed, which says nothing of any other
-/// leg.
+/// Refuses to attach a leg while others come back: they are filled by a change log, which does not
+/// apply to any other leg.
 fn refuse_returning(draft: &Draft<'_>, volume: &Volume) -> Result<()> {
     match volume
         .attaching()
@@ -98,8 +99,8 @@ fn refuse_returning(draft: &Draft<'_>, volume: &Volume) -> Result<()> {
     }
 }
 
-/// Sync state is one bit a region for a whole mirror (K3), so legs that join others on their way
-/// begin together.
+/// Notes that a running copy restarts: the sync state is one bit for each region of the whole
+/// mirror (K3), so a new leg and the legs that are already being filled begin together.
 fn note_restart(draft: &mut Draft<'_>, volume: &Volume, path: &str) {
     let running: Vec<&str> = volume.attaching().iter().map(|p| p.name.as_str()).collect();
     if !running.is_empty() {
@@ -110,7 +111,7 @@ fn note_restart(draft: &mut Draft<'_>, volume: &Volume, path: &str) {
     }
 }
 
-/// Brings a detached or failed data plex up to date again.
+/// Attaches a detached or failed data plex again, which brings it up to date.
 pub fn reattach(world: &World, name: &Name) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let (volume, plex) = world.group.plex_named(name)?;

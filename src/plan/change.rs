@@ -1,56 +1,56 @@
-//! What a plan changes: the report of a command that ran, and the summary of one that did not.
-//! The words are documented in `docs/json.md`.
+//! The changes of a plan: the report of a command that ran, and the summary of a dry run. Their
+//! names are documented in `docs/json.md`.
 
 use crate::model::units::{human_bytes, human_duration};
 use crate::model::{CrashReason, DiskId, GroupId, Name, Plex, PlexState, Sectors, Untracked};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// One thing that a command changes (or found already so).
+/// One change by a command, or a state that it found already reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// What it happens to.
+    /// The object that changes.
     pub object: Object,
-    /// What happens.
+    /// The change, with its details.
     pub event: Event,
 }
 
 impl Change {
-    /// Something happens to a group.
+    /// A change of a group.
     pub fn group(name: &Name, event: Event) -> Change {
         let object = Object::Group(name.clone());
         Change { object, event }
     }
 
-    /// Something happens to a volume of a group.
+    /// A change of a volume of a group.
     pub fn volume(group: &Name, name: &Name, event: Event) -> Change {
         let object = Object::Volume(group.clone(), name.clone());
         Change { object, event }
     }
 
-    /// Something happens to a disk of a group.
+    /// A change of a disk of a group.
     pub fn disk(group: &Name, media: &Name, event: Event) -> Change {
         let object = Object::Disk(group.clone(), media.clone());
         Change { object, event }
     }
 
-    /// Something happens to a device that belongs to no group.
+    /// A change of a device that belongs to no group.
     pub fn device(path: &Path, event: Event) -> Change {
         let object = Object::Device(path.to_owned());
         Change { object, event }
     }
 }
 
-/// What something happens to, by name.
+/// The object of a change, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Object {
-    /// A group.
+    /// A group, by name.
     Group(Name),
-    /// A volume of a group.
+    /// A volume: the group's name and its own.
     Volume(Name, Name),
-    /// A disk of a group.
+    /// A disk: the group's name and its media name.
     Disk(Name, Name),
-    /// A device that belongs to no group, or not yet.
+    /// A device that does not belong to a group (yet), by path.
     Device(PathBuf),
 }
 
@@ -64,57 +64,58 @@ impl fmt::Display for Object {
     }
 }
 
-/// What happens to an object. Fields are called as `docs/json.md` calls the details; several disks
-/// are named with commas.
+/// A change of an object. Fields have the names of the details in `docs/json.md`. Several disks are
+/// separated by commas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Event {
     /// A group was created.
     GroupCreated { uuid: GroupId },
-    /// A volume was created; its device is the path of it that exists.
+    /// A volume was created; `device` is its path that exists.
     VolumeCreated {
         size: Sectors,
         plexes: usize,
         disks: String,
         device: PathBuf,
     },
-    /// A device got a label; `None` for what a dry run cannot know.
+    /// A device got a label. `None` in a dry run, which cannot know the details.
     Initialised(Option<(DiskId, Sectors)>),
-    /// A disk belongs to a group from here on.
+    /// A disk was added to a group.
     DiskAdded { media: Name, size: Sectors },
-    /// A device would become a disk of a group.
+    /// A device would be added to a group (dry run).
     DeviceToBeAdded { group: Name },
     /// A disk has left its group.
     DiskRemoved { media: Name },
-    /// Another disk has taken the place of one.
+    /// A disk was replaced by another one, which has its media name.
     DiskReplaced {
         media: Name,
         uuid: DiskId,
         size: Sectors,
     },
-    /// What a disk has grown by can be used.
+    /// The space by which a disk has grown can be used.
     DiskResized {
         media: Name,
         size: Sectors,
         by: Sectors,
     },
-    /// A label that was gone, while what lies on the disk runs, was written again.
+    /// A label was written again that was lost while volumes on the disk run.
     LabelWritten { device: PathBuf },
-    /// What a destroyed group had left on a device was erased.
+    /// The remains of a destroyed group on a device were erased.
     LabelErased,
-    /// A group is no more.
+    /// A group was destroyed.
     Destroyed,
-    /// A group belongs to no host.
+    /// A group was deported: it belongs to no host now.
     Deported,
-    /// A group belongs to this host; it had another name if `was` says so.
+    /// A group was imported: it belongs to this host now. `was` is its former name, if it was
+    /// renamed.
     Imported { disks: usize, was: Option<Name> },
-    /// A group goes on as the disks of one side have it.
+    /// After a split brain, the configuration of one side was chosen for a group.
     SideChosen(SideChosen),
-    /// A volume is no more.
+    /// A volume was removed.
     Removed { size: Sectors },
-    /// A volume has another name, and another device.
+    /// A volume was renamed, which changes its path too.
     Renamed { to: Name, device: PathBuf },
-    /// A volume is larger.
+    /// A volume was grown.
     Grown { size: Sectors, by: Sectors },
     /// A volume was started after it had been stopped, or after a crash.
     Started { clean: bool },
@@ -122,13 +123,14 @@ pub enum Event {
     Stopped,
     /// A plex is being filled.
     Attaching(Attaching),
-    /// A plex is in another state.
+    /// A plex has changed its state.
     PlexState {
         plex: Name,
         was: PlexState,
         state: PlexState,
     },
-    /// A plex was removed; so much space was asked back.
+    /// A plex was removed. `released` is its space, if the removal was requested in order to
+    /// release it.
     PlexRemoved {
         plex: Name,
         was: PlexState,
@@ -138,9 +140,9 @@ pub enum Event {
     PlexFailed(PlexFailed),
     /// A volume has lost its dirty region log.
     LogFailed,
-    /// A volume has got another dirty region log.
+    /// A volume has got a new dirty region log.
     LogAdded,
-    /// The plexes of a volume are equal again.
+    /// The plexes of a volume are in sync again.
     Resynced,
     /// A snapshot was broken off.
     Split(NewSnapshot),
@@ -152,42 +154,42 @@ pub enum Event {
         plexes: Vec<Name>,
         copied: Copied,
     },
-    /// An original is filled with what a snapshot holds.
+    /// An original is restored from a snapshot.
     Restoring {
         from: Name,
         plexes: Vec<Name>,
         copied: Copied,
     },
-    /// An original and a snapshot of this size have exchanged plexes; what is copied to those that
-    /// the original keeps, if there are any.
+    /// An original and a snapshot of this size have exchanged plexes. `kept` are the plexes that
+    /// the original keeps, if any, and what is copied to them.
     Exchanged {
         with: Name,
         size: Sectors,
         kept: Option<(Vec<Name>, Copied)>,
     },
-    /// The log of what is copied to a leg that comes back names all of it.
+    /// The change log of a leg that comes back is complete.
     ChangesComplete,
-    /// Everything is copied to a leg that comes back.
+    /// The changes are not known, so everything is copied to a leg that comes back.
     ChangesUnknown { reason: String },
-    /// Tracking was switched.
+    /// Tracking of a volume was turned on or off.
     FastResync { was: bool, state: bool },
-    /// Everything of a snapshot counts as changed from here on.
+    /// Everything in a snapshot counts as changed from now on.
     Untracked { reason: Untracked },
-    /// Copies of a map of changes have failed; so many are left.
+    /// Copies of a map have failed; `copies` are left.
     MapFailed { copies: usize },
-    /// So many copies of the next map of changes have got space.
+    /// Space was allocated for this many copies of the next map.
     MapSpaceAdded { copies: usize },
 }
 
-/// The side of a group that it goes on with.
+/// The side of a split brain that a group continues with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct SideChosen {
-    /// As it was named.
+    /// The side, as the user named it.
     pub side: String,
-    /// How many disks held something else.
+    /// The number of disks with another configuration.
     pub disks_of_others: usize,
-    /// Volumes that only those had.
+    /// The volumes that only these disks had.
     pub volumes_given_up: Vec<String>,
 }
 
@@ -198,7 +200,7 @@ pub struct Attaching {
     pub plex: Name,
     pub state: PlexState,
     pub size: Sectors,
-    /// Where it lies, if it is new: media names, with commas.
+    /// The disks of a new plex: media names, separated by commas.
     pub disks: Option<String>,
 }
 
@@ -208,11 +210,11 @@ pub struct Attaching {
 pub struct PlexFailed {
     pub plex: Name,
     pub was: PlexState,
-    /// `None`: it is gone.
+    /// The new state; `None` if the plex was removed.
     pub state: Option<PlexState>,
-    /// The disks that it lies on, if they have failed: media names, with commas.
+    /// The disks that it lies on, if they have failed: media names, separated by commas.
     pub disks: Option<String>,
-    /// And where these are.
+    /// The devices of these disks.
     pub devices: Option<String>,
 }
 
@@ -224,9 +226,9 @@ pub struct NewSnapshot {
     pub plexes: Vec<Name>,
     pub size: Sectors,
     pub device: PathBuf,
-    /// Why it is what a crash would have left, if it is.
+    /// Why the snapshot is `crash`; `None` if it is `frozen`.
     pub crash: Option<CrashReason>,
-    /// How long I/O was held for it, once that is known.
+    /// How long I/O was held for the snapshot, in microseconds, once it is known.
     pub freeze_us: Option<u64>,
 }
 
@@ -236,27 +238,27 @@ pub struct NewSnapshot {
 pub struct Copied {
     pub size: Sectors,
     pub to_copy: Sectors,
-    /// Why everything is.
+    /// Why everything is copied; `None` if only the changes are.
     pub untracked: Option<String>,
 }
 
-/// A detail of an event, as it is printed.
+/// The value of a detail, typed for printing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Detail {
     /// Text.
     Text(String),
-    /// A number without a unit, or in the unit that its name says.
+    /// A number without a unit, or in the unit at the end of its name.
     Number(u64),
-    /// A size.
+    /// A size in sectors.
     Size(Sectors),
 }
 
-/// The details of an event, each with its name.
+/// The details of an event, as pairs of name and value.
 pub type Details = Vec<(&'static str, Detail)>;
 
-/// What can be a detail.
+/// A type that can be printed as a detail.
 trait Printed {
-    /// `None`: it is left out.
+    /// The value, or `None` to leave the detail out.
     fn detail(&self) -> Option<Detail>;
 }
 
@@ -309,7 +311,7 @@ impl Printed for Untracked {
     }
 }
 
-/// What is printed as it is displayed.
+/// Implements `Printed` for types that are printed as they are displayed.
 macro_rules! displayed {
     ($($kind:ty),*) => { $(impl Printed for $kind {
         fn detail(&self) -> Option<Detail> {
@@ -319,7 +321,7 @@ macro_rules! displayed {
 }
 displayed!(str, &str, String, Name, GroupId, DiskId, PlexState);
 
-/// Details that are called what they are called here; those without a value are left out.
+/// Details named after the given variables. Those without a value are left out.
 macro_rules! named {
     ($($field:ident),*) => {
         [$((stringify!($field), $field.detail())),*]
@@ -330,7 +332,7 @@ macro_rules! named {
 }
 
 impl Event {
-    /// A plex was removed; nobody has asked for its space.
+    /// A plex was removed, but not in order to release its space.
     pub fn removed(plex: &Plex) -> Event {
         Event::PlexRemoved {
             plex: plex.name.clone(),
@@ -339,7 +341,7 @@ impl Event {
         }
     }
 
-    /// A plex is in another state.
+    /// A plex has changed its state.
     pub fn state(plex: &Plex, state: PlexState) -> Event {
         Event::PlexState {
             plex: plex.name.clone(),
@@ -348,7 +350,7 @@ impl Event {
         }
     }
 
-    /// A plex is not what it was any more, though no disk has failed; without a state it is gone.
+    /// A plex is no longer usable although no disk has failed. Without a state it was removed.
     pub fn failed(plex: &Plex, state: Option<PlexState>) -> Event {
         Event::PlexFailed(PlexFailed {
             plex: plex.name.clone(),
@@ -359,7 +361,7 @@ impl Event {
         })
     }
 
-    /// The documented word, such as `created`.
+    /// The documented name of the event, such as `created`.
     pub fn word(&self) -> &'static str {
         match self {
             Event::GroupCreated { .. } | Event::VolumeCreated { .. } => "created",
@@ -471,7 +473,7 @@ impl Event {
         }
     }
 
-    /// Where the volume is that it is about, if it says so.
+    /// The path of the volume in the details, if the event has one.
     pub fn device_mut(&mut self) -> Option<&mut PathBuf> {
         match self {
             Event::VolumeCreated { device, .. }
@@ -556,7 +558,7 @@ impl Copied {
     }
 }
 
-/// A line for people without its end, such as `g/v created: size 64m, plexes 2`.
+/// A line for people, without the newline, such as `g/v created: size 64m, plexes 2`.
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.object, self.event.word().replace('-', " "))?;
@@ -568,7 +570,7 @@ impl fmt::Display for Change {
     }
 }
 
-/// A detail for people; a number whose name ends in `_us` is a time, one in `_bytes` a size.
+/// A detail for people. A number whose name ends in `_us` is a duration, one in `_bytes` a size.
 fn words(name: &str, detail: &Detail) -> String {
     let plain = |name: &str| name.replace('_', " ");
     match detail {

@@ -1,4 +1,5 @@
-//! `group replace-disk`: a new disk takes the place of one that is lost, or is to go.
+//! Disks of a group: `group replace-disk`, the removal of a disk, and disks that return with other
+//! contents.
 
 use super::activate::apply;
 use super::change::{Attaching, Event};
@@ -11,12 +12,12 @@ use crate::model::{
     Disk, DiskId, Extent, Name, Plex, PlexEvent, PlexState, Sectors, Standing, Untracked, Volume,
 };
 
-/// Puts `new` where the disk with this media name was: under that name, with everything at the same
-/// place. The plexes that lay on it are filled again from the others; snapshot legs, which are not
-/// worth that, go. All in one commit.
+/// Replaces the disk with this media name by `new`, which gets that name, with all extents at the
+/// same place. The plexes on it are filled again from the others; snapshot legs, which are not
+/// worth a copy, are removed. All this is one commit.
 ///
-/// A volume whose only complete plex lies on a disk that is still here is refused: nothing else has
-/// its data. On a lost disk it is lost, which is said.
+/// Refuses to replace a present disk that has the only complete plex of a volume, because nothing
+/// else has its data. On a missing disk that data is lost, which is reported.
 pub fn replace(world: &World, media: &Name, new: &Disk) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let old = world.group.disk_named(media)?.clone();
@@ -51,9 +52,9 @@ pub fn replace(world: &World, media: &Name, new: &Disk) -> Result<Plan> {
     draft.finish()
 }
 
-/// Takes a disk out of its group. Of one that is missing what is not worth anything without it, or
-/// can be had again, is given up: logs, copies of maps, plexes that had failed, and snapshot legs.
-/// A plex in use stays in the way: whose it is and what to do is said.
+/// Removes a disk from its group. On a missing disk, logs, copies of maps, failed plexes and
+/// snapshot legs are given up, because they are worthless without it or can be made again. A plex
+/// in use prevents the removal; the refusal names its volume and what to do.
 pub fn remove(world: &World, media: &Name) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let disk = world.group.disk_named(media)?.clone();
@@ -89,7 +90,8 @@ pub fn remove(world: &World, media: &Name) -> Result<Plan> {
     draft.finish()
 }
 
-/// A plex that counts, on a disk that is missing: what the administrator has to say himself.
+/// Refuses to remove a missing disk that holds a plex in use: giving up that plex is the
+/// administrator's decision.
 fn refuse_in_use(world: &World, volume: &Volume, disk: &Disk) -> Result<()> {
     let on_it = |plex: &&Plex| plex.subdisks.iter().any(|s| s.disk == disk.id);
     let given_up = |plex: &&Plex| {
@@ -121,14 +123,14 @@ fn give_up(draft: &mut Draft<'_>, volume: &Volume, disk: &Disk) -> Result<()> {
     forget(draft, volume, &|extent| extent.disk == disk.id)
 }
 
-/// What lies there beside plexes: the log, and copies of maps.
+/// Gives up the volume's extents there other than plexes: the log, and copies of maps.
 fn forget(
     draft: &mut Draft<'_>,
     volume: &Volume,
     is_there: &dyn Fn(&Extent) -> bool,
 ) -> Result<()> {
     let changed = draft.touch(volume.id)?;
-    // A log is written anew, wherever there is space, when the plexes are equal.
+    // The log is written anew, wherever there is space, once the plexes are in sync.
     changed.log = changed.log.take().filter(|log| !is_there(&log.extent));
     changed
         .plexes
@@ -147,9 +149,10 @@ fn forget(
     Ok(())
 }
 
-/// What these disks hold went on apart from the configuration in force: their plexes are filled
-/// anew from others when their volumes are started, where there are others; logs and maps on them
-/// are made anew. Committed in any case, so that the disks are written.
+/// Invalidates the contents of these disks, which were changed independently of the configuration
+/// in force. Their plexes are filled again from other plexes, if there are any, when the volumes
+/// are started; logs and maps on them are made again. The plan is committed in any case, so that
+/// the disks get the configuration.
 pub fn distrust(world: &World, parted: &[DiskId]) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let on_them = |extent: &Extent| parted.contains(&extent.disk);
@@ -208,8 +211,8 @@ fn distrust_volume(
     forget(draft, volume, on_them)
 }
 
-/// Its contents are not those that the configuration in force knows of: plexes that were equal need
-/// not be, and no map of changes has what was written.
+/// Invalidates what is recorded of a volume whose contents were changed independently of the
+/// configuration in force: its plexes may no longer be in sync, and no map has what was written.
 fn distrust_contents(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
     let changed = draft.touch(volume.id)?;
     if changed.complete().len() > 1 {
@@ -221,7 +224,7 @@ fn distrust_contents(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
 }
 
 fn refuse_small(world: &World, old: &Disk, new: &Disk) -> Result<()> {
-    // Logs and maps find another place.
+    // Logs and maps are allocated anew. Only plexes have to fit at the same place.
     let plexes = world
         .group
         .volumes
@@ -245,7 +248,7 @@ fn move_volume(draft: &mut Draft<'_>, volume: &Volume, old: &Disk, new: &Disk) -
     let path = draft.path(&volume.name);
     let on_it = |plex: &&Plex| plex.subdisks.iter().any(|s| s.disk == old.id);
     let moved: Vec<&Plex> = volume.plexes.iter().filter(on_it).collect();
-    // Snapshot legs on it go.
+    // Snapshot legs on the disk are removed.
     if moved.iter().any(|p| !p.state.is_snapshot_leg()) {
         draft.world.refuse_larger_sectors(volume, [new.id])?;
     }
@@ -270,7 +273,8 @@ fn move_volume(draft: &mut Draft<'_>, volume: &Volume, old: &Disk, new: &Disk) -
     Ok(())
 }
 
-/// The only complete data plex is given up with a disk that is dead, and with the volume stopped.
+/// Refuses to give up the only complete data plex of a volume, unless its disk is missing and the
+/// volume is stopped.
 fn refuse_loss(draft: &Draft<'_>, volume: &Volume, old: &Disk, moved: &[&Plex]) -> Result<()> {
     let (disk, lost) = (old.media.clone(), draft.world.named(&volume.name));
     let is_here = draft.world.disks.contains_key(&old.id);
@@ -283,7 +287,8 @@ fn refuse_loss(draft: &Draft<'_>, volume: &Volume, old: &Disk, moved: &[&Plex]) 
     Ok(())
 }
 
-/// What lies on the new disk is nothing yet.
+/// Moves a plex to the new disk, which does not have its data yet: the plex fails, and is filled
+/// again if it can be.
 fn move_plex(
     draft: &mut Draft<'_>,
     volume: &Volume,

@@ -1,8 +1,8 @@
-//! Planning: `plan(&World, &Request) -> Result<Plan>`. Pure: it sees, decides, and touches nothing.
-//! What it refuses is data, too ([`Refusal`]).
+//! The planner: `plan(&World, &Request) -> Result<Plan>`. It is pure: it reads its input and has no
+//! side effects. A refusal is data too ([`Refusal`]).
 //!
-//! A verb changes a copy of the configuration; the steps follow from the difference between that
-//! and what was observed.
+//! A verb changes a copy of the configuration. The steps follow from the difference between that
+//! copy and what was observed.
 
 pub mod activate;
 pub mod attach;
@@ -33,10 +33,10 @@ use request::Request;
 use step::Plan;
 use world::World;
 
-/// Decides what a request takes. Nothing is changed by disks that may not speak for their group.
+/// Plans a request. Refuses to change a group whose present disks have no quorum.
 pub fn plan(world: &World, request: &Request) -> Result<Plan> {
     match decide(world, request) {
-        // What is missing is why there is no space.
+        // If disks are missing and there is no quorum, that is why there is no space: report it.
         Err(full @ Refusal::Space(_)) => Err(quorum::refuse_minority(world).err().unwrap_or(full)),
         planned => planned.and_then(|plan| quorum::refuse_change(world, &plan).map(|()| plan)),
     }

@@ -1,34 +1,35 @@
-//! What has to be found out before a request is planned, beyond the configuration and the kernel's
-//! tables. What is found goes into [`Known`](super::world::Known).
+//! The observations that a request needs before it is planned, beyond the configuration and the
+//! kernel's tables. The results go into [`Known`](super::world::Known).
 
 use super::request::{Request, Splits};
 use super::world::World;
 use crate::model::Name;
 
-/// One thing to be found out.
+/// One observation to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need<'r> {
-    /// What rests on the volumes that are split, and whether it can be frozen.
+    /// The users of the volumes to be split, and whether everything that rests on them can be
+    /// frozen.
     Standing(&'r Splits),
-    /// Whether the kernel has the targets with which changes are tracked.
+    /// Whether the kernel has the targets that tracking needs.
     EraTarget,
-    /// The block sizes of the filesystems on volumes, where disks with larger sectors are at hand.
+    /// The block sizes of the filesystems on volumes, where disks with larger sectors are present.
     Contents,
-    /// Whether the kernel's `era` keeps what it has noted when the machine goes down.
+    /// Whether the kernel's `era` keeps what it has recorded when the machine crashes.
     EraSurvival,
-    /// Which maps of changes of stopped volumes are whole.
+    /// The maps of stopped volumes that are undamaged.
     StoppedMaps,
-    /// What was written on both sides of these snapshots. A map must not be asked while its volume is
-    /// being suspended (K7): this takes the group's lock.
+    /// The ranges written on both sides of these snapshots. This takes the group's lock, because a
+    /// query of a map blocks while its volume is suspended (K7).
     Changes(&'r [Name]),
-    /// The eras of the volumes whose changes are tracked; takes the lock for the same reason.
+    /// The current eras of the tracked volumes. This takes the lock for the same reason.
     Eras,
-    /// Whether the space that is set aside for new maps can be written to. This writes.
+    /// Whether the space reserved for new maps can be written. The check writes to it.
     MapSpace(&'r Splits),
 }
 
-/// What a request needs to know, in the order in which it is found out. What cannot be found out is
-/// no error: the plan goes without it, and copies everything, say.
+/// The observations that a request needs, in the order in which they are made. A failed observation
+/// is no error: the plan does without it and, for example, copies everything.
 pub fn needs<'r>(world: &World, request: &'r Request) -> Vec<Need<'r>> {
     match request {
         Request::Snapshot { splits, .. } if tracks(world) => vec![
@@ -57,7 +58,7 @@ pub fn needs<'r>(world: &World, request: &'r Request) -> Vec<Need<'r>> {
     }
 }
 
-/// Whether any volume is to be tracked.
+/// Whether tracking is turned on for any volume of the group.
 fn tracks(world: &World) -> bool {
     world.group.volumes.iter().any(|v| v.fast_resync)
 }

@@ -9,7 +9,8 @@ use super::step::Plan;
 use super::world::World;
 use crate::model::{Name, Plex, PlexEvent, PlexState, Volume};
 
-/// Makes an in-sync data plex a snapshot leg without copying anything, or a leg a data plex again.
+/// Turns a data plex that is in sync into a snapshot leg without copying anything, or a leg back
+/// into a data plex.
 pub fn convert(world: &World, name: &Name, to: Convert) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let (volume, plex) = find(world, name)?;
@@ -25,7 +26,7 @@ pub fn convert(world: &World, name: &Name, to: Convert) -> Result<Plan> {
     if to == Convert::SnapDone {
         require_another_active(volume, plex, &path)?;
     }
-    // As a data plex with a lower number it would be what the others are filled from.
+    // As a data plex with a lower number it would become the plex that the others are filled from.
     let is_filled = volume.in_state(PlexState::Active).next().is_some();
     if !volume.is_synced() && is_filled {
         return Err(Plexes::NotComplete {
@@ -47,7 +48,7 @@ pub fn convert(world: &World, name: &Name, to: Convert) -> Result<Plan> {
     draft.finish()
 }
 
-/// Takes a data plex out of use; its space stays its own, its contents grow old.
+/// Takes a data plex out of use. The plex keeps its space, but its contents become stale.
 pub fn detach(world: &World, name: &Name) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let (volume, plex) = find(world, name)?;
@@ -111,8 +112,8 @@ fn require_legal(plex: &Plex, event: PlexEvent, path: &InGroup, verb: Verb) -> R
     }
 }
 
-/// The last complete data plex is the volume; nothing may take it away. While a mirror is being
-/// made equal only its first plex is sure to be complete.
+/// Refuses to take away the last complete data plex, which holds the volume's data. While a mirror
+/// is being resynchronised, only its first plex is known to be complete.
 fn require_another_active(volume: &Volume, plex: &Plex, path: &InGroup) -> Result<()> {
     if plex.state != PlexState::Active {
         return Ok(());

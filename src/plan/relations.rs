@@ -1,13 +1,13 @@
-//! Relations between snapshots and originals, and the tracking that they need. Of the configuration
-//! alone.
+//! Relations between snapshots and originals, and the tracking that they need. This module uses
+//! only the configuration.
 
 use super::change::Change;
 use super::change::Event;
 use crate::model::{Group, Plex, Tracking, Untracked, Volume, VolumeId};
 use std::collections::BTreeSet;
 
-/// Brings the tracking of every volume in line with the relations: it is on while a relation needs
-/// it. Space that neither a relation nor a snapshot leg needs is released.
+/// Adapts the tracking of every volume to the relations: it is on while a relation needs it. Space
+/// that neither a relation nor a snapshot leg needs is released.
 pub fn settle(group: &mut Group) {
     let since = |v: &Volume| {
         v.origin
@@ -24,7 +24,7 @@ pub fn settle(group: &mut Group) {
     for volume in &mut group.volumes {
         if volume.attaching().is_empty() {
             volume.returning = None;
-            // Nobody is restored from it any more.
+            // The restore that used these plexes as its source is over.
             volume.plexes.iter_mut().for_each(|p| p.lent = false);
         }
         let returning = volume.returning.is_some();
@@ -47,8 +47,8 @@ pub fn settle(group: &mut Group) {
     }
 }
 
-/// From here on everything counts as changed between this volume and its original, and between it
-/// and its snapshots. What changed by that, in words.
+/// Ends tracking between this volume and its original, and between it and its snapshots (other than
+/// `except`): from now on everything counts as changed. Returns the changes for the report.
 pub fn untrack(
     group: &mut Group,
     id: VolumeId,
@@ -70,8 +70,8 @@ pub fn untrack(
             changes.push(Change::volume(&group.name, &volume.name, event));
         }
     }
-    // Legs that come back by a list of changes that is not complete cannot get the rest of it any
-    // more.
+    // If a change log is not exact yet, the writes that it lacks can no longer be read from the
+    // map. Everything is copied to its legs.
     if let Some(volume) = group
         .volume_mut(id)
         .filter(|v| v.returning.is_some_and(|r| !r.exact))
@@ -81,8 +81,8 @@ pub fn untrack(
     changes
 }
 
-/// Takes copies out of a DCO, by position. With the last one the tracking is given up. What changed
-/// by that.
+/// Removes copies from a DCO, by position. Removing the last one ends tracking. Returns the changes
+/// for the report.
 pub fn drop_copies(group: &mut Group, id: VolumeId, gone: &[usize]) -> Vec<Change> {
     let group_name = group.name.clone();
     let Some(volume) = group.volume_mut(id) else {
@@ -95,7 +95,7 @@ pub fn drop_copies(group: &mut Group, id: VolumeId, gone: &[usize]) -> Vec<Chang
     dco.copies
         .retain(|_| at.next().is_none_or(|at| !gone.contains(&at)));
     let left = dco.copies.len();
-    // The change logs are in the first copy: without it the copy to the legs begins again.
+    // The change logs are in the first copy. Without it the copy to the legs begins again.
     if gone.contains(&0) {
         volume.returning = None;
     }

@@ -1,4 +1,4 @@
-//! A plan in words, for `--dry-run`.
+//! Renders a plan as text, for `--dry-run`.
 
 use super::step::{CommitPoint, Finish, Plan, Prepare};
 use super::view::{PlanView, StepView};
@@ -121,8 +121,8 @@ fn prepare_details(names: &Names, world: &World, prepare: &Prepare) -> Vec<Strin
     }
 }
 
-/// What people call a device of a volume, whether it is there yet or not: the volume, and what it
-/// is to that.
+/// A description of a device for people: its role and the volume it belongs to. The device need not
+/// exist yet.
 pub fn title(world: &World, new: &Group, uuid: &DmUuid) -> String {
     let found = |group| {
         Some((
@@ -153,7 +153,7 @@ pub fn title(world: &World, new: &Group, uuid: &DmUuid) -> String {
     }
 }
 
-/// The volume that a device belongs to, as `g/v`, or what it is called.
+/// The volume that a device belongs to, as `g/v`, or the device itself if there is no such volume.
 pub fn object(world: &World, new: &Group, uuid: &DmUuid) -> String {
     let path = |group: &Group| {
         uuid.volume()
@@ -168,7 +168,7 @@ pub fn object(world: &World, new: &Group, uuid: &DmUuid) -> String {
     })
 }
 
-/// Where something is, in words.
+/// The location of an extent as text: disk, start and length.
 pub fn place(world: &World, extent: &Extent) -> String {
     let media = world
         .group
@@ -235,7 +235,7 @@ fn finish(names: &Names, finish: &Finish) -> StepView {
     }
 }
 
-/// What devices are called, also those that do not exist yet.
+/// The dm names of devices, including those that the plan creates.
 struct Names(BTreeMap<DmUuid, DmName>);
 
 impl Names {
@@ -257,7 +257,7 @@ impl Names {
             .map_or_else(|| uuid.to_string(), DmName::to_string)
     }
 
-    /// A table with names in place of numbers.
+    /// The lines of a table, with names in place of device numbers.
     fn table(&self, world: &World, volume: VolumeId, table: &Table) -> Vec<String> {
         let number = |what: &DevRef| {
             Some(match what {

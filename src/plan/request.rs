@@ -1,33 +1,32 @@
-//! What somebody wants, after the words of a command line have been understood. Both front ends end
-//! here.
+//! Requests: what the user wants, after parsing. Both front ends produce these.
 
 use crate::model::{Name, SectorSize, Sectors, VolumeId};
 
-/// Which disks may be used.
+/// The disks that may be used for new space, by media name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Placement {
-    /// Only these (a log that finds no room on them may lie elsewhere); naming them also overrides
-    /// the rule that a disk holds one plex of a volume.
+    /// If not empty, only these disks (a log for which they have no space may lie elsewhere).
+    /// Naming disks also overrides the rule that a disk holds only one plex of a volume.
     pub on: Vec<Name>,
-    /// None of these.
+    /// Disks that must not be used.
     pub avoid: Vec<Name>,
 }
 
-/// Which volumes a verb is for.
+/// The volumes that a verb applies to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
     /// Every volume of the group.
     All,
-    /// These.
+    /// The volumes with these names.
     Named(Vec<Name>),
 }
 
-/// How large a volume should become.
+/// The size that a volume is to grow to, in sectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GrowTo {
-    /// Larger by so much.
+    /// Grow by this amount.
     By(Sectors),
-    /// This large.
+    /// Grow to this size.
     To(Sectors),
 }
 
@@ -36,7 +35,7 @@ pub enum GrowTo {
 pub struct Split {
     /// The original.
     pub volume: Name,
-    /// The name of the new volume; by default made from the pattern.
+    /// The name of the new volume; by default it is built from the pattern.
     pub name: Option<Name>,
 }
 
@@ -45,148 +44,150 @@ pub struct Split {
 pub enum Request {
     /// `make VOL SIZE`.
     Make {
-        /// Its name.
+        /// Name of the new volume.
         volume: Name,
-        /// Its size, rounded up to 4 KiB.
+        /// Size of the new volume, rounded up to 4 KiB.
         size: Sectors,
         /// Number of plexes (1 = not mirrored).
         mirrors: usize,
-        /// Where.
+        /// The disks that the volume may lie on.
         placement: Placement,
         /// Whether a mirror gets a dirty region log.
         log: bool,
-        /// Whether changes are tracked while snapshots are out.
+        /// Whether changes are tracked while the volume has snapshots.
         fast_resync: bool,
-        /// The largest sectors that its disks may have; by default those of the disks that it gets.
+        /// The largest sectors that the volume's disks may have; by default those of the disks that
+        /// it gets.
         sector_size: Option<SectorSize>,
     },
     /// `remove VOL…`.
     Remove {
-        /// Which.
+        /// The volumes to remove.
         volumes: Vec<Name>,
-        /// Also when it has snapshot legs or snapshots that know it.
+        /// Whether to remove volumes that have snapshot legs or related snapshots too.
         recursive: bool,
     },
     /// `rename VOL NEW`.
     Rename {
         /// The present name.
         volume: Name,
-        /// The name it gets.
+        /// The new name.
         to: Name,
     },
     /// `grow VOL [+]SIZE`.
     Grow {
-        /// Which.
+        /// The volume to grow.
         volume: Name,
-        /// How large.
+        /// The new size.
         to: GrowTo,
-        /// Where the new space may lie.
+        /// The disks that the new space may lie on.
         placement: Placement,
     },
     /// `mirror VOL`: one more data plex.
     Mirror {
-        /// Which.
+        /// The volume that gets the plex.
         volume: Name,
-        /// Where.
+        /// The disks that the plex may lie on.
         placement: Placement,
     },
-    /// `start`.
+    /// `start`: creates the devices of volumes.
     Start {
-        /// Which.
+        /// The volumes to start.
         volumes: Selection,
-        /// Also when half of the disks or more are missing.
+        /// Whether to start them even if half of the disks or more are missing.
         force: bool,
     },
     /// `stop`.
     Stop(Selection),
-    /// `snapstart`.
+    /// `snapstart`: new snapshot legs.
     SnapStart {
-        /// Which, all or nothing.
+        /// The volumes that get legs, all or none.
         volumes: Vec<Name>,
-        /// Legs for each.
+        /// Number of new legs for each volume.
         mirrors: usize,
-        /// Where.
+        /// The disks that the legs may lie on.
         placement: Placement,
     },
-    /// `snapshot`.
+    /// `snapshot`: splits snapshot legs off.
     Snapshot {
-        /// Which, in one window.
+        /// The volumes to split, in one window.
         splits: Splits,
-        /// Which legs of each.
+        /// The legs to split off each volume.
         legs: Legs,
-        /// Names with `%v` and `%d`; default `SNAP%d-%v`.
+        /// The pattern of the new names, with `%v` for the volume and `%d` for a number; default
+        /// `SNAP%d-%v`.
         pattern: Option<String>,
-        /// Refuses where not everything that rests on a volume can be frozen.
+        /// Whether to refuse if not everything that rests on a volume can be frozen.
         require_frozen: bool,
     },
     /// `snapabort VOL`.
     SnapAbort {
-        /// Which.
+        /// The volume whose snapshot legs are removed.
         volume: Name,
-        /// How many snapshot legs to give up; `None` is all of them.
+        /// How many snapshot legs to remove; `None` means all.
         count: Option<usize>,
     },
     /// `snapclear SNAP|VOL`.
     SnapClear {
-        /// A snapshot, or an original.
+        /// A snapshot or an original.
         volume: Name,
-        /// Which of its relations.
+        /// The relations to end.
         which: Relations,
     },
-    /// `snapback`.
+    /// `snapback`: brings snapshots back, or restores from one.
     SnapBack {
-        /// Which snapshots, all or nothing.
+        /// The snapshots, all or none.
         snapshots: Vec<Name>,
-        /// How many plexes of each; `None` is all.
+        /// How many plexes of each come back; `None` means all.
         mirrors: Option<usize>,
-        /// Whose contents win.
+        /// The side whose contents win.
         from: Winner,
-        /// With the snapshot's contents: the old ones become the snapshot's.
+        /// Whether a restore keeps the original's old contents, as those of the snapshot.
         keep: bool,
     },
     /// `fast-resync on|off`.
     FastResync {
-        /// Which.
+        /// The volume whose tracking is turned on or off.
         volume: Name,
         /// Whether changes are to be tracked.
         on: bool,
     },
-    /// `plex convert`.
+    /// `plex convert`: changes the use of a complete plex.
     PlexConvert {
-        /// Which plex.
+        /// The plex to convert.
         plex: Name,
-        /// To what.
+        /// The state to convert it to.
         to: Convert,
     },
-    /// `plex detach`.
+    /// `plex detach`: takes the data plex with this name out of use.
     PlexDetach(Name),
-    /// `plex attach`.
+    /// `plex attach`: fills the detached or failed data plex with this name again.
     PlexAttach(Name),
-    /// `plex remove`.
+    /// `plex remove`: removes the plex with this name and releases its space.
     PlexRemove(Name),
 }
 
-/// Which relations of a volume `snapclear` ends.
+/// The relations of a volume that `snapclear` ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Relations {
-    /// The one that can only be meant: a snapshot's to its original, or an original's to its only
-    /// snapshot.
+    /// The only one that can be meant: that of a snapshot to its original, or that of an original
+    /// to its only snapshot.
     TheOne,
-    /// The one to this volume.
+    /// The relation to this volume.
     To(Name),
-    /// All of them.
+    /// All relations of the volume.
     All,
 }
 
-/// Which volumes `snapshot` splits.
+/// The volumes that `snapshot` splits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Splits {
     /// Every volume of the group that is not itself a snapshot; fails when any has no SNAPDONE leg.
     All,
-    /// These.
+    /// The listed volumes.
     These(Vec<Split>),
-    /// VxVM's ambiguous pair: the second word is a name for the snapshot when no volume is called
-    /// so, else a second volume.
+    /// VxVM's ambiguous pair. The second word names the snapshot if no volume has that name;
+    /// otherwise it is a second volume to split.
     PairOrTwo(Name, Name),
 }
 
@@ -201,18 +202,19 @@ impl Splits {
     }
 }
 
-/// Which complete legs `snapshot` takes from a volume.
+/// The complete legs that `snapshot` splits off a volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Legs {
-    /// So many, those that were there first.
+    /// This many, in the order in which they were attached.
     Count(usize),
-    /// So many of those that lie on these disks and on no other.
+    /// This many of those that lie on these disks and on no other.
     On(usize, Vec<Name>),
-    /// These plexes, each of one of the volumes; of a volume that none of them belongs to, one.
+    /// The plexes with these names, each from one of the volumes. A volume that has none of them
+    /// gives up one leg.
     Named(Vec<Name>),
 }
 
-/// Whose contents are on both sides after a `snapback`.
+/// The side whose contents win in a `snapback`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Winner {
     /// The original's: the snapshot is brought up to date.
@@ -221,39 +223,39 @@ pub enum Winner {
     Snapshot,
 }
 
-/// What `plex convert` makes of a plex.
+/// The state to which `plex convert` changes a plex.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Convert {
-    /// A data plex becomes a snapshot leg.
+    /// Turn a data plex into a snapshot leg.
     SnapDone,
-    /// A snapshot leg becomes a data plex.
+    /// Turn a snapshot leg into a data plex.
     Active,
 }
 
-/// What of a volume has failed.
+/// The parts of a volume that have failed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lost {
-    /// These plexes, by number.
+    /// The failed plexes, by number.
     pub plexes: Vec<u16>,
-    /// Its dirty region log.
+    /// Whether the dirty region log is lost.
     pub log: bool,
-    /// The log of what is to be copied to legs that come back.
+    /// Whether the change log of legs that come back is lost.
     pub changes: bool,
-    /// Copies of the map of its changes, by position; with all of them it is tracked no more.
+    /// The failed copies of the map, by position in the DCO. If all have failed, tracking ends.
     pub maps: Vec<usize>,
 }
 
-/// What was seen in the kernel and has to be recorded or acted on; made by `recover`, never by a
+/// An observation of the kernel that has to be recorded or acted on. `recover` produces it, never a
 /// command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    /// All the legs being attached are in sync.
+    /// All legs of this volume that are being attached are in sync.
     Attached(VolumeId),
-    /// The mirror of complete plexes is in sync again.
+    /// The mirror of this volume's complete plexes is in sync again.
     Resynced(VolumeId),
-    /// Legs come back, and the log of what is to be copied lacks what was written before it came
+    /// Legs come back, and their change log still lacks the writes that were made before it came
     /// into use.
     Inexact(VolumeId),
-    /// These plexes (by number) failed.
+    /// These parts of this volume have failed.
     Failed(VolumeId, Lost),
 }

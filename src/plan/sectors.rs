@@ -1,9 +1,10 @@
-//! Sector sizes (K43). The kernel gives a mirror the largest sectors that any of its legs has, at
-//! the swap and under whoever uses it: smaller direct writes fail from then on, and a filesystem
-//! with smaller sectors cannot be mounted any more. So no plex of a volume lies on a disk with
-//! larger sectors than the volume was made for. Smaller ones do no harm.
+//! Sector sizes (K43). A mirror has the largest sector size of its legs, which the kernel applies
+//! when the tables are swapped, even while the device is in use. From then on smaller direct writes
+//! fail, and a filesystem with smaller sectors cannot be mounted any more. So no plex of a volume
+//! lies on a disk with larger sectors than the volume was made for. Smaller sectors do no harm.
 //!
-//! Logs and maps of changes lie on any disk: the kernel takes over the sectors of neither.
+//! Logs and maps may lie on any disk, because the kernel does not take over the sector size of
+//! either.
 
 use super::refusal::{Disks, Refusal, Result, Shown};
 use super::world::World;
@@ -11,16 +12,16 @@ use crate::model::{DiskId, Plex, PlexState, SectorSize, Volume};
 use std::collections::BTreeSet;
 
 impl World {
-    /// The sectors of a disk that is here.
+    /// The sector size of a disk; `None` if the disk is missing.
     pub fn sectors_of(&self, disk: DiskId) -> Option<SectorSize> {
-        // A disk with larger ones than are supported is no smaller than that.
+        // A disk whose sectors are larger than any that is supported counts as the largest.
         self.disks
             .get(&disk)
             .map(|found| SectorSize::new(found.logical_block).unwrap_or(SectorSize::LARGEST))
     }
 
-    /// What a volume was made for; of one that an older version made what its data plexes show, as
-    /// far as their disks are here.
+    /// The sector size that a volume was made for. For a volume of an older version, which did not
+    /// record it, this is what its data plexes show, as far as their disks are present.
     pub fn sector_size(&self, volume: &Volume) -> Option<SectorSize> {
         volume.sector_size.or_else(|| {
             let data = self.largest_sectors(volume.in_state(PlexState::Active));
@@ -28,15 +29,15 @@ impl World {
         })
     }
 
-    /// The largest sectors that a further plex may have: what the volume was made for, unless its
-    /// filesystem was not.
+    /// The largest sectors that a further plex may have: those that the volume was made for, or
+    /// those of its filesystem if these are smaller.
     pub fn sector_limit(&self, volume: &Volume) -> Option<SectorSize> {
         let made_for = self.sector_size(volume)?;
         Some(self.smaller_contents(volume).unwrap_or(made_for))
     }
 
-    /// The pieces of a filesystem that is not what its volume was made for. It works only as long
-    /// as the volume's sectors are as small.
+    /// The block size of a filesystem that is smaller than the sectors that its volume was made
+    /// for. Such a filesystem works only while the volume shows sectors as small as that.
     fn smaller_contents(&self, volume: &Volume) -> Option<SectorSize> {
         let (made_for, shown) = (
             self.sector_size(volume)?,
@@ -49,7 +50,8 @@ impl World {
             .filter(|pieces| *pieces < made_for && shown < made_for)
     }
 
-    /// The volumes whose filesystem should be looked at before they get a plex.
+    /// The running volumes that show smaller sectors than they were made for. The block size of
+    /// their filesystem must be known before they get another plex.
     pub fn with_unknown_contents(&self) -> Vec<&Volume> {
         let live = self
             .group
@@ -60,7 +62,7 @@ impl World {
             .collect()
     }
 
-    /// The largest sectors of the disks that these plexes lie on and that are here.
+    /// The largest sectors of the present disks that these plexes lie on.
     pub fn largest_sectors<'p>(
         &self,
         plexes: impl IntoIterator<Item = &'p Plex>,
@@ -72,7 +74,7 @@ impl World {
             .max()
     }
 
-    /// The disks that are here and have larger sectors than these.
+    /// The present disks with larger sectors than `limit`; none without a limit.
     pub fn with_larger_sectors(&self, limit: Option<SectorSize>) -> BTreeSet<DiskId> {
         let larger = |disk: &DiskId| {
             limit.is_some_and(|limit| {
@@ -83,8 +85,8 @@ impl World {
         self.disks.keys().copied().filter(larger).collect()
     }
 
-    /// Refuses that a plex of a volume lies on any of these disks when the volume's sectors would
-    /// become larger by it.
+    /// Refuses these disks for a plex of the volume if one has larger sectors than the volume can
+    /// have.
     pub fn refuse_larger_sectors(
         &self,
         volume: &Volume,
@@ -100,7 +102,7 @@ impl World {
 
     fn larger_sectors(&self, volume: &Volume, disk: DiskId, limit: SectorSize) -> Refusal {
         let shown = match self.shown(disk) {
-            // One that is not in the group yet.
+            // A disk that is not in the group yet.
             Shown::Id(id) => self
                 .disks
                 .get(&id)
@@ -118,8 +120,8 @@ impl World {
     }
 }
 
-/// What has to be done so that a volume can move to disks with larger sectors than those that it
-/// shows now.
+/// Advice on how to make the filesystem of a volume that may later get plexes on disks with larger
+/// sectors than it shows now.
 pub fn advice(path: &str, wanted: SectorSize, shown: SectorSize) -> String {
     format!(
         "'{path}' may get legs with sectors of {wanted} bytes and shows {shown} until then: make its filesystem for {wanted} (mkfs.xfs -s size={wanted}, mkfs.ext4 -b {wanted})"

@@ -1,4 +1,5 @@
-//! `snapshot`: splits in-sync legs off into standalone volumes, all in one window, all or nothing.
+//! `snapshot`: splits legs that are in sync off as independent volumes, all in one window, all or
+//! none. Also `snapabort` and `snapclear`.
 
 use super::change::{Event, NewSnapshot};
 use super::draft::Draft;
@@ -15,19 +16,19 @@ use crate::model::{
 use crate::table::stack::{LegOf, mirror_roles};
 use crate::table::status::MirrorStatus;
 
-/// The pattern of default names: `SNAP-VOL`, then `SNAP1-VOL`, …
+/// The default pattern of snapshot names: `SNAP-VOL`, then `SNAP1-VOL`, …
 pub const DEFAULT_PATTERN: &str = "SNAP%d-%v";
 
-/// The first era of a new map; of era 0 are the blocks that were never written.
+/// The first era of a new map. Blocks that were never written belong to era 0 (K34).
 pub const FIRST_ERA: u32 = 1;
 
-/// A volume with the legs that are to be taken from it. Can only be made for legs that are in sync.
+/// A volume with the legs to split off. [`ready`] creates it only for legs that are in sync.
 struct Ready<'w> {
     volume: &'w Volume,
     legs: Vec<&'w Plex>,
 }
 
-/// Plans the split of everything that was asked for.
+/// Plans the split of all requested volumes.
 pub fn snapshot(
     world: &World,
     splits: &Splits,
@@ -61,7 +62,7 @@ pub fn snapshot(
     draft.finish()
 }
 
-/// A snapshot that has to be exact is not taken where it would not be.
+/// Refuses a snapshot that must be `frozen` and would not be.
 fn refuse_unfrozen(draft: &Draft<'_>, volume: &Volume) -> Result<()> {
     let Some(reason) = draft.world.known.unfrozen.get(&volume.id) else {
         return Ok(());
@@ -73,7 +74,7 @@ fn refuse_unfrozen(draft: &Draft<'_>, volume: &Volume) -> Result<()> {
     .into())
 }
 
-/// Which volumes are meant.
+/// The volumes to split, each with the name of its snapshot if one was given.
 pub fn resolve(world: &World, splits: &Splits) -> Result<Vec<Split>> {
     let unnamed = |name: &Name| Split {
         volume: name.clone(),
@@ -111,7 +112,8 @@ pub fn resolve(world: &World, splits: &Splits) -> Result<Vec<Split>> {
     Ok(list)
 }
 
-/// A plex or a disk that was named and is not there, or a plex of a volume that is not to be split.
+/// Refuses a named plex or disk that does not exist, and a plex of a volume that is not to be
+/// split.
 fn refuse_strangers(world: &World, splits: &[Split], legs: &Legs) -> Result<()> {
     match legs {
         Legs::Count(_) => {}
@@ -134,8 +136,8 @@ fn refuse_strangers(world: &World, splits: &[Split], legs: &Legs) -> Result<()> 
     Ok(())
 }
 
-/// Enough legs that are complete as recorded and in sync as the kernel says. The window asks the
-/// kernel once more.
+/// Selects enough legs that are recorded as complete and in sync by the kernel's status. The window
+/// checks the status once more.
 fn ready<'w>(draft: &Draft<'w>, name: &Name, which: &Legs) -> Result<Ready<'w>> {
     let volume = draft.volume(name)?;
     draft.require_started(volume)?;
@@ -148,7 +150,7 @@ fn ready<'w>(draft: &Draft<'w>, name: &Name, which: &Legs) -> Result<Ready<'w>> 
     Ok(Ready { volume, legs })
 }
 
-/// The legs that are meant. They keep the order in which they were attached.
+/// The legs to split off, in the order in which they were attached.
 fn legs_of<'w>(draft: &Draft<'w>, volume: &'w Volume, which: &Legs) -> Result<Vec<&'w Plex>> {
     let done = || volume.in_state(PlexState::SnapDone);
     let enough = |wanted: usize| {
@@ -195,7 +197,7 @@ fn legs_of<'w>(draft: &Draft<'w>, volume: &'w Volume, which: &Legs) -> Result<Ve
     }
 }
 
-/// There are complete legs, and not where they were wanted: it is said where they are.
+/// The refusal if complete legs exist, but not on the requested disks. It contains where they are.
 fn lie_elsewhere(
     draft: &Draft<'_>,
     volume: &Volume,
@@ -220,7 +222,7 @@ fn lie_elsewhere(
     .into()
 }
 
-/// A plex that was named and cannot be split off.
+/// The refusal for a named plex that cannot be split off.
 fn no_leg(draft: &Draft<'_>, volume: &Volume, plex: &Plex) -> Refusal {
     Plexes::NotDone {
         volume: draft.world.named(&volume.name),
@@ -240,7 +242,7 @@ fn not_enough(draft: &Draft<'_>, volume: &Volume, wanted: usize, done: usize) ->
     .into()
 }
 
-/// A leg whose mirror shows anything but `A` everywhere is no snapshot (K15).
+/// Refuses a leg whose mirror has any letter but `A` in its status (K15).
 fn refuse_unhealthy(world: &World, volume: &Volume, legs: &[&Plex]) -> Result<()> {
     for (role, members, _) in mirror_roles(volume)? {
         let holds = |leg: &&&Plex| members.contains(&LegOf::Plex(leg.number));
@@ -264,7 +266,7 @@ fn refuse_unhealthy(world: &World, volume: &Volume, legs: &[&Plex]) -> Result<()
     Ok(())
 }
 
-/// The first name after the pattern that is not in use: with an empty number, then 1, 2, …
+/// The first unused name that the pattern gives: with an empty number, then 1, 2, …
 fn default_name(draft: &Draft<'_>, pattern: &str, volume: &Name) -> Result<Name> {
     if !pattern.contains("%v") && !pattern.contains("%d") {
         let pattern = pattern.to_owned();
@@ -341,8 +343,7 @@ fn split_off(draft: &mut Draft<'_>, ready: &Ready<'_>, name: Name) -> Result<()>
     Ok(())
 }
 
-/// How to get at what is in a snapshot, beside its original. What finds devices by a UUID finds the
-/// original's.
+/// Advice on how to use a snapshot beside its original. A search by UUID finds the original (K11).
 fn advice(content: Option<&str>, device: &str) -> String {
     let by_uuid = "by-uuid links keep pointing to the original";
     match content {
@@ -423,7 +424,7 @@ fn snapshot_volume(world: &World, volume: &Volume, legs: &[&Plex], name: Name) -
     }
 }
 
-/// From the split on the changes of both sides are tracked, where that is wanted and there is space
+/// Begins to track the changes of both sides with the split, if tracking is on and there is space
 /// for it.
 fn track(draft: &mut Draft<'_>, volume: &Volume, snapshot: &mut Volume) -> Result<Tracking> {
     if !volume.fast_resync {
@@ -454,7 +455,8 @@ fn track(draft: &mut Draft<'_>, volume: &Volume, snapshot: &mut Volume) -> Resul
         .filter(|p| p.number == number)
         .for_each(|p| p.dco = None);
     snapshot.dco = Some(spare);
-    // A new map knows nothing of what was before; in one that is in use the split ends an era.
+    // A new map starts with the first era. In a map that is in use, the split ends the current era,
+    // so that tracking counts from the next.
     let known = draft.world.known.eras.get(&volume.id);
     let since = known
         .filter(|_| own.live)
@@ -463,7 +465,8 @@ fn track(draft: &mut Draft<'_>, volume: &Volume, snapshot: &mut Volume) -> Resul
     Ok(Tracking::Since(since))
 }
 
-/// Takes away snapshot legs: those still attaching first, the newest first.
+/// Removes snapshot legs: those that are still being attached first, and of each kind the newest
+/// first.
 pub fn snapabort(world: &World, name: &Name, count: Option<usize>) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = draft.volume(name)?;
@@ -488,7 +491,7 @@ pub fn snapabort(world: &World, name: &Name, count: Option<usize>) -> Result<Pla
     draft.finish()
 }
 
-/// Breaks the relation between a snapshot and its original for good. No data is touched.
+/// Ends the relation between a snapshot and its original for good. No data is changed.
 pub fn snapclear(world: &World, name: &Name, which: &Relations) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let snapshots = relations(&world.group, draft.volume(name)?, which)?;
@@ -504,7 +507,7 @@ pub fn snapclear(world: &World, name: &Name, which: &Relations) -> Result<Plan> 
     draft.finish()
 }
 
-/// The snapshots whose relation to their original is meant; never none.
+/// The snapshots whose relation to their original is to end. Never empty.
 fn relations<'g>(
     group: &'g Group,
     volume: &'g Volume,
@@ -536,7 +539,8 @@ fn relations<'g>(
             };
             Ok(vec![between.ok_or_else(unrelated)?])
         }
-        // A snapshot is named: its relation to its original, whatever snapshots of it there are.
+        // The named volume is a snapshot: its relation to its original is meant, even if it has
+        // snapshots itself.
         Relations::TheOne if volume.origin.is_some() => Ok(vec![volume]),
         Relations::TheOne if all.len() == 1 => Ok(all),
         Relations::TheOne => Err(Asked::WhichRelation {

@@ -1,5 +1,5 @@
-//! Tracking of changes while snapshots are out: whether a volume needs it, where its map goes, and
-//! how it is given up.
+//! Tracking of changes while a volume has snapshots: whether a volume needs it, where its map is
+//! allocated, and how it ends.
 
 use super::change::Event;
 use super::draft::Draft;
@@ -16,8 +16,8 @@ use crate::table::dco;
 use std::collections::BTreeSet;
 
 impl Draft<'_> {
-    /// Space to track the changes of a volume of this size: two copies where there are two disks,
-    /// the first one near the data.
+    /// Allocates a DCO for a volume of this size: two copies if there are two disks, the first one
+    /// near the data. `None`, with a note, if there is no space.
     pub fn optional_dco(&mut self, volume: &Volume, near: &[Extent]) -> Option<Dco> {
         let dco = self.allocate_dco(volume, near);
         if dco.is_none() {
@@ -29,12 +29,12 @@ impl Draft<'_> {
         dco
     }
 
-    /// The same; `None` without a word when there is no space.
+    /// Allocates a DCO like [`Draft::optional_dco`], but without a note if there is no space.
     pub fn allocate_dco(&mut self, volume: &Volume, near: &[Extent]) -> Option<Dco> {
         self.complete_dco(volume, None, near, &BTreeSet::new())
     }
 
-    /// As many copies as there can be, with those that are there.
+    /// Adds to the existing copies of a DCO as many as there can be.
     fn complete_dco(
         &mut self,
         volume: &Volume,
@@ -82,8 +82,8 @@ impl Draft<'_> {
         })
     }
 
-    /// Sets space aside so that the next split can track: for a volume with snapshot legs, and for
-    /// each of these that has none yet.
+    /// Allocates the space that the next split needs for tracking: a DCO for a volume with snapshot
+    /// legs, and one for each of these legs that has none yet.
     pub fn provide_dcos(&mut self, id: VolumeId) -> Result<()> {
         let volume = self.touch(id)?.clone();
         if !volume.fast_resync || !volume.plexes.iter().any(|p| p.state.is_snapshot_leg()) {
@@ -109,8 +109,8 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Space for the copies that the next maps of a volume and of its snapshot legs lack, on disks
-    /// where nothing has failed: how many.
+    /// Allocates the copies that the next maps of a volume and of its snapshot legs lack, on disks
+    /// where nothing has failed. Returns their number.
     pub fn complete_dcos(&mut self, id: VolumeId) -> Result<usize> {
         let volume = self.touch(id)?.clone();
         let count = |volume: &Volume| -> usize {
@@ -148,7 +148,7 @@ impl Draft<'_> {
         Ok(now.saturating_sub(count(&volume)))
     }
 
-    /// The copies of a DCO that can be written to now.
+    /// The copies of a DCO that can be written now.
     pub fn usable(&self, dco: &Dco) -> Option<Dco> {
         let world = self.world;
         let is_good = |copy: &&Extent| {
@@ -159,7 +159,7 @@ impl Draft<'_> {
     }
 }
 
-/// `fast-resync on|off`.
+/// `fast-resync on|off`: turns the tracking of a volume on or off.
 pub fn fast_resync(world: &World, name: &Name, on: bool) -> Result<Plan> {
     if on {
         track(world, name)

@@ -1,6 +1,6 @@
-//! From what the kernel has to what a configuration asks for: the one procedure behind every verb,
-//! every start and stop, and every recovery. Works from observation, so that leftovers of an
-//! interrupted command are just another starting point.
+//! The transition from the state of the kernel to the state that a configuration asks for. Every
+//! verb, start, stop and recovery uses this one procedure. It starts from what is observed, so the
+//! leftovers of an interrupted command are just another starting point.
 
 use super::refusal::{Devices, InGroup, Refusal, Result, Volumes};
 use super::step::{Finish, Plan, Prepare};
@@ -10,17 +10,18 @@ use crate::table::stack::{Device, LegOf, formatter, mirror_roles, stack};
 use crate::table::{DevRef, DmDevice, ERROR, Links, SuspendMode, Table, dco, same_mapping};
 use std::collections::BTreeSet;
 
-/// What a verb asks of the transition beside the new configuration.
+/// What a verb requires of the transition in addition to the new configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Terms {
-    /// Volumes whose filesystems are frozen, as far as they can be (a snapshot is taken).
+    /// Volumes of which a snapshot is taken. Their filesystems are frozen as far as possible.
     pub freeze: Vec<VolumeId>,
-    /// Plexes (of the configuration that is in force) that must be equal to their volume at the
-    /// instant of the commit.
+    /// Plexes that must be equal to their volume at the instant of the commit: the volume, and plex
+    /// numbers of the configuration in force.
     pub equal: Vec<(VolumeId, Vec<u16>)>,
 }
 
-/// Adds to the plan all the steps that bring these volumes to what `plan.group` says.
+/// Adds to the plan all steps that bring the devices of these volumes to what `plan.group` asks
+/// for.
 pub fn steps(world: &World, plan: &mut Plan, volumes: &[VolumeId], terms: &Terms) -> Result<()> {
     let mut suspend = Vec::new();
     for id in volumes {
@@ -33,13 +34,14 @@ pub fn steps(world: &World, plan: &mut Plan, volumes: &[VolumeId], terms: &Terms
         }
         diff.add(world, plan, terms, &mut suspend)?;
     }
-    // All volumes are down before the first comes up again.
+    // All volumes are suspended before the first is resumed.
     plan.window.suspend.extend(suspend);
     Ok(())
 }
 
-/// The same for what is recorded already. A volume that cannot be brought there is left as it is,
-/// and why is a failure of the plan; it stops no other.
+/// Adds the steps that bring these volumes to the configuration already in force. A volume for
+/// which that is impossible is left as it is, with the reason in the failures of the plan; the
+/// other volumes are not affected.
 pub fn recorded(world: &World, plan: &mut Plan, volumes: &[VolumeId]) {
     let group = plan.group.clone();
     let (mut diffs, mut waiting) = (Vec::new(), Vec::new());
@@ -54,8 +56,8 @@ pub fn recorded(world: &World, plan: &mut Plan, volumes: &[VolumeId]) {
             Err(refusal) => waiting.push((*id, refusal)),
         }
     }
-    // What was split off from one that waits is not brought up as long as that may still write
-    // there.
+    // A volume that is left as it is may still write to space that a split has given to its
+    // snapshot (or the reverse). The related volume is not activated meanwhile.
     let writes = |id: VolumeId| {
         let maps = |d: &&DmDevice| {
             d.uuid.volume() == Some(id) && d.table.iter().any(|line| line.target != ERROR)
@@ -90,9 +92,9 @@ pub fn recorded(world: &World, plan: &mut Plan, volumes: &[VolumeId]) {
         .extend(waiting.into_iter().map(|(_, refusal)| refusal));
 }
 
-/// What has to be proven while a volume is suspended: that the plexes which the verb names are
-/// equal to it, and that what is recorded of its complete plexes still holds, since the next table
-/// believes it (`nosync`).
+/// Adds the checks of a volume that are made while it is suspended: that the plexes which the verb
+/// names are equal to the volume, and that complete plexes recorded as in sync still are, because
+/// the next table relies on that (`nosync`).
 fn checks(world: &World, plan: &mut Plan, id: VolumeId, terms: &Terms) -> Result<()> {
     let Some(volume) = world.group.volume(id) else {
         return Ok(());
@@ -117,7 +119,7 @@ fn checks(world: &World, plan: &mut Plan, id: VolumeId, terms: &Terms) -> Result
     Ok(())
 }
 
-/// Which links udev may make for a device of this volume.
+/// The links that udev may create for a device of this volume.
 pub fn links(volume: &Volume, role: &Role) -> Links {
     match role {
         Role::Volume if volume.copied => Links::NoContent,
@@ -133,40 +135,41 @@ pub fn links(volume: &Volume, role: &Role) -> Links {
     }
 }
 
-/// A device that has to become what the configuration says.
+/// A device of the configuration, compared with the kernel.
 struct Wanted {
     device: Device,
     links: Links,
-    /// What there is of it now; `None`: nothing, or an empty device.
+    /// The device as it is in the kernel; `None` if it does not exist.
     now: Option<DmDevice>,
     exists: bool,
     changed: bool,
-    /// Whether the device of its volume is live.
+    /// Whether the volume's own device is live.
     live_top: bool,
-    /// The missing disks that it lies on and of which no number is known: what is mapped there
-    /// cannot be told.
+    /// The missing disks in its table whose device number is not known, so that the live table
+    /// cannot be compared.
     unknown: Vec<DiskId>,
 }
 
-/// The difference for one volume.
+/// The difference between the kernel and the configuration for one volume.
 struct Diff<'a> {
     id: VolumeId,
     wanted: Vec<Wanted>,
     gone: Vec<&'a DmDevice>,
     live_top: bool,
-    /// A new map has to be formatted: its space made blank, and the devices that do the rest.
+    /// If a new map has to be formatted: the step that blanks its space. The devices of `formatter`
+    /// do the rest.
     blank: Option<Prepare>,
     formatter: Vec<Device>,
-    /// Whatever a map is made of, all copies of it hold the same before it is used.
+    /// The step that makes all copies of a map identical, which comes before any use of the map.
     copy: Option<Prepare>,
-    /// Whether this is recorded already.
+    /// Whether the configuration is already in force.
     recorded: bool,
-    /// Whether the tracking of its changes ends, which nothing may stop: the space of the map is
-    /// given up with it.
+    /// Whether tracking of the volume ends. Nothing may stop that, because the space of the map is
+    /// released with it.
     ends: bool,
 }
 
-/// All copies of a map get what the first one holds.
+/// The step that copies the first copy of a map to the others.
 fn copies_made_equal(volume: &Volume, dco: &Dco) -> Option<Prepare> {
     let mut maps = dco.copies.iter().map(|copy| dco::map(copy, volume.size));
     let (from, to) = (maps.next()?, maps.collect::<Vec<_>>());
@@ -181,7 +184,7 @@ impl<'a> Diff<'a> {
             .transpose()?
             .unwrap_or_default();
         let uuids: BTreeSet<&DmUuid> = expected.iter().map(|d| &d.uuid).collect();
-        // What waits to be closed is as it has to be, and nothing is left to be done.
+        // A retired device that only waits to be closed needs no further step.
         let needless = |d: &&DmDevice| {
             d.uuid.volume() == Some(id) && !uuids.contains(&d.uuid) && !d.waits_to_be_closed()
         };
@@ -223,7 +226,8 @@ impl<'a> Diff<'a> {
         })
     }
 
-    /// Adds its steps to the plan; what is suspended is kept apart.
+    /// Adds the steps to the plan. The suspends go into `suspend`, where those of all volumes are
+    /// collected.
     fn add(
         &self,
         world: &World,
@@ -258,15 +262,15 @@ impl<'a> Diff<'a> {
         Ok(())
     }
 
-    /// Whether any device or table of it has to change.
+    /// Whether any device or table of the volume has to change.
     fn has_steps(&self) -> bool {
         let settled = |w: &Wanted| w.exists && !w.changed && !w.suspended() && !w.stale_inactive();
         !self.gone.is_empty() || !self.wanted.iter().all(settled)
     }
 
-    /// Refuses to change what lies on missing disks that nobody knows, and to believe of it that it
-    /// is as recorded. What is not changed may be as it likes; and the tracking of changes ends in
-    /// any case, with errors in the place of what is lost.
+    /// Refuses to change devices on missing disks whose numbers are unknown, and to take such
+    /// devices for what is recorded. Volumes that are not changed are not refused. Tracking can
+    /// always end, with errors in place of what is lost.
     fn refuse_unknown(&self, new: &Group) -> Result<()> {
         let mut unknown: Vec<DiskId> = self.wanted.iter().flat_map(|w| w.unknown.clone()).collect();
         unknown.sort_unstable();
@@ -280,7 +284,7 @@ impl<'a> Diff<'a> {
         Err(missing(new, volume, &unknown))
     }
 
-    /// A name that somebody else's device has cannot be ours.
+    /// Refuses a device name that a device outside this volume already has.
     fn refuse_taken_names(&self, world: &World) -> Result<()> {
         let ours = |name: &DmName| {
             world
@@ -298,9 +302,9 @@ impl<'a> Diff<'a> {
         }
     }
 
-    /// A new device cannot have the UUID of one that another process still has open, and that one
-    /// must not become the new one. What the configuration in force has is another matter: there
-    /// the device has been needed all along.
+    /// Refuses a new device whose UUID belongs to an old device that another process still has
+    /// open. The old device must not become the new one. Devices that the configuration in force
+    /// already uses are not new, and pass.
     fn refuse_occupied(&self, world: &World) -> Result<()> {
         let old = world
             .group
@@ -375,8 +379,8 @@ impl<'a> Diff<'a> {
         }
     }
 
-    /// The kernel formats a new map, to its full size. In the window nothing is left to do then,
-    /// and a table reads its map when it is loaded (K16).
+    /// Lets the kernel format a new map, to its full size, before the window: nothing is left to do
+    /// in the window then, and a table reads its map when it is loaded (K16).
     fn format(&self, plan: &mut Plan) {
         plan.prepare.extend(self.blank.iter().cloned());
         for Device {
@@ -399,18 +403,20 @@ impl<'a> Diff<'a> {
         plan.prepare.extend(self.copy.clone());
     }
 
-    /// Without a freeze the suspend does not flush: should a leg fail just now, the writes that it
-    /// holds are reissued (K2).
+    /// Without a freeze the suspend does not flush. If a leg fails at that moment, the writes held
+    /// for it are issued again (K2).
     ///
-    /// Suspends from the top down, resumes from the bottom up (K19). A mirror that goes is
-    /// suspended too, and stays so until it is removed: its log must not be live twice.
+    /// Suspends from the top down, resumes from the bottom up (K19). A mirror that is removed is
+    /// suspended too, and stays suspended until then, because two live tables must not have the
+    /// same log.
     fn window(&self, freeze: bool, suspend: &mut Vec<(DmUuid, SuspendMode)>, plan: &mut Plan) {
         if !self.live_top {
             return;
         }
         let swapped = |w: &&Wanted| w.changed && !w.fresh();
         let frozen = |w: &&Wanted| freeze && w.device.role == Role::Volume;
-        // A part of a snapshot goes: it was suspended before, and goes on afterwards.
+        // A snapshot that gives up only some of its plexes was suspended by `Prepare::Unwritten`,
+        // and is resumed afterwards.
         let quiet = |w: &&Wanted| {
             plan.prepare
                 .iter()
@@ -422,7 +428,8 @@ impl<'a> Diff<'a> {
             .filter(|w| swapped(w) || frozen(w) || quiet(w));
         let mut down: Vec<DmUuid> = goes_down.map(|w| w.device.uuid.clone()).collect();
         if !self.wanted.is_empty() {
-            // The map of a tracking that ends takes what the era writes at its end; it has no log.
+            // When tracking ends, the map is not suspended: the suspend of the era still writes to
+            // it (K7). A map has no log that could be live twice.
             let map = |d: &&&DmDevice| d.uuid.role() == Some(Role::Map);
             down.extend(
                 self.gone
@@ -499,9 +506,9 @@ impl<'a> Diff<'a> {
 }
 
 impl Wanted {
-    /// Whether it has no live table yet, or (when the command that gave it up was not committed)
-    /// one that leads nowhere. Below a volume that is live an error stands for what is missing, and
-    /// is in use.
+    /// Whether the device has no live table yet, or an `error` table from a command that retired it
+    /// and was not committed. Below a live volume an `error` table stands for missing space, and is
+    /// in use.
     fn fresh(&self) -> bool {
         self.now.as_ref().is_none_or(|now| {
             if self.live_top {
@@ -512,8 +519,9 @@ impl Wanted {
         })
     }
 
-    /// An inner device straight onto the disks: harmless live, and a mirror's log and an era's map
-    /// have to be when the table above is loaded, since they are looked at then.
+    /// Whether this is an inner device directly on the disks. Making it live before the window does
+    /// no harm. A mirror's log and an era's map have to be live by then, because the load of the
+    /// table above reads them (K16, K22).
     fn is_leaf(&self) -> bool {
         match self.device.role {
             Role::Plex(_) | Role::Log | Role::Changes(_) | Role::Sink | Role::Map => true,
@@ -552,7 +560,7 @@ fn wanted(
     unknown.retain(|id| rendered.is_none() && world.number(*id).is_none());
     let changed = match &rendered {
         Some(lines) => !same_mapping(lines, live),
-        // It refers to something that does not exist yet.
+        // The table refers to a device that does not exist yet.
         None if unknown.is_empty() => true,
         None => live.is_empty() || !is_as_before(world, &device)?,
     };
@@ -567,7 +575,7 @@ fn wanted(
     })
 }
 
-/// Whether the configuration in force asks for the same table.
+/// Whether the configuration in force asks for the same table of this device.
 fn is_as_before(world: &World, device: &Device) -> Result<bool> {
     let volume = device.uuid.volume().and_then(|id| world.group.volume(id));
     let before = volume
@@ -592,7 +600,7 @@ fn number(world: &World, group: &Group, volume: &Volume, what: &DevRef) -> Optio
     Some(dev.to_string())
 }
 
-/// What a volume says of which disks are missing.
+/// The refusal for a volume that lies on these missing disks.
 pub fn missing(group: &Group, volume: &Volume, disks: &[DiskId]) -> Refusal {
     let known = disks.iter().filter_map(|id| group.disk(*id));
     Volumes::DisksMissing {
@@ -602,7 +610,8 @@ pub fn missing(group: &Group, volume: &Volume, disks: &[DiskId]) -> Refusal {
     .into()
 }
 
-/// From the top down: the volume, the layers from the highest, then what is under them.
+/// A sort key that orders devices from the top down: the volume, its layers from the highest, then
+/// the devices below them.
 pub fn rank(uuid: &DmUuid) -> (u8, u8) {
     match uuid.role() {
         Some(Role::Volume | Role::Formatter) => (0, 0),

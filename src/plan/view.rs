@@ -1,30 +1,30 @@
-//! A plan as plain data for `--dry-run`: what would be done, in order, in words.
+//! A plan as plain data for `--dry-run`: the steps in order, as text.
 
 use super::change::Change;
 
 /// The whole plan.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PlanView {
-    /// Group that it is for.
+    /// Name of the group.
     pub group: String,
-    /// What would change.
+    /// The changes that would be reported.
     pub changes: Vec<Change>,
-    /// What to know or to do next.
+    /// Messages on what to know or to do next.
     pub notes: Vec<String>,
-    /// Steps before the commit; each can be undone.
+    /// Steps before the commit. Each can be undone.
     pub prepare: Vec<StepView>,
     /// Steps while volumes are suspended.
     pub window: Vec<StepView>,
-    /// Steps after the commit; rolled forward.
+    /// Steps after the commit. After a crash they are rolled forward.
     pub finish: Vec<StepView>,
 }
 
-/// One step.
+/// One step of a plan, as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepView {
     /// The verb, such as `load`.
     pub verb: &'static str,
-    /// The object: a dm name, a disk.
+    /// The object of the step, such as a dm name or a disk.
     pub object: String,
     /// Further lines, such as the table.
     pub detail: Vec<String>,

@@ -1,4 +1,4 @@
-//! The verbs that make, remove, rename and grow volumes.
+//! The verbs that create, remove, rename and grow volumes.
 
 use super::change::Event;
 use super::draft::{Draft, Sharing};
@@ -10,26 +10,27 @@ use super::world::{World, link};
 use crate::model::volume::{MAX_PLEXES, SIZE_UNIT};
 use crate::model::{Name, Plex, PlexState, SectorSize, Sectors, Volume, VolumeId, distinct};
 
-/// What `make` was asked for.
+/// The request of `make`.
 pub struct Make<'a> {
     /// Name of the volume.
     pub volume: &'a Name,
-    /// Its size.
+    /// Size of the volume, which is rounded up.
     pub size: Sectors,
-    /// Number of plexes.
+    /// Number of plexes: 1 for a volume that is not mirrored.
     pub mirrors: usize,
-    /// Where.
+    /// The disks that the volume may lie on.
     pub placement: &'a Placement,
-    /// Whether a mirror gets a log.
+    /// Whether a mirror gets a dirty region log.
     pub log: bool,
-    /// Whether changes are tracked while snapshots are out.
+    /// Whether changes are tracked while the volume has snapshots.
     pub fast_resync: bool,
-    /// The largest sectors that its disks may have; by default those of the disks that it gets.
+    /// The largest sectors that the volume's disks may have; by default those of the disks that it
+    /// gets.
     pub sector_size: Option<SectorSize>,
 }
 
-/// A new volume. A mirror of it starts with nothing believed: the kernel makes the plexes equal,
-/// whatever the disks held.
+/// Creates a volume. A mirror starts with nothing marked as in sync: the kernel makes the plexes
+/// equal, whatever the disks held before.
 pub fn make(world: &World, wanted: &Make<'_>) -> Result<Plan> {
     let mut draft = Draft::new(world);
     draft.check_new_name(wanted.volume)?;
@@ -88,8 +89,9 @@ pub fn make(world: &World, wanted: &Make<'_>) -> Result<Plan> {
     draft.finish()
 }
 
-/// What is made for larger sectors than it shows depends on who makes the filesystem; what has got
-/// larger ones than other disks of the group have is better known now than later.
+/// Adds notes on the sector size. If the volume was made for larger sectors than it shows, its
+/// filesystem must be made for these too. If it has larger sectors than other disks of the group,
+/// the user should know before using it.
 fn note_sectors(draft: &mut Draft<'_>, volume: &Volume, shown: Option<SectorSize>) {
     let (Some(made_for), Some(shown)) = (volume.sector_size, shown) else {
         return;
@@ -111,15 +113,15 @@ fn note_sectors(draft: &mut Draft<'_>, volume: &Volume, shown: Option<SectorSize
     }
 }
 
-/// The media names that plexes lie on, in order and once.
+/// The media names of the disks that the plexes lie on: in order, each once, separated by commas.
 pub fn disks_of<'p>(world: &World, plexes: impl IntoIterator<Item = &'p Plex>) -> String {
     let disks = distinct(plexes.into_iter().flat_map(|p| &p.subdisks).map(|s| s.disk));
     let media = |id| world.shown(id).to_string();
     disks.into_iter().map(media).collect::<Vec<_>>().join(",")
 }
 
-/// Volumes go away with everything in them. Relations to them are cleared; snapshots of them stay,
-/// as volumes of their own.
+/// Removes volumes with all their parts. Relations to them are cleared. Their snapshots stay, as
+/// independent volumes.
 pub fn remove(world: &World, names: &[Name], recursive: bool) -> Result<Plan> {
     let mut draft = Draft::new(world);
     for name in names {
@@ -170,7 +172,7 @@ fn refuse_dependents(world: &World, volume: &Volume, names: &[Name]) -> Result<(
     .into())
 }
 
-/// A new name, also while the volume is mounted. Plexes keep theirs.
+/// Renames a volume, even while it is mounted. Its plexes keep their names.
 pub fn rename(world: &World, name: &Name, to: &Name) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = draft.volume(name)?;
@@ -197,8 +199,8 @@ pub fn rename(world: &World, name: &Name, to: &Name) -> Result<Plan> {
     draft.finish()
 }
 
-/// A larger volume, online. What is new on a mirror is not in sync and gets copied; what was in
-/// sync stays so.
+/// Grows a volume online. The new part of a mirror is not in sync and is copied; what was in sync
+/// stays in sync.
 pub fn grow(world: &World, name: &Name, to: GrowTo, placement: &Placement) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = draft.volume(name)?;
@@ -235,7 +237,7 @@ pub fn grow(world: &World, name: &Name, to: GrowTo, placement: &Placement) -> Re
     }
     let by = size.saturating_sub(volume.size);
     let mirrored = volume.complete().len() > 1;
-    // Each sees where those before it have gone.
+    // Each plex is extended with regard to the new space of those before it.
     let mut larger = volume.clone();
     for at in 0..larger.plexes.len() {
         let mut plex = larger.plexes[at].clone();
@@ -246,7 +248,7 @@ pub fn grow(world: &World, name: &Name, to: GrowTo, placement: &Placement) -> Re
     grown.plexes = larger.plexes;
     grown.synced = if mirrored { grown.synced } else { size };
     grown.size = size;
-    // Their size follows from the volume's.
+    // The size of a DCO depends on the volume's size, so all are allocated anew.
     grown.dco = None;
     grown.plexes.iter_mut().for_each(|p| p.dco = None);
     draft.provide_dcos(volume.id)?;

@@ -1,4 +1,4 @@
-//! Acting on a failure, and bringing the kernel to what is recorded.
+//! Acts on failures, and brings the kernel to the recorded configuration.
 
 use super::see::{mirror_of, observed};
 use crate::model::{DevNo, DmUuid, Plex, PlexEvent, PlexState, Role, Volume, VolumeId, distinct};
@@ -17,17 +17,17 @@ use crate::table::stack::{LegOf, mirror_roles};
 use crate::table::status::MirrorStatus;
 use crate::table::{DmDevice, Links, SuspendMode, TargetLine, Without, without};
 
-/// Records the failure first, then lets the I/O flow: the mirrors that hold it go on without the
-/// failed legs (`noflush`, no freeze: K2). What remains to be tidied up is left to [`converge`],
-/// when nothing is held any more.
+/// Records the failure first, then releases the held I/O: the mirrors that hold it continue without
+/// the failed legs (`noflush`, no freeze: K2). The remaining cleanup is left to [`converge`], after
+/// no I/O is held any more.
 pub(super) fn give_up(world: &World, id: VolumeId, lost: &Lost) -> Result<Plan> {
     let volume = observed(world, id)?;
     let mut plan = Plan::nothing(world.group.clone());
     plan.window.commit = CommitPoint::First;
     let reloaded = give_up_legs(world, volume, lost, &mut plan)?;
     give_up_maps(world, volume, &lost.maps, &mut plan);
-    // What is held in a lower mirror keeps the one above from being suspended: from the bottom up
-    // here.
+    // Writes that a lower mirror holds block the suspend of the mirror above it. So the order is
+    // from the bottom up here.
     plan.window.suspend.reverse();
     plan.window.resume.reverse();
     give_up_logs(world, volume, lost, &reloaded, &mut plan);
@@ -44,16 +44,16 @@ pub(super) fn give_up(world: &World, id: VolumeId, lost: &Lost) -> Result<Plan> 
     Ok(plan)
 }
 
-/// What the mirrors that go on without some of their legs have lost beside them.
+/// What mirrors that continue without some of their legs have lost in addition.
 #[derive(Default)]
 struct Reloaded {
-    /// The dirty region log was in use, and is not any more.
+    /// The dirty region log was in use and no longer is.
     without_log: bool,
-    /// Legs that were being filled, which begin again.
+    /// Legs were being filled, and begin again.
     while_filling: bool,
 }
 
-/// Each mirror that has lost a leg, or its log, is loaded again without it.
+/// Reloads each mirror that has lost a leg or its log without it.
 fn give_up_legs(world: &World, volume: &Volume, lost: &Lost, plan: &mut Plan) -> Result<Reloaded> {
     let mut reloaded = Reloaded::default();
     for (role, legs, attaching) in mirror_roles(volume)?.into_iter().rev() {
@@ -67,7 +67,7 @@ fn give_up_legs(world: &World, volume: &Volume, lost: &Lost, plan: &mut Plan) ->
         };
         let uuid = live.uuid.clone();
         let role = uuid.role().unwrap_or(role);
-        // Legs that are being filled are not equal, and begin again without the one that is gone.
+        // Legs that are being filled are not in sync, and begin again without the lost one.
         let equal = volume.is_synced() && !attaching;
         let without_them = Without {
             legs: &gone,
@@ -83,7 +83,7 @@ fn give_up_legs(world: &World, volume: &Volume, lost: &Lost, plan: &mut Plan) ->
     Ok(reloaded)
 }
 
-/// A table that takes the place of a live one in the window, without waiting for what is held.
+/// Adds the steps that replace a live table in the window without waiting for held writes.
 fn reload(plan: &mut Plan, uuid: DmUuid, lines: Vec<TargetLine>, links: Links) {
     plan.prepare.push(Prepare::LoadRaw {
         uuid: uuid.clone(),
@@ -95,9 +95,9 @@ fn reload(plan: &mut Plan, uuid: DmUuid, lines: Vec<TargetLine>, links: Links) {
     plan.window.resume.push((uuid, links));
 }
 
-/// On the disk the log says that the region of the write that failed is not equal; the survivors
-/// are, or will be as soon as what is held is written to them. So the log is out of use until it
-/// can be written anew.
+/// Takes the logs out of use. On the disk, the log marks the region of the failed write as not in
+/// sync; but the survivors are in sync, or will be as soon as the held writes are repeated. So the
+/// log is not used until it can be written anew.
 fn give_up_logs(world: &World, volume: &Volume, lost: &Lost, reloaded: &Reloaded, plan: &mut Plan) {
     let Some(changed) = plan.group.volume_mut(volume.id) else {
         return;
@@ -145,7 +145,8 @@ fn record_failure(world: &World, volume: &Volume, plex: &Plex, plan: &mut Plan) 
         .push(Change::volume(&world.group.name, &volume.name, failed));
 }
 
-/// Where a plex lies: by path, or by number when its disk cannot be read any more.
+/// The devices that a plex lies on: by path, or by device number if its disk cannot be read any
+/// more.
 fn devices_of(world: &World, id: VolumeId, plex: &Plex) -> String {
     let path = |disk| world.disks.get(&disk).map(|d| d.path.display().to_string());
     let paths: Option<Vec<String>> = plex.subdisks.iter().map(|s| path(s.disk)).collect();
@@ -160,7 +161,7 @@ fn devices_of(world: &World, id: VolumeId, plex: &Plex) -> String {
     distinct(paths.unwrap_or_else(numbers)).join(",")
 }
 
-/// A complete snapshot leg takes the place of the last data plex.
+/// Lets a complete snapshot leg take the place of the last data plex.
 fn replace_last_plex(world: &World, volume: &Volume, plan: &mut Plan) {
     let Some(changed) = plan.group.volume_mut(volume.id) else {
         return;
@@ -182,8 +183,8 @@ fn replace_last_plex(world: &World, volume: &Volume, plan: &mut Plan) {
         .push(Change::volume(&world.group.name, &volume.name, taken));
 }
 
-/// The map goes on without the copies that have failed; without any it becomes the sink, so that
-/// what is held flows on.
+/// Lets the map continue without its failed copies. If no copy is left, the sink takes the place of
+/// the map, so that held writes continue.
 fn give_up_maps(world: &World, volume: &Volume, gone: &[usize], plan: &mut Plan) {
     let uuid = DmUuid::new(world.group.id, volume.id, &Role::Map);
     let Some(live) = world.devices.get(&uuid).filter(|_| !gone.is_empty()) else {
@@ -199,10 +200,10 @@ fn give_up_maps(world: &World, volume: &Volume, gone: &[usize], plan: &mut Plan)
     reload(plan, uuid, lines, transition::links(volume, &Role::Map));
 }
 
-/// A mirror that holds writes for a leg or a log whose failure is recorded already: somebody died
-/// between recording it and acting on it. Nothing above such a mirror can be suspended, so it is
-/// reloaded alone, from its own live table; what it has to be in the end is for [`converge`], when
-/// nothing is held any more.
+/// Releases mirrors that hold writes for a leg or a log whose failure is already recorded: a
+/// process died between recording the failure and acting on it. Nothing above such a mirror can be
+/// suspended, so the mirror is reloaded alone, from its own live table. Its final table is left to
+/// [`converge`], after no I/O is held any more.
 pub fn unhold(world: &World) -> Option<Plan> {
     let mut plan = Plan::nothing(world.group.clone());
     plan.window.commit = CommitPoint::First;
@@ -216,7 +217,7 @@ pub fn unhold(world: &World) -> Option<Plan> {
             unhold_legs(world, volume, device, status, &mut plan);
         }
     }
-    // From the bottom up, as for a failure that is seen now.
+    // From the bottom up, as in `give_up`.
     plan.window
         .suspend
         .sort_by_key(|(uuid, _)| std::cmp::Reverse(transition::rank(uuid)));
@@ -226,7 +227,7 @@ pub fn unhold(world: &World) -> Option<Plan> {
     plan.has_steps().then_some(plan)
 }
 
-/// A mirror goes on without the legs and the log that the configuration does not have (any more).
+/// Reloads a mirror without the legs and the log that are not (or no longer) in the configuration.
 fn unhold_legs(
     world: &World,
     volume: &Volume,
@@ -265,8 +266,8 @@ fn unhold_legs(
     }
 }
 
-/// The same for a map: it goes on without the legs on disks where the configuration has no copy of
-/// it (any more, or yet). The sink, which is the last leg, stays.
+/// Reloads a map without the legs on disks where the configuration has no copy of it (no longer, or
+/// not yet). The sink, which is the last leg, stays.
 fn unhold_map(world: &World, device: &DmDevice, status: &MirrorStatus, plan: &mut Plan) {
     let volume = device.uuid.volume().and_then(|id| world.group.volume(id));
     let copies: Vec<DevNo> = volume
@@ -291,9 +292,9 @@ fn unhold_map(world: &World, device: &DmDevice, status: &MirrorStatus, plan: &mu
     }
 }
 
-/// Brings the kernel to what is recorded, for every volume: after an interrupted command, a failed
-/// step, or a failed leg. The configuration is not changed. A volume for which that cannot be had,
-/// because a disk is missing, is a failure of its own.
+/// Brings the kernel to the recorded configuration, for every volume: after an interrupted command,
+/// a failed step, or a failed leg. The configuration does not change. A volume for which this is
+/// impossible, because a disk is missing, is one of the plan's failures.
 pub fn converge(world: &World) -> Plan {
     let mut plan = Plan::nothing(world.group.clone());
     let mut ids: Vec<VolumeId> = world.group.volumes.iter().map(|v| v.id).collect();

@@ -1,4 +1,5 @@
-//! What was seen in the kernel, and the plans that follow from it. Whoever looks first records it.
+//! Findings in the kernel, and the plans that follow from them. The first process that sees a
+//! finding records it.
 
 mod act;
 mod record;

@@ -1,4 +1,4 @@
-//! Recording: what the kernel has finished, and space for what was lost.
+//! Records what the kernel has finished, and allocates space for what was lost.
 
 use super::see::observed;
 use crate::model::{Plex, PlexEvent, PlexState, VolumeId};
@@ -9,8 +9,8 @@ use crate::plan::refusal::Result;
 use crate::plan::step::Plan;
 use crate::plan::world::World;
 
-/// SNAPATT → SNAPDONE (and ACTIVE for data plexes); layers collapse into one flat mirror at an
-/// instant when all are equal.
+/// Records attached legs as SNAPDONE (data plexes as ACTIVE). The layers collapse into one flat
+/// mirror at an instant when all legs are equal.
 pub(super) fn record_attached(world: &World, id: VolumeId) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = observed(world, id)?;
@@ -39,7 +39,7 @@ pub(super) fn record_attached(world: &World, id: VolumeId) -> Result<Plan> {
     draft.finish()
 }
 
-/// A restore is over: the legs that it was made from are snapshot legs again.
+/// Ends a restore: the plexes that it was made from become snapshot legs again.
 fn take_back_legs(draft: &mut Draft<'_>, id: VolumeId) -> Result<()> {
     let restored = draft.touch(id)?.clone();
     let lent: Vec<&Plex> = restored.plexes.iter().filter(|p| p.lent).collect();
@@ -71,11 +71,12 @@ pub(super) fn record_resynced(world: &World, id: VolumeId) -> Result<Plan> {
     draft.finish()
 }
 
-/// Gives such a volume its log.
+/// Gives a log to a volume of the list that `unlogged` returns.
 pub fn add_log(world: &World, id: VolumeId) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = observed(world, id)?;
-    // One that is there and out of use comes into use again; it is written anew either way.
+    // An existing log that is not in use comes into use again. In both cases the log is written
+    // anew.
     draft.touch(id)?;
     if volume.log.is_none() {
         draft.touch(id)?.log = Some(draft.allocate_log_elsewhere(volume)?);
@@ -84,11 +85,11 @@ pub fn add_log(world: &World, id: VolumeId) -> Result<Plan> {
     draft.finish()
 }
 
-/// Takes that space.
+/// Allocates the missing copies for a volume of the list that `short_of_copies` returns.
 pub fn add_copies(world: &World, id: VolumeId) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let copies = draft.complete_dcos(id)?;
-    // Another volume may have got what was left.
+    // Another volume may have taken the last space.
     if copies > 0 {
         draft.say(&observed(world, id)?.name, Event::MapSpaceAdded { copies });
     }

@@ -1,4 +1,4 @@
-//! Looking: what the kernel has finished, what has failed, and what a volume lacks.
+//! Detects what the kernel has finished, what has failed, and what a volume lacks.
 
 use crate::model::volume::MAX_COPIES;
 use crate::model::{DevNo, DmUuid, Plex, PlexState, Role, Volume, VolumeId};
@@ -10,7 +10,7 @@ use crate::table::DmDevice;
 use crate::table::stack::{LegOf, mirror_roles};
 use crate::table::status::MirrorStatus;
 
-/// Everything that is to be recorded or repaired, failures first: only they keep somebody waiting.
+/// Everything that has to be recorded or repaired. Failures come first, because only they hold I/O.
 pub fn findings(world: &World) -> Vec<Finding> {
     let live = || {
         world
@@ -36,8 +36,8 @@ pub fn findings(world: &World) -> Vec<Finding> {
         .collect()
 }
 
-/// The volumes whose mirror goes on without the log that it should have. Good to have, and no
-/// repair: nobody waits for it.
+/// The volumes whose mirror runs without the log that it should have. Adding the log is not urgent,
+/// because no I/O is held for it.
 pub fn unlogged(world: &World) -> Vec<VolumeId> {
     let live = world
         .group
@@ -49,8 +49,8 @@ pub fn unlogged(world: &World) -> Vec<VolumeId> {
         .collect()
 }
 
-/// Whether a mirror that should have a log has none, or does not use it. A log that has just been
-/// lost is allocated elsewhere once writes flow again.
+/// Whether a mirror that should have a log has none, or does not use it. A log that was just lost
+/// is allocated elsewhere after writes have resumed.
 fn log_missing(world: &World, volume: &Volume) -> bool {
     let held = world.occupied(volume.id, &Role::Log).is_some();
     if volume.live_log().is_some() || !volume.attaching().is_empty() || !volume.is_synced() || held
@@ -66,8 +66,8 @@ fn log_missing(world: &World, volume: &Volume) -> bool {
     }
 }
 
-/// Whether a mirror goes on without the log that it is to have: after a crash all of it would be
-/// copied.
+/// Whether a mirror runs without the log that it should have, so that after a crash all of it would
+/// be resynchronised.
 pub fn lacks_log(world: &World, volume: &Volume) -> bool {
     let mirrored = volume.in_state(PlexState::Active).count() > 1 && volume.log_wanted;
     mirrored
@@ -76,8 +76,8 @@ pub fn lacks_log(world: &World, volume: &Volume) -> bool {
         && volume.live_log().is_none()
 }
 
-/// The volumes for whose next map there is space on another disk: what was lost with a disk, or was
-/// not there when the leg came.
+/// The volumes whose next map lacks a copy for which another disk has space now. The copy was lost
+/// with a disk, or there was no space for it when the leg was attached.
 pub fn short_of_copies(world: &World) -> Vec<VolumeId> {
     let live = world
         .group
@@ -107,11 +107,12 @@ fn has_all_copies(volume: &Volume, leg: &Plex) -> bool {
     })
 }
 
-/// The plexes whose leg shows any letter but `A`. A mirror whose first leg fails while others are
-/// being filled from it cannot fill them, and writes to regions that are not in sync went to the
-/// first leg alone: then it is the others that are given up. When no data plex would be left a
-/// complete snapshot leg takes its place: it holds all that was acknowledged. Without one the last
-/// complete data plex stays, whatever it is worth.
+/// The failed parts of a volume: plexes whose leg has any letter but `A`, and the logs and maps
+/// that go with them. If the first leg of a mirror fails while others are being filled from it, the
+/// others are given up: they cannot be filled, and writes to regions that are not in sync went to
+/// the first leg alone (K23). If no data plex would be left, a complete snapshot leg takes its
+/// place, because it holds all acknowledged writes. Without such a leg the last complete data plex
+/// stays, whatever its state.
 fn lost(world: &World, volume: &Volume) -> Option<Lost> {
     let mut failed = Vec::new();
     let (mut log, mut changes) = (false, false);
@@ -140,8 +141,8 @@ fn lost(world: &World, volume: &Volume) -> Option<Lost> {
         let keep = volume.complete().first().map(|p| p.number);
         failed.retain(|number| Some(*number) != keep);
     }
-    // The log goes with its disk: read anew from a dead one it would say that nothing is in sync,
-    // and the plexes that are left would part without anybody knowing.
+    // The log is given up with its disk. Read again from a dead disk it would mark nothing as in
+    // sync, and the remaining plexes would diverge unnoticed.
     log |= volume.log.as_ref().is_some_and(|l| {
         let on_it = |number: &u16| {
             volume
@@ -159,7 +160,8 @@ fn lost(world: &World, volume: &Volume) -> Option<Lost> {
     })
 }
 
-/// The copies of the map that have failed, by position. The others hold all that was noted.
+/// The failed copies of the map, by position in the DCO. Each of the others has everything that was
+/// recorded.
 fn lost_maps(world: &World, volume: &Volume) -> Vec<usize> {
     let copies = volume
         .live_dco()
@@ -180,7 +182,7 @@ fn lost_maps(world: &World, volume: &Volume) -> Vec<usize> {
         .collect()
 }
 
-/// Whether every leg being attached is in sync, and so is what lies below.
+/// Whether every leg that is being attached is in sync, and so are the mirrors below.
 fn attached(world: &World, volume: &Volume) -> bool {
     let Ok(roles) = mirror_roles(volume) else {
         return false;
@@ -198,7 +200,7 @@ fn attached(world: &World, volume: &Volume) -> bool {
         })
 }
 
-/// Whether all mirrors of complete plexes say that they are in sync.
+/// Whether all mirrors of complete plexes are reported as in sync.
 fn base_in_sync(world: &World, volume: &Volume) -> bool {
     let Ok(roles) = mirror_roles(volume) else {
         return false;
@@ -213,9 +215,9 @@ fn base_in_sync(world: &World, volume: &Volume) -> bool {
         })
 }
 
-/// The kernel's mirror that has just the legs which the configuration gives one. When the tracking
-/// of changes has just begun or ended, the topmost mirror may still be, or be already, where the
-/// other one of the two has it.
+/// The mirror in the kernel that has exactly the legs of a mirror of the configuration. When
+/// tracking begins or ends, the topmost mirror moves between the volume's device and its data
+/// device, so both are searched.
 pub(super) fn mirror_of<'w>(
     world: &'w World,
     volume: &Volume,
@@ -269,7 +271,7 @@ fn plex_numbers(legs: &[LegOf]) -> Vec<u16> {
     legs.iter().filter_map(number).collect()
 }
 
-/// A volume that was found in the kernel.
+/// The volume with this identity, which was seen in the kernel.
 pub(super) fn observed(world: &World, id: VolumeId) -> Result<&Volume> {
     world
         .group
