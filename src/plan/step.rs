@@ -12,7 +12,7 @@ use crate::model::{DmName, DmUuid, Extent, Group, Sectors, VolumeId};
 use crate::table::{Links, SuspendMode, Table, TargetLine};
 use std::ops::Range;
 
-/// A decided change.
+/// A planned change: the new configuration, and the steps that lead to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// The configuration afterwards.

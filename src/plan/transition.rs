@@ -269,8 +269,8 @@ impl<'a> Diff<'a> {
     }
 
     /// Refuses to change devices on missing disks whose numbers are unknown, and to take such
-    /// devices for what is recorded. Volumes that are not changed are not refused. Tracking can
-    /// always end, with errors in place of what is lost.
+    /// devices for what is recorded. A verb that does not change the volume is not refused.
+    /// Tracking can always end, with errors in place of what is lost.
     fn refuse_unknown(&self, new: &Group) -> Result<()> {
         let mut unknown: Vec<DiskId> = self.wanted.iter().flat_map(|w| w.unknown.clone()).collect();
         unknown.sort_unstable();

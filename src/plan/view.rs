@@ -2,7 +2,7 @@
 
 use super::change::Change;
 
-/// The whole plan.
+/// A whole plan, as text.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PlanView {
     /// Name of the group.

@@ -41,19 +41,19 @@ pub enum Disks {
     HoldsOnlyPlex {
         /// Media name of the disk.
         disk: Name,
-        /// The volume.
+        /// The volume that would be affected.
         volume: InGroup,
     },
     /// The disk is to be replaced, but a volume that would lose its data is started.
     LossWhileStarted {
         /// Media name of the disk.
         disk: Name,
-        /// The volume.
+        /// The volume that would be affected.
         volume: InGroup,
     },
     /// A plex on the disk would make the sectors of a volume larger (K43).
     LargerSectors {
-        /// The volume.
+        /// The volume that would be affected.
         volume: InGroup,
         /// The disk.
         disk: Shown,

@@ -11,14 +11,14 @@ use crate::table::status::MirrorStatus;
 pub enum Plexes {
     /// The plex is coming back with a change log. No other leg can join its mirror meanwhile.
     Returning {
-        /// Its volume.
+        /// The volume of the plex.
         volume: InGroup,
         /// Name of the plex.
         plex: Name,
     },
     /// The plex is being attached to its volume.
     BeingAttached {
-        /// Its volume.
+        /// The volume of the plex.
         volume: InGroup,
         /// Name of the plex.
         plex: Name,
@@ -29,7 +29,7 @@ pub enum Plexes {
     /// The transition table of plex states (`model::state`) refuses the operation in the plex's
     /// state.
     NotInState {
-        /// Its volume.
+        /// The volume of the plex.
         volume: InGroup,
         /// Name of the plex.
         plex: Name,
@@ -47,14 +47,14 @@ pub enum Plexes {
     },
     /// The plex cannot be converted while its mirror is being resynchronised.
     NotComplete {
-        /// Its volume.
+        /// The volume of the plex.
         volume: InGroup,
         /// Name of the plex.
         plex: Name,
     },
     /// The plex is to be detached and is a snapshot leg.
     SnapshotLeg {
-        /// Its volume.
+        /// The volume of the plex.
         volume: InGroup,
         /// Name of the plex.
         plex: Name,
@@ -63,21 +63,21 @@ pub enum Plexes {
     },
     /// A dirty region log is named instead of a plex.
     Log {
-        /// Its volume.
+        /// The volume of the plex.
         volume: InGroup,
         /// The name that `print` shows for the log.
         log: Name,
     },
     /// The plex is the last complete data plex of its volume.
     LastComplete {
-        /// Its volume.
+        /// The volume of the plex.
         volume: InGroup,
         /// Name of the plex.
         plex: Name,
     },
     /// The plex is named to be split off, and is not a complete snapshot leg.
     NotDone {
-        /// Its volume.
+        /// The volume of the plex.
         volume: InGroup,
         /// Name of the plex.
         plex: Name,
@@ -86,7 +86,7 @@ pub enum Plexes {
     },
     /// A leg is recorded as complete, but is not in sync by the kernel's status.
     NotInSync {
-        /// Its volume.
+        /// The volume of the plex.
         volume: InGroup,
         /// Name of the plex.
         leg: Name,
