@@ -12,10 +12,38 @@ use crate::plan::step::{CommitPoint, Plan};
 use crate::sys::Errno;
 use crate::sys::helper::{self, Helper, Task};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long to wait for a helper's suspend once nothing known blocks it any more.
 const COMES_BACK: Duration = Duration::from_secs(10);
+
+/// How often the mirrors are looked at while a helper is waited for.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A helper whose window is over, and that is still in a call.
+struct Blocked {
+    helper: Box<dyn Helper>,
+    /// Whether the call is the thaw at the end.
+    thaws: bool,
+}
+
+impl Blocked {
+    fn by_its_call(helper: Box<dyn Helper>) -> Blocked {
+        Blocked {
+            helper,
+            thaws: false,
+        }
+    }
+}
+
+/// The end of waiting for a helper's call.
+enum Waited {
+    Done(std::result::Result<u32, Errno>),
+    /// A leg has failed that may be what the call waits for.
+    LegFailed,
+    /// Nothing is known that the call waits for.
+    TooLong,
+}
 
 impl Session<'_> {
     /// Commits a requested plan and executes it, unless too few disks are present to speak for the
@@ -137,23 +165,63 @@ impl Session<'_> {
     }
 
     /// Waits for the call that a helper is still in after its window was abandoned, then has it
-    /// thaw. A call that hangs is left to the helper.
-    fn come_back(&mut self, mut helper: Box<dyn Helper>) {
-        if helper.wait(COMES_BACK).is_none() {
-            return self.closing.warnings.push(
-                "a suspend still waits for a disk; when it answers, that is undone".to_owned(),
-            );
+    /// thaw. Both write to the disks: if a leg fails meanwhile, the helper blocks until the leg is
+    /// taken out, and is returned. A call that hangs is left to the helper.
+    fn come_back(&mut self, mut blocked: Blocked) -> Option<Blocked> {
+        if !blocked.thaws {
+            match self.wait_for(blocked.helper.as_mut()) {
+                Waited::Done(_) => {}
+                Waited::LegFailed => return Some(blocked),
+                Waited::TooLong => return self.leave(&blocked),
+            }
+            if blocked.helper.begin(Task::Thaw).is_err() {
+                blocked.thaws = true;
+                return self.leave(&blocked);
+            }
+            blocked.thaws = true;
         }
-        let thawed = helper.begin(Task::Thaw).and_then(|()| {
-            helper
-                .wait(COMES_BACK)
-                .unwrap_or(Err(Errno(libc::ETIMEDOUT)))
-        });
-        if thawed.is_err() {
-            self.closing
-                .warnings
-                .push("a filesystem may still be frozen; 'breakoff recover' thaws it".to_owned());
+        match self.wait_for(blocked.helper.as_mut()) {
+            Waited::Done(Ok(_)) => None,
+            Waited::LegFailed => Some(blocked),
+            Waited::Done(Err(_)) | Waited::TooLong => self.leave(&blocked),
         }
+    }
+
+    fn wait_for(&mut self, helper: &mut dyn Helper) -> Waited {
+        let begun = Instant::now();
+        while begun.elapsed() < COMES_BACK {
+            if let Some(done) = helper.wait(LOOK) {
+                return Waited::Done(done);
+            }
+            if self.observe().is_ok() && self.has_failed_mirror() {
+                return Waited::LegFailed;
+            }
+        }
+        Waited::TooLong
+    }
+
+    /// Waits once more, though a leg has failed: it could not be taken out.
+    fn come_back_at_last(&mut self, mut blocked: Blocked) {
+        let mut done = blocked.helper.wait(COMES_BACK).is_some();
+        if done && !blocked.thaws {
+            blocked.thaws = true;
+            done = blocked.helper.begin(Task::Thaw).is_ok()
+                && matches!(blocked.helper.wait(COMES_BACK), Some(Ok(_)));
+        }
+        if !done {
+            self.leave(&blocked);
+        }
+    }
+
+    /// Warns of a call that did not end.
+    fn leave(&mut self, blocked: &Blocked) -> Option<Blocked> {
+        let warning = if blocked.thaws {
+            "a filesystem may still be frozen; 'breakoff recover' thaws it"
+        } else {
+            "a suspend still waits for a disk; when it answers, that is undone"
+        };
+        self.closing.warnings.push(warning.to_owned());
+        None
     }
 
     /// Records with the snapshots how long the split held I/O, and whether another process has
@@ -207,16 +275,21 @@ impl Session<'_> {
     /// warns and leaves the rest to the next command. Once nothing blocks a busy helper any more,
     /// waits for it and undoes its call. Returns the copies of maps that were found dead meanwhile.
     fn fall_back(&mut self, helper: Option<Box<dyn Helper>>) -> Vec<Extent> {
-        let mut busy: Vec<Box<dyn Helper>> = helper
+        let mut busy: Vec<Blocked> = helper
             .into_iter()
             .filter(|helper| helper.is_busy())
+            .map(Blocked::by_its_call)
             .collect();
         let (mut last, mut lost) = (None, Vec::new());
         for _ in 0..TEND_ROUNDS {
             match self.fall_back_once(&mut last, &mut busy, &mut lost) {
                 Ok(true) => {}
                 Ok(false) if !busy.is_empty() => {
-                    busy.drain(..).for_each(|helper| self.come_back(helper));
+                    let blocked = std::mem::take(&mut busy);
+                    busy = blocked
+                        .into_iter()
+                        .filter_map(|blocked| self.come_back(blocked))
+                        .collect();
                     last = None;
                 }
                 Ok(false) => break,
@@ -227,7 +300,8 @@ impl Session<'_> {
                 }
             }
         }
-        busy.drain(..).for_each(|helper| self.come_back(helper));
+        busy.into_iter()
+            .for_each(|blocked| self.come_back_at_last(blocked));
         self.closing.thaw = true;
         lost
     }
@@ -236,7 +310,7 @@ impl Session<'_> {
     fn fall_back_once(
         &mut self,
         last: &mut Option<Plan>,
-        busy: &mut Vec<Box<dyn Helper>>,
+        busy: &mut Vec<Blocked>,
         lost: &mut Vec<Extent>,
     ) -> Result<bool> {
         self.observe()?;
@@ -259,7 +333,7 @@ impl Session<'_> {
         }
         if let Some(helper) = helper.filter(|helper| helper.is_busy()) {
             // A leg failed during the repair; the next round takes it out.
-            busy.push(helper);
+            busy.push(Blocked::by_its_call(helper));
             return Ok(true);
         }
         self.closing.warnings.extend(done?.warnings);
