@@ -2,7 +2,7 @@
 //! nothing, and where no process can be started. What waits for a disk then keeps the command
 //! waiting, and nothing is frozen but by the suspends themselves.
 
-use super::On;
+use super::{On, window};
 use crate::error::{Error, Kind, Result};
 use crate::sys::helper::{Helper, HelperDevice, Task};
 use crate::sys::{ArmedDevice, Errno};
@@ -54,7 +54,9 @@ impl<'k> InProcess<'k> {
                 let (device, armed) = self.entry(at)?;
                 armed.suspend(device.mode).map(|()| 0)
             }
-            Task::Resume(at) | Task::Activate(at) => self.entry(at)?.1.resume().map(|()| 0),
+            Task::Resume(at) | Task::Activate(at) => {
+                window::resume(self.entry(at)?.1.as_mut()).map(|()| 0)
+            }
             Task::Thaw | Task::Done => Ok(0),
             // Only a helper that may wait is asked these.
             Task::Hold(_) | Task::Release(_) | Task::Era(_) | Task::Reason(_) => {

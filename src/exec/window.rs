@@ -60,23 +60,17 @@ struct Part {
 /// The devices that the helper of a window is given: those that are suspended, then tracked volumes
 /// that are only resumed, which begins an era.
 pub fn helper_devices(window: &Window) -> Vec<HelperDevice> {
-    let links = |uuid: &DmUuid| {
-        window
-            .resume
-            .iter()
-            .find(|(other, _)| other == uuid)
-            .map(|(_, links)| *links)
-    };
+    let links = links_after(window);
     let device = |uuid: &DmUuid, mode| HelperDevice {
         uuid: uuid.clone(),
         mode,
-        links: links(uuid).unwrap_or(Links::Hidden),
+        links: links.get(uuid).copied().unwrap_or(Links::Hidden),
     };
-    let suspended = |uuid: &DmUuid| window.suspend.iter().any(|(other, _)| other == uuid);
+    let suspended: BTreeSet<&DmUuid> = window.suspend.iter().map(|(uuid, _)| uuid).collect();
     let resumed = window
         .tracked
         .iter()
-        .filter(|uuid| links(uuid).is_some() && !suspended(uuid));
+        .filter(|uuid| links.contains_key(uuid) && !suspended.contains(uuid));
     let suspend = window
         .suspend
         .iter()
@@ -86,16 +80,30 @@ pub fn helper_devices(window: &Window) -> Vec<HelperDevice> {
         .collect()
 }
 
+/// The devices that are resumed, and the links that udev makes for them.
+fn links_after(window: &Window) -> BTreeMap<&DmUuid, Links> {
+    let resumed = window.resume.iter();
+    resumed.map(|(uuid, links)| (uuid, *links)).collect()
+}
+
+/// The indexes of the helper's devices. A task has 16 bits for one.
+fn entries(devices: &[HelperDevice]) -> Result<BTreeMap<&DmUuid, u16>> {
+    let numbers = 0..=u16::MAX;
+    if devices.len() > numbers.len() {
+        return Err(Error::failed(format!(
+            "this would suspend {} devices at one instant, and {} is the most",
+            devices.len(),
+            numbers.len()
+        ))
+        .hint("name fewer volumes at a time"));
+    }
+    Ok(devices.iter().map(|d| &d.uuid).zip(numbers).collect())
+}
+
 /// Every device that a window names, opened once.
 fn parts(kernel: &dyn Kernel, window: &Window) -> Result<Vec<Part>> {
     let devices = helper_devices(window);
-    let entries: BTreeMap<&DmUuid, u16> =
-        devices.iter().map(|device| &device.uuid).zip(0..).collect();
-    let links: BTreeMap<&DmUuid, Links> = window
-        .resume
-        .iter()
-        .map(|(uuid, links)| (uuid, *links))
-        .collect();
+    let (entries, links) = (entries(&devices)?, links_after(window));
     let set = |uuids: &'_ [DmUuid]| uuids.iter().cloned().collect::<BTreeSet<_>>();
     let (alive, check, closed) = (set(&window.alive), set(&window.check), set(&window.closed));
     let (tracked, frozen) = (set(&window.tracked), set(&window.frozen));
@@ -401,7 +409,7 @@ impl<'k> Armed<'k> {
         Ok(true)
     }
 
-    /// Resumes with the new tables, and retries once: a device that stays suspended holds I/O.
+    /// Resumes with the new tables.
     fn resume_all(&mut self, errors: &mut [Option<Errno>], helper: &mut dyn Helper) {
         for count in 0..self.up.len() {
             let at = self.up[count];
@@ -410,12 +418,7 @@ impl<'k> Armed<'k> {
                 errors[at] = self.resume_tracked(at, helper).err();
                 continue;
             }
-            let device = &mut self.parts[at].device;
-            if device.resume().is_err()
-                && let Err(errno) = device.resume()
-            {
-                errors[at] = Some(errno);
-            }
+            errors[at] = resume(self.parts[at].device.as_mut()).err();
         }
     }
 
@@ -472,7 +475,7 @@ impl<'k> Armed<'k> {
             let resumed = if part.tracked {
                 self.resume_tracked(at, helper)
             } else {
-                part.device.resume()
+                resume(part.device.as_mut())
             };
             errors[at] = resumed.err();
         }
@@ -512,7 +515,15 @@ impl<'k> Armed<'k> {
     fn explain(&self, end: End, errors: &[Option<Errno>]) -> Box<Failed> {
         let cause = match end {
             End::Open(at) | End::NotFrozen(at) => Cause::InUse(self.uuid(at).clone()),
-            _ => Cause::Other,
+            End::Through
+            | End::CannotSuspend(..)
+            | End::CannotFreeze(..)
+            | End::CannotCheck(..)
+            | End::NotInSync(_)
+            | End::NotAlive(_)
+            | End::NoAnswer(_)
+            | End::NotCommitted(_)
+            | End::PerhapsCommitted(_) => Cause::Other,
         };
         Failed::new(self.error(end, errors), cause)
     }
@@ -611,6 +622,11 @@ const LOOK: Duration = Duration::from_millis(20);
 /// of all volumes of the window wait then, also those on healthy disks.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Resumes a device, and retries once: while it stays suspended, it holds I/O.
+pub(super) fn resume(device: &mut dyn ArmedDevice) -> std::result::Result<(), Errno> {
+    device.resume().or_else(|_| device.resume())
+}
+
 /// The end of a window whose freeze the helper could not do.
 fn end_of_freeze(end: End) -> End {
     match end {
@@ -638,4 +654,61 @@ fn flip(commit: Option<&mut Prepared<'_>>) -> End {
 
 fn words(errno: Errno) -> String {
     std::io::Error::from_raw_os_error(errno.0).to_string()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::model::{GroupId, Role, VolumeId};
+
+    /// Refuses its first resumes.
+    struct Refuses(u32);
+
+    impl ArmedDevice for Refuses {
+        fn suspend(&mut self, _: SuspendMode) -> std::result::Result<(), Errno> {
+            Err(Errno(libc::ENXIO))
+        }
+        fn health(&mut self) -> std::result::Result<MirrorHealth, Errno> {
+            Err(Errno(libc::ENXIO))
+        }
+        fn open_count(&mut self) -> std::result::Result<u32, Errno> {
+            Err(Errno(libc::ENXIO))
+        }
+        fn clear(&mut self) -> std::result::Result<(), Errno> {
+            Err(Errno(libc::ENXIO))
+        }
+        fn resume(&mut self) -> std::result::Result<(), Errno> {
+            if self.0 == 0 {
+                return Ok(());
+            }
+            self.0 -= 1;
+            Err(Errno(libc::ENOMEM))
+        }
+    }
+
+    #[test]
+    fn a_resume_is_tried_twice() {
+        assert_eq!(resume(&mut Refuses(0)), Ok(()));
+        assert_eq!(resume(&mut Refuses(1)), Ok(()));
+        assert_eq!(resume(&mut Refuses(2)), Err(Errno(libc::ENOMEM)));
+    }
+
+    /// An index that began again at 0 would suspend another volume's device.
+    #[test]
+    fn a_helper_is_given_as_many_devices_as_a_task_can_count() {
+        let group = GroupId::random();
+        let device = |number| HelperDevice {
+            uuid: DmUuid::new(group, VolumeId::random(), &Role::Plex(number)),
+            mode: SuspendMode::Flush,
+            links: Links::Hidden,
+        };
+        let mut devices: Vec<HelperDevice> = (0..=u16::MAX).map(device).collect();
+        let all = entries(&devices).unwrap();
+        assert_eq!(all.len(), 65536);
+        assert_eq!(all[&devices[65535].uuid], 65535);
+        devices.push(device(0));
+        let error = entries(&devices).unwrap_err();
+        assert!(error.message().contains("65537 devices"), "{error}");
+    }
 }

@@ -62,20 +62,15 @@ pub trait Kernel {
     /// middle of a window there may be none left.
     ///
     /// A second call does nothing until [`Kernel::settle`], and without udev there is nothing to
-    /// take. The verbs work without it too, but then their links are not waited for. The default is
-    /// for a kernel without udev.
-    fn take_cookie(&self) -> Result<()> {
-        Ok(())
-    }
+    /// take. The verbs work without it too, but then their links are not waited for.
+    fn take_cookie(&self) -> Result<()>;
     /// Waits until udev has processed all events caused so far, at most for `deadline`. Returns a
     /// text if it has not.
     fn settle(&self, deadline: Duration) -> Option<String>;
     /// Prepares this process for a window, until the returned value is dropped, and returns what
     /// failed, one text for each. Takes some milliseconds and allocates, so it is called before the
-    /// first suspend. The default is for a kernel that suspends nothing real.
-    fn enter_window(&self) -> (Box<dyn Any>, Vec<String>) {
-        (Box::new(()), Vec::new())
-    }
+    /// first suspend.
+    fn enter_window(&self) -> (Box<dyn Any>, Vec<String>);
 }
 
 /// The state of a mirror, all its segments together.

@@ -7,6 +7,7 @@ use breakoff::model::{DevNo, DmName, DmUuid, Role};
 use breakoff::sys::{ArmedDevice, Errno, Kernel, MirrorHealth};
 use breakoff::table::status::{LegHealth, MirrorStatus};
 use breakoff::table::{DmDevice, Links, SuspendMode, TargetLine};
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::rc::Rc;
@@ -995,6 +996,16 @@ impl Kernel for FakeKernel {
             kernel: FakeKernel(self.0.clone()),
             uuid: uuid.clone(),
         }))
+    }
+
+    /// There is no udev to wait for.
+    fn take_cookie(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Nothing real is suspended.
+    fn enter_window(&self) -> (Box<dyn Any>, Vec<String>) {
+        (Box::new(()), Vec::new())
     }
 
     fn settle(&self, _deadline: Duration) -> Option<String> {

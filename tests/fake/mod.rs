@@ -119,6 +119,13 @@ impl Words {
             other => panic!("'{text}' is no command: {other:?}"),
         }
     }
+
+    /// The same without `-y`.
+    #[must_use]
+    pub fn unconfirmed(mut self) -> Words {
+        self.options.yes = false;
+        self
+    }
 }
 
 impl Fake {

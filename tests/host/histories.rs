@@ -4,6 +4,7 @@ use crate::fake::script::World;
 use crate::fake::{Fake, Trap, Words};
 use breakoff::error::{Error, Kind};
 use breakoff::model::Tracking;
+use std::collections::BTreeMap;
 
 /// Only these disks are connected.
 fn connect(machine: &Fake, disks: &[usize]) {
@@ -530,6 +531,40 @@ fn a_refused_command_is_no_witness() {
     // Whoever insists says what is in force.
     machine.ok("group import g --force");
     machine.ok("start v1");
+}
+
+/// A side that was not chosen in the end is not what this machine has seen in force.
+#[test]
+fn only_the_side_that_was_chosen_is_witnessed() {
+    let machine = two_parts();
+    let dir = tempfile::tempdir().expect("a directory");
+    let noted = || -> BTreeMap<_, _> {
+        let files = std::fs::read_dir(dir.path()).expect("the witness");
+        let files = files.map(|file| file.expect("an entry").path());
+        files
+            .map(|file| {
+                (
+                    file.clone(),
+                    std::fs::read_to_string(&file).expect("a note"),
+                )
+            })
+            .collect()
+    };
+    machine.0.borrow_mut().witness_dir = Some(dir.path().to_owned());
+    connect(&machine, &[2]);
+    machine.ok("make right5 4m");
+    machine.ok("stop --all");
+    connect(&machine, &[1, 2]);
+    let right = noted();
+    assert!(!right.is_empty());
+
+    let choose = Words::parse("group choose g /dev/fake1");
+    let unconfirmed = machine.run(&choose.clone().unconfirmed());
+    let error = unconfirmed.expect("it lives").expect_err("not confirmed");
+    assert_eq!(error.kind(), Kind::Unsafe, "{error}");
+    assert_eq!(noted(), right, "the administrator said no");
+    machine.ok(&choose.text);
+    assert_ne!(noted(), right);
 }
 
 #[test]

@@ -8,10 +8,10 @@ use breakoff::error::Kind;
 use breakoff::linux::disk::drain;
 use breakoff::linux::dm::events::EventWait;
 use breakoff::linux::dm::kernel::Dm;
-use breakoff::linux::process::critical::Critical;
 use breakoff::model::{DevNo, DmName, DmUuid, GroupId, Role, Sectors, VolumeId};
 use breakoff::sys::{Errno, Events, Kernel, MirrorHealth};
 use breakoff::table::{Links, SuspendMode, TargetLine};
+use nix::sys::signal::{SigSet, Signal};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
 use std::path::Path;
@@ -238,7 +238,7 @@ fn a_window_allocates_nothing() {
         &lines(&format!("linear {} 0", stack.dev(&Role::Plex(1)))),
     )
     .unwrap();
-    let (critical, missing) = Critical::enter();
+    let (critical, missing) = dm.enter_window();
     let (mut top, mut below) = (
         dm.arm(&volume, Links::All).unwrap(),
         dm.arm(&leg, Links::Hidden).unwrap(),
@@ -254,6 +254,11 @@ fn a_window_allocates_nothing() {
         [below.clear(), below.resume(), top.resume()],
     );
     let after = allocations();
+    let blocked = SigSet::thread_get_mask().unwrap();
+    assert!(
+        blocked.contains(Signal::SIGTERM),
+        "the kernel's window was not entered"
+    );
     assert!(missing.is_empty(), "{missing:?}");
     drop(critical);
     assert_eq!(after, before);
@@ -375,7 +380,6 @@ fn without_semaphores_nothing_begins_and_what_runs_goes_on() {
 
 #[test]
 fn a_stopped_udev_costs_its_deadline_and_no_more() {
-    use nix::sys::signal::Signal;
     let lab = lab!(["mirror"], [48, 48]);
     let stack = Stack::new(&lab);
     let (dm, volume) = (&stack.dm, stack.uuid(&Role::Volume));
@@ -387,7 +391,11 @@ fn a_stopped_udev_costs_its_deadline_and_no_more() {
     let old = fs::symlink_metadata("/dev/mapper/g-v");
     udev::tell(Signal::SIGCONT);
     assert!(started.elapsed() < Duration::from_secs(30));
-    assert!(warning.unwrap().contains("1 event of device-mapper"));
+    assert!(
+        warning
+            .unwrap()
+            .contains("udev has not processed 1 device-mapper event within")
+    );
     assert_eq!(
         link.unwrap(),
         Path::new("..").join(format!("dm-{}", stack.dev(&Role::Volume).minor))

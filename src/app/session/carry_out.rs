@@ -286,11 +286,15 @@ impl Session<'_> {
                 Ok(true) => {}
                 Ok(false) if !busy.is_empty() => {
                     let blocked = std::mem::take(&mut busy);
+                    let waited_for = blocked.len();
                     busy = blocked
                         .into_iter()
                         .filter_map(|blocked| self.come_back(blocked))
                         .collect();
-                    last = None;
+                    if busy.len() < waited_for {
+                        // That may have been what the last repair did not help against.
+                        last = None;
+                    }
                 }
                 Ok(false) => break,
                 Err(error) => {

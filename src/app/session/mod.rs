@@ -90,7 +90,7 @@ impl<'u> Session<'u> {
         let view = View::look(name, env)?;
         refuse_foreign(&view.world.group, name, env.machine.host_id()?)?;
         refuse_renamed(&view.world.group, &locked)?;
-        Ok(view.with_lock(lock))
+        Ok(Session::of_own(view, lock))
     }
 
     /// Opens a running group for repairs and reads only its own disks, as the kernel's tables name
@@ -105,7 +105,14 @@ impl<'u> Session<'u> {
         let view = View::look_running(id, env)?;
         refuse_foreign(&view.world.group, &name, env.machine.host_id()?)?;
         refuse_renamed(&view.world.group, &name)?;
-        Ok(view.with_lock(lock))
+        Ok(Session::of_own(view, lock))
+    }
+
+    /// A group that this machine has imported: what is in force of it has been seen by now.
+    fn of_own(view: View<'u>, lock: Box<dyn Any>) -> Session<'u> {
+        let mut session = view.with_lock(lock);
+        session.note_what_was_seen();
+        session
     }
 
     /// Releases the lock and keeps the view, which may be out of date from here on.

@@ -176,13 +176,14 @@ impl<'u> View<'u> {
 
     /// Turns the view into a session, the only way to make a change. The group has to have been
     /// read under this lock.
+    ///
+    /// This is for a group that is not yet this machine's in this form: one that is being created,
+    /// imported or chosen. The witness hears of it from the commit on.
     pub fn with_lock(self, lock: Box<dyn Any>) -> Session<'u> {
-        let mut session = Session {
+        Session {
             closing: Closing::with(lock, self.env),
             view: self,
-        };
-        session.note_what_was_seen();
-        session
+        }
     }
 
     /// Leaves a disk out of later commits and returns its member.
