@@ -361,7 +361,11 @@ fn refuse_unfit(machine: &dyn Machine, device: &Path, force: bool) -> Result<()>
         error.hint(
             Hint::from("take it out of use first (a disk of ours by ")
                 .line(Advised::GroupRemoveDisk)
-                .and(" or 'group destroy')"),
+                .and(" or ")
+                .line(Advised::GroupDestroy {
+                    group: "GROUP".to_owned(),
+                })
+                .and(")"),
         )
     } else {
         error.hint("if nothing on it is needed any more, repeat with --force")

@@ -156,8 +156,8 @@ pub struct Window {
     pub commit: CommitPoint,
     /// The devices to resume, in this order: from the bottom up.
     pub resume: Vec<(DmUuid, Links)>,
-    /// Volumes whose changes are tracked afterwards. Their resume writes to the map, and blocks
-    /// while the map cannot be written (K32).
+    /// Volumes whose changes are tracked before the window or after it. Their resume writes to the
+    /// map, and blocks while the map cannot be written (K32).
     pub tracked: Vec<DmUuid>,
 }
 
