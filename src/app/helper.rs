@@ -81,7 +81,7 @@ pub fn run<R: Read, W: Write>(
         timeout: Some(PATIENCE),
         ..Options::default()
     };
-    let recovered = status::recover(&options, false, env).map(drop);
+    let recovered = status::recover(&options, env).map(drop);
     server.contents.thaw().ok();
     recovered
 }

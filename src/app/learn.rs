@@ -21,7 +21,12 @@ impl View<'_> {
     /// Observes what a request needs to know, as far as this is possible without the lock: writes
     /// nothing to a disk, repairs no volume, and queries no map of changes.
     pub fn look_for(&mut self, request: &Request) -> Result<()> {
-        for need in plan::needs(&self.world, request) {
+        self.look_for_all(&plan::needs(&self.world, request))
+    }
+
+    /// Makes these observations, as far as they need no lock.
+    pub fn look_for_all(&mut self, needs: &[Need<'_>]) -> Result<()> {
+        for need in needs {
             match need {
                 Need::Standing(splits) => self.learn_unfrozen(splits),
                 Need::EraTarget => {
@@ -34,6 +39,10 @@ impl View<'_> {
                     self.world.known.era_survives_crash = Some(survives);
                 }
                 Need::StoppedMaps => self.learn_damaged_maps(),
+                Need::Prospect(device, area) => self.learn_prospect(device, *area)?,
+                Need::Namesakes => self.learn_namesakes()?,
+                Need::OwnNamesakes(name) => self.learn_own_namesakes(*name)?,
+                Need::Size(media) => self.learn_size(media)?,
                 // These need the lock.
                 Need::Changes(_) | Need::Eras | Need::MapSpace(_) => {}
             }
@@ -178,7 +187,11 @@ impl Session<'_> {
                 | Need::StoppedMaps
                 | Need::Changes(_)
                 | Need::Eras
-                | Need::MapSpace(_) => {}
+                | Need::MapSpace(_)
+                | Need::Prospect(..)
+                | Need::Namesakes
+                | Need::OwnNamesakes(_)
+                | Need::Size(_) => {}
             }
         }
         Ok(())

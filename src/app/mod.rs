@@ -11,7 +11,6 @@ mod labels;
 mod learn;
 pub mod monitor;
 mod paths;
-mod resize;
 mod run;
 mod scan;
 mod session;
@@ -20,15 +19,15 @@ mod wait;
 mod which;
 
 pub use helper::run as serve;
-pub use run::run;
+pub use run::{rehearse, run};
 pub use scan::udev_probe;
 
 use crate::error::{Error, Kind};
 use crate::meta::Fill;
 use crate::model::{Name, Sectors};
 pub use crate::plan::change::{Change, Detail, Event};
-use crate::plan::request::Request;
-use crate::plan::step::Plan;
+pub use crate::plan::request::NamedDevice;
+use crate::plan::request::{GroupRequest, Request};
 use crate::plan::world::World;
 use crate::sys::machine::Machine;
 use std::ops::Range;
@@ -40,8 +39,6 @@ use std::time::Duration;
 pub struct Options {
     /// `-g`: the group; without it, the group that holds the named volume.
     pub group: Option<Name>,
-    /// `--dry-run`: return the plan and change nothing.
-    pub dry_run: bool,
     /// `-y`: confirm destructive steps without a question.
     pub yes: bool,
     /// `-b`: do not wait for the copy.
@@ -49,15 +46,6 @@ pub struct Options {
     /// `--timeout`: how long to wait for a lock, and for a copy; `None` waits a minute for a lock,
     /// and without limit for a copy.
     pub timeout: Option<Duration>,
-}
-
-/// A disk as named on a command line: `[MEDIA=]DEVICE`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamedDevice {
-    /// The media name; by default the next free `diskNN`.
-    pub media: Option<Name>,
-    /// The path of the device.
-    pub device: PathBuf,
 }
 
 /// A verb with its operands.
@@ -72,89 +60,26 @@ pub enum Command {
         /// The number of legs that have to be SNAPDONE on each volume.
         mirrors: usize,
     },
-    /// `group create`: makes a group of these disks.
-    GroupCreate {
-        /// The name of the new group.
-        name: Name,
-        /// The first disks of the group.
-        disks: Vec<NamedDevice>,
-        /// Initialise devices even if they carry a signature.
-        force: bool,
-        /// Size of the private area when it is not the default.
-        area: Option<Sectors>,
-    },
-    /// `group add`: adds disks to a group.
-    GroupAdd {
-        /// The name or UUID of the group.
-        name: Name,
-        /// The disks to add, each with an optional media name.
-        disks: Vec<NamedDevice>,
-        /// Initialise devices even if they carry a signature.
-        force: bool,
-    },
-    /// `group remove-disk`: removes a disk from a group.
-    GroupRemoveDisk {
-        /// The name or UUID of the group.
-        name: Name,
-        /// The media name of the disk to remove.
-        media: Name,
-    },
-    /// `group replace-disk`: replaces a disk of a group and fills the new one.
-    GroupReplaceDisk {
-        /// The name or UUID of the group.
-        name: Name,
-        /// The media name of the disk to replace.
-        media: Name,
-        /// The device that takes its place.
-        device: PathBuf,
-        /// Initialise the device even if it carries a signature.
-        force: bool,
-    },
-    /// `group list`: lists all groups on this machine's disks.
-    GroupList,
-    /// `group show`: shows the disks of a group, and how full its metadata is.
-    GroupShow(Name),
-    /// `group dump`: prints the configurations on a group's disks as JSON.
-    GroupDump(Name),
-    /// `group destroy`: destroys a group and erases its labels.
-    GroupDestroy(Name),
-    /// `group import`: takes a group over for this machine, or renames it.
-    GroupImport {
+    /// A change to a group as a whole, or to its disks.
+    Group {
         /// The group, by name or UUID.
-        name: String,
-        /// The new name of the group, if it is to have one.
-        new_name: Option<Name>,
-        /// Import it even if another host has it or disks are missing.
-        force: bool,
+        group: String,
+        /// The change.
+        request: GroupRequest,
     },
-    /// `group deport`: releases a group, so that another machine can import it.
-    GroupDeport(Name),
-    /// `group choose`: resolves a split brain in favour of one side.
-    GroupChoose {
-        /// The group, by name or UUID.
-        name: String,
-        /// The side that wins: the start of its digest, or one of its devices.
-        side: String,
-    },
-    /// `disk list`: lists all breakoff disks, also missing and damaged ones.
-    DiskList,
     /// `disk init`: writes a label to each device, without a group.
     DiskInit {
         /// The devices to initialise.
         devices: Vec<PathBuf>,
-        /// Initialise devices even if they carry a signature, which is wiped.
+        /// Whether to use devices even if they have contents.
         force: bool,
         /// Size of the private area when it is not the default.
         area: Option<Sectors>,
     },
     /// `disk resize`: adds the new space of a disk that has grown, given by its media name.
     DiskResize(Name),
-    /// `print`: shows the layout of these volumes, or of all if empty.
-    Print(Vec<Name>),
-    /// `snapprint`: shows the relations of these volumes and their snapshots, or of all if empty.
-    SnapPrint(Vec<Name>),
-    /// `snapprint --changed-ranges`, for one snapshot.
-    ChangedRanges(Vec<Name>),
+    /// A question about the present state.
+    Show(Query),
     /// `status`: one line for each group, and what needs attention.
     Status,
     /// `recover`: finishes or undoes what interrupted commands have left.
@@ -171,6 +96,25 @@ pub enum Command {
     Monitor,
 }
 
+/// A question about the present state.
+#[derive(Debug, Clone)]
+pub enum Query {
+    /// `group list`: lists all groups on this machine's disks.
+    Groups,
+    /// `group show`: shows the disks of a group, and how full its metadata is.
+    Group(Name),
+    /// `group dump`: prints the configurations on a group's disks as JSON.
+    Dump(Name),
+    /// `disk list`: lists all breakoff disks, also missing and damaged ones.
+    Disks,
+    /// `print`: shows the layout of these volumes, or of all if empty.
+    Print(Vec<Name>),
+    /// `snapprint`: shows the relations of these volumes and their snapshots, or of all if empty.
+    SnapPrint(Vec<Name>),
+    /// `snapprint --changed-ranges`, for one snapshot.
+    ChangedRanges(Vec<Name>),
+}
+
 /// The result of a command that makes changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
@@ -180,17 +124,6 @@ pub struct Report {
     pub notes: Vec<String>,
     /// The failures of a command on several independent things (`start --all`).
     pub failures: Vec<Error>,
-}
-
-/// The report of a dry run: what the plan would change.
-impl From<Plan> for Report {
-    fn from(plan: Plan) -> Report {
-        Report {
-            changes: plan.changes,
-            notes: plan.notes,
-            ..Report::default()
-        }
-    }
 }
 
 impl Report {

@@ -367,7 +367,6 @@ fn tell_the_others(name: &Name, env: Env<'_>) {
 /// may delay it.
 const AT_ONCE: Options = Options {
     group: None,
-    dry_run: false,
     yes: false,
     background: false,
     timeout: Some(Duration::from_secs(2)),

@@ -3,8 +3,8 @@
 use super::session::{Session, refuse_foreign};
 use super::which::{group_for, named, shown_groups, tell_unreadable};
 use super::{
-    Change, Command, Env, Options, Outcome, Report, differences, groups, monitor, paths,
-    scan::Scan, wait,
+    Change, Command, Env, Options, Outcome, Query, Report, differences, groups, monitor, paths,
+    scan::Scan, status, wait,
 };
 use crate::app::session::View;
 use crate::error::{Error, Result};
@@ -12,8 +12,9 @@ use crate::exec::Cause;
 use crate::meta::Fill;
 use crate::model::{DmUuid, Group, Name, Role};
 use crate::plan::change::Event;
-use crate::plan::request::{Request, Selection, Splits, Winner};
+use crate::plan::request::{GroupRequest, Request, Selection, Splits, Winner};
 use crate::plan::step::{Plan, Prepare};
+use crate::plan::view::PlanView;
 use crate::plan::world::World;
 use crate::plan::{self, Refusal, render};
 use crate::table::DmDevice;
@@ -23,54 +24,95 @@ use std::time::{Duration, Instant};
 /// Executes a command. A command that sees mirrors also makes sure that they are watched: the
 /// monitor may have been killed.
 pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome> {
-    if sees_mirrors(command) && !options.dry_run && monitor::has_work(env.machine) {
+    if sees_mirrors(command) && monitor::has_work(env.machine) {
         monitor::ensure(env);
     }
     match command {
-        Command::Change(request) => change(options, request, env),
+        Command::Change(request) => change(options, request, env).map(Outcome::Done),
         Command::SnapWait { volumes, mirrors } => {
             let name = group_for(options, volumes, env.machine)?;
             wait::snapwait(options, &name, volumes, *mirrors, env).map(Outcome::Done)
         }
-        Command::GroupCreate { .. }
-        | Command::GroupAdd { .. }
-        | Command::GroupRemoveDisk { .. }
-        | Command::GroupReplaceDisk { .. }
-        | Command::GroupList
-        | Command::GroupShow(_)
-        | Command::GroupDump(_)
-        | Command::GroupDestroy(_)
-        | Command::GroupImport { .. }
-        | Command::GroupDeport(_)
-        | Command::GroupChoose { .. }
-        | Command::DiskList
-        | Command::DiskResize(_)
-        | Command::DiskInit { .. } => groups::run(options, command, env),
-        Command::Print(volumes) => {
-            let shown = layouts(options, volumes, env)
+        Command::Group { group, request } => groups::change(options, group, request, env),
+        Command::DiskInit {
+            devices,
+            force,
+            area,
+        } => groups::init(options, devices, (*force, *area), env),
+        Command::DiskResize(media) => {
+            let group = groups::group_of_disk(options, media, env)?;
+            let request = GroupRequest::ResizeDisk(media.clone());
+            groups::change(options, group.as_str(), &request, env)
+        }
+        Command::Status => status::status(options, &status::unwatched(env), env),
+        Command::Show(query) => show(options, query, look_and_record, env),
+        Command::Recover { check: true } => status::check(options, env),
+        Command::Recover { check: false } => status::recover(options, env),
+        Command::StartAuto => on_all_groups(options, &start_all(), env),
+        Command::StopAuto => on_all_groups(options, &Request::Stop(Selection::All), env),
+        Command::Monitor => monitor::run(env).map(|()| Outcome::Done(Report::default())),
+    }
+}
+
+/// Returns what a command would do, for `--dry-run`. Changes nothing: no disk is written to, no
+/// volume is repaired, and no monitor is started.
+pub fn rehearse(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome> {
+    match command {
+        Command::Change(request) => {
+            let name = group_for(options, &named(request), env.machine)?;
+            rehearse_change(options, request, &name, env).map(Outcome::Planned)
+        }
+        Command::SnapWait { volumes, mirrors } => {
+            let name = group_for(options, volumes, env.machine)?;
+            wait::rehearse(&name, volumes, *mirrors, env).map(Outcome::Planned)
+        }
+        Command::Group { group, request } => groups::rehearse(group, request, env),
+        Command::DiskInit {
+            devices,
+            force,
+            area,
+        } => groups::rehearse_init(devices, (*force, *area), env),
+        Command::DiskResize(media) => {
+            let group = groups::group_of_disk(options, media, env)?;
+            let request = GroupRequest::ResizeDisk(media.clone());
+            groups::rehearse(group.as_str(), &request, env)
+        }
+        Command::Status => status::status(options, &[], env),
+        Command::Show(query) => show(options, query, look_only, env),
+        Command::Recover { .. } => status::check(options, env),
+        Command::StartAuto => rehearse_on_all_groups(options, &start_all(), env),
+        Command::StopAuto => rehearse_on_all_groups(options, &Request::Stop(Selection::All), env),
+        Command::Monitor => Ok(Outcome::Planned(PlanView::default())),
+    }
+}
+
+fn start_all() -> Request {
+    Request::Start {
+        volumes: Selection::All,
+        force: false,
+    }
+}
+
+/// Answers a question. `look` reads a group.
+fn show(options: &Options, query: &Query, look: Look, env: Env<'_>) -> Result<Outcome> {
+    match query {
+        Query::Groups => groups::show::groups(env),
+        Query::Group(name) => groups::show::show(name, env),
+        Query::Dump(name) => groups::show::dump(name, env),
+        Query::Disks => groups::show::disks(env),
+        Query::Print(volumes) => {
+            let shown = layouts(options, volumes, look, env)
                 .map(|worlds| Outcome::Layout(worlds, volumes.clone()))?;
             with_silent(options, volumes, shown, env)
         }
-        Command::SnapPrint(volumes) => {
+        Query::SnapPrint(volumes) => {
             let shown = differences::relations(options, volumes, env)
                 .map(|worlds| Outcome::Relations(worlds, volumes.clone()))?;
             with_silent(options, volumes, shown, env)
         }
-        Command::ChangedRanges(snapshots) => {
+        Query::ChangedRanges(snapshots) => {
             differences::changed_ranges(options, snapshots, env).map(Outcome::ChangedRanges)
         }
-        Command::Status => super::status::status(options, env),
-        Command::Recover { check } => super::status::recover(options, *check, env),
-        Command::StartAuto => on_all_groups(
-            options,
-            &Request::Start {
-                volumes: Selection::All,
-                force: false,
-            },
-            env,
-        ),
-        Command::StopAuto => on_all_groups(options, &Request::Stop(Selection::All), env),
-        Command::Monitor => monitor::run(env).map(|()| Outcome::Done(Report::default())),
     }
 }
 
@@ -92,19 +134,24 @@ fn with_silent(
 /// checked at its start. A change checks at its end; `status` reports a missing monitor itself; at
 /// shutdown nothing is started any more.
 fn sees_mirrors(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::SnapWait { .. }
-            | Command::GroupAdd { .. }
-            | Command::GroupRemoveDisk { .. }
-            | Command::GroupReplaceDisk { .. }
-            | Command::GroupList
-            | Command::GroupShow(_)
-            | Command::Print(_)
-            | Command::SnapPrint(_)
-            | Command::ChangedRanges(_)
-            | Command::Recover { check: false }
-    )
+    match command {
+        Command::SnapWait { .. } | Command::Recover { check: false } => true,
+        Command::Group { request, .. } => matches!(
+            request,
+            GroupRequest::Add { .. }
+                | GroupRequest::RemoveDisk(_)
+                | GroupRequest::ReplaceDisk { .. }
+        ),
+        Command::Show(query) => !matches!(query, Query::Dump(_) | Query::Disks),
+        Command::Change(_)
+        | Command::DiskInit { .. }
+        | Command::DiskResize(_)
+        | Command::Recover { check: true }
+        | Command::Status
+        | Command::StartAuto
+        | Command::StopAuto
+        | Command::Monitor => false,
+    }
 }
 
 /// How long to wait for an opener to close a device.
@@ -115,11 +162,8 @@ const WRITE_BACK_ROUND: Duration = Duration::from_secs(10);
 const WRITE_BACK_ROUNDS: usize = 60;
 
 /// Plans and carries out a change to a group's volumes.
-fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome> {
+fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Report> {
     let name = group_for(options, &named(request), env.machine)?;
-    if options.dry_run {
-        return dry_run(options, request, &name, env);
-    }
     if let Request::Snapshot { splits, .. } = request {
         write_back(options, &name, splits, env)?;
     }
@@ -156,21 +200,29 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome>
         let done = wait::for_legs(options, &name, &new_legs, &report.changes, env)?;
         report.changes.extend(done);
     }
-    Ok(Outcome::Done(report))
+    Ok(report)
 }
 
-fn dry_run(options: &Options, request: &Request, name: &Name, env: Env<'_>) -> Result<Outcome> {
+/// Plans a change to a group's volumes. Only what has changed on both sides of a snapshot is read
+/// under the group's lock.
+fn rehearse_change(
+    options: &Options,
+    request: &Request,
+    name: &Name,
+    env: Env<'_>,
+) -> Result<PlanView> {
     let view = if matches!(request, Request::SnapBack { .. }) {
         let mut session = Session::open(options, name, env)?;
         session.learn_maps(request)?;
         session.release()
     } else {
         let mut view = View::look(name, env)?;
+        refuse_foreign(&view.world.group, name, env.machine.host_id()?)?;
         view.look_for(request)?;
         view
     };
     let plan = plan::plan(&view.world, request).map_err(|e| view.name_openers(e))?;
-    Ok(Outcome::Planned(render::view(&view.world, &plan)))
+    Ok(render::view(&view.world, &plan))
 }
 
 /// Carries out a plan. If it fails for a reason that could not be known before, plans again and
@@ -392,16 +444,16 @@ fn require_targets(view: &View<'_>, request: &Request) -> Result<()> {
     Ok(())
 }
 
-/// Returns the groups to show, of those imported by this machine. First records what the kernel has
-/// finished, if no other command holds the lock of the group.
+/// Returns the groups to show, of those imported by this machine.
 fn layouts(
     options: &Options,
     objects: &[Name],
+    look: Look,
     env: Env<'_>,
 ) -> Result<Vec<(World, Option<Fill>)>> {
     let mut shown = Vec::new();
     for name in &shown_groups(options, objects, env)? {
-        let view = observe_quietly(options, name, env)?;
+        let view = look(options, name, env)?;
         refuse_foreign(&view.world.group, name, env.machine.host_id()?)?;
         for object in objects {
             view.world.group.volume_named(object)?;
@@ -415,10 +467,15 @@ fn layouts(
     Ok(shown)
 }
 
-fn observe_quietly<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<View<'u>> {
-    if options.dry_run {
-        return View::look(name, env);
-    }
+/// A way to read a group for a question.
+type Look = for<'u> fn(&Options, &Name, Env<'u>) -> Result<View<'u>>;
+
+fn look_only<'u>(_: &Options, name: &Name, env: Env<'u>) -> Result<View<'u>> {
+    View::look(name, env)
+}
+
+/// Reads a group. First records what the kernel has finished, if no other command holds its lock.
+fn look_and_record<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<View<'u>> {
     let at_once = Options {
         timeout: Some(Duration::ZERO),
         ..options.clone()
@@ -439,21 +496,51 @@ fn on_all_groups(options: &Options, request: &Request, env: Env<'_>) -> Result<O
     let scan = Scan::new(env.machine)?;
     tell_unreadable(&scan, &BTreeSet::new(), &mut all, env);
     for group in scan.own_groups(env.machine)? {
-        let options = Options {
-            group: Some(scan.word(&group)),
-            ..options.clone()
-        };
-        match change(&options, request, env) {
-            Ok(Outcome::Done(done)) => {
+        match change(&for_group(options, &scan, &group), request, env) {
+            Ok(done) => {
                 all.changes.extend(done.changes);
                 all.notes.extend(done.notes);
                 all.failures.extend(done.failures);
             }
-            Ok(_) => {}
             Err(error) => all
                 .failures
                 .push(error.context(format!("group '{}'", group.name))),
         }
     }
     Ok(Outcome::Done(all))
+}
+
+/// The plans for all groups of this machine, as one.
+fn rehearse_on_all_groups(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome> {
+    let (mut all, mut told) = (PlanView::default(), Report::default());
+    let scan = Scan::new(env.machine)?;
+    tell_unreadable(&scan, &BTreeSet::new(), &mut told, env);
+    let mut names = Vec::new();
+    for group in scan.own_groups(env.machine)? {
+        let options = for_group(options, &scan, &group);
+        let name = scan.word(&group);
+        match rehearse_change(&options, request, &name, env) {
+            Ok(plan) => {
+                names.push(plan.group);
+                all.changes.extend(plan.changes);
+                all.notes.extend(plan.notes);
+                all.prepare.extend(plan.prepare);
+                all.window.extend(plan.window);
+                all.finish.extend(plan.finish);
+            }
+            Err(error) => told
+                .failures
+                .push(error.context(format!("group '{}'", group.name))),
+        }
+    }
+    names.sort();
+    all.group = names.join(", ");
+    Ok(Outcome::Planned(all).lacking(told.failures))
+}
+
+fn for_group(options: &Options, scan: &Scan, group: &Group) -> Options {
+    Options {
+        group: Some(scan.word(group)),
+        ..options.clone()
+    }
 }

@@ -392,13 +392,6 @@ impl Scan {
             .map(|group| group.name)
     }
 
-    /// Whether any group has this name, even one that is refused.
-    pub fn knows(&self, name: &Name) -> bool {
-        self.groups()
-            .into_iter()
-            .any(|id| self.name_of(id).is_some_and(|known| known == *name))
-    }
-
     /// Finds the group with this name or UUID. Among several groups with the same name the one
     /// imported by this machine is taken; among several of those, the one with more than half of
     /// its disks present, since the others are leftovers. The rest are found by UUID.

@@ -70,8 +70,9 @@ fn is_meant(options: &Options, scan: &Scan, id: GroupId) -> bool {
     options.group.as_ref().is_none_or(is_it)
 }
 
-/// Reports what needs attention, in all groups or the one given by `-g`.
-pub fn status(options: &Options, env: Env<'_>) -> Result<Outcome> {
+/// Reports what needs attention, in all groups or the one given by `-g`. `unwatched` is the finding
+/// on the monitor.
+pub fn status(options: &Options, unwatched: &[String], env: Env<'_>) -> Result<Outcome> {
     let scan = Scan::new(env.machine)?;
     let mut findings: Vec<String> = scan
         .unanswered()
@@ -85,7 +86,7 @@ pub fn status(options: &Options, env: Env<'_>) -> Result<Outcome> {
         Vec::new()
     };
     findings.extend(silent.iter().map(|error| error.message().to_owned()));
-    findings.extend(unwatched(options, env));
+    findings.extend_from_slice(unwatched);
     let words = scan
         .readable_groups()
         .iter()
@@ -113,16 +114,16 @@ pub fn status(options: &Options, env: Env<'_>) -> Result<Outcome> {
 }
 
 /// Starts a monitor if none runs, and returns the finding that the mirrors were not watched.
-fn unwatched(options: &Options, env: Env<'_>) -> Option<String> {
-    if options.dry_run || !monitor::has_work(env.machine) {
-        return None;
+pub fn unwatched(env: Env<'_>) -> Vec<String> {
+    if !monitor::has_work(env.machine) {
+        return Vec::new();
     }
     match monitor::start(env) {
-        Watched::Already => None,
-        Watched::Started => {
-            Some("'breakoff monitor' was not running, so the mirrors were not watched; it has been started".to_owned())
-        }
-        Watched::Not(why) => Some(format!("the mirrors are not watched: {why}")),
+        Watched::Already => Vec::new(),
+        Watched::Started => vec![
+            "'breakoff monitor' was not running, so the mirrors were not watched; it has been started".to_owned()
+        ],
+        Watched::Not(why) => vec![format!("the mirrors are not watched: {why}")],
     }
 }
 
@@ -205,21 +206,24 @@ fn volume_findings(world: &World, volume: &Volume) -> Vec<String> {
     findings
 }
 
-/// Finishes or undoes what an interrupted command left; with `check`, only reports it. Without `-g`
-/// all groups of this machine are handled, and one that fails does not stop the others.
-pub fn recover(options: &Options, check: bool, env: Env<'_>) -> Result<Outcome> {
+/// Reports what [`recover`] would do.
+pub fn check(options: &Options, env: Env<'_>) -> Result<Outcome> {
     let scan = Scan::new(env.machine)?;
-    if check || options.dry_run {
-        let found: Result<Vec<Vec<String>>> = own(options, &scan, env.machine)?
-            .iter()
-            .map(|target| to_be_done(target, env))
-            .collect();
-        let shown = found.map(|all| match all.concat() {
-            none if none.is_empty() => Outcome::Findings(none),
-            some => Outcome::ToBeRepaired(some),
-        });
-        return shown.map(|shown| shown.lacking(what_is_wrong(options, &scan, env)));
-    }
+    let found: Result<Vec<Vec<String>>> = own(options, &scan, env.machine)?
+        .iter()
+        .map(|target| to_be_done(target, env))
+        .collect();
+    let shown = found.map(|all| match all.concat() {
+        none if none.is_empty() => Outcome::Findings(none),
+        some => Outcome::ToBeRepaired(some),
+    });
+    shown.map(|shown| shown.lacking(what_is_wrong(options, &scan, env)))
+}
+
+/// Finishes or undoes what an interrupted command left. Without `-g` all groups of this machine are
+/// handled, and one that fails does not stop the others.
+pub fn recover(options: &Options, env: Env<'_>) -> Result<Outcome> {
+    let scan = Scan::new(env.machine)?;
     let mut report = Report::default();
     if options.group.is_none() {
         super::which::tell_unreadable(

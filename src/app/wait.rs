@@ -4,7 +4,7 @@
 //! Between observations no lock is held, so that other commands can run. The full observation
 //! (lock, read, record) is made only when the kernel's own status has changed.
 
-use super::session::Session;
+use super::session::{Session, refuse_foreign};
 use super::{Change, Env, Options, Progress, Report};
 use crate::advice::{Advised, Hint, Of};
 use crate::app::session::View;
@@ -13,6 +13,7 @@ use crate::model::{
     DmUuid, Group, LostLeg, Name, Plex, PlexState, Role, Sectors, Volume, VolumeId,
 };
 use crate::plan::change::{Event, Object};
+use crate::plan::view::PlanView;
 use crate::plan::world::World;
 use crate::sys::Events;
 use crate::sys::process::Interrupts;
@@ -158,14 +159,8 @@ pub fn snapwait(
     mirrors: usize,
     env: Env<'_>,
 ) -> Result<Report> {
-    let judge = |world: &World| -> Result<bool> {
-        let mut all = true;
-        for name in volumes {
-            all &= enough(world, world.group.volume_named(name)?, mirrors)?;
-        }
-        Ok(all)
-    };
-    let seen = first_look(options, group, volumes, env)?;
+    let judge = |world: &World| all_have_enough(world, volumes, mirrors);
+    let seen = first_look(group, volumes, env)?;
     let changes = wait(
         options,
         group,
@@ -178,16 +173,39 @@ pub fn snapwait(
     })
 }
 
+/// Returns what [`snapwait`] would wait for.
+pub fn rehearse(group: &Name, volumes: &[Name], mirrors: usize, env: Env<'_>) -> Result<PlanView> {
+    let view = View::look(group, env)?;
+    let world = &view.world;
+    refuse_foreign(&world.group, group, env.machine.host_id()?)?;
+    let mut notes = Vec::new();
+    for name in volumes {
+        if !enough(world, world.group.volume_named(name)?, mirrors)? {
+            let path = world.group.path(name);
+            notes.push(format!(
+                "snapshot legs of '{path}' are being filled: it would be waited for them"
+            ));
+        }
+    }
+    Ok(PlanView {
+        group: world.group.name.to_string(),
+        notes,
+        ..PlanView::default()
+    })
+}
+
+fn all_have_enough(world: &World, volumes: &[Name], mirrors: usize) -> Result<bool> {
+    let mut all = true;
+    for name in volumes {
+        all &= enough(world, world.group.volume_named(name)?, mirrors)?;
+    }
+    Ok(all)
+}
+
 /// Returns how many legs of each volume are attaching as the wait begins. If they are gone later,
 /// the attach has failed.
-fn first_look(
-    options: &Options,
-    group: &Name,
-    volumes: &[Name],
-    env: Env<'_>,
-) -> Result<Vec<(Name, usize)>> {
+fn first_look(group: &Name, volumes: &[Name], env: Env<'_>) -> Result<Vec<(Name, usize)>> {
     let session = View::look(group, env)?;
-    let _ = options;
     let count = |name: &Name| -> Result<(Name, usize)> {
         let volume = session.world.group.volume_named(name)?;
         Ok((name.clone(), coming(volume)))

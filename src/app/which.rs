@@ -1,17 +1,13 @@
 //! Determines which group a command is for, and reports groups that cannot be read.
 
 use super::scan::Scan;
-use super::session::Session;
 use super::{Env, Options, Report};
 use crate::advice::{Advised, Hint, Of};
-use crate::app::session::View;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Group, GroupId, Name};
 use crate::plan::request::{Request, Selection, Splits};
 use crate::sys::machine::Machine;
-use std::any::Any;
 use std::collections::BTreeSet;
-use std::ops::{Deref, DerefMut};
 
 /// Returns the volumes or plexes that a request names, by which its group is found if `-g` is not
 /// given.
@@ -179,61 +175,4 @@ pub fn tell_unreadable(scan: &Scan, except: &BTreeSet<GroupId>, report: &mut Rep
             );
         }
     }
-}
-
-/// A group opened for a change or, for a dry run, only read.
-pub enum Opened<'u> {
-    /// For a dry run: only read, so nothing can be changed.
-    Looked(Box<View<'u>>),
-    /// Locked for a change.
-    Locked(Box<Session<'u>>),
-}
-
-impl<'u> Opened<'u> {
-    /// Turns a view and its lock into a session; for a dry run the lock is released.
-    pub fn of(options: &Options, view: View<'u>, lock: Box<dyn Any>) -> Opened<'u> {
-        if options.dry_run {
-            Opened::Looked(Box::new(view))
-        } else {
-            Opened::Locked(Box::new(view.with_lock(lock)))
-        }
-    }
-
-    /// Returns the session for the change, or `None` for a dry run.
-    pub fn for_change(self) -> Option<Session<'u>> {
-        match self {
-            Opened::Looked(_) => None,
-            Opened::Locked(session) => Some(*session),
-        }
-    }
-}
-
-impl<'u> Deref for Opened<'u> {
-    type Target = View<'u>;
-
-    fn deref(&self) -> &View<'u> {
-        match self {
-            Opened::Looked(view) => view,
-            Opened::Locked(session) => session,
-        }
-    }
-}
-
-impl DerefMut for Opened<'_> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        match self {
-            Opened::Looked(view) => view,
-            Opened::Locked(session) => session,
-        }
-    }
-}
-
-/// Opens a group for a change and repairs it first; for a dry run, only reads it.
-pub fn open<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<Opened<'u>> {
-    if options.dry_run {
-        return Ok(Opened::Looked(Box::new(View::look(name, env)?)));
-    }
-    let mut session = Session::open(options, name, env)?;
-    session.tend()?;
-    Ok(Opened::Locked(Box::new(session)))
 }

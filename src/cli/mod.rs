@@ -37,6 +37,8 @@ pub struct Invocation {
 pub enum Action {
     /// A command of the application.
     App(Command),
+    /// `--dry-run`: what a command of the application would do.
+    Rehearse(Command),
     /// `udev-probe`: properties of a disk, for a udev rule.
     UdevProbe(PathBuf),
     /// `udev-name`: the link of a volume under `/dev/breakoff`, for a udev rule.
@@ -142,21 +144,16 @@ fn serve(group: GroupId, devices: &[HelperDevice], requests: Tasks<File, File>) 
 /// Runs one command and prints its outcome.
 fn answer(invocation: &Invocation) -> u8 {
     let style = &invocation.style;
+    let options = &invocation.options;
+    let ui = terminal::Terminal::new(style);
+    let env = Env {
+        machine: &HERE,
+        ui: &ui,
+    };
     match &invocation.action {
-        Action::App(command) => {
-            let ui = terminal::Terminal::new(style);
-            exit::outcome(
-                style,
-                app::run(
-                    &invocation.options,
-                    command,
-                    Env {
-                        machine: &HERE,
-                        ui: &ui,
-                    },
-                ),
-                &ui,
-            )
+        Action::App(command) => exit::outcome(style, app::run(options, command, env), &ui),
+        Action::Rehearse(command) => {
+            exit::outcome(style, app::rehearse(options, command, env), &ui)
         }
         Action::UdevProbe(device) => exit::plain(style, udev_probe(device)),
         Action::UdevName(name) => exit::plain(style, udev_name(name)),

@@ -8,6 +8,7 @@
 pub mod disks;
 mod failed;
 mod in_process;
+pub mod labels;
 mod retire;
 mod window;
 

@@ -1,9 +1,10 @@
 //! The observations that a request needs before it is planned, beyond the configuration and the
 //! kernel's tables. The results go into [`Known`](super::world::Known).
 
-use super::request::{Request, Splits};
+use super::request::{GroupRequest, Request, Splits};
 use super::world::World;
-use crate::model::Name;
+use crate::model::{Name, Sectors};
+use std::path::Path;
 
 /// One observation to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,15 @@ pub enum Need<'r> {
     Eras,
     /// Whether the space reserved for new maps can be written. The check writes to it.
     MapSpace(&'r Splits),
+    /// This device, which is to become a disk, and what speaks against that. Its private area gets
+    /// this size; by default that of the group's other disks.
+    Prospect(&'r Path, Option<Sectors>),
+    /// Groups on this machine's disks that have the group's name.
+    Namesakes,
+    /// Other groups that this machine has imported under this name; by default under the group's.
+    OwnNamesakes(Option<&'r Name>),
+    /// The size of the disk with this media name, by its label and by its device.
+    Size(&'r Name),
 }
 
 /// The observations that a request needs, in the order in which they are made. A failed observation
@@ -55,6 +65,29 @@ pub fn needs<'r>(world: &World, request: &'r Request) -> Vec<Need<'r>> {
         | Request::PlexConvert { .. }
         | Request::PlexDetach(_)
         | Request::PlexRemove(_) => Vec::new(),
+    }
+}
+
+/// The observations that a change to a group or its disks needs.
+pub fn group_needs(request: &GroupRequest) -> Vec<Need<'_>> {
+    match request {
+        GroupRequest::Create { disks, area, .. } => {
+            let devices = disks.iter().map(|d| Need::Prospect(&d.device, *area));
+            [Need::Namesakes].into_iter().chain(devices).collect()
+        }
+        GroupRequest::Add { disks, .. } => {
+            let devices = disks.iter().map(|d| Need::Prospect(&d.device, None));
+            devices.collect()
+        }
+        GroupRequest::ReplaceDisk { device, .. } => {
+            vec![Need::Contents, Need::Prospect(device, None)]
+        }
+        GroupRequest::ResizeDisk(media) => vec![Need::Size(media)],
+        GroupRequest::Import { name, .. } => vec![Need::OwnNamesakes(name.as_ref())],
+        GroupRequest::RemoveDisk(_)
+        | GroupRequest::Destroy
+        | GroupRequest::Deport
+        | GroupRequest::Choose { .. } => Vec::new(),
     }
 }
 

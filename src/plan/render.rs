@@ -1,18 +1,21 @@
 //! Renders a plan as text, for `--dry-run`.
 
-use super::step::{CommitPoint, Finish, Plan, Prepare};
+use super::change::{Change, Event, Object};
+use super::groups::Initialisation;
+use super::step::{CommitPoint, Finish, LabelStep, NewLabel, OldLabel, Plan, Prepare};
 use super::view::{PlanView, StepView};
 use super::world::World;
-use crate::model::{DmName, DmUuid, Extent, Group, Role, VolumeId};
+use crate::model::{Disk, DiskId, DmName, DmUuid, Extent, Group, Name, Role, VolumeId};
 use crate::table::{DevRef, SuspendMode, Table, TargetLine};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// The plan as plain data.
 pub fn view(world: &World, plan: &Plan) -> PlanView {
     let names = Names::of(world, plan);
     PlanView {
         group: world.group.name.to_string(),
-        changes: plan.changes.clone(),
+        changes: foreseen(&plan.changes, &plan.labels, &plan.group),
         notes: plan
             .announced
             .iter()
@@ -24,14 +27,93 @@ pub fn view(world: &World, plan: &Plan) -> PlanView {
                     .map(|refusal| format!("left out: {refusal}")),
             )
             .collect(),
-        prepare: prepare(&names, world, plan),
-        window: window(&names, plan),
+        prepare: labels(&plan.labels, &plan.group)
+            .chain(prepare(&names, world, plan))
+            .collect(),
+        window: window(&names, world, plan),
         finish: plan
             .finish
             .iter()
             .map(|step| finish(&names, step))
+            .chain(plan.erase.iter().map(erase))
             .collect(),
     }
+}
+
+/// The plan of `disk init` as plain data.
+pub fn initialisation(plan: &Initialisation) -> PlanView {
+    let change = |change: &Change| Change {
+        object: change.object.clone(),
+        event: Event::Initialised(None),
+    };
+    PlanView {
+        changes: plan.changes.iter().map(change).collect(),
+        prepare: plan.labels.iter().map(|step| label(step, None)).collect(),
+        ..PlanView::default()
+    }
+}
+
+/// The changes of a plan, without what is drawn anew when the plan is carried out: the identities
+/// of a new group and of new disks. A new disk is shown by its device.
+fn foreseen(changes: &[Change], labels: &[LabelStep], group: &Group) -> Vec<Change> {
+    let device = |media: &Name| {
+        let new = group.disks.iter().find(|disk| disk.media == *media)?;
+        labels.iter().find_map(|step| match step {
+            LabelStep::Write(NewLabel { found, space, .. }) if space.id == new.id => Some(found),
+            LabelStep::Keep { id, found } if *id == new.id => Some(found),
+            _ => None,
+        })
+    };
+    let shown = |change: &Change| match (&change.event, &change.object) {
+        (Event::GroupCreated { .. }, _) => None,
+        (Event::DiskAdded { media, .. }, Object::Disk(group, _)) => {
+            let event = Event::DeviceToBeAdded {
+                group: group.clone(),
+            };
+            Some(Change::device(&device(media)?.path, event))
+        }
+        _ => Some(change.clone()),
+    };
+    changes.iter().filter_map(shown).collect()
+}
+
+fn labels<'p>(
+    steps: &'p [LabelStep],
+    group: &'p Group,
+) -> impl Iterator<Item = StepView> + use<'p> {
+    steps.iter().map(|step| label(step, Some(group)))
+}
+
+fn label(label: &LabelStep, group: Option<&Group>) -> StepView {
+    let disk = |id| {
+        let disk = group.and_then(|group| group.disk(id));
+        let text = |disk: &Disk| format!("disk '{}', {} for volumes", disk.media, disk.size);
+        disk.map(text)
+    };
+    match label {
+        LabelStep::Write(NewLabel { found, space, area }) => {
+            let size = || format!("{} for volumes", space.size);
+            let detail = vec![
+                "what is on it is destroyed".to_owned(),
+                disk(space.id).unwrap_or_else(size),
+                format!("{area} private area"),
+            ];
+            step("label", found.path.display(), detail)
+        }
+        LabelStep::Keep { id, found } => {
+            let detail = ["it is initialised already".to_owned()];
+            let detail = detail.into_iter().chain(disk(*id)).collect();
+            step("use", found.path.display(), detail)
+        }
+        LabelStep::Grow { media, size, .. } => {
+            step("label", media, vec![format!("{size} for volumes")])
+        }
+    }
+}
+
+fn erase(old: &OldLabel) -> StepView {
+    let detail = vec![format!("label of disk '{}'", old.media)];
+    step("erase", old.path.display(), detail)
 }
 
 fn step(verb: &'static str, object: impl ToString, detail: Vec<String>) -> StepView {
@@ -48,7 +130,7 @@ fn prepare(names: &Names, world: &World, plan: &Plan) -> Vec<StepView> {
         .iter()
         .map(|s| prepare_step(names, world, s))
         .collect();
-    if plan.group != world.group {
+    if plan.group != world.group || plan.forced {
         let next = world
             .generation
             .next()
@@ -187,7 +269,7 @@ fn line(line: &TargetLine) -> String {
     )
 }
 
-fn window(names: &Names, plan: &Plan) -> Vec<StepView> {
+fn window(names: &Names, world: &World, plan: &Plan) -> Vec<StepView> {
     let words = |mode: &SuspendMode| match mode {
         SuspendMode::Freeze => "flush, freeze the mounted filesystem",
         SuspendMode::Flush => "flush",
@@ -212,7 +294,8 @@ fn window(names: &Names, plan: &Plan) -> Vec<StepView> {
             vec!["not open in any process".to_owned()],
         )
     });
-    let flip = (plan.window.commit == CommitPoint::Suspended).then(commit);
+    let commits = plan.group != world.group || plan.forced;
+    let flip = (commits && plan.window.commit == CommitPoint::Suspended).then(commit);
     let resume = plan
         .window
         .resume
@@ -235,8 +318,12 @@ fn finish(names: &Names, finish: &Finish) -> StepView {
     }
 }
 
-/// The dm names of devices, including those that the plan creates.
-struct Names(BTreeMap<DmUuid, DmName>);
+/// The names of devices and disks, including those that are new.
+struct Names {
+    devices: BTreeMap<DmUuid, DmName>,
+    /// The paths of the disks.
+    paths: BTreeMap<DiskId, PathBuf>,
+}
 
 impl Names {
     fn of(world: &World, plan: &Plan) -> Names {
@@ -248,11 +335,23 @@ impl Names {
             Prepare::Create { name, uuid } => Some((uuid.clone(), name.clone())),
             _ => None,
         });
-        Names(now.chain(new).collect())
+        let present = world
+            .disks
+            .iter()
+            .map(|(id, found)| (*id, found.path.clone()));
+        let labelled = plan.labels.iter().filter_map(|step| match step {
+            LabelStep::Write(NewLabel { found, space, .. }) => Some((space.id, found.path.clone())),
+            LabelStep::Keep { id, found } => Some((*id, found.path.clone())),
+            LabelStep::Grow { .. } => None,
+        });
+        Names {
+            devices: now.chain(new).collect(),
+            paths: present.chain(labelled).collect(),
+        }
     }
 
     fn device(&self, uuid: &DmUuid) -> String {
-        self.0
+        self.devices
             .get(uuid)
             .map_or_else(|| uuid.to_string(), DmName::to_string)
     }
@@ -261,10 +360,10 @@ impl Names {
     fn table(&self, world: &World, volume: VolumeId, table: &Table) -> Vec<String> {
         let number = |what: &DevRef| {
             Some(match what {
-                DevRef::Disk(id) => world
-                    .disks
+                DevRef::Disk(id) => self
+                    .paths
                     .get(id)
-                    .map_or_else(|| id.to_string(), |d| d.path.display().to_string()),
+                    .map_or_else(|| id.to_string(), |path| path.display().to_string()),
                 DevRef::Device(role) => format!(
                     "/dev/mapper/{}",
                     self.device(&DmUuid::new(world.group.id, volume, role))

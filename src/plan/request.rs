@@ -1,6 +1,7 @@
 //! Requests: what the user wants, after parsing. Both front ends produce these.
 
 use crate::model::{Name, SectorSize, Sectors, VolumeId};
+use std::path::PathBuf;
 
 /// The disks that may be used for new space, by media name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub struct Split {
     pub name: Option<Name>,
 }
 
-/// A change to one group.
+/// A change to the volumes of one group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// `make VOL SIZE`.
@@ -165,6 +166,65 @@ pub enum Request {
     PlexAttach(Name),
     /// `plex remove`: removes the plex with this name and releases its space.
     PlexRemove(Name),
+}
+
+/// A disk as named on a command line: `[MEDIA=]DEVICE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedDevice {
+    /// The media name; by default the next free `diskNN`.
+    pub media: Option<Name>,
+    /// The path of the device.
+    pub device: PathBuf,
+}
+
+/// A change to one group as a whole, or to its disks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupRequest {
+    /// `group create`: makes a group of these disks.
+    Create {
+        /// The first disks of the group.
+        disks: Vec<NamedDevice>,
+        /// Whether to use devices even if they have contents.
+        force: bool,
+        /// Size of the private area when it is not the default.
+        area: Option<Sectors>,
+    },
+    /// `group add`: adds disks.
+    Add {
+        /// The disks to add.
+        disks: Vec<NamedDevice>,
+        /// Whether to use devices even if they have contents.
+        force: bool,
+    },
+    /// `group remove-disk`: removes the disk with this media name.
+    RemoveDisk(Name),
+    /// `group replace-disk`: replaces a disk and fills the new one.
+    ReplaceDisk {
+        /// The media name of the disk to replace.
+        media: Name,
+        /// The device that takes its place.
+        device: PathBuf,
+        /// Whether to use the device even if it has contents.
+        force: bool,
+    },
+    /// `disk resize`: adds the new space of the disk with this media name.
+    ResizeDisk(Name),
+    /// `group destroy`: destroys the group with its volumes and erases its labels.
+    Destroy,
+    /// `group import`: takes the group over for this machine, or renames it.
+    Import {
+        /// The new name of the group, if it is to have one.
+        name: Option<Name>,
+        /// Whether to import it even if another host has it or disks are missing.
+        force: bool,
+    },
+    /// `group deport`: releases the group, so that another machine can import it.
+    Deport,
+    /// `group choose`: resolves a split brain in favour of one side.
+    Choose {
+        /// The side that wins: the start of its digest, or one of its devices.
+        side: String,
+    },
 }
 
 /// The relations of a volume that `snapclear` ends.

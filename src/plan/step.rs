@@ -7,10 +7,12 @@
 //! own that could itself be wrong.
 
 use super::change::Change;
+use super::found::{PresentDisk, Space};
 use super::refusal::Refusal;
-use crate::model::{DmName, DmUuid, Extent, Group, Sectors, VolumeId};
+use crate::model::{DiskId, DmName, DmUuid, Extent, Group, Name, Sectors, VolumeId};
 use crate::table::{Links, SuspendMode, Table, TargetLine};
 use std::ops::Range;
+use std::path::PathBuf;
 
 /// A planned change: the new configuration, and the steps that lead to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,12 +25,18 @@ pub struct Plan {
     pub announced: Vec<String>,
     /// Messages to print afterwards: what to know or to do next.
     pub notes: Vec<String>,
+    /// What the plan destroys, if the administrator has to agree to it.
+    pub consent: Option<Consent>,
+    /// Labels to write before the configuration, which is then written to those disks too.
+    pub labels: Vec<LabelStep>,
     /// Steps before the commit. They leave the committed state as it is.
     pub prepare: Vec<Prepare>,
     /// The suspends, the checks, the commit and the resumes.
     pub window: Window,
     /// Steps after the commit. Each may be repeated.
     pub finish: Vec<Finish>,
+    /// Labels to erase at the very end: of disks that have left the group.
+    pub erase: Vec<OldLabel>,
     /// Whether the user forced the plan, so that it is carried out even if the present disks have
     /// no quorum for their group.
     pub forced: bool,
@@ -36,6 +44,63 @@ pub struct Plan {
     pub failures: Vec<Refusal>,
     /// New snapshots. Their freeze time is measured in the window and added to the report.
     pub snapshots: Vec<VolumeId>,
+}
+
+/// What a plan destroys, if the administrator has to agree to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consent {
+    /// The question, which a yes answers.
+    pub question: String,
+    /// The refusal without a yes.
+    pub refusal: Refusal,
+}
+
+/// A step on the label of a disk, before the configuration is written to the disk. A crash after it
+/// leaves a disk of which the configuration in force says nothing new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LabelStep {
+    /// Destroys what is on a device and writes a label. The disk is in no group until the commit.
+    Write(NewLabel),
+    /// Uses a disk that is initialised already and in no group.
+    Keep {
+        /// The disk that its label says it is.
+        id: DiskId,
+        /// The device.
+        found: PresentDisk,
+    },
+    /// States in the label of a disk how much space for volumes it has. A label may state more than
+    /// the configuration uses, and never less.
+    Grow {
+        /// The disk.
+        disk: DiskId,
+        /// Its media name.
+        media: Name,
+        /// The size of its space for volumes.
+        size: Sectors,
+    },
+}
+
+/// A label to be written to a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewLabel {
+    /// The device.
+    pub found: PresentDisk,
+    /// The disk that it becomes.
+    pub space: Space,
+    /// The size of the private area.
+    pub area: Sectors,
+}
+
+/// The label of a disk that has left its group. Until it is erased, the disk names a group that
+/// does not list it; every command ignores it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldLabel {
+    /// The disk.
+    pub disk: DiskId,
+    /// The media name that it had.
+    pub media: Name,
+    /// The path of its device.
+    pub path: PathBuf,
 }
 
 /// A step that leaves the committed state as it is.
@@ -196,16 +261,19 @@ impl Plan {
             changes: Vec::new(),
             announced: Vec::new(),
             notes: Vec::new(),
+            consent: None,
+            labels: Vec::new(),
             prepare: Vec::new(),
             window: Window::default(),
             finish: Vec::new(),
+            erase: Vec::new(),
             forced: false,
             failures: Vec::new(),
             snapshots: Vec::new(),
         }
     }
 
-    /// Whether the plan has any steps. A plan without steps may still change the configuration.
+    /// Whether the plan has any steps on devices of the kernel. A plan without steps may still change the configuration.
     pub fn has_steps(&self) -> bool {
         !(self.prepare.is_empty()
             && self.window.suspend.is_empty()

@@ -11,7 +11,7 @@ pub struct PlanView {
     pub changes: Vec<Change>,
     /// Messages on what to know or to do next.
     pub notes: Vec<String>,
-    /// Steps before the commit. Each can be undone.
+    /// Steps before the commit. They leave the configuration as it is.
     pub prepare: Vec<StepView>,
     /// Steps while volumes are suspended.
     pub window: Vec<StepView>,

@@ -1,10 +1,12 @@
 //! All input of a plan: the configuration of the group, and one observation of the kernel and the
 //! disks.
 
+pub use super::found::PresentDisk;
+use super::found::Prospects;
 use super::refusal::{InGroup, Shown};
 use crate::model::{
-    BootId, Dco, DevNo, DiskId, DmName, DmUuid, Extent, Generation, Group, Name, Role, SectorSize,
-    Sectors, Testimony, Timestamp, Volume, VolumeId,
+    BootId, Dco, DevNo, DiskId, DmName, DmUuid, Extent, Generation, Group, GroupId, HostId, Name,
+    Role, SectorSize, Sectors, Testimony, Timestamp, Volume, VolumeId,
 };
 use crate::table::stack::change_log;
 use crate::table::status::parse_devno;
@@ -28,6 +30,8 @@ pub struct World {
     pub disks: BTreeMap<DiskId, PresentDisk>,
     /// The boot ID of the running kernel. A volume is running if it is recorded with this ID.
     pub boot: BootId,
+    /// The identity of this machine, by which it has groups imported; `None` if it has none.
+    pub host: Option<HostId>,
     /// The current time, for time stamps.
     pub now: Timestamp,
     /// Further observations, made only for the requests that need them.
@@ -67,6 +71,32 @@ pub struct Known {
     pub left: BTreeMap<VolumeId, Listing>,
     /// The testimony of this machine's witness on the configuration in force.
     pub testimony: Testimony,
+    /// The devices that the request names as new disks.
+    pub prospects: Prospects,
+    /// Other groups with the name that the group is to get, as far as they are in the way.
+    pub namesakes: Vec<GroupId>,
+    /// The sizes of present disks, of those that are to be resized.
+    pub sizes: BTreeMap<DiskId, DiskSizes>,
+    /// What the sides of a split brain have that were not chosen; `None` if there is one side.
+    pub other_sides: Option<OtherSides>,
+}
+
+/// The space for volumes on a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskSizes {
+    /// According to its label.
+    pub label: Sectors,
+    /// With all of its device used, if that is more.
+    pub device: Option<Sectors>,
+}
+
+/// The sides of a split brain that were not chosen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OtherSides {
+    /// Their disks.
+    pub disks: Vec<DiskId>,
+    /// The names of the volumes that only they have.
+    pub volumes: Vec<String>,
 }
 
 /// Sorted ranges of a volume without overlaps, or why they are not known.
@@ -280,17 +310,4 @@ impl World {
         };
         (device.is_retired() || !self.devices.values().any(refers)).then_some(device)
     }
-}
-
-/// A disk of the group, as it was found on this machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PresentDisk {
-    /// The best path to it, such as `/dev/sdb`. It need not be a stable link.
-    pub path: PathBuf,
-    /// Its device number.
-    pub dev: DevNo,
-    /// Size of the whole device in sectors.
-    pub size: Sectors,
-    /// The device's logical block size in bytes (512 or 4096).
-    pub logical_block: u32,
 }

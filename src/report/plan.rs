@@ -58,20 +58,20 @@ fn steps(steps: &[StepView]) -> Vec<Step<'_>> {
 
 /// What would change, then the steps of each phase.
 pub(super) fn text(plan: &PlanView) -> String {
-    if plan.changes.is_empty()
-        && plan.prepare.is_empty()
-        && plan.window.is_empty()
-        && plan.finish.is_empty()
-    {
-        return "nothing to do\n".to_owned();
-    }
     let mut lines: Vec<String> = plan
         .changes
         .iter()
         .map(|change| format!("planned: {change}"))
         .collect();
     lines.extend(plan.notes.iter().map(|note| format!("note: {note}")));
-    lines.extend(phase("prepare (can be undone)", &plan.prepare));
+    if plan.changes.is_empty()
+        && plan.prepare.is_empty()
+        && plan.window.is_empty()
+        && plan.finish.is_empty()
+    {
+        lines.push("nothing to do".to_owned());
+    }
+    lines.extend(phase("prepare (not committed)", &plan.prepare));
     lines.extend(phase("window (I/O waits)", &plan.window));
     lines.extend(phase("finish (committed)", &plan.finish));
     lines.into_iter().map(|line| line + "\n").collect()

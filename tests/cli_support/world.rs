@@ -83,6 +83,7 @@ pub fn empty() -> World {
         taken_names: Vec::new(),
         disks: disks.into(),
         boot: BOOT,
+        host: Some(HostId::from_bytes([0x77; 16])),
         now: Timestamp::from_millis(1_790_000_000_000),
         known: Default::default(),
         elsewhere: Default::default(),

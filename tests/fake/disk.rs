@@ -111,6 +111,11 @@ impl Disk {
         };
     }
 
+    /// It becomes larger, as a volume of a storage array does.
+    pub fn enlarge(&mut self, by: Sectors) {
+        self.sectors += by.get();
+    }
+
     /// Somebody writes zeroes over the private area.
     pub fn lose_label(&mut self) {
         let area = Sectors::mib(1).get();

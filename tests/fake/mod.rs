@@ -82,6 +82,8 @@ pub struct State {
     pub trace: Option<Vec<String>>,
     /// Which disk carries which label, as it was read last.
     pub labels: Vec<(DiskId, usize)>,
+    /// Whether its disks may have been used apart from each other: there is no group then.
+    pub may_be_split: bool,
     boot: u8,
     clock: u64,
     locks: BTreeSet<String>,
@@ -97,7 +99,11 @@ pub struct Words {
     pub text: String,
     options: Options,
     command: Command,
+    run: Run,
 }
+
+/// `app::run`, or `app::rehearse` with `--dry-run`.
+type Run = fn(&Options, &Command, Env<'_>) -> Result<Outcome>;
 
 impl Words {
     /// Understands the words of a command line; `-y` is meant.
@@ -115,6 +121,13 @@ impl Words {
                 text: text.to_owned(),
                 options,
                 command,
+                run: app::run,
+            },
+            Ok((options, Action::Rehearse(command))) => Words {
+                text: text.to_owned(),
+                options,
+                command,
+                run: app::rehearse,
             },
             other => panic!("'{text}' is no command: {other:?}"),
         }
@@ -147,6 +160,7 @@ impl Fake {
             calls: 0,
             trace: None,
             labels: Vec::new(),
+            may_be_split: false,
             boot: 1,
             clock: 1_700_000_000_000,
             locks: BTreeSet::new(),
@@ -165,7 +179,7 @@ impl Fake {
             ui: &Silent,
         };
         let ended = catch_unwind(AssertUnwindSafe(|| {
-            app::run(&words.options, &words.command, env)
+            (words.run)(&words.options, &words.command, env)
         }));
         // The kernel lets go of a dead process's locks.
         self.0.borrow_mut().locks.clear();
@@ -217,8 +231,11 @@ impl Fake {
             .map(|(at, label)| (format!("/dev/fake{}", at + 1), label))
             .collect();
         let id = meta::groups(&named).into_iter().next()?;
-        let chosen = meta::choose(id, &named)
-            .unwrap_or_else(|error| panic!("the group cannot be read: {error}"));
+        let chosen = match meta::choose(id, &named) {
+            Ok(chosen) => chosen,
+            Err(_) if self.0.borrow().may_be_split => return None,
+            Err(error) => panic!("the group cannot be read: {error}"),
+        };
         (!chosen.group.destroyed).then_some((chosen.group, chosen.generation))
     }
 

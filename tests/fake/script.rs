@@ -5,7 +5,7 @@ use super::disk::Unsynced;
 use super::{Fake, Trap, Words};
 use crate::support::sample;
 use breakoff::app::Outcome;
-use breakoff::model::{Group, Name, Plex, Volume, check};
+use breakoff::model::{Group, Name, Plex, Sectors, Volume, check};
 use breakoff::table::stack::stack;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -41,7 +41,7 @@ pub fn essence(group: Option<&Group>) -> String {
         format!("{}+{}:{}", media(e.disk), e.start.get(), e.length.get())
     };
     for disk in &group.disks {
-        let _ = writeln!(text, "disk {}", disk.media);
+        let _ = writeln!(text, "disk {} {}", disk.media, disk.size.get());
     }
     let mut volumes: Vec<_> = group.volumes.iter().collect();
     volumes.sort_by_key(|v| v.name.as_str());
@@ -141,6 +141,20 @@ impl World {
                 // A disk is gone, and nobody finds it any more.
                 "unplug2" => {
                     fake.0.borrow_mut().disks[1].unplugged = true;
+                    continue;
+                }
+                "larger1" => {
+                    fake.0.borrow_mut().disks[0].enlarge(Sectors::mib(16));
+                    continue;
+                }
+                // Only this disk is plugged in, or all are.
+                "only1" | "only2" | "all" => {
+                    let only = line.strip_prefix("only").map(|at| at.parse() == Ok(1));
+                    let mut state = fake.0.borrow_mut();
+                    for (at, disk) in state.disks.iter_mut().enumerate() {
+                        disk.unplugged = only.is_some_and(|first| first != (at == 0));
+                    }
+                    state.may_be_split = only.is_none();
                     continue;
                 }
                 "cut" => {
@@ -579,6 +593,12 @@ impl Case<'_> {
         // What it said holds at once; after the repair it still does.
         if matches!(&came, Some(Ok(Outcome::Done(report))) if !report.failures.is_empty()) {
             // It said itself that a part was not done.
+            self.recover(&fake, "recover", &what, &[&found]);
+            return;
+        }
+        // A side is one disk here: when its newest superblock cannot be read, the command warns of
+        // that, and the side is what the other superblock says.
+        if self.words.text.starts_with("group choose") && matches!(came, Some(Ok(_))) {
             self.recover(&fake, "recover", &what, &[&found]);
             return;
         }

@@ -28,6 +28,9 @@ fn answer(args: &[OsString]) -> String {
         }) => {
             let action = match action {
                 Action::App(command) => short(&format!("{command:?}")),
+                Action::Rehearse(command) => {
+                    format!("dry run of {}", short(&format!("{command:?}")))
+                }
                 Action::UdevProbe(_) | Action::UdevName(_) => format!("{action:?}"),
             };
             let flags = [
@@ -62,11 +65,7 @@ fn answer(args: &[OsString]) -> String {
 
 /// The options that differ from their defaults.
 fn given(options: &Options) -> Vec<String> {
-    let flags = [
-        (options.dry_run, "dry run"),
-        (options.yes, "yes"),
-        (options.background, "background"),
-    ];
+    let flags = [(options.yes, "yes"), (options.background, "background")];
     let group = options.group.iter().map(|group| format!("group {group}"));
     let timeout = options
         .timeout

@@ -809,6 +809,55 @@ fn groups_and_their_disks() {
             "disk init /dev/fake1",
         ],
     );
+    let world = World::new("enlarged", 2, &["group create g /dev/fake1", "larger1"]);
+    crash_all(&world, &["disk resize disk01"]);
+}
+
+#[test]
+fn a_group_that_changes_its_machine_or_its_name() {
+    let stopped = [GROUP4, "make v 8m --mirrors 2", "sync", "stop --all"];
+    let world = World::new("own", 4, &stopped);
+    crash_all(&world, &["group deport g", "group import g --name h"]);
+    let world = World::new("deported", 4, &[&stopped[..], &["group deport g"]].concat());
+    crash_all(&world, &["group import g", "group import g --name h"]);
+    let world = World::new(
+        "half of it",
+        2,
+        &[
+            "group create g /dev/fake1 /dev/fake2",
+            "make v 8m --mirrors 2",
+            "sync",
+            "stop --all",
+            "only1",
+        ],
+    );
+    crash_all(&world, &["group import g --force"]);
+}
+
+/// The configuration of one side, or none as before.
+#[test]
+fn a_side_that_is_chosen() {
+    let apart = [
+        "group create g /dev/fake1 /dev/fake2",
+        "make v 8m",
+        "stop --all",
+        "only1",
+        "group import g --force",
+        "make left 8m",
+        "stop --all",
+        "only2",
+        "group import g --force",
+        "make right 4m",
+        "make more 4m",
+        "stop --all",
+        "all",
+    ];
+    let world = World::new("apart", 2, &apart);
+    assert!(world.fake.group().is_none());
+    crash_all(
+        &world,
+        &["group choose g /dev/fake1", "group choose g /dev/fake2"],
+    );
 }
 
 /// What shows only when it is tried, and what something else thaws too early.

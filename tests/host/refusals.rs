@@ -9,13 +9,13 @@ use breakoff::cli::native::hints::Native;
 use breakoff::cli::vx::hints::Vx;
 use breakoff::error::Error;
 use breakoff::model::{
-    DevNo, DiskId, DmName, DmUuid, Generation, GroupId, Name, PlexState, Role, SectorSize, Sectors,
-    VolumeId,
+    DevNo, DiskId, DmName, DmUuid, Generation, GroupId, HostId, Name, PlexState, Role, SectorSize,
+    Sectors, VolumeId,
 };
 use breakoff::plan::Refusal;
 use breakoff::plan::refusal::{
-    Asked, Bug, Counted, Devices, Disks, InGroup, NoHelp, NotAllThere, Plexes, Repeated, Room,
-    Shown, Snapshots, Space, Verb, Volumes,
+    Asked, Bug, Counted, Devices, Disks, Groups, InGroup, NoHelp, NotAllThere, Plexes, Repeated,
+    Room, Shown, Snapshots, Space, Verb, Volumes,
 };
 use breakoff::plan::request::{Legs, Request, Split, Splits};
 use breakoff::report::text;
@@ -89,6 +89,21 @@ fn place(refusal: &Refusal) -> usize {
             Disks::HoldsOnlyPlex { .. } => 50,
             Disks::LossWhileStarted { .. } => 51,
             Disks::LargerSectors { .. } => 52,
+            Disks::Unreadable { .. } => 65,
+        },
+        Refusal::Group(why) => match why.as_ref() {
+            Groups::Exists { .. } => 66,
+            Groups::NoDisks => 67,
+            Groups::SameDevice { .. } => 68,
+            Groups::MediaTaken { .. } => 69,
+            Groups::Unfit { .. } => 70,
+            Groups::Started { .. } => 71,
+            Groups::HasVolumes { .. } => 72,
+            Groups::ImportedElsewhere { .. } => 73,
+            Groups::NameTaken { .. } => 74,
+            Groups::GivesUp { .. } => 75,
+            Groups::RunsOtherwise { .. } => 76,
+            Groups::OneSide { .. } => 77,
         },
         Refusal::Space(why) => match why.as_ref() {
             Space::NoRoom { .. } => 53,
@@ -110,7 +125,7 @@ fn place(refusal: &Refusal) -> usize {
         Refusal::Other(_) => 64,
     }
 }
-const COUNT: usize = 65;
+const COUNT: usize = 78;
 
 fn of(word: &str) -> InGroup {
     InGroup::new(&name("g"), &name(word))
@@ -363,6 +378,7 @@ fn disks() -> Vec<Refusal> {
         Disks::Missing {
             disk: name("disk01"),
         },
+        Disks::Unreadable { disk: disk() },
         Disks::HoldsVolumes {
             disk: disk(),
             volumes: names(["v", "w"]),
@@ -381,6 +397,61 @@ fn disks() -> Vec<Refusal> {
         larger(Shown::Media(name("disk01")), false),
         larger(Shown::Device("/dev/sdb".into()), true),
         larger(Shown::Id(DiskId::from_bytes([1; 16])), false),
+    ];
+    all.map(Refusal::from).to_vec()
+}
+
+fn groups() -> Vec<Refusal> {
+    let group = || name("g");
+    let same = |other: &str| Groups::SameDevice {
+        one: "/dev/sdb".into(),
+        other: other.into(),
+    };
+    let unfit = |objections: &[&str], forcible| Groups::Unfit {
+        device: "/dev/sdb".into(),
+        objections: objections.iter().map(|text| (*text).to_owned()).collect(),
+        forcible,
+    };
+    let all = [
+        Groups::Exists { group: group() },
+        Groups::NoDisks,
+        same("/dev/sdb"),
+        same("/dev/disk/by-id/b"),
+        Groups::MediaTaken {
+            group: group(),
+            media: name("disk01"),
+        },
+        unfit(&["'/dev/sdb' has a filesystem (ext4)"], true),
+        unfit(&["'/dev/sdb' is mounted", "'/dev/sdb1' is swap"], false),
+        Groups::Started {
+            group: group(),
+            volumes: names(["v", "w"]),
+        },
+        Groups::HasVolumes {
+            group: group(),
+            volumes: names(["v", "w"]),
+        },
+        Groups::ImportedElsewhere {
+            group: group(),
+            host: HostId::from_bytes([8; 16]),
+        },
+        Groups::NameTaken {
+            name: group(),
+            by: GroupId::from_bytes([1; 16]),
+            group: GroupId::from_bytes([2; 16]),
+        },
+        Groups::GivesUp {
+            group: group(),
+            what: "v and what else the others wrote".to_owned(),
+        },
+        Groups::OneSide {
+            group: group(),
+            missing: names(["disk01", "disk02"]),
+        },
+        Groups::RunsOtherwise {
+            group: group(),
+            device: DmName::from_kernel("g-v"),
+        },
     ];
     all.map(Refusal::from).to_vec()
 }
@@ -467,6 +538,7 @@ fn all() -> Vec<Refusal> {
         plexes(),
         snapshots(),
         disks(),
+        groups(),
         space(),
         others(),
     ]

@@ -672,11 +672,13 @@ fn the_group_may_be_left_out_when_the_volume_is_unique() {
 
 #[test]
 fn a_dry_run_changes_nothing() {
-    let lab = lab!(["mirror"], [32, 32, 32]);
-    lab.create_group("g");
+    let lab = lab!(["mirror"], [32, 32, 32, 32, 32]);
+    lab.create_group_of("g", 0..4);
     lab.cli("-g g make v 8m --mirrors 2").ok();
     lab.wait_synced("g", "v");
     lab.cli("-g g snapstart v").ok();
+    let new = lab.disks[4].word();
+    let empty = lab.disks[4].raw(0, 4 << 20);
     // The dump counts who has a device open: udev and the monitor do for a moment.
     let mut devices = lab.dm.dump();
     until("nobody has a device open", || {
@@ -686,6 +688,12 @@ fn a_dry_run_changes_nothing() {
     let before = lab.print("g");
 
     for words in [
+        &format!("group add g {new}"),
+        &format!("group create h {new}"),
+        &format!("group replace-disk g disk04 {new}"),
+        &format!("disk init {new}"),
+        "group remove-disk g disk04",
+        "group destroy g",
         "make w 4m",
         "make w 4m --mirrors 2",
         "rename v w",
@@ -696,13 +704,19 @@ fn a_dry_run_changes_nothing() {
         "snapabort v",
         "plex detach v-02",
     ] {
-        let plan = lab.json(&format!("-y -g g --dry-run {words}"));
-        assert!(!plan.as_object().unwrap().is_empty(), "{words}: {plan}");
+        let group = if words.contains(" h ") { "" } else { "-g g" };
+        let plan = lab.json(&format!("-y {group} --dry-run {words}"));
+        assert_ne!(
+            plan["prepare"].as_array().unwrap().len(),
+            0,
+            "{words}: {plan}"
+        );
         until(&format!("all is as before --dry-run {words}"), || {
             lab.dm.dump() == devices
         });
     }
     assert_eq!(lab.print("g"), before);
+    assert!(lab.disks[4].raw(0, 4 << 20) == empty);
     // A plan that is refused is refused in a dry run, too.
     lab.refuses(6, "-g g --dry-run make w 1g");
     lab.finish();

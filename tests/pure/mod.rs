@@ -27,9 +27,12 @@ pub fn name(word: &str) -> Name {
     Name::parse(word).expect("a legal name")
 }
 
+/// This machine.
+pub const HOST: HostId = HostId::from_bytes([0x40; 16]);
+
 /// A group `g` with so many disks of 100 MiB, all present, in a kernel without devices.
 pub fn world(disks: u8) -> World {
-    let mut group = Group::new(name("g"), HostId::from_bytes([0x40; 16]));
+    let mut group = Group::new(name("g"), HOST);
     group.id = GroupId::from_bytes([0x60; 16]);
     let mut present = BTreeMap::new();
     for n in 1..=disks {
@@ -63,6 +66,7 @@ pub fn world(disks: u8) -> World {
         taken_names: Vec::new(),
         disks: present,
         boot: BOOT,
+        host: Some(HOST),
         now: Timestamp::from_millis(1_000_000),
         known: Known {
             era_target: Some(true),

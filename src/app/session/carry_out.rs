@@ -76,6 +76,7 @@ impl Session<'_> {
                 return Err(self.name_openers_of(failed));
             }
         };
+        self.erase_labels(plan);
         self.closing.warnings.extend(executed.warnings);
         let failures = plan
             .failures

@@ -8,6 +8,7 @@ use crate::plan::change::{Change, Event, Object};
 use crate::plan::quorum;
 use crate::sys::notice::Notice;
 use std::any::Any;
+use std::path::PathBuf;
 
 /// Holds the lock of a group and the work to do when it is released, which happens on drop. Most of
 /// that work touches files that may lie on a volume whose writes are held, so it runs without the
@@ -21,6 +22,9 @@ pub(super) struct Closing<'u> {
     pub archive: Vec<(Group, Generation)>,
     /// Failures to report to the journal and the administrator's hook.
     pub notices: Vec<Notice>,
+    /// Devices whose label was written or erased, for udev, whose database would show the old
+    /// contents.
+    pub relabelled: Vec<PathBuf>,
     /// Whether a helper may have died and left a filesystem frozen.
     pub thaw: bool,
     /// Warnings for the user. They are kept until the lock is released because stderr may be a file
@@ -65,6 +69,7 @@ impl<'u> Closing<'u> {
             seen: None,
             archive: Vec::new(),
             notices: Vec::new(),
+            relabelled: Vec::new(),
             thaw: false,
             warnings: Vec::new(),
         }
@@ -133,6 +138,13 @@ impl Drop for Closing<'_> {
         self.warnings.iter().for_each(warn);
         if self.thaw {
             self.env.machine.thaw_left_behind().iter().for_each(warn);
+        }
+        if !self.relabelled.is_empty() {
+            self.env
+                .machine
+                .announce(&self.relabelled)
+                .iter()
+                .for_each(warn);
         }
         for notice in &self.notices {
             self.env.machine.notice(notice).iter().for_each(warn);

@@ -5,14 +5,18 @@ use super::closing::may_be_ours;
 use crate::advice::{Advised, Hint};
 use crate::app::{Env, scan};
 use crate::error::{Error, Result};
+use crate::exec::labels::{self, Labelled};
 use crate::exec::{self, Cause, Executed};
 use crate::meta::{self, CommitOutcome, Member, Stamp, Witness};
-use crate::model::{DiskId, DmUuid, Extent, Generation, Group, Testimony, Volume, check, distinct};
+use crate::model::{
+    DiskId, DmUuid, Extent, Generation, Group, Name, Sectors, Testimony, Volume, check, distinct,
+};
 use crate::plan::change::{Change, Event};
 use crate::plan::quorum;
-use crate::plan::step::Plan;
+use crate::plan::step::{LabelStep, Plan};
 use crate::sys::helper::Helper;
 use crate::table::dco;
+use std::collections::BTreeMap;
 
 /// One part in this many of a metadata area is reserved for changes of state.
 const RESERVED: u64 = 16;
@@ -34,6 +38,7 @@ impl Session<'_> {
             .into());
         }
         self.refuse_last_space(plan)?;
+        self.label(plan)?;
         let group = self.settled(&plan.group);
         let on = exec::On {
             machine: self.view.env.machine,
@@ -343,6 +348,68 @@ impl Session<'_> {
         ))
         .on(group)
         .hint("remove volumes or snapshots, or replace the disk by one that was initialised with a larger private area"))
+    }
+
+    /// Prepares the labels of a plan. From then on the commit is written to the new disks too.
+    fn label(&mut self, plan: &Plan) -> Result<()> {
+        let machine = self.view.env.machine;
+        let changed = &mut self.closing.relabelled;
+        let labelled = labels::prepare(machine, &plan.labels, changed)?;
+        let (mut members, mut present) = (Vec::new(), BTreeMap::new());
+        for Labelled {
+            disk,
+            found,
+            media,
+            label,
+        } in labelled
+        {
+            let known = plan.group.disk(disk);
+            let name = known.map_or_else(|| disk.to_string(), |known| known.media.to_string());
+            members.push(Member {
+                disk,
+                name: format!("{name} ({})", found.path.display()),
+                media,
+                label,
+            });
+            present.insert(disk, found);
+        }
+        self.add_members(members, present);
+        for step in &plan.labels {
+            if let LabelStep::Grow { disk, media, size } = step {
+                self.grow_label(*disk, media, *size)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn grow_label(&mut self, disk: DiskId, media: &Name, size: Sectors) -> Result<()> {
+        let path = format!("{}/{media}", self.view.world.group.name);
+        let of_disk = |error: Error| error.context(format!("disk '{media}'")).on(&path);
+        let is_as_planned = |geometry: &meta::Geometry| geometry.data_size() == size;
+        let geometry = self.view.grown(disk).filter(is_as_planned).ok_or_else(|| {
+            of_disk(Error::device("its size has changed just now").hint("try again"))
+        })?;
+        self.relabel(disk, geometry).map_err(of_disk)
+    }
+
+    /// Erases the labels of disks that have left the group. The configuration no longer has them:
+    /// every command ignores a label that could not be erased.
+    pub(super) fn erase_labels(&mut self, plan: &Plan) {
+        for old in &plan.erase {
+            self.closing.relabelled.push(old.path.clone());
+            let Err(error) = labels::erase(self.view.env.machine, old) else {
+                continue;
+            };
+            let (media, path) = (&old.media, old.path.display());
+            let again = if plan.group.destroyed {
+                "; 'breakoff recover' tries again"
+            } else {
+                ""
+            };
+            self.closing.warnings.push(format!(
+                "the label of disk '{media}' ({path}) could not be erased: {error}{again}"
+            ));
+        }
     }
 
     /// Writes a disk's label, both superblocks, with more space for volumes. This happens before

@@ -70,7 +70,8 @@ fn name_behind(word: &Name, env: Env<'_>) -> Result<Name> {
         .unwrap_or_else(|| word.clone()))
 }
 
-fn refuse_renamed(group: &Group, locked: &Name) -> Result<()> {
+/// Refuses a group that was renamed while its lock was waited for.
+pub fn refuse_renamed(group: &Group, locked: &Name) -> Result<()> {
     if group.name == *locked {
         return Ok(());
     }
@@ -131,10 +132,5 @@ impl<'u> Session<'u> {
         self.view.copies.members.extend(members);
         self.view.world.disks.extend(disks);
         self.note_what_was_seen();
-    }
-
-    /// Returns all disks of the group, so that their labels can be erased when it is destroyed.
-    pub fn into_members(mut self) -> Vec<Member> {
-        std::mem::take(&mut self.view.copies.members)
     }
 }

@@ -124,26 +124,18 @@ impl<'u> View<'u> {
         Ok(view)
     }
 
-    /// Builds the view of a group that is being created on these members; it has no disks yet.
-    pub fn of_new(
-        group: Group,
-        members: Vec<Member>,
-        disks: BTreeMap<DiskId, PresentDisk>,
-        env: Env<'u>,
-    ) -> Result<View<'u>> {
-        let empty = Group {
-            disks: Vec::new(),
-            ..group
-        };
+    /// Builds the view of a group that is to be created; it has no disks yet.
+    pub fn of_new(name: Name, env: Env<'u>) -> Result<View<'u>> {
+        let group = Group::new(name, env.machine.host_id()?);
         let copies = Copies {
-            members,
+            members: Vec::new(),
             next: Generation::new(1),
             outdated: Vec::new(),
             lineage: Lineage::default(),
             pending: None,
             silent: Vec::new(),
         };
-        View::unobserved(empty, Generation::ZERO, disks, copies, env)
+        View::unobserved(group, Generation::ZERO, BTreeMap::new(), copies, env)
     }
 
     fn unobserved(
@@ -160,6 +152,7 @@ impl<'u> View<'u> {
             taken_names: Vec::new(),
             disks,
             boot: env.machine.boot_id()?,
+            host: env.machine.host_id().ok(),
             now: env.machine.now(),
             known: Known::default(),
             elsewhere: BTreeMap::new(),

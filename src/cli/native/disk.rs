@@ -1,7 +1,7 @@
 //! `disk …`: disks, in a group or not.
 
 use super::words;
-use crate::app::Command;
+use crate::app::{Command, Query};
 use crate::model::{Name, Sectors};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -48,7 +48,7 @@ pub(super) struct Resize {
 impl Disk {
     pub(super) fn command(self) -> Command {
         match self {
-            Disk::List(List {}) => Command::DiskList,
+            Disk::List(List {}) => Command::Show(Query::Disks),
             Disk::Resize(Resize { media }) => Command::DiskResize(media),
             Disk::Init(Init {
                 devices,

@@ -1,8 +1,9 @@
 //! `group …`: disk groups.
 
 use super::words;
-use crate::app::{Command, NamedDevice};
+use crate::app::{Command, NamedDevice, Query};
 use crate::model::{Name, Sectors};
+use crate::plan::request::GroupRequest;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -171,23 +172,24 @@ impl Group {
     }
 
     pub(super) fn command(self) -> Command {
-        match self {
+        let (group, request) = match self {
+            Group::List(List {}) => return Command::Show(Query::Groups),
+            Group::Show(Show { name }) => return Command::Show(Query::Group(name)),
+            Group::Dump(Dump { name }) => return Command::Show(Query::Dump(name)),
             Group::Create(Create {
                 name,
                 disks: Disks { disks, force },
                 area,
-            }) => Command::GroupCreate {
-                name,
-                disks,
-                force,
-                area,
-            },
+            }) => {
+                let request = GroupRequest::Create { disks, force, area };
+                (name.to_string(), request)
+            }
             Group::Add(Add {
                 name,
                 disks: Disks { disks, force },
-            }) => Command::GroupAdd { name, disks, force },
+            }) => (name.to_string(), GroupRequest::Add { disks, force }),
             Group::RemoveDisk(RemoveDisk { name, media }) => {
-                Command::GroupRemoveDisk { name, media }
+                (name.to_string(), GroupRequest::RemoveDisk(media))
             }
             Group::ReplaceDisk(ReplaceDisk {
                 name,
@@ -195,28 +197,30 @@ impl Group {
                 device,
                 force,
                 ..
-            }) => Command::GroupReplaceDisk {
-                name,
-                media,
-                device,
-                force,
-            },
+            }) => {
+                let request = GroupRequest::ReplaceDisk {
+                    media,
+                    device,
+                    force,
+                };
+                (name.to_string(), request)
+            }
             Group::Import(Import {
                 name,
                 new_name,
                 force,
-            }) => Command::GroupImport {
-                name,
-                new_name,
-                force,
-            },
-            Group::Choose(Choose { name, side }) => Command::GroupChoose { name, side },
-            Group::List(List {}) => Command::GroupList,
-            Group::Show(Show { name }) => Command::GroupShow(name),
-            Group::Dump(Dump { name }) => Command::GroupDump(name),
-            Group::Destroy(Destroy { name }) => Command::GroupDestroy(name),
-            Group::Deport(Deport { name }) => Command::GroupDeport(name),
-        }
+            }) => {
+                let request = GroupRequest::Import {
+                    name: new_name,
+                    force,
+                };
+                (name, request)
+            }
+            Group::Choose(Choose { name, side }) => (name, GroupRequest::Choose { side }),
+            Group::Destroy(Destroy { name }) => (name.to_string(), GroupRequest::Destroy),
+            Group::Deport(Deport { name }) => (name.to_string(), GroupRequest::Deport),
+        };
+        Command::Group { group, request }
     }
 
     /// The group that is named as operand; `import` takes a UUID too and is not compared.

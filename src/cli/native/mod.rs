@@ -113,8 +113,8 @@ enum Verb {
 }
 
 impl Verb {
-    fn action(self) -> Result<Action> {
-        Ok(Action::App(match self {
+    fn action(self, dry_run: bool) -> Result<Action> {
+        let command = match self {
             Verb::Group(verb) => verb.command(),
             Verb::Disk(verb) => verb.command(),
             Verb::Make(verb) => verb.command(),
@@ -139,7 +139,12 @@ impl Verb {
             Verb::Status(verb) => verb.command(),
             Verb::UdevProbe(verb) => return Ok(verb.action()),
             Verb::UdevName(verb) => return Ok(verb.action()),
-        }))
+        };
+        Ok(if dry_run {
+            Action::Rehearse(command)
+        } else {
+            Action::App(command)
+        })
     }
 
     /// `-b`, which only the verbs that copy have.
@@ -205,14 +210,13 @@ fn assemble(cli: Cli, style: Style) -> Result<Invocation> {
     one_group(globals.group.as_ref(), verb.names_group())?;
     let options = Options {
         group: globals.group,
-        dry_run: globals.dry_run,
         yes: globals.yes,
         background: verb.background(),
         timeout: globals.timeout,
     };
     Ok(Invocation {
         options,
-        action: verb.action()?,
+        action: verb.action(globals.dry_run)?,
         style,
     })
 }

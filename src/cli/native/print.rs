@@ -1,6 +1,6 @@
 //! `print`
 
-use crate::app::Command;
+use crate::app::{Command, Query};
 use crate::model::Name;
 use clap::Args;
 
@@ -25,6 +25,6 @@ pub(super) struct Print {
 
 impl Print {
     pub(super) fn command(self) -> Command {
-        Command::Print(self.volumes)
+        Command::Show(Query::Print(self.volumes))
     }
 }

@@ -1,6 +1,6 @@
 //! `snapprint`
 
-use crate::app::Command;
+use crate::app::{Command, Query};
 use crate::model::Name;
 use clap::Args;
 
@@ -26,9 +26,9 @@ pub(super) struct SnapPrint {
 impl SnapPrint {
     pub(super) fn command(self) -> Command {
         if self.changed_ranges {
-            Command::ChangedRanges(self.volumes)
+            Command::Show(Query::ChangedRanges(self.volumes))
         } else {
-            Command::SnapPrint(self.volumes)
+            Command::Show(Query::SnapPrint(self.volumes))
         }
     }
 }

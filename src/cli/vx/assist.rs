@@ -3,7 +3,7 @@
 use super::layout::Layout;
 use super::words::Words;
 use crate::advice::{Advised, Hint, Of};
-use crate::app::Command;
+use crate::app::{Command, Query};
 use crate::error::{Error, Result};
 use crate::model::units::{DefaultUnit, parse_size};
 use crate::model::volume::MAX_PLEXES;
@@ -74,7 +74,7 @@ pub(super) fn command(mut words: Words) -> Result<Command> {
         "snapabort" => snapabort(&mut words)?,
         "snapback" => snapback(&mut words)?,
         "snapclear" => snapclear(&mut words)?,
-        "snapprint" => Command::SnapPrint(words.names()?),
+        "snapprint" => Command::Show(Query::SnapPrint(words.names()?)),
         later if LATER.contains(&later) => {
             return Err(Error::usage(format!("'{later}' is not supported yet")));
         }

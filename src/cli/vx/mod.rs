@@ -74,10 +74,15 @@ fn invocation(args: &[OsString], style: &mut Style) -> Result<Invocation> {
     style.verb = words.verb.clone();
     (style.quiet, style.verbose) = (words.quiet, words.verbose);
     let options = options(&words);
+    let run = if words.mock {
+        Action::Rehearse
+    } else {
+        Action::App
+    };
     let command = assist::command(words)?;
     Ok(Invocation {
         options,
-        action: Action::App(command),
+        action: run(command),
         style: style.clone(),
     })
 }
@@ -85,7 +90,6 @@ fn invocation(args: &[OsString], style: &mut Style) -> Result<Invocation> {
 fn options(words: &Words) -> Options {
     Options {
         group: words.group.clone(),
-        dry_run: words.mock,
         yes: true,
         background: words.background,
         timeout: None,

@@ -14,6 +14,11 @@ pub enum Disks {
         /// Media name of the disk.
         disk: Name,
     },
+    /// The disk is to be resized and is missing, or its label cannot be read.
+    Unreadable {
+        /// The disk.
+        disk: InGroup,
+    },
     /// The disk is to be removed from the group, is present, and is in use.
     HoldsVolumes {
         /// The disk.
@@ -70,7 +75,7 @@ pub enum Disks {
 impl Reason for Disks {
     fn kind(&self) -> Kind {
         match self {
-            Disks::Missing { .. } => Kind::Device,
+            Disks::Missing { .. } | Disks::Unreadable { .. } => Kind::Device,
             Disks::HoldsVolumes { .. }
             | Disks::Last { .. }
             | Disks::HoldsPlex { .. }
@@ -83,7 +88,8 @@ impl Reason for Disks {
     fn object(&self) -> Option<String> {
         match self {
             Disks::Missing { disk } => Some(disk.to_string()),
-            Disks::HoldsVolumes { disk: of, .. }
+            Disks::Unreadable { disk: of }
+            | Disks::HoldsVolumes { disk: of, .. }
             | Disks::Last { disk: of }
             | Disks::HoldsPlex { disk: of, .. }
             | Disks::HoldsOnlyPlex { volume: of, .. }
@@ -95,6 +101,10 @@ impl Reason for Disks {
     fn message(&self) -> String {
         match self {
             Disks::Missing { disk } => format!("disk '{disk}' is missing"),
+            Disks::Unreadable { disk } => {
+                let media = &disk.name;
+                format!("disk '{media}' is missing, or its label cannot be read")
+            }
             Disks::HoldsVolumes { disk, volumes } => {
                 format!("disk '{}' holds parts of {}", disk.name, list(volumes))
             }
@@ -137,7 +147,7 @@ impl Reason for Disks {
 
     fn hint(&self) -> Option<Hint> {
         Some(match self {
-            Disks::Missing { .. } => return None,
+            Disks::Missing { .. } | Disks::Unreadable { .. } => return None,
             Disks::HoldsVolumes { .. } => "remove or move these first".into(),
             Disks::Last { disk } => Advised::GroupDestroy {
                 group: disk.group.to_string(),

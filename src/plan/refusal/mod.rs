@@ -6,6 +6,7 @@
 
 mod asked;
 mod disks;
+mod groups;
 mod plexes;
 mod snapshots;
 mod space;
@@ -13,6 +14,7 @@ mod volumes;
 
 pub use asked::{Asked, Counted, Repeated};
 pub use disks::{Disks, NotAllThere};
+pub use groups::Groups;
 pub use plexes::Plexes;
 pub use snapshots::Snapshots;
 pub use space::{NoHelp, Room, Space};
@@ -41,6 +43,8 @@ pub enum Refusal {
     Snapshot(Box<Snapshots>),
     /// A disk is missing, needed, or does not fit.
     Disk(Box<Disks>),
+    /// A group, or a device that is to become a disk, does not permit the request.
+    Group(Box<Groups>),
     /// There is no space or no number for a new object. Only these refusals are [`Kind::NoSpace`].
     Space(Box<Space>),
     /// An existing device in the kernel has a name or a UUID that is needed.
@@ -183,6 +187,7 @@ impl Refusal {
             Refusal::Plex(why) => why.as_ref(),
             Refusal::Snapshot(why) => why.as_ref(),
             Refusal::Disk(why) => why.as_ref(),
+            Refusal::Group(why) => why.as_ref(),
             Refusal::Space(why) => why.as_ref(),
             Refusal::Device(why) => why.as_ref(),
             Refusal::NotAllThere(why) => why.as_ref(),
@@ -282,6 +287,7 @@ subjects! {
     Plexes => Plex,
     Snapshots => Snapshot,
     Disks => Disk,
+    Groups => Group,
     Space => Space,
     Devices => Device,
     NotAllThere => NotAllThere,

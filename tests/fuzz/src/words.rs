@@ -17,7 +17,7 @@ pub fn words(data: &[u8]) -> Vec<OsString> {
 /// Every name in a command is one, wherever in it it is.
 pub fn check_invocation(invocation: &Invocation) {
     invocation.options.group.iter().for_each(check_name);
-    let Action::App(command) = &invocation.action else {
+    let (Action::App(command) | Action::Rehearse(command)) = &invocation.action else {
         return;
     };
     for word in names(&format!("{command:?}")) {

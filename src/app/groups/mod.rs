@@ -1,0 +1,259 @@
+//! Changes to groups as a whole and to their disks, and `disk init`.
+//!
+//! Each change is planned like one to volumes: the group is read, the devices that are to become
+//! disks are looked at, and the plan says which labels are written and erased.
+
+mod prospects;
+pub mod show;
+mod sides;
+
+use super::scan::Scan;
+use super::session::{Session, View, lock_group, refuse_foreign, refuse_renamed};
+use super::{Env, Options, Outcome, Report, monitor, wait};
+use crate::advice::{Advised, Hint};
+use crate::error::{Error, Result};
+use crate::exec::labels;
+use crate::model::{Name, Sectors};
+use crate::plan::found::Prospects;
+use crate::plan::groups::{self, Initialisation};
+use crate::plan::request::GroupRequest;
+use crate::plan::step::{Consent, Plan};
+use crate::plan::{self, render};
+use crate::sys::lock;
+use sides::OneSide;
+use std::any::Any;
+use std::path::PathBuf;
+
+/// Plans and carries out a change to the group that `group` names, or of a disk of it.
+pub fn change(
+    options: &Options,
+    group: &str,
+    request: &GroupRequest,
+    env: Env<'_>,
+) -> Result<Outcome> {
+    let agreed = agreed(options, group, request, env)?;
+    let _disks = takes_disks(request)
+        .then(|| lock_group(lock::DISKS, options.timeout, env))
+        .transpose()?;
+    let (mut session, _new_name) = open(options, group, request, env)?;
+    session.look_for_all(&plan::group_needs(request))?;
+    let plan = planned(&session, request)?;
+    if !options.yes && plan.consent != agreed {
+        return Err(refused(plan.consent));
+    }
+    let legs = wait::new_legs(&session.world, &plan.group);
+    let name = session.world.group.name.clone();
+    let mut report = session.carry_out(&plan)?;
+    drop(session);
+    if !legs.is_empty() {
+        monitor::ensure(env);
+        if !options.background {
+            let filled = wait::for_legs(options, &name, &legs, &[], env)?;
+            report.changes.extend(filled);
+        }
+    }
+    Ok(Outcome::Done(report))
+}
+
+/// Plans a change, for `--dry-run`. Takes no lock and repairs nothing.
+pub fn rehearse(group: &str, request: &GroupRequest, env: Env<'_>) -> Result<Outcome> {
+    let (view, plan) = look_and_plan(group, request, env)?;
+    Ok(Outcome::Planned(render::view(&view.world, &plan)))
+}
+
+fn look_and_plan<'u>(
+    group: &str,
+    request: &GroupRequest,
+    env: Env<'u>,
+) -> Result<(View<'u>, Plan)> {
+    let mut view = look(group, request, env)?;
+    view.look_for_all(&plan::group_needs(request))?;
+    let plan = planned(&view, request)?;
+    Ok((view, plan))
+}
+
+fn planned(view: &View<'_>, request: &GroupRequest) -> Result<Plan> {
+    groups::plan(&view.world, request).map_err(|refusal| view.name_openers(refusal))
+}
+
+/// Asks for the consent that the change needs, unless `-y` was given. No lock is held while the
+/// question is open: a leg that fails then has to be taken out.
+fn agreed(
+    options: &Options,
+    group: &str,
+    request: &GroupRequest,
+    env: Env<'_>,
+) -> Result<Option<Consent>> {
+    if options.yes || !may_need_consent(request) {
+        return Ok(None);
+    }
+    let (_, plan) = look_and_plan(group, request, env)?;
+    match plan.consent {
+        Some(consent) if !env.ui.confirm(&consent.question) => Err(refused(Some(consent))),
+        asked => Ok(asked),
+    }
+}
+
+fn may_need_consent(request: &GroupRequest) -> bool {
+    matches!(request, GroupRequest::Destroy | GroupRequest::Choose { .. })
+}
+
+/// The refusal of a plan without consent, or with consent to another one.
+fn refused(consent: Option<Consent>) -> Error {
+    consent.map_or_else(
+        || Error::not_ready("the group was changed just now").hint("try again"),
+        |consent| Error::from(consent.refusal),
+    )
+}
+
+/// Whether the change may make disks of devices, or decides which group a disk is of.
+fn takes_disks(request: &GroupRequest) -> bool {
+    match request {
+        GroupRequest::Create { .. }
+        | GroupRequest::Add { .. }
+        | GroupRequest::ReplaceDisk { .. }
+        | GroupRequest::Import { .. }
+        | GroupRequest::Choose { .. } => true,
+        GroupRequest::RemoveDisk(_)
+        | GroupRequest::ResizeDisk(_)
+        | GroupRequest::Destroy
+        | GroupRequest::Deport => false,
+    }
+}
+
+/// Reads the group, or sees what it would be, without a lock.
+fn look<'u>(group: &str, request: &GroupRequest, env: Env<'u>) -> Result<View<'u>> {
+    match request {
+        GroupRequest::Create { .. } => View::of_new(Name::parse(group)?, env),
+        GroupRequest::Import { .. } => {
+            // It becomes the group's host.
+            env.machine.host_id()?;
+            let id = Scan::new(env.machine)?.group_named(group)?;
+            View::look(&Name::of_group(id), env)
+        }
+        GroupRequest::Choose { side } => OneSide::find(group, side, env)?.view(env),
+        GroupRequest::Add { .. }
+        | GroupRequest::RemoveDisk(_)
+        | GroupRequest::ReplaceDisk { .. }
+        | GroupRequest::ResizeDisk(_)
+        | GroupRequest::Destroy
+        | GroupRequest::Deport => {
+            let name = Name::parse(group)?;
+            let view = View::look(&name, env)?;
+            refuse_foreign(&view.world.group, &name, env.machine.host_id()?)?;
+            Ok(view)
+        }
+    }
+}
+
+/// Opens the group for the change. A group that gets another name is locked under that name too.
+fn open<'u>(
+    options: &Options,
+    group: &str,
+    request: &GroupRequest,
+    env: Env<'u>,
+) -> Result<(Session<'u>, Option<Box<dyn Any>>)> {
+    let lock = |name: &Name| lock_group(name.as_str(), options.timeout, env);
+    let (name, new_name) = match request {
+        GroupRequest::Create { .. } => (Name::parse(group)?, None),
+        GroupRequest::Import { name: new, .. } => {
+            let scan = Scan::new(env.machine)?;
+            let old = scan.choose(scan.group_named(group)?)?.group.name;
+            let new = new.clone().filter(|new| *new != old);
+            (old, new)
+        }
+        GroupRequest::Choose { side } => {
+            let name = OneSide::find(group, side, env)?.name().clone();
+            (name, None)
+        }
+        GroupRequest::Add { .. }
+        | GroupRequest::RemoveDisk(_)
+        | GroupRequest::ReplaceDisk { .. }
+        | GroupRequest::ResizeDisk(_)
+        | GroupRequest::Destroy
+        | GroupRequest::Deport => {
+            let mut session = Session::open(options, &Name::parse(group)?, env)?;
+            session.tend()?;
+            return Ok((session, None));
+        }
+    };
+    let locked = lock(&name)?;
+    let new_name = new_name.as_ref().map(lock).transpose()?;
+    let view = look(group, request, env)?;
+    refuse_renamed(&view.world.group, &name)?;
+    Ok((view.with_lock(locked), new_name))
+}
+
+/// `disk init`: makes disks of devices, in no group.
+pub fn init(
+    options: &Options,
+    devices: &[PathBuf],
+    (force, area): (bool, Option<Sectors>),
+    env: Env<'_>,
+) -> Result<Outcome> {
+    let _disks = lock_group(lock::DISKS, options.timeout, env)?;
+    let plan = plan_init(devices, force, area, env)?;
+    let mut changed = Vec::new();
+    let labelled = labels::prepare(env.machine, &plan.labels, &mut changed).map(drop);
+    if let Some(warning) = env.machine.announce(&changed) {
+        env.ui.warn(&warning);
+    }
+    labelled?;
+    Ok(Outcome::Done(Report {
+        changes: plan.changes,
+        ..Report::default()
+    }))
+}
+
+/// Plans `disk init`, for `--dry-run`.
+pub fn rehearse_init(
+    devices: &[PathBuf],
+    (force, area): (bool, Option<Sectors>),
+    env: Env<'_>,
+) -> Result<Outcome> {
+    let plan = plan_init(devices, force, area, env)?;
+    Ok(Outcome::Planned(render::initialisation(&plan)))
+}
+
+fn plan_init(
+    devices: &[PathBuf],
+    force: bool,
+    area: Option<Sectors>,
+    env: Env<'_>,
+) -> Result<Initialisation> {
+    let mut known = Prospects::new();
+    for device in devices {
+        prospects::look(env.machine, device, area, &mut known)?;
+    }
+    Ok(groups::initialise(&known, devices, force)?)
+}
+
+/// Returns the group given by `-g`, or the only group of this machine that has such a disk.
+pub fn group_of_disk(options: &Options, media: &Name, env: Env<'_>) -> Result<Name> {
+    if let Some(name) = &options.group {
+        return Ok(name.clone());
+    }
+    let scan = Scan::new(env.machine)?;
+    let own = scan.own_groups(env.machine)?;
+    let having: Vec<Name> = own
+        .iter()
+        .filter(|g| g.disks.iter().any(|d| d.media == *media))
+        .map(|g| scan.word(g))
+        .collect();
+    match having.as_slice() {
+        [only] => Ok(only.clone()),
+        [] => Err(
+            Error::not_found(format!("no group of this machine has a disk '{media}'"))
+                .on(media)
+                .hint(Hint::from(Advised::DiskList).and(" shows them all")),
+        ),
+        many => {
+            let words: Vec<&str> = many.iter().map(Name::as_str).collect();
+            Err(Error::usage(format!(
+                "several groups have a disk '{media}': {}",
+                words.join(", ")
+            ))
+            .hint("choose one with -g GROUP"))
+        }
+    }
+}

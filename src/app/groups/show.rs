@@ -1,0 +1,93 @@
+//! Lists and shows groups and disks.
+
+use crate::app::scan::Scan;
+use crate::app::session::View;
+use crate::app::{DiskLine, Env, GroupLine, Outcome};
+use crate::error::Result;
+use crate::meta;
+use crate::model::{Disk, Name};
+use crate::sys::machine::Machine;
+
+/// `group list`.
+pub fn groups(env: Env<'_>) -> Result<Outcome> {
+    Ok(Outcome::Groups(list(env.machine)?).lacking(Scan::new(env.machine)?.silent()))
+}
+
+/// `group dump`.
+pub fn dump(name: &Name, env: Env<'_>) -> Result<Outcome> {
+    let scan = Scan::new(env.machine)?;
+    meta::dump_all(&scan.choose(scan.group_named(name.as_str())?)?.whole).map(Outcome::Dump)
+}
+
+/// `disk list`.
+pub fn disks(env: Env<'_>) -> Result<Outcome> {
+    let scan = Scan::new(env.machine)?;
+    Ok(Outcome::Disks(scan.disk_lines()).lacking(scan.silent()))
+}
+
+fn list(machine: &dyn Machine) -> Result<Vec<GroupLine>> {
+    let here = machine.host_id().ok();
+    let scan = Scan::new(machine)?;
+    let mut lines = Vec::new();
+    for id in scan.groups() {
+        lines.push(match scan.choose(id) {
+            Ok(chosen) => GroupLine {
+                name: chosen.group.name.to_string(),
+                id,
+                state: match chosen.group.host {
+                    None => "deported",
+                    host if host == here => "imported",
+                    Some(_) => "foreign",
+                },
+                generation: Some(chosen.generation.get()),
+                disks: (chosen.present.len(), chosen.group.disks.len()),
+                volumes: chosen.group.volumes.len(),
+                remark: chosen.warnings.first().cloned(),
+            },
+            Err(error) => GroupLine {
+                name: scan
+                    .name_of(id)
+                    .map_or_else(|| "-".to_owned(), |n| n.to_string()),
+                id,
+                state: "refused",
+                generation: None,
+                disks: (0, 0),
+                volumes: 0,
+                remark: Some(error.to_string()),
+            },
+        });
+    }
+    Ok(lines)
+}
+
+/// `group show`.
+pub fn show(name: &Name, env: Env<'_>) -> Result<Outcome> {
+    let view = View::look(name, env)?;
+    let group = &view.world.group;
+    let line = |disk: &Disk| {
+        let present = view.world.disks.get(&disk.id);
+        DiskLine {
+            device: present.map(|p| p.path.clone()),
+            id: Some(disk.id),
+            media: Some(disk.media.clone()),
+            group: Some(group.name.to_string()),
+            state: if present.is_some() {
+                "online"
+            } else {
+                "missing"
+            },
+            size: Some(disk.size),
+            sector_size: present.map(|p| p.logical_block),
+            remark: view
+                .outdated()
+                .contains(&disk.id)
+                .then(|| "its copy of the configuration is old".to_owned()),
+        }
+    };
+    let lines = group.disks.iter().map(line).collect();
+    Ok(Outcome::Group(
+        Box::new(view.world.clone()),
+        lines,
+        view.fill(),
+    ))
+}

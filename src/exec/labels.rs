@@ -1,0 +1,118 @@
+//! Labels: of devices that become disks, and of disks that leave their group.
+
+use super::disks;
+use crate::error::{Error, Result};
+use crate::meta;
+use crate::model::{DiskId, Sectors};
+use crate::plan::step::{LabelStep, NewLabel, OldLabel};
+use crate::plan::world::PresentDisk;
+use crate::sys::Media;
+use crate::sys::disk::Access;
+use crate::sys::machine::Machine;
+use std::path::{Path, PathBuf};
+
+/// A disk with the label that a step has prepared.
+pub struct Labelled {
+    /// Its identity.
+    pub disk: DiskId,
+    /// The device.
+    pub found: PresentDisk,
+    /// Access to its bytes.
+    pub media: Box<dyn Media>,
+    /// Its label.
+    pub label: meta::Label,
+}
+
+/// Prepares the labels of devices that become disks. The devices are opened together, so that udev
+/// probes none of them before all labels are there. The path of each device whose contents change
+/// is added to `changed`, also when a later one fails.
+///
+/// Steps on disks of a group that has them already are left to the caller.
+pub fn prepare(
+    machine: &dyn Machine,
+    steps: &[LabelStep],
+    changed: &mut Vec<PathBuf>,
+) -> Result<Vec<Labelled>> {
+    let devices = steps.iter().filter_map(|step| match step {
+        LabelStep::Write(label) => Some((Some(label), label.space.id, &label.found)),
+        LabelStep::Keep { id, found } => Some((None, *id, found)),
+        LabelStep::Grow { .. } => None,
+    });
+    let devices: Vec<_> = devices.collect();
+    let paths: Vec<&Path> = devices.iter().map(|(.., found)| &*found.path).collect();
+    let opened = machine.all_media(&paths);
+    let mut labelled = Vec::new();
+    for ((new, disk, found), media) in devices.into_iter().zip(opened) {
+        let media = media?;
+        let label = match new {
+            Some(new) => {
+                changed.push(found.path.clone());
+                write(machine, media.as_ref(), new)?
+            }
+            None => kept(media.as_ref(), disk, &found.path)?,
+        };
+        labelled.push(Labelled {
+            disk,
+            found: found.clone(),
+            media,
+            label,
+        });
+    }
+    Ok(labelled)
+}
+
+fn write(machine: &dyn Machine, media: &dyn Media, new: &NewLabel) -> Result<meta::Label> {
+    wipe(machine, &new.found.path)?;
+    meta::format_disk(media, new.space.id, new.area)
+}
+
+/// The label that an initialised disk had when it was looked at.
+fn kept(media: &dyn Media, disk: DiskId, path: &Path) -> Result<meta::Label> {
+    match meta::read_disk(media)? {
+        Some(label) if label.disk() == disk && label.group().is_none() => Ok(label),
+        _ => {
+            let shown = path.display();
+            let error = Error::device(format!("the label of '{shown}' has changed just now"));
+            Err(error.on(shown).hint("try again"))
+        }
+    }
+}
+
+/// Erases the signatures of the device and its partitions, so that nothing announces them any more.
+fn wipe(machine: &dyn Machine, device: &Path) -> Result<()> {
+    let found = machine.find(device)?;
+    let partitions = found
+        .partitions
+        .iter()
+        .map(|partition| machine.find(partition))
+        .collect::<Result<Vec<_>>>()?;
+    let had_any = !partitions.is_empty();
+    for whole in partitions.into_iter().chain([found]) {
+        disks::wipe_signatures(
+            machine,
+            &[disks::Piece {
+                path: whole.path,
+                start: Sectors::ZERO,
+                length: whole.size,
+            }],
+        )?;
+    }
+    if had_any {
+        machine.forget_partitions(device)
+    } else {
+        Ok(())
+    }
+}
+
+/// Erases the label of a disk that has left its group. A device that says to be another disk by now
+/// is left alone.
+pub fn erase(machine: &dyn Machine, old: &OldLabel) -> Result<()> {
+    let media = machine.media(&old.path, Access::ReadWrite)?;
+    match meta::read_disk(media.as_ref()) {
+        Ok(Some(label)) if label.disk() != old.disk => {
+            let shown = old.path.display();
+            Err(Error::device(format!("'{shown}' is another disk by now")).on(shown))
+        }
+        _ => meta::wipe_disk(media.as_ref()),
+    }
+}

@@ -1,0 +1,65 @@
+//! Block devices as they were found on this machine: disks of a group, and devices that are to become
+//! disks.
+
+use crate::error::Error;
+use crate::model::{DevNo, DiskId, Sectors};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// A disk of the group, as it was found on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresentDisk {
+    /// The best path to it, such as `/dev/sdb`. It need not be a stable link.
+    pub path: PathBuf,
+    /// Its device number.
+    pub dev: DevNo,
+    /// Size of the whole device in sectors.
+    pub size: Sectors,
+    /// The device's logical block size in bytes (512 or 4096).
+    pub logical_block: u32,
+}
+
+/// The devices that a request names as new disks, by the paths that it uses.
+pub type Prospects = BTreeMap<PathBuf, Prospect>;
+
+/// A device that a request names as a new disk, as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prospect {
+    /// The device.
+    pub found: PresentDisk,
+    /// The objections to overwriting it.
+    pub objections: Vec<Objection>,
+    /// The disk that its label makes it, if it is initialised and in no group.
+    pub free: Option<Space>,
+    /// The disk that a new label would make it; an error if it has no space for that label.
+    pub fresh: Result<Fresh, Error>,
+}
+
+/// An objection to overwriting a device.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Objection {
+    /// The objection as text, which names the device.
+    pub text: String,
+    /// Whether `--force` overrules it.
+    pub forcible: bool,
+}
+
+/// A disk as its label describes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Its identity.
+    pub id: DiskId,
+    /// Where the space for volumes begins on the device.
+    pub data_start: Sectors,
+    /// The size of the space for volumes.
+    pub size: Sectors,
+}
+
+/// A disk with a label that is not written yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fresh {
+    /// The disk that it makes.
+    pub space: Space,
+    /// The size of its private area.
+    pub area: Sectors,
+}

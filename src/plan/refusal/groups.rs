@@ -1,0 +1,219 @@
+//! Groups as a whole, and devices that are to become disks.
+
+use super::{Reason, list};
+use crate::advice::{Advised, Hint, Import, Of};
+use crate::error::Kind;
+use crate::model::{DmName, GroupId, HostId, Name};
+use std::path::PathBuf;
+
+/// A group, or a device that is to become a disk, does not permit the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Groups {
+    /// A group of this name exists on this machine's disks.
+    Exists {
+        /// The name of the new group.
+        group: Name,
+    },
+    /// No device is named for a group.
+    NoDisks,
+    /// A device is named twice.
+    SameDevice {
+        /// The path that names it first.
+        one: PathBuf,
+        /// The path that names it again.
+        other: PathBuf,
+    },
+    /// A disk of the group has the media name already.
+    MediaTaken {
+        /// The group.
+        group: Name,
+        /// The media name.
+        media: Name,
+    },
+    /// A device is in use, or has contents.
+    Unfit {
+        /// The device.
+        device: PathBuf,
+        /// The objections that stand, as text.
+        objections: Vec<String>,
+        /// Whether `--force` overrules all that was found.
+        forcible: bool,
+    },
+    /// Volumes of the group are started.
+    Started {
+        /// The group.
+        group: Name,
+        /// The started volumes.
+        volumes: Vec<Name>,
+    },
+    /// The group is to be destroyed with its volumes, which was not confirmed.
+    HasVolumes {
+        /// The group.
+        group: Name,
+        /// Its volumes.
+        volumes: Vec<Name>,
+    },
+    /// Another machine has imported the group.
+    ImportedElsewhere {
+        /// The group.
+        group: Name,
+        /// The machine that has it.
+        host: HostId,
+    },
+    /// Another group that this machine has imported has the name.
+    NameTaken {
+        /// The name that the group would get.
+        name: Name,
+        /// The group that has it.
+        by: GroupId,
+        /// The group that is to be imported.
+        group: GroupId,
+    },
+    /// A side of a split brain is to be chosen, which was not confirmed.
+    GivesUp {
+        /// The group.
+        group: Name,
+        /// What is given up, as text.
+        what: String,
+    },
+    /// A side is to be chosen, and there is one; disks that are missing may be another one.
+    OneSide {
+        /// The group.
+        group: Name,
+        /// The missing disks, by media name.
+        missing: Vec<Name>,
+    },
+    /// A device runs by the configuration of another side than the one to be chosen.
+    RunsOtherwise {
+        /// The group.
+        group: Name,
+        /// The device.
+        device: DmName,
+    },
+}
+
+impl Reason for Groups {
+    fn kind(&self) -> Kind {
+        match self {
+            Groups::Exists { .. } | Groups::MediaTaken { .. } | Groups::NameTaken { .. } => {
+                Kind::Exists
+            }
+            Groups::NoDisks | Groups::SameDevice { .. } => Kind::Usage,
+            Groups::Unfit { .. }
+            | Groups::Started { .. }
+            | Groups::HasVolumes { .. }
+            | Groups::RunsOtherwise { .. } => Kind::InUse,
+            Groups::ImportedElsewhere { .. } | Groups::GivesUp { .. } => Kind::Unsafe,
+            Groups::OneSide { .. } => Kind::NotReady,
+        }
+    }
+
+    fn object(&self) -> Option<String> {
+        match self {
+            Groups::NoDisks => None,
+            Groups::SameDevice { other: device, .. } | Groups::Unfit { device, .. } => {
+                Some(device.display().to_string())
+            }
+            Groups::MediaTaken { media: name, .. }
+            | Groups::NameTaken { name, .. }
+            | Groups::Exists { group: name }
+            | Groups::Started { group: name, .. }
+            | Groups::HasVolumes { group: name, .. }
+            | Groups::ImportedElsewhere { group: name, .. }
+            | Groups::GivesUp { group: name, .. }
+            | Groups::OneSide { group: name, .. }
+            | Groups::RunsOtherwise { group: name, .. } => Some(name.to_string()),
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Groups::Exists { group } => format!("there is a group '{group}' already"),
+            Groups::NoDisks => "a group needs at least one disk".to_owned(),
+            Groups::SameDevice { one, other } if one == other => {
+                format!("'{}' is named twice", one.display())
+            }
+            Groups::SameDevice { one, other } => {
+                format!(
+                    "'{}' and '{}' are one device",
+                    one.display(),
+                    other.display()
+                )
+            }
+            Groups::MediaTaken { group, media } => {
+                format!("group '{group}' has a disk '{media}' already")
+            }
+            Groups::Unfit { objections, .. } => objections.join("; "),
+            Groups::Started { group, volumes } => {
+                format!("group '{group}' has started volumes: {}", list(volumes))
+            }
+            Groups::HasVolumes { group, volumes } => {
+                format!("group '{group}' has volumes: {}", list(volumes))
+            }
+            Groups::ImportedElsewhere { group, host } => format!(
+                "group '{group}' is imported by another machine ({host}), which may be writing to it"
+            ),
+            Groups::NameTaken { name, by, .. } => {
+                format!("this machine has a group '{name}' already: {by}")
+            }
+            Groups::GivesUp { what, .. } => {
+                format!("going on with one side gives up {what}; nothing was changed")
+            }
+            Groups::OneSide { group, missing } => format!(
+                "only one side of group '{group}' is here, and disks are missing: {}",
+                list(missing)
+            ),
+            Groups::RunsOtherwise { device, .. } => {
+                format!("'{device}' runs by what another side of the group says")
+            }
+        }
+    }
+
+    fn hint(&self) -> Option<Hint> {
+        Some(match self {
+            Groups::NoDisks => return None,
+            Groups::Exists { .. } => Hint::from("choose another name; ")
+                .line(Advised::GroupList)
+                .and(" shows them all"),
+            Groups::SameDevice { .. } => "name each device once".into(),
+            Groups::MediaTaken { .. } => "choose another media name".into(),
+            Groups::Unfit {
+                forcible: false, ..
+            } => Hint::from("take it out of use first (a disk of ours by ")
+                .line(Advised::GroupRemoveDisk)
+                .and(" or ")
+                .line(Advised::GroupDestroy {
+                    group: "GROUP".to_owned(),
+                })
+                .and(")"),
+            Groups::Unfit { forcible: true, .. } => {
+                "if nothing on it is needed any more, repeat with --force".into()
+            }
+            Groups::Started { group, .. } => Advised::StopAll(Of::group(group)).into(),
+            Groups::HasVolumes { .. } => {
+                "remove them first, or repeat with -y to destroy them with the group".into()
+            }
+            Groups::ImportedElsewhere { .. } => {
+                "deport it there; if that machine is gone for good, repeat with --force".into()
+            }
+            Groups::NameTaken { group, .. } => Hint::from(Advised::GroupImport {
+                group: group.to_string(),
+                how: Import::Renamed,
+            })
+            .and(" imports the other one under a new name"),
+            Groups::GivesUp { .. } => "say -y when that is what you want".into(),
+            Groups::OneSide { group, .. } => Hint::from(
+                "connect them, since they may be another side; if they are lost for good: ",
+            )
+            .line(Advised::GroupImport {
+                group: group.to_string(),
+                how: Import::Incomplete,
+            }),
+            Groups::RunsOtherwise { .. } => Hint::from(
+                "choose that side, or stop its volumes first: disconnect the disks of the side to be chosen, ",
+            )
+            .line(Advised::StopAll(Of::verb()))
+            .and(", connect them again"),
+        })
+    }
+}
