@@ -7,12 +7,12 @@
 
 use super::{Env, Options, status};
 use crate::error::{Error, Result};
-use crate::model::{DmUuid, GroupId, Name};
+use crate::model::{DevNo, DmUuid, GroupId, Name};
 use crate::sys::content::Contents;
 use crate::sys::helper::{HelperDevice, Task, Tasks};
-use crate::sys::machine::Machine;
 use crate::sys::{ArmedDevice, Errno, Kernel};
 use crate::table::SuspendMode;
+use std::any::Any;
 use std::io::{Read, Write};
 use std::time::Duration;
 
@@ -39,14 +39,29 @@ struct Entry {
     tried: bool,
 }
 
-/// The state of the helper process.
-struct Server<'k> {
-    machine: &'k dyn Machine,
-    kernel: &'k dyn Kernel,
+/// Searches for what rests on volumes and opens it: [`Machine::contents`].
+pub type FindContents<'m> = Box<dyn Fn(&dyn Fn() -> Vec<(DevNo, u32)>) -> Box<dyn Contents> + 'm>;
+
+/// The answer to a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The number that was requested, or 0.
+    Number(std::result::Result<u32, Errno>),
+    /// A reason as text, if there is one.
+    Text(Option<String>),
+}
+
+/// A helper at work: what it does for each task. It knows no pipe, so that tests can run it too.
+pub struct Server<'m> {
+    kernel: Box<dyn Kernel>,
+    find: FindContents<'m>,
     entries: Vec<Entry>,
     contents: Box<dyn Contents>,
     /// Whether the first freeze has begun.
     begun: bool,
+    /// Present from the first freeze or suspend on: this process must not have to read anything
+    /// from the devices concerned.
+    critical: Option<Box<dyn Any>>,
 }
 
 /// Answers requests until [`Task::Done`]. The end of the input without it means that the command is
@@ -57,23 +72,16 @@ pub fn run<R: Read, W: Write>(
     mut tasks: Tasks<R, W>,
     env: Env<'_>,
 ) -> Result<()> {
-    let kernel = env.machine.kernel()?;
-    let mut server = Server::new(env.machine, kernel.as_ref(), devices)?;
-    let mut critical = None;
+    let find = Box::new(|volumes: &dyn Fn() -> _| env.machine.contents(volumes));
+    let mut server = Server::new(env.machine.kernel()?, find, devices)?;
     tasks.answer(Ok(0));
-    while let Some(act) = tasks.read() {
-        // From the first freeze or suspend on, this process must not have to read anything from the
-        // devices concerned. Queries to an era come before that.
-        if !matches!(
-            act,
-            Task::Hold(_) | Task::Release(_) | Task::Era(_) | Task::Done
-        ) {
-            critical.get_or_insert_with(|| kernel.enter_window().0);
+    while let Some(task) = tasks.read() {
+        if task == Task::Done {
+            return Ok(());
         }
-        match act {
-            Task::Done => return Ok(()),
-            Task::Reason(at) => tasks.answer_text(server.reason(at).as_deref()),
-            other => tasks.answer(server.carry_out(other)),
+        match server.perform(task) {
+            Answer::Number(number) => tasks.answer(number),
+            Answer::Text(text) => tasks.answer_text(text.as_deref()),
         }
     }
     let options = Options {
@@ -99,8 +107,8 @@ fn hold(uuid: &DmUuid, kernel: &dyn Kernel) -> std::result::Result<u32, Errno> {
 
 /// Searches for what rests on the volumes to be frozen, and opens it.
 fn look(
-    machine: &dyn Machine,
     kernel: &dyn Kernel,
+    find: &FindContents<'_>,
     entries: &mut [Entry],
 ) -> Result<Box<dyn Contents>> {
     let uuids: Vec<DmUuid> = entries
@@ -129,7 +137,7 @@ fn look(
             .map(|(device, uuid)| (device.dev, again(uuid).unwrap_or(device.open_count)))
             .collect()
     };
-    let contents = machine.contents(&count);
+    let contents = find(&count);
     for entry in entries {
         if let Some((_, count)) = &mut entry.volume {
             *count = entry.device.open_count().unwrap_or(u32::MAX);
@@ -138,12 +146,13 @@ fn look(
     Ok(contents)
 }
 
-impl<'k> Server<'k> {
-    fn new(
-        machine: &'k dyn Machine,
-        kernel: &'k dyn Kernel,
+impl<'m> Server<'m> {
+    /// Opens all that the tasks on these devices need.
+    pub fn new(
+        kernel: Box<dyn Kernel>,
+        find: FindContents<'m>,
         devices: &[HelperDevice],
-    ) -> Result<Server<'k>> {
+    ) -> Result<Server<'m>> {
         let mut entries = Vec::new();
         let mut volumes = 0;
         for HelperDevice { uuid, mode, links } in devices {
@@ -158,16 +167,39 @@ impl<'k> Server<'k> {
             });
         }
         Ok(Server {
-            machine,
+            contents: look(kernel.as_ref(), &find, &mut entries)?,
             kernel,
-            contents: look(machine, kernel, &mut entries)?,
+            find,
             entries,
             begun: false,
+            critical: None,
         })
     }
 
+    /// Does a task, which may block on a disk.
+    pub fn perform(&mut self, task: Task) -> Answer {
+        match task {
+            // Queries to an era come before the first freeze or suspend.
+            Task::Hold(_) | Task::Release(_) | Task::Era(_) | Task::Done => {}
+            Task::WriteBack(_)
+            | Task::Freeze(_)
+            | Task::Suspend(_)
+            | Task::Resume(_)
+            | Task::Activate(_)
+            | Task::Thaw
+            | Task::Reason(_) => {
+                let kernel = &self.kernel;
+                self.critical.get_or_insert_with(|| kernel.enter_window().0);
+            }
+        }
+        match task {
+            Task::Reason(at) => Answer::Text(self.reason(at)),
+            other => Answer::Number(self.carry_out(other)),
+        }
+    }
+
     fn look(&mut self) -> Result<()> {
-        self.contents = look(self.machine, self.kernel, &mut self.entries)?;
+        self.contents = look(self.kernel.as_ref(), &self.find, &mut self.entries)?;
         Ok(())
     }
 
@@ -177,21 +209,27 @@ impl<'k> Server<'k> {
             .ok_or(Errno(libc::EINVAL))
     }
 
+    fn uuid(&self, at: u16) -> std::result::Result<&DmUuid, Errno> {
+        let entry = self.entries.get(usize::from(at));
+        entry.map(|entry| &entry.uuid).ok_or(Errno(libc::EINVAL))
+    }
+
     fn reason(&self, at: u16) -> Option<String> {
         let (volume, _) = self.entries.get(usize::from(at))?.volume?;
         self.contents.reason(volume)
     }
 
     fn carry_out(&mut self, act: Task) -> std::result::Result<u32, Errno> {
-        let kernel = self.kernel;
         match act {
-            Task::Hold(at) => hold(&self.entry(at)?.uuid, kernel),
-            Task::Release(at) => kernel
-                .message(&self.entry(at)?.uuid, RELEASE)
+            Task::Hold(at) => hold(self.uuid(at)?, self.kernel.as_ref()),
+            Task::Release(at) => self
+                .kernel
+                .message(self.uuid(at)?, RELEASE)
                 .map(|()| 0)
                 .map_err(|_| Errno(libc::EIO)),
-            Task::Era(at) => kernel
-                .era(&self.entry(at)?.uuid)
+            Task::Era(at) => self
+                .kernel
+                .era(self.uuid(at)?)
                 .map_err(|_| Errno(libc::EIO)),
             Task::Freeze(at) => self.freeze(at).map(|frozen| u32::from(!frozen)),
             Task::Thaw => self.contents.thaw().map(|held| u32::from(!held)),

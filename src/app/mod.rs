@@ -6,7 +6,7 @@
 
 mod differences;
 mod groups;
-mod helper;
+pub mod helper;
 mod labels;
 mod learn;
 pub mod monitor;

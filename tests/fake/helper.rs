@@ -1,174 +1,188 @@
-//! The helper of a window: it waits where the kernel would, and nobody else does.
+//! The helper of a window. It does what the real one does (`app::helper::Server`); only where the
+//! kernel would block it is known here.
 
-use super::Fake;
-use breakoff::model::DmUuid;
+use super::{Fake, State};
+use breakoff::app::helper::{Answer, Server};
+use breakoff::error::Result;
+use breakoff::model::{DevNo, DmUuid};
 use breakoff::sys::Errno;
+use breakoff::sys::content::Contents;
 use breakoff::sys::helper::{Helper, HelperDevice, Task};
-use breakoff::table::SuspendMode;
+use breakoff::sys::machine::Machine;
 use std::time::Duration;
 
 pub struct FakeHelper {
     fake: Fake,
-    entries: Vec<(DmUuid, SuspendMode)>,
+    uuids: Vec<DmUuid>,
+    server: Server<'static>,
     asked: Option<Task>,
 }
 
 impl FakeHelper {
-    pub fn new(fake: &Fake, charges: &[HelperDevice]) -> FakeHelper {
-        let entries = charges
-            .iter()
-            .map(|charge| (charge.uuid.clone(), charge.mode))
-            .collect();
-        FakeHelper {
+    pub fn new(fake: &Fake, devices: &[HelperDevice]) -> Result<FakeHelper> {
+        let machine = fake.clone();
+        let find = Box::new(move |volumes: &dyn Fn() -> _| machine.contents(volumes));
+        let server = fake.in_helper(|| Server::new(fake.kernel()?, find, devices))?;
+        Ok(FakeHelper {
             fake: fake.clone(),
-            entries,
+            uuids: devices.iter().map(|device| device.uuid.clone()).collect(),
+            server,
             asked: None,
-        }
+        })
     }
 
-    /// `None`: something held keeps it from coming to an end.
-    fn try_it(&self, act: Task) -> Option<Result<u32, Errno>> {
-        match act {
-            Task::Hold(at) | Task::Release(at) | Task::Era(at) => {
-                self.ask_era(act, &self.entries[usize::from(at)].0)
-            }
-            Task::Freeze(at)
-                if self
-                    .fake
-                    .0
-                    .borrow()
-                    .data
-                    .unfreezable
-                    .contains_key(&self.entries[usize::from(at)].0) =>
-            {
-                Some(Ok(1))
-            }
-            Task::Thaw => {
-                let thawed = self.try_change(act)?;
-                let data = &self.fake.0.borrow().data;
-                let early = self
-                    .entries
-                    .iter()
-                    .any(|(uuid, _)| data.thawed_early.contains_key(uuid));
-                Some(thawed.map(|()| u32::from(early)))
-            }
-            other => self.try_change(other).map(|done| done.map(|()| 0)),
-        }
+    fn uuid(&self, at: u16) -> &DmUuid {
+        &self.uuids[usize::from(at)]
     }
 
-    fn ask_era(&self, act: Task, uuid: &DmUuid) -> Option<Result<u32, Errno>> {
+    /// Whether the kernel keeps the helper waiting in this task.
+    fn blocks(&self, task: Task) -> bool {
         let state = &mut *self.fake.0.borrow_mut();
-        if state.waits_to_end(uuid) {
-            return None;
-        }
-        let Some(minor) = state.dm.minor_of(uuid) else {
-            return Some(Err(Errno(libc::ENXIO)));
-        };
-        let told = match act {
-            Task::Hold(_) if state.era_message(minor, "take_metadata_snap").is_err() => state
-                .era_message(minor, "drop_metadata_snap")
-                .and_then(|()| state.era_message(minor, "take_metadata_snap")),
-            Task::Release(_) => {
-                return Some(state.era_message(minor, "drop_metadata_snap").map(|()| 0));
-            }
-            _ => Ok(()),
-        };
-        Some(told.and_then(|()| state.current_era(minor)))
-    }
-
-    fn try_change(&self, act: Task) -> Option<Result<(), Errno>> {
-        let state = &mut *self.fake.0.borrow_mut();
-        match act {
-            Task::WriteBack(at) => {
-                (!state.is_held(&self.entries[usize::from(at)].0)).then_some(Ok(()))
-            }
-            Task::Freeze(at) => {
-                let (uuid, _) = &self.entries[usize::from(at)];
-                if state.is_held(uuid) {
-                    return None;
-                }
-                state.frozen_now(uuid);
-                state.data.frozen_filesystems.insert(uuid.clone());
-                Some(Ok(()))
-            }
+        match task {
+            Task::WriteBack(at) | Task::Freeze(at) => state.is_held(self.uuid(at)),
             Task::Suspend(at) => {
-                let (uuid, mode) = &self.entries[usize::from(at)];
-                if state.waits_beneath(uuid)
+                let uuid = self.uuid(at);
+                state.waits_beneath(uuid)
                     || state.data.beginning.contains(uuid)
                     || state.waits_to_end(uuid)
-                {
-                    return None;
-                }
-                let frozen = state.data.frozen_filesystems.contains(uuid);
-                Some(state.suspend(uuid, if frozen { SuspendMode::NoFlush } else { *mode }))
             }
             Task::Resume(at) | Task::Activate(at) => {
-                let (uuid, _) = &self.entries[usize::from(at)];
+                let uuid = self.uuid(at);
                 if state.data.beginning.contains(uuid) {
-                    return None;
+                    return true;
                 }
-                if state.waits_for_map(uuid) {
+                let waits = state.waits_for_map(uuid);
+                if waits {
                     state.begin_era(uuid);
-                    return None;
                 }
-                Some(state.resume(uuid))
+                waits
             }
+            Task::Hold(at) | Task::Release(at) | Task::Era(at) => state.waits_to_end(self.uuid(at)),
             // A thaw writes, and the writers go on.
-            Task::Thaw if self.entries.iter().any(|(uuid, _)| state.is_held(uuid)) => None,
-            Task::Thaw
-            | Task::Done
-            | Task::Hold(_)
-            | Task::Release(_)
-            | Task::Era(_)
-            | Task::Reason(_) => Some(Ok(())),
+            Task::Thaw => self.uuids.iter().any(|uuid| state.is_held(uuid)),
+            Task::Done | Task::Reason(_) => false,
         }
+    }
+
+    fn words(&self, task: Task) -> String {
+        match task {
+            Task::WriteBack(at) => format!("write back {}", self.uuid(at)),
+            Task::Freeze(at) => format!("freeze {}", self.uuid(at)),
+            Task::Suspend(at) => format!("suspend {} (window)", self.uuid(at)),
+            Task::Resume(at) | Task::Activate(at) => format!("resume {} (helper)", self.uuid(at)),
+            Task::Hold(at) => format!("hold the map of {}", self.uuid(at)),
+            Task::Release(at) => format!("release the map of {}", self.uuid(at)),
+            Task::Thaw | Task::Done | Task::Era(_) | Task::Reason(_) => format!("{task:?}"),
+        }
+    }
+
+    fn perform(&mut self, task: Task) -> Answer {
+        let server = &mut self.server;
+        self.fake.in_helper(|| server.perform(task))
     }
 }
 
 impl Helper for FakeHelper {
-    fn begin(&mut self, act: Task) -> Result<(), Errno> {
-        let words = || match act {
-            Task::WriteBack(at) => format!("write back {}", self.entries[usize::from(at)].0),
-            Task::Freeze(at) => format!("freeze {}", self.entries[usize::from(at)].0),
-            Task::Suspend(at) => format!("suspend {} (window)", self.entries[usize::from(at)].0),
-            Task::Resume(at) | Task::Activate(at) => {
-                format!("resume {} (helper)", self.entries[usize::from(at)].0)
-            }
-            Task::Hold(at) => format!("hold the map of {}", self.entries[usize::from(at)].0),
-            Task::Release(at) => format!("release the map of {}", self.entries[usize::from(at)].0),
-            Task::Thaw | Task::Done | Task::Era(_) | Task::Reason(_) => format!("{act:?}"),
-        };
-        self.fake.change(words)?;
-        if act == Task::Thaw {
+    fn begin(&mut self, task: Task) -> std::result::Result<(), Errno> {
+        self.fake.change(|| self.words(task))?;
+        if task == Task::Thaw {
             let state = &mut *self.fake.0.borrow_mut();
-            state
-                .data
-                .frozen_filesystems
-                .retain(|frozen| !self.entries.iter().any(|(uuid, _)| uuid == frozen));
+            state.thaw(&self.uuids);
             state.writers_write();
         }
-        self.asked = Some(act);
+        self.asked = Some(task);
         Ok(())
     }
 
-    fn wait(&mut self, _patience: Duration) -> Option<Result<u32, Errno>> {
-        let came = self.try_it(self.asked?)?;
+    fn wait(&mut self, _patience: Duration) -> Option<std::result::Result<u32, Errno>> {
+        let task = self.asked?;
+        if self.blocks(task) {
+            return None;
+        }
         self.asked = None;
-        Some(came)
+        match self.perform(task) {
+            Answer::Number(number) => Some(number),
+            Answer::Text(_) => Some(Ok(0)),
+        }
     }
 
     fn is_busy(&self) -> bool {
         self.asked.is_some()
     }
 
-    fn reason(&mut self, entry: u16, _patience: Duration) -> Option<String> {
-        let (data, uuid) = (
-            &self.fake.0.borrow().data,
-            &self.entries[usize::from(entry)].0,
-        );
-        data.unfreezable
-            .get(uuid)
-            .or(data.thawed_early.get(uuid))
-            .cloned()
+    fn reason(&mut self, at: u16, _patience: Duration) -> Option<String> {
+        match self.perform(Task::Reason(at)) {
+            Answer::Text(text) => text,
+            Answer::Number(_) => None,
+        }
+    }
+}
+
+/// The filesystems on volumes, in the order in which these were named.
+pub struct FakeContents {
+    fake: Fake,
+    uuids: Vec<DmUuid>,
+}
+
+impl FakeContents {
+    pub fn new(fake: &Fake, volumes: &[(DevNo, u32)]) -> FakeContents {
+        let state = fake.0.borrow();
+        let uuid = |(dev, _): &(DevNo, u32)| {
+            let mut devices = state.dm.all();
+            let device = devices.find(|device| device.minor == dev.minor);
+            device.expect("the device of a volume").uuid.clone()
+        };
+        FakeContents {
+            fake: fake.clone(),
+            uuids: volumes.iter().map(uuid).collect(),
+        }
+    }
+
+    fn state(&self) -> std::cell::RefMut<'_, State> {
+        self.fake.0.borrow_mut()
+    }
+}
+
+impl Contents for FakeContents {
+    fn reason(&self, volume: usize) -> Option<String> {
+        let data = &self.state().data;
+        let uuid = &self.uuids[volume];
+        let reason = data.unfreezable.get(uuid);
+        reason.or(data.thawed_early.get(uuid)).cloned()
+    }
+
+    fn is_left_to_suspend(&self, volume: usize) -> bool {
+        self.state()
+            .data
+            .unfreezable
+            .contains_key(&self.uuids[volume])
+    }
+
+    fn write_back(&self, _volume: usize) {}
+
+    fn freeze(&mut self, volume: usize) -> bool {
+        let uuid = self.uuids[volume].clone();
+        let mut state = self.state();
+        if state.data.unfreezable.contains_key(&uuid) {
+            return false;
+        }
+        state.frozen_now(&uuid);
+        state.data.frozen_filesystems.insert(uuid);
+        true
+    }
+
+    fn thaw(&mut self) -> std::result::Result<bool, Errno> {
+        let mut state = self.state();
+        state.thaw(&self.uuids);
+        let early = &state.data.thawed_early;
+        Ok(!self.uuids.iter().any(|uuid| early.contains_key(uuid)))
+    }
+}
+
+impl State {
+    /// The filesystems on these volumes are frozen no more.
+    fn thaw(&mut self, uuids: &[DmUuid]) {
+        let frozen = &mut self.data.frozen_filesystems;
+        frozen.retain(|frozen| !uuids.contains(frozen));
     }
 }
