@@ -39,10 +39,10 @@ impl View<'_> {
                     self.world.known.era_survives_crash = Some(survives);
                 }
                 Need::StoppedMaps => self.learn_damaged_maps(),
-                Need::Prospect(device, area) => self.learn_prospect(device, *area)?,
+                Need::Prospect(device, area) => self.learn_prospect(device, *area),
                 Need::Namesakes => self.learn_namesakes()?,
                 Need::OwnNamesakes(name) => self.learn_own_namesakes(*name)?,
-                Need::Size(media) => self.learn_size(media)?,
+                Need::Size(media) => self.learn_size(media),
                 // These need the lock.
                 Need::Changes(_) | Need::Eras | Need::MapSpace(_) => {}
             }

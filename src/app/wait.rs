@@ -40,7 +40,8 @@ pub struct Leg {
     goal: PlexState,
 }
 
-/// Returns the legs that begin to attach between `before` and `after`.
+/// Returns the legs of started volumes that begin to attach between `before` and `after`. Those of
+/// others are filled when their volumes are started.
 pub fn new_legs(before: &World, after: &Group) -> Vec<Leg> {
     let attaching = |volume: &Volume| -> Vec<Leg> {
         let known = before.group.volume(volume.id);
@@ -68,7 +69,11 @@ pub fn new_legs(before: &World, after: &Group) -> Vec<Leg> {
         })
         .collect()
     };
-    after.volumes.iter().flat_map(attaching).collect()
+    let started = after.volumes.iter();
+    started
+        .filter(|volume| volume.running == Some(before.boot))
+        .flat_map(attaching)
+        .collect()
 }
 
 /// Returns the media names of a plex's disks, separated by commas.

@@ -19,8 +19,9 @@ pub struct PresentDisk {
     pub logical_block: u32,
 }
 
-/// The devices that a request names as new disks, by the paths that it uses.
-pub type Prospects = BTreeMap<PathBuf, Prospect>;
+/// The devices that a request names as new disks, by the paths that it uses; an error for one that
+/// could not be looked at.
+pub type Prospects = BTreeMap<PathBuf, Result<Prospect, Error>>;
 
 /// A device that a request names as a new disk, as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]

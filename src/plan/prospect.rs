@@ -18,10 +18,15 @@ pub(super) struct NewDisk {
 
 /// Finds a device among those that were looked at.
 pub(super) fn of<'p>(prospects: &'p Prospects, device: &Path) -> Result<&'p Prospect> {
-    prospects.get(device).ok_or_else(|| {
-        let shown = device.display();
-        Refusal::Other(Error::failed(format!("'{shown}' was not looked at")).on(shown))
-    })
+    match prospects.get(device) {
+        Some(Ok(found)) => Ok(found),
+        Some(Err(error)) => Err(Refusal::Other(error.clone())),
+        None => {
+            let shown = device.display();
+            let error = Error::failed(format!("'{shown}' was not looked at"));
+            Err(Refusal::Other(error.on(shown)))
+        }
+    }
 }
 
 /// Refuses a device that is named twice, by whatever paths: it would become two disks of the

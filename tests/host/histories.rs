@@ -409,6 +409,26 @@ fn what_the_other_side_wrote_is_tracked_by_no_map_and_equal_to_nothing() {
     assert_eq!(tracked(&machine), (false, false));
 }
 
+/// A plex on the other side's disk is filled when its volume is started: it is not waited for.
+#[test]
+fn a_choice_waits_for_no_copy() {
+    let machine = Fake::new(&[64; 2]);
+    machine.ok("group create g /dev/fake1 /dev/fake2");
+    machine.ok("make v 8m --mirrors 2");
+    crate::fake::script::sync(&machine);
+    machine.ok("stop --all");
+    for here in [1, 2] {
+        connect(&machine, &[here]);
+        machine.ok("group import g --force");
+        machine.ok(&format!("make w{here} 4m --on disk0{here}"));
+        machine.ok("stop --all");
+    }
+    connect(&machine, &[1, 2]);
+    machine.ok("--timeout 1 group choose g /dev/fake1");
+    let plexes = machine.group().unwrap().0.volumes[0].plexes.clone();
+    assert!(plexes.iter().any(|plex| plex.state.is_attaching()));
+}
+
 #[test]
 fn a_side_is_chosen_only_on_purpose_by_its_name_and_not_under_what_runs() {
     let machine = two_parts();

@@ -44,6 +44,18 @@ fn space(id: u8) -> Space {
     }
 }
 
+/// One of the devices, to be changed.
+fn prospect(world: &mut World, n: u8) -> &mut Prospect {
+    let device = PathBuf::from(format!("/dev/new{n}"));
+    world
+        .known
+        .prospects
+        .get_mut(&device)
+        .unwrap()
+        .as_mut()
+        .unwrap()
+}
+
 fn objection(text: &str, forcible: bool) -> Objection {
     Objection {
         text: text.to_owned(),
@@ -64,7 +76,7 @@ fn ready() -> World {
     for n in 1..=2 {
         let prospect = device(n);
         let path = prospect.found.path.clone();
-        w.known.prospects.insert(path, prospect);
+        w.known.prospects.insert(path, Ok(prospect));
     }
     w
 }
@@ -142,11 +154,7 @@ fn import(to: Option<&str>, force: bool) -> GroupRequest {
 #[test]
 fn a_group_is_created_of_new_disks_and_of_initialised_ones() {
     let mut w = none_yet();
-    let free = |w: &mut World, id| {
-        let device = w.known.prospects.get_mut(&PathBuf::from("/dev/new2"));
-        device.unwrap().free = Some(space(id));
-    };
-    free(&mut w, 0xf2);
+    prospect(&mut w, 2).free = Some(space(0xf2));
     let new = planned(&w, "group-create", &create(&[1, 2], false, None));
     let media: Vec<&str> = new.group.disks.iter().map(|d| d.media.as_str()).collect();
     assert_eq!(media, ["disk01", "disk02"]);
@@ -164,6 +172,14 @@ fn a_group_is_created_of_new_disks_and_of_initialised_ones() {
     let taken = refused(&w, &create(&[1], true, None));
     assert_eq!(taken.kind(), Kind::Exists, "{taken}");
     w.known.namesakes.clear();
+    // Why a device cannot be used is of no interest before that.
+    w.known.namesakes = vec![GroupId::from_bytes([3; 16])];
+    let gone = PathBuf::from("/dev/new1");
+    let error = Error::not_found("there is no device '/dev/new1'");
+    w.known.prospects.insert(gone, Err(error.clone()));
+    assert_eq!(refused(&w, &create(&[1], true, None)).kind(), Kind::Exists);
+    w.known.namesakes.clear();
+    assert_eq!(refused(&w, &create(&[1], true, None)), error);
     let none = refused(&w, &create(&[], false, None));
     assert_eq!(none.kind(), Kind::Usage, "{none}");
 }
@@ -202,17 +218,13 @@ fn a_device_is_refused_for_what_it_holds_unless_forced() {
         } else {
             ready()
         };
-        let device = |w: &mut World, objections: &[Objection]| {
-            let device = w.known.prospects.get_mut(&PathBuf::from("/dev/new1"));
-            device.unwrap().objections = objections.to_vec();
-        };
         let ext4 = objection("'/dev/new1' has ext4", true);
-        device(&mut w, &[ext4.clone(), ext4.clone()]);
+        prospect(&mut w, 1).objections = vec![ext4.clone(), ext4.clone()];
         let contents = refused(&w, &request(false));
         assert_eq!(contents.kind(), Kind::InUse);
         assert_eq!(contents.message(), "'/dev/new1' has ext4");
         plan(&w, &request(true)).expect("it is forced");
-        device(&mut w, &[ext4, objection("'/dev/new1' is mounted", false)]);
+        prospect(&mut w, 1).objections = vec![ext4, objection("'/dev/new1' is mounted", false)];
         let used = refused(&w, &request(true));
         assert_eq!(used.kind(), Kind::InUse);
         assert_eq!(used.message(), "'/dev/new1' is mounted");
@@ -227,7 +239,7 @@ fn a_device_is_refused_for_what_it_holds_unless_forced() {
 fn one_device_by_two_paths_is_one() {
     let mut w = ready();
     let link = PathBuf::from("/dev/link");
-    w.known.prospects.insert(link.clone(), device(1));
+    w.known.prospects.insert(link.clone(), Ok(device(1)));
     let disks = vec![
         named(1),
         NamedDevice {
@@ -246,8 +258,7 @@ fn one_device_by_two_paths_is_one() {
 #[test]
 fn a_device_without_room_for_its_label_is_refused_before_anything_is_written() {
     let mut w = ready();
-    let device = w.known.prospects.get_mut(&PathBuf::from("/dev/new2"));
-    device.unwrap().fresh = Err(Error::no_space("the device is too small"));
+    prospect(&mut w, 2).fresh = Err(Error::no_space("the device is too small"));
     let small = refused(&w, &add(&[1, 2], true));
     assert_eq!(small.kind(), Kind::NoSpace);
 }

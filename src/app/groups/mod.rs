@@ -14,7 +14,6 @@ use crate::advice::{Advised, Hint};
 use crate::error::{Error, Result};
 use crate::exec::labels;
 use crate::model::{Name, Sectors};
-use crate::plan::found::Prospects;
 use crate::plan::groups::{self, Initialisation};
 use crate::plan::request::GroupRequest;
 use crate::plan::step::{Consent, Plan};
@@ -221,10 +220,7 @@ fn plan_init(
     area: Option<Sectors>,
     env: Env<'_>,
 ) -> Result<Initialisation> {
-    let mut known = Prospects::new();
-    for device in devices {
-        prospects::look(env.machine, device, area, &mut known)?;
-    }
+    let known = prospects::look(env.machine, devices.iter().map(PathBuf::as_path), area);
     Ok(groups::initialise(&known, devices, force)?)
 }
 

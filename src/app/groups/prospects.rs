@@ -14,14 +14,10 @@ use std::path::Path;
 
 impl View<'_> {
     /// Looks at a device that is to become a disk.
-    pub fn learn_prospect(&mut self, device: &Path, area: Option<Sectors>) -> Result<()> {
+    pub fn learn_prospect(&mut self, device: &Path, area: Option<Sectors>) {
         let area = area.or(self.area());
-        look(
-            self.env.machine,
-            device,
-            area,
-            &mut self.world.known.prospects,
-        )
+        let looked = look(self.env.machine, [device].into_iter(), area);
+        self.world.known.prospects.extend(looked);
     }
 
     /// Finds the groups on this machine's disks that have the group's name.
@@ -46,43 +42,41 @@ impl View<'_> {
     }
 
     /// Finds out how large a disk is, by its label and by its device.
-    pub fn learn_size(&mut self, media: &Name) -> Result<()> {
-        let disk = self.world.group.disk_named(media)?.id;
-        let sizes = self.labelled_size(disk).map(|label| DiskSizes {
-            label,
-            device: self.grown(disk).map(|geometry| geometry.data_size()),
+    pub fn learn_size(&mut self, media: &Name) {
+        let disk = self.world.group.disk_named(media).map(|disk| disk.id);
+        let sizes = disk.ok().and_then(|disk| {
+            let label = self.labelled_size(disk)?;
+            let device = self.grown(disk).map(|geometry| geometry.data_size());
+            Some((disk, DiskSizes { label, device }))
         });
-        let sizes = sizes.map(|sizes| (disk, sizes));
         self.world.known.sizes.extend(sizes);
-        Ok(())
     }
 }
 
-/// Adds a device to those that were looked at. Its label would get a private area of `area`, by
+/// Looks at devices that are to become disks. Their labels would get a private area of `area`, by
 /// default of the usual size.
-pub fn look(
+pub fn look<'d>(
     machine: &dyn Machine,
-    device: &Path,
+    devices: impl Iterator<Item = &'d Path>,
     area: Option<Sectors>,
-    known: &mut Prospects,
-) -> Result<()> {
-    if known.contains_key(device) {
-        return Ok(());
-    }
-    let found = present_disk(machine, device)?;
+) -> Prospects {
     let area = area.unwrap_or(meta::AREA_DEFAULT);
+    let look = |device: &Path| (device.to_owned(), look_at(machine, device, area));
+    devices.map(look).collect()
+}
+
+fn look_at(machine: &dyn Machine, device: &Path, area: Sectors) -> Result<Prospect> {
+    let found = present_disk(machine, device)?;
     let fresh = Geometry::divide(area, found.size.bytes()).map(|geometry| Fresh {
         space: space(DiskId::random(), &geometry),
         area,
     });
-    let prospect = Prospect {
+    Ok(Prospect {
         objections: objections(machine, device)?,
         free: free(machine, device)?,
         found,
         fresh,
-    };
-    known.insert(device.to_owned(), prospect);
-    Ok(())
+    })
 }
 
 fn space(id: DiskId, geometry: &Geometry) -> Space {
