@@ -8,8 +8,8 @@ use crate::advice::{Advised, Hint, Of};
 use crate::app::session::View;
 use crate::error::{Error, Result};
 use crate::model::{Group, Name, Tracking, Volume};
+use crate::plan::evidence::Situation;
 use crate::plan::snapback;
-use crate::plan::world::World;
 use crate::table::dco;
 use std::time::Duration;
 
@@ -18,7 +18,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Returns the groups to show, with the changes on both sides of their snapshots. If volumes are
 /// named, only relations with one of them at either end are read.
-pub(super) fn relations(options: &Options, volumes: &[Name], env: Env<'_>) -> Result<Vec<World>> {
+pub(super) fn relations(
+    options: &Options,
+    volumes: &[Name],
+    env: Env<'_>,
+) -> Result<Vec<Situation>> {
     let mut shown = Vec::new();
     for name in &shown_groups(options, volumes, env)? {
         let mut view = View::look(name, env)?;
@@ -30,7 +34,7 @@ pub(super) fn relations(options: &Options, volumes: &[Name], env: Env<'_>) -> Re
             match with_maps(options, name, volumes, env) {
                 Ok(read) => view = read,
                 Err(error) => env.ui.warn(&format!(
-                    "what has changed in group '{name}' is not known: {error}"
+                    "the changes in group '{name}' are not known: {error}"
                 )),
             }
         }

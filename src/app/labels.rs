@@ -43,18 +43,18 @@ impl View<'_> {
 
     fn why_a_copy(&self, id: DiskId, found: &PresentDisk, mapped: DevNo) -> Option<String> {
         let (path, copy) = (self.disk_path(id), found.path.display());
-        let says = format!("'{copy}' says to be disk '{path}', and what lies on that runs on");
+        let says = format!("'{copy}' has the label of disk '{path}', whose volumes run on");
         if let Some(device) = self.bare.devices.iter().find(|device| device.dev == mapped) {
             let shown = device.path.display();
             return Some(format!(
-                "{says} '{shown}', which has lost its label: it is a copy and left out; when it is taken away, 'breakoff recover' writes the \
-                 label again"
+                "{says} '{shown}', which has lost its label: '{copy}' is taken for a copy and not used; once it is disconnected, 'breakoff recover' \
+                 rewrites the label"
             ));
         }
         self.env.machine.are_distinct(mapped, found.dev).then(|| {
             format!(
-                "{says} device {mapped}, which does not say what it is any more and has another identifier: it is a copy and left out; when the \
-                 disk is lost and the copy is to take its place, stop what lies on it and start that again"
+                "{says} device {mapped}, whose label cannot be read and whose identifier differs: '{copy}' is taken for a copy and not used; \
+                 if the disk is lost and the copy is to replace it, stop its volumes and start them again"
             )
         })
     }
@@ -86,7 +86,7 @@ impl View<'_> {
     pub fn without_label(&self, (id, device): &(DiskId, Candidate)) -> String {
         let (path, shown) = (self.disk_path(*id), device.path.display());
         format!(
-            "disk '{path}' has lost its label, and what lies on it runs on '{shown}'; 'breakoff recover' writes it again"
+            "disk '{path}' has lost its label, and its volumes run on '{shown}'; 'breakoff recover' rewrites it"
         )
     }
 
@@ -125,9 +125,7 @@ impl Session<'_> {
                 }
                 Err(error) => failures.push(
                     error
-                        .context(format!(
-                            "the label of disk '{path}' cannot be written again"
-                        ))
+                        .context(format!("the label of disk '{path}' cannot be rewritten"))
                         .on(path),
                 ),
             }

@@ -6,8 +6,8 @@ use crate::exec::{self, Cause, Failed};
 use crate::model::{
     DmName, DmUuid, Extent, Name, Role, SectorSize, Sectors, Volume, VolumeId, ranges,
 };
+use crate::plan::evidence::Listing;
 use crate::plan::request::{Request, Splits};
-use crate::plan::world::Listing;
 use crate::plan::{self, Need, snapback, snapshot};
 use crate::sys::content::Standing;
 use crate::sys::disk::Access;
@@ -30,13 +30,13 @@ impl View<'_> {
             match need {
                 Need::Standing(splits) => self.learn_unfrozen(splits),
                 Need::EraTarget => {
-                    self.world.known.era_target =
+                    self.world.evidence.era.target =
                         Some(self.kernel.has_target("era")? && self.kernel.has_target("zero")?);
                 }
                 Need::Contents => self.learn_contents(),
                 Need::EraSurvival => {
                     let survives = self.env.machine.era_survives_crash();
-                    self.world.known.era_survives_crash = Some(survives);
+                    self.world.evidence.era.survives_crash = Some(survives);
                 }
                 Need::StoppedMaps => self.learn_damaged_maps(),
                 Need::Prospect(device, area) => self.learn_prospect(device, *area),
@@ -87,14 +87,11 @@ impl View<'_> {
             .map(|(id, _)| *id)
             .zip(self.env.machine.standing(&volumes))
             .collect();
-        self.world.known.content = standing
-            .iter()
-            .filter_map(|(id, found)| Some((*id, found.content.clone()?)))
-            .collect();
-        self.world.known.unfrozen = standing
-            .into_iter()
-            .filter_map(|(id, found)| Some((id, found.obstacle?)))
-            .collect();
+        for (id, found) in standing {
+            let users = self.world.evidence.users_mut(id);
+            users.content = found.content;
+            users.unfrozen = found.obstacle;
+        }
     }
 
     /// Reads the block size of the filesystems on volumes that show smaller sectors than they were
@@ -123,7 +120,9 @@ impl View<'_> {
                 .block_size(&Path::new("/dev/mapper").join(name.as_str()))
         };
         let found = paths.filter_map(|(id, name)| Some((id, SectorSize::new(pieces(name)?)?)));
-        self.world.known.contents = found.collect();
+        for (id, block) in found.collect::<Vec<_>>() {
+            self.world.evidence.users_mut(id).block = Some(block);
+        }
     }
 
     /// Checks the maps of volumes that are not started, and marks bad copies as damaged. The kernel
@@ -143,7 +142,7 @@ impl View<'_> {
         });
         let here = copies.filter(|(_, copy)| world.disks.contains_key(&copy.disk));
         let damaged = here.filter(|(size, copy)| !self.is_sound_map(copy, *size).unwrap_or(false));
-        self.world.known.damaged = damaged.map(|(_, copy)| copy).collect();
+        self.world.evidence.damaged = damaged.map(|(_, copy)| copy).collect();
     }
 
     fn is_sound_map(&self, copy: &Extent, size: Sectors) -> Option<bool> {
@@ -169,7 +168,7 @@ impl Session<'_> {
     /// error: everything is copied instead.
     pub fn learn(&mut self, request: &Request) -> Result<()> {
         self.learn_maps(request)?;
-        let tracks = self.world.known.era_target == Some(true);
+        let tracks = self.world.evidence.era.target == Some(true);
         for need in plan::needs(&self.world, request) {
             match need {
                 Need::Eras if tracks => self.learn_eras(),
@@ -231,7 +230,7 @@ impl Session<'_> {
             self.env.ui.warn(&format!(
                 "a copy of the map of changes is left out: {error}"
             ));
-            self.world.known.damaged.push(copy);
+            self.world.evidence.damaged.push(copy);
         }
     }
 
@@ -248,7 +247,7 @@ impl Session<'_> {
             .filter(|_| of_the_map)
             .and_then(|id| self.world.group.volume(id)?.live_dco());
         let mut copies = dco.map(|dco| dco.copies.clone()).unwrap_or_default();
-        let known = &mut self.world.known.damaged;
+        let known = &mut self.world.evidence.damaged;
         copies.retain(|copy| !known.contains(copy));
         known.extend(&copies);
         copies
@@ -292,7 +291,7 @@ impl Session<'_> {
                 .and_then(|mut helper| self.ask_era(helper.as_mut(), Task::Era(0), &uuid));
             // Without the current era the new snapshot counts everything since the map began: more
             // than needed, never less.
-            era.ok().map(|era| self.world.known.eras.insert(id, era));
+            self.world.evidence.map_mut(id).era = era.ok();
         }
     }
 
@@ -310,10 +309,10 @@ impl Session<'_> {
     fn ask_era(&self, helper: &mut dyn Helper, act: Task, uuid: &DmUuid) -> Result<u32> {
         exec::ask(self.kernel.as_ref(), helper, act, uuid).map_err(|errno| match errno {
             Some(Errno(number)) => Error::io(
-                "the map of the changes cannot be asked",
+                "the map of changes cannot be queried",
                 &std::io::Error::from_raw_os_error(number),
             ),
-            None => Error::device("a disk of the map of the changes has failed"),
+            None => Error::device("a disk of the map of changes has failed"),
         })
     }
 
@@ -332,7 +331,7 @@ impl Session<'_> {
             let left = self
                 .read_change_log(id)
                 .map_err(|error| error.message().to_owned());
-            self.world.known.left.insert(id, left);
+            self.world.evidence.map_mut(id).left = Some(left);
         }
     }
 
@@ -341,7 +340,11 @@ impl Session<'_> {
         let listing: Listing = self
             .read_map(id, since)
             .map_err(|error| error.message().to_owned());
-        self.world.known.changed.insert((id, since), listing);
+        self.world
+            .evidence
+            .map_mut(id)
+            .changed
+            .insert(since, listing);
     }
 
     fn read_map(&mut self, id: VolumeId, since: u32) -> Result<Vec<Range<u64>>> {
@@ -378,9 +381,9 @@ impl Session<'_> {
         let dropped = self.ask_era(helper.as_mut(), Task::Release(0), &top);
         let blocks = listed?;
         dropped?;
-        let known = self.world.known.listed.entry(id).or_insert(next);
-        *known = next.min(*known);
-        self.world.known.writes.entry(id).or_insert(writes);
+        let map = self.world.evidence.map_mut(id);
+        map.listed = Some(map.listed.map_or(next, |listed| listed.min(next)));
+        map.writes.get_or_insert(writes);
         let block = dco::block(size).get();
         let sectors = |range: &Range<u64>| {
             range.start.saturating_mul(block)..range.end.saturating_mul(block).min(size.get())

@@ -26,6 +26,7 @@ use crate::error::{Error, Kind};
 use crate::meta::Fill;
 use crate::model::{Name, Sectors};
 pub use crate::plan::change::{Change, Detail, Event};
+use crate::plan::evidence::Situation;
 pub use crate::plan::request::NamedDevice;
 use crate::plan::request::{GroupRequest, Request};
 use crate::plan::world::World;
@@ -203,7 +204,7 @@ pub enum Outcome {
     /// `print`: the groups, and the named volumes; if any are named, only those are shown.
     Layout(Vec<(World, Option<Fill>)>, Vec<Name>),
     /// `snapprint`: the groups, and the volumes named on the command line.
-    Relations(Vec<World>, Vec<Name>),
+    Relations(Vec<Situation>, Vec<Name>),
     /// `snapprint --changed-ranges`: the ranges of one snapshot.
     ChangedRanges(ChangedRanges),
     /// `group show`: one group with its disks and how full its metadata is.

@@ -51,7 +51,7 @@ pub fn run(env: Env<'_>) -> Result<()> {
     };
     for wrong in env.machine.stay_resident() {
         env.ui.warn(&format!(
-            "{wrong}: a monitor that has to wait for a disk may wait for itself"
+            "{wrong}: the monitor may block on a disk whose repair is its own task"
         ));
     }
     let kernel = env.machine.kernel()?;
@@ -188,7 +188,7 @@ impl Watch {
         let complaint = error.to_string();
         if self.complaint.as_ref() != Some(&complaint) {
             env.ui
-                .warn(&format!("the mirrors cannot be looked at: {complaint}"));
+                .warn(&format!("the mirrors cannot be inspected: {complaint}"));
         }
         self.complaint = Some(complaint);
     }
@@ -309,7 +309,7 @@ fn tend(
         Err(error) if error.kind() == Kind::TimedOut => return Tended::Locked,
         Err(error) => {
             env.ui
-                .warn(&format!("group '{title}' cannot be looked after: {error}"));
+                .warn(&format!("group '{title}' cannot be monitored: {error}"));
             // No disk is left that could record the failure, so the held writes are failed.
             let failed = devices
                 .iter()
@@ -432,7 +432,7 @@ pub fn start(env: Env<'_>) -> Watched {
         Err(error) if error.kind() == Kind::TimedOut => return Watched::Already,
         Err(error) => {
             return Watched::Not(format!(
-                "whether 'breakoff monitor' runs is not known: {error}"
+                "cannot determine whether 'breakoff monitor' runs: {error}"
             ));
         }
     }
@@ -452,9 +452,9 @@ pub fn start(env: Env<'_>) -> Watched {
 pub fn ensure(env: Env<'_>) {
     match start(env) {
         Watched::Already => {}
-        Watched::Started => env.ui.note(
-            "started 'breakoff monitor', which looks after the mirrors as long as there are any",
-        ),
+        Watched::Started => env
+            .ui
+            .note("started 'breakoff monitor', which watches the mirrors until none is left"),
         Watched::Not(why) => env.ui.warn(&why),
     }
 }

@@ -269,7 +269,7 @@ fn complete_return(session: &mut Session<'_>, report: &mut Report, env: Env<'_>)
             report.changes.extend(done.into_iter().filter(told));
         }
         Err(error) => env.ui.warn(&format!(
-            "the copy is not complete yet, the next command sees to that: {error}"
+            "the change log is not complete yet; the next command completes it: {error}"
         )),
     }
 }
@@ -299,7 +299,7 @@ fn start_without_map(
 ) -> Result<Report> {
     loop {
         session.env.ui.warn(&format!(
-            "the map of changes cannot be used, and everything counts as changed: {refused}"
+            "the map of changes cannot be used, so everything counts as changed: {refused}"
         ));
         let plan = plan::plan(&session.world, request)?;
         match session.carry_out(&plan) {
@@ -342,7 +342,7 @@ fn confirm_restore(
     }
     Err(
         Error::unsafe_("a restore overwrites the original; nothing was changed")
-            .hint("say -y when that is what you want"),
+            .hint("confirm it with -y"),
     )
 }
 
@@ -458,7 +458,7 @@ fn layouts(
         for object in objects {
             view.world.group.volume_named(object)?;
         }
-        let mut world = view.world.clone();
+        let mut world = view.world.state.clone();
         paths::look(&mut world, env)
             .iter()
             .for_each(|why| env.ui.note(why));

@@ -263,7 +263,7 @@ impl Scan {
             .as_ref()
             .map_or_else(|| silent.id.to_string(), Name::to_string);
         let message = format!(
-            "no label of group '{name}' can be read, and it runs on this machine ({}); its disks are {}",
+            "group '{name}' runs on this machine ({}), but none of its labels can be read; its disks are {}",
             volumes.join(", "),
             if disks.is_empty() {
                 "not known".to_owned()
@@ -272,7 +272,7 @@ impl Scan {
             }
         );
         Error::device(message).on(name).hint(
-            Hint::from("its volumes go on as far as their disks do, and nothing can be changed; when a disk answers again, ")
+            Hint::from("its volumes continue as far as their disks work, but nothing can be changed; when a disk answers again, ")
                 .line(Advised::Recover)
                 .and(" goes on"),
         )
@@ -339,7 +339,7 @@ impl Scan {
                 .map(|error| error.message().to_owned())
                 .collect::<Vec<_>>()
                 .join("; ");
-            let lost = Error::device("none of its disks says what it is")
+            let lost = Error::device("none of its disks has a readable label")
                 .hint(Hint::from("see the kernel's log, and ").line(Advised::DiskList));
             if why.is_empty() {
                 lost
@@ -442,7 +442,7 @@ impl Scan {
         ))
         .on(name)
         .hint(
-            Hint::from("say the UUID of the one that is meant in the place of the name; ")
+            Hint::from("use the UUID of the intended one in place of the name; ")
                 .line(Advised::GroupImport {
                     group: "UUID".to_owned(),
                     how: Import::Renamed,

@@ -77,7 +77,7 @@ pub fn status(options: &Options, unwatched: &[String], env: Env<'_>) -> Result<O
     let mut findings: Vec<String> = scan
         .unanswered()
         .iter()
-        .map(|error| format!("device {error}: whether it is a disk of ours is not known"))
+        .map(|error| format!("device {error}: it may be a breakoff disk"))
         .collect();
     findings.extend(scan.refused().into_iter().map(|(_, remark, _)| remark));
     let silent = if options.group.is_none() {
@@ -97,7 +97,7 @@ pub fn status(options: &Options, unwatched: &[String], env: Env<'_>) -> Result<O
             (Target::Named(_), session) => findings.extend(group_findings(&session?)),
             (Target::Running(_), Ok(session)) => {
                 let name = &session.world.group.name;
-                findings.push(format!("group '{name}': what runs of it is looked after all the same, by what the kernel's tables name"));
+                findings.push(format!("group '{name}': its running part is monitored, on the disks that the kernel's tables name"));
                 findings.extend(running_findings(&session));
             }
             (Target::Running(id), Err(error)) => {
@@ -105,7 +105,7 @@ pub fn status(options: &Options, unwatched: &[String], env: Env<'_>) -> Result<O
                     .name_of(*id)
                     .map_or_else(|| id.to_string(), |name| name.to_string());
                 findings.push(format!(
-                    "group '{name}' runs and cannot be looked after: {error}"
+                    "group '{name}' runs but cannot be monitored: {error}"
                 ));
             }
         }
@@ -142,7 +142,7 @@ fn group_findings(view: &View<'_>) -> Vec<String> {
     let told = |d: &Disk| match world.number(d.id) {
         Some(number) => {
             format!(
-                "the label of disk '{}' of group '{}' cannot be read, and what lies on it runs on device {number}",
+                "the label of disk '{}' of group '{}' cannot be read, and its volumes run on device {number}",
                 d.media, group.name
             )
         }
@@ -173,7 +173,7 @@ fn running_findings(view: &View<'_>) -> Vec<String> {
     findings.extend(view.held_open());
     if let Ok(Some(plan)) = view.next_repair() {
         findings.push(format!(
-            "group '{}': something is to be recorded or repaired; 'breakoff recover' does it",
+            "group '{}': a change is to be recorded or repaired; 'breakoff recover' does it",
             group.name
         ));
         findings.extend(plan.changes.iter().map(Change::to_string));
@@ -192,7 +192,7 @@ fn volume_findings(world: &World, volume: &Volume) -> Vec<String> {
         .collect();
     if volume.running.is_some_and(|boot| boot != world.boot) {
         findings.push(format!(
-            "volume '{path}' was running when the machine went down and has not been started since"
+            "volume '{path}' was running when the machine crashed and has not been started since"
         ));
     }
     if finding::lacks_log(world, volume) {
@@ -201,7 +201,7 @@ fn volume_findings(world: &World, volume: &Volume) -> Vec<String> {
         ));
     }
     if volume.running == Some(world.boot) && !volume.is_synced() {
-        findings.push(format!("the plexes of '{path}' are being made equal"));
+        findings.push(format!("the plexes of '{path}' are being resynchronised"));
     }
     findings
 }

@@ -149,10 +149,10 @@ fn attach_failed(leg: &Leg) -> Error {
     let path = &leg.object;
     let (name, disks) = (&leg.name, &leg.disks);
     Error::device(format!(
-        "the attach of leg '{name}' on {disks} to '{path}' failed; it was removed and its space released, '{path}' goes on without it"
+        "the attach of leg '{name}' on {disks} to '{path}' failed; it was removed and its space released; '{path}' continues without it"
     ))
     .on(path)
-    .hint("see the kernel's log for what the disk said, and begin again on another one")
+    .hint("see the kernel's log for the disk's error, and try again on another disk")
 }
 
 /// `snapwait`: returns at once if enough legs are SNAPDONE, and fails at once if too few are
@@ -188,7 +188,7 @@ pub fn rehearse(group: &Name, volumes: &[Name], mirrors: usize, env: Env<'_>) ->
         if !enough(world, world.group.volume_named(name)?, mirrors)? {
             let path = world.group.path(name);
             notes.push(format!(
-                "snapshot legs of '{path}' are being filled: it would be waited for them"
+                "waits for the snapshot legs of '{path}' that are being filled"
             ));
         }
     }
@@ -232,7 +232,7 @@ fn explain_loss(seen: &[(Name, usize)], world: &World, error: Error) -> Error {
             let path = world.group.path(name);
             Error::device(format!("the attach to '{path}' failed while it was waited for; its leg was removed and its space released"))
                 .on(path)
-                .hint("see the kernel's log for the disk that failed, and begin again on another one")
+                .hint("see the kernel's log for the disk that failed, and try again on another disk")
         }
         _ => error,
     }
@@ -286,14 +286,14 @@ fn enough(world: &World, volume: &Volume, mirrors: usize) -> Result<bool> {
 fn leg_was_lost(world: &World, path: &str, volume: &Volume, lost: &LostLeg) -> Error {
     let disks: Vec<&str> = lost.media.iter().map(Name::as_str).collect();
     Error::device(format!(
-        "snapshot leg '{}' of '{path}' on {} failed at {}; it was removed and its space released, '{path}' goes on without it",
+        "snapshot leg '{}' of '{path}' on {} failed at {}; it was removed and its space released; '{path}' continues without it",
         lost.plex,
         disks.join(","),
         lost.at
     ))
     .on(path)
     .hint(
-        Hint::from("see the kernel's log for what the disk said, and begin again on another one: ")
+        Hint::from("see the kernel's log for the disk's error, and try again on another disk: ")
             .line(Advised::SnapStart(Of::both(&world.group.name, &volume.name))),
     )
 }
@@ -349,7 +349,7 @@ fn wait(
 fn out_of_sight(group: &Name, error: Error) -> Error {
     match error.kind() {
         Kind::NotFound | Kind::Device => {
-            Error::device(format!("the copy in group '{group}' was begun and goes on in the kernel, but it cannot be looked at: {error}"))
+            Error::device(format!("the copy in group '{group}' continues in the kernel, but its progress cannot be read: {error}"))
                 .on(group)
                 .hint(
                     Hint::from("when its disks can be read again: ")
@@ -387,7 +387,7 @@ fn full_look<'u>(
 fn interrupted(view: &View<'_>) -> Error {
     let group = &view.world.group.name;
     Error::failed(format!(
-        "interrupted; the copy in group '{group}' goes on in the kernel"
+        "interrupted; the copy in group '{group}' continues in the kernel"
     ))
     .on(group)
     .hint(
@@ -413,7 +413,7 @@ fn watch(
         let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
             return Err(Error::timed_out(format!(
-                "the copy in group '{}' is not finished; it goes on",
+                "the copy in group '{}' is not finished; it continues",
                 view.world.group.name
             ))
             .on(&view.world.group.name)

@@ -59,7 +59,7 @@ fn success(style: &Style, outcome: &Outcome, ui: &dyn Ui) -> anyhow::Result<()> 
 
 /// Prints the findings of a check. The command fails, so that a script notices them.
 fn to_be_repaired(style: &Style, findings: &[String]) -> u8 {
-    let err = Error::not_ready("something is to be recorded or repaired")
+    let err = Error::not_ready("a change is to be recorded or repaired")
         .hint(Hint::from(Advised::Recover).and(" does it"));
     let printed = if style.json {
         report::json::to_be_repaired(

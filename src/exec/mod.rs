@@ -320,7 +320,7 @@ fn finish(
     match step {
         // A process that has the old device open would write into the new one.
         Finish::Activate { uuid, .. } if after.leads_into(group, uuid) => Err(Error::in_use(
-            format!("device {uuid} does not come up as long as an old device leads to its space"),
+            format!("device {uuid} is not activated while an old device still maps its space"),
         )),
         Finish::Activate {
             uuid,
@@ -418,9 +418,7 @@ fn no_answer(world: &World, uuid: &DmUuid, doing: &str, errno: Option<Errno>) ->
             "{title} cannot be {doing}: {}",
             std::io::Error::from_raw_os_error(errno.0)
         ),
-        None => format!(
-            "{title} cannot be {doing} as long as a disk beneath it does not take what is written"
-        ),
+        None => format!("{title} cannot be {doing} while a disk beneath it does not accept writes"),
     })
     .on(render::object(world, &world.group, uuid))
     .hint("see the kernel's log")
@@ -471,7 +469,7 @@ pub fn fail_held(kernel: &dyn Kernel, id: GroupId, known: Option<&Group>) -> Vec
         };
         told.push(match give_back(kernel, known, &lowest.uuid) {
             Ok(()) => format!("no disk takes the record of what failed beneath '{}': writes to it end with an error", lowest.name),
-            Err(error) => format!("what '{}' holds cannot be given back as errors: {error}", lowest.name),
+            Err(error) => format!("the writes that '{}' holds cannot be failed: {error}", lowest.name),
         });
         seen.insert(lowest.uuid.clone());
     }

@@ -129,6 +129,6 @@ pub fn part(on: On<'_>, open: &Open) -> Result<String> {
     failpoint::step();
     gone_is_well(on.kernel.rename(uuid, &DmName::held(uuid)))?;
     Ok(format!(
-        "device '{name}' could not be removed yet ({who}); nothing can be read or written through it any more, and it goes when it is closed"
+        "device '{name}' could not be removed yet ({who}); nothing can be read or written through it any more, and it is removed when it is closed"
     ))
 }

@@ -91,7 +91,7 @@ fn entries(devices: &[HelperDevice]) -> Result<BTreeMap<&DmUuid, u16>> {
     let numbers = 0..=u16::MAX;
     if devices.len() > numbers.len() {
         return Err(Error::failed(format!(
-            "this would suspend {} devices at one instant, and {} is the most",
+            "this would suspend {} devices at one instant, at most {} are supported",
             devices.len(),
             numbers.len()
         ))
@@ -546,12 +546,12 @@ impl<'k> Armed<'k> {
         match end {
             End::CannotFreeze(at, errno) => Error::new(
                 if errno.0 == libc::ETIMEDOUT { Kind::TimedOut } else { Kind::Device },
-                format!("what rests on {} could not be frozen: {}", self.name(at), words(errno)),
+                format!("the filesystems on {} could not be frozen: {}", self.name(at), words(errno)),
             )
                 .on(self.object(at))
                 .hint("nothing was changed; see the kernel's log"),
             End::NotFrozen(at) => {
-                Error::in_use(format!("not everything that rests on {} could be frozen", self.name(at))).on(self.object(at))
+                Error::in_use(format!("not every filesystem on {} could be frozen", self.name(at))).on(self.object(at))
             }
             End::CannotSuspend(at, errno) => {
                 let error = Error::device(format!("{} could not be suspended: {}", self.name(at), words(errno))).on(self.object(at));
@@ -562,7 +562,7 @@ impl<'k> Armed<'k> {
                 }
             }
             End::CannotCheck(at, errno) => {
-                Error::device(format!("the kernel did not tell the state of {}: {}", self.name(at), words(errno))).on(self.object(at))
+                Error::device(format!("the kernel did not report the state of {}: {}", self.name(at), words(errno))).on(self.object(at))
             }
             End::NotInSync(at) => Error::not_ready(format!("{} was not in sync on every leg at the instant of the split", self.name(at)))
                 .on(self.object(at))
@@ -573,7 +573,7 @@ impl<'k> Armed<'k> {
                 ),
             End::NotAlive(at) => Error::device(format!("a leg or the log of {} has just failed; nothing was changed", self.name(at)))
                 .on(self.object(at))
-                .hint(Hint::from(Advised::Recover).and(" deals with it; then try again")),
+                .hint(Hint::from(Advised::Recover).and(" takes it out; then try again")),
             End::Open(at) => Error::in_use(format!("{} has just been opened; nothing was changed", self.name(at)))
                 .on(self.object(at))
                 .hint("stop its users, then try again"),
@@ -583,7 +583,7 @@ impl<'k> Armed<'k> {
                 self.patience.as_secs_f32()
             ))
             .on(self.object(at))
-            .hint("see the kernel's log; what is left of it is undone when the disk answers"),
+            .hint("see the kernel's log; the suspend is undone when the disk answers"),
             End::NotCommitted(errno) => Error::device(format!(
                 "the configuration could not be written to any disk of the group{}",
                 errno.map_or_else(String::new, |e| format!(": {}", words(e)))

@@ -178,13 +178,13 @@ fn refuse_duplicates(seen: &[Seen<'_>]) -> Result<()> {
             ))
             .on(disk.device)
             .hint(
-                Hint::from("a copy: disconnect it, or make it a disk of its own with ")
+                Hint::from("if it is a copy, disconnect it, or make it a separate disk with ")
                     .line(Advised::DiskInit {
                         devices: vec!["COPY".to_owned()],
                     })
                     .and(
-                        ", which gives up what it holds; \
-                         two paths: initialise neither, but let multipath make one device of them, or remove one",
+                        ", which gives up its contents; if they are two paths, initialise neither, but let \
+                         multipath make one device of them, or remove one",
                     ),
             ));
         }
@@ -435,7 +435,7 @@ fn went_apart(sides: &[Side], seen: Option<Sighting>) -> Error {
         .first()
         .map_or_else(String::new, |side| side.stamp.digest.short());
     Error::unsafe_(format!(
-        "the disks of group '{name}' were changed apart from each other and went {} ways: {}",
+        "the disks of group '{name}' were changed independently of each other and have {} configurations: {}",
         sides.len(),
         each.join("; ")
     ))
@@ -610,14 +610,14 @@ fn split_brain(generation: Generation, one: (&Group, &str), other: (&Group, &str
         format!("'{}' / '{}'", one.0.name, other.0.name)
     };
     Error::unsafe_(format!(
-        "group {names} went two ways: generation {generation} on '{}' ({} volumes) and on '{}' ({} volumes) have different contents",
+        "group {names} has two configurations: generation {generation} on '{}' ({} volumes) and on '{}' ({} volumes) have different contents",
         one.1,
         one.0.volumes.len(),
         other.1,
         other.0.volumes.len()
     ))
     .on(&one.0.name)
-    .hint("its disks were changed apart from each other: disconnect those of the side that is not wanted and try again")
+    .hint("its disks were changed independently of each other: disconnect those of the unwanted side and try again")
 }
 
 impl Chosen {
@@ -677,7 +677,7 @@ impl Chosen {
         {
             self.strangers.push(seen.label.disk());
             self.warnings.push(format!(
-                "{0}: the disk was removed from group '{1}' while it was away; it is left alone ('breakoff disk init --force {0}' makes it free)",
+                "{0}: the disk was removed from group '{1}' while it was away; it is not used ('breakoff disk init --force {0}' makes it free)",
                 seen.device, self.group.name
             ));
         }

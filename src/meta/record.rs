@@ -580,7 +580,7 @@ impl StampRecord {
         let generation = older(self.0, of)?;
         if generation == of || generation == Generation::ZERO {
             return Err(refused(format!(
-                "it speaks of a generation {generation} before it"
+                "it refers to generation {generation}, which is not before it"
             )));
         }
         let digest = Digest::parse(&self.1)

@@ -315,7 +315,7 @@ impl Seen {
         if seen.good.is_empty() && seen.newer.is_none() {
             let why = seen.warnings.join("; ");
             return Err(Error::unsafe_(format!(
-                "the disk is one of ours, but its label cannot be trusted: {why}"
+                "it is a breakoff disk, but its label cannot be trusted: {why}"
             ))
             .hint(
                 Hint::from("if nothing on it is needed any more, ")

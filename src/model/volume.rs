@@ -126,11 +126,11 @@ impl Untracked {
     pub fn reason(self) -> &'static str {
         match self {
             Untracked::Off => "fast-resync is or was off",
-            Untracked::NoSpace => "there was no space for a map of the changes",
+            Untracked::NoSpace => "there was no space for a map of changes",
             Untracked::NoTarget => "this kernel has no dm-era",
-            Untracked::MapLost => "the map of the changes was lost or damaged",
+            Untracked::MapLost => "the map of changes was lost or damaged",
             Untracked::OldKernel => {
-                "the machine went down, and a kernel as old as this may lose changes then"
+                "the machine crashed, and a kernel as old as this may lose changes then"
             }
             Untracked::Restored => "the original was restored from another snapshot since",
         }

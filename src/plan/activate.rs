@@ -2,6 +2,7 @@
 
 use super::change::Event;
 use super::draft::Draft;
+use super::evidence::Situation;
 use super::quorum;
 use super::refusal::{Refusal, Result, Verb, Volumes};
 use super::relations;
@@ -11,7 +12,7 @@ use super::world::World;
 use crate::model::{Extent, LostLeg, Next, Plex, PlexEvent, PlexState, Sectors, Volume, distinct};
 
 /// The volumes of a selection. All volumes come in the order of the group.
-fn selected<'w>(world: &'w World, which: &Selection) -> Result<Vec<&'w Volume>> {
+fn selected<'w>(world: &'w Situation, which: &Selection) -> Result<Vec<&'w Volume>> {
     match which {
         Selection::All => Ok(world.group.volumes.iter().collect()),
         Selection::Named(names) => names
@@ -31,7 +32,7 @@ fn selected<'w>(world: &'w World, which: &Selection) -> Result<Vec<&'w Volume>> 
 ///
 /// Unless forced, refuses a group without a quorum, and a volume whose present plexes were still
 /// being resynchronised from a missing one.
-pub fn start(world: &World, which: &Selection, force: bool) -> Result<Plan> {
+pub fn start(world: &Situation, which: &Selection, force: bool) -> Result<Plan> {
     let doubt = match quorum::refuse_minority(world) {
         Err(refusal) if !force => return Err(refusal),
         Err(refusal) => Some(refusal.message()),
@@ -55,7 +56,7 @@ pub fn start(world: &World, which: &Selection, force: bool) -> Result<Plan> {
 /// Applies `act` to each selected volume. If it fails for a named volume, the command fails; with
 /// [`Selection::All`] the others continue.
 fn each(
-    world: &World,
+    world: &Situation,
     which: &Selection,
     act: &dyn Fn(&mut Draft<'_>, &Volume) -> Result<()>,
 ) -> Result<Plan> {
@@ -75,7 +76,7 @@ fn start_one(draft: &mut Draft<'_>, volume: &Volume, force: bool) -> Result<()> 
     match require_source(world, volume) {
         Err(refusal) if !force => return Err(refusal),
         Err(refusal) => draft.note(format!(
-            "{}; it goes on all the same, without what was written last",
+            "{}; it continues without the last writes",
             refusal.message()
         )),
         Ok(()) => {}
@@ -138,7 +139,7 @@ fn distrust_map(draft: &mut Draft<'_>, next: &mut Volume, clean: bool) -> Result
         return Ok(());
     };
     let lost =
-        |copy: &Extent| !world.disks.contains_key(&copy.disk) || world.known.damaged.contains(copy);
+        |copy: &Extent| !world.disks.contains_key(&copy.disk) || world.evidence.is_damaged(copy);
     // Each copy has everything that was recorded: what was in flight when the machine crashed had
     // not been acknowledged.
     let gone: Vec<usize> = dco
@@ -150,7 +151,7 @@ fn distrust_map(draft: &mut Draft<'_>, next: &mut Volume, clean: bool) -> Result
         .collect();
     let group = &mut draft.plan.group;
     let mut changes = relations::drop_copies(group, next.id, &gone);
-    if !clean && world.known.era_survives_crash == Some(false) {
+    if !clean && world.evidence.era.survives_crash == Some(false) {
         changes.extend(relations::untrack(
             group,
             next.id,
@@ -278,7 +279,7 @@ fn report_start(draft: &mut Draft<'_>, before: &Volume, after: &Volume, clean: b
         } else {
             "everything"
         };
-        draft.note(format!("'{path}' was not stopped cleanly: the kernel makes its plexes equal again ({how}); it can be used meanwhile"));
+        draft.note(format!("'{path}' was not stopped cleanly: the kernel resynchronises its plexes ({how}); it can be used meanwhile"));
     }
 }
 
@@ -286,7 +287,7 @@ fn report_start(draft: &mut Draft<'_>, before: &Volume, after: &Volume, clean: b
 ///
 /// With [`Selection::All`] a volume that is open is one of the plan's failures, and the others are
 /// stopped.
-pub fn stop(world: &World, which: &Selection) -> Result<Plan> {
+pub fn stop(world: &Situation, which: &Selection) -> Result<Plan> {
     each(world, which, &stop_one)
 }
 
@@ -311,7 +312,7 @@ fn stop_one(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
     for leg in volume.attaching() {
         if copy_goes_on(volume, leg) {
             draft.note(format!(
-                "the copy to '{}' goes on when '{path}' is started",
+                "the copy to '{}' continues when '{path}' is started",
                 leg.name
             ));
             continue;

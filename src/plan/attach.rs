@@ -3,16 +3,16 @@
 
 use super::change::{Attaching, Event};
 use super::draft::{Draft, Sharing};
+use super::evidence::Situation;
 use super::refusal::{Asked, Counted, Plexes, Repeated, Result, Verb};
 use super::request::Placement;
 use super::step::Plan;
 use super::volumes::disks_of;
-use super::world::World;
 use crate::model::{Name, Next, PlexEvent, PlexState, Volume};
 
 /// Adds one or more snapshot legs, which are only written, to each volume: to all or to none.
 pub fn snapstart(
-    world: &World,
+    world: &Situation,
     names: &[Name],
     mirrors: usize,
     placement: &Placement,
@@ -36,7 +36,7 @@ pub fn snapstart(
 }
 
 /// Adds one data plex to a volume, and a log if it should have one and has none.
-pub fn mirror(world: &World, name: &Name, placement: &Placement) -> Result<Plan> {
+pub fn mirror(world: &Situation, name: &Name, placement: &Placement) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = draft.volume(name)?;
     add_legs(&mut draft, volume, 1, placement, PlexState::Attaching)?;
@@ -112,7 +112,7 @@ fn note_restart(draft: &mut Draft<'_>, volume: &Volume, path: &str) {
 }
 
 /// Attaches a detached or failed data plex again, which brings it up to date.
-pub fn reattach(world: &World, name: &Name) -> Result<Plan> {
+pub fn reattach(world: &Situation, name: &Name) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let (volume, plex) = world.group.plex_named(name)?;
     if plex.state == PlexState::Active || plex.state == PlexState::Reviving {

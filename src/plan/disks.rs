@@ -4,6 +4,7 @@
 use super::activate::apply;
 use super::change::{Attaching, Event};
 use super::draft::Draft;
+use super::evidence::Situation;
 use super::refusal::{Disks, Result, Space};
 use super::relations;
 use super::step::Plan;
@@ -18,7 +19,7 @@ use crate::model::{
 ///
 /// Refuses to replace a present disk that has the only complete plex of a volume, because nothing
 /// else has its data. On a missing disk that data is lost, which is reported.
-pub fn replace(world: &World, media: &Name, new: &Disk) -> Result<Plan> {
+pub fn replace(world: &Situation, media: &Name, new: &Disk) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let old = world.group.disk_named(media)?.clone();
     refuse_small(world, &old, new)?;
@@ -55,7 +56,7 @@ pub fn replace(world: &World, media: &Name, new: &Disk) -> Result<Plan> {
 /// Removes a disk from its group. On a missing disk, logs, copies of maps, failed plexes and
 /// snapshot legs are given up, because they are worthless without it or can be made again. A plex
 /// in use prevents the removal; the refusal names its volume and what to do.
-pub fn remove(world: &World, media: &Name) -> Result<Plan> {
+pub fn remove(world: &Situation, media: &Name) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let disk = world.group.disk_named(media)?.clone();
     let on_it: Vec<&Volume> = world
@@ -153,7 +154,7 @@ fn forget(
 /// in force. Their plexes are filled again from other plexes, if there are any, when the volumes
 /// are started; logs and maps on them are made again. The plan is committed in any case, so that
 /// the disks get the configuration.
-pub fn distrust(world: &World, parted: &[DiskId]) -> Result<Plan> {
+pub fn distrust(world: &Situation, parted: &[DiskId]) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let on_them = |extent: &Extent| parted.contains(&extent.disk);
     for volume in world
@@ -200,7 +201,7 @@ fn distrust_volume(
             draft.say(&volume.name, Event::failed(plex, state));
         } else {
             draft.note(format!(
-                "'{path}' has no other plex than '{}', which holds what the other side wrote last",
+                "'{path}' has no other plex than '{}', which holds the last writes of the other side",
                 plex.name
             ));
         }

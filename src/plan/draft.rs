@@ -2,12 +2,12 @@
 //! names, and computes the steps at the end.
 
 use super::change::{Change, Event};
+use super::evidence::Situation;
 use super::refusal::{Bug, Disks, NoHelp, Refusal, Result, Room, Space, Verb, Volumes};
 use super::relations;
 use super::request::Placement;
 use super::step::{Plan, Prepare};
 use super::transition::{self, Terms};
-use super::world::World;
 use crate::model::space::{Free, Wish};
 use crate::model::volume::MAX_PLEXES;
 use crate::model::{
@@ -31,7 +31,7 @@ pub enum Sharing {
 /// free.
 pub struct Draft<'w> {
     /// The observation that the plan starts from. It does not change.
-    pub world: &'w World,
+    pub world: &'w Situation,
     /// The plan so far. Its group is the new configuration.
     pub plan: Plan,
     pub(super) free: Free,
@@ -41,10 +41,10 @@ pub struct Draft<'w> {
 
 impl<'w> Draft<'w> {
     /// Starts from the configuration in force.
-    pub fn new(world: &'w World) -> Draft<'w> {
+    pub fn new(world: &'w Situation) -> Draft<'w> {
         let mut free = Free::of(&world.group, |disk| world.disks.contains_key(&disk));
         world
-            .known
+            .evidence
             .damaged
             .iter()
             .for_each(|extent| free.keep_off(extent));
@@ -430,7 +430,7 @@ impl<'w> Draft<'w> {
             .collect();
         let damaged: BTreeSet<DiskId> = self
             .world
-            .known
+            .evidence
             .damaged
             .iter()
             .map(|extent| extent.disk)
@@ -686,7 +686,7 @@ impl<'w> Draft<'w> {
         if needed && running && !log.live {
             if held {
                 self.plan.notes.push(format!(
-                    "'{}' goes on without its log as long as another process has the old one open",
+                    "'{}' continues without its log while another process has the old one open",
                     volume.name
                 ));
                 return Ok(());

@@ -5,6 +5,7 @@
 //! both are never used, and every command says so.
 
 use super::change::{Change, Event, SideChosen};
+use super::evidence::Situation;
 use super::found::Prospects;
 use super::prospect::{self, NewDisk};
 use super::refusal::{Disks, Groups, Refusal, Result};
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 /// Plans a change to a group or its disks. For a group that is to be created, `world` has the group
 /// without any disk.
-pub fn plan(world: &World, request: &GroupRequest) -> Result<Plan> {
+pub fn plan(world: &Situation, request: &GroupRequest) -> Result<Plan> {
     match request {
         GroupRequest::Create { disks, force, area } => create(world, disks, *force, area.is_none()),
         GroupRequest::Add { disks, force } => add(world, disks, *force),
@@ -66,9 +67,9 @@ pub fn initialise(
     Ok(Initialisation { labels, changes })
 }
 
-fn create(world: &World, devices: &[NamedDevice], force: bool, keep: bool) -> Result<Plan> {
+fn create(world: &Situation, devices: &[NamedDevice], force: bool, keep: bool) -> Result<Plan> {
     let group = &world.group;
-    if !world.known.namesakes.is_empty() {
+    if !world.evidence.namesakes.is_empty() {
         let group = group.name.clone();
         return Err(Groups::Exists { group }.into());
     }
@@ -80,7 +81,7 @@ fn create(world: &World, devices: &[NamedDevice], force: bool, keep: bool) -> Re
     Ok(plan)
 }
 
-fn add(world: &World, devices: &[NamedDevice], force: bool) -> Result<Plan> {
+fn add(world: &Situation, devices: &[NamedDevice], force: bool) -> Result<Plan> {
     quorum::refuse_minority(world)?;
     // The private area is as large as that of the other disks, so no label is kept.
     let new = new_disks(world, devices, (force, false))?;
@@ -89,10 +90,14 @@ fn add(world: &World, devices: &[NamedDevice], force: bool) -> Result<Plan> {
     Ok(plan)
 }
 
-fn new_disks(world: &World, devices: &[NamedDevice], how: (bool, bool)) -> Result<Vec<NewDisk>> {
+fn new_disks(
+    world: &Situation,
+    devices: &[NamedDevice],
+    how: (bool, bool),
+) -> Result<Vec<NewDisk>> {
     let group = &world.group;
     let taken = group.disks.iter().map(|disk| disk.media.clone()).collect();
-    prospect::new_disks(&world.known.prospects, devices, &taken, &group.name, how)
+    prospect::new_disks(&world.evidence.prospects, devices, &taken, &group.name, how)
 }
 
 fn add_disks(plan: &mut Plan, new: Vec<NewDisk>) {
@@ -108,14 +113,14 @@ fn add_disks(plan: &mut Plan, new: Vec<NewDisk>) {
     }
 }
 
-fn remove_disk(world: &World, media: &Name) -> Result<Plan> {
+fn remove_disk(world: &Situation, media: &Name) -> Result<Plan> {
     quorum::refuse_minority(world)?;
     let disk = world.group.disk_named(media)?;
     let mut plan = disks::remove(world, media)?;
     match old_label(world, disk) {
         Some(label) => plan.erase.push(label),
         None => plan.notes.push(format!(
-            "disk '{media}' is missing; should it come back, it is not of this group any more"
+            "disk '{media}' is missing; if it comes back, it does not belong to this group any more"
         )),
     }
     Ok(plan)
@@ -132,10 +137,10 @@ fn old_label(world: &World, disk: &Disk) -> Option<OldLabel> {
 }
 
 /// Replaces a lost disk, or one that is to be removed, by a new one.
-fn replace_disk(world: &World, media: &Name, device: &Path, force: bool) -> Result<Plan> {
+fn replace_disk(world: &Situation, media: &Name, device: &Path, force: bool) -> Result<Plan> {
     quorum::refuse_minority(world)?;
     let old = world.group.disk_named(media)?;
-    let prospects = &world.known.prospects;
+    let prospects = &world.evidence.prospects;
     let new = prospect::new_disk(prospect::of(prospects, device)?, media.clone(), false)?;
     // Its label is written before the plan's other steps, so they find it among the disks.
     let mut with_new = world.clone();
@@ -151,11 +156,11 @@ fn replace_disk(world: &World, media: &Name, device: &Path, force: bool) -> Resu
 /// Adds the new space of a disk that has grown. The label is written first and then the
 /// configuration. A crash in between leaves a label with more space than is used, which the next
 /// `disk resize` finds.
-fn resize_disk(world: &World, media: &Name) -> Result<Plan> {
+fn resize_disk(world: &Situation, media: &Name) -> Result<Plan> {
     let group = &world.group;
     let disk = group.disk_named(media)?;
     let shown = world.named(media);
-    let Some(sizes) = world.known.sizes.get(&disk.id) else {
+    let Some(sizes) = world.evidence.sizes.get(&disk.id) else {
         return Err(Disks::Unreadable { disk: shown }.into());
     };
     let size = sizes.device.unwrap_or(sizes.label);
@@ -190,7 +195,7 @@ fn set_size(group: &mut Group, id: DiskId, size: Sectors) {
     }
 }
 
-fn destroy(world: &World) -> Result<Plan> {
+fn destroy(world: &Situation) -> Result<Plan> {
     quorum::refuse_minority(world)?;
     let group = &world.group;
     let name = &group.name;
@@ -213,7 +218,7 @@ fn destroy(world: &World) -> Result<Plan> {
         match old_label(world, disk) {
             Some(label) => plan.erase.push(label),
             None => plan.notes.push(format!(
-                "disk '{}' is missing; should it come back it still says that it is of '{name}'",
+                "disk '{}' is missing; if it comes back, its label still names group '{name}'",
                 disk.media
             )),
         }
@@ -224,7 +229,7 @@ fn destroy(world: &World) -> Result<Plan> {
 
 /// Imports a group, under a new name if another is wanted. A group that this machine has imported
 /// already can be renamed in this way, as long as none of its volumes is started.
-fn import(world: &World, new_name: Option<&Name>, force: bool) -> Result<Plan> {
+fn import(world: &Situation, new_name: Option<&Name>, force: bool) -> Result<Plan> {
     let group = &world.group;
     let name = new_name.unwrap_or(&group.name);
     let here = world
@@ -241,7 +246,7 @@ fn import(world: &World, new_name: Option<&Name>, force: bool) -> Result<Plan> {
     if is_ours {
         refuse_started(world)?;
     }
-    if let Some(other) = world.known.namesakes.first() {
+    if let Some(other) = world.evidence.namesakes.first() {
         return Err(Groups::NameTaken {
             name: name.clone(),
             by: *other,
@@ -271,7 +276,7 @@ fn import(world: &World, new_name: Option<&Name>, force: bool) -> Result<Plan> {
 
 /// Refuses a group that another machine has imported, or of which at least half of the disks are
 /// missing. Fewer missing disks only cost a warning, which was given when the group was read.
-fn refuse_not_ready(world: &World, here: HostId) -> Result<()> {
+fn refuse_not_ready(world: &Situation, here: HostId) -> Result<()> {
     let group = &world.group;
     if let Some(host) = group.host.filter(|host| *host != here) {
         let group = group.name.clone();
@@ -299,7 +304,7 @@ fn refuse_started(world: &World) -> Result<()> {
     .into())
 }
 
-fn deport(world: &World) -> Result<Plan> {
+fn deport(world: &Situation) -> Result<Plan> {
     quorum::refuse_minority(world)?;
     refuse_started(world)?;
     let mut plan = Plan::nothing(world.group.clone());
@@ -311,9 +316,9 @@ fn deport(world: &World) -> Result<Plan> {
 
 /// Resolves a split brain in favour of the side that `world` shows. Gives up what only the other
 /// sides have; the contents of their disks are written anew.
-fn choose(world: &World, side: &str) -> Result<Plan> {
+fn choose(world: &Situation, side: &str) -> Result<Plan> {
     let name = &world.group.name;
-    let Some(others) = &world.known.other_sides else {
+    let Some(others) = &world.evidence.other_sides else {
         refuse_missing(world)?;
         return Ok(Plan::nothing(world.group.clone()));
     };
@@ -326,10 +331,10 @@ fn choose(world: &World, side: &str) -> Result<Plan> {
     });
     plan.changes.insert(0, Change::group(name, chosen));
     let what = if others.volumes.is_empty() {
-        "what the others wrote".to_owned()
+        "what the other sides wrote".to_owned()
     } else {
         let volumes = others.volumes.join(", ");
-        format!("{volumes} and what else the others wrote")
+        format!("{volumes} and what the other sides wrote")
     };
     plan.consent = Some(Consent {
         question: format!("give up {what}?"),

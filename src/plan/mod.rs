@@ -1,4 +1,4 @@
-//! The planner: `plan(&World, &Request) -> Result<Plan>`. It is pure: it reads its input and has no
+//! The planner: `plan(&Situation, &Request) -> Result<Plan>`. It is pure: it reads its input and has no
 //! side effects. A refusal is data too ([`Refusal`]).
 //!
 //! A verb changes a copy of the configuration. The steps follow from the difference between that
@@ -9,6 +9,7 @@ pub mod attach;
 pub mod change;
 pub mod disks;
 pub mod draft;
+pub mod evidence;
 pub mod finding;
 pub mod found;
 pub mod groups;
@@ -30,14 +31,14 @@ pub mod view;
 pub mod volumes;
 pub mod world;
 
+use evidence::Situation;
 pub use needs::{Need, group_needs, needs};
 pub use refusal::{Refusal, Result};
 use request::Request;
 use step::Plan;
-use world::World;
 
 /// Plans a request. Refuses to change a group whose present disks have no quorum.
-pub fn plan(world: &World, request: &Request) -> Result<Plan> {
+pub fn plan(world: &Situation, request: &Request) -> Result<Plan> {
     match decide(world, request) {
         // If disks are missing and there is no quorum, that is why there is no space: report it.
         Err(full @ Refusal::Space(_)) => Err(quorum::refuse_minority(world).err().unwrap_or(full)),
@@ -45,7 +46,7 @@ pub fn plan(world: &World, request: &Request) -> Result<Plan> {
     }
 }
 
-fn decide(world: &World, request: &Request) -> Result<Plan> {
+fn decide(world: &Situation, request: &Request) -> Result<Plan> {
     match request {
         Request::Make {
             volume,

@@ -3,15 +3,15 @@
 use super::activate::apply;
 use super::change::Event;
 use super::draft::Draft;
+use super::evidence::Situation;
 use super::refusal::{InGroup, Plexes, Result, Verb};
 use super::request::Convert;
 use super::step::Plan;
-use super::world::World;
 use crate::model::{Name, Plex, PlexEvent, PlexState, Volume};
 
 /// Turns a data plex that is in sync into a snapshot leg without copying anything, or a leg back
 /// into a data plex.
-pub fn convert(world: &World, name: &Name, to: Convert) -> Result<Plan> {
+pub fn convert(world: &Situation, name: &Name, to: Convert) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let (volume, plex) = find(world, name)?;
     let (event, target) = match to {
@@ -49,7 +49,7 @@ pub fn convert(world: &World, name: &Name, to: Convert) -> Result<Plan> {
 }
 
 /// Takes a data plex out of use. The plex keeps its space, but its contents become stale.
-pub fn detach(world: &World, name: &Name) -> Result<Plan> {
+pub fn detach(world: &Situation, name: &Name) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let (volume, plex) = find(world, name)?;
     let path = world.named(&volume.name);
@@ -72,7 +72,7 @@ pub fn detach(world: &World, name: &Name) -> Result<Plan> {
 }
 
 /// Removes a plex and releases its space.
-pub fn remove(world: &World, name: &Name) -> Result<Plan> {
+pub fn remove(world: &Situation, name: &Name) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let (volume, plex) = find(world, name)?;
     let path = world.named(&volume.name);
@@ -87,7 +87,7 @@ pub fn remove(world: &World, name: &Name) -> Result<Plan> {
     draft.finish()
 }
 
-fn find<'w>(world: &'w World, name: &Name) -> Result<(&'w Volume, &'w Plex)> {
+fn find<'w>(world: &'w Situation, name: &Name) -> Result<(&'w Volume, &'w Plex)> {
     let log = |v: &&Volume| v.log.is_some() && format!("{}_log", v.name) == name.as_str();
     if let Some(volume) = world.group.volumes.iter().find(log) {
         return Err(Plexes::Log {

@@ -2,6 +2,7 @@
 //! configuration on them is in force, but missing disks cannot be read. These may have been used
 //! without the others, and what the present disks hold is then outdated.
 
+use super::evidence::Situation;
 use super::refusal::{NotAllThere, Refusal, Result};
 use super::step::Plan;
 use super::world::World;
@@ -10,7 +11,7 @@ use crate::model::{Disk, DiskId, Generation, Group, Plex, PlexState, Standing, T
 /// Refuses a plan that changes the configuration without a quorum, as [`refuse_minority`] does,
 /// unless the plan is forced. This is the only check of requests from a user; repairs of what runs
 /// are not checked.
-pub fn refuse_change(world: &World, plan: &Plan) -> Result<()> {
+pub fn refuse_change(world: &Situation, plan: &Plan) -> Result<()> {
     if plan.forced || plan.group == world.group {
         Ok(())
     } else {
@@ -29,7 +30,7 @@ pub fn refuse_change(world: &World, plan: &Plan) -> Result<()> {
 /// The witness of this machine records which configuration of the group it has seen last. Half of
 /// the disks suffice if they hold exactly that one. If the machine has seen a newer one, no disk
 /// that could hold it may be missing.
-pub fn refuse_minority(world: &World) -> Result<()> {
+pub fn refuse_minority(world: &Situation) -> Result<()> {
     if runs_here(world) {
         return Ok(());
     }
@@ -49,7 +50,7 @@ pub fn refuse_minority(world: &World) -> Result<()> {
     let (missing_voters, voters_here) = (voters(&missing), voters(&here));
     let is_majority =
         missing.len() < here.len() && (missing_voters < voters_here || missing_voters == 0);
-    match world.known.testimony {
+    match world.evidence.testimony {
         Testimony::Older(seen) => Err(not_all_there(world, &missing, here.len(), Some(seen))),
         Testimony::Newest if voters_here > 0 && voters_here >= missing_voters => Ok(()),
         _ if is_majority => Ok(()),

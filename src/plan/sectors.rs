@@ -6,6 +6,7 @@
 //! Logs and maps may lie on any disk, because the kernel does not take over the sector size of
 //! either.
 
+use super::evidence::Situation;
 use super::refusal::{Disks, Refusal, Result, Shown};
 use super::world::World;
 use crate::model::{DiskId, Plex, PlexState, SectorSize, Volume};
@@ -27,27 +28,6 @@ impl World {
             let data = self.largest_sectors(volume.in_state(PlexState::Active));
             data.or_else(|| self.largest_sectors(&volume.plexes))
         })
-    }
-
-    /// The largest sectors that a further plex may have: those that the volume was made for, or
-    /// those of its filesystem if these are smaller.
-    pub fn sector_limit(&self, volume: &Volume) -> Option<SectorSize> {
-        let made_for = self.sector_size(volume)?;
-        Some(self.smaller_contents(volume).unwrap_or(made_for))
-    }
-
-    /// The block size of a filesystem that is smaller than the sectors that its volume was made
-    /// for. Such a filesystem works only while the volume shows sectors as small as that.
-    fn smaller_contents(&self, volume: &Volume) -> Option<SectorSize> {
-        let (made_for, shown) = (
-            self.sector_size(volume)?,
-            self.largest_sectors(&volume.plexes)?,
-        );
-        self.known
-            .contents
-            .get(&volume.id)
-            .copied()
-            .filter(|pieces| *pieces < made_for && shown < made_for)
     }
 
     /// The running volumes that show smaller sectors than they were made for. The block size of
@@ -83,6 +63,29 @@ impl World {
             })
         };
         self.disks.keys().copied().filter(larger).collect()
+    }
+}
+
+impl Situation {
+    /// The largest sectors that a further plex may have: those that the volume was made for, or
+    /// those of its filesystem if these are smaller.
+    pub fn sector_limit(&self, volume: &Volume) -> Option<SectorSize> {
+        let made_for = self.sector_size(volume)?;
+        Some(self.smaller_contents(volume).unwrap_or(made_for))
+    }
+
+    /// The block size of a filesystem that is smaller than the sectors that its volume was made
+    /// for. Such a filesystem works only while the volume shows sectors as small as that.
+    fn smaller_contents(&self, volume: &Volume) -> Option<SectorSize> {
+        let (made_for, shown) = (
+            self.sector_size(volume)?,
+            self.largest_sectors(&volume.plexes)?,
+        );
+        self.evidence
+            .users
+            .get(&volume.id)?
+            .block
+            .filter(|pieces| *pieces < made_for && shown < made_for)
     }
 
     /// Refuses these disks for a plex of the volume if one has larger sectors than the volume can

@@ -10,12 +10,13 @@
 use super::activate::apply;
 use super::change::{Copied, Event};
 use super::draft::Draft;
+use super::evidence::{Listing, Situation};
 use super::refusal::{Asked, Bug, Counted, Plexes, Repeated, Result, Snapshots, Verb, Volumes};
 use super::relations;
 use super::request::Winner;
 use super::snapshot::FIRST_ERA;
 use super::step::{Plan, Prepare};
-use super::world::{Listing, World};
+use super::world::World;
 use crate::model::ranges;
 use crate::model::{
     ChangeLog, Dco, DmUuid, Name, Plex, PlexEvent, PlexState, Returning, Role, Sectors, Tracking,
@@ -69,7 +70,10 @@ pub struct Differences {
 }
 
 /// What the maps record for a snapshot and its original, or why that is not known.
-pub fn differences(world: &World, snapshot: &Volume) -> std::result::Result<Differences, String> {
+pub fn differences(
+    world: &Situation,
+    snapshot: &Volume,
+) -> std::result::Result<Differences, String> {
     let origin = snapshot
         .origin
         .as_ref()
@@ -81,9 +85,8 @@ pub fn differences(world: &World, snapshot: &Volume) -> std::result::Result<Diff
     let listed = |id: VolumeId, era: u32| -> Listing {
         let unread = || Err("they were not read".to_owned());
         world
-            .known
-            .changed
-            .get(&(id, era))
+            .evidence
+            .changed(id, era)
             .cloned()
             .unwrap_or_else(unread)
     };
@@ -103,7 +106,7 @@ pub fn differences(world: &World, snapshot: &Volume) -> std::result::Result<Diff
 /// each (all if `None`), `from` chooses whose contents win, and `keep` exchanges the contents
 /// instead of giving up the original's.
 pub fn snapback(
-    world: &World,
+    world: &Situation,
     names: &[Name],
     mirrors: Option<usize>,
     from: Winner,
@@ -257,7 +260,7 @@ fn refuse_dependents(draft: &Draft<'_>, snapshot: &Volume) -> Result<()> {
 
 impl Side<'_> {
     /// The ranges in which the two sides may differ, in sectors; or why they are not known.
-    fn changed(&self, world: &World) -> std::result::Result<Vec<Range<u64>>, String> {
+    fn changed(&self, world: &Situation) -> std::result::Result<Vec<Range<u64>>, String> {
         let differences = differences(world, self.snapshot)?;
         let first = self.original.live_dco().and_then(|d| d.copies.first());
         if !first.is_some_and(|copy| world.disks.contains_key(&copy.disk)) {
@@ -267,7 +270,7 @@ impl Side<'_> {
     }
 }
 
-fn extent(world: &World, size: Sectors, sides: &[&Side<'_>], legs: usize) -> Extent {
+fn extent(world: &Situation, size: Sectors, sides: &[&Side<'_>], legs: usize) -> Extent {
     if legs >= MAX_LEGS {
         return Extent::All(format!(
             "the kernel takes a log for at most {} legs at once",
@@ -333,7 +336,8 @@ impl Extent {
 /// may stay open, because its map is read twice.
 fn rule_out_writes(draft: &mut Draft<'_>, side: &Side<'_>, extent: &Extent) {
     let uuid = DmUuid::new(draft.world.group.id, side.snapshot.id, &Role::Volume);
-    let writes = draft.world.known.writes.get(&side.snapshot.id).copied();
+    let map = draft.world.evidence.maps.get(&side.snapshot.id);
+    let writes = map.and_then(|map| map.writes);
     if let (Extent::Regions(..), Some(writes)) = (extent, writes) {
         draft.plan.prepare.push(Prepare::Unwritten { uuid, writes });
     }
@@ -525,7 +529,7 @@ fn say_exchange(draft: &mut Draft<'_>, side: &Side<'_>, stay: &[&Plex], extent: 
         }
     };
     draft.announce(format!(
-        "'{path}' is going to hold what '{other}' holds, and the other way round; {copy}"
+        "'{path}' and '{other}' exchange their contents; {copy}"
     ));
     let exchanged = Event::Exchanged {
         with: snapshot.name.clone(),
@@ -644,10 +648,10 @@ fn set_log(draft: &mut Draft<'_>, original: &Volume, extent: &Extent) -> Result<
     // The log has all writes before this era; the second reading begins with it.
     let since = draft
         .world
-        .known
-        .listed
+        .evidence
+        .maps
         .get(&original.id)
-        .copied()
+        .and_then(|map| map.listed)
         .unwrap_or(FIRST_ERA);
     let volume = draft.touch(original.id)?;
     volume.returning = Some(Returning {
@@ -690,7 +694,7 @@ fn say_beforehand(
 
 /// Plans the second window: adds to the log what was written between the first reading of the map
 /// and the first window. If that is not known, everything is copied.
-pub fn complete_log(world: &World, id: VolumeId) -> Result<Plan> {
+pub fn complete_log(world: &Situation, id: VolumeId) -> Result<Plan> {
     let gone = || Bug::LostWhileRecording;
     let volume = world.group.volume(id).ok_or_else(gone)?;
     let mut draft = Draft::new(world);
@@ -699,12 +703,12 @@ pub fn complete_log(world: &World, id: VolumeId) -> Result<Plan> {
     };
     let unread = || Err("it was not read".to_owned());
     let listed = world
-        .known
-        .changed
-        .get(&(id, returning.since))
+        .evidence
+        .changed(id, returning.since)
         .cloned()
         .unwrap_or_else(unread);
-    let left = world.known.left.get(&id).cloned().unwrap_or_else(unread);
+    let map = world.evidence.maps.get(&id);
+    let left = map.and_then(|map| map.left.clone()).unwrap_or_else(unread);
     let path = draft.path(&volume.name);
     let log = if returning.log == ChangeLog::A {
         ChangeLog::B

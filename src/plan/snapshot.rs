@@ -3,12 +3,14 @@
 
 use super::change::{Event, NewSnapshot};
 use super::draft::Draft;
+use super::evidence::Situation;
 use super::refusal::{
     Asked, Counted, InGroup, Plexes, Refusal, Repeated, Result, Snapshots, Volumes,
 };
 use super::request::{Legs, Relations, Split, Splits};
 use super::step::Plan;
-use super::world::{World, link};
+use super::world::World;
+use super::world::link;
 use crate::model::{
     CrashReason, DmUuid, Group, Name, Next, Origin, Plex, PlexEvent, PlexState, Tracking,
     Untracked, Volume, VolumeId, distinct,
@@ -30,7 +32,7 @@ struct Ready<'w> {
 
 /// Plans the split of all requested volumes.
 pub fn snapshot(
-    world: &World,
+    world: &Situation,
     splits: &Splits,
     legs: &Legs,
     pattern: Option<&str>,
@@ -64,12 +66,12 @@ pub fn snapshot(
 
 /// Refuses a snapshot that must be `frozen` and would not be.
 fn refuse_unfrozen(draft: &Draft<'_>, volume: &Volume) -> Result<()> {
-    let Some(reason) = draft.world.known.unfrozen.get(&volume.id) else {
+    let Some(reason) = draft.world.evidence.unfrozen(volume.id) else {
         return Ok(());
     };
     Err(Snapshots::NotFrozen {
         volume: draft.world.named(&volume.name),
-        reason: reason.clone(),
+        reason: reason.to_owned(),
     }
     .into())
 }
@@ -329,8 +331,9 @@ fn split_off(draft: &mut Draft<'_>, ready: &Ready<'_>, name: Name) -> Result<()>
             reason.as_str()
         ));
     }
+    let content = world.evidence.users.get(&volume.id);
     let advice = advice(
-        world.known.content.get(&volume.id).map(String::as_str),
+        content.and_then(|users| users.content.as_deref()),
         &device.display().to_string(),
     );
     draft.note(format!(
@@ -373,7 +376,7 @@ fn advice(content: Option<&str>, device: &str) -> String {
                 "it holds a part of an md array: mdadm --assemble --readonly --update=uuid /dev/md/NAME {device} and its other parts' snapshots"
             )
         }
-        Some("swap") => format!("it holds swap, of which nothing can be mounted: {device}"),
+        Some("swap") => format!("it holds swap and cannot be mounted: {device}"),
         Some("gpt" | "dos") => format!(
             "it holds partitions: losetup --partscan --read-only --show -f {device} makes devices of them"
         ),
@@ -383,7 +386,7 @@ fn advice(content: Option<&str>, device: &str) -> String {
     }
 }
 
-fn snapshot_volume(world: &World, volume: &Volume, legs: &[&Plex], name: Name) -> Volume {
+fn snapshot_volume(world: &Situation, volume: &Volume, legs: &[&Plex], name: Name) -> Volume {
     let plexes = legs
         .iter()
         .filter_map(|leg| match leg.state.on(PlexEvent::SplitOff) {
@@ -393,11 +396,7 @@ fn snapshot_volume(world: &World, volume: &Volume, legs: &[&Plex], name: Name) -
             }),
             Next::Gone | Next::Refused => None,
         });
-    let crash = world
-        .known
-        .unfrozen
-        .get(&volume.id)
-        .map(|reason| CrashReason::new(reason));
+    let crash = world.evidence.unfrozen(volume.id).map(CrashReason::new);
     let origin = Origin {
         original: volume.id,
         taken_at: world.now,
@@ -430,7 +429,7 @@ fn track(draft: &mut Draft<'_>, volume: &Volume, snapshot: &mut Volume) -> Resul
     if !volume.fast_resync {
         return Ok(Tracking::Untracked(Untracked::Off));
     }
-    if draft.world.known.era_target != Some(true) {
+    if draft.world.evidence.era.target != Some(true) {
         return Ok(Tracking::Untracked(Untracked::NoTarget));
     }
     let spare = snapshot
@@ -457,8 +456,9 @@ fn track(draft: &mut Draft<'_>, volume: &Volume, snapshot: &mut Volume) -> Resul
     snapshot.dco = Some(spare);
     // A new map starts with the first era. In a map that is in use, the split ends the current era,
     // so that tracking counts from the next.
-    let known = draft.world.known.eras.get(&volume.id);
-    let since = known
+    let map = draft.world.evidence.maps.get(&volume.id);
+    let since = map
+        .and_then(|map| map.era)
         .filter(|_| own.live)
         .map_or(FIRST_ERA, |era| era.saturating_add(1));
     draft.touch(volume.id)?.dco = Some(own);
@@ -467,7 +467,7 @@ fn track(draft: &mut Draft<'_>, volume: &Volume, snapshot: &mut Volume) -> Resul
 
 /// Removes snapshot legs: those that are still being attached first, and of each kind the newest
 /// first.
-pub fn snapabort(world: &World, name: &Name, count: Option<usize>) -> Result<Plan> {
+pub fn snapabort(world: &Situation, name: &Name, count: Option<usize>) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = draft.volume(name)?;
     let newest = |state| volume.in_state(state).rev().collect::<Vec<_>>();
@@ -492,7 +492,7 @@ pub fn snapabort(world: &World, name: &Name, count: Option<usize>) -> Result<Pla
 }
 
 /// Ends the relation between a snapshot and its original for good. No data is changed.
-pub fn snapclear(world: &World, name: &Name, which: &Relations) -> Result<Plan> {
+pub fn snapclear(world: &Situation, name: &Name, which: &Relations) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let snapshots = relations(&world.group, draft.volume(name)?, which)?;
     for snapshot in snapshots {

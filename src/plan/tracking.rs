@@ -3,6 +3,7 @@
 
 use super::change::Event;
 use super::draft::Draft;
+use super::evidence::Situation;
 use super::refusal::{Refusal, Result, Space, Volumes};
 use super::relations;
 use super::step::Plan;
@@ -152,7 +153,7 @@ impl Draft<'_> {
     pub fn usable(&self, dco: &Dco) -> Option<Dco> {
         let world = self.world;
         let is_good = |copy: &&Extent| {
-            world.disks.contains_key(&copy.disk) && !world.known.damaged.contains(copy)
+            world.disks.contains_key(&copy.disk) && !world.evidence.is_damaged(copy)
         };
         let copies: Vec<Extent> = dco.copies.iter().filter(is_good).copied().collect();
         (!copies.is_empty()).then_some(Dco { copies, ..*dco })
@@ -160,7 +161,7 @@ impl Draft<'_> {
 }
 
 /// `fast-resync on|off`: turns the tracking of a volume on or off.
-pub fn fast_resync(world: &World, name: &Name, on: bool) -> Result<Plan> {
+pub fn fast_resync(world: &Situation, name: &Name, on: bool) -> Result<Plan> {
     if on {
         track(world, name)
     } else {
@@ -168,7 +169,7 @@ pub fn fast_resync(world: &World, name: &Name, on: bool) -> Result<Plan> {
     }
 }
 
-fn track(world: &World, name: &Name) -> Result<Plan> {
+fn track(world: &Situation, name: &Name) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = draft.volume(name)?;
     let mut legs = volume.plexes.iter().filter(|p| p.state.is_snapshot_leg());
@@ -203,7 +204,7 @@ fn track(world: &World, name: &Name) -> Result<Plan> {
     draft.finish()
 }
 
-fn end_tracking(world: &World, name: &Name) -> Result<Plan> {
+fn end_tracking(world: &Situation, name: &Name) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = draft.volume(name)?;
     if !volume.fast_resync && volume.dco.is_none() {

@@ -2,6 +2,7 @@
 //! verb, start, stop and recovery uses this one procedure. It starts from what is observed, so the
 //! leftovers of an interrupted command are just another starting point.
 
+use super::evidence::Situation;
 use super::refusal::{Devices, InGroup, Refusal, Result, Volumes};
 use super::step::{Finish, Plan, Prepare};
 use super::world::World;
@@ -22,12 +23,17 @@ pub struct Terms {
 
 /// Adds to the plan all steps that bring the devices of these volumes to what `plan.group` asks
 /// for.
-pub fn steps(world: &World, plan: &mut Plan, volumes: &[VolumeId], terms: &Terms) -> Result<()> {
+pub fn steps(
+    world: &Situation,
+    plan: &mut Plan,
+    volumes: &[VolumeId],
+    terms: &Terms,
+) -> Result<()> {
     let mut suspend = Vec::new();
     for id in volumes {
         let diff = Diff::of(world, &plan.group, *id, false)?;
         diff.refuse_unknown(&plan.group)?;
-        if terms.freeze.contains(id) && !world.known.unfrozen.contains_key(id) {
+        if terms.freeze.contains(id) && world.evidence.unfrozen(*id).is_none() {
             plan.window
                 .frozen
                 .push(DmUuid::new(world.group.id, *id, &Role::Volume));

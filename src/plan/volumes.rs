@@ -2,11 +2,13 @@
 
 use super::change::Event;
 use super::draft::{Draft, Sharing};
+use super::evidence::Situation;
 use super::refusal::{Asked, Plexes, Result, Verb, Volumes};
 use super::request::{GrowTo, Placement};
 use super::sectors;
 use super::step::{Plan, Prepare};
-use super::world::{World, link};
+use super::world::World;
+use super::world::link;
 use crate::model::volume::{MAX_PLEXES, SIZE_UNIT};
 use crate::model::{Name, Plex, PlexState, SectorSize, Sectors, Volume, VolumeId, distinct};
 
@@ -31,7 +33,7 @@ pub struct Make<'a> {
 
 /// Creates a volume. A mirror starts with nothing marked as in sync: the kernel makes the plexes
 /// equal, whatever the disks held before.
-pub fn make(world: &World, wanted: &Make<'_>) -> Result<Plan> {
+pub fn make(world: &Situation, wanted: &Make<'_>) -> Result<Plan> {
     let mut draft = Draft::new(world);
     draft.check_new_name(wanted.volume)?;
     let size = wanted.size.round_up(SIZE_UNIT);
@@ -81,7 +83,7 @@ pub fn make(world: &World, wanted: &Make<'_>) -> Result<Plan> {
     draft.say(&volume.name, created);
     if wanted.mirrors > 1 {
         draft.note(format!(
-            "the kernel is making the plexes of '{}' equal; it can be used meanwhile",
+            "the kernel is synchronising the plexes of '{}'; it can be used meanwhile",
             draft.path(&volume.name)
         ));
     }
@@ -122,7 +124,7 @@ pub fn disks_of<'p>(world: &World, plexes: impl IntoIterator<Item = &'p Plex>) -
 
 /// Removes volumes with all their parts. Relations to them are cleared. Their snapshots stay, as
 /// independent volumes.
-pub fn remove(world: &World, names: &[Name], recursive: bool) -> Result<Plan> {
+pub fn remove(world: &Situation, names: &[Name], recursive: bool) -> Result<Plan> {
     let mut draft = Draft::new(world);
     for name in names {
         let volume = draft.volume(name)?;
@@ -173,7 +175,7 @@ fn refuse_dependents(world: &World, volume: &Volume, names: &[Name]) -> Result<(
 }
 
 /// Renames a volume, even while it is mounted. Its plexes keep their names.
-pub fn rename(world: &World, name: &Name, to: &Name) -> Result<Plan> {
+pub fn rename(world: &Situation, name: &Name, to: &Name) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = draft.volume(name)?;
     if name == to {
@@ -201,7 +203,7 @@ pub fn rename(world: &World, name: &Name, to: &Name) -> Result<Plan> {
 
 /// Grows a volume online. The new part of a mirror is not in sync and is copied; what was in sync
 /// stays in sync.
-pub fn grow(world: &World, name: &Name, to: GrowTo, placement: &Placement) -> Result<Plan> {
+pub fn grow(world: &Situation, name: &Name, to: GrowTo, placement: &Placement) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = draft.volume(name)?;
     let path = draft.path(name);
@@ -254,7 +256,7 @@ pub fn grow(world: &World, name: &Name, to: GrowTo, placement: &Placement) -> Re
     draft.provide_dcos(volume.id)?;
     draft.say(name, Event::Grown { size, by });
     if mirrored {
-        draft.note(format!("the kernel is making the new part of '{path}' equal on all plexes; it can be used meanwhile"));
+        draft.note(format!("the kernel is synchronising the new part of '{path}' on all plexes; it can be used meanwhile"));
     }
     draft.note("a filesystem on it is not grown: use resize2fs or xfs_growfs");
     draft.finish()

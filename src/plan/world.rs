@@ -1,18 +1,16 @@
-//! All input of a plan: the configuration of the group, and one observation of the kernel and the
+//! The state of a group at one moment: its configuration, and one observation of the kernel and the
 //! disks.
 
 pub use super::found::PresentDisk;
-use super::found::Prospects;
 use super::refusal::{InGroup, Shown};
 use crate::model::{
-    BootId, Dco, DevNo, DiskId, DmName, DmUuid, Extent, Generation, Group, GroupId, HostId, Name,
-    Role, SectorSize, Sectors, Testimony, Timestamp, Volume, VolumeId,
+    BootId, Dco, DevNo, DiskId, DmName, DmUuid, Extent, Generation, Group, HostId, Name, Role,
+    Sectors, Timestamp, Volume, VolumeId,
 };
 use crate::table::stack::change_log;
 use crate::table::status::parse_devno;
 use crate::table::{DmDevice, TargetLine};
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// The state of a group and its surroundings at one moment.
@@ -34,73 +32,10 @@ pub struct World {
     pub host: Option<HostId>,
     /// The current time, for time stamps.
     pub now: Timestamp,
-    /// Further observations, made only for the requests that need them.
-    pub known: Known,
     /// The paths of started volumes that are not at the path which the udev rule gives them, as far
     /// as they were looked up.
     pub elsewhere: BTreeMap<VolumeId, PathBuf>,
 }
-
-/// Observations that are made only for the requests that need them, such as the contents of maps.
-#[derive(Debug, Clone, Default)]
-pub struct Known {
-    /// Whether the kernel has the targets that tracking needs; `None` if that was not determined.
-    pub era_target: Option<bool>,
-    /// Whether what the kernel's `era` has recorded survives a crash of the machine; `None` if that
-    /// was not determined.
-    pub era_survives_crash: Option<bool>,
-    /// Copies of maps that are damaged (on volumes that are going to be started) or cannot be
-    /// written.
-    pub damaged: Vec<Extent>,
-    /// The smallest unit in which the filesystem on a volume is read and written, for volumes that
-    /// show smaller sectors than they were made for.
-    pub contents: BTreeMap<VolumeId, SectorSize>,
-    /// The current era of each live map.
-    pub eras: BTreeMap<VolumeId, u32>,
-    /// The era that a volume had at least reached when its map had been read.
-    pub listed: BTreeMap<VolumeId, u32>,
-    /// The kernel's count of all writes to a volume, taken before its map was read.
-    pub writes: BTreeMap<VolumeId, u64>,
-    /// The ranges of a volume that were written from an era on, in sectors, by volume and era.
-    pub changed: BTreeMap<(VolumeId, u32), Listing>,
-    /// The type of the content of a volume, as udev reports it (such as `ext4`).
-    pub content: BTreeMap<VolumeId, String>,
-    /// The reason why a volume cannot be frozen completely. A volume that can be has no entry.
-    pub unfrozen: BTreeMap<VolumeId, String>,
-    /// What the change log in use still marks as to be copied.
-    pub left: BTreeMap<VolumeId, Listing>,
-    /// The testimony of this machine's witness on the configuration in force.
-    pub testimony: Testimony,
-    /// The devices that the request names as new disks.
-    pub prospects: Prospects,
-    /// Other groups with the name that the group is to get, as far as they are in the way.
-    pub namesakes: Vec<GroupId>,
-    /// The sizes of present disks, of those that are to be resized.
-    pub sizes: BTreeMap<DiskId, DiskSizes>,
-    /// What the sides of a split brain have that were not chosen; `None` if there is one side.
-    pub other_sides: Option<OtherSides>,
-}
-
-/// The space for volumes on a disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DiskSizes {
-    /// According to its label.
-    pub label: Sectors,
-    /// With all of its device used, if that is more.
-    pub device: Option<Sectors>,
-}
-
-/// The sides of a split brain that were not chosen.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OtherSides {
-    /// Their disks.
-    pub disks: Vec<DiskId>,
-    /// The names of the volumes that only they have.
-    pub volumes: Vec<String>,
-}
-
-/// Sorted ranges of a volume without overlaps, or why they are not known.
-pub type Listing = Result<Vec<Range<u64>>, String>;
 
 /// The device numbers in the live tables of the devices that `some` selects, without those of the
 /// group's own devices: the disks beneath them.

@@ -6,8 +6,8 @@ use crate::app::ChangedRanges;
 use crate::model::ranges;
 use crate::model::units::{SECTOR, human_bytes, human_duration};
 use crate::model::{Name, Origin, Plex, PlexState, Sectors, Tracking, Volume};
+use crate::plan::evidence::Situation;
 use crate::plan::snapback;
-use crate::plan::world::World;
 use serde::Serialize;
 use std::ops::Range;
 
@@ -55,7 +55,7 @@ pub struct DirtyBytes {
 
 /// The relations of these groups. When volumes are named, only those that have one of them at
 /// either end.
-pub(super) fn all(worlds: &[World], only: &[Name]) -> Vec<Relation> {
+pub(super) fn all(worlds: &[Situation], only: &[Name]) -> Vec<Relation> {
     let of_world = |world| {
         related(world, only).map(move |(snapshot, origin)| relation(world, snapshot, origin))
     };
@@ -63,7 +63,7 @@ pub(super) fn all(worlds: &[World], only: &[Name]) -> Vec<Relation> {
 }
 
 fn related<'w>(
-    world: &'w World,
+    world: &'w Situation,
     only: &'w [Name],
 ) -> impl Iterator<Item = (&'w Volume, &'w Origin)> {
     let named = |volume: &Volume| only.is_empty() || only.contains(&volume.name);
@@ -77,7 +77,7 @@ fn related<'w>(
     })
 }
 
-fn relation(world: &World, snapshot: &Volume, origin: &Origin) -> Relation {
+fn relation(world: &Situation, snapshot: &Volume, origin: &Origin) -> Relation {
     let differences = snapback::differences(world, snapshot);
     let dirty = differences.as_ref().ok().map(|changed| DirtyBytes {
         original: ranges::length(&changed.original).bytes(),
@@ -117,7 +117,7 @@ fn percent(bytes: u64, size: Sectors) -> u64 {
 
 /// VxVM's records: each volume with the snapshot objects that link it to others, and the plexes
 /// that are detached from it.
-pub(super) fn text(worlds: &[World], only: &[Name]) -> String {
+pub(super) fn text(worlds: &[Situation], only: &[Name]) -> String {
     let mut columns = Columns::with_heading(&["V", "NAME", "USETYPE", "LENGTH"]);
     columns.heading(&[
         "SS",
@@ -166,11 +166,11 @@ pub(super) fn text(worlds: &[World], only: &[Name]) -> String {
 }
 
 /// A line for each snapshot that is no more than what a crash would have left, with the reason.
-fn crashes(worlds: &[World], only: &[Name]) -> String {
+fn crashes(worlds: &[Situation], only: &[Name]) -> String {
     let all = worlds.iter().flat_map(|world| {
         related(world, only).map(move |(snapshot, origin)| (world, snapshot, origin))
     });
-    let line = |(world, snapshot, origin): (&World, &Volume, &Origin)| {
+    let line = |(world, snapshot, origin): (&Situation, &Volume, &Origin)| {
         let reason = origin.crash.as_ref()?.as_str();
         Some(format!(
             "'{}' holds what a crash would have left: {reason}\n",

@@ -5,6 +5,7 @@ use breakoff::model::{
     HostId, Log, Name, Origin, Plex, PlexState, Role, Sectors, Timestamp, Tracking, Untracked,
     Volume, VolumeId,
 };
+use breakoff::plan::evidence::Situation;
 use breakoff::plan::world::{PresentDisk, World};
 use breakoff::table::status::{LegHealth, MirrorStatus};
 use breakoff::table::{DmDevice, TargetLine};
@@ -64,7 +65,7 @@ fn volume(id: u8, word: &str, plexes: Vec<Plex>) -> Volume {
 }
 
 /// The group without volumes: three disks of 1 GiB here, a fourth missing.
-pub fn empty() -> World {
+pub fn empty() -> Situation {
     let disks = [(1, "sdb"), (2, "sdc"), (3, "sdd")]
         .map(|(number, device)| (disk_id(number), present(number, device)));
     let group = Group {
@@ -76,7 +77,7 @@ pub fn empty() -> World {
         standing: BTreeMap::new(),
         volumes: Vec::new(),
     };
-    World {
+    Situation::new(World {
         group,
         generation: Generation::new(42),
         devices: BTreeMap::new(),
@@ -85,9 +86,8 @@ pub fn empty() -> World {
         boot: BOOT,
         host: Some(HostId::from_bytes([0x77; 16])),
         now: Timestamp::from_millis(1_790_000_000_000),
-        known: Default::default(),
         elsewhere: Default::default(),
-    }
+    })
 }
 
 fn disk(number: u8) -> Disk {
@@ -114,7 +114,7 @@ fn present(number: u8, device: &str) -> PresentDisk {
 
 /// A world in the making.
 struct Maker {
-    world: World,
+    world: Situation,
     minor: u32,
 }
 
@@ -175,7 +175,7 @@ impl Maker {
 }
 
 /// The group with everything in it.
-pub fn full() -> World {
+pub fn full() -> Situation {
     let mut maker = Maker {
         world: empty(),
         minor: 0,
@@ -199,7 +199,7 @@ pub fn full() -> World {
 /// The same with the changes of the first snapshot tracked: 2 MiB of its original and 1.5 MiB of it
 /// were written, partly at one place.
 #[allow(clippy::single_range_in_vec_init)] // lists of pieces
-pub fn tracked() -> World {
+pub fn tracked() -> Situation {
     let mut world = full();
     let ids: Vec<VolumeId> = ["paydb", "SNAP-paydb"]
         .map(|word| world.group.volume_named(&name(word)).unwrap().id)
@@ -210,13 +210,15 @@ pub fn tracked() -> World {
         .iter_mut()
         .for_each(|origin| origin.tracking = Tracking::Since(3));
     world
-        .known
+        .evidence
+        .map_mut(ids[0])
         .changed
-        .insert((ids[0], 3), Ok(vec![0..2048, 8192..10_240]));
+        .insert(3, Ok(vec![0..2048, 8192..10_240]));
     world
-        .known
+        .evidence
+        .map_mut(ids[1])
         .changed
-        .insert((ids[1], 1), Ok(vec![1024..4096]));
+        .insert(1, Ok(vec![1024..4096]));
     world
 }
 

@@ -501,9 +501,7 @@ impl Machine for Fake {
 
     fn write_back(&self, dev: DevNo, _deadline: Duration) -> Result<()> {
         if self.0.borrow().has_queued(dev.minor) {
-            return Err(Error::timed_out(
-                "what was written does not reach the disks",
-            ));
+            return Err(Error::timed_out("the writes do not reach the disks"));
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ const FILL: Fill = Fill {
 
 fn layout(only: &[&str]) -> Outcome {
     Outcome::Layout(
-        vec![(full(), Some(FILL))],
+        vec![(full().state, Some(FILL))],
         only.iter().map(|word| name(word)).collect(),
     )
 }
@@ -184,7 +184,7 @@ fn disk_list() {
 
 #[test]
 fn group_show() {
-    let outcome = Outcome::Group(Box::new(full()), disks()[..2].to_vec(), Some(FILL));
+    let outcome = Outcome::Group(Box::new(full().state), disks()[..2].to_vec(), Some(FILL));
     both("group-show", "group show", &outcome);
 }
 

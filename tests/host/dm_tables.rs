@@ -4,13 +4,13 @@
 use crate::pure::golden::assert_golden;
 use crate::pure::{anywhere, done, make, name, on, snapstart, sync, world};
 use breakoff::model::{DmUuid, Sectors, Tracking, VolumeId};
+use breakoff::plan::evidence::Situation;
 use breakoff::plan::request::{GrowTo, Legs, Request, Split, Splits, Winner};
-use breakoff::plan::world::World;
 use breakoff::table::DevRef;
 use breakoff::table::stack::stack;
 
 /// The devices of all volumes, from the bottom up, with names in place of numbers.
-fn tables(world: &World) -> String {
+fn tables(world: &Situation) -> String {
     let mut text = String::new();
     for volume in &world.group.volumes {
         for device in stack(&world.group, volume).expect("a stack") {
@@ -38,7 +38,7 @@ fn tables(world: &World) -> String {
 }
 
 /// Compares a situation with its file; `kernel::dm_tables` has to know the file too.
-fn situation(file: &str, words: &[&str], world: &World) {
+fn situation(file: &str, words: &[&str], world: &Situation) {
     let comment: String = words.iter().map(|line| format!("# {line}\n")).collect();
     assert_golden(&format!("dm-tables/{file}"), &(comment + &tables(world)));
 }
@@ -322,7 +322,7 @@ fn more_than_nine_plexes() {
 }
 
 /// A volume whose changes are tracked, and its snapshot `s`.
-fn tracked(disks: u8, mirrors: usize) -> World {
+fn tracked(disks: u8, mirrors: usize) -> Situation {
     let mut w = world(disks);
     let (volume, size) = (name("v"), Sectors::mib(16));
     done(
@@ -357,7 +357,7 @@ fn tracked(disks: u8, mirrors: usize) -> World {
 }
 
 /// Brings `s` back when both maps have been listed.
-fn snapback(mut world: World, from: Winner) -> World {
+fn snapback(mut world: Situation, from: Winner) -> Situation {
     let id = |volume| {
         world
             .group
@@ -374,10 +374,13 @@ fn snapback(mut world: World, from: Winner) -> World {
     else {
         panic!("it is not tracked");
     };
-    world.known.changed.extend([
-        ((v, era), Ok(vec![0..128, 1024..1152])),
-        ((s, 1), Ok(vec![1024..1152, 4096..4224])),
-    ]);
+    for (id, era, ranges) in [
+        (v, era, vec![0..128, 1024..1152]),
+        (s, 1, vec![1024..1152, 4096..4224]),
+    ] {
+        let map = world.evidence.map_mut(id);
+        map.changed.insert(era, Ok(ranges));
+    }
     done(
         &mut world,
         &Request::SnapBack {

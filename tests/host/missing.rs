@@ -605,9 +605,9 @@ fn a_copy_of_a_disk_that_has_lost_its_label_is_not_taken_for_it() {
         assert_eq!(leads_to(fake, "g-v"), before, "{command}");
         assert!(labels(fake) == untouched, "{command}");
     }
-    assert!(
-        findings(fake, "status").contains("the label of disk 'disk02' of group 'g' cannot be read, and what lies on it runs on device 8:1")
-    );
+    assert!(findings(fake, "status").contains(
+        "the label of disk 'disk02' of group 'g' cannot be read, and its volumes run on device 8:1"
+    ));
     // Without the copy it is labelled again.
     fake.0.borrow_mut().disks[3].unplugged = true;
     run(fake, "recover").unwrap();

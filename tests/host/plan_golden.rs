@@ -5,22 +5,22 @@ use crate::pure::golden::assert_golden;
 use crate::pure::{anywhere, carry_out, done, make, name, snapstart, sync, world};
 use breakoff::app::Outcome;
 use breakoff::model::Sectors;
+use breakoff::plan::evidence::Situation;
 use breakoff::plan::finding::{self, converge};
 use breakoff::plan::request::{
     Convert, GrowTo, Legs, Relations, Request, Selection, Split, Splits, Winner,
 };
 use breakoff::plan::step::Plan;
-use breakoff::plan::world::World;
 use breakoff::plan::{plan, render};
 use breakoff::report::text;
 use breakoff::table::status::LegHealth;
 
-fn shown(world: &World, plan: &Plan) -> String {
+fn shown(world: &Situation, plan: &Plan) -> String {
     text::outcome(&Outcome::Planned(render::view(world, plan)), false)
 }
 
 /// Compares the plan of a request, carries it out, and checks that nothing is left to converge.
-fn verb(world: &mut World, file: &str, request: &Request) {
+fn verb(world: &mut Situation, file: &str, request: &Request) {
     let planned = plan(world, request).unwrap_or_else(|e| panic!("{file}: {e}"));
     assert_golden(
         &format!("tests/golden/plans/{file}"),
@@ -33,7 +33,7 @@ fn verb(world: &mut World, file: &str, request: &Request) {
     );
 }
 
-fn found(world: &mut World, file: &str) {
+fn found(world: &mut Situation, file: &str) {
     for device in world.devices.values_mut() {
         if let Some(mirror) = &mut device.mirror {
             mirror.done = mirror.total;

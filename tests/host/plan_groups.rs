@@ -6,12 +6,12 @@ use crate::pure::{BOOT, HOST, done, make, name, sync, world};
 use breakoff::app::Outcome;
 use breakoff::error::{Error, Kind};
 use breakoff::model::{DevNo, DiskId, Group, GroupId, HostId, PlexState, Sectors, Standing};
+use breakoff::plan::evidence::{DiskSizes, OtherSides, Situation};
 use breakoff::plan::found::{Fresh, Objection, PresentDisk, Prospect, Space};
 use breakoff::plan::groups::{initialise, plan};
 use breakoff::plan::render;
 use breakoff::plan::request::{GroupRequest, NamedDevice};
 use breakoff::plan::step::{LabelStep, Plan};
-use breakoff::plan::world::{DiskSizes, OtherSides, World};
 use breakoff::report::text;
 use std::path::PathBuf;
 
@@ -45,10 +45,10 @@ fn space(id: u8) -> Space {
 }
 
 /// One of the devices, to be changed.
-fn prospect(world: &mut World, n: u8) -> &mut Prospect {
+fn prospect(world: &mut Situation, n: u8) -> &mut Prospect {
     let device = PathBuf::from(format!("/dev/new{n}"));
     world
-        .known
+        .evidence
         .prospects
         .get_mut(&device)
         .unwrap()
@@ -71,17 +71,17 @@ fn named(n: u8) -> NamedDevice {
 }
 
 /// Three disks, a mirrored volume and a plain one, and the devices `/dev/new1` and `/dev/new2`.
-fn ready() -> World {
+fn ready() -> Situation {
     let mut w = world(3);
     for n in 1..=2 {
         let prospect = device(n);
         let path = prospect.found.path.clone();
-        w.known.prospects.insert(path, Ok(prospect));
+        w.evidence.prospects.insert(path, Ok(prospect));
     }
     w
 }
 
-fn with_volumes() -> World {
+fn with_volumes() -> Situation {
     let mut w = ready();
     done(&mut w, &make("v", 8, 2));
     sync(&mut w);
@@ -89,14 +89,14 @@ fn with_volumes() -> World {
     w
 }
 
-fn stopped(mut w: World) -> World {
+fn stopped(mut w: Situation) -> Situation {
     w.group.volumes.iter_mut().for_each(|v| v.running = None);
     w.devices.clear();
     w
 }
 
 /// A group as it is before it is created.
-fn none_yet() -> World {
+fn none_yet() -> Situation {
     let mut w = ready();
     let mut group = Group::new(name("g"), HOST);
     group.id = w.group.id;
@@ -106,7 +106,7 @@ fn none_yet() -> World {
 }
 
 #[track_caller]
-fn planned(world: &World, file: &str, request: &GroupRequest) -> Plan {
+fn planned(world: &Situation, file: &str, request: &GroupRequest) -> Plan {
     let plan = plan(world, request).unwrap_or_else(|refusal| panic!("{file}: {refusal}"));
     let shown = text::outcome(&Outcome::Planned(render::view(world, &plan)), false);
     assert_golden(&format!("tests/golden/plans/{file}"), &shown);
@@ -114,7 +114,7 @@ fn planned(world: &World, file: &str, request: &GroupRequest) -> Plan {
 }
 
 #[track_caller]
-fn refused(world: &World, request: &GroupRequest) -> Error {
+fn refused(world: &Situation, request: &GroupRequest) -> Error {
     match plan(world, request) {
         Err(refusal) => Error::from(refusal),
         Ok(plan) => panic!("{request:?} is not refused: {:?}", plan.changes),
@@ -168,17 +168,17 @@ fn a_group_is_created_of_new_disks_and_of_initialised_ones() {
     assert!(matches!(new.labels[..], [LabelStep::Write(_)]));
     assert_eq!(new.group.disks[0].id, DiskId::from_bytes([0xa2; 16]));
 
-    w.known.namesakes = vec![GroupId::from_bytes([3; 16])];
+    w.evidence.namesakes = vec![GroupId::from_bytes([3; 16])];
     let taken = refused(&w, &create(&[1], true, None));
     assert_eq!(taken.kind(), Kind::Exists, "{taken}");
-    w.known.namesakes.clear();
+    w.evidence.namesakes.clear();
     // Why a device cannot be used is of no interest before that.
-    w.known.namesakes = vec![GroupId::from_bytes([3; 16])];
+    w.evidence.namesakes = vec![GroupId::from_bytes([3; 16])];
     let gone = PathBuf::from("/dev/new1");
     let error = Error::not_found("there is no device '/dev/new1'");
-    w.known.prospects.insert(gone, Err(error.clone()));
+    w.evidence.prospects.insert(gone, Err(error.clone()));
     assert_eq!(refused(&w, &create(&[1], true, None)).kind(), Kind::Exists);
-    w.known.namesakes.clear();
+    w.evidence.namesakes.clear();
     assert_eq!(refused(&w, &create(&[1], true, None)), error);
     let none = refused(&w, &create(&[], false, None));
     assert_eq!(none.kind(), Kind::Usage, "{none}");
@@ -239,7 +239,7 @@ fn a_device_is_refused_for_what_it_holds_unless_forced() {
 fn one_device_by_two_paths_is_one() {
     let mut w = ready();
     let link = PathBuf::from("/dev/link");
-    w.known.prospects.insert(link.clone(), Ok(device(1)));
+    w.evidence.prospects.insert(link.clone(), Ok(device(1)));
     let disks = vec![
         named(1),
         NamedDevice {
@@ -310,15 +310,15 @@ fn a_disk_that_has_grown_is_used_to_its_end() {
         device: Option::map(device, Sectors::mib),
     };
     let id = DiskId::from_bytes([1; 16]);
-    w.known.sizes.insert(id, sizes(96, None));
+    w.evidence.sizes.insert(id, sizes(96, None));
     let same = planned(&w, "disk-resize-nothing", &request);
     assert_eq!((same.group, same.labels.len()), (w.group.clone(), 0));
-    w.known.sizes.insert(id, sizes(96, Some(196)));
+    w.evidence.sizes.insert(id, sizes(96, Some(196)));
     let grown = planned(&w, "disk-resize", &request);
     assert_eq!(grown.group.disks[0].size, Sectors::mib(196));
     assert_eq!(grown.labels.len(), 1);
     // A command was interrupted between the label and the configuration.
-    w.known.sizes.insert(id, sizes(196, None));
+    w.evidence.sizes.insert(id, sizes(196, None));
     let grown = plan(&w, &request).unwrap();
     assert_eq!(grown.group.disks[0].size, Sectors::mib(196));
     assert!(grown.labels.is_empty());
@@ -357,9 +357,9 @@ fn a_group_changes_its_machine() {
     let forced = plan(&w, &import(None, true)).unwrap();
     assert!(forced.forced && forced.group.host == Some(HOST));
     w.group.host = None;
-    w.known.namesakes = vec![GroupId::from_bytes([3; 16])];
+    w.evidence.namesakes = vec![GroupId::from_bytes([3; 16])];
     assert_eq!(refused(&w, &import(None, true)).kind(), Kind::Exists);
-    w.known.namesakes.clear();
+    w.evidence.namesakes.clear();
     w.host = None;
     assert_eq!(refused(&w, &import(None, true)).kind(), Kind::Failed);
 }
@@ -408,7 +408,7 @@ fn one_side_is_chosen_on_purpose() {
     let disk = w.disks.pop_last().unwrap();
     assert_eq!(refused(&w, &choose).kind(), Kind::NotReady);
     w.disks.extend([disk]);
-    w.known.other_sides = Some(OtherSides {
+    w.evidence.other_sides = Some(OtherSides {
         disks: vec![DiskId::from_bytes([2; 16])],
         volumes: vec!["other".to_owned()],
     });
@@ -417,12 +417,12 @@ fn one_side_is_chosen_on_purpose() {
     let consent = chosen.consent.expect("something is lost");
     assert_eq!(
         consent.question,
-        "give up other and what else the others wrote?"
+        "give up other and what the other sides wrote?"
     );
     assert_eq!(consent.refusal.kind(), Kind::Unsafe);
     // What runs by the other side's configuration cannot be brought in line.
     let mut running = with_volumes();
-    running.known = w.known.clone();
+    running.evidence = w.evidence.clone();
     running.group.volumes.clear();
     assert_eq!(refused(&running, &choose).kind(), Kind::InUse);
     assert_eq!(w.boot, BOOT);
@@ -432,10 +432,10 @@ fn one_side_is_chosen_on_purpose() {
 fn disks_are_initialised_in_no_group() {
     let w = ready();
     let devices = [1, 2].map(|n| named(n).device);
-    let new = initialise(&w.known.prospects, &devices, false).unwrap();
+    let new = initialise(&w.evidence.prospects, &devices, false).unwrap();
     let shown = text::outcome(&Outcome::Planned(render::initialisation(&new)), false);
     assert_golden("tests/golden/plans/disk-init", &shown);
     let twice = [&devices[..], &devices[..1]].concat();
-    let error = initialise(&w.known.prospects, &twice, true).unwrap_err();
+    let error = initialise(&w.evidence.prospects, &twice, true).unwrap_err();
     assert_eq!(error.kind(), Kind::Usage);
 }

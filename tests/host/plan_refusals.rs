@@ -8,10 +8,10 @@ use breakoff::model::{
     CrashReason, Disk, DiskId, DmUuid, PlexState, SectorSize, Sectors, Standing,
 };
 use breakoff::plan::change::{Change, Event};
+use breakoff::plan::evidence::Situation;
 use breakoff::plan::request::{
     Convert, Finding, GrowTo, Legs, Placement, Relations, Request, Selection, Split, Splits, Winner,
 };
-use breakoff::plan::world::World;
 use breakoff::plan::{Need, needs, plan};
 use breakoff::plan::{finding, quorum};
 use breakoff::table::status::LegHealth;
@@ -574,14 +574,14 @@ fn plexes_that_were_being_made_equal_are_not_started_without_the_first() {
         forced
             .notes
             .iter()
-            .any(|note| note.contains("without what was written last")),
+            .any(|note| note.contains("without the last writes")),
         "{:?}",
         forced.notes
     );
 }
 
 /// A group of two disks with a mirror on both that was stopped.
-fn stopped_mirror() -> World {
+fn stopped_mirror() -> Situation {
     let mut w = world(2);
     done(&mut w, &make("m", 20, 2));
     sync(&mut w);
@@ -589,7 +589,7 @@ fn stopped_mirror() -> World {
     w
 }
 
-fn lose(w: &mut World, disk: usize) {
+fn lose(w: &mut Situation, disk: usize) {
     let id = w.group.disks[disk].id;
     w.disks.remove(&id);
 }
@@ -625,7 +625,7 @@ fn half_of_the_disks_start_nothing_unless_forced() {
         forced
             .notes
             .iter()
-            .any(|note| note.contains("may have gone on without them")),
+            .any(|note| note.contains("may have been used without these")),
         "{:?}",
         forced.notes
     );
@@ -641,7 +641,7 @@ fn half_of_the_disks_start_nothing_unless_forced() {
 }
 
 /// A stopped group of four disks with a volume on each, of which only the last disk is here.
-fn old_minority() -> World {
+fn old_minority() -> Situation {
     let mut w = world(4);
     for (volume, disk) in [
         ("a", "disk01"),
@@ -670,7 +670,7 @@ fn old_minority() -> World {
 }
 
 /// Disks with these numbers join as blank ones.
-fn join(w: &mut World, numbers: std::ops::RangeInclusive<u8>) {
+fn join(w: &mut Situation, numbers: std::ops::RangeInclusive<u8>) {
     let before = w.clone();
     for n in numbers {
         let larger = world(n);
@@ -763,7 +763,7 @@ fn a_disk_that_joined_counts_when_most_of_those_that_count_know_it() {
 #[test]
 fn a_disk_that_was_given_up_counts_for_nothing_until_it_is_known_again() {
     let mut w = old_minority();
-    let all = world(4).disks;
+    let all = world(4).state.disks;
     quorum::give_up_missing(&w.clone(), &mut w.group);
     assert_eq!(w.group.standing.len(), 3);
     done(&mut w, &start(Selection::Named(vec![name("d")])));
@@ -901,7 +901,7 @@ fn the_number_of_an_unreadable_disk_comes_from_what_is_certainly_mapped_there() 
     sync(&mut w);
     let [first, second] = [w.group.disks[0].id, w.group.disks[1].id];
     let number = w.disks[&first].dev;
-    let without = |w: &World, disks: &[DiskId]| {
+    let without = |w: &Situation, disks: &[DiskId]| {
         let mut missing = w.clone();
         missing.disks.retain(|id, _| !disks.contains(id));
         missing
@@ -943,7 +943,7 @@ fn a_map_that_has_lost_a_copy_gets_another_one_before_it_is_used_next() {
     done(&mut w, &snapstart("v"));
     sync(&mut w);
     let v = w.group.volume_named(&name("v")).expect("made").id;
-    let copies = |w: &World| -> Vec<usize> {
+    let copies = |w: &Situation| -> Vec<usize> {
         let volume = w.group.volume(v).expect("kept");
         let dcos = [&volume.dco, &volume.plexes[1].dco];
         dcos.map(|dco| dco.as_ref().map_or(0, |dco| dco.copies.len()))
@@ -963,7 +963,7 @@ fn a_map_that_has_lost_a_copy_gets_another_one_before_it_is_used_next() {
     let plan = finding::add_copies(&nowhere, v).expect("a plan");
     assert_eq!(
         (plan.changes, plan.group),
-        (Vec::new(), nowhere.group),
+        (Vec::new(), nowhere.state.group),
         "there is no space any more"
     );
 
@@ -1022,7 +1022,7 @@ fn snapback(snapshots: &[&str], from: Winner) -> Request {
     }
 }
 
-fn plexes_of(w: &World, volume: &str) -> Vec<String> {
+fn plexes_of(w: &Situation, volume: &str) -> Vec<String> {
     w.group
         .volume_named(&name(volume))
         .expect("a volume")
@@ -1033,7 +1033,7 @@ fn plexes_of(w: &World, volume: &str) -> Vec<String> {
 }
 
 /// Volumes `a` with the legs a-02 on disk02 and a-03 on disk03, and `b` with b-02 on disk04.
-fn legs_to_choose_from() -> World {
+fn legs_to_choose_from() -> Situation {
     let mut w = world(4);
     let on_disk = |volume: &str, mirrors: usize, disks: &[&str]| Request::SnapStart {
         volumes: vec![name(volume)],
@@ -1185,7 +1185,7 @@ fn an_original_of_several_snapshots_does_not_say_which_relation_ends() {
         volume: name(volume),
         which,
     };
-    let left = |w: &World| {
+    let left = |w: &Situation| {
         w.group
             .volumes
             .iter()
@@ -1270,7 +1270,7 @@ fn an_original_that_changes_places_keeps_its_mirrors() {
         from: Winner::Snapshot,
         keep: true,
     };
-    let states = |w: &World, volume: &str| {
+    let states = |w: &Situation, volume: &str| {
         let plexes = &w
             .group
             .volume_named(&name(volume))
@@ -1377,7 +1377,7 @@ fn an_original_that_changes_places_keeps_its_mirrors() {
 }
 
 /// The disks that each plex of a volume lies on.
-fn disks_of(w: &World, volume: &str) -> Vec<Vec<String>> {
+fn disks_of(w: &Situation, volume: &str) -> Vec<Vec<String>> {
     let volume = w.group.volume_named(&name(volume)).expect("a volume");
     let media = |id| w.group.disk(id).expect("a disk").media.to_string();
     volume
@@ -1558,7 +1558,8 @@ fn a_smaller_disk_replaces_a_large_one_if_the_plexes_fit() {
         (w.group.disks[0].id, Sectors::mib(96))
     );
     let id = DiskId::from_bytes([9; 16]);
-    w.disks.insert(id, w.disks[&w.group.disks[0].id].clone());
+    let found = w.disks[&w.group.disks[0].id].clone();
+    w.disks.insert(id, found);
     let new = |mib| Disk {
         id,
         size: Sectors::mib(mib),
@@ -1575,7 +1576,7 @@ fn a_smaller_disk_replaces_a_large_one_if_the_plexes_fit() {
 }
 
 /// A world in which the disks with these numbers (from 1) have sectors of 4096 bytes.
-fn mixed(disks: u8, large: &[u8]) -> World {
+fn mixed(disks: u8, large: &[u8]) -> Situation {
     let mut w = world(disks);
     for n in large {
         w.disks
@@ -1606,13 +1607,13 @@ fn legs(volume: &str, placement: Placement) -> Request {
     }
 }
 
-fn disk_of(w: &World, volume: &str, plex: usize) -> u8 {
+fn disk_of(w: &Situation, volume: &str, plex: usize) -> u8 {
     w.group.volume_named(&name(volume)).expect("made").plexes[plex].subdisks[0]
         .disk
         .bytes()[0]
 }
 
-fn sectors_of(w: &World, volume: &str) -> Option<u32> {
+fn sectors_of(w: &Situation, volume: &str) -> Option<u32> {
     w.group
         .volume_named(&name(volume))
         .expect("made")
@@ -1644,9 +1645,9 @@ fn no_leg_has_larger_sectors_than_its_volume() {
             "{error}"
         );
         assert!(
-            error.message().ends_with(
-                "what may lie on any disk is made with 'breakoff make --sector-size 4096'"
-            ),
+            error.hint_text(&Native).is_some_and(|hint| hint.ends_with(
+                "a volume for any disk is made with 'breakoff make --sector-size 4096'"
+            )),
             "{error:?}"
         );
     }
@@ -1718,13 +1719,13 @@ fn a_volume_made_for_larger_sectors_lies_anywhere() {
         .expect("made")
         .plexes
         .truncate(1);
-    small.known.contents.insert(w_id, SectorSize::SMALLEST);
+    small.evidence.users_mut(w_id).block = Some(SectorSize::SMALLEST);
     let error = refused(&small, &legs("w", on(&["disk02"])));
     assert!(
         error.kind() == Kind::Unsafe && error.message().contains("the contents of 'g/w' of 512"),
         "{error}"
     );
-    small.known.contents.insert(w_id, SectorSize::LARGEST);
+    small.evidence.users_mut(w_id).block = Some(SectorSize::LARGEST);
     done(&mut small, &legs("w", on(&["disk02"])));
     // And one that is kept to small ones stays there.
     done(&mut w, &make_for("x", Some(512), anywhere()));
@@ -1796,8 +1797,9 @@ fn a_replacement_has_no_larger_sectors_than_what_lies_on_the_old_disk() {
         ..w.disks[&w.group.disks[0].id].clone()
     };
     w.disks.insert(id, found);
-    let replace =
-        |w: &World, n: u8| breakoff::plan::disks::replace(w, &name(&format!("disk{n:02}")), &new);
+    let replace = |w: &Situation, n: u8| {
+        breakoff::plan::disks::replace(w, &name(&format!("disk{n:02}")), &new)
+    };
     let error = replace(&w, old).expect_err("refused");
     assert_eq!(error.kind(), Kind::Unsafe);
     assert!(
@@ -1882,7 +1884,7 @@ fn what_cannot_be_frozen_is_called_crash_or_refused() {
     );
     sync(&mut w);
     let id = w.group.volume_named(&name("b")).unwrap().id;
-    w.known.unfrozen.insert(id, "it is used as swap".into());
+    w.evidence.users_mut(id).unfrozen = Some("it is used as swap".into());
     let these: Vec<Split> = ["a", "b"]
         .map(|volume| Split {
             volume: name(volume),
@@ -1928,7 +1930,7 @@ fn what_cannot_be_frozen_is_called_crash_or_refused() {
 }
 
 /// A tracked snapshot `s` of `v`, each on a disk of its own, and a volume `w` beside them.
-fn split_and_tracked() -> World {
+fn split_and_tracked() -> Situation {
     let mut w = world(4);
     let tracked = |volume: &str, disk: &str| Request::Make {
         volume: name(volume),
@@ -2092,7 +2094,7 @@ fn a_missing_disk_is_taken_out_of_its_group_when_nothing_that_counts_is_on_it() 
         },
     );
     sync(&mut w);
-    let remove = |w: &World, media: &str| breakoff::plan::disks::remove(w, &name(media));
+    let remove = |w: &Situation, media: &str| breakoff::plan::disks::remove(w, &name(media));
     assert_eq!(
         remove(&w, "disk02").expect_err("it is here").kind(),
         Kind::InUse

@@ -442,7 +442,7 @@ fn groups() -> Vec<Refusal> {
         },
         Groups::GivesUp {
             group: group(),
-            what: "v and what else the others wrote".to_owned(),
+            what: "v and what the other sides wrote".to_owned(),
         },
         Groups::OneSide {
             group: group(),

@@ -623,10 +623,10 @@ fn an_old_disk_that_comes_back_alone_starts_nothing_unless_forced() {
     lab.cli("-g g make x 1m").exits(9);
     lab.cli("-g g status")
         .ok()
-        .says("may have gone on without them");
+        .says("may have been used without these");
     lab.cli("-g g start --all --force")
         .ok()
-        .names(&["generation", "may have gone on without them"]);
+        .names(&["generation", "may have been used without these"]);
     // It runs: from here on everything goes as ever.
     lab.cli("-g g make w 1m").ok();
     lab.cli("-g g stop w").ok();
@@ -986,7 +986,7 @@ fn a_copy_of_a_dead_disk_is_not_taken_for_it_while_that_is_in_use() {
         let said = lab.cli(words).ok();
         assert!(
             said.stderr.contains(&lab.disks[2].name)
-                && said.stderr.contains("it is a copy and left out"),
+                && said.stderr.contains("is taken for a copy and not used"),
             "{words}: {said}"
         );
         assert!(table(&lab, "g-v") == before, "{words} moves what runs");
@@ -1610,7 +1610,7 @@ fn a_group_that_runs_is_not_gone_when_no_label_can_be_read() {
         Fault::Slow { read: 0, write: 0 },
     );
     let came = waiting.wait(LONG).exits(8);
-    came.names(&["goes on in the kernel", "'g'"]);
+    came.names(&["continues in the kernel", "'g'"]);
     load.goes_on(20);
 
     (0..3).for_each(|disk| lab.heal(disk));

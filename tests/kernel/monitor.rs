@@ -266,7 +266,7 @@ fn copies_in_sight_keep_no_repair_waiting_and_are_not_written_to() {
     lab.cli("status")
         .ok()
         .says("group 'g' is refused")
-        .says("looked after all the same")
+        .says("its running part is monitored")
         .says("FAILED");
 
     // The same without a monitor: `recover` is all that is needed.

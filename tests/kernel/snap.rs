@@ -435,7 +435,7 @@ fn a_person_sees_how_far_the_copy_is_and_may_stop_waiting() {
         .shows("%");
     watched.interrupts();
     watched
-        .shows("the copy in group 'g' goes on in the kernel")
+        .shows("the copy in group 'g' continues in the kernel")
         .shows("snapabort");
     assert_eq!(watched.ends(), Some(1), "{}", watched.screen());
     assert_eq!(lab.print("g").volume("v").plexes[1].state, "SNAPATT");

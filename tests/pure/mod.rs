@@ -12,9 +12,10 @@ use breakoff::model::{
     BootId, DevNo, Disk, DiskId, DmUuid, Generation, Group, GroupId, HostId, Name, Role, Sectors,
     Timestamp, VolumeId,
 };
+use breakoff::plan::evidence::{EraSupport, Evidence, Situation};
 use breakoff::plan::request::{Placement, Request};
 use breakoff::plan::step::Plan;
-use breakoff::plan::world::{Known, PresentDisk, World};
+use breakoff::plan::world::{PresentDisk, World};
 use breakoff::plan::{finding, plan};
 use breakoff::table::stack::{mirror_roles, stack};
 use breakoff::table::status::{LegHealth, MirrorStatus};
@@ -31,7 +32,7 @@ pub fn name(word: &str) -> Name {
 pub const HOST: HostId = HostId::from_bytes([0x40; 16]);
 
 /// A group `g` with so many disks of 100 MiB, all present, in a kernel without devices.
-pub fn world(disks: u8) -> World {
+pub fn world(disks: u8) -> Situation {
     let mut group = Group::new(name("g"), HOST);
     group.id = GroupId::from_bytes([0x60; 16]);
     let mut present = BTreeMap::new();
@@ -59,7 +60,7 @@ pub fn world(disks: u8) -> World {
             },
         );
     }
-    World {
+    let state = World {
         group,
         generation: Generation::new(1),
         devices: BTreeMap::new(),
@@ -68,24 +69,28 @@ pub fn world(disks: u8) -> World {
         boot: BOOT,
         host: Some(HOST),
         now: Timestamp::from_millis(1_000_000),
-        known: Known {
-            era_target: Some(true),
-            era_survives_crash: Some(true),
-            ..Known::default()
-        },
         elsewhere: BTreeMap::new(),
-    }
+    };
+    let era = EraSupport {
+        target: Some(true),
+        survives_crash: Some(true),
+    };
+    let evidence = Evidence {
+        era,
+        ..Evidence::default()
+    };
+    Situation { state, evidence }
 }
 
 /// Plans a request and carries it out in thought.
-pub fn done(world: &mut World, request: &Request) -> Plan {
+pub fn done(world: &mut Situation, request: &Request) -> Plan {
     let plan = plan(world, request).unwrap_or_else(|e| panic!("{request:?}: {e}"));
     carry_out(world, &plan);
     plan
 }
 
 /// The refusal of a request, as it leaves the planning.
-pub fn refused(world: &World, request: &Request) -> Error {
+pub fn refused(world: &Situation, request: &Request) -> Error {
     match plan(world, request) {
         Err(refusal) => Error::from(refusal),
         Ok(plan) => panic!("{request:?} was not refused: {:?}", plan.changes),
@@ -94,7 +99,8 @@ pub fn refused(world: &World, request: &Request) -> Error {
 
 /// The world after a plan: its configuration, and a kernel that has just what it asks for. New
 /// copies have not begun.
-pub fn carry_out(world: &mut World, plan: &Plan) {
+pub fn carry_out(world: &mut Situation, plan: &Plan) {
+    let world = &mut world.state;
     world.group = plan.group.clone();
     world.generation = world.generation.next().expect("a next generation");
     let before = std::mem::take(&mut world.devices);
@@ -174,17 +180,15 @@ pub fn set_status(world: &mut World, id: VolumeId, base: u64, health: impl Fn(&R
             total,
             log_failed: false,
         });
-        if let Some(device) = world
-            .devices
-            .get_mut(&DmUuid::new(world.group.id, id, &role))
-        {
+        let uuid = DmUuid::new(world.group.id, id, &role);
+        if let Some(device) = world.devices.get_mut(&uuid) {
             device.mirror = status;
         }
     }
 }
 
 /// The kernel finishes all copies, and whoever looks first records it.
-pub fn sync(world: &mut World) -> Vec<Plan> {
+pub fn sync(world: &mut Situation) -> Vec<Plan> {
     let mut plans = Vec::new();
     for _ in 0..8 {
         for device in world.devices.values_mut() {

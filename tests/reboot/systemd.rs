@@ -199,8 +199,8 @@ fn show(unit: &str, property: &str) -> String {
 fn after_systemd_has_stopped_it() {
     let started = breakoff("start --auto").says("g/v started: after clean stop");
     assert!(
-        !started.stderr.contains("equal"),
-        "its plexes are made equal:\n{started}"
+        !started.stderr.contains("synchronis"),
+        "its plexes are resynchronised:\n{started}"
     );
     assert!(is_in_sync());
     tool("mount", &["/dev/breakoff/g/v", "/mnt"]).ok();

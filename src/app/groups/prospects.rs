@@ -6,8 +6,8 @@ use crate::app::session::View;
 use crate::error::Result;
 use crate::meta::{self, Geometry};
 use crate::model::{DiskId, Name, Sectors};
+use crate::plan::evidence::DiskSizes;
 use crate::plan::found::{Fresh, Objection, Prospect, Prospects, Space};
-use crate::plan::world::DiskSizes;
 use crate::sys::disk::{self, Access};
 use crate::sys::machine::Machine;
 use std::path::Path;
@@ -17,7 +17,7 @@ impl View<'_> {
     pub fn learn_prospect(&mut self, device: &Path, area: Option<Sectors>) {
         let area = area.or(self.area());
         let looked = look(self.env.machine, [device].into_iter(), area);
-        self.world.known.prospects.extend(looked);
+        self.world.evidence.prospects.extend(looked);
     }
 
     /// Finds the groups on this machine's disks that have the group's name.
@@ -26,7 +26,7 @@ impl View<'_> {
         let name = &self.world.group.name;
         let called = |id| scan.name_of(id).is_some_and(|known| known == *name);
         let all = scan.groups().into_iter();
-        self.world.known.namesakes = all.filter(|id| called(*id)).collect();
+        self.world.evidence.namesakes = all.filter(|id| called(*id)).collect();
         Ok(())
     }
 
@@ -37,7 +37,7 @@ impl View<'_> {
         let machine = self.env.machine;
         let own = Scan::new(machine)?.own_groups(machine)?.into_iter();
         let others = own.filter(|other| other.id != group.id && other.name == *name);
-        self.world.known.namesakes = others.map(|other| other.id).collect();
+        self.world.evidence.namesakes = others.map(|other| other.id).collect();
         Ok(())
     }
 
@@ -49,7 +49,7 @@ impl View<'_> {
             let device = self.grown(disk).map(|geometry| geometry.data_size());
             Some((disk, DiskSizes { label, device }))
         });
-        self.world.known.sizes.extend(sizes);
+        self.world.evidence.sizes.extend(sizes);
     }
 }
 
@@ -143,7 +143,7 @@ fn carried(
         }
         Ok(None) => {}
         Err(damaged) => objections.push(objection(
-            format!("'{shown}' has a damaged label of ours: {damaged}"),
+            format!("'{shown}' has a damaged breakoff label: {damaged}"),
             true,
         )),
     }

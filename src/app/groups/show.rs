@@ -86,7 +86,7 @@ pub fn show(name: &Name, env: Env<'_>) -> Result<Outcome> {
     };
     let lines = group.disks.iter().map(line).collect();
     Ok(Outcome::Group(
-        Box::new(view.world.clone()),
+        Box::new(view.world.state.clone()),
         lines,
         view.fill(),
     ))

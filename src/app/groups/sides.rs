@@ -6,7 +6,7 @@ use crate::app::session::View;
 use crate::error::{Error, Result};
 use crate::meta::{Chosen, Side};
 use crate::model::Name;
-use crate::plan::world::OtherSides;
+use crate::plan::evidence::OtherSides;
 
 /// A group of which one side was chosen, as that side has it.
 pub struct OneSide {
@@ -42,7 +42,7 @@ impl OneSide {
     /// The group as this side has it.
     pub fn view(self, env: Env<'_>) -> Result<View<'_>> {
         let mut view = View::chosen(self.scan, self.chosen, env)?;
-        view.world.known.other_sides = self.others;
+        view.world.evidence.other_sides = self.others;
         Ok(view)
     }
 }

@@ -67,11 +67,7 @@ impl Session<'_> {
             Ok(executed) => executed,
             Err(mut failed) => {
                 failed.unfrozen = reasons(plan, as_helper(&mut helper));
-                self.view
-                    .world
-                    .known
-                    .unfrozen
-                    .extend(failed.unfrozen.clone());
+                self.learn_reasons(&failed.unfrozen);
                 failed.lost_copies.extend(self.fall_back(helper));
                 return Err(self.name_openers_of(failed));
             }
@@ -107,7 +103,7 @@ impl Session<'_> {
             Ok(()) => {}
             // The plan was carried out, so reporting a failure here would be wrong.
             Err(error) => self.closing.warnings.push(format!(
-                "it is done, but the kernel cannot be looked at any more: {error}"
+                "the change was made, but the state of the kernel cannot be read any more: {error}"
             )),
         }
         Ok(report)
@@ -116,17 +112,20 @@ impl Session<'_> {
     /// Builds the error for a helper that could not be started. Only the helper freezes, so without
     /// it nothing may be called frozen.
     fn cannot_freeze(&mut self, plan: &Plan) -> Box<Failed> {
-        let reason = "the process that freezes could not be started";
+        let reason = "the helper process, which freezes, could not be started";
         let ids = plan.window.frozen.iter().filter_map(DmUuid::volume);
         let mut failed =
             Box::<Failed>::from(Error::failed(format!("{reason}; nothing was changed")));
         failed.unfrozen = ids.map(|id| (id, reason.to_owned())).collect();
-        self.view
-            .world
-            .known
-            .unfrozen
-            .extend(failed.unfrozen.clone());
+        self.learn_reasons(&failed.unfrozen);
         failed
+    }
+
+    /// Records the volumes that could not be frozen, for the next plan.
+    fn learn_reasons(&mut self, unfrozen: &BTreeMap<VolumeId, String>) {
+        for (id, reason) in unfrozen {
+            self.view.world.evidence.users_mut(*id).unfrozen = Some(reason.clone());
+        }
     }
 
     /// Handles a commit that no disk has taken. A leg failure that cannot be recorded is not acted
@@ -159,7 +158,7 @@ impl Session<'_> {
         started
             .map_err(|error| {
                 self.env.ui.warn(&format!(
-                    "{error}: should this command be killed, run 'breakoff recover'"
+                    "{error}: if this command is killed, run 'breakoff recover'"
                 ));
             })
             .ok()
@@ -300,7 +299,7 @@ impl Session<'_> {
                 Ok(false) => break,
                 Err(error) => {
                     let group = &self.view.world.group.name;
-                    self.closing.warnings.push(format!("group '{group}' could not be tidied up: {error}; 'breakoff recover' tries again"));
+                    self.closing.warnings.push(format!("the devices of group '{group}' do not match its configuration: {error}; 'breakoff recover' tries again"));
                     break;
                 }
             }

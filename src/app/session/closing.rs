@@ -104,9 +104,9 @@ impl<'u> Closing<'u> {
             None => witness.forget(seen.id),
         };
         if let Err(error) = noted {
-            let without = "with half of its disks missing the group is not started by itself";
+            let without = "with half of its disks missing the group will not start automatically";
             self.warnings.push(format!(
-                "what this machine has seen of group '{}' is not noted, so that {without}: {error}",
+                "the last state of group '{}' could not be recorded on this machine, so {without}: {error}",
                 seen.name
             ));
         }

@@ -124,7 +124,7 @@ impl Session<'_> {
             .then_some(outcome.stamp)
             .or(self.view.copies.pending.filter(|_| !outcome.committed));
         if outcome.committed {
-            self.view.world.known.testimony = Testimony::Newest;
+            self.view.world.evidence.testimony = Testimony::Newest;
             let meant = self.view.copies.members.iter().map(|member| member.disk);
             let missed: Vec<DiskId> = meant
                 .filter(|disk| group.disk(*disk).is_some() && !outcome.written.contains(disk))
@@ -199,7 +199,7 @@ impl Session<'_> {
             .iter()
             .filter_map(|old| old.log.as_ref().filter(|_| now(old).is_none()));
         let lost: Vec<Extent> = lost.map(|log| log.extent).collect();
-        self.view.world.known.damaged.extend(lost);
+        self.view.world.evidence.damaged.extend(lost);
     }
 
     fn distrust_maps(
@@ -227,7 +227,7 @@ impl Session<'_> {
             .filter_map(DmUuid::volume)
             .filter_map(|id| self.view.world.group.volume(id)?.live_dco());
         let copies: Vec<Extent> = refused.flat_map(|dco| dco.copies.clone()).collect();
-        self.view.world.known.damaged.extend(copies);
+        self.view.world.evidence.damaged.extend(copies);
     }
 
     /// Marks a copy of a map as damaged when it could not be made equal to the first one, or the
@@ -247,9 +247,9 @@ impl Session<'_> {
         });
         let failed: Vec<Extent> =
             distinct(copies.filter(|(map, _)| map == lost).map(|(_, copy)| copy));
-        let unknown = |copy: &Extent| !self.view.world.known.damaged.contains(copy);
+        let unknown = |copy: &Extent| !self.view.world.evidence.damaged.contains(copy);
         let failed: Vec<Extent> = failed.into_iter().filter(unknown).collect();
-        self.view.world.known.damaged.extend(&failed);
+        self.view.world.evidence.damaged.extend(&failed);
         failed
     }
 
@@ -261,7 +261,7 @@ impl Session<'_> {
         if self.write_again() {
             return Error::new(
                 error.kind(),
-                format!("{error}; what was before is written again, nothing was changed"),
+                format!("{error}; the previous configuration was rewritten, nothing was changed"),
             );
         }
         error.hint(
@@ -446,7 +446,7 @@ fn announce(env: Env<'_>, group: &Group, newest: Option<Stamp>, next: Stamp) -> 
     let noted = Witness::at(dir).expect(group.id, &group.name, newest, next);
     noted.err().map(|error| {
         format!(
-            "what this machine saw of group '{}' before may be taken for the newest: {error}",
+            "the new state of group '{}' could not be announced on this machine, so an older one may be taken for the newest: {error}",
             group.name
         )
     })

@@ -5,8 +5,8 @@ use crate::error::{Kind, Result};
 use crate::exec;
 use crate::model::{Extent, VolumeId};
 use crate::plan::change::Change;
+use crate::plan::evidence::Situation;
 use crate::plan::step::Plan;
-use crate::plan::world::World;
 use crate::plan::{self, finding};
 
 /// How many rounds of recording and repairing a command makes before it leaves the rest to the next
@@ -54,13 +54,13 @@ impl Session<'_> {
     /// Gives mirrors without a log another log, and maps that have lost a copy space for a new one.
     /// Neither is essential, so a failure is only a warning.
     fn add_what_was_lost(&mut self) -> Vec<Change> {
-        type Missing = fn(&World) -> Vec<VolumeId>;
-        type Add = fn(&World, VolumeId) -> plan::Result<Plan>;
+        type Missing = fn(&Situation) -> Vec<VolumeId>;
+        type Add = fn(&Situation, VolumeId) -> plan::Result<Plan>;
         let kinds: [(Missing, Add, &str); 2] = [
             (
                 finding::unlogged,
                 finding::add_log,
-                "a mirror goes on without a dirty region log",
+                "a mirror continues without a dirty region log",
             ),
             (
                 finding::short_of_copies,
@@ -85,7 +85,7 @@ impl Session<'_> {
     pub(super) fn add(
         &mut self,
         volume: VolumeId,
-        add: fn(&World, VolumeId) -> plan::Result<Plan>,
+        add: fn(&Situation, VolumeId) -> plan::Result<Plan>,
     ) -> Result<Vec<Change>> {
         for _ in 0..self.view.world.group.disks.len() {
             let plan = add(&self.view.world, volume)?;
@@ -95,12 +95,12 @@ impl Session<'_> {
             };
             let new: Vec<Extent> = exec::logs(&plan)
                 .into_iter()
-                .filter(|extent| !self.view.world.known.damaged.contains(extent))
+                .filter(|extent| !self.view.world.evidence.damaged.contains(extent))
                 .collect();
             if new.is_empty() || !matches!(error.kind(), Kind::Device | Kind::TimedOut) {
                 return Err(error);
             }
-            self.view.world.known.damaged.extend(new);
+            self.view.world.evidence.damaged.extend(new);
         }
         let plan = add(&self.view.world, volume)?;
         Ok(self.perform(&plan)?.changes)

@@ -12,10 +12,11 @@ use crate::model::{
     DiskId, DmUuid, Generation, Group, GroupId, HostId, Name, Role, Sectors, Volume,
 };
 use crate::plan::Refusal;
+use crate::plan::evidence::Situation;
 use crate::plan::finding;
 use crate::plan::request::Finding;
 use crate::plan::step::Plan;
-use crate::plan::world::{Known, PresentDisk, World};
+use crate::plan::world::{PresentDisk, World};
 use crate::sys::Kernel;
 use crate::table::DmDevice;
 use crate::table::status::MirrorStatus;
@@ -29,7 +30,7 @@ pub struct View<'u> {
     /// The device-mapper interface of this machine.
     pub kernel: Box<dyn Kernel>,
     /// The configuration, the disks and the kernel state as observed last.
-    pub world: World,
+    pub world: Situation,
     /// The copies of the configuration on the group's disks.
     pub(super) copies: Copies,
     /// The devices in sight without a label.
@@ -93,7 +94,7 @@ impl<'u> View<'u> {
         }
         for other in scan.namesakes(&chosen.group) {
             env.ui.warn(&format!(
-                "another group is called '{}' too, which is not meant: {other}",
+                "another group has the name '{}' too and is not used: {other}",
                 chosen.group.name
             ));
         }
@@ -154,14 +155,13 @@ impl<'u> View<'u> {
             boot: env.machine.boot_id()?,
             host: env.machine.host_id().ok(),
             now: env.machine.now(),
-            known: Known::default(),
             elsewhere: BTreeMap::new(),
         };
         copies.lineage.now = world.now;
         Ok(View {
             env,
             kernel: env.machine.kernel()?,
-            world,
+            world: Situation::new(world),
             copies,
             bare: Bare::default(),
         })
@@ -192,7 +192,7 @@ impl<'u> View<'u> {
             return;
         };
         if self.world.group.host.is_some() && self.world.group.host == here {
-            self.world.known.testimony = seen.on(stamp);
+            self.world.evidence.testimony = seen.on(stamp);
         }
     }
 
@@ -244,7 +244,7 @@ impl<'u> View<'u> {
     pub fn next_repair(&self) -> Result<Option<Plan>> {
         let mut findings = finding::findings(&self.world);
         // A command that has not read the map leaves this finding to the next one.
-        let unread = |f: &Finding| matches!(f, Finding::Inexact(id) if !self.world.known.left.contains_key(id));
+        let unread = |f: &Finding| matches!(f, Finding::Inexact(id) if self.world.evidence.maps.get(id).is_none_or(|map| map.left.is_none()));
         findings.retain(|f| !unread(f));
         if let Some(failed) = findings.iter().find(|f| matches!(f, Finding::Failed(..))) {
             return Ok(finding::plan(&self.world, failed).map(Some)?);
@@ -311,7 +311,7 @@ impl<'u> View<'u> {
             let of =
                 volume.unwrap_or_else(|| format!(" of a former volume of group '{}'", group.name));
             format!(
-                "device '{}', formerly {role}{of}, is held open {who}: nothing can be read or written through it, and it goes when it is closed",
+                "device '{}', formerly {role}{of}, is held open {who}: nothing can be read or written through it, and it is removed when it is closed",
                 d.name
             )
         };

@@ -396,10 +396,10 @@ impl Sight for Here {
         }
         match count {
             Some(count) if count > known + openers.len() => Some(RawUse::Unknown(
-                "is open, and it cannot be found where".to_owned(),
+                "is open, and its user cannot be found".to_owned(),
             )),
             None if known == 0 && openers.is_empty() && is_claimed(dev) => Some(RawUse::Unknown(
-                "is in use, and it cannot be found by what".to_owned(),
+                "is in use, and its user cannot be found".to_owned(),
             )),
             _ => None,
         }

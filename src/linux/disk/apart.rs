@@ -69,7 +69,7 @@ fn read_some(disks: &[(&Path, Duration)], reading: Reading<'_>) -> Vec<Result<Bo
                     patience.as_secs_f32()
                 ))
                 .on(shown)
-                .hint("see the kernel's log; a disk that hangs is left out until it answers"))
+                .hint("see the kernel's log; a disk that hangs is not used until it answers"))
             }
             // Without a child, a read that may block is better than none.
             Heard::Lost => Answer::read(path, reading).media(path),

@@ -47,7 +47,7 @@ pub fn write_back(device: DevNo, deadline: Duration) -> Result<()> {
         if !tools::done_by(until, sync(&words).as_mut()) {
             let shown = node.display();
             return Err(Error::timed_out(format!(
-                "what was written to '{shown}' does not reach the disks within {deadline:?}; nothing was changed"
+                "the writes to '{shown}' do not reach the disks within {deadline:?}; nothing was changed"
             ))
             .on(&shown)
             .hint("a disk beneath it is very slow or hangs; see the kernel's log"));

@@ -209,9 +209,9 @@ impl Contents for Stack {
             }
         }
         if let Some(error) = resting.bare.iter().find_map(|file| file.sync_data().err()) {
-            resting.obstacles.push(format!(
-                "what was written does not reach the disks: {error}"
-            ));
+            resting
+                .obstacles
+                .push(format!("the writes do not reach the disks: {error}"));
         }
         self.reason(volume).is_none()
     }
@@ -466,7 +466,7 @@ fn thaw_by(note: &Path) -> String {
     match filesystem.open().map(|file| ioctl(&file, FITHAW)) {
         Some(Ok(()) | Err(Number::EINVAL)) => {
             let _ = fs::remove_file(note);
-            format!("{point} was left frozen and flows again")
+            format!("{point} was left frozen and is thawed")
         }
         Some(Err(number)) => format!("{point} was left frozen and cannot be thawed: {number}"),
         None => format!(

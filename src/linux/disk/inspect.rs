@@ -153,7 +153,7 @@ const DISK_ANSWERS: Duration = Duration::from_secs(10);
 /// The output of `blkid` for the device itself, bypassing udev's database and every cache.
 fn blkid(path: &Path, patience: Duration) -> Result<Output> {
     let missing = || {
-        Error::unsupported("'blkid' is missing: what is on a device cannot be told")
+        Error::unsupported("'blkid' is missing, so the contents of a device cannot be identified")
             .hint("install util-linux")
     };
     let not_run = |err| Error::io("cannot run 'blkid'", &err);
@@ -167,7 +167,7 @@ fn blkid(path: &Path, patience: Duration) -> Result<Output> {
     if !tools::done_by(Instant::now() + patience, Some(&mut child)) {
         let shown = path.display();
         let why = format!(
-            "'{shown}' did not answer within {} s: what is on it cannot be told",
+            "'{shown}' did not answer within {} s, so its contents cannot be identified",
             patience.as_secs()
         );
         return Err(Error::timed_out(why).on(shown));
@@ -218,7 +218,10 @@ pub(crate) fn signatures(path: &Path) -> Result<Vec<Objection>> {
         ))]),
         _ => {
             let why = printable(String::from_utf8_lossy(&output.stderr).trim());
-            Err(Error::device(format!("cannot tell what is on '{shown}': {why}")).on(&shown))
+            Err(
+                Error::device(format!("cannot identify the contents of '{shown}': {why}"))
+                    .on(&shown),
+            )
         }
     }
 }

@@ -241,12 +241,12 @@ impl Drop for Cookie {
 fn exhausted(err: &io::Error) -> Error {
     let why = match err.raw_os_error() {
         Some(libc::ENOSPC) => "no System V semaphore is left on this machine".to_owned(),
-        _ => format!("no System V semaphore can be had: {err}"),
+        _ => format!("no System V semaphore is available: {err}"),
     };
     Error::device(format!(
         "cannot prepare to wait for udev: {why}; nothing was changed"
     ))
-    .hint("see 'ipcs -s' for who holds them and /proc/sys/kernel/sem for the limits")
+    .hint("see 'ipcs -s' for their owners and /proc/sys/kernel/sem for the limits")
 }
 
 fn full_key(key: u16) -> libc::key_t {

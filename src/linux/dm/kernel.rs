@@ -445,10 +445,7 @@ impl Kernel for Dm {
             .map_err(|errno| self.failure("cannot look at", uuid, errno))?;
         let era = lines.first().and_then(|line| era_of(&line.params));
         era.ok_or_else(|| {
-            Error::device(format!(
-                "the map of the changes of '{}' has failed",
-                info.name
-            ))
+            Error::device(format!("the map of changes of '{}' has failed", info.name))
         })
     }
 

@@ -62,7 +62,7 @@ pub fn tell(notice: &Notice) -> Vec<String> {
     if Path::new(JOURNAL).exists()
         && let Err(err) = send(&datagram(notice))
     {
-        wrong.push(format!("the journal cannot be told: {err}"));
+        wrong.push(format!("the journal cannot be written: {err}"));
     }
     match hook(&config()) {
         Ok(None) => {}
@@ -91,8 +91,9 @@ fn send(datagram: &[u8]) -> io::Result<()> {
 fn hook(config: &Path) -> Result<Option<PathBuf>, String> {
     let shown = config.display();
     match fs::read_to_string(config) {
-        Ok(text) => hook_in(&text)
-            .map_err(|line| format!("'{shown}' has a line that is not understood: '{line}'")),
+        Ok(text) => {
+            hook_in(&text).map_err(|line| format!("'{shown}' has an invalid line: '{line}'"))
+        }
         Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(err) => Err(format!("'{shown}' cannot be read: {err}")),
     }
@@ -165,7 +166,10 @@ mod tests {
             "hook =\u{1b}[2J/x",
             "hook = /x\u{1b}[2J",
         ] {
-            assert!(named(bad).unwrap_err().contains("not understood"), "{bad}");
+            assert!(
+                named(bad).unwrap_err().contains("has an invalid line"),
+                "{bad}"
+            );
         }
         assert_eq!(hook(Path::new("/does/not/exist")), Ok(None));
     }

@@ -6,6 +6,7 @@ use crate::plan::activate::{apply, remember_loss};
 use crate::plan::change::Change;
 use crate::plan::change::{Event, PlexFailed};
 use crate::plan::draft::release_logs;
+use crate::plan::evidence::Situation;
 use crate::plan::refusal::Result;
 use crate::plan::relations;
 use crate::plan::request::Lost;
@@ -20,7 +21,7 @@ use crate::table::{DmDevice, Links, SuspendMode, TargetLine, Without, without};
 /// Records the failure first, then releases the held I/O: the mirrors that hold it continue without
 /// the failed legs (`noflush`, no freeze: K2). The remaining cleanup is left to [`converge`], after
 /// no I/O is held any more.
-pub(super) fn give_up(world: &World, id: VolumeId, lost: &Lost) -> Result<Plan> {
+pub(super) fn give_up(world: &Situation, id: VolumeId, lost: &Lost) -> Result<Plan> {
     let volume = observed(world, id)?;
     let mut plan = Plan::nothing(world.group.clone());
     plan.window.commit = CommitPoint::First;
@@ -54,7 +55,12 @@ struct Reloaded {
 }
 
 /// Reloads each mirror that has lost a leg or its log without it.
-fn give_up_legs(world: &World, volume: &Volume, lost: &Lost, plan: &mut Plan) -> Result<Reloaded> {
+fn give_up_legs(
+    world: &Situation,
+    volume: &Volume,
+    lost: &Lost,
+    plan: &mut Plan,
+) -> Result<Reloaded> {
     let mut reloaded = Reloaded::default();
     for (role, legs, attaching) in mirror_roles(volume)?.into_iter().rev() {
         let is_lost = |leg: &LegOf| matches!(leg, LegOf::Plex(n) if lost.plexes.contains(n));

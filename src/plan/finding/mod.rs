@@ -11,14 +11,14 @@ pub use record::{add_copies, add_log};
 use record::{record_attached, record_resynced};
 pub use see::{findings, lacks_log, short_of_copies, unlogged};
 
+use crate::plan::evidence::Situation;
 use crate::plan::refusal::Result;
 use crate::plan::request::Finding;
 use crate::plan::snapback;
 use crate::plan::step::Plan;
-use crate::plan::world::World;
 
 /// The plan that a finding asks for.
-pub fn plan(world: &World, finding: &Finding) -> Result<Plan> {
+pub fn plan(world: &Situation, finding: &Finding) -> Result<Plan> {
     match finding {
         Finding::Attached(id) => record_attached(world, *id),
         Finding::Resynced(id) => record_resynced(world, *id),

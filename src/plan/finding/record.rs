@@ -5,13 +5,13 @@ use crate::model::{Plex, PlexEvent, PlexState, VolumeId};
 use crate::plan::activate::apply;
 use crate::plan::change::Event;
 use crate::plan::draft::Draft;
+use crate::plan::evidence::Situation;
 use crate::plan::refusal::Result;
 use crate::plan::step::Plan;
-use crate::plan::world::World;
 
 /// Records attached legs as SNAPDONE (data plexes as ACTIVE). The layers collapse into one flat
 /// mirror at an instant when all legs are equal.
-pub(super) fn record_attached(world: &World, id: VolumeId) -> Result<Plan> {
+pub(super) fn record_attached(world: &Situation, id: VolumeId) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = observed(world, id)?;
     let numbers: Vec<u16> = volume.attaching().iter().map(|p| p.number).collect();
@@ -61,7 +61,7 @@ fn take_back_legs(draft: &mut Draft<'_>, id: VolumeId) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn record_resynced(world: &World, id: VolumeId) -> Result<Plan> {
+pub(super) fn record_resynced(world: &Situation, id: VolumeId) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = observed(world, id)?;
     draft.equal_terms(id, volume.complete().iter().map(|p| p.number).collect());
@@ -72,7 +72,7 @@ pub(super) fn record_resynced(world: &World, id: VolumeId) -> Result<Plan> {
 }
 
 /// Gives a log to a volume of the list that `unlogged` returns.
-pub fn add_log(world: &World, id: VolumeId) -> Result<Plan> {
+pub fn add_log(world: &Situation, id: VolumeId) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = observed(world, id)?;
     // An existing log that is not in use comes into use again. In both cases the log is written
@@ -86,7 +86,7 @@ pub fn add_log(world: &World, id: VolumeId) -> Result<Plan> {
 }
 
 /// Allocates the missing copies for a volume of the list that `short_of_copies` returns.
-pub fn add_copies(world: &World, id: VolumeId) -> Result<Plan> {
+pub fn add_copies(world: &Situation, id: VolumeId) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let copies = draft.complete_dcos(id)?;
     // Another volume may have taken the last space.

@@ -3,6 +3,7 @@
 use crate::model::volume::MAX_COPIES;
 use crate::model::{DevNo, DmUuid, Plex, PlexState, Role, Volume, VolumeId};
 use crate::plan::draft::Draft;
+use crate::plan::evidence::Situation;
 use crate::plan::refusal::{Bug, Result};
 use crate::plan::request::{Finding, Lost};
 use crate::plan::world::World;
@@ -11,7 +12,7 @@ use crate::table::stack::{LegOf, mirror_roles};
 use crate::table::status::MirrorStatus;
 
 /// Everything that has to be recorded or repaired. Failures come first, because only they hold I/O.
-pub fn findings(world: &World) -> Vec<Finding> {
+pub fn findings(world: &Situation) -> Vec<Finding> {
     let live = || {
         world
             .group
@@ -38,7 +39,7 @@ pub fn findings(world: &World) -> Vec<Finding> {
 
 /// The volumes whose mirror runs without the log that it should have. Adding the log is not urgent,
 /// because no I/O is held for it.
-pub fn unlogged(world: &World) -> Vec<VolumeId> {
+pub fn unlogged(world: &Situation) -> Vec<VolumeId> {
     let live = world
         .group
         .volumes
@@ -51,7 +52,7 @@ pub fn unlogged(world: &World) -> Vec<VolumeId> {
 
 /// Whether a mirror that should have a log has none, or does not use it. A log that was just lost
 /// is allocated elsewhere after writes have resumed.
-fn log_missing(world: &World, volume: &Volume) -> bool {
+fn log_missing(world: &Situation, volume: &Volume) -> bool {
     let held = world.occupied(volume.id, &Role::Log).is_some();
     if volume.live_log().is_some() || !volume.attaching().is_empty() || !volume.is_synced() || held
     {
@@ -78,7 +79,7 @@ pub fn lacks_log(world: &World, volume: &Volume) -> bool {
 
 /// The volumes whose next map lacks a copy for which another disk has space now. The copy was lost
 /// with a disk, or there was no space for it when the leg was attached.
-pub fn short_of_copies(world: &World) -> Vec<VolumeId> {
+pub fn short_of_copies(world: &Situation) -> Vec<VolumeId> {
     let live = world
         .group
         .volumes
@@ -113,7 +114,7 @@ fn has_all_copies(volume: &Volume, leg: &Plex) -> bool {
 /// the first leg alone (K23). If no data plex would be left, a complete snapshot leg takes its
 /// place, because it holds all acknowledged writes. Without such a leg the last complete data plex
 /// stays, whatever its state.
-fn lost(world: &World, volume: &Volume) -> Option<Lost> {
+fn lost(world: &Situation, volume: &Volume) -> Option<Lost> {
     let mut failed = Vec::new();
     let (mut log, mut changes) = (false, false);
     for (role, legs, attaching) in mirror_roles(volume).ok()? {
@@ -162,7 +163,7 @@ fn lost(world: &World, volume: &Volume) -> Option<Lost> {
 
 /// The failed copies of the map, by position in the DCO. Each of the others has everything that was
 /// recorded.
-fn lost_maps(world: &World, volume: &Volume) -> Vec<usize> {
+fn lost_maps(world: &Situation, volume: &Volume) -> Vec<usize> {
     let copies = volume
         .live_dco()
         .map(|dco| dco.copies.as_slice())
@@ -178,12 +179,12 @@ fn lost_maps(world: &World, volume: &Volume) -> Vec<usize> {
         .map(|(at, _)| at)
         .collect();
     (0..copies.len())
-        .filter(|at| failed.contains(at) || world.known.damaged.contains(&copies[*at]))
+        .filter(|at| failed.contains(at) || world.evidence.is_damaged(&copies[*at]))
         .collect()
 }
 
 /// Whether every leg that is being attached is in sync, and so are the mirrors below.
-fn attached(world: &World, volume: &Volume) -> bool {
+fn attached(world: &Situation, volume: &Volume) -> bool {
     let Ok(roles) = mirror_roles(volume) else {
         return false;
     };
@@ -201,7 +202,7 @@ fn attached(world: &World, volume: &Volume) -> bool {
 }
 
 /// Whether all mirrors of complete plexes are reported as in sync.
-fn base_in_sync(world: &World, volume: &Volume) -> bool {
+fn base_in_sync(world: &Situation, volume: &Volume) -> bool {
     let Ok(roles) = mirror_roles(volume) else {
         return false;
     };
@@ -219,7 +220,7 @@ fn base_in_sync(world: &World, volume: &Volume) -> bool {
 /// tracking begins or ends, the topmost mirror moves between the volume's device and its data
 /// device, so both are searched.
 pub(super) fn mirror_of<'w>(
-    world: &'w World,
+    world: &'w Situation,
     volume: &Volume,
     role: &Role,
     legs: &[LegOf],
@@ -255,7 +256,7 @@ pub(super) fn mirror_of<'w>(
 }
 
 fn status<'w>(
-    world: &'w World,
+    world: &'w Situation,
     volume: &Volume,
     role: &Role,
     legs: &[LegOf],

@@ -139,7 +139,7 @@ impl Reason for Disks {
                 };
                 let whose = if *by_contents { "the contents of " } else { "" };
                 format!(
-                    "disk {disk} has sectors of {sectors} bytes and {whose}'{volume}' of {limit}: with a plex there the volume's would become {sectors}, and what is on it may not work any more; what may lie on any disk is made with 'breakoff make --sector-size 4096'"
+                    "disk {disk} has sectors of {sectors} bytes and {whose}'{volume}' of {limit}: a plex there would make the sectors of the volume {sectors} bytes, with which its contents may not work"
                 )
             }
         }
@@ -180,7 +180,12 @@ impl Reason for Disks {
             Disks::LossWhileStarted { volume, .. } => {
                 Hint::from("stop it first: ").line(Advised::Stop(volume.of()))
             }
-            Disks::LargerSectors { .. } => "use disks like those that the volume lies on".into(),
+            Disks::LargerSectors { sectors, .. } => Hint::from(
+                "use disks like those that the volume lies on; a volume for any disk is made with ",
+            )
+            .line(Advised::Make {
+                sector_size: sectors.bytes(),
+            }),
         })
     }
 }
@@ -221,8 +226,8 @@ impl Reason for NotAllThere {
             format!("; this machine has seen generation {seen}")
         });
         format!(
-            "group '{}' is not all there: {} missing, {} of {} disks here with its configuration at generation {}; what is missing may \
-             have gone on without them, and what these hold would be old{newer}",
+            "group '{}' is incomplete: {} missing, {} of {} disks here with its configuration at generation {}; the missing disks may \
+             have been used without these, which would be out of date{newer}",
             self.group,
             quoted(&self.missing),
             self.here,

@@ -157,14 +157,14 @@ impl Reason for Groups {
                 format!("this machine has a group '{name}' already: {by}")
             }
             Groups::GivesUp { what, .. } => {
-                format!("going on with one side gives up {what}; nothing was changed")
+                format!("choosing one side gives up {what}; nothing was changed")
             }
             Groups::OneSide { group, missing } => format!(
                 "only one side of group '{group}' is here, and disks are missing: {}",
                 list(missing)
             ),
             Groups::RunsOtherwise { device, .. } => {
-                format!("'{device}' runs by what another side of the group says")
+                format!("'{device}' runs according to another side of the group")
             }
         }
     }
@@ -179,7 +179,7 @@ impl Reason for Groups {
             Groups::MediaTaken { .. } => "choose another media name".into(),
             Groups::Unfit {
                 forcible: false, ..
-            } => Hint::from("take it out of use first (a disk of ours by ")
+            } => Hint::from("take it out of use first (a breakoff disk by ")
                 .line(Advised::GroupRemoveDisk)
                 .and(" or ")
                 .line(Advised::GroupDestroy {
@@ -201,7 +201,7 @@ impl Reason for Groups {
                 how: Import::Renamed,
             })
             .and(" imports the other one under a new name"),
-            Groups::GivesUp { .. } => "say -y when that is what you want".into(),
+            Groups::GivesUp { .. } => "confirm it with -y".into(),
             Groups::OneSide { group, .. } => Hint::from(
                 "connect them, since they may be another side; if they are lost for good: ",
             )

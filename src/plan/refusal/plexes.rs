@@ -129,7 +129,7 @@ impl Reason for Plexes {
     fn message(&self) -> String {
         match self {
             Plexes::Returning { volume, plex } => {
-                format!("plex '{plex}' is coming back to '{volume}'")
+                format!("plex '{plex}' is being resynchronised with '{volume}'")
             }
             Plexes::BeingAttached { volume, plex, .. } => {
                 format!("plex '{plex}' of '{volume}' is being attached")
@@ -147,14 +147,14 @@ impl Reason for Plexes {
                 format!("plex '{plex}' lies on disk '{media}', which is missing")
             }
             Plexes::NotComplete { volume, plex } => format!(
-                "plex '{plex}' of '{volume}' is not complete: its mirror is still being made equal"
+                "plex '{plex}' of '{volume}' is not complete: its mirror is still being resynchronised"
             ),
             Plexes::SnapshotLeg {
                 volume,
                 plex,
                 state,
             } => format!(
-                "plex '{plex}' of '{volume}' is a snapshot leg ({state}) and has no old contents worth keeping"
+                "plex '{plex}' of '{volume}' is a snapshot leg ({state}) and has no earlier contents to keep"
             ),
             Plexes::Log { volume, log } => {
                 format!("'{log}' is the dirty region log of '{volume}' and not a plex")

@@ -179,7 +179,7 @@ impl Reason for Snapshots {
                 disks,
                 ..
             } => format!(
-                "{there} of the {wanted} legs wanted of '{volume}' lie on {} alone",
+                "{there} of the {wanted} wanted legs of '{volume}' lie on {} only",
                 list(disks)
             ),
             Self::TooFewLegs {

@@ -124,7 +124,7 @@ impl Reason for Space {
                 format!("volume '{volume}' has used up all plex numbers")
             }
             Space::DiskTooSmall { disk, has, needed } => format!(
-                "the new disk has {has} for volumes, what lies on '{}' reaches to {needed}",
+                "the new disk has {has} for volumes, the plexes on '{}' extend to {needed}",
                 disk.name
             ),
         }

@@ -200,13 +200,15 @@ impl Reason for Volumes {
                 "the changes of '{path}' are tracked for a snapback, and a map of changes cannot grow"
             ),
             Volumes::SplitWhileUnequal { .. } => {
-                format!("the plexes of '{path}' are still being made equal after an unclean stop")
+                format!(
+                    "the plexes of '{path}' are still being resynchronised after an unclean stop"
+                )
             }
             Volumes::ExchangeWhileUnequal { .. } => {
-                format!("the plexes of '{path}' are still being made equal")
+                format!("the plexes of '{path}' are still being resynchronised")
             }
             Volumes::LegsReturning { .. } => {
-                format!("legs of '{path}' are coming back by the map of its changes")
+                format!("legs of '{path}' are being brought back by the map of its changes")
             }
             Volumes::CannotStart { lost, .. } if lost.is_empty() => {
                 format!("volume '{path}' cannot be started: it has no complete data plex")
@@ -218,7 +220,7 @@ impl Reason for Volumes {
                 )
             }
             Volumes::SourceMissing { source, disk, .. } => format!(
-                "disk '{disk}' is missing, and the other plexes of '{path}' were still being made equal to '{source}' on it"
+                "disk '{disk}' is missing, and the other plexes of '{path}' were still being resynchronised with '{source}' on it"
             ),
             Volumes::DisksMissing { disks, .. } => {
                 format!(
@@ -251,7 +253,7 @@ impl Reason for Volumes {
                 .choice(Choice::Recursive),
             Volumes::HasSnapshots { .. } => Hint::from("with ")
                 .choice(Choice::Recursive)
-                .and(" it goes and its snapshots stay as independent volumes; or ")
+                .and(" it is removed and its snapshots stay as independent volumes; or ")
                 .line(Advised::SnapClear {
                     of: Of::verb(),
                     all: false,
@@ -279,7 +281,7 @@ impl Reason for Volumes {
                     of: of(),
                     force: true,
                 })
-                .and(" goes on with what the others hold, which lacks what was written last"),
+                .and(" continues with the others, which lack the last writes"),
             Volumes::DisksMissing { .. } => Hint::from("plug it in; if it is lost for good, ")
                 .line(Advised::Stop(of()))
                 .and(" and ")
@@ -330,7 +332,7 @@ impl Reason for Devices {
                 "a device-mapper device named '{name}' exists already and is not part of this volume"
             ),
             Devices::Occupied { new, held, .. } => format!(
-                "device '{new}' cannot be made as long as another process has the one open that was in its place, '{held}'"
+                "device '{new}' cannot be created while another process has its predecessor '{held}' open"
             ),
         }
     }
@@ -341,7 +343,7 @@ impl Reason for Devices {
                 format!("see 'dmsetup info {name}'; rename the volume or remove that device").into()
             }
             Devices::Occupied { .. } => {
-                "stop that process; the old device goes by itself when it is closed".into()
+                "stop that process; the old device is removed when it is closed".into()
             }
         })
     }
