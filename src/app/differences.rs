@@ -91,7 +91,7 @@ fn with_maps<'u>(
         ..options.clone()
     };
     let mut session = Session::open(&options, group, env)?;
-    session.tend()?;
+    session.repair_all()?;
     for (volume, since) in snapback::needed(&session.world, &tracked(&session.world.group, volumes))
     {
         session.list_changes(volume, since);

@@ -176,7 +176,7 @@ impl Session<'_> {
                 // A disk has failed meanwhile. Once it is taken out the map can be read, if there
                 // is another copy.
                 Need::Changes(snapshots) if self.has_failed_mirror() => {
-                    self.tend()?;
+                    self.repair_all()?;
                     self.list_sides(snapshots);
                 }
                 Need::Standing(_)
@@ -236,7 +236,7 @@ impl Session<'_> {
 
     /// Marks the whole map of a volume as damaged when the kernel refuses it. Returns the copies
     /// that were trusted until now.
-    pub fn distrust_refused_map(&mut self, failed: &Failed) -> Vec<Extent> {
+    pub fn invalidate_refused_map(&mut self, failed: &Failed) -> Vec<Extent> {
         let Cause::Device(uuid) = &failed.cause else {
             return Vec::new();
         };

@@ -205,7 +205,7 @@ impl Ward {
             told: &self.told,
             now: RefCell::default(),
         };
-        let tended = tend(
+        let repaired = repair_group(
             kernel,
             id,
             devices,
@@ -214,12 +214,12 @@ impl Ward {
         );
         self.told = once.now.into_inner();
         self.seen = Some(state);
-        self.failures = if tended == Tended::Badly {
+        self.failures = if repaired == Tended::Badly {
             self.failures.saturating_add(1)
         } else {
             0
         };
-        self.due = match tended {
+        self.due = match repaired {
             Tended::Well => None,
             Tended::Locked => Some(Instant::now() + SOON),
             Tended::Badly => {
@@ -293,7 +293,7 @@ enum Tended {
 }
 
 /// Opens a group, records and repairs what is found, and reports the outcome.
-fn tend(
+fn repair_group(
     kernel: &dyn Kernel,
     id: GroupId,
     devices: &[DmDevice],
@@ -323,16 +323,16 @@ fn tend(
         }
     };
     let (name, before) = (session.world.group.name.clone(), session.world.generation);
-    let tended = session.tend();
+    let repaired = session.repair_all();
     *known = Some(session.world.group.clone());
-    let worst = match &tended {
+    let worst = match &repaired {
         Ok(_) => what_is_left(&session),
         Err(error) => {
             env.ui.warn(&format!("group '{name}': {error}"));
             Tended::Badly
         }
     };
-    tended
+    repaired
         .iter()
         .flatten()
         .for_each(|change| env.ui.note(&change.to_string()));

@@ -169,7 +169,7 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Report> 
     }
     let announced = confirm_restore(options, request, &name, env)?;
     let mut session = Session::open(options, &name, env)?;
-    session.tend()?;
+    session.repair_all()?;
     require_targets(&session, request)?;
     // From here on Ctrl-C ends the command between two steps: either nothing is changed, or the
     // copy continues.
@@ -234,7 +234,7 @@ fn carry_out(session: &mut Session<'_>, request: &Request, plan: &Plan) -> Resul
         Ok(report) => return Ok(report),
         Err(failed) => failed,
     };
-    let refused_maps = session.distrust_refused_map(&failed);
+    let refused_maps = session.invalidate_refused_map(&failed);
     // A volume can be started without its map.
     if !refused_maps.is_empty() && matches!(request, Request::Start { .. }) {
         return start_without_map(session, request, failed.error);
@@ -263,7 +263,7 @@ fn carry_out(session: &mut Session<'_>, request: &Request, plan: &Plan) -> Resul
 /// Completes a snap back with the writes made between the listing and the window. The legs are
 /// being filled already, so if this fails the next command makes up for it.
 fn complete_return(session: &mut Session<'_>, report: &mut Report, env: Env<'_>) {
-    match session.tend() {
+    match session.repair_all() {
         Ok(done) => {
             let told = |change: &Change| change.event != Event::ChangesComplete;
             report.changes.extend(done.into_iter().filter(told));
@@ -303,7 +303,7 @@ fn start_without_map(
         ));
         let plan = plan::plan(&session.world, request)?;
         match session.carry_out(&plan) {
-            Err(failed) if !session.distrust_refused_map(&failed).is_empty() => {
+            Err(failed) if !session.invalidate_refused_map(&failed).is_empty() => {
                 refused = failed.error;
             }
             came => return Ok(came?),
@@ -332,7 +332,7 @@ fn confirm_restore(
         return Ok(false);
     }
     let mut session = Session::open(options, name, env)?;
-    session.tend()?;
+    session.repair_all()?;
     session.learn(request)?;
     let plan = plan_patiently(&mut session, request)?;
     drop(session);
@@ -372,7 +372,7 @@ fn plan_patiently(session: &mut View<'_>, request: &Request) -> Result<Plan> {
 fn write_back(options: &Options, name: &Name, splits: &Splits, env: Env<'_>) -> Result<()> {
     for _ in 0..WRITE_BACK_ROUNDS {
         let mut session = Session::open(options, name, env)?;
-        session.tend()?;
+        session.repair_all()?;
         let view = session.release();
         view.refuse_silent(&|volume| splits.may_mean(&volume.name))?;
         if write_back_round(&view, splits) {
@@ -484,9 +484,9 @@ fn look_and_record<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<V
     if looked.next_repair().ok().flatten().is_none() {
         return Ok(looked);
     }
-    let tended =
-        Session::open(&at_once, name, env).and_then(|mut session| session.tend().map(|_| session));
-    Ok(tended.map_or(looked, Session::release))
+    let recorded = Session::open(&at_once, name, env)
+        .and_then(|mut session| session.repair_all().map(|_| session));
+    Ok(recorded.map_or(looked, Session::release))
 }
 
 /// Applies a request to all groups of this machine, at boot or at shutdown. A group or volume that

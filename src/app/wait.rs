@@ -243,7 +243,7 @@ fn coming(volume: &Volume) -> usize {
     volume
         .plexes
         .iter()
-        .filter(|p| p.state == PlexState::SnapAtt || p.lent)
+        .filter(|p| p.state == PlexState::SnapAtt || p.serves_restore)
         .count()
 }
 
@@ -324,7 +324,7 @@ fn wait(
             env.ui.progress_end();
             return Err(interrupted(&session));
         }
-        changes.extend(session.tend()?);
+        changes.extend(session.repair_all()?);
         let verdict = judge(&session.world);
         if !matches!(verdict, Ok(false)) {
             env.ui.progress_end();

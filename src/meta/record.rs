@@ -752,7 +752,7 @@ impl PlexRecord {
             state,
             subdisks,
             dco,
-            lent: plex.lent,
+            lent: plex.serves_restore,
         })
     }
 
@@ -770,7 +770,7 @@ impl PlexRecord {
             state,
             subdisks,
             dco,
-            lent,
+            serves_restore: lent,
         })
     }
 }

@@ -59,7 +59,7 @@ plex_events! {
     /// `plex attach`: the plex is brought up to date again.
     Reattached,
     /// The volume is restored from a snapshot: what the plex holds no longer counts.
-    Outdated,
+    Superseded,
 }
 
 /// The result of an event for a plex.
@@ -96,7 +96,7 @@ impl PlexState {
             (S::Active, E::ToSnapdone) => State(S::SnapDone),
             (S::Active, E::Detached) => State(S::Stale),
             (S::Active, E::Removed) => Gone,
-            (S::Active, E::Outdated) => State(S::Reviving),
+            (S::Active, E::Superseded) => State(S::Reviving),
             (S::Active, E::SplitOff | E::ToActive | E::Reattached) => Refused,
 
             (S::Attaching, E::Synced) => State(S::Active),
@@ -109,7 +109,7 @@ impl PlexState {
                 | E::ToActive
                 | E::Detached
                 | E::Reattached
-                | E::Outdated,
+                | E::Superseded,
             ) => Refused,
 
             (S::Reviving, E::Synced) => State(S::Active),
@@ -119,7 +119,7 @@ impl PlexState {
             (S::Reviving, E::Removed) => Gone,
             (
                 S::Reviving,
-                E::SplitOff | E::ToSnapdone | E::ToActive | E::Reattached | E::Outdated,
+                E::SplitOff | E::ToSnapdone | E::ToActive | E::Reattached | E::Superseded,
             ) => Refused,
 
             (S::Stale, E::Started) => State(S::Stale),
@@ -128,7 +128,7 @@ impl PlexState {
             (S::Stale, E::Removed) => Gone,
             (
                 S::Stale,
-                E::Synced | E::SplitOff | E::ToSnapdone | E::ToActive | E::Detached | E::Outdated,
+                E::Synced | E::SplitOff | E::ToSnapdone | E::ToActive | E::Detached | E::Superseded,
             ) => Refused,
 
             (S::Failed, E::Started | E::Failed) => State(S::Failed),
@@ -136,7 +136,7 @@ impl PlexState {
             (S::Failed, E::Removed) => Gone,
             (
                 S::Failed,
-                E::Synced | E::SplitOff | E::ToSnapdone | E::ToActive | E::Detached | E::Outdated,
+                E::Synced | E::SplitOff | E::ToSnapdone | E::ToActive | E::Detached | E::Superseded,
             ) => Refused,
 
             (S::SnapAtt, E::Synced) => State(S::SnapDone),
@@ -148,13 +148,13 @@ impl PlexState {
                 | E::ToActive
                 | E::Detached
                 | E::Reattached
-                | E::Outdated,
+                | E::Superseded,
             ) => Refused,
 
             (S::SnapDone, E::Synced | E::Started) => State(S::SnapDone),
             (S::SnapDone, E::SplitOff | E::ToActive) => State(S::Active),
             (S::SnapDone, E::Failed | E::Removed) => Gone,
-            (S::SnapDone, E::Outdated) => State(S::SnapAtt),
+            (S::SnapDone, E::Superseded) => State(S::SnapAtt),
             (S::SnapDone, E::ToSnapdone | E::Detached | E::Reattached) => Refused,
         }
     }

@@ -30,7 +30,7 @@ pub struct Plex {
     pub dco: Option<Dco>,
     /// Whether this is a snapshot leg that serves as a data plex until the others are restored from
     /// it.
-    pub lent: bool,
+    pub serves_restore: bool,
 }
 
 impl Plex {

@@ -90,7 +90,7 @@ fn start_one(draft: &mut Draft<'_>, volume: &Volume, force: bool) -> Result<()> 
             remember_loss(world, &mut next, plex);
         }
     }
-    distrust_map(draft, &mut next, clean)?;
+    invalidate_map(draft, &mut next, clean)?;
     let given_up: Vec<&Plex> = volume
         .plexes
         .iter()
@@ -133,7 +133,7 @@ fn copy_goes_on(volume: &Volume, plex: &Plex) -> bool {
 
 /// Ends tracking with a map that is damaged, whose disks are missing, or from which this kernel may
 /// have lost something when the machine crashed.
-fn distrust_map(draft: &mut Draft<'_>, next: &mut Volume, clean: bool) -> Result<()> {
+fn invalidate_map(draft: &mut Draft<'_>, next: &mut Volume, clean: bool) -> Result<()> {
     let world = draft.world;
     let Some(dco) = next.live_dco() else {
         return Ok(());
@@ -158,7 +158,7 @@ fn distrust_map(draft: &mut Draft<'_>, next: &mut Volume, clean: bool) -> Result
             None,
             crate::model::Untracked::OldKernel,
         ));
-        relations::settle(group);
+        relations::reconcile_tracking(group);
     }
     if let Some(settled) = group.volume(next.id) {
         (next.dco, next.returning, next.origin) = (

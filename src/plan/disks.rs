@@ -154,7 +154,7 @@ fn forget(
 /// in force. Their plexes are filled again from other plexes, if there are any, when the volumes
 /// are started; logs and maps on them are made again. The plan is committed in any case, so that
 /// the disks get the configuration.
-pub fn distrust(world: &Situation, parted: &[DiskId]) -> Result<Plan> {
+pub fn invalidate(world: &Situation, parted: &[DiskId]) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let on_them = |extent: &Extent| parted.contains(&extent.disk);
     for volume in world
@@ -163,7 +163,7 @@ pub fn distrust(world: &Situation, parted: &[DiskId]) -> Result<Plan> {
         .iter()
         .filter(|v| v.extents().any(on_them))
     {
-        distrust_volume(&mut draft, volume, &on_them)?;
+        invalidate_volume(&mut draft, volume, &on_them)?;
     }
     let known = parted.iter().filter(|id| world.group.disk(**id).is_some());
     draft
@@ -175,7 +175,7 @@ pub fn distrust(world: &Situation, parted: &[DiskId]) -> Result<Plan> {
     draft.finish()
 }
 
-fn distrust_volume(
+fn invalidate_volume(
     draft: &mut Draft<'_>,
     volume: &Volume,
     on_them: &dyn Fn(&Extent) -> bool,
@@ -207,14 +207,14 @@ fn distrust_volume(
         }
     }
     if !survives && volume.complete().into_iter().any(is_on_them) {
-        distrust_contents(draft, volume)?;
+        invalidate_contents(draft, volume)?;
     }
     forget(draft, volume, on_them)
 }
 
 /// Invalidates what is recorded of a volume whose contents were changed independently of the
 /// configuration in force: its plexes may no longer be in sync, and no map has what was written.
-fn distrust_contents(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
+fn invalidate_contents(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
     let changed = draft.touch(volume.id)?;
     if changed.complete().len() > 1 {
         changed.synced = Sectors::ZERO;

@@ -536,7 +536,7 @@ impl<'w> Draft<'w> {
                     state,
                     subdisks,
                     dco: None,
-                    lent: false,
+                    serves_restore: false,
                 });
             }
         }
@@ -547,7 +547,7 @@ impl<'w> Draft<'w> {
     /// Completes the plan: decides on tracking and logs, checks the invariants of the new
     /// configuration, and adds the steps.
     pub fn finish(mut self) -> Result<Plan> {
-        relations::settle(&mut self.plan.group);
+        relations::reconcile_tracking(&mut self.plan.group);
         let live = |volume: Option<&Volume>| volume.is_some_and(|v| v.live_dco().is_some());
         let ids = self.plan.group.volumes.iter().map(|v| v.id);
         let tracking: Vec<VolumeId> = ids

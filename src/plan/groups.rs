@@ -323,7 +323,7 @@ fn choose(world: &Situation, side: &str) -> Result<Plan> {
         return Ok(Plan::nothing(world.group.clone()));
     };
     refuse_running_otherwise(world)?;
-    let mut plan = disks::distrust(world, &others.disks)?;
+    let mut plan = disks::invalidate(world, &others.disks)?;
     let chosen = Event::SideChosen(SideChosen {
         side: side.to_owned(),
         disks_of_others: others.disks.len(),

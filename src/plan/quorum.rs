@@ -108,7 +108,7 @@ pub fn give_up_missing(world: &World, group: &mut Group) {
 ///
 /// The two steps rule out a moment at which one part of the disks has a majority by the old rule
 /// and another part by the new one.
-pub fn settle(world: &World, group: &mut Group, newest: &dyn Fn(DiskId) -> bool) {
+pub fn update_standing(world: &World, group: &mut Group, newest: &dyn Fn(DiskId) -> bool) {
     let before = &world.group;
     let known: Vec<DiskId> = group.disks.iter().map(|d| d.id).collect();
     group.standing.retain(|id, _| known.contains(id));

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 /// Adapts the tracking of every volume to the relations: it is on while a relation needs it. Space
 /// that neither a relation nor a snapshot leg needs is released.
-pub fn settle(group: &mut Group) {
+pub fn reconcile_tracking(group: &mut Group) {
     let since = |v: &Volume| {
         v.origin
             .as_ref()
@@ -25,13 +25,16 @@ pub fn settle(group: &mut Group) {
         if volume.attaching().is_empty() {
             volume.returning = None;
             // The restore that used these plexes as its source is over.
-            volume.plexes.iter_mut().for_each(|p| p.lent = false);
+            volume
+                .plexes
+                .iter_mut()
+                .for_each(|p| p.serves_restore = false);
         }
         let returning = volume.returning.is_some();
         if let Some(dco) = &mut volume.dco {
             dco.live = needed.contains(&volume.id) || (dco.live && returning);
         }
-        let is_leg = |p: &Plex| p.state.is_snapshot_leg() || p.lent;
+        let is_leg = |p: &Plex| p.state.is_snapshot_leg() || p.serves_restore;
         let has_legs = volume.plexes.iter().any(is_leg);
         volume.dco = volume
             .dco
@@ -105,6 +108,6 @@ pub fn drop_copies(group: &mut Group, id: VolumeId, gone: &[usize]) -> Vec<Chang
         volume.dco = None;
         changes.extend(untrack(group, id, None, Untracked::MapLost));
     }
-    settle(group);
+    reconcile_tracking(group);
     changes
 }

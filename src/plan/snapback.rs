@@ -416,17 +416,17 @@ fn restore(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
             .collect::<Vec<_>>(),
     );
     for plex in targets {
-        apply(draft.touch(original.id)?, plex, PlexEvent::Outdated);
+        apply(draft.touch(original.id)?, plex, PlexEvent::Superseded);
     }
     for plex in &side.plexes {
         let plex = moved(draft, side, plex)?;
-        draft
-            .touch(original.id)?
-            .plexes
-            .push(Plex { lent: true, ..plex });
+        draft.touch(original.id)?.plexes.push(Plex {
+            serves_restore: true,
+            ..plex
+        });
     }
     draft.touch(original.id)?.synced = original.size;
-    distrust_others(draft, side)?;
+    invalidate_others(draft, side)?;
     leave(draft, side)?;
     set_log(draft, original, &extent)
 }
@@ -459,7 +459,7 @@ fn exchange(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
         .for_each(|extent| rule_out_writes(draft, side, extent));
     rule_out_openers(draft, &[original, snapshot]);
     for plex in &stay {
-        apply(draft.touch(original.id)?, plex, PlexEvent::Outdated);
+        apply(draft.touch(original.id)?, plex, PlexEvent::Superseded);
     }
     draft
         .touch(original.id)?
@@ -474,7 +474,7 @@ fn exchange(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     }
     draft.touch(snapshot.id)?.plexes = go.into_iter().cloned().collect();
     renew_logs(draft, [original.id, snapshot.id])?;
-    distrust_others(draft, side)?;
+    invalidate_others(draft, side)?;
     extent
         .iter()
         .try_for_each(|extent| set_log(draft, original, extent))
@@ -547,7 +547,7 @@ fn say_exchange(draft: &mut Draft<'_>, side: &Side<'_>, stay: &[&Plex], extent: 
 
 /// Ends the tracking between the original and its other relations, and that of snapshots of the
 /// snapshot: what was tracked applies to the old contents.
-fn distrust_others(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
+fn invalidate_others(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     let except = Some(side.snapshot.id);
     let mut changes = relations::untrack(
         &mut draft.plan.group,
@@ -597,7 +597,7 @@ fn moved(draft: &mut Draft<'_>, side: &Side<'_>, plex: &Plex) -> Result<Plex> {
     Ok(Plex {
         number,
         dco: dco.filter(|_| !given),
-        lent: false,
+        serves_restore: false,
         ..plex.clone()
     })
 }

@@ -39,7 +39,7 @@ fn plex(volume: &str, number: u16, state: PlexState, subdisks: &[Extent]) -> Ple
         state,
         subdisks: subdisks.to_vec(),
         dco: None,
-        lent: false,
+        serves_restore: false,
     }
 }
 

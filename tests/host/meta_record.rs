@@ -45,7 +45,7 @@ fn sample() -> Group {
             piece(disk, start + 4, Sectors::mib(5)),
         ],
         dco: None,
-        lent: false,
+        serves_restore: false,
     };
     let volume = |word: &str, plexes| Volume {
         id: VolumeId::random(),
@@ -701,7 +701,7 @@ fn many(count: usize) -> Group {
                 .map(|part| take(n + number as usize + part, size / parts as u64))
                 .collect(),
             dco: None,
-            lent: false,
+            serves_restore: false,
         };
         let plexes = vec![plex(1), plex(2)];
         let origin = group

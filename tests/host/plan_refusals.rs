@@ -678,7 +678,7 @@ fn join(w: &mut Situation, numbers: std::ops::RangeInclusive<u8>) {
         w.disks.insert(new.id, larger.disks[&new.id].clone());
         w.group.disks.push(new);
     }
-    quorum::settle(&before, &mut w.group, &|id| before.disks.contains_key(&id));
+    quorum::update_standing(&before, &mut w.group, &|id| before.disks.contains_key(&id));
 }
 
 #[test]
@@ -729,7 +729,7 @@ fn blank_disks_do_not_make_a_majority_of_a_minority() {
     assert_eq!(refused(&w, &make("x", 8, 1)).kind(), Kind::Unsafe);
     // They do not begin to count by themselves.
     let mut next = w.group.clone();
-    quorum::settle(&w, &mut next, &|id| w.disks.contains_key(&id));
+    quorum::update_standing(&w, &mut next, &|id| w.disks.contains_key(&id));
     assert_eq!(next.standing, w.group.standing);
     // Somebody insists: what is missing is given up, and nobody has to insist again.
     let mut forced = w.clone();
@@ -754,9 +754,9 @@ fn a_disk_that_joined_counts_when_most_of_those_that_count_know_it() {
     others.iter().for_each(|id| drop(torn.disks.remove(id)));
     assert_eq!(refused(&torn, &make("x", 8, 1)).kind(), Kind::Unsafe);
     let mut next = w.group.clone();
-    quorum::settle(&w, &mut next, &|id| id == first);
+    quorum::update_standing(&w, &mut next, &|id| id == first);
     assert_eq!(next.standing.len(), 3);
-    quorum::settle(&w, &mut next, &|id| w.disks.contains_key(&id));
+    quorum::update_standing(&w, &mut next, &|id| w.disks.contains_key(&id));
     assert!(next.standing.is_empty());
 }
 
@@ -770,14 +770,14 @@ fn a_disk_that_was_given_up_counts_for_nothing_until_it_is_known_again() {
     done(&mut w, &Request::Stop(Selection::All));
     w.disks = all;
     let mut next = w.group.clone();
-    quorum::settle(&w, &mut next, &|_| true);
+    quorum::update_standing(&w, &mut next, &|_| true);
     assert!(
         next.standing
             .values()
             .all(|standing| *standing == Standing::Joining)
     );
     w.group = next.clone();
-    quorum::settle(&w, &mut next, &|_| true);
+    quorum::update_standing(&w, &mut next, &|_| true);
     assert!(next.standing.is_empty());
 }
 

@@ -311,7 +311,7 @@ fn fill_nearly(lab: &Lab, name: &dyn Fn(u64) -> String) -> Vec<String> {
             state: PlexState::Active,
             subdisks: vec![extent],
             dco: None,
-            lent: false,
+            serves_restore: false,
         };
         chosen.group.volumes.push(Volume {
             id: VolumeId::random(),

@@ -224,7 +224,7 @@ pub fn with_volume(group: &Group, volume: &str) -> Group {
             length: sectors(8),
         }],
         dco: None,
-        lent: false,
+        serves_restore: false,
     };
     group.volumes.push(Volume {
         id: VolumeId::random(),
@@ -386,7 +386,7 @@ fn build(seeds: Vec<Seed>, disks: usize, ids: ([u8; 16], Option<[u8; 16]>)) -> G
                     .map(|(i, l)| take((disk.index(disks) + i) % disks, l))
                     .collect(),
                 dco: None,
-                lent: number % 2 == 0,
+                serves_restore: number % 2 == 0,
             });
         let plexes = plexes.collect();
         let origin = seed.origin.map(|(of, at, frozen, freeze_us)| Origin {

@@ -172,7 +172,7 @@ fn open<'u>(
         | GroupRequest::Destroy
         | GroupRequest::Deport => {
             let mut session = Session::open(options, &Name::parse(group)?, env)?;
-            session.tend()?;
+            session.repair_all()?;
             return Ok((session, None));
         }
     };

@@ -1,7 +1,7 @@
 //! Carries a plan out, from its commit to its last step, and undoes it on failure.
 
 use super::Session;
-use super::tend::TEND_ROUNDS;
+use super::repair::REPAIR_ROUNDS;
 use crate::app::Report;
 use crate::error::{Error, Result};
 use crate::exec::{self, Cause, Failed};
@@ -281,7 +281,7 @@ impl Session<'_> {
             .map(Blocked::by_its_call)
             .collect();
         let (mut last, mut lost) = (None, Vec::new());
-        for _ in 0..TEND_ROUNDS {
+        for _ in 0..REPAIR_ROUNDS {
             match self.fall_back_once(&mut last, &mut busy, &mut lost) {
                 Ok(true) => {}
                 Ok(false) if !busy.is_empty() => {

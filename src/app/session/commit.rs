@@ -29,7 +29,7 @@ impl Session<'_> {
     ) -> exec::Done<Executed> {
         if plan.group == self.view.world.group && !plan.forced {
             let done = exec::execute(self.on(), &self.view.world, plan, None, helper);
-            return self.distrust_maps(plan, done);
+            return self.invalidate_maps(plan, done);
         }
         if let Some(broken) = check::violations(&plan.group).first() {
             return Err(Error::failed(format!(
@@ -73,7 +73,7 @@ impl Session<'_> {
         if outcome.committed {
             self.in_force(plan, group, generation, &outcome);
         }
-        match self.distrust_maps(plan, done) {
+        match self.invalidate_maps(plan, done) {
             Err(mut failed) if outcome.unknown => {
                 failed.error = self.take_back(failed.error);
                 Err(self.not_recorded(plan, failed))
@@ -105,7 +105,7 @@ impl Session<'_> {
         let before = std::mem::replace(&mut self.view.world.group, group);
         let lost_log = |change: &Change| change.event == Event::LogFailed;
         if plan.changes.iter().any(lost_log) {
-            self.distrust_lost_logs(&before);
+            self.invalidate_lost_logs(&before);
         }
         self.closing.note_failures(&plan.changes);
         if !outcome.complete {
@@ -173,19 +173,19 @@ impl Session<'_> {
     }
 
     /// Returns the configuration with the standing of its disks in the quorum updated (see
-    /// [`quorum::settle`]).
+    /// [`quorum::update_standing`]).
     fn settled(&self, group: &Group) -> Group {
         let mut group = group.clone();
         let written = |id: DiskId| {
             self.view.copies.members.iter().any(|m| m.disk == id)
                 && !self.view.copies.outdated.contains(&id)
         };
-        quorum::settle(&self.view.world, &mut group, &written);
+        quorum::update_standing(&self.view.world, &mut group, &written);
         group
     }
 
     /// Marks the extents of failed logs as damaged, so that no new log is placed there.
-    fn distrust_lost_logs(&mut self, before: &Group) {
+    fn invalidate_lost_logs(&mut self, before: &Group) {
         let now = |old: &Volume| {
             self.view
                 .world
@@ -202,16 +202,16 @@ impl Session<'_> {
         self.view.world.evidence.damaged.extend(lost);
     }
 
-    fn distrust_maps(
+    fn invalidate_maps(
         &mut self,
         plan: &Plan,
         mut done: exec::Done<Executed>,
     ) -> exec::Done<Executed> {
         match &mut done {
-            Ok(executed) => self.distrust_refused(executed),
+            Ok(executed) => self.invalidate_refused(executed),
             Err(failed) => {
                 if let Cause::Map(map) = failed.cause {
-                    failed.lost_copies = self.distrust_copies(plan, &map);
+                    failed.lost_copies = self.invalidate_copies(plan, &map);
                 }
             }
         }
@@ -220,7 +220,7 @@ impl Session<'_> {
 
     /// Marks the maps that the kernel refused as damaged inside. Their volumes continue without
     /// them.
-    fn distrust_refused(&mut self, executed: &Executed) {
+    fn invalidate_refused(&mut self, executed: &Executed) {
         let refused = executed
             .refused
             .iter()
@@ -232,7 +232,7 @@ impl Session<'_> {
 
     /// Marks a copy of a map as damaged when it could not be made equal to the first one, or the
     /// first one when it could not be read. Returns the copies that were trusted until now.
-    fn distrust_copies(&mut self, plan: &Plan, lost: &Extent) -> Vec<Extent> {
+    fn invalidate_copies(&mut self, plan: &Plan, lost: &Extent) -> Vec<Extent> {
         let dcos = self
             .world
             .group

@@ -3,14 +3,14 @@
 //!
 //! ```text
 //! view      reading and observing          carry_out   a plan from its commit to its end
-//! tend      repairs without a request      commit      the configuration on the disks
+//! repair    repairs without a request      commit      the configuration on the disks
 //! closing   what happens when the lock is released
 //! ```
 
 mod carry_out;
 mod closing;
 mod commit;
-mod tend;
+mod repair;
 mod view;
 
 pub use view::{View, refuse_foreign};

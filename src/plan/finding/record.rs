@@ -42,16 +42,20 @@ pub(super) fn record_attached(world: &Situation, id: VolumeId) -> Result<Plan> {
 /// Ends a restore: the plexes that it was made from become snapshot legs again.
 fn take_back_legs(draft: &mut Draft<'_>, id: VolumeId) -> Result<()> {
     let restored = draft.touch(id)?.clone();
-    let lent: Vec<&Plex> = restored.plexes.iter().filter(|p| p.lent).collect();
-    if lent.is_empty()
+    let serving: Vec<&Plex> = restored
+        .plexes
+        .iter()
+        .filter(|p| p.serves_restore)
+        .collect();
+    if serving.is_empty()
         || !restored
             .plexes
             .iter()
-            .any(|p| p.state == PlexState::Active && !p.lent)
+            .any(|p| p.state == PlexState::Active && !p.serves_restore)
     {
         return Ok(());
     }
-    for plex in lent {
+    for plex in serving {
         apply(draft.touch(id)?, plex, PlexEvent::ToSnapdone);
         draft.say(&restored.name, Event::state(plex, PlexState::SnapDone));
     }

@@ -298,7 +298,7 @@ fn group(u: &mut Unstructured) -> Result<Group> {
             state: PlexState::Active,
             subdisks,
             dco: None,
-            lent: false,
+            serves_restore: false,
         };
         group.volumes.push(Volume {
             id: VolumeId::from_bytes([n + 1; 16]),

@@ -11,15 +11,15 @@ use crate::plan::{self, finding};
 
 /// How many rounds of recording and repairing a command makes before it leaves the rest to the next
 /// one.
-pub(super) const TEND_ROUNDS: usize = 16;
+pub(super) const REPAIR_ROUNDS: usize = 16;
 
 impl Session<'_> {
     /// Repairs what an interrupted command left, takes failed legs out, and records what the kernel
     /// has finished. Returns the changes made.
-    pub fn tend(&mut self) -> Result<Vec<Change>> {
+    pub fn repair_all(&mut self) -> Result<Vec<Change>> {
         let mut done = Vec::new();
         let mut last = None;
-        for _ in 0..TEND_ROUNDS {
+        for _ in 0..REPAIR_ROUNDS {
             // Listing starts a program, whose file may lie on a volume whose writes are held.
             if !self.has_failed_mirror() {
                 self.learn_unlisted();
