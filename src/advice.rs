@@ -90,6 +90,10 @@ pub enum Advised {
     Stop(Of),
     /// `stop --all` of a group, or of all that there are.
     StopAll(Of),
+    /// `start --all` of a group.
+    StartAll(Of),
+    /// `plex attach`: fills a detached or failed data plex again.
+    PlexAttach(Of),
     /// `recover`: everything that is to be recorded or repaired on this machine.
     Recover,
     /// `print` a group, or a volume of it.

@@ -33,7 +33,7 @@ impl View<'_> {
             let mapped = self.world.number(id).filter(|number| *number != found.dev);
             match mapped.and_then(|mapped| self.why_a_copy(id, &found, mapped)) {
                 Some(why) => {
-                    self.env.ui.warn(&why);
+                    self.env.warn(&why);
                     self.drop_member(id);
                 }
                 None => drop(self.world.disks.insert(id, found)),
@@ -41,21 +41,21 @@ impl View<'_> {
         }
     }
 
-    fn why_a_copy(&self, id: DiskId, found: &PresentDisk, mapped: DevNo) -> Option<String> {
+    fn why_a_copy(&self, id: DiskId, found: &PresentDisk, mapped: DevNo) -> Option<Hint> {
         let (path, copy) = (self.disk_path(id), found.path.display());
         let says = format!("'{copy}' has the label of disk '{path}', whose volumes run on");
         if let Some(device) = self.bare.devices.iter().find(|device| device.dev == mapped) {
             let shown = device.path.display();
-            return Some(format!(
-                "{says} '{shown}', which has lost its label: '{copy}' is taken for a copy and not used; once it is disconnected, 'breakoff recover' \
-                 rewrites the label"
+            let told = Hint::from(format!(
+                "{says} '{shown}', which has lost its label: '{copy}' is taken for a copy and not used; once it is disconnected, "
             ));
+            return Some(told.line(Advised::Recover).and(" rewrites the label"));
         }
         self.env.machine.are_distinct(mapped, found.dev).then(|| {
-            format!(
+            Hint::from(format!(
                 "{says} device {mapped}, whose label cannot be read and whose identifier differs: '{copy}' is taken for a copy and not used; \
                  if the disk is lost and the copy is to replace it, stop its volumes and start them again"
-            )
+            ))
         })
     }
 
@@ -85,9 +85,11 @@ impl View<'_> {
     /// Describes one of these disks as a finding.
     pub fn without_label(&self, (id, device): &(DiskId, Candidate)) -> String {
         let (path, shown) = (self.disk_path(*id), device.path.display());
-        format!(
-            "disk '{path}' has lost its label, and its volumes run on '{shown}'; 'breakoff recover' rewrites it"
-        )
+        let told = Hint::from(format!(
+            "disk '{path}' has lost its label, and its volumes run on '{shown}'; "
+        ));
+        let told = told.line(Advised::Recover).and(" rewrites it");
+        self.env.words(&told)
     }
 
     fn disk_path(&self, id: DiskId) -> String {

@@ -22,6 +22,7 @@ pub use helper::run as serve;
 pub use run::{rehearse, run};
 pub use scan::udev_probe;
 
+use crate::advice::{Hint, Language};
 use crate::error::{Error, Kind};
 use crate::meta::Fill;
 use crate::model::{Name, Sectors};
@@ -276,11 +277,30 @@ pub struct Env<'a> {
     pub ui: &'a dyn Ui,
 }
 
+impl Env<'_> {
+    /// Returns text with command lines, in the language of the front end.
+    pub fn words(&self, text: &Hint) -> String {
+        text.text(self.ui.language())
+    }
+
+    /// Returns several texts with command lines, in the language of the front end.
+    pub fn all_words(&self, texts: &[Hint]) -> Vec<String> {
+        texts.iter().map(|text| self.words(text)).collect()
+    }
+
+    /// Reports a problem with advice that does not stop the command.
+    pub fn warn(&self, text: &Hint) {
+        self.ui.warn(&self.words(text));
+    }
+}
+
 /// A [`Ui`] that shows nothing and answers no.
-#[derive(Debug, Clone, Copy)]
-pub struct Mute;
+pub struct Mute(pub &'static dyn Language);
 
 impl Ui for Mute {
+    fn language(&self) -> &'static dyn Language {
+        self.0
+    }
     fn note(&self, _text: &str) {}
     fn warn(&self, _text: &str) {}
     fn progress(&self, _copies: &[Progress]) {}
@@ -292,6 +312,8 @@ impl Ui for Mute {
 
 /// What the application reports while it works. A front end may show it or not.
 pub trait Ui {
+    /// The language in which advice is given.
+    fn language(&self) -> &'static dyn Language;
     /// Reports something that the user should see now (stderr).
     fn note(&self, text: &str);
     /// Reports a problem that does not stop the command (stderr).

@@ -11,6 +11,7 @@
 use super::scan::Scan;
 use super::session::{Session, lock_group};
 use super::{Env, Mute, Options, Ui};
+use crate::advice::Language;
 use crate::app::session::View;
 use crate::error::{Error, Kind, Result};
 use crate::exec;
@@ -358,7 +359,14 @@ fn what_is_left(view: &View<'_>) -> Tended {
 /// they have an old one now. This waits until no write is held any more. Without it, such a disk
 /// would be taken for current should the others be lost.
 fn tell_the_others(name: &Name, env: Env<'_>) {
-    if let Ok(mut session) = Session::open(&AT_ONCE, name, Env { ui: &Mute, ..env }) {
+    if let Ok(mut session) = Session::open(
+        &AT_ONCE,
+        name,
+        Env {
+            ui: &Mute(env.ui.language()),
+            ..env
+        },
+    ) {
         session.heal();
     }
 }
@@ -380,6 +388,9 @@ struct Once<'u> {
 }
 
 impl Ui for Once<'_> {
+    fn language(&self) -> &'static dyn Language {
+        self.inner.language()
+    }
     fn note(&self, text: &str) {
         self.inner.note(text);
     }
@@ -399,6 +410,9 @@ impl Ui for Once<'_> {
 struct Quiet<'u>(&'u dyn Ui);
 
 impl Ui for Quiet<'_> {
+    fn language(&self) -> &'static dyn Language {
+        self.0.language()
+    }
     fn note(&self, _text: &str) {}
     fn warn(&self, text: &str) {
         self.0.warn(text);
@@ -426,7 +440,10 @@ pub fn start(env: Env<'_>) -> Watched {
     match lock_group(
         lock::MONITOR,
         Some(Duration::ZERO),
-        Env { ui: &Mute, ..env },
+        Env {
+            ui: &Mute(env.ui.language()),
+            ..env
+        },
     ) {
         Ok(free) => drop(free),
         Err(error) if error.kind() == Kind::TimedOut => return Watched::Already,

@@ -222,7 +222,7 @@ fn rehearse_change(
         view
     };
     let plan = plan::plan(&view.world, request).map_err(|e| view.name_openers(e))?;
-    Ok(render::view(&view.world, &plan))
+    Ok(render::view(&view.world, &plan, env.ui.language()))
 }
 
 /// Carries out a plan. If it fails for a reason that could not be known before, plans again and

@@ -4,6 +4,7 @@ use super::monitor::{self, Watched};
 use super::scan::Scan;
 use super::session::Session;
 use super::{Change, Env, Options, Outcome, Report};
+use crate::advice::{Advised, Hint};
 use crate::app::session::View;
 use crate::error::{Error, Kind, Result};
 use crate::meta;
@@ -172,10 +173,12 @@ fn running_findings(view: &View<'_>) -> Vec<String> {
     findings.extend(group.volumes.iter().flat_map(|v| volume_findings(world, v)));
     findings.extend(view.held_open());
     if let Ok(Some(plan)) = view.next_repair() {
-        findings.push(format!(
-            "group '{}': a change is to be recorded or repaired; 'breakoff recover' does it",
+        let told = format!(
+            "group '{}': a change is to be recorded or repaired; ",
             group.name
-        ));
+        );
+        let told = Hint::from(told).line(Advised::Recover).and(" does it");
+        findings.push(view.env.words(&told));
         findings.extend(plan.changes.iter().map(Change::to_string));
     }
     findings
@@ -336,7 +339,7 @@ fn to_be_done(target: &Target, env: Env<'_>) -> Result<Vec<String>> {
         return Ok(labels);
     };
     let name = &session.world.group.name;
-    let view = render::view(&session.world, &plan);
+    let view = render::view(&session.world, &plan, env.ui.language());
     let steps = view.prepare.iter().chain(&view.window).chain(&view.finish);
     let done = view
         .changes

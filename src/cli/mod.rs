@@ -136,7 +136,7 @@ fn serve(group: GroupId, devices: &[HelperDevice], requests: Tasks<File, File>) 
         requests,
         Env {
             machine: &HERE,
-            ui: &Mute,
+            ui: &Mute(FrontEnd::Native.language()),
         },
     );
 }

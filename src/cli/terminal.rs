@@ -6,6 +6,7 @@
 
 use super::Style;
 use super::output;
+use crate::advice::Language;
 use crate::app::{Progress, Ui};
 use crate::report::progress::{self, Milestones};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -25,6 +26,7 @@ const BAR_AT_REST: &str =
 /// The [`Ui`] of both front ends.
 pub(super) struct Terminal {
     program: String,
+    language: &'static dyn Language,
     quiet: bool,
     asks: bool,
     display: RefCell<Display>,
@@ -42,6 +44,7 @@ impl Terminal {
         let interactive = std::io::stderr().is_terminal();
         Terminal {
             program: style.program.clone(),
+            language: style.front_end.language(),
             quiet: style.quiet,
             asks: interactive && std::io::stdin().is_terminal() && !style.json,
             display: RefCell::new(Display::new(style.quiet, interactive)),
@@ -129,6 +132,10 @@ fn set_template(bar: &ProgressBar, template: &str) {
 }
 
 impl Ui for Terminal {
+    fn language(&self) -> &'static dyn Language {
+        self.language
+    }
+
     fn note(&self, text: &str) {
         if !self.quiet {
             self.say(text);

@@ -47,7 +47,7 @@ pub fn start(world: &Situation, which: &Selection, force: bool) -> Result<Plan> 
     })?;
     if let Some(doubt) = doubt {
         quorum::give_up_missing(world, &mut plan.group);
-        plan.notes.push(doubt);
+        plan.notes.push(doubt.into());
         plan.forced = true;
     }
     Ok(plan)

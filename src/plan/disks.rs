@@ -9,6 +9,7 @@ use super::refusal::{Disks, Result, Space};
 use super::relations;
 use super::step::Plan;
 use super::world::World;
+use crate::advice::{Advised, Hint, Of};
 use crate::model::{
     Disk, DiskId, Extent, Name, Plex, PlexEvent, PlexState, Sectors, Standing, Untracked, Volume,
 };
@@ -269,7 +270,13 @@ fn move_volume(draft: &mut Draft<'_>, volume: &Volume, old: &Disk, new: &Disk) -
         .for_each(|extent| extent.disk = new.id);
     forget(draft, volume, &|extent| extent.disk == old.id)?;
     if !survives && volume.complete().iter().any(on_it) {
-        draft.note(format!("'{path}' has lost its only complete plex: restore it from a backup ('breakoff remove' it first)"));
+        let remove = Advised::Remove(Of::both(&draft.world.group.name, &volume.name));
+        let lost = format!("'{path}' has lost its only complete plex: remove it with ");
+        draft.note(
+            Hint::from(lost)
+                .line(remove)
+                .and(", and restore its contents from a backup"),
+        );
     }
     Ok(())
 }
@@ -317,11 +324,9 @@ fn move_plex(
     }
     draft.say(&volume.name, Event::failed(plex, Some(failed.state)));
     if survives {
-        let group = &draft.world.group.name;
-        draft.note(format!(
-            "fill '{0}' when '{path}' is started: 'breakoff -g {group} plex attach {0}'",
-            plex.name
-        ));
+        let attach = Advised::PlexAttach(Of::both(&draft.world.group.name, &plex.name));
+        let fill = format!("fill '{}' when '{path}' is started: ", plex.name);
+        draft.note(Hint::from(fill).line(attach));
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use super::relations;
 use super::request::Placement;
 use super::step::{Plan, Prepare};
 use super::transition::{self, Terms};
+use crate::advice::Hint;
 use crate::model::space::{Free, Wish};
 use crate::model::volume::MAX_PLEXES;
 use crate::model::{
@@ -113,7 +114,7 @@ impl<'w> Draft<'w> {
     }
 
     /// Adds a message on what to know or to do next.
-    pub fn note(&mut self, text: impl Into<String>) {
+    pub fn note(&mut self, text: impl Into<Hint>) {
         self.plan.notes.push(text.into());
     }
 
@@ -685,10 +686,13 @@ impl<'w> Draft<'w> {
         };
         if needed && running && !log.live {
             if held {
-                self.plan.notes.push(format!(
-                    "'{}' continues without its log while another process has the old one open",
-                    volume.name
-                ));
+                self.plan.notes.push(
+                    format!(
+                        "'{}' continues without its log while another process has the old one open",
+                        volume.name
+                    )
+                    .into(),
+                );
                 return Ok(());
             }
             log.live = true;

@@ -13,7 +13,7 @@ use super::request::{GroupRequest, NamedDevice};
 use super::step::{Consent, LabelStep, OldLabel, Plan};
 use super::world::World;
 use super::{disks, quorum, volumes};
-use crate::advice::Hint;
+use crate::advice::{Advised, Hint, Of};
 use crate::error::Error;
 use crate::model::{Disk, DiskId, Group, HostId, Name, Sectors};
 use std::path::{Path, PathBuf};
@@ -121,7 +121,7 @@ fn remove_disk(world: &Situation, media: &Name) -> Result<Plan> {
         Some(label) => plan.erase.push(label),
         None => plan.notes.push(format!(
             "disk '{media}' is missing; if it comes back, it does not belong to this group any more"
-        )),
+        ).into()),
     }
     Ok(plan)
 }
@@ -166,9 +166,9 @@ fn resize_disk(world: &Situation, media: &Name) -> Result<Plan> {
     let size = sizes.device.unwrap_or(sizes.label);
     let mut plan = Plan::nothing(group.clone());
     if size <= disk.size {
-        plan.notes.push(format!(
-            "disk '{shown}' has no space that is not used: {size} are for volumes"
-        ));
+        plan.notes.push(
+            format!("disk '{shown}' has no space that is not used: {size} are for volumes").into(),
+        );
         return Ok(plan);
     }
     quorum::refuse_minority(world)?;
@@ -217,10 +217,13 @@ fn destroy(world: &Situation) -> Result<Plan> {
     for disk in &group.disks {
         match old_label(world, disk) {
             Some(label) => plan.erase.push(label),
-            None => plan.notes.push(format!(
-                "disk '{}' is missing; if it comes back, its label still names group '{name}'",
-                disk.media
-            )),
+            None => plan.notes.push(
+                format!(
+                    "disk '{}' is missing; if it comes back, its label still names group '{name}'",
+                    disk.media
+                )
+                .into(),
+            ),
         }
     }
     plan.changes.push(Change::group(name, Event::Destroyed));
@@ -268,9 +271,9 @@ fn import(world: &Situation, new_name: Option<&Name>, force: bool) -> Result<Pla
         was: (*name != group.name).then(|| group.name.clone()),
     };
     plan.changes.push(Change::group(name, imported));
-    plan.notes.push(format!(
-        "its volumes are not started: 'breakoff -g {name} start --all'"
-    ));
+    let start = Hint::from("its volumes are not started: ");
+    plan.notes
+        .push(start.line(Advised::StartAll(Of::group(name))));
     Ok(plan)
 }
 

@@ -5,13 +5,14 @@ use super::groups::Initialisation;
 use super::step::{CommitPoint, Finish, LabelStep, NewLabel, OldLabel, Plan, Prepare};
 use super::view::{PlanView, StepView};
 use super::world::World;
+use crate::advice::Language;
 use crate::model::{Disk, DiskId, DmName, DmUuid, Extent, Group, Name, Role, VolumeId};
 use crate::table::{DevRef, SuspendMode, Table, TargetLine};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// The plan as plain data.
-pub fn view(world: &World, plan: &Plan) -> PlanView {
+/// The plan as plain data, with notes in the language of a front end.
+pub fn view(world: &World, plan: &Plan, language: &dyn Language) -> PlanView {
     let names = Names::of(world, plan);
     PlanView {
         group: world.group.name.to_string(),
@@ -19,8 +20,8 @@ pub fn view(world: &World, plan: &Plan) -> PlanView {
         notes: plan
             .announced
             .iter()
-            .chain(&plan.notes)
             .cloned()
+            .chain(plan.notes.iter().map(|note| note.text(language)))
             .chain(
                 plan.failures
                     .iter()

@@ -17,6 +17,7 @@ use super::request::Winner;
 use super::snapshot::FIRST_ERA;
 use super::step::{Plan, Prepare};
 use super::world::World;
+use crate::advice::{Advised, Hint, Of};
 use crate::model::ranges;
 use crate::model::{
     ChangeLog, Dco, DmUuid, Name, Plex, PlexEvent, PlexState, Returning, Role, Sectors, Tracking,
@@ -540,8 +541,12 @@ fn say_exchange(draft: &mut Draft<'_>, side: &Side<'_>, stay: &[&Plex], extent: 
     let data = |volume: &Volume| volume.in_state(PlexState::Active).count();
     if data(original) < data(snapshot) {
         let (has, had) = (data(original), data(snapshot));
-        let group = &draft.world.group.name;
-        draft.note(format!("'{other}' has {has} data plexes now, it had {had}: 'breakoff -g {group} mirror {}' adds one", snapshot.name));
+        let mirror = Advised::Mirror {
+            of: Of::both(&draft.world.group.name, &snapshot.name),
+            avoid: None,
+        };
+        let now = format!("'{other}' has {has} data plexes now, it had {had}: ");
+        draft.note(Hint::from(now).line(mirror).and(" adds one"));
     }
 }
 

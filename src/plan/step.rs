@@ -9,6 +9,7 @@
 use super::change::Change;
 use super::found::{PresentDisk, Space};
 use super::refusal::Refusal;
+use crate::advice::Hint;
 use crate::model::{DiskId, DmName, DmUuid, Extent, Group, Name, Sectors, VolumeId};
 use crate::table::{Links, SuspendMode, Table, TargetLine};
 use std::ops::Range;
@@ -24,7 +25,7 @@ pub struct Plan {
     /// Messages to print before anything is changed.
     pub announced: Vec<String>,
     /// Messages to print afterwards: what to know or to do next.
-    pub notes: Vec<String>,
+    pub notes: Vec<Hint>,
     /// What the plan destroys, if the administrator has to agree to it.
     pub consent: Option<Consent>,
     /// Labels to write before the configuration, which is then written to those disks too.

@@ -15,6 +15,7 @@ pub mod helper;
 pub mod places;
 pub mod script;
 
+use breakoff::advice::Language;
 use breakoff::app::{self, Command, Env, Options, Outcome, Progress, Ui};
 use breakoff::cli::Action;
 use breakoff::cli::native::hints::Native;
@@ -636,6 +637,9 @@ impl Events for FakeEvents {
 pub struct Silent;
 
 impl Ui for Silent {
+    fn language(&self) -> &'static dyn Language {
+        &Native
+    }
     fn note(&self, _text: &str) {}
     fn warn(&self, text: &str) {
         if std::env::var_os("CRASH_CASE").is_some() {

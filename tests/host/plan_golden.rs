@@ -4,6 +4,7 @@
 use crate::pure::golden::assert_golden;
 use crate::pure::{anywhere, carry_out, done, make, name, snapstart, sync, world};
 use breakoff::app::Outcome;
+use breakoff::cli::native::hints::Native;
 use breakoff::model::Sectors;
 use breakoff::plan::evidence::Situation;
 use breakoff::plan::finding::{self, converge};
@@ -16,7 +17,7 @@ use breakoff::report::text;
 use breakoff::table::status::LegHealth;
 
 fn shown(world: &Situation, plan: &Plan) -> String {
-    text::outcome(&Outcome::Planned(render::view(world, plan)), false)
+    text::outcome(&Outcome::Planned(render::view(world, plan, &Native)), false)
 }
 
 /// Compares the plan of a request, carries it out, and checks that nothing is left to converge.

@@ -4,6 +4,7 @@
 use crate::pure::golden::assert_golden;
 use crate::pure::{BOOT, HOST, done, make, name, sync, world};
 use breakoff::app::Outcome;
+use breakoff::cli::native::hints::Native;
 use breakoff::error::{Error, Kind};
 use breakoff::model::{DevNo, DiskId, Group, GroupId, HostId, PlexState, Sectors, Standing};
 use breakoff::plan::evidence::{DiskSizes, OtherSides, Situation};
@@ -108,7 +109,10 @@ fn none_yet() -> Situation {
 #[track_caller]
 fn planned(world: &Situation, file: &str, request: &GroupRequest) -> Plan {
     let plan = plan(world, request).unwrap_or_else(|refusal| panic!("{file}: {refusal}"));
-    let shown = text::outcome(&Outcome::Planned(render::view(world, &plan)), false);
+    let shown = text::outcome(
+        &Outcome::Planned(render::view(world, &plan, &Native)),
+        false,
+    );
     assert_golden(&format!("tests/golden/plans/{file}"), &shown);
     plan
 }

@@ -103,7 +103,12 @@ fn two_plexes_never_share_a_disk_unless_disks_are_named() {
         placement: on(&["disk01"]),
     };
     let planned = done(&mut w, &named);
-    assert!(planned.notes.iter().any(|n| n.contains("shares a disk")));
+    assert!(
+        planned
+            .notes
+            .iter()
+            .any(|n| n.text(&Native).contains("shares a disk"))
+    );
 }
 
 #[test]
@@ -574,7 +579,7 @@ fn plexes_that_were_being_made_equal_are_not_started_without_the_first() {
         forced
             .notes
             .iter()
-            .any(|note| note.contains("without the last writes")),
+            .any(|note| note.text(&Native).contains("without the last writes")),
         "{:?}",
         forced.notes
     );
@@ -622,10 +627,9 @@ fn half_of_the_disks_start_nothing_unless_forced() {
         },
     );
     assert!(
-        forced
-            .notes
-            .iter()
-            .any(|note| note.contains("may have been used without these")),
+        forced.notes.iter().any(|note| note
+            .text(&Native)
+            .contains("may have been used without these")),
         "{:?}",
         forced.notes
     );
@@ -1369,7 +1373,7 @@ fn an_original_that_changes_places_keeps_its_mirrors() {
         planned
             .notes
             .iter()
-            .any(|note| note.contains("breakoff -g g mirror SNAP-v")),
+            .any(|note| note.text(&Native).contains("breakoff -g g mirror SNAP-v")),
         "{:?}",
         planned.notes
     );
@@ -1428,7 +1432,7 @@ fn a_log_goes_elsewhere_when_the_named_disks_are_full() {
         planned
             .notes
             .iter()
-            .any(|note| note.contains("log of 'g/v' lies on 'disk03'")),
+            .any(|note| note.text(&Native).contains("log of 'g/v' lies on 'disk03'")),
         "{:?}",
         planned.notes
     );
@@ -1702,7 +1706,7 @@ fn a_volume_made_for_larger_sectors_lies_anywhere() {
         planned
             .notes
             .iter()
-            .any(|note| note.contains("mkfs.xfs -s size=4096")),
+            .any(|note| note.text(&Native).contains("mkfs.xfs -s size=4096")),
         "{:?}",
         planned.notes
     );
@@ -1760,14 +1764,17 @@ fn the_plexes_of_a_new_volume_are_alike_where_they_can_be() {
         planned
             .notes
             .iter()
-            .any(|note| note.contains("has sectors of 4096 bytes")),
+            .any(|note| note.text(&Native).contains("has sectors of 4096 bytes")),
         "{:?}",
         planned.notes
     );
     let planned = done(&mut w, &two("w", on(&["disk03", "disk04"])));
     assert_eq!(sectors_of(&w, "w"), Some(512));
     assert!(
-        !planned.notes.iter().any(|note| note.contains("sectors")),
+        !planned
+            .notes
+            .iter()
+            .any(|note| note.text(&Native).contains("sectors")),
         "{:?}",
         planned.notes
     );

@@ -57,7 +57,11 @@ pub fn change(
 /// Plans a change, for `--dry-run`. Takes no lock and repairs nothing.
 pub fn rehearse(group: &str, request: &GroupRequest, env: Env<'_>) -> Result<Outcome> {
     let (view, plan) = look_and_plan(group, request, env)?;
-    Ok(Outcome::Planned(render::view(&view.world, &plan)))
+    Ok(Outcome::Planned(render::view(
+        &view.world,
+        &plan,
+        env.ui.language(),
+    )))
 }
 
 fn look_and_plan<'u>(

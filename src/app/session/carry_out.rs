@@ -2,6 +2,7 @@
 
 use super::Session;
 use super::repair::REPAIR_ROUNDS;
+use crate::advice::{Advised, Hint};
 use crate::app::Report;
 use crate::error::{Error, Result};
 use crate::exec::{self, Cause, Failed};
@@ -81,7 +82,7 @@ impl Session<'_> {
             .collect();
         let mut report = Report {
             changes: plan.changes.clone(),
-            notes: plan.notes.clone(),
+            notes: self.env.all_words(&plan.notes),
             failures,
         };
         let thawed = if executed.thawed {
@@ -157,9 +158,8 @@ impl Session<'_> {
         let started = self.env.machine.helper(self.view.world.group.id, &devices);
         started
             .map_err(|error| {
-                self.env.ui.warn(&format!(
-                    "{error}: if this command is killed, run 'breakoff recover'"
-                ));
+                let then = Hint::from(format!("{error}: if this command is killed, run "));
+                self.env.warn(&then.line(Advised::Recover));
             })
             .ok()
     }
@@ -216,11 +216,13 @@ impl Session<'_> {
     /// Warns of a call that did not end.
     fn leave(&mut self, blocked: &Blocked) -> Option<Blocked> {
         let warning = if blocked.thaws {
-            "a filesystem may still be frozen; 'breakoff recover' thaws it"
+            Hint::from("a filesystem may still be frozen; ")
+                .line(Advised::Recover)
+                .and(" thaws it")
         } else {
-            "a suspend still waits for a disk; when it answers, that is undone"
+            "a suspend still waits for a disk; when it answers, that is undone".into()
         };
-        self.closing.warnings.push(warning.to_owned());
+        self.closing.warnings.push(self.env.words(&warning));
         None
     }
 
@@ -299,7 +301,11 @@ impl Session<'_> {
                 Ok(false) => break,
                 Err(error) => {
                     let group = &self.view.world.group.name;
-                    self.closing.warnings.push(format!("the devices of group '{group}' do not match its configuration: {error}; 'breakoff recover' tries again"));
+                    let told = Hint::from(format!(
+                        "the devices of group '{group}' do not match its configuration: {error}; "
+                    ));
+                    let told = told.line(Advised::Recover).and(" tries again");
+                    self.closing.warnings.push(self.env.words(&told));
                     break;
                 }
             }

@@ -401,14 +401,15 @@ impl Session<'_> {
                 continue;
             };
             let (media, path) = (&old.media, old.path.display());
-            let again = if plan.group.destroyed {
-                "; 'breakoff recover' tries again"
-            } else {
-                ""
-            };
-            self.closing.warnings.push(format!(
-                "the label of disk '{media}' ({path}) could not be erased: {error}{again}"
+            let told = Hint::from(format!(
+                "the label of disk '{media}' ({path}) could not be erased: {error}"
             ));
+            let told = if plan.group.destroyed {
+                told.and("; ").line(Advised::Recover).and(" tries again")
+            } else {
+                told
+            };
+            self.closing.warnings.push(self.view.env.words(&told));
         }
     }
 

@@ -31,6 +31,8 @@ fn words(advised: &Advised) -> String {
         Advised::Start { of, force: true } => verb("start --force", of),
         Advised::Stop(of) => verb("stop", of),
         Advised::StopAll(of) => verb("stop --all", of),
+        Advised::StartAll(of) => verb("start --all", of),
+        Advised::PlexAttach(of) => verb("plex attach", of),
         Advised::Recover => "recover".to_owned(),
         Advised::Print(of) => verb("print", of),
         Advised::SnapStart(of) => verb("snapstart", of),

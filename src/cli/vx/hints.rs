@@ -60,6 +60,8 @@ fn words<'a>(advised: &'a Advised) -> Option<(&'a Of, Vec<String>)> {
         Advised::Start { .. }
         | Advised::Stop(_)
         | Advised::StopAll(_)
+        | Advised::StartAll(_)
+        | Advised::PlexAttach(_)
         | Advised::Recover
         | Advised::Print(_)
         | Advised::ToActive(_)

@@ -180,10 +180,13 @@ fn replace_last_plex(world: &World, volume: &Volume, plan: &mut Plan) {
     };
     apply(changed, &leg, PlexEvent::ToActive);
     let path = world.group.path(&volume.name);
-    plan.notes.push(format!(
-        "'{path}' has lost its last data plex; its complete snapshot leg '{}' takes its place",
-        leg.name
-    ));
+    plan.notes.push(
+        format!(
+            "'{path}' has lost its last data plex; its complete snapshot leg '{}' takes its place",
+            leg.name
+        )
+        .into(),
+    );
     let taken = Event::state(&leg, PlexState::Active);
     plan.changes
         .push(Change::volume(&world.group.name, &volume.name, taken));
