@@ -9,7 +9,7 @@
 //! and started again finishes what it finds.
 
 use super::scan::Scan;
-use super::session::{Session, lock_group};
+use super::session::{Lock, Session, lock_group};
 use super::{Env, Mute, Options, Ui};
 use crate::advice::Language;
 use crate::app::session::View;
@@ -21,7 +21,6 @@ use crate::sys::process::{Interrupts, Service, UNTIL_IDLE};
 use crate::sys::{Kernel, lock};
 use crate::table::DmDevice;
 use crate::table::status::{MirrorStatus, Seen};
-use std::any::Any;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -237,7 +236,7 @@ fn only_one(
     service: &dyn Service,
     interrupts: &dyn Interrupts,
     env: Env<'_>,
-) -> Result<Option<Box<dyn Any>>> {
+) -> Result<Option<Lock>> {
     let quiet = Env {
         ui: &Quiet(env.ui),
         ..env

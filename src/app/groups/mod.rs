@@ -8,7 +8,7 @@ pub mod show;
 mod sides;
 
 use super::scan::Scan;
-use super::session::{Session, View, lock_group, refuse_foreign, refuse_renamed};
+use super::session::{Lock, Session, View, lock_group, refuse_foreign, refuse_renamed};
 use super::{Env, Options, Outcome, Report, monitor, wait};
 use crate::advice::{Advised, Hint};
 use crate::error::{Error, Result};
@@ -20,7 +20,6 @@ use crate::plan::step::{Consent, Plan};
 use crate::plan::{self, render};
 use crate::sys::lock;
 use sides::OneSide;
-use std::any::Any;
 use std::path::PathBuf;
 
 /// Plans and carries out a change to the group that `group` names, or of a disk of it.
@@ -155,7 +154,7 @@ fn open<'u>(
     group: &str,
     request: &GroupRequest,
     env: Env<'u>,
-) -> Result<(Session<'u>, Option<Box<dyn Any>>)> {
+) -> Result<(Session<'u>, Option<Lock>)> {
     let lock = |name: &Name| lock_group(name.as_str(), options.timeout, env);
     let (name, new_name) = match request {
         GroupRequest::Create { .. } => (Name::parse(group)?, None),

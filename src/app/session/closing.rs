@@ -1,13 +1,12 @@
 //! What happens when the lock of a group is released.
 
-use super::View;
+use super::{Lock, View};
 use crate::app::Env;
 use crate::meta::{Archive, Sighting, Witness};
 use crate::model::{Generation, Group, GroupId, Name, PlexState};
 use crate::plan::change::{Change, Event, Object};
 use crate::plan::quorum;
 use crate::sys::notice::Notice;
-use std::any::Any;
 use std::path::PathBuf;
 
 /// Holds the lock of a group and the work to do when it is released, which happens on drop. Most of
@@ -15,7 +14,7 @@ use std::path::PathBuf;
 /// lock: while the lock is held no other command could repair that volume.
 pub(super) struct Closing<'u> {
     env: Env<'u>,
-    lock: Option<Box<dyn Any>>,
+    lock: Option<Lock>,
     /// The configuration that this machine has seen of the group, for its witness.
     pub seen: Option<Seen>,
     /// The configurations that were committed, for the archive.
@@ -62,7 +61,7 @@ impl Seen {
 
 impl<'u> Closing<'u> {
     /// Takes over `lock`, which is released on drop.
-    pub fn with(lock: Box<dyn Any>, env: Env<'u>) -> Closing<'u> {
+    pub fn with(lock: Lock, env: Env<'u>) -> Closing<'u> {
         Closing {
             env,
             lock: Some(lock),

@@ -50,13 +50,19 @@ impl DerefMut for Session<'_> {
     }
 }
 
+/// A lock that this command holds, for as long as the value lives.
+pub struct Lock {
+    _held: Box<dyn Any>,
+}
+
 /// Takes the lock of a group. If that takes a while, a note names the lock holder.
-pub fn lock_group(name: &str, timeout: Option<Duration>, env: Env<'_>) -> Result<Box<dyn Any>> {
-    env.machine.lock(name, timeout, &|holder: &lock::Holder| {
+pub fn lock_group(name: &str, timeout: Option<Duration>, env: Env<'_>) -> Result<Lock> {
+    let held = env.machine.lock(name, timeout, &|holder: &lock::Holder| {
         env.ui.note(&format!(
             "waiting for the lock of '{name}', held by {holder}"
         ));
-    })
+    })?;
+    Ok(Lock { _held: held })
 }
 
 /// Resolves a group's name or UUID from the command line to its name, since locks go by name.
@@ -110,7 +116,7 @@ impl<'u> Session<'u> {
     }
 
     /// A group that this machine has imported: what is in force of it has been seen by now.
-    fn of_own(view: View<'u>, lock: Box<dyn Any>) -> Session<'u> {
+    fn of_own(view: View<'u>, lock: Lock) -> Session<'u> {
         let mut session = view.with_lock(lock);
         session.note_what_was_seen();
         session

@@ -1,7 +1,7 @@
 //! A group as read from its disks and observed in the kernel.
 
-use super::Session;
 use super::closing::Closing;
+use super::{Lock, Session};
 use crate::advice::{Advised, Hint, Import};
 use crate::app::Env;
 use crate::app::scan::{Bare, Scan};
@@ -20,7 +20,6 @@ use crate::plan::world::{PresentDisk, World};
 use crate::sys::Kernel;
 use crate::table::DmDevice;
 use crate::table::status::MirrorStatus;
-use std::any::Any;
 use std::collections::BTreeMap;
 
 /// A read-only view of a group. It does not depend on the lock, so it may be out of date.
@@ -172,7 +171,7 @@ impl<'u> View<'u> {
     ///
     /// This is for a group that is not yet this machine's in this form: one that is being created,
     /// imported or chosen. The witness hears of it from the commit on.
-    pub fn with_lock(self, lock: Box<dyn Any>) -> Session<'u> {
+    pub fn with_lock(self, lock: Lock) -> Session<'u> {
         Session {
             closing: Closing::with(lock, self.env),
             view: self,
