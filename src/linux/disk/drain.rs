@@ -9,16 +9,40 @@ use crate::error::{Error, Result};
 use crate::linux::disk::above::{Here, climb};
 use crate::linux::disk::sysfs;
 use crate::linux::dm::nodes;
-use crate::linux::process::tools;
+use crate::linux::process::fork;
 use crate::model::DevNo;
-use std::ffi::OsString;
-use std::process::{Child, Stdio};
+use nix::unistd::{fdatasync, syncfs};
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+/// What is written back: a path that leads to it, and the call that does it.
+enum Target {
+    /// A filesystem, by a path within it.
+    Filesystem(PathBuf),
+    /// A device without a filesystem, by its node.
+    Device(PathBuf),
+}
+
+impl Target {
+    /// Blocks for as long as a disk does not take the writes. A path that cannot be opened is left
+    /// out: the freeze meets the same error.
+    fn write_back(&self) {
+        let open = |path: &Path| {
+            let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+            File::options().read(true).custom_flags(flags).open(path)
+        };
+        match self {
+            Target::Filesystem(path) => drop(open(path).map(|file| syncfs(&file))),
+            Target::Device(path) => drop(open(path).map(|file| fdatasync(&file))),
+        }
+    }
+}
 
 /// Writes back the filesystems that rest on a device, through whatever layers, and the device
 /// itself. Fails with `TimedOut` if that does not end within the deadline; nothing has been changed
-/// then. `sync` does it, in separate processes: if a disk hangs, they block and this process does
-/// not.
+/// then. A child process does it: if a disk hangs, it blocks and this process does not.
 pub fn write_back(device: DevNo, deadline: Duration) -> Result<()> {
     let until = Instant::now() + deadline;
     let node_of = |dev| {
@@ -33,58 +57,31 @@ pub fn write_back(device: DevNo, deadline: Duration) -> Result<()> {
     let filesystems = above
         .filesystems
         .into_iter()
-        .filter_map(|filesystem| filesystem.ways.into_iter().next());
-    let filesystems = filesystems
-        .map(|way| -> [OsString; 3] { ["--file-system".into(), "--".into(), way.into()] });
+        .filter_map(|filesystem| filesystem.ways.into_iter().next())
+        .map(Target::Filesystem);
     let bare = above
         .bare
         .into_iter()
         .filter(|dev| *dev != device)
         .filter_map(node_of)
-        .chain([node.clone()]);
-    let bare = bare.map(|path| -> [OsString; 3] { ["--data".into(), "--".into(), path.into()] });
-    for words in filesystems.chain(bare) {
-        if !tools::done_by(until, sync(&words).as_mut()) {
-            let shown = node.display();
-            return Err(Error::timed_out(format!(
-                "the writes to '{shown}' do not reach the disks within {deadline:?}; nothing was changed"
-            ))
-            .on(&shown)
-            .hint("a disk beneath it is very slow or hangs; see the kernel's log"));
-        }
+        .chain([node.clone()])
+        .map(Target::Device);
+    let targets: Vec<Target> = filesystems.chain(bare).collect();
+    if fork::ends_by(until, || targets.iter().for_each(Target::write_back)) {
+        return Ok(());
     }
-    Ok(())
-}
-
-fn sync(words: &[OsString]) -> Option<Child> {
-    tools::command("sync")?
-        .args(words)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .ok()
+    let shown = node.display();
+    Err(Error::timed_out(format!(
+        "the writes to '{shown}' do not reach the disks within {deadline:?}; nothing was changed"
+    ))
+    .on(&shown)
+    .hint("a disk beneath it is very slow or hangs; see the kernel's log"))
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_process_that_hangs_is_given_up() {
-        let sleep = || tools::command("sleep").unwrap().arg("60").spawn().ok();
-        let started = Instant::now();
-        assert!(!tools::done_by(
-            Instant::now() + Duration::from_millis(30),
-            sleep().as_mut()
-        ));
-        assert!(started.elapsed() < Duration::from_secs(30));
-        assert!(tools::done_by(
-            Instant::now() + Duration::from_secs(30),
-            tools::command("true").unwrap().spawn().ok().as_mut()
-        ));
-        assert!(tools::done_by(Instant::now(), None));
-    }
 
     #[test]
     fn a_device_that_does_not_exist_has_nothing_to_write_back() {

@@ -189,8 +189,7 @@ impl Contents for Stack {
             .iter()
             .filter_map(|at| self.filesystems.get(*at)?.file.as_ref())
         {
-            // SAFETY: the descriptor is open; nothing else is passed.
-            let _ = unsafe { libc::syncfs(file.as_raw_fd()) };
+            let _ = nix::unistd::syncfs(file);
         }
         resting.bare.iter().for_each(|file| drop(file.sync_data()));
     }

@@ -1,10 +1,15 @@
 //! Child processes that start no program: a program might have to be read from the very disks that
 //! hang, and takes longer to start.
 
-use nix::unistd::{ForkResult, Pid, chdir, fork};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::{ForkResult, Pid, chdir, fork, pipe};
 use std::fs::File;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
 /// Forks a child that runs `body` and ends. It keeps none of the parent's descriptors open but
 /// `kept`, and leaves the parent's working directory, so that a child that is stuck holds neither a
@@ -24,6 +29,35 @@ pub(in crate::linux) fn child(kept: &[RawFd], body: impl FnOnce()) -> nix::Resul
         }
         ForkResult::Parent { child } => Ok(child),
     }
+}
+
+/// Runs `body`, which may block in the kernel for ever, in a child. Returns whether it has ended in
+/// time. A child that has not is killed and not waited for: it may be where a signal does not reach
+/// it. A body that cannot be run counts as ended.
+pub(in crate::linux) fn ends_by(until: Instant, body: impl FnOnce()) -> bool {
+    // The child has the other end, which is closed when it ends.
+    let Ok((ended, ends)) = pipe() else {
+        return true;
+    };
+    let Ok(process) = child(&[ends.as_raw_fd()], body) else {
+        return true;
+    };
+    drop(ends);
+    let has_ended = loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        let mut ready = [PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut ready, timeout) {
+            Ok(0) => break false,
+            Err(Errno::EINTR) => {}
+            Ok(_) | Err(_) => break true,
+        }
+    };
+    if !has_ended {
+        let _ = kill(process, Signal::SIGKILL);
+    }
+    let _ = waitpid(process, (!has_ended).then_some(WaitPidFlag::WNOHANG));
+    has_ended
 }
 
 /// Closes every descriptor of the parent except these. Standard input, output and error become
@@ -74,9 +108,8 @@ fn close_between(first: RawFd, last: RawFd) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use nix::sys::wait::waitpid;
-    use nix::unistd::pipe;
     use std::io::{Read, Write};
+    use std::time::Duration;
 
     /// The descriptor that is kept lies between others that are not, and standard input and output
     /// are replaced.
@@ -106,5 +139,19 @@ mod tests {
         File::from(ear).read_to_string(&mut told).unwrap();
         waitpid(process, None).unwrap();
         assert_eq!(told, "[true, true] true /");
+    }
+
+    #[test]
+    fn a_body_that_hangs_is_given_up() {
+        let started = Instant::now();
+        let hangs = || std::thread::sleep(Duration::from_secs(60));
+        assert!(!ends_by(started + Duration::from_millis(30), hangs));
+        assert!(started.elapsed() < Duration::from_secs(30));
+        assert!(ends_by(started + Duration::from_secs(60), || {}));
+        // One that has ended is found in time, whenever that was.
+        assert!(ends_by(
+            Instant::now() + Duration::from_secs(60),
+            || panic!()
+        ));
     }
 }
