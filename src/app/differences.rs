@@ -1,6 +1,7 @@
 //! `snapprint`: reports the relations of snapshots and their originals. Reading the maps of changes
 //! needs the group's lock.
 
+use super::scan::Scan;
 use super::session::{Session, refuse_foreign};
 use super::which::{group_for, shown_groups};
 use super::{ChangedRanges, Env, Options};
@@ -21,11 +22,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) fn relations(
     options: &Options,
     volumes: &[Name],
+    scan: &Scan,
     env: Env<'_>,
 ) -> Result<Vec<Situation>> {
     let mut shown = Vec::new();
-    for name in &shown_groups(options, volumes, env)? {
-        let mut view = View::look(name, env)?;
+    for name in &shown_groups(options, volumes, scan, env)? {
+        let mut view = View::look_in(scan, name, env)?;
         refuse_foreign(&view.world.group, name, env.machine.host_id()?)?;
         for volume in volumes {
             view.world.group.volume_named(volume)?;

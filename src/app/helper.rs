@@ -39,7 +39,7 @@ struct Entry {
     tried: bool,
 }
 
-/// Searches for what rests on volumes and opens it: [`Machine::contents`].
+/// Searches for what rests on volumes and opens it, as `Machine::contents` does.
 pub type FindContents<'m> = Box<dyn Fn(&dyn Fn() -> Vec<(DevNo, u32)>) -> Box<dyn Contents> + 'm>;
 
 /// The answer to a task.

@@ -45,7 +45,13 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
             groups::change(options, group.as_str(), &request, env)
         }
         Command::Status => status::status(options, &status::unwatched(env), env),
-        Command::Show(query) => show(options, query, look_and_record, env),
+        Command::Show(query) => {
+            let shown = show(options, query, look_and_record, env)?;
+            if shows_mirror(&shown) {
+                monitor::ensure(env);
+            }
+            Ok(shown)
+        }
         Command::Recover { check: true } => status::check(options, env),
         Command::Recover { check: false } => status::recover(options, env),
         Command::StartAuto => on_all_groups(options, &start_all(), env),
@@ -101,14 +107,16 @@ fn show(options: &Options, query: &Query, look: Look, env: Env<'_>) -> Result<Ou
         Query::Dump(name) => groups::show::dump(name, env),
         Query::Disks => groups::show::disks(env),
         Query::Print(volumes) => {
-            let shown = layouts(options, volumes, look, env)
-                .map(|worlds| Outcome::Layout(worlds, volumes.clone()))?;
-            with_silent(options, volumes, shown, env)
+            let scan = scan_for_all(env)?;
+            let worlds = layouts(options, volumes, look, &scan, env)?;
+            let shown = Outcome::Layout(worlds, volumes.clone());
+            Ok(with_silent(options, volumes, shown, &scan))
         }
         Query::SnapPrint(volumes) => {
-            let shown = differences::relations(options, volumes, env)
-                .map(|worlds| Outcome::Relations(worlds, volumes.clone()))?;
-            with_silent(options, volumes, shown, env)
+            let scan = scan_for_all(env)?;
+            let worlds = differences::relations(options, volumes, &scan, env)?;
+            let shown = Outcome::Relations(worlds, volumes.clone());
+            Ok(with_silent(options, volumes, shown, &scan))
         }
         Query::ChangedRanges(snapshots) => {
             differences::changed_ranges(options, snapshots, env).map(Outcome::ChangedRanges)
@@ -116,23 +124,28 @@ fn show(options: &Options, query: &Query, look: Look, env: Env<'_>) -> Result<Ou
     }
 }
 
+/// Reads all disks once, for a question about any number of groups.
+fn scan_for_all(env: Env<'_>) -> Result<Scan> {
+    let scan = Scan::new(env.machine)?;
+    scan.unanswered()
+        .iter()
+        .for_each(|error| env.ui.warn(error.message()));
+    Ok(scan)
+}
+
 /// Adds to an answer about all groups those that run here but whose labels cannot be read: without
 /// them it would be incomplete.
-fn with_silent(
-    options: &Options,
-    objects: &[Name],
-    shown: Outcome,
-    env: Env<'_>,
-) -> Result<Outcome> {
+fn with_silent(options: &Options, objects: &[Name], shown: Outcome, scan: &Scan) -> Outcome {
     if options.group.is_some() || !objects.is_empty() {
-        return Ok(shown);
+        return shown;
     }
-    Ok(shown.lacking(Scan::new(env.machine)?.silent()))
+    shown.lacking(scan.silent())
 }
 
 /// Whether a command looks at volumes without leaving new mirrors behind, so that the monitor is
-/// checked at its start. A change checks at its end; `status` reports a missing monitor itself; at
-/// shutdown nothing is started any more.
+/// checked at its start. A change checks at its end, and so does a question, which has seen the
+/// mirrors by then; `status` reports a missing monitor itself; at shutdown nothing is started any
+/// more.
 fn sees_mirrors(command: &Command) -> bool {
     match command {
         Command::SnapWait { .. } | Command::Recover { check: false } => true,
@@ -142,8 +155,9 @@ fn sees_mirrors(command: &Command) -> bool {
                 | GroupRequest::RemoveDisk(_)
                 | GroupRequest::ReplaceDisk { .. }
         ),
-        Command::Show(query) => !matches!(query, Query::Dump(_) | Query::Disks),
+        Command::Show(Query::ChangedRanges(_)) => true,
         Command::Change(_)
+        | Command::Show(_)
         | Command::DiskInit { .. }
         | Command::DiskResize(_)
         | Command::Recover { check: true }
@@ -151,6 +165,17 @@ fn sees_mirrors(command: &Command) -> bool {
         | Command::StartAuto
         | Command::StopAuto
         | Command::Monitor => false,
+    }
+}
+
+/// Whether a mirror is among what is shown.
+fn shows_mirror(shown: &Outcome) -> bool {
+    match shown {
+        Outcome::Layout(worlds, _) => worlds.iter().any(|(world, _)| has_mirror(world)),
+        Outcome::Relations(worlds, _) => worlds.iter().any(|world| has_mirror(world)),
+        Outcome::Group(world, ..) => has_mirror(world),
+        Outcome::Lacking(shown, _) => shows_mirror(shown),
+        _ => false,
     }
 }
 
@@ -449,11 +474,12 @@ fn layouts(
     options: &Options,
     objects: &[Name],
     look: Look,
+    scan: &Scan,
     env: Env<'_>,
 ) -> Result<Vec<(World, Option<Fill>)>> {
     let mut shown = Vec::new();
-    for name in &shown_groups(options, objects, env)? {
-        let view = look(options, name, env)?;
+    for name in &shown_groups(options, objects, scan, env)? {
+        let view = look(options, name, scan, env)?;
         refuse_foreign(&view.world.group, name, env.machine.host_id()?)?;
         for object in objects {
             view.world.group.volume_named(object)?;
@@ -468,19 +494,24 @@ fn layouts(
 }
 
 /// A way to read a group for a question.
-type Look = for<'u> fn(&Options, &Name, Env<'u>) -> Result<View<'u>>;
+type Look = for<'u> fn(&Options, &Name, &Scan, Env<'u>) -> Result<View<'u>>;
 
-fn look_only<'u>(_: &Options, name: &Name, env: Env<'u>) -> Result<View<'u>> {
-    View::look(name, env)
+fn look_only<'u>(_: &Options, name: &Name, scan: &Scan, env: Env<'u>) -> Result<View<'u>> {
+    View::look_in(scan, name, env)
 }
 
 /// Reads a group. First records what the kernel has finished, if no other command holds its lock.
-fn look_and_record<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<View<'u>> {
+fn look_and_record<'u>(
+    options: &Options,
+    name: &Name,
+    scan: &Scan,
+    env: Env<'u>,
+) -> Result<View<'u>> {
     let at_once = Options {
         timeout: Some(Duration::ZERO),
         ..options.clone()
     };
-    let looked = View::look(name, env)?;
+    let looked = View::look_in(scan, name, env)?;
     if looked.next_repair().ok().flatten().is_none() {
         return Ok(looked);
     }

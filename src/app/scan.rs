@@ -27,6 +27,8 @@ pub struct Scan {
     here: Option<HostId>,
     witness: Option<Witness>,
     kernel: Box<dyn Kernel>,
+    /// Breakoff's devices in the kernel, once they were asked for.
+    devices: OnceCell<Vec<DmDevice>>,
     silent: OnceCell<Vec<Silent>>,
     /// The answers of the witness and the configurations chosen by them, kept because a scan is
     /// queried often and must give the same answer each time.
@@ -136,6 +138,7 @@ impl Scan {
             here: machine.host_id().ok(),
             witness: machine.witness_dir().map(Witness::at),
             kernel: machine.kernel()?,
+            devices: OnceCell::new(),
             silent: OnceCell::new(),
             heard: RefCell::default(),
             chosen: RefCell::default(),
@@ -186,9 +189,18 @@ impl Scan {
         &self.unanswered
     }
 
-    /// Takes the devices without a label out of the scan.
-    pub fn take_bare(&mut self) -> Bare {
-        std::mem::take(&mut self.bare)
+    /// The devices without a label.
+    pub fn bare(&self) -> &Bare {
+        &self.bare
+    }
+
+    /// Breakoff's devices in the kernel, as they were when they were first asked for.
+    pub fn devices(&self) -> Result<&[DmDevice]> {
+        if let Some(devices) = self.devices.get() {
+            return Ok(devices);
+        }
+        let devices = self.kernel.devices()?;
+        Ok(self.devices.get_or_init(|| devices))
     }
 
     /// Describes the disks that look like breakoff's and cannot be read.
@@ -231,13 +243,13 @@ impl Scan {
     fn running_in_silence(&self) -> &[Silent] {
         self.silent.get_or_init(|| {
             let known = meta::groups(&self.labels);
-            let devices = self.kernel.devices().unwrap_or_default();
+            let devices = self.devices().unwrap_or_default();
             let ids: BTreeSet<GroupId> = devices
                 .iter()
                 .filter_map(|d| d.uuid.group())
                 .filter(|id| !known.contains(id))
                 .collect();
-            ids.into_iter().map(|id| Silent::of(id, &devices)).collect()
+            ids.into_iter().map(|id| Silent::of(id, devices)).collect()
         })
     }
 
@@ -607,22 +619,18 @@ impl Scan {
 
     /// Returns the disks of a chosen group, for the plan, and opens them as members for commits.
     /// Warns about each disk that cannot be opened.
-    pub fn into_members(
-        self,
+    pub fn members(
+        &self,
         chosen: &Chosen,
         env: Env<'_>,
     ) -> Result<(BTreeMap<DiskId, PresentDisk>, Vec<Member>)> {
         let mut disks = BTreeMap::new();
         let mut members = Vec::new();
-        let mut labels: Vec<Option<(String, Label)>> = self.labels.into_iter().map(Some).collect();
         let here = chosen.present.iter().filter_map(|(id, index)| {
-            Some((
-                *id,
-                self.candidates.get(*index)?,
-                labels.get_mut(*index)?.take()?,
-            ))
+            let (path, label) = self.labels.get(*index)?;
+            Some((*id, self.candidates.get(*index)?, (path, label)))
         });
-        let here: Vec<(DiskId, &Candidate, (String, Label))> = here.collect();
+        let here: Vec<(DiskId, &Candidate, (&String, &Label))> = here.collect();
         let paths: Vec<&Path> = here
             .iter()
             .map(|(_, candidate, _)| candidate.path.as_path())
@@ -638,7 +646,7 @@ impl Scan {
                     disk: id,
                     name: format!("{media_name} ({path})"),
                     media,
-                    label,
+                    label: label.clone(),
                 }),
                 Err(error) => env
                     .ui

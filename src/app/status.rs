@@ -48,9 +48,9 @@ impl Target {
         Ok(targets)
     }
 
-    fn look<'u>(&self, env: Env<'u>) -> Result<View<'u>> {
+    fn look<'u>(&self, scan: &Scan, env: Env<'u>) -> Result<View<'u>> {
         match self {
-            Target::Named(name) => View::look(name, env),
+            Target::Named(name) => View::look_in(scan, name, env),
             Target::Running(id) => View::look_running(*id, env),
         }
     }
@@ -94,7 +94,7 @@ pub fn status(options: &Options, unwatched: &[String], env: Env<'_>) -> Result<O
         .map(|group| scan.word(group))
         .collect();
     for target in Target::all(options, &scan, words, env.machine)? {
-        match (&target, target.look(env)) {
+        match (&target, target.look(&scan, env)) {
             (Target::Named(_), session) => findings.extend(group_findings(&session?)),
             (Target::Running(_), Ok(session)) => {
                 let name = &session.world.group.name;
@@ -214,7 +214,7 @@ pub fn check(options: &Options, env: Env<'_>) -> Result<Outcome> {
     let scan = Scan::new(env.machine)?;
     let found: Result<Vec<Vec<String>>> = own(options, &scan, env.machine)?
         .iter()
-        .map(|target| to_be_done(target, env))
+        .map(|target| to_be_done(target, &scan, env))
         .collect();
     let shown = found.map(|all| match all.concat() {
         none if none.is_empty() => Outcome::Findings(none),
@@ -328,8 +328,8 @@ fn recover_group(options: &Options, target: &Target, env: Env<'_>) -> Result<Rep
     })
 }
 
-fn to_be_done(target: &Target, env: Env<'_>) -> Result<Vec<String>> {
-    let session = target.look(env)?;
+fn to_be_done(target: &Target, scan: &Scan, env: Env<'_>) -> Result<Vec<String>> {
+    let session = target.look(scan, env)?;
     let labels: Vec<String> = session
         .unlabelled()
         .iter()

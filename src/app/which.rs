@@ -59,7 +59,12 @@ pub fn group_for(options: &Options, objects: &[Name], machine: &dyn Machine) -> 
     if let Some(name) = &options.group {
         return Ok(name.clone());
     }
-    let scan = Scan::new(machine)?;
+    group_in(&Scan::new(machine)?, objects, machine)
+}
+
+/// Returns the only group of a scan that holds all these volumes or plexes, or the only group there
+/// is.
+fn group_in(scan: &Scan, objects: &[Name], machine: &dyn Machine) -> Result<Name> {
     let groups = scan.readable_groups();
     let refused = scan.refused().into_iter().next();
     let all: Vec<&Group> = groups
@@ -133,12 +138,16 @@ fn held_nowhere(groups: &[Group], objects: &[Name]) -> Error {
 
 /// Returns the group given by `-g`, or the group of the named volumes, or all groups of this
 /// machine.
-pub fn shown_groups(options: &Options, objects: &[Name], env: Env<'_>) -> Result<Vec<Name>> {
+pub fn shown_groups(
+    options: &Options,
+    objects: &[Name],
+    scan: &Scan,
+    env: Env<'_>,
+) -> Result<Vec<Name>> {
     match &options.group {
         Some(name) => Ok(vec![name.clone()]),
-        None if !objects.is_empty() => Ok(vec![group_for(options, objects, env.machine)?]),
+        None if !objects.is_empty() => Ok(vec![group_in(scan, objects, env.machine)?]),
         None => {
-            let scan = Scan::new(env.machine)?;
             scan.refused()
                 .iter()
                 .for_each(|(_, reason, _)| env.ui.warn(reason));

@@ -41,7 +41,7 @@ impl OneSide {
 
     /// The group as this side has it.
     pub fn view(self, env: Env<'_>) -> Result<View<'_>> {
-        let mut view = View::chosen(self.scan, self.chosen, env)?;
+        let mut view = View::chosen(&self.scan, self.chosen, env)?;
         view.world.evidence.other_sides = self.others;
         Ok(view)
     }

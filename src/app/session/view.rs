@@ -59,7 +59,7 @@ impl<'u> View<'u> {
             .iter()
             .for_each(|error| env.ui.warn(error.message()));
         let chosen = scan.choose_running(id)?;
-        View::of(scan, chosen, env)
+        View::of(&scan, chosen, env)
     }
 
     /// Reads a group without taking its lock, either for a read-only command or because the caller
@@ -69,13 +69,18 @@ impl<'u> View<'u> {
         scan.unanswered()
             .iter()
             .for_each(|error| env.ui.warn(error.message()));
+        View::look_in(&scan, name, env)
+    }
+
+    /// Reads a group from a scan that was just made, without taking its lock.
+    pub fn look_in(scan: &Scan, name: &Name, env: Env<'u>) -> Result<View<'u>> {
         let chosen = scan.choose(scan.group_named(name.as_str())?)?;
         View::chosen(scan, chosen, env)
     }
 
     /// Builds the view of a chosen configuration and warns about missing disks and about other
     /// groups of the same name.
-    pub fn chosen(scan: Scan, chosen: Chosen, env: Env<'u>) -> Result<View<'u>> {
+    pub fn chosen(scan: &Scan, chosen: Chosen, env: Env<'u>) -> Result<View<'u>> {
         for disk in chosen
             .missing
             .iter()
@@ -100,14 +105,13 @@ impl<'u> View<'u> {
         View::of(scan, chosen, env)
     }
 
-    fn of(mut scan: Scan, chosen: Chosen, env: Env<'u>) -> Result<View<'u>> {
+    fn of(scan: &Scan, chosen: Chosen, env: Env<'u>) -> Result<View<'u>> {
         chosen
             .warnings
             .iter()
             .for_each(|warning| env.ui.warn(warning));
         let seen = scan.seen(chosen.group.id);
-        let bare = scan.take_bare();
-        let (disks, members) = scan.into_members(&chosen, env)?;
+        let (disks, members) = scan.members(&chosen, env)?;
         let copies = Copies {
             members,
             next: chosen.next,
@@ -117,9 +121,9 @@ impl<'u> View<'u> {
             silent: Vec::new(),
         };
         let mut view = View::unobserved(chosen.group, chosen.generation, disks, copies, env)?;
-        view.bare = bare;
+        view.bare = scan.bare().clone();
         view.hear_witness(seen);
-        view.observe()?;
+        view.observed(scan.devices()?.iter().cloned())?;
         view.leave_out_copies();
         Ok(view)
     }
@@ -218,12 +222,14 @@ impl<'u> View<'u> {
 
     /// Observes the kernel again: the group's devices, the names in use, and the time.
     pub fn observe(&mut self) -> Result<()> {
+        let devices = self.kernel.devices()?;
+        self.observed(devices.into_iter())
+    }
+
+    /// Takes over what the kernel has.
+    fn observed(&mut self, devices: impl Iterator<Item = DmDevice>) -> Result<()> {
         let group = self.world.group.id;
-        let ours = self
-            .kernel
-            .devices()?
-            .into_iter()
-            .filter(|d| d.uuid.group() == Some(group));
+        let ours = devices.filter(|d| d.uuid.group() == Some(group));
         self.world.devices = ours.map(|d| (d.uuid.clone(), d)).collect();
         self.world.taken_names = self.kernel.names()?;
         self.world.now = self.env.machine.now();
