@@ -1646,7 +1646,7 @@ fn a_label_that_is_overwritten_while_its_disk_runs_is_written_again() {
     lab.cli("-g g recover")
         .ok()
         .says(&lab.disks[3].word())
-        .says("it is a copy");
+        .says("is taken for a copy");
     lab.cli("-g g make x 1m --on disk01").ok();
     assert_eq!(table(&lab, "g-s_data--0"), runs);
     assert!(
