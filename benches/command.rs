@@ -20,6 +20,8 @@ use support::lab::{Lab, until};
 const ROUNDS: usize = 5;
 /// The disks of breakoff's groups, the volumes' and the mirror's, and then those of LVM's.
 const SIZES: [u64; 8] = [320, 320, 96, 96, 320, 320, 96, 96];
+/// LVM's groups have names of their own: the dm names would be the same.
+const LVM_GROUPS: [&str; 2] = ["lvm_split", "lvm_many"];
 /// Only the test's disks, and nothing that waits for a daemon which is not there.
 const LVM: &str = r#"devices{use_devicesfile=0 filter=["a|/dev/mapper/t[0-9]+disk[0-9]+$|","r|.*|"]} activation{monitoring=0} global{use_lvmpolld=0}"#;
 
@@ -70,7 +72,7 @@ fn main() {
     let (mut works, one_snapshot) = mirrors(&lab);
     works.extend(many(&lab, volumes));
     lab.cli("-y group destroy many").ok();
-    for group in ["split", "many"] {
+    for group in LVM_GROUPS {
         lvm(&format!("vgremove -ff -y {group}")).ok();
     }
     lab.finish();
@@ -82,8 +84,8 @@ fn mirrors(lab: &Lab) -> (Vec<Work>, String) {
     let (ours, theirs) = (words(lab, 2..4), words(lab, 6..8));
     lab.cli(&format!("group create split {ours}")).ok();
     lab.cli("-g split make v 48m").ok();
-    lvm(&format!("vgcreate split {theirs}")).ok();
-    lvm("lvcreate -y -Wn -Zn --type raid1 -m 1 -L 48m -n v split").ok();
+    lvm(&format!("vgcreate lvm_split {theirs}")).ok();
+    lvm("lvcreate -y -Wn -Zn --type raid1 -m 1 -L 48m -n v lvm_split").ok();
     in_sync();
     let mut split = Work::new("split, tracked", 0.8);
     let mut back = Work::new("way back, nothing changed", 0.8);
@@ -92,12 +94,15 @@ fn mirrors(lab: &Lab) -> (Vec<Work>, String) {
     for _ in 0..ROUNDS {
         split.add(
             &lab.cli("-g split snapshot v --name s").ok(),
-            &lvm("lvconvert -y --splitmirrors 1 --trackchanges split/v").ok(),
+            &lvm("lvconvert -y --splitmirrors 1 --trackchanges lvm_split/v").ok(),
         );
-        shown.add(&lab.cli("-g split print").ok(), &lvm("lvs -a split").ok());
+        shown.add(
+            &lab.cli("-g split print").ok(),
+            &lvm("lvs -a lvm_split").ok(),
+        );
         back.add(
             &lab.cli("-g split snapback s").ok(),
-            &lvm("lvconvert -y --merge split/v_rimage_1").ok(),
+            &lvm("lvconvert -y --merge lvm_split/v_rimage_1").ok(),
         );
         in_sync();
     }
@@ -106,7 +111,7 @@ fn mirrors(lab: &Lab) -> (Vec<Work>, String) {
     calls.ours.push(traced("breakoff -g split print"));
     calls
         .peer
-        .push(traced(&format!("lvm lvs --config {LVM:?} -a split")));
+        .push(traced(&format!("lvm lvs --config {LVM:?} -a lvm_split")));
     let one_snapshot = traced_kinds("breakoff -g split snapshot v --name s");
     lab.cli("-y -g split remove --recursive v").ok();
     lab.cli("-y group destroy split").ok();
@@ -117,10 +122,10 @@ fn mirrors(lab: &Lab) -> (Vec<Work>, String) {
 fn many(lab: &Lab, volumes: usize) -> Vec<Work> {
     let (ours, theirs) = (words(lab, 0..2), words(lab, 4..6));
     lab.cli(&format!("group create many {ours}")).ok();
-    lvm(&format!("vgcreate -s 1m many {theirs}")).ok();
+    lvm(&format!("vgcreate -s 1m lvm_many {theirs}")).ok();
     for n in 0..volumes {
         lab.cli(&format!("-g many make v{n} 1m")).ok();
-        lvm(&format!("lvcreate -y -Wn -Zn -L 1m -n v{n} many")).ok();
+        lvm(&format!("lvcreate -y -Wn -Zn -L 1m -n v{n} lvm_many")).ok();
     }
     let named = |what: &str, target| Work::new(format!("{what}, {volumes} volumes"), target);
     let mut shown = named("print", 1.0);
@@ -128,22 +133,22 @@ fn many(lab: &Lab, volumes: usize) -> Vec<Work> {
     let mut stopped = named("stop --all", 0.3);
     let mut started = named("start --all", 0.3);
     for _ in 0..ROUNDS {
-        shown.add(&lab.cli("-g many print").ok(), &lvm("lvs -a many").ok());
+        shown.add(&lab.cli("-g many print").ok(), &lvm("lvs -a lvm_many").ok());
         made.add(
             &lab.cli("-g many make new 1m").ok(),
-            &lvm("lvcreate -y -Wn -Zn -L 1m -n new many").ok(),
+            &lvm("lvcreate -y -Wn -Zn -L 1m -n new lvm_many").ok(),
         );
         lab.cli("-y -g many remove new").ok();
-        lvm("lvremove -y many/new").ok();
+        lvm("lvremove -y lvm_many/new").ok();
     }
     for _ in 0..2 {
         stopped.add(
             &lab.cli("-g many stop --all").ok(),
-            &lvm("vgchange -an many").ok(),
+            &lvm("vgchange -an lvm_many").ok(),
         );
         started.add(
             &lab.cli("-g many start --all").ok(),
-            &lvm("vgchange -ay many").ok(),
+            &lvm("vgchange -ay lvm_many").ok(),
         );
     }
     vec![shown, made, stopped, started]
@@ -165,7 +170,7 @@ fn lvm(words: &str) -> Output {
 
 fn in_sync() {
     until("LVM's legs are equal", || {
-        let synced = lvm("lvs --noheadings -o sync_percent split/v");
+        let synced = lvm("lvs --noheadings -o sync_percent lvm_split/v");
         synced.stdout.trim() == "100.00"
     });
 }
