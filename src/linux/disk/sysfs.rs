@@ -37,7 +37,8 @@ impl Block {
 
     /// The device with this number.
     pub(in crate::linux) fn numbered(dev: DevNo) -> Option<Block> {
-        let directory = fs::canonicalize(format!("/sys/dev/block/{dev}")).ok()?;
+        // A link to the device's directory, whose last part is its name.
+        let directory = fs::read_link(format!("/sys/dev/block/{dev}")).ok()?;
         Self::named(directory.file_name()?.to_str()?)
     }
 
@@ -123,9 +124,15 @@ impl Block {
         entries(&self.directory.join("slaves"))
     }
 
+    /// An attribute that only dm devices have, which the kernel names `dm-N`.
+    fn dm(&self, name: &str) -> Option<String> {
+        self.name.strip_prefix("dm-")?;
+        self.attribute(name)
+    }
+
     /// The dm UUID; `None` if it is not a dm device.
     pub(in crate::linux) fn dm_uuid(&self) -> Option<String> {
-        self.attribute("dm/uuid")
+        self.dm("dm/uuid")
     }
 
     /// The identifier by which the device is recognised wherever and whenever it is found, and its
@@ -150,13 +157,12 @@ impl Block {
     /// Whether it is a dm device that is suspended: a read would block until it is resumed,
     /// unkillably.
     pub(in crate::linux) fn is_suspended(&self) -> bool {
-        self.attribute("dm/suspended")
-            .is_some_and(|flag| flag == "1")
+        self.dm("dm/suspended").is_some_and(|flag| flag == "1")
     }
 
     /// The name for people: the dm name with the kernel's name, or the kernel's alone.
     pub(in crate::linux) fn title(&self) -> String {
-        match self.attribute("dm/name") {
+        match self.dm("dm/name") {
             Some(name) => format!("'{}' ({})", printable(&name), self.name),
             None => format!("'{}'", self.name.replace('!', "/")),
         }
@@ -167,7 +173,7 @@ impl Block {
     pub(in crate::linux) fn path(&self) -> Option<PathBuf> {
         let (dev, number) = (Path::new(crate::linux::dm::nodes::DEV), self.dev()?);
         let mapped = self
-            .attribute("dm/name")
+            .dm("dm/name")
             .and_then(|name| crate::linux::dm::nodes::path_of(dev, &name));
         mapped
             .into_iter()

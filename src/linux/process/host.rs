@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::model::{BootId, HostId, Timestamp};
 use std::fs;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -20,8 +21,17 @@ pub fn boot_id() -> Result<BootId> {
 }
 
 /// The identity of this machine. Two machines with the same one (a cloned image) would both believe
-/// that a group is theirs.
+/// that a group is theirs. It is read once: it does not change while a process runs.
 pub fn host_id() -> Result<HostId> {
+    static KNOWN: OnceLock<HostId> = OnceLock::new();
+    if let Some(known) = KNOWN.get() {
+        return Ok(*known);
+    }
+    let id = read_host_id()?;
+    Ok(*KNOWN.get_or_init(|| id))
+}
+
+fn read_host_id() -> Result<HostId> {
     let text = fs::read_to_string(MACHINE_ID).unwrap_or_default();
     parse_host_id(&text).ok_or_else(|| {
         Error::failed(format!(
