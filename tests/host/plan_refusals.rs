@@ -2015,7 +2015,10 @@ fn a_volume_that_cannot_be_judged_keeps_no_other_from_being_changed() {
         .iter()
         .map(breakoff::plan::Refusal::message)
         .collect();
-    assert_eq!(told, ["volume 'g/s' needs disk 'disk02', which is missing"]);
+    assert_eq!(
+        told,
+        ["volume 'g/s' cannot be used: disk 'disk02' is missing"]
+    );
 
     for request in [
         make("x", 8, 1),

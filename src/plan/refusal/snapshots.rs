@@ -155,7 +155,7 @@ impl Reason for Snapshots {
                 complete,
                 wanted,
             } => format!(
-                "snapshot '{snapshot}' has {complete} complete plexes, {wanted} were to come back"
+                "not enough complete plexes in snapshot '{snapshot}': {wanted} wanted, {complete} there"
             ),
             Self::IsOriginal { snapshot, of } => {
                 format!("'{snapshot}' is itself the original of {}", list(of))
@@ -187,7 +187,9 @@ impl Reason for Snapshots {
                 legs,
                 wanted,
             } => {
-                format!("volume '{volume}' has {legs} snapshot legs, {wanted} were to be given up")
+                format!(
+                    "not enough snapshot legs in '{volume}': {wanted} to be given up, {legs} there"
+                )
             }
             Self::NoRelation { volume } => {
                 format!("volume '{volume}' is neither a snapshot nor the original of one")

@@ -139,6 +139,14 @@ impl Volumes {
     }
 }
 
+/// The disks as the subject of a sentence, with its verb.
+fn disks_are(disks: &[Name]) -> String {
+    match disks {
+        [disk] => format!("disk '{disk}' is"),
+        disks => format!("disks {} are", quoted(disks)),
+    }
+}
+
 impl Reason for Volumes {
     fn kind(&self) -> Kind {
         match self {
@@ -215,8 +223,8 @@ impl Reason for Volumes {
             }
             Volumes::CannotStart { lost, .. } => {
                 format!(
-                    "volume '{path}' cannot be started: disk {} is missing",
-                    quoted(lost)
+                    "volume '{path}' cannot be started: {} missing",
+                    disks_are(lost)
                 )
             }
             Volumes::SourceMissing { source, disk, .. } => format!(
@@ -224,8 +232,8 @@ impl Reason for Volumes {
             ),
             Volumes::DisksMissing { disks, .. } => {
                 format!(
-                    "volume '{path}' needs disk {}, which is missing",
-                    quoted(disks)
+                    "volume '{path}' cannot be used: {} missing",
+                    disks_are(disks)
                 )
             }
         }
