@@ -18,6 +18,8 @@ use support::child::{Output, tool};
 use support::lab::{Lab, until};
 
 const ROUNDS: usize = 5;
+/// All volumes are stopped and started so often.
+const TURNS: usize = 3;
 /// The disks of breakoff's groups, the volumes' and the mirror's, and then those of LVM's.
 const SIZES: [u64; 8] = [320, 320, 96, 96, 320, 320, 96, 96];
 /// LVM's groups have names of their own: the dm names would be the same.
@@ -141,7 +143,7 @@ fn many(lab: &Lab, volumes: usize) -> Vec<Work> {
         lab.cli("-y -g many remove new").ok();
         lvm("lvremove -y lvm_many/new").ok();
     }
-    for _ in 0..2 {
+    for _ in 0..TURNS {
         stopped.add(
             &lab.cli("-g many stop --all").ok(),
             &lvm("vgchange -an lvm_many").ok(),
@@ -213,7 +215,9 @@ fn median(values: &[f64]) -> f64 {
 }
 
 fn report(works: &[Work], one_snapshot: &str) {
-    println!("\ncommand: whole commands, medians of {ROUNDS} runs in turns");
+    println!(
+        "\ncommand: whole commands in turns, medians of {ROUNDS} runs ({TURNS} of stop and start, one of system calls)"
+    );
     println!(
         "{:<36} {:>10} {:>10} {:>8} {:>8}",
         "", "breakoff", "LVM", "ratio", "target"

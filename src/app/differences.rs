@@ -17,11 +17,15 @@ use std::time::Duration;
 /// How long to wait for the group's lock before its relations are shown without the changes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A way to open a group under its lock.
+pub(super) type Open = for<'u> fn(&Options, &Name, Env<'u>) -> Result<Session<'u>>;
+
 /// Returns the groups to show, with the changes on both sides of their snapshots. If volumes are
 /// named, only relations with one of them at either end are read.
 pub(super) fn relations(
     options: &Options,
     volumes: &[Name],
+    open: Open,
     scan: &Scan,
     env: Env<'_>,
 ) -> Result<Vec<Situation>> {
@@ -33,7 +37,7 @@ pub(super) fn relations(
             view.world.group.volume_named(volume)?;
         }
         if !tracked(&view.world.group, volumes).is_empty() {
-            match with_maps(options, name, volumes, env) {
+            match with_maps(options, name, volumes, open, env) {
                 Ok(read) => view = read,
                 Err(error) => env.ui.warn(&format!(
                     "the changes in group '{name}' are not known: {error}"
@@ -49,13 +53,14 @@ pub(super) fn relations(
 pub(super) fn changed_ranges(
     options: &Options,
     snapshots: &[Name],
+    open: Open,
     env: Env<'_>,
 ) -> Result<ChangedRanges> {
     let [name] = snapshots else {
         return Err(Error::usage("--changed-ranges wants one snapshot"));
     };
     let group = group_for(options, std::slice::from_ref(name), env.machine)?;
-    let view = with_maps(options, &group, std::slice::from_ref(name), env)?;
+    let view = with_maps(options, &group, std::slice::from_ref(name), open, env)?;
     let world = &view.world;
     let snapshot = world.group.volume_named(name)?;
     let path = world.group.path(name);
@@ -86,14 +91,14 @@ fn with_maps<'u>(
     options: &Options,
     group: &Name,
     volumes: &[Name],
+    open: Open,
     env: Env<'u>,
 ) -> Result<View<'u>> {
     let options = Options {
         timeout: options.timeout.or(Some(PATIENCE)),
         ..options.clone()
     };
-    let mut session = Session::open(&options, group, env)?;
-    session.repair_all()?;
+    let mut session = open(&options, group, env)?;
     for (volume, since) in snapback::needed(&session.world, &tracked(&session.world.group, volumes))
     {
         session.list_changes(volume, since);

@@ -114,12 +114,8 @@ impl Session<'_> {
             let path = self.disk_path(id);
             match self.label_one(id, &device) {
                 Ok(()) => {
-                    self.env
-                        .machine
-                        .announce(std::slice::from_ref(&device.path))
-                        .into_iter()
-                        .for_each(|warning| self.env.ui.warn(&warning));
                     let device = device.path.clone();
+                    self.relabelled(device.clone());
                     let group = &self.world.group;
                     done.extend(group.disk(id).map(|disk| {
                         Change::disk(&group.name, &disk.media, Event::LabelWritten { device })

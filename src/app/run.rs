@@ -46,11 +46,11 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
         }
         Command::Status => status::status(options, &status::unwatched(env), env),
         Command::Show(query) => {
-            let shown = show(options, query, look_and_record, env)?;
-            if shows_mirror(&shown) {
+            let shown = show(options, query, &RECORDING, env);
+            if may_hold_mirrors(&shown, env) {
                 monitor::ensure(env);
             }
-            Ok(shown)
+            shown
         }
         Command::Recover { check: true } => status::check(options, env),
         Command::Recover { check: false } => status::recover(options, env),
@@ -84,7 +84,7 @@ pub fn rehearse(options: &Options, command: &Command, env: Env<'_>) -> Result<Ou
             groups::rehearse(group.as_str(), &request, env)
         }
         Command::Status => status::status(options, &[], env),
-        Command::Show(query) => show(options, query, look_only, env),
+        Command::Show(query) => show(options, query, &LOOKING, env),
         Command::Recover { .. } => status::check(options, env),
         Command::StartAuto => rehearse_on_all_groups(options, &start_all(), env),
         Command::StopAuto => rehearse_on_all_groups(options, &Request::Stop(Selection::All), env),
@@ -99,8 +99,8 @@ fn start_all() -> Request {
     }
 }
 
-/// Answers a question. `look` reads a group.
-fn show(options: &Options, query: &Query, look: Look, env: Env<'_>) -> Result<Outcome> {
+/// Answers a question.
+fn show(options: &Options, query: &Query, reading: &Reading, env: Env<'_>) -> Result<Outcome> {
     match query {
         Query::Groups => groups::show::groups(env),
         Query::Group(name) => groups::show::show(name, env),
@@ -108,18 +108,19 @@ fn show(options: &Options, query: &Query, look: Look, env: Env<'_>) -> Result<Ou
         Query::Disks => groups::show::disks(env),
         Query::Print(volumes) => {
             let scan = scan_for_all(env)?;
-            let worlds = layouts(options, volumes, look, &scan, env)?;
+            let worlds = layouts(options, volumes, reading.look, &scan, env)?;
             let shown = Outcome::Layout(worlds, volumes.clone());
             Ok(with_silent(options, volumes, shown, &scan))
         }
         Query::SnapPrint(volumes) => {
             let scan = scan_for_all(env)?;
-            let worlds = differences::relations(options, volumes, &scan, env)?;
+            let worlds = differences::relations(options, volumes, reading.open, &scan, env)?;
             let shown = Outcome::Relations(worlds, volumes.clone());
             Ok(with_silent(options, volumes, shown, &scan))
         }
         Query::ChangedRanges(snapshots) => {
-            differences::changed_ranges(options, snapshots, env).map(Outcome::ChangedRanges)
+            differences::changed_ranges(options, snapshots, reading.open, env)
+                .map(Outcome::ChangedRanges)
         }
     }
 }
@@ -155,7 +156,6 @@ fn sees_mirrors(command: &Command) -> bool {
                 | GroupRequest::RemoveDisk(_)
                 | GroupRequest::ReplaceDisk { .. }
         ),
-        Command::Show(Query::ChangedRanges(_)) => true,
         Command::Change(_)
         | Command::Show(_)
         | Command::DiskInit { .. }
@@ -168,14 +168,15 @@ fn sees_mirrors(command: &Command) -> bool {
     }
 }
 
-/// Whether a mirror is among what is shown.
-fn shows_mirror(shown: &Outcome) -> bool {
+/// Whether there may be a mirror among what a question was about. An answer that lacks something
+/// does not tell.
+fn may_hold_mirrors(shown: &Result<Outcome>, env: Env<'_>) -> bool {
     match shown {
-        Outcome::Layout(worlds, _) => worlds.iter().any(|(world, _)| has_mirror(world)),
-        Outcome::Relations(worlds, _) => worlds.iter().any(|world| has_mirror(world)),
-        Outcome::Group(world, ..) => has_mirror(world),
-        Outcome::Lacking(shown, _) => shows_mirror(shown),
-        _ => false,
+        Ok(Outcome::Layout(worlds, _)) => worlds.iter().any(|(world, _)| has_mirror(world)),
+        Ok(Outcome::Relations(worlds, _)) => worlds.iter().any(|world| has_mirror(world)),
+        Ok(Outcome::Group(world, ..)) => has_mirror(world),
+        Ok(Outcome::Disks(_) | Outcome::Dump(_)) => false,
+        Ok(_) | Err(_) => monitor::has_work(env.machine),
     }
 }
 
@@ -493,7 +494,37 @@ fn layouts(
     Ok(shown)
 }
 
-/// A way to read a group for a question.
+/// How groups are read for a question.
+struct Reading {
+    /// Reads a group without its lock.
+    look: Look,
+    /// Opens a group to read its maps of changes, which needs its lock.
+    open: differences::Open,
+}
+
+/// What the kernel has finished is recorded first, and what is to be repaired is repaired.
+const RECORDING: Reading = Reading {
+    look: look_and_record,
+    open: open_and_repair,
+};
+
+/// Nothing is written.
+const LOOKING: Reading = Reading {
+    look: look_only,
+    open: open_only,
+};
+
+fn open_and_repair<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<Session<'u>> {
+    let mut session = Session::open(options, name, env)?;
+    session.repair_all()?;
+    Ok(session)
+}
+
+fn open_only<'u>(options: &Options, name: &Name, env: Env<'u>) -> Result<Session<'u>> {
+    Session::open(options, name, env)
+}
+
+/// A way to read a group.
 type Look = for<'u> fn(&Options, &Name, &Scan, Env<'u>) -> Result<View<'u>>;
 
 fn look_only<'u>(_: &Options, name: &Name, scan: &Scan, env: Env<'u>) -> Result<View<'u>> {

@@ -4,11 +4,10 @@ use super::disks;
 use crate::error::{Error, Result};
 use crate::meta;
 use crate::model::{DiskId, Sectors};
-use crate::plan::step::{LabelStep, NewLabel, OldLabel};
+use crate::plan::step::{LabelStep, NewLabel};
 use crate::plan::world::PresentDisk;
-use crate::sys::Media;
-use crate::sys::disk::Access;
 use crate::sys::machine::Machine;
+use crate::sys::{Media, failpoint};
 use std::path::{Path, PathBuf};
 
 /// A disk with the label that a step has prepared.
@@ -62,7 +61,9 @@ pub fn prepare(
 }
 
 fn write(machine: &dyn Machine, media: &dyn Media, new: &NewLabel) -> Result<meta::Label> {
-    wipe(machine, &new.found.path)?;
+    failpoint::step();
+    wipe(machine, &new.found)?;
+    failpoint::step();
     meta::format_disk(media, new.space.id, new.area)
 }
 
@@ -79,8 +80,13 @@ fn kept(media: &dyn Media, disk: DiskId, path: &Path) -> Result<meta::Label> {
 }
 
 /// Erases the signatures of the device and its partitions, so that nothing announces them any more.
-fn wipe(machine: &dyn Machine, device: &Path) -> Result<()> {
-    let found = machine.find(device)?;
+fn wipe(machine: &dyn Machine, device: &PresentDisk) -> Result<()> {
+    let found = machine.find(&device.path)?;
+    if found.dev != device.dev {
+        let shown = device.path.display();
+        let error = Error::device(format!("'{shown}' leads to another device now"));
+        return Err(error.on(shown).hint("try again"));
+    }
     let partitions = found
         .partitions
         .iter()
@@ -98,21 +104,21 @@ fn wipe(machine: &dyn Machine, device: &Path) -> Result<()> {
         )?;
     }
     if had_any {
-        machine.forget_partitions(device)
+        machine.forget_partitions(&device.path)
     } else {
         Ok(())
     }
 }
 
-/// Erases the label of a disk that has left its group. A device that says to be another disk by now
+/// Erases the label of a disk that has left its group. A device that does not say to be that disk
 /// is left alone.
-pub fn erase(machine: &dyn Machine, old: &OldLabel) -> Result<()> {
-    let media = machine.media(&old.path, Access::ReadWrite)?;
-    match meta::read_disk(media.as_ref()) {
-        Ok(Some(label)) if label.disk() != old.disk => {
-            let shown = old.path.display();
-            Err(Error::device(format!("'{shown}' is another disk by now")).on(shown))
+pub fn erase(media: &dyn Media, disk: DiskId) -> Result<()> {
+    match meta::read_disk(media)? {
+        Some(label) if label.disk() == disk => {
+            failpoint::step();
+            meta::wipe_disk(media)
         }
-        _ => meta::wipe_disk(media.as_ref()),
+        Some(_) => Err(Error::device("the device is another disk by now")),
+        None => Ok(()),
     }
 }

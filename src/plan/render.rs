@@ -131,7 +131,7 @@ fn prepare(names: &Names, world: &World, plan: &Plan) -> Vec<StepView> {
         .iter()
         .map(|s| prepare_step(names, world, s))
         .collect();
-    if plan.group != world.group || plan.forced {
+    if plan.commits(&world.group) {
         let next = world
             .generation
             .next()
@@ -295,8 +295,8 @@ fn window(names: &Names, world: &World, plan: &Plan) -> Vec<StepView> {
             vec!["not open in any process".to_owned()],
         )
     });
-    let commits = plan.group != world.group || plan.forced;
-    let flip = (commits && plan.window.commit == CommitPoint::Suspended).then(commit);
+    let flip =
+        (plan.commits(&world.group) && plan.window.commit == CommitPoint::Suspended).then(commit);
     let resume = plan
         .window
         .resume

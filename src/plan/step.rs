@@ -274,6 +274,11 @@ impl Plan {
         }
     }
 
+    /// Whether the plan commits a configuration, where this one is in force.
+    pub fn commits(&self, in_force: &Group) -> bool {
+        self.group != *in_force || self.forced
+    }
+
     /// Whether the plan has any steps on devices of the kernel. A plan without steps may still change the configuration.
     pub fn has_steps(&self) -> bool {
         !(self.prepare.is_empty()

@@ -1,10 +1,13 @@
 //! What whole commands refuse, on the machine in memory: what can only be seen with devices, and
 //! needs no kernel.
 
+use crate::fake::disk::FakeMedia;
 use crate::fake::{Fake, Words};
 use breakoff::cli::native::hints::Native;
 use breakoff::cli::vx::hints::Vx;
 use breakoff::error::{Error, Kind};
+use breakoff::exec::labels;
+use breakoff::model::DiskId;
 
 #[track_caller]
 fn refused(fake: &Fake, words: &str) -> Error {
@@ -41,6 +44,23 @@ fn a_device_that_is_named_twice_is_no_two_disks() {
     fake.ok("group create g /dev/fake3");
     twice("group add g /dev/fake1 /dev/fake1");
     assert_eq!(fake.group().unwrap().0.disks.len(), 1);
+}
+
+/// The path of a disk may lead to another device by the time its label is erased.
+#[test]
+fn only_the_label_of_the_disk_that_is_meant_is_erased() {
+    let fake = Fake::new(&[24, 24]);
+    fake.ok("group create g /dev/fake1");
+    let id = fake.group().unwrap().0.disks[0].id;
+    let media = |at| FakeMedia(fake.clone(), at);
+    let changes = || fake.0.borrow().changes;
+    let before = changes();
+    let other = labels::erase(&media(0), DiskId::from_bytes([9; 16]));
+    assert_eq!(other.unwrap_err().kind(), Kind::Device);
+    labels::erase(&media(1), id).expect("there is no label");
+    assert_eq!(changes(), before, "nothing is written");
+    labels::erase(&media(0), id).expect("it is the disk");
+    assert!(fake.group().is_none());
 }
 
 #[test]

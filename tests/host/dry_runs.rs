@@ -186,3 +186,29 @@ fn of_what_waits_or_only_looks() {
         Ok(Outcome::ToBeRepaired(_))
     ));
 }
+
+/// To read a map of changes the kernel is asked to hold it, and nothing else is done.
+#[test]
+fn of_what_reads_the_maps_of_changes() {
+    let script = [
+        GROUP,
+        "make v 16m",
+        "snapstart -b v",
+        "sync",
+        "snapshot v --name s",
+        "write",
+        "close",
+        "snapstart -b v",
+    ];
+    let fake = World::new("dry", 4, &script).fake;
+    while fake.0.borrow_mut().tick() {}
+    let before = fake.group();
+    for command in ["snapprint", "snapprint --changed-ranges s"] {
+        let came = fake.run(&Words::parse(&format!("--dry-run {command}")));
+        came.unwrap()
+            .unwrap_or_else(|error| panic!("{command}: {error}"));
+        assert_eq!(fake.group(), before, "--dry-run {command}");
+    }
+    fake.ok("snapprint");
+    assert_ne!(fake.group(), before, "the leg is recorded as complete");
+}

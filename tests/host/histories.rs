@@ -583,6 +583,27 @@ fn only_the_side_that_was_chosen_is_witnessed() {
     let error = unconfirmed.expect("it lives").expect_err("not confirmed");
     assert_eq!(error.kind(), Kind::Unsafe, "{error}");
     assert_eq!(noted(), right, "the administrator said no");
+    // Nor if no disk takes the configuration, so that none can have become the newest.
+    let whole = machine.copy();
+    whole.set_trap(Trap::None);
+    whole.0.borrow_mut().witness_dir = None;
+    whole.ok(&choose.text);
+    let calls = whole.0.borrow().calls;
+    let mut unwritten = 0;
+    for at in 1..=calls {
+        let failing = machine.copy();
+        failing.set_trap(Trap::FailFrom(at));
+        let error = failing.run(&choose).expect("it lives").err();
+        if error.is_some_and(|error| error.message().contains("cannot be written")) {
+            unwritten += 1;
+            assert_eq!(noted(), right, "all calls fail from {at} on");
+        } else {
+            for (file, text) in &right {
+                std::fs::write(file, text).expect("the note as it was");
+            }
+        }
+    }
+    assert_ne!(unwritten, 0);
     machine.ok(&choose.text);
     assert_ne!(noted(), right);
 }

@@ -12,7 +12,7 @@ use crate::support::sample::steps;
 use crate::support::writer::{Style, Writer};
 use std::time::{Duration, Instant};
 
-/// The names and states of all plexes of all volumes.
+/// The names and states of all disks, and of all plexes of all volumes.
 fn shape(lab: &Lab) -> Vec<String> {
     let group = lab.print("g");
     let plex = |v: &crate::support::view::Volume| {
@@ -21,11 +21,13 @@ fn shape(lab: &Lab) -> Vec<String> {
             .map(|p| format!(" {}:{}", p.name, p.state))
             .collect::<String>()
     };
-    group
-        .volumes
+    let disks = group
+        .disks
         .iter()
-        .map(|v| format!("{} {} {}{}", v.name, v.size, v.kstate, plex(v)))
-        .collect()
+        .map(|d| format!("{} {}", d.media, d.state));
+    let volumes = group.volumes.iter();
+    let volumes = volumes.map(|v| format!("{} {} {}{}", v.name, v.size, v.kstate, plex(v)));
+    disks.chain(volumes).collect()
 }
 
 /// Kills a command everywhere. `undo` brings the state after it back to the one before.
@@ -151,6 +153,22 @@ fn growing_and_renaming_killed_anywhere_is_before_or_after() {
         "-g g make w 4m --mirrors 2",
         &["-y -g g remove w"],
     );
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
+/// A label is written before the configuration that has its disk, and erased after one that has not.
+#[test]
+fn a_disk_that_joins_or_leaves_killed_anywhere_is_in_the_group_or_not() {
+    let lab = lab!(["mirror"], [32, 32, 32]);
+    lab.create_group_of("g", 0..2);
+    lab.cli("-g g make v 8m --mirrors 2").ok();
+    lab.wait_synced("g", "v");
+    let load = busy(&lab);
+    let add = format!("group add --force g new={}", lab.disks[2].word());
+    kill_everywhere(&lab, &load, &add, &["group remove-disk g new"]);
+    lab.cli(&add).ok();
+    kill_everywhere(&lab, &load, "group remove-disk g new", &[&add]);
     load.stop().verify(lab.device("g", "v"));
     lab.finish();
 }

@@ -33,7 +33,7 @@ pub fn change(
     let _disks = takes_disks(request)
         .then(|| lock_group(lock::DISKS, options.timeout, env))
         .transpose()?;
-    let (mut session, _new_name) = open(options, group, request, env)?;
+    let (mut session, _new_name) = Subject::of(request).open(options, group, env)?;
     session.look_for_all(&plan::group_needs(request))?;
     let plan = planned(&session, request)?;
     if !options.yes && plan.consent != agreed {
@@ -68,7 +68,7 @@ fn look_and_plan<'u>(
     request: &GroupRequest,
     env: Env<'u>,
 ) -> Result<(View<'u>, Plan)> {
-    let mut view = look(group, request, env)?;
+    let mut view = Subject::of(request).look(group, env)?;
     view.look_for_all(&plan::group_needs(request))?;
     let plan = planned(&view, request)?;
     Ok((view, plan))
@@ -123,67 +123,82 @@ fn takes_disks(request: &GroupRequest) -> bool {
     }
 }
 
-/// Reads the group, or sees what it would be, without a lock.
-fn look<'u>(group: &str, request: &GroupRequest, env: Env<'u>) -> Result<View<'u>> {
-    match request {
-        GroupRequest::Create { .. } => View::of_new(Name::parse(group)?, env),
-        GroupRequest::Import { .. } => {
-            // It becomes the group's host.
-            env.machine.host_id()?;
-            let id = Scan::new(env.machine)?.group_named(group)?;
-            View::look(&Name::of_group(id), env)
-        }
-        GroupRequest::Choose { side } => OneSide::find(group, side, env)?.view(env),
-        GroupRequest::Add { .. }
-        | GroupRequest::RemoveDisk(_)
-        | GroupRequest::ReplaceDisk { .. }
-        | GroupRequest::ResizeDisk(_)
-        | GroupRequest::Destroy
-        | GroupRequest::Deport => {
-            let name = Name::parse(group)?;
-            let view = View::look(&name, env)?;
-            refuse_foreign(&view.world.group, &name, env.machine.host_id()?)?;
-            Ok(view)
-        }
-    }
+/// The group that a change is for.
+enum Subject<'r> {
+    /// One that is not there yet.
+    New,
+    /// One that may be another machine's, and may get this name.
+    Imported(Option<&'r Name>),
+    /// This side of one whose disks were used apart from each other.
+    OneSide(&'r str),
+    /// One of this machine's.
+    Own,
 }
 
-/// Opens the group for the change. A group that gets another name is locked under that name too.
-fn open<'u>(
-    options: &Options,
-    group: &str,
-    request: &GroupRequest,
-    env: Env<'u>,
-) -> Result<(Session<'u>, Option<Lock>)> {
-    let lock = |name: &Name| lock_group(name.as_str(), options.timeout, env);
-    let (name, new_name) = match request {
-        GroupRequest::Create { .. } => (Name::parse(group)?, None),
-        GroupRequest::Import { name: new, .. } => {
-            let scan = Scan::new(env.machine)?;
-            let old = scan.choose(scan.group_named(group)?)?.group.name;
-            let new = new.clone().filter(|new| *new != old);
-            (old, new)
+impl<'r> Subject<'r> {
+    fn of(request: &'r GroupRequest) -> Subject<'r> {
+        match request {
+            GroupRequest::Create { .. } => Subject::New,
+            GroupRequest::Import { name, .. } => Subject::Imported(name.as_ref()),
+            GroupRequest::Choose { side } => Subject::OneSide(side),
+            GroupRequest::Add { .. }
+            | GroupRequest::RemoveDisk(_)
+            | GroupRequest::ReplaceDisk { .. }
+            | GroupRequest::ResizeDisk(_)
+            | GroupRequest::Destroy
+            | GroupRequest::Deport => Subject::Own,
         }
-        GroupRequest::Choose { side } => {
-            let name = OneSide::find(group, side, env)?.name().clone();
-            (name, None)
+    }
+
+    /// Reads the group, or sees what it would be, without a lock.
+    fn look<'u>(&self, group: &str, env: Env<'u>) -> Result<View<'u>> {
+        match self {
+            Subject::New => View::of_new(Name::parse(group)?, env),
+            Subject::Imported(_) => {
+                // It becomes the group's host.
+                env.machine.host_id()?;
+                let id = Scan::new(env.machine)?.group_named(group)?;
+                View::look(&Name::of_group(id), env)
+            }
+            Subject::OneSide(side) => OneSide::find(group, side, env)?.view(env),
+            Subject::Own => {
+                let name = Name::parse(group)?;
+                let view = View::look(&name, env)?;
+                refuse_foreign(&view.world.group, &name, env.machine.host_id()?)?;
+                Ok(view)
+            }
         }
-        GroupRequest::Add { .. }
-        | GroupRequest::RemoveDisk(_)
-        | GroupRequest::ReplaceDisk { .. }
-        | GroupRequest::ResizeDisk(_)
-        | GroupRequest::Destroy
-        | GroupRequest::Deport => {
-            let mut session = Session::open(options, &Name::parse(group)?, env)?;
-            session.repair_all()?;
-            return Ok((session, None));
-        }
-    };
-    let locked = lock(&name)?;
-    let new_name = new_name.as_ref().map(lock).transpose()?;
-    let view = look(group, request, env)?;
-    refuse_renamed(&view.world.group, &name)?;
-    Ok((view.with_lock(locked), new_name))
+    }
+
+    /// Opens the group for the change. One that gets another name is locked under that name too.
+    fn open<'u>(
+        &self,
+        options: &Options,
+        group: &str,
+        env: Env<'u>,
+    ) -> Result<(Session<'u>, Option<Lock>)> {
+        let lock = |name: &Name| lock_group(name.as_str(), options.timeout, env);
+        let (name, new_name) = match self {
+            Subject::Own => {
+                let mut session = Session::open(options, &Name::parse(group)?, env)?;
+                session.repair_all()?;
+                return Ok((session, None));
+            }
+            Subject::New => (Name::parse(group)?, None),
+            Subject::Imported(new) => {
+                let scan = Scan::new(env.machine)?;
+                let old = scan.choose(scan.group_named(group)?)?.group.name;
+                let new = new.filter(|new| **new != old);
+                (old, new)
+            }
+            Subject::OneSide(side) => (OneSide::find(group, side, env)?.name().clone(), None),
+        };
+        let locked = lock(&name)?;
+        let new_name = new_name.map(lock).transpose()?;
+        let view = self.look(group, env)?;
+        refuse_renamed(&view.world.group, &name)?;
+        Ok((view.with_lock(locked), new_name))
+    }
 }
 
 /// `disk init`: makes disks of devices, in no group.

@@ -73,7 +73,6 @@ impl Session<'_> {
                 return Err(self.name_openers_of(failed));
             }
         };
-        self.erase_labels(plan);
         self.closing.warnings.extend(executed.warnings);
         let failures = plan
             .failures
@@ -107,6 +106,8 @@ impl Session<'_> {
                 "the change was made, but the state of the kernel cannot be read any more: {error}"
             )),
         }
+        // Nothing is written to these disks any more, not even by a repair.
+        self.erase_labels(plan);
         Ok(report)
     }
 

@@ -138,15 +138,15 @@ impl Drop for Closing<'_> {
         if self.thaw {
             self.env.machine.thaw_left_behind().iter().for_each(warn);
         }
+        for notice in &self.notices {
+            self.env.machine.notice(notice).iter().for_each(warn);
+        }
         if !self.relabelled.is_empty() {
             self.env
                 .machine
                 .announce(&self.relabelled)
                 .iter()
                 .for_each(warn);
-        }
-        for notice in &self.notices {
-            self.env.machine.notice(notice).iter().for_each(warn);
         }
         self.archive();
     }

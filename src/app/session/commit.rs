@@ -17,6 +17,7 @@ use crate::plan::step::{LabelStep, Plan};
 use crate::sys::helper::Helper;
 use crate::table::dco;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// One part in this many of a metadata area is reserved for changes of state.
 const RESERVED: u64 = 16;
@@ -27,7 +28,7 @@ impl Session<'_> {
         plan: &Plan,
         helper: Option<&mut dyn Helper>,
     ) -> exec::Done<Executed> {
-        if plan.group == self.view.world.group && !plan.forced {
+        if !plan.commits(&self.view.world.group) {
             let done = exec::execute(self.on(), &self.view.world, plan, None, helper);
             return self.invalidate_maps(plan, done);
         }
@@ -352,6 +353,9 @@ impl Session<'_> {
 
     /// Prepares the labels of a plan. From then on the commit is written to the new disks too.
     fn label(&mut self, plan: &Plan) -> Result<()> {
+        if plan.labels.is_empty() {
+            return Ok(());
+        }
         let machine = self.view.env.machine;
         let changed = &mut self.closing.relabelled;
         let labelled = labels::prepare(machine, &plan.labels, changed)?;
@@ -392,12 +396,24 @@ impl Session<'_> {
         self.relabel(disk, geometry).map_err(of_disk)
     }
 
+    /// Has udev process a device once the lock is released, since its label was written or erased.
+    pub fn relabelled(&mut self, device: PathBuf) {
+        self.closing.relabelled.push(device);
+    }
+
     /// Erases the labels of disks that have left the group. The configuration no longer has them:
     /// every command ignores a label that could not be erased.
     pub(super) fn erase_labels(&mut self, plan: &Plan) {
         for old in &plan.erase {
-            self.closing.relabelled.push(old.path.clone());
-            let Err(error) = labels::erase(self.view.env.machine, old) else {
+            self.relabelled(old.path.clone());
+            // The device that was read: its path may lead to another one by now.
+            let mut members = self.view.copies.members.iter();
+            let member = members.find(|member| member.disk == old.disk);
+            let erased = match member {
+                Some(member) => labels::erase(member.media.as_ref(), old.disk),
+                None => Err(Error::device("it cannot be opened")),
+            };
+            let Err(error) = erased else {
                 continue;
             };
             let (media, path) = (&old.media, old.path.display());

@@ -48,9 +48,9 @@ pub(in crate::linux) fn ends_by(until: Instant, body: impl FnOnce()) -> bool {
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         let mut ready = [PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
         match poll(&mut ready, timeout) {
-            Ok(0) => break false,
             Err(Errno::EINTR) => {}
-            Ok(_) | Err(_) => break true,
+            Ok(0) | Err(_) => break false,
+            Ok(_) => break true,
         }
     };
     if !has_ended {
