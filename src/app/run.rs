@@ -10,7 +10,7 @@ use crate::app::session::View;
 use crate::error::{Error, Result};
 use crate::exec::Cause;
 use crate::meta::Fill;
-use crate::model::{DmUuid, Group, Name, Role};
+use crate::model::{DmUuid, Group, GroupId, Name, Role};
 use crate::plan::change::Event;
 use crate::plan::request::{GroupRequest, Request, Selection, Splits, Winner};
 use crate::plan::step::{Plan, Prepare};
@@ -18,6 +18,7 @@ use crate::plan::view::PlanView;
 use crate::plan::world::World;
 use crate::plan::{self, Refusal, render};
 use crate::table::DmDevice;
+use crate::table::status::MirrorStatus;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -182,6 +183,8 @@ fn may_hold_mirrors(shown: &Result<Outcome>, env: Env<'_>) -> bool {
 
 /// How long to wait for an opener to close a device.
 const OPENERS_GO: Duration = Duration::from_secs(1);
+/// How long the write-back before a snapshot may take when nothing has failed.
+const WRITE_BACK_SOUND: Duration = Duration::from_secs(2);
 /// The length and number of the rounds in which a snapshot waits for dirty data to be written back.
 /// Each round begins with a check for failed legs.
 const WRITE_BACK_ROUND: Duration = Duration::from_secs(10);
@@ -393,9 +396,14 @@ fn plan_patiently(session: &mut View<'_>, request: &Request) -> Result<Plan> {
 }
 
 /// Writes back the volumes that a snapshot is going to freeze, before it and without the lock, so
-/// that little is left to do while the lock is held. Each round first takes out failed legs, which
-/// would keep the write-back from finishing.
+/// that little is left to do while the lock is held.
+///
+/// Mostly the kernel's devices tell enough, and no disk is read for it. If that does not end in
+/// time, each round first takes out failed legs, which would keep the write-back from finishing.
 fn write_back(options: &Options, name: &Name, splits: &Splits, env: Env<'_>) -> Result<()> {
+    if write_back_sound(name, splits, env)? {
+        return Ok(());
+    }
     for _ in 0..WRITE_BACK_ROUNDS {
         let mut session = Session::open(options, name, env)?;
         session.repair_all()?;
@@ -407,6 +415,35 @@ fn write_back(options: &Options, name: &Name, splits: &Splits, env: Env<'_>) -> 
     }
     // If the write-back has not finished, that is reported before the window.
     Ok(())
+}
+
+/// Writes the volumes back if the kernel shows no failed leg of their group, for a short time.
+/// Returns whether everything has reached the disks.
+fn write_back_sound(name: &Name, splits: &Splits, env: Env<'_>) -> Result<bool> {
+    let devices = env.machine.kernel()?.devices()?;
+    let is_named = |device: &&DmDevice| {
+        let is_group =
+            |group: &Name| group == name || device.uuid.group() == GroupId::parse(name.as_str());
+        let names = device.uuid.is_volume().then(|| device.name.split());
+        names
+            .flatten()
+            .is_some_and(|(group, volume)| is_group(&group) && splits.may_mean(&volume))
+    };
+    let volumes: Vec<&DmDevice> = devices.iter().filter(is_named).collect();
+    let of_their_group = |device: &&DmDevice| {
+        let group = device.uuid.group();
+        volumes.iter().any(|volume| volume.uuid.group() == group)
+    };
+    let has_failed = devices
+        .iter()
+        .filter(of_their_group)
+        .filter_map(|device| device.mirror.as_ref())
+        .any(MirrorStatus::has_failed);
+    let is_written = |volume: &&DmDevice| {
+        let written = env.machine.write_back(volume.dev, WRITE_BACK_SOUND);
+        written.is_ok()
+    };
+    Ok(!has_failed && volumes.iter().all(is_written))
 }
 
 /// Writes the volumes back for one round. Returns whether everything has reached the disks.

@@ -40,8 +40,7 @@ fn patch(media: &dyn Media, offset: u64, bytes: &[u8]) -> io::Result<()> {
         media.read_at(start, &mut buffer)?;
     }
     buffer[before..before + bytes.len()].copy_from_slice(bytes);
-    media.write_at(start, &buffer)?;
-    media.flush()
+    media.write_durably(start, &buffer).done()
 }
 
 /// A piece of a disk.

@@ -36,10 +36,10 @@ use std::time::{Duration, Instant};
 /// How long udev may take to process the events of one command.
 const SETTLE: Duration = Duration::from_secs(15);
 
-/// How long the resume of a volume with a map may take, and how often the mirrors beneath it are
-/// checked meanwhile.
+/// How long the resume of a volume with a map may take, and after what time the mirrors beneath it
+/// are checked for the first time, and how often at last.
 const ACTIVATES: Duration = Duration::from_secs(30);
-const LOOK: Duration = Duration::from_millis(20);
+const LOOK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(200));
 
 /// How many bytes of a map must be zero so that dm-era formats it: its superblock (4 KiB), with a
 /// margin.
@@ -433,11 +433,12 @@ pub fn ask(
     uuid: &DmUuid,
 ) -> std::result::Result<u32, Option<Errno>> {
     helper.begin(act).map_err(Some)?;
-    let until = Instant::now() + ACTIVATES;
+    let (until, mut pause) = (Instant::now() + ACTIVATES, LOOK.0);
     loop {
-        if let Some(done) = helper.wait(LOOK) {
+        if let Some(done) = helper.wait(pause) {
             return done.map_err(Some);
         }
+        pause = LOOK.1.min(pause * 2);
         let devices = kernel.devices().map_err(|_| None)?;
         let mirrors = devices
             .iter()

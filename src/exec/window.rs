@@ -209,11 +209,12 @@ impl<'k> Armed<'k> {
         if let Err(end) = self.write_back(helper) {
             return Err(self.explain(end, &errors));
         }
+        let holds = !self.down.is_empty() || !self.up.is_empty();
         commit
             .iter()
-            .filter(|_| self.commit == CommitPoint::Suspended)
+            .filter(|_| holds && self.commit == CommitPoint::Suspended)
             .for_each(|prepared| prepared.brace());
-        let (critical, mut warnings) = self.kernel.enter_window();
+        let (critical, warnings) = holds.then(|| self.kernel.enter_window()).unzip();
         let begun = Instant::now();
         self.held_since = Some(begun);
         let (end, suspended) = self.suspend_all(commit.as_deref_mut(), helper);
@@ -225,6 +226,7 @@ impl<'k> Armed<'k> {
         let held = begun.elapsed();
         drop(critical);
         commit.iter().for_each(|prepared| prepared.relax());
+        let mut warnings = warnings.unwrap_or_default();
         warnings.extend(thawed.err().map(|errno| {
             format!(
                 "a filesystem may still be frozen: {}; 'breakoff recover' thaws it",

@@ -13,6 +13,7 @@ use super::record::{self, Configuration};
 use super::store::{Copy, Label};
 use crate::error::{Error, Result, words};
 use crate::model::{DiskId, Generation, Group, GroupId};
+use crate::sys::disk::Written;
 use crate::sys::{Errno, Media, failpoint};
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -50,16 +51,8 @@ struct Staged<'m> {
     superblock: Superblock,
     block: Vec<u8>,
     copy: Copy,
-    state: Flip,
-}
-
-/// How far the superblock of one disk has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flip {
-    Waiting,
-    Done,
-    NotWritten(Errno),
-    NotFlushed(Errno),
+    /// How the write of the superblock ended.
+    state: Option<Written>,
 }
 
 /// The result of [`Prepared::flip`].
@@ -171,7 +164,7 @@ pub fn prepare<'m>(
     Ok(prepared)
 }
 
-/// Writes the payload to all disks that accept it; returns these disks, the payload and warnings.
+/// Writes the payload to all disks that accept it, at once; returns these disks, the payload and warnings.
 /// The payload says which disks it is meant for, so it is written once more when one of them fails.
 fn write_payload(
     members: &mut [Member],
@@ -196,12 +189,18 @@ fn write_payload(
             },
         );
         let meant = taking.len();
-        for member in members
+        let takes = members
             .iter_mut()
-            .filter(|member| taking.contains(&member.disk))
-            .collect::<Vec<_>>()
-        {
-            if let Err(err) = member.write(&content) {
+            .filter(|member| taking.contains(&member.disk));
+        let begun: Vec<(&Member, Option<Written>)> = takes
+            .map(|member| {
+                let begun = member.begin_write(&content);
+                (&*member, begun)
+            })
+            .collect();
+        for (member, begun) in begun {
+            let written = begun.unwrap_or_else(|| member.media.end_write());
+            if let Err(err) = written.done() {
                 warnings.push(format!(
                     "{}: the configuration cannot be written: {}",
                     member.name,
@@ -217,14 +216,13 @@ fn write_payload(
 }
 
 impl Member {
-    /// Writes the payload. From here on the disk's older copy is lost, good or not.
-    fn write(&mut self, content: &Content) -> std::io::Result<()> {
+    /// Begins to write the payload. From here on the disk's older copy is lost, good or not.
+    fn begin_write(&mut self, content: &Content) -> Option<Written> {
         let (_, slot) = self.label.target();
         self.label.copies.retain(|copy| copy.slot != slot);
         failpoint::step();
-        self.media
-            .write_at(self.label.geometry().slot(slot).start, &content.padded)
-            .and_then(|()| self.media.flush())
+        let offset = self.label.geometry().slot(slot).start;
+        self.media.begin_write(offset, &content.padded)
     }
 }
 
@@ -322,7 +320,7 @@ impl<'m> Prepared<'m> {
             superblock,
             block: superblock.encode(),
             copy,
-            state: Flip::Waiting,
+            state: None,
         });
     }
 
@@ -363,22 +361,20 @@ impl<'m> Prepared<'m> {
         &self.warnings
     }
 
-    /// Makes the configuration valid: one superblock and one flush for each disk. The commit has
-    /// happened as soon as one disk has the superblock.
+    /// Makes the configuration valid: one superblock and one flush for each disk, on all disks at
+    /// once. The commit has happened as soon as one disk has the superblock.
     ///
     /// It runs while volumes are suspended: it does not allocate, log, open or format anything.
     pub fn flip(&mut self) -> FlipResult {
-        self.staged.iter_mut().for_each(Staged::flip);
+        self.staged.iter_mut().for_each(Staged::begin_flip);
+        self.staged.iter_mut().for_each(Staged::end_flip);
         self.result()
     }
 
     fn result(&self) -> FlipResult {
-        let flipped = self
-            .staged
-            .iter()
-            .filter(|staged| staged.state == Flip::Done)
-            .count();
-        let errno = self.staged.iter().find_map(|staged| staged.state.errno());
+        let flipped = self.staged.iter().filter(|staged| staged.is_done()).count();
+        let failures = self.staged.iter().filter_map(Staged::failure);
+        let errno = failures.map(|(_, errno)| errno).next();
         FlipResult {
             flipped,
             failed: self.staged.len() - flipped,
@@ -418,8 +414,8 @@ impl<'m> Prepared<'m> {
             warnings,
         };
         for staged in self.staged {
-            match staged.state.failure() {
-                None if staged.state == Flip::Done => {
+            match staged.failure() {
+                None if staged.is_done() => {
                     outcome.written.push(staged.member.disk);
                     staged.remember();
                 }
@@ -439,40 +435,34 @@ impl<'m> Prepared<'m> {
     }
 }
 
-impl Flip {
-    fn failure(self) -> Option<(&'static str, Errno)> {
-        match self {
-            Flip::Waiting | Flip::Done => None,
-            Flip::NotWritten(errno) => Some(("written", errno)),
-            Flip::NotFlushed(errno) => Some(("made durable", errno)),
-        }
-    }
-
-    fn errno(self) -> Option<Errno> {
-        self.failure().map(|(_, errno)| errno)
-    }
-}
-
 impl Staged<'_> {
-    fn flip(&mut self) {
+    fn begin_flip(&mut self) {
         failpoint::step();
-        if let Err(err) = self
-            .member
-            .media
-            .write_at(self.superblock.position.offset(), &self.block)
-        {
-            self.state = Flip::NotWritten(errno(&err));
-            return;
+        let offset = self.superblock.position.offset();
+        self.state = self.member.media.begin_write(offset, &self.block);
+    }
+
+    fn end_flip(&mut self) {
+        if self.state.is_none() {
+            self.state = Some(self.member.media.end_write());
         }
-        self.state = match self.member.media.flush() {
-            Ok(()) => Flip::Done,
-            Err(err) => Flip::NotFlushed(errno(&err)),
-        };
+    }
+
+    fn is_done(&self) -> bool {
+        self.state == Some(Written::Durable)
+    }
+
+    fn failure(&self) -> Option<(&'static str, Errno)> {
+        match self.state? {
+            Written::Durable => None,
+            Written::NotWritten(errno) => Some(("written", errno)),
+            Written::NotFlushed(errno) => Some(("made durable", errno)),
+        }
     }
 
     /// Finds out what this disk holds now; `false` when that is not possible.
     fn observe(&mut self, now: &mut [u8]) -> bool {
-        if self.state == Flip::Done {
+        if self.is_done() {
             return true;
         }
         if self
@@ -490,7 +480,7 @@ impl Staged<'_> {
         if self.member.media.flush().is_err() {
             return false;
         }
-        self.state = Flip::Done;
+        self.state = Some(Written::Durable);
         true
     }
 
@@ -503,9 +493,4 @@ impl Staged<'_> {
         label.copies.insert(0, self.copy);
         label.warnings.clear();
     }
-}
-
-/// The error number. It is taken without an allocation.
-fn errno(err: &std::io::Error) -> Errno {
-    Errno(err.raw_os_error().unwrap_or(libc::EIO))
 }

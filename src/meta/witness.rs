@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -110,31 +110,33 @@ impl Witness {
     /// What was last seen of a group; `None` when there is no valid file.
     pub fn seen(&self, group: GroupId) -> Option<Sighting> {
         let file = self.file(group);
-        let read = move || {
-            let mut text = String::new();
-            File::open(file)?.take(MOST).read_to_string(&mut text)?;
-            Ok(text)
-        };
-        let text = within(DEADLINE, read).ok()?;
-        let record: Record = serde_json::from_str(&text)
-            .ok()
-            .filter(|record: &Record| record.version == VERSION)?;
-        let next = match &record.next {
-            Some(next) => Some(next.stamp()?),
-            None => None,
-        };
-        Some(Sighting {
-            newest: record.newest.stamp()?,
-            next,
-        })
+        within(DEADLINE, move || Ok(read(&file))).ok().flatten()
     }
 
     /// Records what was seen, atomically and durably. On a read-only root filesystem nothing is
     /// recorded, which is not an error.
     pub fn note(&self, group: GroupId, name: &Name, seen: Sighting) -> Result<()> {
-        if self.seen(group) == Some(seen) {
-            return Ok(());
-        }
+        self.write(group, name, seen, move |before| before != Some(seen))
+    }
+
+    /// Records that the configuration `next` is about to follow `newest`, which is in force.
+    /// Nothing is recorded for a group that was never seen.
+    pub fn expect(&self, group: GroupId, name: &Name, newest: Stamp, next: Stamp) -> Result<()> {
+        let next = Some(next);
+        let seen = Sighting { newest, next };
+        self.write(group, name, seen, move |before| {
+            before.is_some_and(|before| before != seen)
+        })
+    }
+
+    /// Writes the file, if that is wanted after what it holds.
+    fn write(
+        &self,
+        group: GroupId,
+        name: &Name,
+        seen: Sighting,
+        is_wanted: impl Fn(Option<Sighting>) -> bool + Send + 'static,
+    ) -> Result<()> {
         let (newest, next) = (StampRecord::of(seen.newest), seen.next.map(StampRecord::of));
         let text = super::pretty::to_string(&Record {
             version: VERSION,
@@ -145,6 +147,9 @@ impl Witness {
         let (dir, file) = (self.0.clone(), self.file(group));
         let temporary = self.0.join(format!("{group}.{}", std::process::id()));
         let write = move || {
+            if !is_wanted(read(&file)) {
+                return Ok(());
+            }
             let written = DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -166,22 +171,6 @@ impl Witness {
         })
     }
 
-    /// Records that the configuration `next` is about to follow `newest`, which is in force.
-    /// Nothing is recorded for a group that was never seen.
-    pub fn expect(&self, group: GroupId, name: &Name, newest: Stamp, next: Stamp) -> Result<()> {
-        match self.seen(group) {
-            Some(_) => self.note(
-                group,
-                name,
-                Sighting {
-                    newest,
-                    next: Some(next),
-                },
-            ),
-            None => Ok(()),
-        }
-    }
-
     /// Removes the file of a group that is gone.
     pub fn forget(&self, group: GroupId) -> Result<()> {
         let file = self.file(group);
@@ -196,6 +185,27 @@ impl Witness {
             )
         })
     }
+}
+
+/// What a file holds; `None` when it is missing or not valid.
+fn read(file: &Path) -> Option<Sighting> {
+    let mut text = String::new();
+    File::open(file)
+        .ok()?
+        .take(MOST)
+        .read_to_string(&mut text)
+        .ok()?;
+    let record: Record = serde_json::from_str(&text)
+        .ok()
+        .filter(|record: &Record| record.version == VERSION)?;
+    let next = match &record.next {
+        Some(next) => Some(next.stamp()?),
+        None => None,
+    };
+    Some(Sighting {
+        newest: record.newest.stamp()?,
+        next,
+    })
 }
 
 /// Ignores the error of a read-only root filesystem: there is no witness then, which is not a

@@ -6,7 +6,7 @@ use super::evidence::Situation;
 use super::refusal::{Devices, InGroup, Refusal, Result, Volumes};
 use super::step::{Finish, Plan, Prepare};
 use super::world::World;
-use crate::model::{Dco, DiskId, DmName, DmUuid, Group, Role, Volume, VolumeId};
+use crate::model::{Dco, DiskId, DmName, DmUuid, Extent, Group, Role, Sectors, Volume, VolumeId};
 use crate::table::stack::{Device, LegOf, formatter, mirror_roles, stack};
 use crate::table::{DevRef, DmDevice, ERROR, Links, SuspendMode, Table, dco, same_mapping};
 use std::collections::BTreeSet;
@@ -30,9 +30,11 @@ pub fn steps(
     terms: &Terms,
 ) -> Result<()> {
     let mut suspend = Vec::new();
+    let mut formatted = Vec::new();
     for id in volumes {
-        let diff = Diff::of(world, &plan.group, *id, false)?;
+        let mut diff = Diff::of(world, &plan.group, *id, false)?;
         diff.refuse_unknown(&plan.group)?;
+        diff.share_format(&plan.group, &mut formatted);
         if terms.freeze.contains(id) && world.evidence.unfrozen(*id).is_none() {
             plan.window
                 .frozen
@@ -162,8 +164,8 @@ struct Diff<'a> {
     wanted: Vec<Wanted>,
     gone: Vec<&'a DmDevice>,
     live_top: bool,
-    /// If a new map has to be formatted: the step that blanks its space. The devices of `formatter`
-    /// do the rest.
+    /// If a new map has to be formatted: the step that blanks its first copy. The devices of `formatter`
+    /// do the rest, the map's own and above it one for the formatting alone.
     blank: Option<Prepare>,
     formatter: Vec<Device>,
     /// The step that makes all copies of a map identical, which comes before any use of the map.
@@ -210,9 +212,10 @@ impl<'a> Diff<'a> {
         let tracked = running.and_then(|v| Some((v, v.live_dco()?)));
         let copy = tracked.and_then(|(v, dco)| copies_made_equal(v, dco));
         let new_map = tracked.filter(|_| !was_tracked);
+        // The other copies are blank while they are made equal to the first one.
         let blank = new_map.map(|(v, dco)| {
-            let maps = dco.copies.iter().map(|copy| dco::map(copy, v.size));
-            Prepare::Blank(maps.collect())
+            let first = dco.copies.iter().take(1);
+            Prepare::Blank(first.map(|copy| dco::map(copy, v.size)).collect())
         });
         let formatter = new_map
             .map(|(v, dco)| formatter(new, v, dco))
@@ -266,6 +269,25 @@ impl<'a> Diff<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Takes for a new map a copy of one that was formatted for another volume of the same size in
+    /// the same plan: nothing is in either. `formatted` are those, and gets this one.
+    fn share_format(&mut self, new: &Group, formatted: &mut Vec<(Sectors, Extent)>) {
+        let volume = new.volume(self.id).filter(|_| !self.formatter.is_empty());
+        let Some((size, dco)) = volume.and_then(|v| Some((v.size, v.live_dco()?))) else {
+            return;
+        };
+        let mut maps = dco.copies.iter().map(|copy| dco::map(copy, size));
+        match formatted.iter().find(|(other, _)| *other == size) {
+            Some((_, from)) => {
+                let (from, to) = (*from, maps.collect());
+                self.copy = Some(Prepare::CopyMap { from, to });
+                self.blank = None;
+                self.formatter.clear();
+            }
+            None => formatted.extend(maps.next().map(|map| (size, map))),
+        }
     }
 
     /// Whether any device or table of the volume has to change.
@@ -359,7 +381,8 @@ impl<'a> Diff<'a> {
             if w.device.role == Role::Map && !w.exists {
                 self.format(plan);
             }
-            if !w.exists {
+            let exists_by_now = self.formatter.iter().any(|device| device.uuid == uuid);
+            if !w.exists && !exists_by_now {
                 plan.prepare.push(Prepare::Create {
                     name: w.device.name.clone(),
                     uuid: uuid.clone(),
@@ -400,12 +423,10 @@ impl<'a> Diff<'a> {
             plan.prepare.push(self.load(&uuid, &table));
             plan.prepare.push(Prepare::Activate(uuid));
         }
-        plan.prepare.extend(
-            self.formatter
-                .iter()
-                .rev()
-                .map(|device| Prepare::Remove(device.uuid.clone())),
-        );
+        let for_format_only = |device: &&Device| device.role == Role::Formatter;
+        let done = self.formatter.iter().filter(for_format_only);
+        plan.prepare
+            .extend(done.map(|device| Prepare::Remove(device.uuid.clone())));
         plan.prepare.extend(self.copy.clone());
     }
 

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::model::{DevNo, GroupId, Sectors};
+use crate::sys::Errno;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -31,6 +32,26 @@ pub trait Media {
     fn write_at(&self, offset: u64, buf: &[u8]) -> std::io::Result<()>;
     /// Makes everything written durable.
     fn flush(&self) -> std::io::Result<()>;
+    /// Writes as [`Media::write_at`] does, and makes it durable.
+    fn write_durably(&self, offset: u64, buf: &[u8]) -> Written {
+        if let Err(err) = self.write_at(offset, buf) {
+            return Written::NotWritten(Errno::of(&err));
+        }
+        match self.flush() {
+            Ok(()) => Written::Durable,
+            Err(err) => Written::NotFlushed(Errno::of(&err)),
+        }
+    }
+    /// Begins to write durably; [`Media::end_write`] waits for the end. Several disks are written
+    /// at once that way. Returns how it ended if it has ended by now, and does not have to be
+    /// waited for.
+    fn begin_write(&self, offset: u64, buf: &[u8]) -> Option<Written> {
+        Some(self.write_durably(offset, buf))
+    }
+    /// Waits for the end of the write that was begun last.
+    fn end_write(&self) -> Written {
+        Written::NotWritten(Errno(libc::EINVAL))
+    }
     /// Prepares for writes that happen while volumes are suspended. Without it they happen as well,
     /// perhaps later.
     fn brace(&self) {}
@@ -49,6 +70,29 @@ pub trait Media {
     }
     /// The size of the device in bytes.
     fn size(&self) -> u64;
+}
+
+/// How a write and the flush after it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// What was written is durable.
+    Durable,
+    /// The write failed. It may have reached the disk.
+    NotWritten(Errno),
+    /// The write did not fail, and the flush did.
+    NotFlushed(Errno),
+}
+
+impl Written {
+    /// The same as a result.
+    pub fn done(self) -> std::io::Result<()> {
+        match self {
+            Written::Durable => Ok(()),
+            Written::NotWritten(errno) | Written::NotFlushed(errno) => {
+                Err(std::io::Error::from_raw_os_error(errno.0))
+            }
+        }
+    }
 }
 
 /// The function that reads each disk. It must not write, and its own results are discarded: only

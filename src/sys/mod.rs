@@ -25,3 +25,10 @@ pub use kernel::{ArmedDevice, Events, Kernel, MirrorHealth};
 /// An operating system error number that can be kept without an allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Errno(pub i32);
+
+impl Errno {
+    /// The number of an error. It is taken without an allocation.
+    pub fn of(err: &std::io::Error) -> Errno {
+        Errno(err.raw_os_error().unwrap_or(libc::EIO))
+    }
+}

@@ -3,8 +3,8 @@
 
 use super::{Fake, io};
 use breakoff::model::{DevNo, Sectors};
-use breakoff::sys::Media;
-use breakoff::sys::disk::Candidate;
+use breakoff::sys::disk::{Candidate, Written};
+use breakoff::sys::{Errno, Media};
 use std::collections::BTreeMap;
 use std::io as stdio;
 use std::path::PathBuf;
@@ -238,6 +238,22 @@ impl Media for FakeMedia {
             .map_err(io)?;
         self.0.0.borrow_mut().disks[self.1].flush();
         Ok(())
+    }
+
+    /// Writes to several disks are under way at once, none of them durable yet.
+    fn begin_write(&self, offset: u64, buf: &[u8]) -> Option<Written> {
+        let written = self.write_at(offset, buf);
+        written
+            .err()
+            .map(|err| Written::NotWritten(Errno::of(&err)))
+    }
+
+    fn end_write(&self) -> Written {
+        let flushed = self.flush();
+        flushed.map_or_else(
+            |err| Written::NotFlushed(Errno::of(&err)),
+            |()| Written::Durable,
+        )
     }
 
     fn zero(&self, offset: u64, length: u64) -> stdio::Result<()> {

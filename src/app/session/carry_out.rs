@@ -266,7 +266,13 @@ impl Session<'_> {
             micros / 1000,
             micros % 1000
         ));
-        if let Err(failed) = self.commit_and_execute(&record, None) {
+        let archived = self.closing.archive.len();
+        let recorded = self.commit_and_execute(&record, None);
+        if recorded.is_ok() && archived > 0 {
+            // The archive gets one configuration of the command, the last one.
+            self.closing.archive.remove(archived - 1);
+        }
+        if let Err(failed) = recorded {
             self.closing.warnings.push(format!(
                 "the freeze time could not be recorded: {}",
                 failed.error

@@ -226,8 +226,14 @@ struct Seen {
 impl Here {
     /// Examines the machine. `counts` are the open counts of the volumes.
     pub(in crate::linux) fn look(counts: &[(DevNo, u32)]) -> Here {
-        let mounts = all_mounts();
-        let backing = |block: Block| Some((block.dev()?, block.attribute("loop/backing_file")?));
+        Here::with_mounts(all_mounts(), counts)
+    }
+
+    fn with_mounts(mounts: Vec<Seen>, counts: &[(DevNo, u32)]) -> Here {
+        let backing = |block: Block| {
+            let file = block.attribute("loop/backing_file")?;
+            Some((block.dev()?, file))
+        };
         let loops = Block::all()
             .unwrap_or_default()
             .into_iter()
@@ -254,6 +260,14 @@ impl Here {
         Here {
             layers_only: true,
             ..Here::look(&[])
+        }
+    }
+
+    /// The same for callers that need the filesystems of this mount namespace alone.
+    pub(in crate::linux) fn look_around() -> Here {
+        Here {
+            layers_only: true,
+            ..Here::with_mounts(own_mounts(), &[])
         }
     }
 
@@ -406,17 +420,22 @@ impl Sight for Here {
     }
 }
 
-/// The mounts in all mount namespaces that a process is in, our own first.
-fn all_mounts() -> Vec<Seen> {
-    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
-    let mut seen: BTreeSet<_> = namespace("self").into_iter().collect();
+/// The mounts in our own mount namespace.
+fn own_mounts() -> Vec<Seen> {
     let own = sysfs::mounts("self").into_iter().map(|mount| Seen {
         mount,
         root: PathBuf::from("/"),
         whose: String::new(),
     });
-    let mut all: Vec<Seen> = own.collect();
-    for pid in openers::pids() {
+    own.collect()
+}
+
+/// The mounts in all mount namespaces that a process is in, our own first.
+fn all_mounts() -> Vec<Seen> {
+    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+    let mut seen: BTreeSet<_> = namespace("self").into_iter().collect();
+    let mut all = own_mounts();
+    for pid in openers::user_pids() {
         if !namespace(&pid).is_some_and(|namespace| seen.insert(namespace)) {
             continue;
         }

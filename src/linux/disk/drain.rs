@@ -41,7 +41,8 @@ impl Target {
 }
 
 /// Writes back the filesystems that rest on a device, through whatever layers, and the device
-/// itself. Fails with `TimedOut` if that does not end within the deadline; nothing has been changed
+/// itself. A filesystem that only another mount namespace has is left to the freeze. Fails with
+/// `TimedOut` if that does not end within the deadline; nothing has been changed
 /// then. A child process does it: if a disk hangs, it blocks and this process does not.
 pub fn write_back(device: DevNo, deadline: Duration) -> Result<()> {
     let until = Instant::now() + deadline;
@@ -53,7 +54,7 @@ pub fn write_back(device: DevNo, deadline: Duration) -> Result<()> {
     let Some(node) = node_of(device) else {
         return Ok(());
     };
-    let above = climb(&Here::look_at_layers(), device, &[device]);
+    let above = climb(&Here::look_around(), device, &[device]);
     let filesystems = above
         .filesystems
         .into_iter()

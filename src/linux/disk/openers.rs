@@ -200,6 +200,29 @@ pub(in crate::linux) fn pids() -> Vec<String> {
         .collect()
 }
 
+/// The IDs of all processes but the kernel's own threads, which are in the first mount namespace, or
+/// in one without a disk. So are the programs that the kernel starts.
+pub(in crate::linux) fn user_pids() -> Vec<String> {
+    // The thread that starts all others. In a PID namespace this number is that of another process.
+    let starter = fs::read_to_string("/proc/2/stat").unwrap_or_default();
+    let children = is_kernel_thread(&starter)
+        .then(|| fs::read_to_string("/proc/2/task/2/children").ok())
+        .flatten()
+        .unwrap_or_default();
+    let threads: BTreeSet<&str> = children.split_ascii_whitespace().chain(["2"]).collect();
+    let mut pids = pids();
+    pids.retain(|pid| children.is_empty() || !threads.contains(pid.as_str()));
+    pids
+}
+
+/// Whether `/proc/PID/stat` is that of a kernel thread (`PF_KTHREAD` of the flags).
+fn is_kernel_thread(stat: &str) -> bool {
+    // The name in parentheses may hold anything.
+    let behind = stat.rsplit_once(") ").map(|(_, fields)| fields);
+    let flags = behind.and_then(|fields| fields.split(' ').nth(6)?.parse::<u32>().ok());
+    flags.is_some_and(|flags| flags & 0x0020_0000 != 0)
+}
+
 fn command(pid: &str) -> String {
     printable(
         fs::read_to_string(format!("/proc/{pid}/comm"))
@@ -211,6 +234,14 @@ fn command(pid: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kernel_threads_are_told_by_their_flag() {
+        let kernel = "2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 1 0 0";
+        let process = "2 (a) S (b) S 1 2 2 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 1 0 0";
+        assert!(is_kernel_thread(kernel) && !is_kernel_thread(process) && !is_kernel_thread(""));
+        assert!(user_pids().contains(&std::process::id().to_string()));
+    }
 
     #[test]
     fn writers_are_told_from_readers() {

@@ -6,14 +6,14 @@
 //! disk that hangs, breakoff's or not, delays no command for longer.
 
 use crate::error::{Error, Kind, Result};
-use crate::linux::disk::apart;
 use crate::linux::disk::sysfs::{Block, printable};
+use crate::linux::disk::{apart, writing};
 use crate::linux::dm::cookie;
 use crate::linux::process::tools;
 use crate::model::{DevNo, GroupId, device::UUID_PREFIX};
 use crate::sys::Media;
 use crate::sys::disk::{ALIGNMENT, Candidate, Found, GROUP_PROPERTY, MEMBER_TYPE, Reading, Which};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -89,6 +89,14 @@ pub fn look(which: Which<'_>, reading: Reading<'_>) -> Result<Vec<Found>> {
 /// Those of these disks that do not answer in time. Any other error is left to other callers to
 /// find.
 pub fn silent(disks: &BTreeSet<DevNo>) -> Vec<DevNo> {
+    // Those that this command writes to are asked where they are written.
+    let written = |dev: &DevNo| Some((*dev, writing::answers(*dev, ANSWERS)?));
+    let written: BTreeMap<DevNo, bool> = disks.iter().filter_map(written).collect();
+    let late = written.iter().filter(|(_, answers)| !**answers);
+    let late: Vec<DevNo> = late.map(|(dev, _)| *dev).collect();
+    if !late.is_empty() {
+        return late;
+    }
     let path = |dev: &DevNo| {
         Some((
             *dev,
@@ -97,7 +105,8 @@ pub fn silent(disks: &BTreeSet<DevNo>) -> Vec<DevNo> {
                 .path()?,
         ))
     };
-    let disks: Vec<(DevNo, PathBuf)> = disks.iter().filter_map(path).collect();
+    let others = disks.iter().filter(|dev| !written.contains_key(dev));
+    let disks: Vec<(DevNo, PathBuf)> = others.filter_map(path).collect();
     let asked: Vec<(&Path, Duration)> = disks
         .iter()
         .map(|(_, path)| (path.as_path(), ANSWERS))
@@ -125,19 +134,84 @@ struct Chosen {
     patience: Duration,
 }
 
-fn blocks() -> Result<Vec<Block>> {
-    Block::all()
-        .map_err(|err| Error::io("cannot list the block devices", &err).hint("is /sys mounted?"))
+/// The block devices of this machine.
+struct Machine {
+    blocks: Vec<Block>,
+    /// The kernel names of the devices that breakoff has made.
+    ours: BTreeSet<String>,
+}
+
+impl Machine {
+    fn look() -> Result<Machine> {
+        let blocks = Block::all().map_err(|err| {
+            Error::io("cannot list the block devices", &err).hint("is /sys mounted?")
+        })?;
+        let is_ours = |block: &&Block| {
+            let uuid = block.dm_uuid();
+            uuid.is_some_and(|uuid| uuid.starts_with(UUID_PREFIX))
+        };
+        let ours = blocks.iter().filter(is_ours);
+        Ok(Machine {
+            ours: ours.map(|block| block.name.clone()).collect(),
+            blocks,
+        })
+    }
+
+    /// Whether one of breakoff's own devices is made of this one.
+    fn carries_ours(&self, block: &Block) -> bool {
+        !self.ours.is_empty() && block.holders().iter().any(|name| self.ours.contains(name))
+    }
+
+    /// Whether a device can be a disk and may be opened, as far as `/sys` tells without touching
+    /// it.
+    fn may_be_a_disk(&self, block: &Block) -> bool {
+        let never = NEVER.iter().any(|prefix| {
+            block
+                .name
+                .strip_prefix(prefix)
+                .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
+        });
+        let disconnected = || {
+            block.name.starts_with("nbd")
+                && block.attribute("pid").is_none()
+                && !block.is_partition()
+        };
+        let hidden = || block.number("hidden").is_some_and(|hidden| hidden != 0);
+        !never
+            && !self.ours.contains(&block.name)
+            && !block.size().is_zero()
+            && !block.is_suspended()
+            && !disconnected()
+            && !hidden()
+            && !self.has_partitions(block)
+    }
+
+    /// Whether a device has partitions. The kernel names each after its disk.
+    fn has_partitions(&self, block: &Block) -> bool {
+        let after = |other: &&Block| {
+            other.name.len() > block.name.len() && other.name.starts_with(&block.name)
+        };
+        let mut named_after = self.blocks.iter().filter(after);
+        named_after.any(|other| other.disk().is_some_and(|disk| disk.name == block.name))
+    }
 }
 
 fn all() -> Result<Vec<Chosen>> {
     let (database, mut looks) = (cookie::udev_running(), 0);
     let mut chosen = Vec::new();
-    for block in blocks()?.iter().filter(|block| may_be_a_disk(block)) {
-        let verdict = if database {
-            ask_udev(block)
-        } else {
-            Verdict::Unknown
+    let machine = Machine::look()?;
+    for block in machine
+        .blocks
+        .iter()
+        .filter(|block| machine.may_be_a_disk(block))
+    {
+        // A device beneath one of breakoff's own devices is a breakoff disk, whatever udev says and
+        // whatever can be read from it now.
+        let is_in_use = machine.carries_ours(block);
+        let verdict = match (is_in_use, database) {
+            (true, _) => Verdict::Member,
+            (false, true) => ask_udev(block),
+            (false, false) => Verdict::Unknown,
         };
         if verdict == Verdict::Other || (verdict == Verdict::Unknown && looks >= LOOK_INTO) {
             continue;
@@ -145,19 +219,12 @@ fn all() -> Result<Vec<Chosen>> {
         let Some(candidate) = candidate(block) else {
             continue;
         };
-        // A device beneath one of breakoff's own devices is a breakoff disk, whatever can be read
-        // from it now.
-        let is_known =
-            verdict == Verdict::Member || block.holders().iter().any(|holder| is_ours(holder));
+        let is_known = verdict == Verdict::Member;
         looks += usize::from(!is_known);
         chosen.push(Chosen {
             candidate,
             is_known,
-            patience: if verdict == Verdict::Member {
-                MEMBER_ANSWERS
-            } else {
-                ANSWERS
-            },
+            patience: if is_known { MEMBER_ANSWERS } else { ANSWERS },
         });
     }
     Ok(chosen)
@@ -178,22 +245,24 @@ fn running(group: GroupId, mapped: &BTreeSet<DevNo>) -> Result<Vec<Chosen>> {
         .filter(|block| !block.is_suspended())
         .filter_map(|block| chosen(&block))
         .collect();
-    let others = blocks()?
-        .into_iter()
-        .filter(|block| !on_the_group(block) && may_be_a_disk(block));
+    let machine = Machine::look()?;
+    let others = machine
+        .blocks
+        .iter()
+        .filter(|block| !on_the_group(block) && machine.may_be_a_disk(block));
     if cookie::udev_running() {
         let group = group.to_string();
         let is_its = |block: &Block| {
             ask_udev(block) == Verdict::Member
                 && udev_property(block, GROUP_PROPERTY).as_ref() == Some(&group)
         };
-        all.extend(others.filter(is_its).filter_map(|block| chosen(&block)));
+        all.extend(others.filter(|block| is_its(block)).filter_map(chosen));
     } else {
         // A disk that no table names may have the newest configuration, and must get the next one.
         all.extend(others.take(LOOK_INTO).filter_map(|block| {
             Some(Chosen {
                 is_known: false,
-                ..chosen(&block)?
+                ..chosen(block)?
             })
         }));
     }
@@ -202,35 +271,6 @@ fn running(group: GroupId, mapped: &BTreeSet<DevNo>) -> Result<Vec<Chosen>> {
 
 /// Prefixes of the kernel names of devices that can never be a disk of a group.
 const NEVER: [&str; 6] = ["ram", "zram", "sr", "fd", "mtdblock", "loop-control"];
-
-/// Whether the device with this kernel name was made by breakoff.
-fn is_ours(name: &str) -> bool {
-    Block::named(name)
-        .and_then(|block| block.dm_uuid())
-        .is_some_and(|uuid| uuid.starts_with(UUID_PREFIX))
-}
-
-/// Whether a device can be a disk and may be opened, as far as `/sys` tells without touching it.
-fn may_be_a_disk(block: &Block) -> bool {
-    let never = NEVER.iter().any(|prefix| {
-        block
-            .name
-            .strip_prefix(prefix)
-            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
-    });
-    let ours = || is_ours(&block.name);
-    let disconnected = || {
-        block.name.starts_with("nbd") && block.attribute("pid").is_none() && block.disk().is_none()
-    };
-    let hidden = || block.number("hidden").is_some_and(|hidden| hidden != 0);
-    !never
-        && !ours()
-        && !block.size().is_zero()
-        && !block.is_suspended()
-        && !disconnected()
-        && !hidden()
-        && block.partitions().is_empty()
-}
 
 /// Whether two devices are known to be different ones. A device without an identifier, or with one
 /// of another kind, is not known to be different, and devices that rest on the same device may be

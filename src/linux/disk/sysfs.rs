@@ -2,6 +2,7 @@
 //! reads, and opens no device.
 
 use crate::model::{DevNo, Sectors};
+use std::cell::OnceCell;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,31 @@ pub(in crate::linux) struct Block {
     /// The kernel's name, such as `sdb1` (a `/` in it is `!` here).
     pub name: String,
     directory: PathBuf,
+    /// Its number and its kind, once they were asked for; neither changes.
+    event: OnceCell<Option<Uevent>>,
+}
+
+/// What the kernel says of a device in its events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Uevent {
+    dev: DevNo,
+    is_partition: bool,
+}
+
+impl Uevent {
+    fn parse(text: &str) -> Option<Uevent> {
+        let value = |wanted: &str| {
+            let mut fields = text.lines().filter_map(|line| line.split_once('='));
+            fields.find_map(|(key, value)| (key == wanted).then_some(value))
+        };
+        Some(Uevent {
+            dev: DevNo {
+                major: value("MAJOR")?.parse().ok()?,
+                minor: value("MINOR")?.parse().ok()?,
+            },
+            is_partition: value("DEVTYPE") == Some("partition"),
+        })
+    }
 }
 
 impl Block {
@@ -28,10 +54,7 @@ impl Block {
 
     fn named_in(root: &Path, name: &str) -> Option<Block> {
         let plain = !name.is_empty() && !name.contains('/') && name != "." && name != "..";
-        let block = Block {
-            name: name.to_owned(),
-            directory: root.join(name),
-        };
+        let block = Block::in_directory(root, name.to_owned());
         (plain && block.directory.exists()).then_some(block)
     }
 
@@ -47,11 +70,16 @@ impl Block {
         let root = Path::new(BLOCK);
         Ok(names(fs::read_dir(root)?)
             .into_iter()
-            .map(|name| Block {
-                directory: root.join(&name),
-                name,
-            })
+            .map(|name| Block::in_directory(root, name))
             .collect())
+    }
+
+    fn in_directory(root: &Path, name: String) -> Block {
+        Block {
+            directory: root.join(&name),
+            name,
+            event: OnceCell::new(),
+        }
     }
 
     /// An attribute without the trailing newline; `None` if there is none.
@@ -72,9 +100,19 @@ impl Block {
         self.attribute(name)?.parse().ok()
     }
 
+    fn event(&self) -> Option<Uevent> {
+        let read = || Uevent::parse(&self.attribute("uevent")?);
+        *self.event.get_or_init(read)
+    }
+
     /// The device number.
     pub(in crate::linux) fn dev(&self) -> Option<DevNo> {
-        crate::table::status::parse_devno(&self.attribute("dev")?)
+        Some(self.event()?.dev)
+    }
+
+    /// Whether it is a partition.
+    pub(in crate::linux) fn is_partition(&self) -> bool {
+        self.event().is_some_and(|event| event.is_partition)
     }
 
     /// The size. `/sys` counts in sectors of 512 bytes, whatever the sectors of the disk are.
@@ -97,7 +135,7 @@ impl Block {
 
     /// The disk that it is a partition of, if it is one.
     pub(in crate::linux) fn disk(&self) -> Option<Block> {
-        self.directory.join("partition").exists().then_some(())?;
+        self.is_partition().then_some(())?;
         let directory = fs::canonicalize(&self.directory).ok()?;
         Self::named(directory.parent()?.file_name()?.to_str()?)
     }
@@ -359,7 +397,10 @@ mod tests {
             fs::create_dir_all(directory.join(sub)).unwrap();
         }
         for (file, text) in [
-            ("dev", "253:3\n"),
+            (
+                "uevent",
+                "MAJOR=253\nMINOR=3\nDEVNAME=dm-3\nDEVTYPE=disk\nDISKSEQ=7\n",
+            ),
             ("size", "2048\n"),
             ("dm/uuid", "LVM-x\n"),
             ("dm/suspended", "1\n"),
@@ -384,7 +425,7 @@ mod tests {
             (block.holders(), block.slaves()),
             (vec!["dm-4".to_owned()], vec!["sda".to_owned()])
         );
-        assert!(block.is_suspended());
+        assert!(block.is_suspended() && !block.is_partition());
         assert_eq!(block.title(), "'vg?lv' (dm-3)");
         assert_eq!(block.identifier(), Some(("dm/uuid", "LVM-x".to_owned())));
     }

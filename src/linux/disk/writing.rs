@@ -21,19 +21,21 @@
 
 use crate::error::Result;
 use crate::linux::disk::media::{BlockMedia, open_error};
+use crate::linux::dm::nodes::devno;
 use crate::linux::process::lock::{make_private_dir, run_dir};
 use crate::linux::process::{critical, fork, signal};
 use crate::model::DevNo;
-use crate::sys::disk::Access;
-use crate::sys::{Media, failpoint};
+use crate::sys::disk::{ALIGNMENT, Access, Written};
+use crate::sys::{Errno, Media, failpoint};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, setsid};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
@@ -86,27 +88,50 @@ pub fn open_all(paths: &[&Path], hold: Duration) -> Vec<Result<Box<dyn Media>>> 
 /// already and is only read has no deadline: a caller that may have to wait long reads with
 /// `apart`.
 pub fn open(path: &Path, access: Access, hold: Duration) -> Result<Box<dyn Media>> {
-    let media = BlockMedia::open(path, Access::ReadOnly)?;
-    let found = Found::of(path, &media);
-    let (size, number) = (found.size, found.number);
-    let known = OPEN.with_borrow(|open| {
-        open.iter()
-            .filter_map(Weak::upgrade)
-            .find_map(|beside| beside.disk(number?))
-    });
-    let disk = match (known, access) {
+    let disk = match (opened_already(path), access) {
         (Some(known), _) => known,
-        (None, Access::ReadOnly) => return Ok(Box::new(media)),
-        (None, Access::ReadWrite) => Disk {
-            size,
-            at: 0,
-            beside: Beside::new(vec![found], hold),
-        },
+        (None, Access::ReadOnly) => {
+            return Ok(Box::new(BlockMedia::open(path, Access::ReadOnly)?));
+        }
+        (None, Access::ReadWrite) => {
+            let found = Found::look(path)?;
+            Disk {
+                size: found.size,
+                at: 0,
+                beside: Beside::new(vec![found], hold),
+            }
+        }
     };
     if access == Access::ReadWrite {
         disk.open_to_write().map_err(|err| open_error(path, &err))?;
     }
     Ok(Box::new(disk))
+}
+
+/// The disk at a path, if it is one of those that are open.
+fn opened_already(path: &Path) -> Option<Disk> {
+    let about = std::fs::metadata(path).ok()?;
+    let is_disk = about.file_type().is_block_device();
+    numbered(is_disk.then(|| devno(about.rdev()))?)
+}
+
+/// Whether a disk answers a read within this time; `None` if it is not one of those that are
+/// written here.
+pub(in crate::linux) fn answers(disk: DevNo, patience: Duration) -> Option<bool> {
+    let disk = numbered(disk)?;
+    let line = disk.beside.child.get()?.as_ref()?.lines.get(disk.at)?;
+    let (offset, length) = (0, ALIGNMENT as u64);
+    let request = Request::Read { offset, length };
+    let asked = line.ask(request, &[], &mut [0; ALIGNMENT], patience);
+    Some(asked.is_ok() || !line.is_lost.get())
+}
+
+fn numbered(number: DevNo) -> Option<Disk> {
+    OPEN.with_borrow(|open| {
+        open.iter()
+            .filter_map(Weak::upgrade)
+            .find_map(|beside| beside.disk(number))
+    })
 }
 
 /// The file whose lock the writer of a disk holds.
@@ -144,7 +169,8 @@ struct Beside {
     /// How long one of them may take to answer while volumes are suspended.
     hold: Duration,
     is_held: Cell<bool>,
-    by: Pid,
+    /// The process that opened them, as `fork::depth`.
+    by: u32,
     child: OnceCell<Option<Child>>,
     here: RefCell<Vec<Opened>>,
 }
@@ -172,17 +198,46 @@ struct Child {
 /// The connection to the thread of one disk.
 struct Line {
     socket: UnixStream,
+    /// When the request that was sent last must have been answered.
+    until: Cell<Instant>,
+    /// Whether the child has the disk open for writing.
+    is_open: Cell<bool>,
     is_lost: Cell<bool>,
+}
+
+impl Line {
+    fn over(socket: UnixStream) -> Line {
+        Line {
+            socket,
+            until: Cell::new(Instant::now()),
+            is_open: Cell::new(false),
+            is_lost: Cell::new(false),
+        }
+    }
 }
 
 /// A request for a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Request {
     Open,
-    Read { offset: u64, length: u64 },
-    Write { offset: u64, length: u64 },
+    Read {
+        offset: u64,
+        length: u64,
+    },
+    Write {
+        offset: u64,
+        length: u64,
+    },
+    /// A write and the flush after it.
+    WriteDurably {
+        offset: u64,
+        length: u64,
+    },
     Flush,
-    Zero { offset: u64, length: u64 },
+    Zero {
+        offset: u64,
+        length: u64,
+    },
     Brace,
 }
 
@@ -192,6 +247,7 @@ impl Request {
             Request::Open => (b'o', 0, 0),
             Request::Read { offset, length } => (b'r', offset, length),
             Request::Write { offset, length } => (b'w', offset, length),
+            Request::WriteDurably { offset, length } => (b'd', offset, length),
             Request::Flush => (b'f', 0, 0),
             Request::Zero { offset, length } => (b'z', offset, length),
             Request::Brace => (b'b', 0, 0),
@@ -210,6 +266,7 @@ impl Request {
             b'o' => Some(Request::Open),
             b'r' => Some(Request::Read { offset, length }),
             b'w' => Some(Request::Write { offset, length }),
+            b'd' => Some(Request::WriteDurably { offset, length }),
             b'f' => Some(Request::Flush),
             b'z' => Some(Request::Zero { offset, length }),
             b'b' => Some(Request::Brace),
@@ -222,7 +279,9 @@ impl Request {
         let bytes = |length| usize::try_from(length).unwrap_or(usize::MAX);
         match self {
             Request::Read { length, .. } => (0, bytes(length)),
-            Request::Write { length, .. } => (bytes(length), 0),
+            Request::Write { length, .. } | Request::WriteDurably { length, .. } => {
+                (bytes(length), 0)
+            }
             Request::Open | Request::Flush | Request::Zero { .. } | Request::Brace => (0, 0),
         }
     }
@@ -257,6 +316,34 @@ impl Media for Disk {
         self.ask(Request::Flush, &[], &mut [])
     }
 
+    fn write_durably(&self, offset: u64, buf: &[u8]) -> Written {
+        let begun = self.begin_write(offset, buf);
+        begun.unwrap_or_else(|| self.end_write())
+    }
+
+    fn begin_write(&self, offset: u64, buf: &[u8]) -> Option<Written> {
+        let request = Request::WriteDurably {
+            offset,
+            length: buf.len() as u64,
+        };
+        let Some(line) = self.line() else {
+            return Some(self.beside.write_here(self.at, offset, buf));
+        };
+        let begun = line.begin(request, buf, self.beside.patience());
+        begun.err().map(|err| Written::NotWritten(Errno::of(&err)))
+    }
+
+    fn end_write(&self) -> Written {
+        let ended = self.line().map(|line| line.end(&mut []));
+        match ended.unwrap_or_else(|| Err(late())) {
+            Ok(0) => Written::Durable,
+            // The sign tells the flush from the write.
+            Ok(number) if number < 0 => Written::NotFlushed(Errno(-number)),
+            Ok(number) => Written::NotWritten(Errno(number)),
+            Err(err) => Written::NotWritten(Errno::of(&err)),
+        }
+    }
+
     fn zero(&self, offset: u64, length: u64) -> io::Result<()> {
         let (mut at, end) = (offset, offset.saturating_add(length));
         while at < end {
@@ -286,7 +373,13 @@ impl Media for Disk {
 
 impl Disk {
     fn open_to_write(&self) -> io::Result<()> {
-        self.ask(Request::Open, &[], &mut [])
+        let is_open = self.line().map(|line| &line.is_open);
+        if is_open.is_some_and(Cell::get) {
+            return Ok(());
+        }
+        self.ask(Request::Open, &[], &mut [])?;
+        is_open.iter().for_each(|is_open| is_open.set(true));
+        Ok(())
     }
 
     fn ask(&self, request: Request, bytes: &[u8], answer: &mut [u8]) -> io::Result<()> {
@@ -313,7 +406,7 @@ impl Beside {
             found,
             hold,
             is_held: Cell::new(false),
-            by: Pid::this(),
+            by: fork::depth(),
             child: OnceCell::new(),
             here,
         })
@@ -334,7 +427,7 @@ impl Beside {
             .found
             .iter()
             .position(|found| found.number == Some(number))
-            .filter(|_| self.by == Pid::this())?;
+            .filter(|_| self.by == fork::depth())?;
         Some(Disk {
             size: self.found.get(at)?.size,
             at,
@@ -353,6 +446,15 @@ impl Beside {
         here.get_mut(at)
             .ok_or_else(late)?
             .carry_out(request, bytes, answer)
+    }
+
+    fn write_here(&self, at: usize, offset: u64, bytes: &[u8]) -> Written {
+        let mut here = self.here.borrow_mut();
+        let disk = here.get_mut(at).ok_or_else(late);
+        disk.map_or_else(
+            |err| Written::NotWritten(Errno::of(&err)),
+            |disk| disk.write_durably(offset, bytes),
+        )
     }
 }
 
@@ -391,14 +493,38 @@ impl Opened {
         }
     }
 
+    /// Carries a request out and returns the number of its error, negative if it is that of the
+    /// flush after a write, or 0.
+    fn answer(&mut self, request: Request, bytes: &[u8], answer: &mut [u8]) -> i32 {
+        match request {
+            Request::WriteDurably { offset, .. } => match self.write_durably(offset, bytes) {
+                Written::Durable => 0,
+                Written::NotWritten(errno) => errno.0,
+                Written::NotFlushed(errno) => -errno.0,
+            },
+            other => {
+                let done = self.carry_out(other, bytes, answer);
+                done.err().map_or(0, |err| Errno::of(&err).0)
+            }
+        }
+    }
+
     fn carry_out(&mut self, request: Request, bytes: &[u8], answer: &mut [u8]) -> io::Result<()> {
         match request {
             Request::Open => self.writable().map(drop),
             Request::Read { offset, .. } => self.readable()?.read_at(offset, answer),
             Request::Write { offset, .. } => self.writable()?.write_at(offset, bytes),
+            Request::WriteDurably { offset, .. } => self.write_durably(offset, bytes).done(),
             Request::Flush => self.writable()?.flush(),
             Request::Zero { offset, length } => self.writable()?.zero(offset, length),
             Request::Brace => Ok(()),
+        }
+    }
+
+    fn write_durably(&mut self, offset: u64, bytes: &[u8]) -> Written {
+        match self.writable() {
+            Ok(media) => media.write_durably(offset, bytes),
+            Err(err) => Written::NotWritten(Errno::of(&err)),
         }
     }
 
@@ -436,13 +562,7 @@ impl Child {
         drop(theirs);
         let child = Child {
             process,
-            lines: ours
-                .into_iter()
-                .map(|socket| Line {
-                    socket,
-                    is_lost: Cell::new(false),
-                })
-                .collect(),
+            lines: ours.into_iter().map(Line::over).collect(),
         };
         child
             .lines
@@ -478,36 +598,45 @@ impl Line {
         answer: &mut [u8],
         patience: Duration,
     ) -> io::Result<()> {
-        if self.is_lost.get() {
-            return Err(late());
-        }
-        let until = Instant::now() + patience;
-        let asked = self.try_ask(request, bytes, answer, until);
-        // An answer that comes now is too late for any request.
-        self.is_lost.set(asked.is_err());
-        match asked? {
+        self.begin(request, bytes, patience)?;
+        match self.end(answer)? {
             0 => Ok(()),
             number => Err(io::Error::from_raw_os_error(number)),
         }
     }
 
-    /// Returns the number of the disk's error, or 0.
-    fn try_ask(
-        &self,
-        request: Request,
-        bytes: &[u8],
-        answer: &mut [u8],
-        until: Instant,
-    ) -> io::Result<i32> {
-        send(&self.socket, &request.to_bytes(), until)?;
-        send(&self.socket, bytes, until)?;
-        let mut number = [0; 4];
-        receive(&self.socket, &mut number, until)?;
-        let number = i32::from_ne_bytes(number);
-        if number == 0 {
-            receive(&self.socket, answer, until)?;
+    /// Sends a request. It must have been answered when `patience` is over.
+    fn begin(&self, request: Request, bytes: &[u8], patience: Duration) -> io::Result<()> {
+        if self.is_lost.get() {
+            return Err(late());
         }
-        Ok(number)
+        let until = Instant::now() + patience;
+        self.until.set(until);
+        self.unless_lost(|| send(&self.socket, &request.to_bytes(), bytes, until))
+    }
+
+    /// Returns the number of the disk's error, or 0.
+    fn end(&self, answer: &mut [u8]) -> io::Result<i32> {
+        if self.is_lost.get() {
+            return Err(late());
+        }
+        let until = self.until.get();
+        self.unless_lost(|| {
+            let mut number = [0; 4];
+            receive(&self.socket, &mut number, until)?;
+            let number = i32::from_ne_bytes(number);
+            if number == 0 {
+                receive(&self.socket, answer, until)?;
+            }
+            Ok(number)
+        })
+    }
+
+    fn unless_lost<T>(&self, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let done = act();
+        // An answer that comes now is too late for any request.
+        self.is_lost.set(done.is_err());
+        done
     }
 }
 
@@ -515,10 +644,16 @@ fn late() -> io::Error {
     io::Error::from_raw_os_error(libc::ETIMEDOUT)
 }
 
-fn send(mut socket: &UnixStream, mut bytes: &[u8], until: Instant) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match socket.write(bytes) {
-            Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
+/// Sends a head and what follows it.
+fn send(mut socket: &UnixStream, head: &[u8], bytes: &[u8], until: Instant) -> io::Result<()> {
+    let (mut head, mut bytes) = (head, bytes);
+    while !head.is_empty() || !bytes.is_empty() {
+        match socket.write_vectored(&[IoSlice::new(head), IoSlice::new(bytes)]) {
+            Ok(sent) => {
+                let of_bytes = sent.saturating_sub(head.len());
+                head = head.get(sent..).unwrap_or_default();
+                bytes = bytes.get(of_bytes..).unwrap_or_default();
+            }
             Err(err) => again(socket, PollFlags::POLLOUT, &err, until)?,
         }
     }
@@ -526,6 +661,11 @@ fn send(mut socket: &UnixStream, mut bytes: &[u8], until: Instant) -> io::Result
 }
 
 fn receive(mut socket: &UnixStream, mut bytes: &mut [u8], until: Instant) -> io::Result<()> {
+    // The answer is hardly ever there already.
+    let early = io::Error::from(ErrorKind::WouldBlock);
+    if !bytes.is_empty() {
+        again(socket, PollFlags::POLLIN, &early, until)?;
+    }
     while !bytes.is_empty() {
         match socket.read(bytes) {
             Ok(0) => return Err(io::Error::from_raw_os_error(libc::EPIPE)),
@@ -607,17 +747,13 @@ fn serve(found: &Found, mut socket: &UnixStream) {
         let lock = lock.as_ref().filter(|_| request != Request::Brace);
         lock.iter().for_each(|lock| flock(lock, libc::LOCK_EX));
         // The command may have gone while this thread waited for an earlier writer.
-        let done = if hung_up(socket) {
+        let number = if hung_up(socket) {
             None
         } else {
-            Some(disk.carry_out(request, &bytes, &mut answer))
+            Some(disk.answer(request, &bytes, &mut answer))
         };
         lock.iter().for_each(|lock| flock(lock, libc::LOCK_UN));
-        let Some(done) = done else { return };
-        let number = done
-            .as_ref()
-            .err()
-            .map_or(0, |err| err.raw_os_error().unwrap_or(libc::EIO));
+        let Some(number) = number else { return };
         let mut told = socket.write_all(&number.to_ne_bytes());
         if number == 0 {
             told = told.and_then(|()| socket.write_all(&answer));
@@ -678,6 +814,10 @@ mod tests {
             },
             Request::Write {
                 offset: u64::MAX,
+                length: 4096,
+            },
+            Request::WriteDurably {
+                offset: 8192,
                 length: 4096,
             },
             Request::Flush,
@@ -745,10 +885,7 @@ mod tests {
     fn a_disk_that_does_not_answer_is_given_up_and_the_others_go_on() {
         let (silent, theirs) = UnixStream::pair().unwrap();
         silent.set_nonblocking(true).unwrap();
-        let line = Line {
-            socket: silent,
-            is_lost: Cell::new(false),
-        };
+        let line = Line::over(silent);
         let begun = Instant::now();
         let asked = line.ask(Request::Flush, &[], &mut [], Duration::from_millis(50));
         assert_eq!(asked.unwrap_err().raw_os_error(), Some(libc::ETIMEDOUT));

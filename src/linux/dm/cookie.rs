@@ -95,6 +95,11 @@ impl Cookies {
         Ok(())
     }
 
+    /// Whether events are waited for.
+    pub(in crate::linux) fn is_taken(&self) -> bool {
+        self.lock().is_some()
+    }
+
     /// Announces an event. Never fails: without a semaphore the event is sent, but not waited for.
     pub(in crate::linux) fn begin(&self, flags: EventFlags) -> Event {
         let cookie = self.lock();

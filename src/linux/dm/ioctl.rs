@@ -431,6 +431,18 @@ pub(in crate::linux) fn remove_when_closed(
     Buffer::with_room(0).call(control, Verb::Remove, &header)
 }
 
+/// Resumes a device, and swaps in its inactive table if it has one.
+pub(in crate::linux) fn resume(
+    control: &Control,
+    cookies: &Cookies,
+    uuid: &str,
+    flags: EventFlags,
+) -> std::result::Result<(), Errno> {
+    let header = Header::new(Subject::Uuid(uuid), 0)?;
+    let mut buffer = Buffer::with_room(0);
+    with_event(control, cookies, &mut buffer, Verb::Suspend, &header, flags)
+}
+
 /// Renames a device. The kernel finds it by name only.
 pub(in crate::linux) fn rename(
     control: &Control,

@@ -40,6 +40,8 @@ pub struct Dm {
     cookies: Arc<Cookies>,
     queries: Mutex<Queries>,
     names: Mutex<Names>,
+    /// The targets that the kernel is known to have.
+    targets: Mutex<BTreeSet<String>>,
 }
 
 /// The devices whose links may have to be made without udev, and the names that may have to be
@@ -63,6 +65,7 @@ impl Dm {
             cookies: Arc::default(),
             queries,
             names: Mutex::default(),
+            targets: Mutex::default(),
         })
     }
 
@@ -162,7 +165,8 @@ impl Dm {
     }
 
     fn publish_without_udev(&self) {
-        if !cookie::udev_running() {
+        // What is waited for is published at the end, if udev has gone meanwhile.
+        if !self.cookies.is_taken() && !cookie::udev_running() {
             self.publish();
         }
     }
@@ -247,14 +251,21 @@ impl Kernel for Dm {
                 .map_err(|err| refusal("cannot list the kernel's targets", target, &err))?;
             Ok::<bool, Error>(versions.iter().any(|(name, ..)| name == target))
         };
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        if targets.contains(target) {
+            return Ok(true);
+        }
         if known()? {
+            targets.insert(target.to_owned());
             return Ok(true);
         }
         let plain = !target.is_empty()
             && target
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        Ok(plain && tools::load_module(&format!("dm-{target}")) && known()?)
+        let loaded = plain && tools::load_module(&format!("dm-{target}")) && known()?;
+        targets.extend(loaded.then(|| target.to_owned()));
+        Ok(loaded)
     }
 
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DevNo> {
@@ -334,12 +345,13 @@ impl Kernel for Dm {
     }
 
     fn resume(&self, uuid: &DmUuid, links: Links) -> Result<()> {
-        let info = self.info(uuid)?;
-        let armed = self.armed(uuid, EventFlags::for_links(links));
-        armed
-            .and_then(|mut armed| armed.resume())
+        let before = (uuid.role() == Some(Role::Data))
+            .then(|| self.info(uuid))
+            .transpose()?;
+        let flags = EventFlags::for_links(links);
+        ioctl::resume(&self.control, &self.cookies, uuid.as_str(), flags)
             .map_err(|errno| self.failure("cannot resume", uuid, errno))?;
-        if takes_no_discards(uuid, info.has_live) {
+        if let Some(info) = before.filter(|info| takes_no_discards(uuid, info.has_live)) {
             // A failure shows when the map is read, which is not trusted then.
             let _ = std::fs::write(changes::discard_switch(info.dev), "0");
         }

@@ -6,10 +6,21 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{ForkResult, Pid, chdir, fork, pipe};
+use std::cell::Cell;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
+
+thread_local! {
+    /// How many forks lie between this process and the program that was started.
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Tells a process from its parents and its children, without asking the kernel.
+pub(in crate::linux) fn depth() -> u32 {
+    DEPTH.get()
+}
 
 /// Forks a child that runs `body` and ends. It keeps none of the parent's descriptors open but
 /// `kept`, and leaves the parent's working directory, so that a child that is stuck holds neither a
@@ -20,6 +31,7 @@ pub(in crate::linux) fn child(kept: &[RawFd], body: impl FnOnce()) -> nix::Resul
     // allocator usable in the child.
     match unsafe { fork() }? {
         ForkResult::Child => {
+            DEPTH.set(DEPTH.get() + 1);
             leave_all_but(kept);
             let _ = chdir("/");
             // The child must not return into the code of its parent, not even by a panic.
