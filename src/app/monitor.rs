@@ -9,7 +9,7 @@
 //! and started again finishes what it finds.
 
 use super::scan::Scan;
-use super::session::{Lock, Session, lock_group};
+use super::session::{Kept, Lock, Session, lock_group};
 use super::{Env, Mute, Options, Ui};
 use crate::advice::Language;
 use crate::app::session::View;
@@ -145,6 +145,9 @@ struct Ward {
     /// The configuration as last read. When no disk answers any more there is no other source for
     /// it.
     known: Option<Group>,
+    /// The group as it was left the last time, with its disks ready to be written: when a leg fails,
+    /// writes are held until that is recorded.
+    kept: Option<Kept>,
     /// The warnings of the last round; one that stays the same is reported once.
     told: BTreeSet<String>,
     /// When it is checked again even if its state has not changed.
@@ -209,7 +212,7 @@ impl Ward {
             kernel,
             id,
             devices,
-            &mut self.known,
+            (&mut self.known, &mut self.kept),
             Env { ui: &once, ..env },
         );
         self.told = once.now.into_inner();
@@ -297,14 +300,15 @@ fn repair_group(
     kernel: &dyn Kernel,
     id: GroupId,
     devices: &[DmDevice],
-    known: &mut Option<Group>,
+    (known, kept): (&mut Option<Group>, &mut Option<Kept>),
     env: Env<'_>,
 ) -> Tended {
     let title = known
         .as_ref()
         .map_or_else(|| id.to_string(), |group| group.name.to_string());
     let quiet = Quiet(env.ui);
-    let mut session = match Session::open_running(&AT_ONCE, id, Env { ui: &quiet, ..env }) {
+    let opened = open(kept.take(), id, Env { ui: &quiet, ..env });
+    let mut session = match opened {
         Ok(session) => session,
         Err(error) if error.kind() == Kind::TimedOut => return Tended::Locked,
         Err(error) => {
@@ -338,11 +342,26 @@ fn repair_group(
         .for_each(|change| env.ui.note(&change.to_string()));
     let unheard = session.world.generation != before && session.lacks_disks();
     // The lock must be free: `tell_the_others` opens the group again.
-    drop(session);
+    let view = session.release();
     if unheard {
+        drop(view);
         tell_the_others(&name, env);
+    } else if worst == Tended::Well {
+        *kept = view.keep();
     }
     worst
+}
+
+/// Opens a group as it was kept, or anew.
+fn open<'u>(kept: Option<Kept>, id: GroupId, env: Env<'u>) -> Result<Session<'u>> {
+    if let Some(session) = kept
+        .map(|kept| Session::reopen(&AT_ONCE, kept, env))
+        .transpose()?
+        .flatten()
+    {
+        return Ok(session);
+    }
+    Session::open_running(&AT_ONCE, id, env)
 }
 
 /// Decides whether anything is left to try again. Repairs that did not help or were given up have

@@ -24,5 +24,5 @@ pub use history::{Digest, History, Known, Lineage, Past, Stamp};
 pub use layout::{AREA_DEFAULT, AREA_MAX, AREA_MIN, Geometry};
 pub use record::{Configuration, Fill, decode, decode_all, dump, dump_all, encode, fill};
 pub use sound::{MAX_DISKS, MAX_VOLUMES};
-pub use store::{Copy, Label, format_disk, is_ours, read_disk, wipe_disk};
+pub use store::{Copy, Label, begin_check, format_disk, is_current, is_ours, read_disk, wipe_disk};
 pub use witness::{Sighting, Witness};

@@ -15,6 +15,7 @@ use crate::model::{DiskId, Generation, Group, GroupId, Sectors};
 use crate::sys::Media;
 use std::cell::OnceCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The number of bytes that are zeroed at a time when a private area is made.
 const ZEROES: usize = 1 << 20;
@@ -257,6 +258,38 @@ pub fn read_disk(media: &dyn Media) -> Result<Option<Label>> {
     } else {
         Ok(None)
     }
+}
+
+/// Whether a disk still holds what its label says, and nothing newer: what a group was read from a
+/// while ago. The read has been begun ([`begin_check`]). `None` if it cannot be read.
+pub fn is_current(media: &dyn Media, label: &Label) -> Option<bool> {
+    let mut blocks = [0; 2 * BLOCK as usize];
+    media.end_read(Position::A.offset(), &mut blocks).ok()?;
+    let read = Position::ALL.into_iter().zip(blocks.chunks(BLOCK as usize));
+    let mut newest: Option<Superblock> = None;
+    for (position, block) in read {
+        match Unverified(block).verify(position, media.size()) {
+            Ok(block) => {
+                let newer = |known: &Superblock| known.generation() >= block.generation();
+                newest = newest.filter(newer).or(Some(block));
+            }
+            Err(Fault::Newer(_)) => return Some(false),
+            Err(_) => {}
+        }
+    }
+    let Some(newest) = newest else {
+        return Some(false);
+    };
+    let group = newest.member.map(|member| member.group);
+    let is_same = newest.disk == label.disk && group == label.group;
+    Some(is_same && newest.generation() == label.highest && label.newer.is_none())
+}
+
+/// Begins the read for [`is_current`], of several disks at once.
+pub fn begin_check(media: &dyn Media, patience: Duration) -> bool {
+    let length = 2 * BLOCK as usize;
+    let begun = media.begin_read(Position::A.offset(), length, patience);
+    begun.is_ok()
 }
 
 fn read_superblock(

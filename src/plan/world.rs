@@ -43,14 +43,8 @@ pub fn disks_beneath<'d>(
     group: impl Iterator<Item = &'d DmDevice> + Clone,
     some: &dyn Fn(&DmDevice) -> bool,
 ) -> BTreeSet<DevNo> {
-    let lines = group
-        .clone()
-        .filter(|device| some(device))
-        .flat_map(|device| &device.table);
-    let numbers = lines
-        .flat_map(|line| line.params.split_ascii_whitespace())
-        .filter_map(parse_devno);
-    numbers
+    let some = group.clone().filter(|device| some(device));
+    some.flat_map(DmDevice::numbers)
         .filter(|number| !group.clone().any(|device| device.dev == *number))
         .collect()
 }

@@ -5,6 +5,7 @@ use crate::model::{DevNo, GroupId, Sectors};
 use crate::sys::Errno;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Offsets and lengths of disk I/O are multiples of this, in bytes. It suits disks with sectors of
 /// 512 and of 4096 bytes.
@@ -28,6 +29,15 @@ pub enum Access {
 pub trait Media {
     /// Reads exactly `buf.len()` bytes at `offset`, bypassing every cache.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()>;
+    /// Begins to read; [`Media::end_read`] waits for the end, at most for `patience`. Several disks
+    /// are read at once that way.
+    fn begin_read(&self, _offset: u64, _length: usize, _patience: Duration) -> std::io::Result<()> {
+        Ok(())
+    }
+    /// Waits for the end of the read that was begun last, which was of these bytes.
+    fn end_read(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+        self.read_at(offset, buf)
+    }
     /// Writes exactly `buf.len()` bytes at `offset`.
     fn write_at(&self, offset: u64, buf: &[u8]) -> std::io::Result<()>;
     /// Makes everything written durable.
@@ -57,6 +67,11 @@ pub trait Media {
     fn brace(&self) {}
     /// Ends what [`Media::brace`] has begun: the volumes are resumed.
     fn relax(&self) {}
+    /// Makes ready for a later use, for which nothing has to be started or allocated, and closes the
+    /// disk until then. Returns whether it can be used then.
+    fn rest(&self) -> bool {
+        true
+    }
     /// Fills `length` bytes at `offset` with zeros.
     fn zero(&self, offset: u64, length: u64) -> std::io::Result<()> {
         let zeros = vec![0; length.min(1 << 17) as usize];

@@ -1,7 +1,7 @@
 //! A device as the kernel reports it, how it can be suspended, and which links it gets.
 
 use super::ERROR;
-use super::status::MirrorStatus;
+use super::status::{MirrorStatus, parse_devno};
 use crate::model::{DevNo, DmName, DmUuid, Sectors};
 
 /// A device of breakoff as the kernel reports it.
@@ -29,6 +29,14 @@ impl DmDevice {
     /// Whether no I/O can go through the device: its table is `error`, or it has none.
     pub fn is_retired(&self) -> bool {
         self.table.iter().all(|line| line.target == ERROR)
+    }
+
+    /// The numbers of the devices that its live table names.
+    pub fn numbers(&self) -> impl Iterator<Item = DevNo> {
+        self.table
+            .iter()
+            .flat_map(|line| line.params.split_ascii_whitespace())
+            .filter_map(parse_devno)
     }
 
     /// Whether the device is in the final state of one that nothing needs any more, but that

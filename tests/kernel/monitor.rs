@@ -252,6 +252,39 @@ fn a_disk_that_hangs_and_is_not_needed_keeps_no_repair_and_no_command_waiting() 
     lab.finish();
 }
 
+/// The monitor keeps groups as it has left them, to be quick when a leg fails. What commands change
+/// meanwhile that it does not see in the kernel must not be undone by what it records then.
+#[test]
+fn a_failure_is_recorded_on_top_of_what_commands_have_changed() {
+    let mut lab = lab!(["mirror", "error"], [24, 24, 24]);
+    let load = watched(&lab, 3);
+    lab.cli("-g g make other 2m").ok();
+    std::thread::sleep(Duration::from_secs(1));
+    // Neither is seen in the kernel.
+    lab.cli("-g g stop other").ok();
+    lab.cli("-g g rename other renamed").ok();
+    let generation = lab.print("g").generation;
+    dies_and_is_taken_out(&mut lab, 1, &load);
+    until("it is recorded", || states(&lab) == ["ACTIVE", "FAILED"]);
+    let after = lab.print("g").generation;
+    assert!(after > generation, "{generation:?} {after:?}");
+    lab.print("g").volume("renamed");
+
+    // The same once more, with what is kept since, and with nothing changed.
+    lab.heal(1);
+    lab.cli("-g g plex attach v-02").ok();
+    lab.wait_synced("g", "v");
+    std::thread::sleep(Duration::from_secs(1));
+    dies_and_is_taken_out(&mut lab, 0, &load);
+    until("it is recorded", || states(&lab) == ["FAILED", "ACTIVE"]);
+    lab.print("g").volume("renamed");
+    lab.heal(0);
+    lab.cli("-g g plex attach v-01").ok();
+    lab.wait_synced("g", "v");
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
 #[test]
 fn copies_in_sight_keep_no_repair_waiting_and_are_not_written_to() {
     let mut lab = lab!(["mirror", "error"], [24, 24, 24, 24, 24, 24]);

@@ -13,7 +13,7 @@ mod commit;
 mod repair;
 mod view;
 
-pub use view::{View, refuse_foreign};
+pub use view::{Kept, View, refuse_foreign};
 
 use super::scan::Scan;
 use super::{Env, Options};
@@ -113,6 +113,17 @@ impl<'u> Session<'u> {
         refuse_foreign(&view.world.group, &name, env.machine.host_id()?)?;
         refuse_renamed(&view.world.group, &name)?;
         Ok(Session::of_own(view, lock))
+    }
+
+    /// Opens a group for repairs as it was kept, if nothing was written to its disks since; nothing
+    /// else is read. `None` if that is not certain.
+    pub fn reopen(options: &Options, kept: Kept, env: Env<'u>) -> Result<Option<Session<'u>>> {
+        let lock = lock_group(kept.group().name.as_str(), options.timeout, env)?;
+        let devices = kept.devices()?;
+        if !kept.is_current(&devices) {
+            return Ok(None);
+        }
+        Ok(Some(Session::of_own(kept.view(devices, env)?, lock)))
     }
 
     /// A group that this machine has imported: what is in force of it has been seen by now.

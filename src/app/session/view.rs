@@ -9,10 +9,10 @@ use crate::error::{Error, Result};
 use crate::exec;
 use crate::meta::{self, Chosen, Fill, Lineage, Member, Sighting, Stamp};
 use crate::model::{
-    DiskId, DmUuid, Generation, Group, GroupId, HostId, Name, Role, Sectors, Volume,
+    DevNo, DiskId, DmUuid, Generation, Group, GroupId, HostId, Name, Role, Sectors, Volume,
 };
 use crate::plan::Refusal;
-use crate::plan::evidence::Situation;
+use crate::plan::evidence::{Evidence, Situation};
 use crate::plan::finding;
 use crate::plan::request::Finding;
 use crate::plan::step::Plan;
@@ -20,7 +20,8 @@ use crate::plan::world::{PresentDisk, World};
 use crate::sys::Kernel;
 use crate::table::DmDevice;
 use crate::table::status::MirrorStatus;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// A read-only view of a group. It does not depend on the lock, so it may be out of date.
 pub struct View<'u> {
@@ -34,6 +35,90 @@ pub struct View<'u> {
     pub(super) copies: Copies,
     /// The devices in sight without a label.
     pub(in crate::app) bare: Bare,
+}
+
+/// How long a disk may take to tell whether its configuration has changed, while writes may wait for
+/// a repair. A disk that is late is left out of the next commit, as one that does not answer.
+const ANSWERS: Duration = Duration::from_secs(2);
+
+/// A view without the command that it was made for, kept for a later one: what a group is, with its
+/// disks ready to be written.
+pub struct Kept {
+    kernel: Box<dyn Kernel>,
+    world: Situation,
+    copies: Copies,
+    bare: Bare,
+}
+
+impl Kept {
+    /// The configuration as it was read or written last.
+    pub fn group(&self) -> &Group {
+        &self.world.group
+    }
+
+    /// The devices of this machine as they are now.
+    pub(super) fn devices(&self) -> Result<Vec<DmDevice>> {
+        self.kernel.devices()
+    }
+
+    /// Whether the disks hold what is kept, and nothing newer. Disks beneath failed legs are not
+    /// asked. Without a disk that says so, nothing is known.
+    pub(super) fn is_current(&self, devices: &[DmDevice]) -> bool {
+        let failed = beneath_failed_legs(devices);
+        let is_sound = |member: &&Member| {
+            let present = self.world.disks.get(&member.disk);
+            present.is_some_and(|disk| !failed.contains(&disk.dev))
+        };
+        let asked: Vec<(&Member, bool)> = self
+            .copies
+            .members
+            .iter()
+            .filter(is_sound)
+            .map(|member| (member, meta::begin_check(member.media.as_ref(), ANSWERS)))
+            .collect();
+        let said = asked.into_iter().map(|(member, begun)| {
+            let media = member.media.as_ref();
+            begun.then(|| meta::is_current(media, &member.label))?
+        });
+        // A disk that does not answer says nothing, as when the group is read anew.
+        let said: Vec<bool> = said.collect::<Vec<_>>().into_iter().flatten().collect();
+        !said.is_empty() && said.into_iter().all(|is_current| is_current)
+    }
+
+    /// The view as of now.
+    pub(super) fn view<'u>(self, devices: Vec<DmDevice>, env: Env<'u>) -> Result<View<'u>> {
+        let mut view = View {
+            env,
+            kernel: self.kernel,
+            world: self.world,
+            copies: self.copies,
+            bare: self.bare,
+        };
+        view.observed(devices.into_iter())?;
+        Ok(view)
+    }
+}
+
+/// The disks on which legs have failed.
+fn beneath_failed_legs(devices: &[DmDevice]) -> BTreeSet<DevNo> {
+    let mut legs: BTreeSet<DevNo> = devices
+        .iter()
+        .filter_map(|device| device.mirror.as_ref())
+        .flat_map(|mirror| {
+            mirror
+                .failed_legs()
+                .into_iter()
+                .map(|(at, _)| mirror.legs[at].0)
+        })
+        .collect();
+    let mut disks = BTreeSet::new();
+    while let Some(leg) = legs.pop_first() {
+        match devices.iter().find(|device| device.dev == leg) {
+            Some(device) => legs.extend(device.numbers()),
+            None => drop(disks.insert(leg)),
+        }
+    }
+    disks
 }
 
 /// The copies of a group's configuration: what the next commit needs.
@@ -126,6 +211,30 @@ impl<'u> View<'u> {
         view.observed(scan.devices()?.iter().cloned())?;
         view.leave_out_copies();
         Ok(view)
+    }
+
+    /// Keeps the view for a later command, with its disks closed and ready; `None` if a disk is not.
+    pub fn keep(mut self) -> Option<Kept> {
+        let testimony = self.world.evidence.testimony;
+        self.world.evidence = Evidence {
+            testimony,
+            ..Evidence::default()
+        };
+        for member in &self.copies.members {
+            member.media.brace();
+            if !member.media.rest() {
+                return None;
+            }
+        }
+        let is_complete = self.copies.outdated.is_empty()
+            && self.copies.silent.is_empty()
+            && self.copies.pending.is_none();
+        is_complete.then_some(Kept {
+            kernel: self.kernel,
+            world: self.world,
+            copies: self.copies,
+            bare: self.bare,
+        })
     }
 
     /// Builds the view of a group that is to be created; it has no disks yet.

@@ -239,6 +239,7 @@ enum Request {
         length: u64,
     },
     Brace,
+    Rest,
 }
 
 impl Request {
@@ -251,6 +252,7 @@ impl Request {
             Request::Flush => (b'f', 0, 0),
             Request::Zero { offset, length } => (b'z', offset, length),
             Request::Brace => (b'b', 0, 0),
+            Request::Rest => (b's', 0, 0),
         };
         let mut bytes = [0; HEAD];
         bytes[..8].copy_from_slice(&u64::from(what).to_ne_bytes());
@@ -270,6 +272,7 @@ impl Request {
             b'f' => Some(Request::Flush),
             b'z' => Some(Request::Zero { offset, length }),
             b'b' => Some(Request::Brace),
+            b's' => Some(Request::Rest),
             _ => None,
         }
     }
@@ -282,7 +285,11 @@ impl Request {
             Request::Write { length, .. } | Request::WriteDurably { length, .. } => {
                 (bytes(length), 0)
             }
-            Request::Open | Request::Flush | Request::Zero { .. } | Request::Brace => (0, 0),
+            Request::Open
+            | Request::Flush
+            | Request::Zero { .. }
+            | Request::Brace
+            | Request::Rest => (0, 0),
         }
     }
 }
@@ -364,6 +371,28 @@ impl Media for Disk {
 
     fn relax(&self) {
         self.beside.is_held.set(false);
+    }
+
+    fn rest(&self) -> bool {
+        let Some(line) = self.line() else {
+            return false;
+        };
+        line.is_open.set(false);
+        line.ask(Request::Rest, &[], &mut [], CALM).is_ok()
+    }
+
+    fn begin_read(&self, offset: u64, length: usize, patience: Duration) -> io::Result<()> {
+        let length = length as u64;
+        self.line().map_or(Ok(()), |line| {
+            line.begin(Request::Read { offset, length }, &[], patience)
+        })
+    }
+
+    fn end_read(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        match self.line() {
+            Some(line) => line.finish(buf),
+            None => self.read_at(offset, buf),
+        }
     }
 
     fn size(&self) -> u64 {
@@ -518,6 +547,10 @@ impl Opened {
             Request::Flush => self.writable()?.flush(),
             Request::Zero { offset, length } => self.writable()?.zero(offset, length),
             Request::Brace => Ok(()),
+            Request::Rest => {
+                (self.to_read, self.to_write) = (None, None);
+                Ok(())
+            }
         }
     }
 
@@ -599,6 +632,11 @@ impl Line {
         patience: Duration,
     ) -> io::Result<()> {
         self.begin(request, bytes, patience)?;
+        self.finish(answer)
+    }
+
+    /// Waits for the answer to a request that was sent.
+    fn finish(&self, answer: &mut [u8]) -> io::Result<()> {
         match self.end(answer)? {
             0 => Ok(()),
             number => Err(io::Error::from_raw_os_error(number)),
@@ -744,7 +782,8 @@ fn serve(found: &Found, mut socket: &UnixStream) {
         if request == Request::Brace {
             brace();
         }
-        let lock = lock.as_ref().filter(|_| request != Request::Brace);
+        let is_io = !matches!(request, Request::Brace | Request::Rest);
+        let lock = lock.as_ref().filter(|_| is_io);
         lock.iter().for_each(|lock| flock(lock, libc::LOCK_EX));
         // The command may have gone while this thread waited for an earlier writer.
         let number = if hung_up(socket) {
@@ -826,6 +865,7 @@ mod tests {
                 length: 8192,
             },
             Request::Brace,
+            Request::Rest,
         ];
         all.into_iter()
             .for_each(|request| assert_eq!(Request::from_bytes(request.to_bytes()), Some(request)));

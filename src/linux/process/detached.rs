@@ -29,8 +29,8 @@ pub fn spawn_detached(words: &[&str], environment: &[(&str, &str)]) -> io::Resul
     command.spawn().map(drop)
 }
 
-/// Reaps children that nothing waits for. All other children of this process live no longer than
-/// the call that started them.
+/// Reaps children that nothing waits for. The other children of this process live no longer than
+/// the call that started them, or are those that keep disks ready, which end when they are told to.
 pub fn reap() {
     while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
         if status == WaitStatus::StillAlive {
