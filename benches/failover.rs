@@ -17,7 +17,7 @@ use support::disk::Fault;
 use support::lab::{Lab, until};
 use support::writer::{Style, Writer};
 
-const ROUNDS: usize = 10;
+const ROUNDS: usize = 20;
 /// Writes before the leg dies, and after it.
 const WRITES: u64 = 100;
 /// Only the test's disks, and nothing that waits for a daemon which is not there.
@@ -65,6 +65,7 @@ fn one_round(lab: &mut Lab, mirror: &Mirror, leg: usize) -> Duration {
     load.goes_on(WRITES);
     let stall = load.longest_stall();
     load.stop().verify(&mirror.device);
+    println!("{}: {:.1} ms", mirror.name, stall.as_secs_f64() * 1e3);
     lab.heal(disk);
     (mirror.repair)(lab, &lab.disks[disk].word());
     stall

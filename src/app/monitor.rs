@@ -307,7 +307,8 @@ fn repair_group(
         .as_ref()
         .map_or_else(|| id.to_string(), |group| group.name.to_string());
     let quiet = Quiet(env.ui);
-    let opened = open(kept.take(), id, Env { ui: &quiet, ..env });
+    let name = known.as_ref().map(|group| &group.name);
+    let opened = open(kept.take(), (id, name), Env { ui: &quiet, ..env });
     let mut session = match opened {
         Ok(session) => session,
         Err(error) if error.kind() == Kind::TimedOut => return Tended::Locked,
@@ -353,7 +354,11 @@ fn repair_group(
 }
 
 /// Opens a group as it was kept, or anew.
-fn open<'u>(kept: Option<Kept>, id: GroupId, env: Env<'u>) -> Result<Session<'u>> {
+fn open<'u>(
+    kept: Option<Kept>,
+    (id, known): (GroupId, Option<&Name>),
+    env: Env<'u>,
+) -> Result<Session<'u>> {
     if let Some(session) = kept
         .map(|kept| Session::reopen(&AT_ONCE, kept, env))
         .transpose()?
@@ -361,7 +366,13 @@ fn open<'u>(kept: Option<Kept>, id: GroupId, env: Env<'u>) -> Result<Session<'u>
     {
         return Ok(session);
     }
-    Session::open_running(&AT_ONCE, id, env)
+    match Session::open_running(&AT_ONCE, id, known, env) {
+        // It has got another name.
+        Err(error) if known.is_some() && error.kind() == Kind::NotReady => {
+            Session::open_running(&AT_ONCE, id, None, env)
+        }
+        opened => opened,
+    }
 }
 
 /// Decides whether anything is left to try again. Repairs that did not help or were given up have

@@ -58,7 +58,7 @@ impl Target {
     fn open<'u>(&self, options: &Options, env: Env<'u>) -> Result<Session<'u>> {
         match self {
             Target::Named(name) => Session::open(options, name, env),
-            Target::Running(id) => Session::open_running(options, *id, env),
+            Target::Running(id) => Session::open_running(options, *id, None, env),
         }
     }
 }

@@ -84,10 +84,17 @@ pub fn execute(
         take_cookie(kernel, plan)?;
     }
     let done = steps(on, world, plan, commit, helper);
-    let late = kernel.settle(SETTLE);
+    // Another leg may have failed, for which writes are held.
+    let late = (plan.window.commit != CommitPoint::First).then(|| settle(kernel));
     let mut executed = done?;
-    executed.warnings.extend(late);
+    executed.warnings.extend(late.flatten());
     Ok(executed)
+}
+
+/// Waits for udev to process what was changed, which [`execute`] leaves to its caller after the
+/// repair of a failed leg. Returns a warning if that takes too long.
+pub fn settle(kernel: &dyn Kernel) -> Option<String> {
+    kernel.settle(SETTLE)
 }
 
 /// Without a semaphore the command cannot wait for udev, so it does not begin. A repair goes on

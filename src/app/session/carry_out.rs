@@ -319,6 +319,7 @@ impl Session<'_> {
         }
         busy.into_iter()
             .for_each(|blocked| self.come_back_at_last(blocked));
+        self.settle();
         self.closing.thaw = true;
         lost
     }

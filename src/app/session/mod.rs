@@ -103,11 +103,21 @@ impl<'u> Session<'u> {
     /// Opens a running group for repairs and reads only its own disks, as the kernel's tables name
     /// them. Other devices in sight, such as a copy of one of its disks or a disk that hangs, must
     /// not delay the group's held writes.
-    pub fn open_running(options: &Options, id: GroupId, env: Env<'u>) -> Result<Session<'u>> {
-        let name = Scan::of_running(env.machine, id)?
-            .choose_running(id)?
-            .group
-            .name;
+    ///
+    /// `known` is its name as far as the caller knows it, which saves a look at the disks.
+    pub fn open_running(
+        options: &Options,
+        id: GroupId,
+        known: Option<&Name>,
+        env: Env<'u>,
+    ) -> Result<Session<'u>> {
+        let name = match known {
+            Some(name) => name.clone(),
+            None => {
+                let scan = Scan::of_running(env.machine, id)?;
+                scan.choose_running(id)?.group.name
+            }
+        };
         let lock = lock_group(name.as_str(), options.timeout, env)?;
         let view = View::look_running(id, env)?;
         refuse_foreign(&view.world.group, &name, env.machine.host_id()?)?;

@@ -17,6 +17,12 @@ impl Session<'_> {
     /// Repairs what an interrupted command left, takes failed legs out, and records what the kernel
     /// has finished. Returns the changes made.
     pub fn repair_all(&mut self) -> Result<Vec<Change>> {
+        let done = self.repair_each();
+        self.settle();
+        done
+    }
+
+    fn repair_each(&mut self) -> Result<Vec<Change>> {
         let mut done = Vec::new();
         let mut last = None;
         for _ in 0..REPAIR_ROUNDS {
@@ -41,6 +47,12 @@ impl Session<'_> {
             last = Some(plan);
         }
         Ok(done)
+    }
+
+    /// Waits for udev, once all that was urgent is done.
+    pub(super) fn settle(&mut self) {
+        let late = exec::settle(self.kernel.as_ref());
+        self.closing.warnings.extend(late);
     }
 
     /// Warns about each part of the kernel state that cannot be brought to the recorded state. It

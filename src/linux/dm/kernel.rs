@@ -52,6 +52,12 @@ struct Names {
     gone: BTreeSet<String>,
 }
 
+impl Names {
+    fn is_empty(&self) -> bool {
+        self.touched.is_empty() && self.gone.is_empty()
+    }
+}
+
 impl Dm {
     /// Opens the driver, and loads it if necessary.
     pub fn open() -> Result<Dm> {
@@ -488,6 +494,9 @@ impl Kernel for Dm {
     }
 
     fn settle(&self, deadline: Duration) -> Option<String> {
+        if !self.cookies.is_taken() && self.names().is_empty() {
+            return None;
+        }
         let left = self.cookies.settle(deadline);
         if left.is_some() || !cookie::udev_running() {
             self.publish();
