@@ -127,7 +127,7 @@ impl<'u> Session<'u> {
 
     /// Opens a group for repairs as it was kept, if nothing was written to its disks since; nothing
     /// else is read. `None` if that is not certain.
-    pub fn reopen(options: &Options, kept: Kept, env: Env<'u>) -> Result<Option<Session<'u>>> {
+    pub fn reopen(options: &Options, mut kept: Kept, env: Env<'u>) -> Result<Option<Session<'u>>> {
         let lock = lock_group(kept.group().name.as_str(), options.timeout, env)?;
         let devices = kept.devices()?;
         if !kept.is_current(&devices) {

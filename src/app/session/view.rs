@@ -63,7 +63,7 @@ impl Kept {
 
     /// Whether the disks hold what is kept, and nothing newer. Disks beneath failed legs are not
     /// asked. Without a disk that says so, nothing is known.
-    pub(super) fn is_current(&self, devices: &[DmDevice]) -> bool {
+    pub(super) fn is_current(&mut self, devices: &[DmDevice]) -> bool {
         let failed = beneath_failed_legs(devices);
         let is_sound = |member: &&Member| {
             let present = self.world.disks.get(&member.disk);
@@ -76,13 +76,20 @@ impl Kept {
             .filter(is_sound)
             .map(|member| (member, meta::begin_check(member.media.as_ref(), ANSWERS)))
             .collect();
-        let said = asked.into_iter().map(|(member, begun)| {
-            let media = member.media.as_ref();
-            begun.then(|| meta::is_current(media, &member.label))?
-        });
-        // A disk that does not answer says nothing, as when the group is read anew.
-        let said: Vec<bool> = said.collect::<Vec<_>>().into_iter().flatten().collect();
-        !said.is_empty() && said.into_iter().all(|is_current| is_current)
+        let said: Vec<(DiskId, Option<bool>)> = asked
+            .into_iter()
+            .map(|(member, begun)| {
+                let media = member.media.as_ref();
+                let said = begun.then(|| meta::is_current(media, &member.label));
+                (member.disk, said.flatten())
+            })
+            .collect();
+        // A disk that does not answer says nothing, as when the group is read anew. It will not
+        // take the next configuration either.
+        let silent = said.iter().filter(|(_, said)| said.is_none());
+        self.copies.silent.extend(silent.map(|(disk, _)| *disk));
+        let mut heard = said.iter().filter_map(|(_, said)| *said).peekable();
+        heard.peek().is_some() && heard.all(|is_current| is_current)
     }
 
     /// The view as of now.
