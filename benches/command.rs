@@ -10,8 +10,11 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod common;
 #[path = "../tests/support/mod.rs"]
 mod support;
+
+use common::Row;
 
 use std::fs;
 use support::child::{Output, tool};
@@ -27,39 +30,22 @@ const LVM_GROUPS: [&str; 2] = ["lvm_split", "lvm_many"];
 /// Only the test's disks, and nothing that waits for a daemon which is not there.
 const LVM: &str = r#"devices{use_devicesfile=0 filter=["a|/dev/mapper/t[0-9]+disk[0-9]+$|","r|.*|"]} activation{monitoring=0} global{use_lvmpolld=0}"#;
 
-/// A piece of work that both do.
-struct Work {
-    name: String,
+/// The same work of both, timed.
+#[derive(Default)]
+struct Pair {
     ours: Vec<f64>,
     peer: Vec<f64>,
-    /// How many times as long as LVM breakoff may take.
-    target: f64,
-    /// What is measured.
-    unit: &'static str,
 }
 
-impl Work {
-    fn new(name: impl Into<String>, target: f64) -> Work {
-        Work {
-            name: name.into(),
-            ours: Vec::new(),
-            peer: Vec::new(),
-            target,
-            unit: "s",
-        }
-    }
-
+impl Pair {
     fn add(&mut self, ours: &Output, peer: &Output) {
         self.ours.push(ours.took.as_secs_f64());
         self.peer.push(peer.took.as_secs_f64());
     }
 
-    fn ratio(&self) -> f64 {
-        median(&self.ours) / median(&self.peer)
-    }
-
-    fn is_met(&self) -> bool {
-        self.ratio() <= self.target
+    fn row(&self, work: impl Into<String>, most: f64) -> Row {
+        let row = Row::new(work, "s", &self.ours).beside("LVM", &self.peer);
+        row.times(most, &["LVM"])
     }
 }
 
@@ -71,27 +57,26 @@ fn main() {
         .ok()
         .and_then(|number| number.parse().ok())
         .unwrap_or(200);
-    let (mut works, one_snapshot) = mirrors(&lab);
-    works.extend(many(&lab, volumes));
+    let mut rows = mirrors(&lab);
+    rows.extend(many(&lab, volumes));
     lab.cli("-y group destroy many").ok();
     for group in LVM_GROUPS {
         lvm(&format!("vgremove -ff -y {group}")).ok();
     }
     lab.finish();
-    report(&works, &one_snapshot);
+    let about = "whole commands, breakoff's and LVM's in turns";
+    common::report("command", about, &rows);
 }
 
 /// A mirror half that is split off and comes back, and what there is with a mirror and three disks.
-fn mirrors(lab: &Lab) -> (Vec<Work>, String) {
+fn mirrors(lab: &Lab) -> Vec<Row> {
     let (ours, theirs) = (words(lab, 2..4), words(lab, 6..8));
     lab.cli(&format!("group create split {ours}")).ok();
     lab.cli("-g split make v 48m").ok();
     lvm(&format!("vgcreate lvm_split {theirs}")).ok();
     lvm("lvcreate -y -Wn -Zn --type raid1 -m 1 -L 48m -n v lvm_split").ok();
     in_sync();
-    let mut split = Work::new("split, tracked", 0.8);
-    let mut back = Work::new("way back, nothing changed", 0.8);
-    let mut shown = Work::new("print, 2 disks", 1.0);
+    let [mut split, mut back, mut shown] = std::array::from_fn(|_| Pair::default());
     lab.cli("-g split snapstart v").ok();
     for _ in 0..ROUNDS {
         split.add(
@@ -108,20 +93,24 @@ fn mirrors(lab: &Lab) -> (Vec<Work>, String) {
         );
         in_sync();
     }
-    let mut calls = Work::new("print, 2 disks, system calls", 1.0);
-    calls.unit = "";
-    calls.ours.push(traced("breakoff -g split print"));
-    calls
-        .peer
-        .push(traced(&format!("lvm lvs --config {LVM:?} -a lvm_split")));
-    let one_snapshot = traced_kinds("breakoff -g split snapshot v --name s");
+    let ours = calls(&trace("breakoff -g split print"));
+    let theirs = calls(&trace(&format!("lvm lvs --config {LVM:?} -a lvm_split")));
+    let printed = Row::new("print, 2 disks: system calls", "", &[ours]);
+    let snapshot = trace("breakoff -g split snapshot v --name s");
     lab.cli("-y -g split remove --recursive v").ok();
     lab.cli("-y group destroy split").ok();
-    (vec![split, back, shown, calls], one_snapshot)
+    vec![
+        split.row("split with tracked changes, whole command", 0.8),
+        back.row("way back, nothing changed", 0.8),
+        Row::new("one snapshot: system calls", "", &[calls(&snapshot)]).at_most(1200.0),
+        Row::new("one snapshot: programs started", "", &[programs(&snapshot)]).at_most(0.0),
+        printed.beside("LVM", &[theirs]).times(1.0, &["LVM"]),
+        shown.row("print, 2 disks", 1.0),
+    ]
 }
 
 /// Many plain volumes.
-fn many(lab: &Lab, volumes: usize) -> Vec<Work> {
+fn many(lab: &Lab, volumes: usize) -> Vec<Row> {
     let (ours, theirs) = (words(lab, 0..2), words(lab, 4..6));
     lab.cli(&format!("group create many {ours}")).ok();
     lvm(&format!("vgcreate -s 1m lvm_many {theirs}")).ok();
@@ -129,11 +118,7 @@ fn many(lab: &Lab, volumes: usize) -> Vec<Work> {
         lab.cli(&format!("-g many make v{n} 1m")).ok();
         lvm(&format!("lvcreate -y -Wn -Zn -L 1m -n v{n} lvm_many")).ok();
     }
-    let named = |what: &str, target| Work::new(format!("{what}, {volumes} volumes"), target);
-    let mut shown = named("print", 1.0);
-    let mut made = named("make", 1.0);
-    let mut stopped = named("stop --all", 0.3);
-    let mut started = named("start --all", 0.3);
+    let [mut shown, mut made, mut stopped, mut started] = std::array::from_fn(|_| Pair::default());
     for _ in 0..ROUNDS {
         shown.add(&lab.cli("-g many print").ok(), &lvm("lvs -a lvm_many").ok());
         made.add(
@@ -153,7 +138,13 @@ fn many(lab: &Lab, volumes: usize) -> Vec<Work> {
             &lvm("vgchange -ay lvm_many").ok(),
         );
     }
-    vec![shown, made, stopped, started]
+    let there = |what: &str| format!("{what}, {volumes} volumes");
+    vec![
+        shown.row(there("print"), 1.0),
+        made.row(there("make"), 1.0),
+        stopped.row(there("stop --all"), 0.3),
+        started.row(there("start --all"), 0.3),
+    ]
 }
 
 fn words(lab: &Lab, disks: std::ops::Range<usize>) -> String {
@@ -185,70 +176,20 @@ fn trace(command: &str) -> String {
     fs::read_to_string(file).unwrap()
 }
 
-fn is_call(line: &&str) -> bool {
-    !line.contains(" resumed>") && !line.contains("+++") && !line.contains("---")
+/// The calls in a trace. The clock is not counted: on most machines the kernel is not called for it.
+fn of(trace: &str) -> impl Iterator<Item = &str> {
+    trace.lines().filter(|line| {
+        let ends = [" resumed>", "+++", "---", "clock_gettime("];
+        !ends.iter().any(|part| line.contains(part))
+    })
 }
 
-fn traced(command: &str) -> f64 {
-    trace(command).lines().filter(is_call).count() as f64
+fn calls(trace: &str) -> f64 {
+    of(trace).count() as f64
 }
 
-fn traced_kinds(command: &str) -> String {
-    let text = trace(command);
-    let calls: Vec<&str> = text.lines().filter(is_call).collect();
-    let of = |name: &str| calls.iter().filter(|call| call.contains(name)).count();
-    format!(
-        "{} system calls: {} opens, {} ioctls ({} DM_TABLE_STATUS), {} execs",
-        calls.len(),
-        of("openat("),
-        of("ioctl("),
-        of("DM_TABLE_STATUS"),
-        // The command itself is one.
-        of("execve(") - 1
-    )
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
-}
-
-fn report(works: &[Work], one_snapshot: &str) {
-    println!(
-        "\ncommand: whole commands in turns, medians of {ROUNDS} runs ({TURNS} of stop and start, one of system calls)"
-    );
-    println!(
-        "{:<36} {:>10} {:>10} {:>8} {:>8}",
-        "", "breakoff", "LVM", "ratio", "target"
-    );
-    for work in works {
-        let shown = |values| match work.unit {
-            "" => format!("{:.0}", median(values)),
-            unit => format!("{:.2} {unit}", median(values)),
-        };
-        println!(
-            "{:<36} {:>10} {:>10} {:>8.2} {:>8.2}  {}",
-            work.name,
-            shown(&work.ours),
-            shown(&work.peer),
-            work.ratio(),
-            work.target,
-            if work.is_met() { "met" } else { "missed" }
-        );
-    }
-    println!("one snapshot: {one_snapshot}");
-    for work in works {
-        println!(
-            "json: {}",
-            serde_json::json!({
-                "work": work.name,
-                "ours": median(&work.ours),
-                "peer": median(&work.peer),
-                "ratio": work.ratio(),
-                "target": work.target,
-                "met": work.is_met(),
-            })
-        );
-    }
+fn programs(trace: &str) -> f64 {
+    let started = of(trace).filter(|call| call.contains("execve("));
+    // The command itself is one.
+    started.count() as f64 - 1.0
 }

@@ -7,8 +7,11 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod common;
 #[path = "../tests/support/mod.rs"]
 mod support;
+
+use common::Row;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -72,33 +75,17 @@ fn one_round(lab: &mut Lab, mirror: &Mirror, leg: usize) -> Duration {
 }
 
 fn report(mirrors: &[Mirror]) {
-    let sorted = |mirror: &Mirror| {
-        let mut stalls = mirror.stalls.clone();
-        stalls.sort();
-        stalls
-    };
-    let numbers = |mirror: &Mirror| {
-        let stalls = sorted(mirror);
-        (
-            stalls[stalls.len() / 2].as_secs_f64() * 1e3,
-            stalls[stalls.len() - 1].as_secs_f64() * 1e3,
-        )
-    };
-    let ours = numbers(&mirrors[0]);
-    println!("\nfailover: the longest stall of a writer when a leg dies, {ROUNDS} times each");
-    println!(
-        "{:<24} {:>12} {:>12} {:>14} {:>14}",
-        "", "median ms", "worst ms", "to breakoff's", "to breakoff's"
-    );
-    for mirror in mirrors {
-        let (median, worst) = numbers(mirror);
-        println!(
-            "{:<24} {median:>12.1} {worst:>12.1} {:>14.2} {:>14.2}",
-            mirror.name,
-            median / ours.0,
-            worst / ours.1
-        );
-    }
+    let [ours, lvm, md] = [0, 1, 2].map(|at| {
+        let stalls = &mirrors[at].stalls;
+        let ms = stalls.iter().map(|stall| stall.as_secs_f64() * 1e3);
+        ms.collect::<Vec<_>>()
+    });
+    let stands = Row::new("a writer stands still when a leg dies", "ms", &ours)
+        .beside("LVM", &lvm)
+        .beside("md", &md)
+        .times(3.0, &["md"]);
+    let about = "the longest stall of a writer when a leg dies";
+    common::report("failover", about, &[stands.clone().worst(), stands]);
 }
 
 // ---------------------------------------------------------------------------------------- breakoff

@@ -16,8 +16,11 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod common;
 #[path = "../tests/support/mod.rs"]
 mod support;
+
+use common::Row;
 
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -38,6 +41,8 @@ const SCATTERED: (u64, usize) = (SIZE / 100 / 4096, 4096);
 const LARGE: (u64, usize) = (5, 256 << 10);
 /// The writer's blocks; the scattered changes are behind them.
 const WRITER: u64 = 1024;
+/// How long a writer is watched while nothing else goes on.
+const QUIET: Duration = Duration::from_secs(2);
 /// Writes of the writer before and after what is measured.
 const WRITES: u64 = 20;
 const SLOW: Fault = Fault::Slow { read: 4, write: 4 };
@@ -67,6 +72,8 @@ struct Measured {
     command: Vec<f64>,
     scattered: Way,
     large: Way,
+    /// Of a writer with nothing else going on.
+    quiet_stall: Vec<f64>,
     split_stall: Vec<f64>,
     back_stall: Vec<f64>,
     /// Blocks of 4 KiB in which the halves differ when they are said to be in sync: three values a
@@ -161,6 +168,7 @@ impl Mirror {
 
     fn busy_cycle(&mut self, lab: &Lab, seed: u64) {
         let load = Writer::start_filled(self.device(lab), 0, WRITER, Style::default());
+        let quiet = stall(&load, || std::thread::sleep(QUIET));
         let split = stall(&load, || self.split(lab));
         self.change(lab, seed, SCATTERED);
         let back = stall(&load, || {
@@ -175,6 +183,7 @@ impl Mirror {
             expected.verify(self.device(lab));
         }
         println!("{}: stalls of {split:.0} ms and {back:.0} ms", self.name);
+        self.measured.quiet_stall.push(quiet);
         self.measured.split_stall.push(split);
         self.measured.back_stall.push(back);
         self.compare(lab);
@@ -488,11 +497,41 @@ fn report(mirrors: &[Mirror]) {
         &mirrors[0].measured.back_stall,
     ]
     .map(|stalls| numbers(stalls));
+    common::report("targets", "of the above", &rows(mirrors));
     println!(
         "\nbreakoff's stall of 'snapback' to that of its 'snapshot': median {:.2}, worst {:.2}",
         back.0 / split.0,
         back.1 / split.1
     );
+}
+
+/// What has a target.
+fn rows(mirrors: &[Mirror]) -> Vec<Row> {
+    let [ours, lvm, md] = [0, 1, 2].map(|at| &mirrors[at].measured);
+    let worst = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
+    let above = worst(&ours.split_stall) - worst(&ours.quiet_stall);
+    vec![
+        Row::new(
+            "snapback, 1 % changed in scattered 4 KiB",
+            "ms",
+            &ours.scattered.time,
+        )
+        .beside("LVM", &lvm.scattered.time)
+        .beside("md", &md.scattered.time)
+        .times(1.0, &["md"]),
+        Row::new(
+            "longest stall of a writer in a split",
+            "ms",
+            &ours.split_stall,
+        )
+        .beside("LVM", &lvm.split_stall)
+        .beside("md", &md.split_stall)
+        .worst()
+        .times(1.0, &["LVM"]),
+        Row::new("the same above the worst without a split", "ms", &[above])
+            .worst()
+            .at_most(5.0),
+    ]
 }
 
 fn table<'m>(mirrors: &'m [Mirror], what: &str, values: impl Fn(&'m Measured) -> &'m Vec<f64>) {

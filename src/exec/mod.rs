@@ -9,6 +9,7 @@ pub mod disks;
 mod failed;
 mod in_process;
 pub mod labels;
+mod many;
 mod retire;
 mod window;
 
@@ -117,9 +118,17 @@ fn steps(
     // steps is over at once.
     let may_stop = commit.is_some() && plan.has_steps() && plan.window.commit != CommitPoint::First;
     let mut after = After::default();
-    for step in &plan.prepare {
+    let mut rest = plan.prepare.as_slice();
+    while let Some((step, behind)) = rest.split_first() {
         heed_interrupt(on, may_stop)?;
-        prepare(on, world, step, &mut after)?;
+        let (run, behind_run) = rest.split_at(many::prepared(rest));
+        if run.is_empty() {
+            prepare(on, world, step, &mut after)?;
+            rest = behind;
+        } else {
+            many::prepare(on.kernel, world, run)?;
+            rest = behind_run;
+        }
     }
     refuse_silent_disks(on, world, plan)?;
     heed_interrupt(on, may_stop)?;
@@ -140,16 +149,20 @@ fn steps(
         refused: passed.refused,
     };
     executed.warnings.extend(passed.asleep);
-    for step in &plan.finish {
-        if let Err(error) = finish(
-            on,
-            world,
-            step,
-            (&plan.group, &mut after, &mut executed.refused),
-        ) {
-            executed.unfinished = true;
-            executed.warnings.push(error.to_string());
-        }
+    let mut rest = plan.finish.as_slice();
+    while let Some((step, behind)) = rest.split_first() {
+        let (run, behind_run) = rest.split_at(many::finished(rest));
+        let errors = if run.is_empty() {
+            let left = (&plan.group, &mut after, &mut executed.refused);
+            rest = behind;
+            Vec::from_iter(finish(on, world, step, left).err())
+        } else {
+            rest = behind_run;
+            many::finish(on.kernel, run, &|uuid| after.leads_into(&plan.group, uuid))
+        };
+        executed.unfinished |= !errors.is_empty();
+        let errors = errors.iter().map(ToString::to_string);
+        executed.warnings.extend(errors);
     }
     for open in &after.open {
         let told = retire::part(on, open);
@@ -326,9 +339,7 @@ fn finish(
     failpoint::step();
     match step {
         // A process that has the old device open would write into the new one.
-        Finish::Activate { uuid, .. } if after.leads_into(group, uuid) => Err(Error::in_use(
-            format!("device {uuid} is not activated while an old device still maps its space"),
-        )),
+        Finish::Activate { uuid, .. } if after.leads_into(group, uuid) => Err(not_activated(uuid)),
         Finish::Activate {
             uuid,
             links,
@@ -364,6 +375,12 @@ fn finish(
         Finish::Rename { uuid, to } => kernel.rename(uuid, to),
         Finish::Clear(uuid) => kernel.clear(uuid),
     }
+}
+
+fn not_activated(uuid: &DmUuid) -> Error {
+    Error::in_use(format!(
+        "device {uuid} is not activated while an old device still maps its space"
+    ))
 }
 
 /// A write that is not in the listing would stay on the leg that comes back. So the kernel's count

@@ -16,6 +16,9 @@ pub trait Events {
     fn wait(&mut self, timeout: Duration) -> Result<bool>;
 }
 
+/// Work on devices that does not depend on other work.
+pub type Work<'w> = Box<dyn FnOnce(&dyn Kernel) + Send + 'w>;
+
 /// The device-mapper verbs. Unless stated otherwise, each makes one ioctl (or one and its udev
 /// bookkeeping) and waits for no other process.
 pub trait Kernel {
@@ -28,6 +31,9 @@ pub trait Kernel {
     fn names(&self) -> Result<Vec<DmName>>;
     /// Whether the kernel has this target; modules are loaded on demand.
     fn has_target(&self, target: &str) -> Result<bool>;
+    /// Does all of this, at the same time where that is possible: the kernel waits in many of its
+    /// calls.
+    fn side_by_side(&self, work: Vec<Work<'_>>);
     /// Creates a device without a table.
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DevNo>;
     /// Loads a table into the inactive slot of a device.

@@ -4,6 +4,7 @@ use super::data::{CELL, Written};
 use super::{Fake, State, Stuck};
 use breakoff::error::{Error, Kind, Result};
 use breakoff::model::{DevNo, DmName, DmUuid, Role};
+use breakoff::sys::kernel::Work;
 use breakoff::sys::{ArmedDevice, Errno, Kernel, MirrorHealth};
 use breakoff::table::status::{LegHealth, MirrorStatus};
 use breakoff::table::{DmDevice, Links, SuspendMode, TargetLine};
@@ -847,6 +848,10 @@ impl FakeKernel {
 }
 
 impl Kernel for FakeKernel {
+    fn side_by_side(&self, work: Vec<Work<'_>>) {
+        work.into_iter().for_each(|work| work(self));
+    }
+
     fn devices(&self) -> Result<Vec<DmDevice>> {
         self.0
             .look()

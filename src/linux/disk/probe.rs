@@ -8,7 +8,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::linux::disk::sysfs::{Block, printable};
 use crate::linux::disk::{apart, writing};
-use crate::linux::dm::cookie;
+use crate::linux::dm::{cookie, ioctl};
 use crate::linux::process::tools;
 use crate::model::{DevNo, GroupId, device::UUID_PREFIX};
 use crate::sys::Media;
@@ -146,15 +146,15 @@ impl Machine {
         let blocks = Block::all().map_err(|err| {
             Error::io("cannot list the block devices", &err).hint("is /sys mounted?")
         })?;
-        let is_ours = |block: &&Block| {
-            let uuid = block.dm_uuid();
-            uuid.is_some_and(|uuid| uuid.starts_with(UUID_PREFIX))
+        let ours = match ioctl::numbers(&|uuid| uuid.starts_with(UUID_PREFIX)) {
+            Ok(numbers) => numbers
+                .into_iter()
+                .map(|dev| format!("dm-{}", dev.minor))
+                .collect(),
+            // Without device-mapper there are none.
+            Err(_) => BTreeSet::new(),
         };
-        let ours = blocks.iter().filter(is_ours);
-        Ok(Machine {
-            ours: ours.map(|block| block.name.clone()).collect(),
-            blocks,
-        })
+        Ok(Machine { blocks, ours })
     }
 
     /// Whether one of breakoff's own devices is made of this one.
@@ -188,11 +188,11 @@ impl Machine {
 
     /// Whether a device has partitions. The kernel names each after its disk.
     fn has_partitions(&self, block: &Block) -> bool {
-        let after = |other: &&Block| {
-            other.name.len() > block.name.len() && other.name.starts_with(&block.name)
-        };
-        let mut named_after = self.blocks.iter().filter(after);
-        named_after.any(|other| other.disk().is_some_and(|disk| disk.name == block.name))
+        let mut named_after = self.blocks.iter().filter(|other| {
+            let rest = other.name.strip_prefix(block.name.as_str());
+            rest.is_some_and(|rest| is_partition_of(&block.name, rest))
+        });
+        named_after.any(Block::is_partition)
     }
 }
 
@@ -271,6 +271,17 @@ fn running(group: GroupId, mapped: &BTreeSet<DevNo>) -> Result<Vec<Chosen>> {
 
 /// Prefixes of the kernel names of devices that can never be a disk of a group.
 const NEVER: [&str; 6] = ["ram", "zram", "sr", "fd", "mtdblock", "loop-control"];
+
+/// Whether a name with this behind the name of a disk may be that of a partition: a number, behind a
+/// `p` if the disk's name ends with a digit.
+fn is_partition_of(disk: &str, rest: &str) -> bool {
+    let number = if disk.ends_with(|c: char| c.is_ascii_digit()) {
+        rest.strip_prefix('p')
+    } else {
+        Some(rest)
+    };
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
 
 /// Whether two devices are known to be different ones. A device without an identifier, or with one
 /// of another kind, is not known to be different, and devices that rest on the same device may be
@@ -433,6 +444,20 @@ mod tests {
             Verdict::Unknown
         );
         assert_eq!(asked(&[("ID_FS_AMBIVALENT", "x")], false), Verdict::Other);
+    }
+
+    #[test]
+    fn partitions_are_told_from_other_devices_by_their_names() {
+        for (disk, rest, is) in [
+            ("sda", "1", true),
+            ("sda", "a", false),
+            ("sda", "", false),
+            ("dm-1", "0", false),
+            ("nvme0n1", "p12", true),
+            ("loop1", "p", false),
+        ] {
+            assert_eq!(is_partition_of(disk, rest), is, "{disk} {rest}");
+        }
     }
 
     #[test]

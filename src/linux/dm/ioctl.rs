@@ -394,6 +394,24 @@ impl Queries {
     }
 }
 
+/// The numbers of the devices whose UUID `is_it` takes, without a look at any of them.
+pub(in crate::linux) fn numbers(
+    is_it: &dyn Fn(&str) -> bool,
+) -> std::result::Result<Vec<DevNo>, Errno> {
+    let control = File::open(CONTROL).map_err(|err| Errno::of(&err))?;
+    let mut queries = Queries::new(Arc::new(Control(control)));
+    let mut listed = queries.list()?;
+    listed.retain(|device| match &device.uuid {
+        Some(uuid) => is_it(uuid),
+        // A kernel that does not list UUIDs is asked for each.
+        None => {
+            let info = queries.info(Subject::Dev(device.dev));
+            info.is_ok_and(|info| is_it(&info.uuid))
+        }
+    });
+    Ok(listed.iter().map(|device| devno(device.dev)).collect())
+}
+
 type Lines = Vec<crate::table::TargetLine>;
 
 /// The kernel's encoding of a device number (`new_encode_dev`: 12 bits of major within 20 of

@@ -19,6 +19,7 @@ use crate::linux::dm::nodes;
 use crate::linux::process::critical::Critical;
 use crate::linux::process::tools;
 use crate::model::{DevNo, DmName, DmUuid, Role};
+use crate::sys::kernel::Work;
 use crate::sys::{ArmedDevice, Errno, Kernel};
 use crate::table::status::MirrorStatus;
 use crate::table::{DmDevice, Links, SuspendMode, TargetLine, Without};
@@ -32,6 +33,10 @@ use std::time::{Duration, Instant};
 /// How long a remove waits for an opener that is about to close the device, and how often it tries
 /// again.
 const BUSY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(20));
+
+/// How many calls of the kernel wait at the same time at most, and the stack size of their threads.
+const THREADS: usize = 16;
+const STACK: usize = 256 << 10;
 
 /// The device-mapper of this machine.
 pub struct Dm {
@@ -272,6 +277,28 @@ impl Kernel for Dm {
         let loaded = plain && tools::load_module(&format!("dm-{target}")) && known()?;
         targets.extend(loaded.then(|| target.to_owned()));
         Ok(loaded)
+    }
+
+    fn side_by_side(&self, work: Vec<Work<'_>>) {
+        let threads = work.len().min(THREADS);
+        let work = Mutex::new(work.into_iter());
+        let next = || {
+            let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
+            work.next()
+        };
+        let serve = || {
+            while let Some(work) = next() {
+                work(self);
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                let thread = std::thread::Builder::new().stack_size(STACK);
+                // Without a thread the others do it.
+                drop(thread.spawn_scoped(scope, serve));
+            }
+            serve();
+        });
     }
 
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DevNo> {
