@@ -188,6 +188,21 @@ fn several_volumes_in_one_window() {
     verb(&mut w, "snapshot-of-two", &split(&["a", "b"]));
 }
 
+/// Both sides get a map. It is formatted once and copied; its device is made once and gets another
+/// table.
+#[test]
+fn a_snapshot_whose_changes_are_tracked() {
+    let mut w = world(3);
+    let mut request = make("v", 64, 1);
+    if let Request::Make { fast_resync, .. } = &mut request {
+        *fast_resync = true;
+    }
+    done(&mut w, &request);
+    verb(&mut w, "snapstart-tracked", &snapstart("v"));
+    sync(&mut w);
+    verb(&mut w, "snapshot-tracked", &split(&["v"]));
+}
+
 #[test]
 fn snapshots_of_two_volumes_that_come_back_in_mixed_order() {
     let mut w = world(5);
