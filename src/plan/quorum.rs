@@ -61,10 +61,7 @@ pub fn refuse_minority(world: &Situation) -> Result<()> {
 /// Whether a volume of the group runs in this boot. An outdated configuration may record a volume
 /// as running that was stopped since, so the volume must also have a device.
 fn runs_here(world: &World) -> bool {
-    let has_device = |volume: &Volume| {
-        let mut uuids = world.devices.values().map(|device| &device.uuid);
-        uuids.any(|uuid| uuid.volume() == Some(volume.id))
-    };
+    let has_device = |volume: &Volume| world.devices_of(volume.id).next().is_some();
     let mut volumes = world.group.volumes.iter();
     volumes.any(|volume| volume.running == Some(world.boot) && has_device(volume))
 }

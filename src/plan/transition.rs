@@ -67,10 +67,8 @@ pub fn recorded(world: &World, plan: &mut Plan, volumes: &[VolumeId]) {
     // A volume that is left as it is may still write to space that a split has given to its
     // snapshot (or the reverse). The related volume is not activated meanwhile.
     let writes = |id: VolumeId| {
-        let maps = |d: &&DmDevice| {
-            d.uuid.volume() == Some(id) && d.table.iter().any(|line| line.target != ERROR)
-        };
-        world.devices.values().any(|d| maps(&d))
+        let maps = |d: &DmDevice| d.table.iter().any(|line| line.target != ERROR);
+        world.devices_of(id).any(maps)
     };
     let original = |id: VolumeId| {
         group
@@ -193,10 +191,8 @@ impl<'a> Diff<'a> {
             .unwrap_or_default();
         let uuids: BTreeSet<&DmUuid> = expected.iter().map(|d| &d.uuid).collect();
         // A retired device that only waits to be closed needs no further step.
-        let needless = |d: &&DmDevice| {
-            d.uuid.volume() == Some(id) && !uuids.contains(&d.uuid) && !d.waits_to_be_closed()
-        };
-        let mut gone: Vec<&DmDevice> = world.devices.values().filter(needless).collect();
+        let needless = |d: &&DmDevice| !uuids.contains(&d.uuid) && !d.waits_to_be_closed();
+        let mut gone: Vec<&DmDevice> = world.devices_of(id).filter(needless).collect();
         gone.sort_by_key(|d| rank(&d.uuid));
         let top = DmUuid::new(new.id, id, &Role::Volume);
         let live_top = world.devices.get(&top).is_some_and(|d| !d.table.is_empty());
@@ -251,11 +247,9 @@ impl<'a> Diff<'a> {
         self.window(terms.freeze.contains(&self.id), suspend, plan);
         self.finish(plan);
         if (suspend.len(), plan.window.resume.len()) != before {
-            let is_mirror = |d: &&DmDevice| d.uuid.volume() == Some(self.id) && d.mirror.is_some();
             let mirrors: Vec<DmUuid> = world
-                .devices
-                .values()
-                .filter(is_mirror)
+                .devices_of(self.id)
+                .filter(|d| d.mirror.is_some())
                 .map(|d| d.uuid.clone())
                 .collect();
             plan.window.alive.extend(
@@ -314,12 +308,7 @@ impl<'a> Diff<'a> {
 
     /// Refuses a device name that a device outside this volume already has.
     fn refuse_taken_names(&self, world: &World) -> Result<()> {
-        let ours = |name: &DmName| {
-            world
-                .devices
-                .values()
-                .any(|d| d.name == *name && d.uuid.volume() == Some(self.id))
-        };
+        let ours = |name: &DmName| world.devices_of(self.id).any(|d| d.name == *name);
         let new_names = self.wanted.iter().map(|w| &w.device.name);
         match new_names
             .into_iter()

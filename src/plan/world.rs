@@ -23,7 +23,7 @@ pub struct World {
     /// The group's device-mapper devices in the kernel, by dm UUID.
     pub devices: BTreeMap<DmUuid, DmDevice>,
     /// All dm names in use, also by devices that are not breakoff's.
-    pub taken_names: Vec<DmName>,
+    pub taken_names: BTreeSet<DmName>,
     /// The disks of the group that were found.
     pub disks: BTreeMap<DiskId, PresentDisk>,
     /// The boot ID of the running kernel. A volume is running if it is recorded with this ID.
@@ -119,6 +119,13 @@ impl World {
             .get(at)
             .filter(|_| status.legs.len() == dco.copies.len() + 1)
             .map(|(dev, _)| *dev)
+    }
+
+    /// The devices of a volume. Their UUIDs begin with its own, which they are sorted by.
+    pub fn devices_of(&self, volume: VolumeId) -> impl Iterator<Item = &DmDevice> + Clone {
+        let first = DmUuid::new(self.group.id, volume, &Role::Volume);
+        let from = self.devices.range(first..).map(|(_, device)| device);
+        from.take_while(move |device| device.uuid.volume() == Some(volume))
     }
 
     /// The device numbers of the disks that the live tables of these volumes name.

@@ -81,7 +81,7 @@ pub fn empty() -> Situation {
         group,
         generation: Generation::new(42),
         devices: BTreeMap::new(),
-        taken_names: Vec::new(),
+        taken_names: Default::default(),
         disks: disks.into(),
         boot: BOOT,
         host: Some(HostId::from_bytes([0x77; 16])),

@@ -56,7 +56,7 @@ fn names_that_are_taken_or_ambiguous_are_refused() {
     let mut foreign = w.clone();
     foreign
         .taken_names
-        .push(breakoff::model::DmName::from_kernel("g-new"));
+        .insert(breakoff::model::DmName::from_kernel("g-new"));
     assert_eq!(refused(&foreign, &make("new", 10, 1)).kind(), Kind::Exists);
 }
 

@@ -20,7 +20,7 @@ use breakoff::plan::{finding, plan};
 use breakoff::table::stack::{mirror_roles, stack};
 use breakoff::table::status::{LegHealth, MirrorStatus};
 use breakoff::table::{DevRef, DmDevice, log};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub const BOOT: BootId = BootId::from_bytes([0xb0; 16]);
 
@@ -64,7 +64,7 @@ pub fn world(disks: u8) -> Situation {
         group,
         generation: Generation::new(1),
         devices: BTreeMap::new(),
-        taken_names: Vec::new(),
+        taken_names: BTreeSet::new(),
         disks: present,
         boot: BOOT,
         host: Some(HOST),

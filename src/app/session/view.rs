@@ -269,7 +269,7 @@ impl<'u> View<'u> {
             group,
             generation,
             devices: BTreeMap::new(),
-            taken_names: Vec::new(),
+            taken_names: BTreeSet::new(),
             disks,
             boot: env.machine.boot_id()?,
             host: env.machine.host_id().ok(),
@@ -347,7 +347,7 @@ impl<'u> View<'u> {
         let group = self.world.group.id;
         let ours = devices.filter(|d| d.uuid.group() == Some(group));
         self.world.devices = ours.map(|d| (d.uuid.clone(), d)).collect();
-        self.world.taken_names = self.kernel.names()?;
+        self.world.taken_names = self.kernel.names()?.into_iter().collect();
         self.world.now = self.env.machine.now();
         Ok(())
     }

@@ -17,6 +17,7 @@ use crate::plan::world::World;
 use crate::table::stack::{LegOf, mirror_roles};
 use crate::table::status::MirrorStatus;
 use crate::table::{DmDevice, Links, SuspendMode, TargetLine, Without, without};
+use std::collections::BTreeSet;
 
 /// Records the failure first, then releases the held I/O: the mirrors that hold it continue without
 /// the failed legs (`noflush`, no freeze: K2). The remaining cleanup is left to [`converge`], after
@@ -307,11 +308,9 @@ fn unhold_map(world: &World, device: &DmDevice, status: &MirrorStatus, plan: &mu
 pub fn converge(world: &World) -> Plan {
     let mut plan = Plan::nothing(world.group.clone());
     let mut ids: Vec<VolumeId> = world.group.volumes.iter().map(|v| v.id).collect();
-    for orphan in world.devices.keys().filter_map(DmUuid::volume) {
-        if !ids.contains(&orphan) {
-            ids.push(orphan);
-        }
-    }
+    let mut known: BTreeSet<VolumeId> = ids.iter().copied().collect();
+    let found = world.devices.keys().filter_map(DmUuid::volume);
+    ids.extend(found.filter(|id| known.insert(*id)));
     transition::recorded(world, &mut plan, &ids);
     plan
 }
