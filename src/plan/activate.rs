@@ -293,10 +293,8 @@ pub fn stop(world: &Situation, which: &Selection) -> Result<Plan> {
 
 fn stop_one(draft: &mut Draft<'_>, volume: &Volume) -> Result<()> {
     let world = draft.world;
-    let has_devices = world
-        .devices
-        .values()
-        .any(|d| d.uuid.volume() == Some(volume.id) && !d.waits_to_be_closed());
+    let mut devices = world.devices_of(volume.id);
+    let has_devices = devices.any(|d| !d.waits_to_be_closed());
     if volume.running.is_none() && !has_devices {
         return Ok(());
     }
