@@ -9,7 +9,7 @@ use breakoff::model::Sectors;
 use breakoff::plan::evidence::Situation;
 use breakoff::plan::finding::{self, converge};
 use breakoff::plan::request::{
-    Convert, GrowTo, Legs, Relations, Request, Selection, Split, Splits, Winner,
+    Convert, Finding, GrowTo, Legs, Relations, Request, Selection, Split, Splits, Winner,
 };
 use breakoff::plan::step::Plan;
 use breakoff::plan::{plan, render};
@@ -277,6 +277,39 @@ fn a_failed_leg_is_recorded_before_it_is_dropped() {
             .iter()
             .all(|p| p.number == 1)
     );
+}
+
+/// The kernel shows the log alone as failed. If the disk cannot be read at all, its leg goes with
+/// it: one repair instead of two.
+#[test]
+fn a_leg_on_the_disk_of_a_failed_log_goes_with_it_if_the_disk_is_dead() {
+    let mut w = world(3);
+    done(&mut w, &make("v", 64, 2));
+    sync(&mut w);
+    let id = w.group.volumes[0].id;
+    let log_on = |w: &Situation| w.group.volumes[0].log.as_ref().map(|log| log.extent.disk);
+    let disk = log_on(&w).expect("a log");
+    for device in w.devices.values_mut() {
+        device.mirror.iter_mut().for_each(|m| m.log_failed = true);
+    }
+    let lost = |w: &Situation| match finding::findings(w).as_slice() {
+        [Finding::Failed(of, lost)] if *of == id => lost.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((lost(&w).plexes, lost(&w).log), (vec![], true));
+    let on_it = w.group.volumes[0].plexes[0].number;
+    assert_eq!(w.group.volumes[0].plexes[0].subdisks[0].disk, disk);
+    w.disks.remove(&disk);
+    assert_eq!((lost(&w).plexes, lost(&w).log), (vec![on_it], true));
+    let planned = finding::plan(&w, &Finding::Failed(id, lost(&w))).expect("a plan");
+    assert_golden(
+        "tests/golden/plans/failed-log-and-leg",
+        &shown(&w, &planned),
+    );
+    // The last data plex stays, whatever is said of its disk.
+    let other = w.group.volumes[0].plexes[1].subdisks[0].disk;
+    w.disks.remove(&other);
+    assert_eq!(lost(&w).plexes.len(), 1);
 }
 
 #[test]

@@ -84,10 +84,11 @@ impl Kept {
                 (member.disk, said.flatten())
             })
             .collect();
-        // A disk that does not answer says nothing, as when the group is read anew. It will not
-        // take the next configuration either.
-        let silent = said.iter().filter(|(_, said)| said.is_none());
-        self.copies.silent.extend(silent.map(|(disk, _)| *disk));
+        // A disk that cannot be read says nothing and is left out, as when the group is read anew.
+        for (disk, _) in said.iter().filter(|(_, said)| said.is_none()) {
+            self.world.disks.remove(disk);
+            self.copies.members.retain(|member| member.disk != *disk);
+        }
         let mut heard = said.iter().filter_map(|(_, said)| *said).peekable();
         heard.peek().is_some() && heard.all(|is_current| is_current)
     }

@@ -135,6 +135,7 @@ fn lost(world: &Situation, volume: &Volume) -> Option<Lost> {
             }
         }
     }
+    failed.extend(behind_the_log(world, volume, log));
     failed.sort_unstable();
     failed.dedup();
     let survives = |state: PlexState| volume.in_state(state).any(|p| !failed.contains(&p.number));
@@ -159,6 +160,23 @@ fn lost(world: &Situation, volume: &Volume) -> Option<Lost> {
         changes,
         maps,
     })
+}
+
+/// The plexes on the disk of a failed log, if the disk has no readable label either: it is dead. The
+/// kernel writes to the log first, so its legs show nothing before another log is in use, and writes
+/// would be held once more then.
+fn behind_the_log(world: &World, volume: &Volume, log_failed: bool) -> Vec<u16> {
+    let log = volume.live_log().filter(|_| log_failed);
+    let dead = log
+        .map(|log| log.extent.disk)
+        .filter(|disk| !world.disks.contains_key(disk));
+    let is_plain = volume.is_synced() && volume.attaching().is_empty();
+    let Some(dead) = dead.filter(|_| is_plain) else {
+        return Vec::new();
+    };
+    let on_it = |plex: &&&Plex| plex.subdisks.iter().any(|s| s.disk == dead);
+    let complete = volume.complete();
+    complete.iter().filter(on_it).map(|p| p.number).collect()
 }
 
 /// The failed copies of the map, by position in the DCO. Each of the others has everything that was
