@@ -37,10 +37,10 @@ fn main() {
             drop(black_box(record::encode(group, world.generation, None)));
         });
         measure("decode it", &mut || {
-            drop(black_box(record::decode(&payload)))
+            drop(black_box(record::decode(&payload)));
         });
         measure("check it", &mut || {
-            drop(black_box(check::violations(group)))
+            drop(black_box(check::violations(group)));
         });
         measure("look for repairs", &mut || {
             drop(black_box(finding::findings(&world)));
@@ -63,10 +63,10 @@ fn main() {
         });
         let shown = Outcome::Layout(vec![(world.state.clone(), None)], Vec::new());
         measure("print", &mut || {
-            drop(black_box(text::outcome(&shown, false)))
+            drop(black_box(text::outcome(&shown, false)));
         });
         measure("print --json", &mut || {
-            drop(black_box(json::success(None, &shown)))
+            drop(black_box(json::success(None, &shown)));
         });
         for (what, took) in measured {
             match rows.iter_mut().find(|(known, _)| *known == what) {

@@ -69,15 +69,18 @@ pub fn prepare(kernel: &dyn Kernel, world: &World, steps: &[Prepare]) -> Done<()
     let mut done: Vec<Done<()>> = volumes.iter().map(|_| Ok(())).collect();
     let work = volumes.into_values().zip(&mut done).map(|(steps, done)| {
         Box::new(move |kernel: &dyn Kernel| {
-            *done = steps.iter().try_for_each(|step| one(kernel, world, step));
+            *done = steps.iter().try_for_each(|step| {
+                failpoint::step();
+                one(kernel, world, step)
+            });
         }) as Work<'_>
     });
     kernel.side_by_side(work.collect());
     done.into_iter().collect()
 }
 
-fn one(kernel: &dyn Kernel, world: &World, step: &Prepare) -> Done<()> {
-    failpoint::step();
+/// Carries out one such step.
+pub fn one(kernel: &dyn Kernel, world: &World, step: &Prepare) -> Done<()> {
     let of = |uuid: &DmUuid, done: Result<()>| done.map_err(|error| Failed::on(uuid, error));
     match step {
         Prepare::Create { name, uuid } => of(uuid, kernel.create(name, uuid).map(drop)),

@@ -310,17 +310,12 @@ fn prepare(on: On<'_>, world: &World, step: &Prepare, after: &mut After) -> Done
             .iter()
             .try_for_each(|extent| blank(on, world, extent))?),
         Prepare::CopyMap { from, to } => copy_map(on, world, from, to),
-        Prepare::Create { name, uuid } => of(uuid, kernel.create(name, uuid).map(drop)),
-        Prepare::Load {
-            uuid,
-            volume,
-            table,
-            forgo,
-        } => load(kernel, world, (uuid, *volume), table, *forgo),
+        Prepare::Create { .. }
+        | Prepare::Load { .. }
+        | Prepare::Activate(_)
+        | Prepare::Remove(_) => many::one(kernel, world, step),
         Prepare::LoadRaw { uuid, lines } => of(uuid, kernel.load(uuid, lines)),
-        Prepare::Activate(uuid) => of(uuid, kernel.resume(uuid, Links::Hidden)),
         Prepare::Clear(uuid) => of(uuid, kernel.clear(uuid)),
-        Prepare::Remove(uuid) => of(uuid, kernel.remove(uuid)),
         Prepare::Retire(uuid) => of(
             uuid,
             retire::retire(on, world, uuid).map(|open| after.open.extend(open)),
