@@ -15,7 +15,7 @@ use crate::plan::change::Event;
 use crate::plan::request::{GroupRequest, Request, Selection, Splits, Winner};
 use crate::plan::step::{Plan, Prepare};
 use crate::plan::view::PlanView;
-use crate::plan::world::World;
+use crate::plan::world::{World, disks_beneath};
 use crate::plan::{self, Refusal, render};
 use crate::table::DmDevice;
 use crate::table::status::MirrorStatus;
@@ -417,8 +417,8 @@ fn write_back(options: &Options, name: &Name, splits: &Splits, env: Env<'_>) -> 
     Ok(())
 }
 
-/// Writes the volumes back if the kernel shows no failed leg of their group, for a short time.
-/// Returns whether everything has reached the disks.
+/// Writes the volumes back for a short time, if the kernel shows no failed leg of their group and
+/// the disks beneath them answer. Returns whether everything has reached the disks.
 fn write_back_sound(name: &Name, splits: &Splits, env: Env<'_>) -> Result<bool> {
     let devices = env.machine.kernel()?.devices()?;
     let is_named = |device: &&DmDevice| {
@@ -439,11 +439,19 @@ fn write_back_sound(name: &Name, splits: &Splits, env: Env<'_>) -> Result<bool> 
         .filter(of_their_group)
         .filter_map(|device| device.mirror.as_ref())
         .any(MirrorStatus::has_failed);
+    let of_the_volumes = |device: &DmDevice| {
+        let volume = (device.uuid.group(), device.uuid.volume());
+        let mut named = volumes.iter();
+        named.any(|d| (d.uuid.group(), d.uuid.volume()) == volume)
+    };
+    let disks = disks_beneath(devices.iter(), &of_the_volumes);
+    // What waits for a disk that hangs has the volume open until the disk answers.
+    let is_sound = !has_failed && env.machine.silent(&disks).is_empty();
     let is_written = |volume: &&DmDevice| {
         let written = env.machine.write_back(volume.dev, WRITE_BACK_SOUND);
         written.is_ok()
     };
-    Ok(!has_failed && volumes.iter().all(is_written))
+    Ok(is_sound && volumes.iter().all(is_written))
 }
 
 /// Writes the volumes back for one round. Returns whether everything has reached the disks.

@@ -37,14 +37,19 @@ fn volume_of(step: &Prepare) -> Option<VolumeId> {
 
 /// How many of the first steps are carried out by [`finish`]; 0 if the first one is not.
 pub fn finished(steps: &[Finish]) -> usize {
-    worthwhile(steps, &|step| match step {
+    worthwhile(steps, &activated_of)
+}
+
+/// The volume of a step that activates a device, unless its map has to be waited for.
+fn activated_of(step: &Finish) -> Option<VolumeId> {
+    match step {
         Finish::Activate {
             uuid,
             tracked: false,
             ..
         } => uuid.volume(),
         _ => None,
-    })
+    }
 }
 
 /// The length of the longest beginning of at most [`MOST`] volumes, if it is of [`LEAST`].
@@ -60,23 +65,37 @@ fn worthwhile<S>(steps: &[S], volume: &dyn Fn(&S) -> Option<VolumeId>) -> usize 
     if volumes.len() < LEAST { 0 } else { length }
 }
 
-/// Carries out steps that [`prepared`] has counted. All are tried; the first error counts.
+/// Carries out steps that [`prepared`] has counted. Those of a volume end with its first error; one
+/// of these is returned.
 pub fn prepare(kernel: &dyn Kernel, world: &World, steps: &[Prepare]) -> Done<()> {
-    let mut volumes: BTreeMap<Option<VolumeId>, Vec<&Prepare>> = BTreeMap::new();
+    let act = |kernel: &dyn Kernel, steps: &[&Prepare]| {
+        let mut steps = steps.iter();
+        steps.find_map(|step| {
+            failpoint::step();
+            one(kernel, world, step).err()
+        })
+    };
+    let failed = side_by_side(kernel, steps, &volume_of, &act);
+    failed.into_iter().flatten().next().map_or(Ok(()), Err)
+}
+
+/// Gives each volume's steps, in their order, to `act`, and returns what came of them.
+fn side_by_side<'s, S: Sync, T: Default + Send + 's>(
+    kernel: &dyn Kernel,
+    steps: &'s [S],
+    volume: &dyn Fn(&S) -> Option<VolumeId>,
+    act: &(dyn Fn(&dyn Kernel, &[&'s S]) -> T + Sync),
+) -> Vec<T> {
+    let mut volumes: BTreeMap<Option<VolumeId>, Vec<&S>> = BTreeMap::new();
     for step in steps {
-        volumes.entry(volume_of(step)).or_default().push(step);
+        volumes.entry(volume(step)).or_default().push(step);
     }
-    let mut done: Vec<Done<()>> = volumes.iter().map(|_| Ok(())).collect();
+    let mut done: Vec<T> = volumes.iter().map(|_| T::default()).collect();
     let work = volumes.into_values().zip(&mut done).map(|(steps, done)| {
-        Box::new(move |kernel: &dyn Kernel| {
-            *done = steps.iter().try_for_each(|step| {
-                failpoint::step();
-                one(kernel, world, step)
-            });
-        }) as Work<'_>
+        Box::new(move |kernel: &dyn Kernel| *done = act(kernel, &steps)) as Work<'_>
     });
     kernel.side_by_side(work.collect());
-    done.into_iter().collect()
+    done
 }
 
 /// Carries out one such step.
@@ -96,29 +115,33 @@ pub fn one(kernel: &dyn Kernel, world: &World, step: &Prepare) -> Done<()> {
     }
 }
 
-/// Carries out steps that [`finished`] has counted. `leads_into` tells whether an old device still
-/// maps the space of a new one. Returns what went wrong.
+/// Carries out steps that [`finished`] has counted, all of them. `leads_into` tells whether an old
+/// device still maps the space of a new one. Returns what went wrong.
 pub fn finish(
     kernel: &dyn Kernel,
     steps: &[Finish],
     leads_into: &dyn Fn(&DmUuid) -> bool,
 ) -> Vec<Error> {
     let devices = steps.iter().filter_map(|step| match step {
-        Finish::Activate { uuid, links, .. } => Some((uuid, *links)),
+        Finish::Activate { uuid, .. } => Some(uuid),
         _ => None,
     });
-    let (old, new): (Vec<_>, Vec<_>) = devices.partition(|(uuid, _)| leads_into(uuid));
-    let mut errors: Vec<Error> = old.iter().map(|(uuid, _)| not_activated(uuid)).collect();
-    let mut done: Vec<Result<()>> = new.iter().map(|_| Ok(())).collect();
-    let work = new.iter().zip(&mut done).map(|((uuid, links), done)| {
-        Box::new(move |kernel: &dyn Kernel| {
-            failpoint::step();
-            *done = kernel.resume(uuid, *links);
-        }) as Work<'_>
-    });
-    kernel.side_by_side(work.collect());
-    errors.extend(done.into_iter().filter_map(Result::err));
-    errors
+    let led_to: BTreeSet<&DmUuid> = devices.filter(|uuid| leads_into(uuid)).collect();
+    let act = |kernel: &dyn Kernel, steps: &[&Finish]| -> Vec<Error> {
+        let errors = steps.iter().filter_map(|step| match step {
+            Finish::Activate { uuid, links, .. } => {
+                failpoint::step();
+                if led_to.contains(uuid) {
+                    Some(not_activated(uuid))
+                } else {
+                    kernel.resume(uuid, *links).err()
+                }
+            }
+            _ => None,
+        });
+        errors.collect()
+    };
+    side_by_side(kernel, steps, &activated_of, &act).concat()
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! The observations that a request needs before it is planned, beyond the configuration and the
-//! kernel's tables. The results go into [`Known`](super::world::Known).
+//! kernel's tables. The results go into [`Evidence`](super::evidence::Evidence).
 
 use super::request::{GroupRequest, Request, Splits};
 use super::world::World;

@@ -30,21 +30,54 @@ pub fn steps(
     terms: &Terms,
 ) -> Result<()> {
     let mut suspend = Vec::new();
-    let mut formatted = Vec::new();
+    let mut diffs = Vec::new();
     for id in volumes {
-        let mut diff = Diff::of(world, &plan.group, *id, false)?;
+        let diff = Diff::of(world, &plan.group, *id, false)?;
         diff.refuse_unknown(&plan.group)?;
-        diff.share_format(&plan.group, &mut formatted);
-        if terms.freeze.contains(id) && world.evidence.unfrozen(*id).is_none() {
+        diffs.push(diff);
+    }
+    format_once(&plan.group, &mut diffs);
+    for diff in diffs {
+        if terms.freeze.contains(&diff.id) && world.evidence.unfrozen(diff.id).is_none() {
             plan.window
                 .frozen
-                .push(DmUuid::new(world.group.id, *id, &Role::Volume));
+                .push(DmUuid::new(world.group.id, diff.id, &Role::Volume));
         }
         diff.add(world, plan, terms, &mut suspend)?;
     }
     // All volumes are suspended before the first is resumed.
     plan.window.suspend.extend(suspend);
     Ok(())
+}
+
+/// Has one new map of each size formatted, the first one, and copied to the maps of all other
+/// volumes of that size: nothing is in any of them. It is copied before any table reads it.
+fn format_once(new: &Group, diffs: &mut [Diff<'_>]) {
+    let mut formatted: Vec<(Sectors, usize, Extent)> = Vec::new();
+    for at in 0..diffs.len() {
+        let volume = new
+            .volume(diffs[at].id)
+            .filter(|_| !diffs[at].formatter.is_empty());
+        let Some((size, dco)) = volume.and_then(|v| Some((v.size, v.live_dco()?))) else {
+            continue;
+        };
+        let mut maps = dco.copies.iter().map(|copy| dco::map(copy, size));
+        let known = formatted.iter().find(|(other, ..)| *other == size).copied();
+        let Some((_, first, from)) = known else {
+            formatted.extend(maps.next().map(|map| (size, at, map)));
+            continue;
+        };
+        diffs[at].blank = None;
+        diffs[at].copy = None;
+        diffs[at].formatter.clear();
+        let to = Vec::new();
+        let copy = diffs[first]
+            .copy
+            .get_or_insert(Prepare::CopyMap { from, to });
+        if let Prepare::CopyMap { to, .. } = copy {
+            to.extend(maps);
+        }
+    }
 }
 
 /// Adds the steps that bring these volumes to the configuration already in force. A volume for
@@ -265,25 +298,6 @@ impl<'a> Diff<'a> {
         Ok(())
     }
 
-    /// Takes for a new map a copy of one that was formatted for another volume of the same size in
-    /// the same plan: nothing is in either. `formatted` are those, and gets this one.
-    fn share_format(&mut self, new: &Group, formatted: &mut Vec<(Sectors, Extent)>) {
-        let volume = new.volume(self.id).filter(|_| !self.formatter.is_empty());
-        let Some((size, dco)) = volume.and_then(|v| Some((v.size, v.live_dco()?))) else {
-            return;
-        };
-        let mut maps = dco.copies.iter().map(|copy| dco::map(copy, size));
-        match formatted.iter().find(|(other, _)| *other == size) {
-            Some((_, from)) => {
-                let (from, to) = (*from, maps.collect());
-                self.copy = Some(Prepare::CopyMap { from, to });
-                self.blank = None;
-                self.formatter.clear();
-            }
-            None => formatted.extend(maps.next().map(|map| (size, map))),
-        }
-    }
-
     /// Whether any device or table of the volume has to change.
     fn has_steps(&self) -> bool {
         let settled = |w: &Wanted| w.exists && !w.changed && !w.suspended() && !w.stale_inactive();
@@ -367,7 +381,9 @@ impl<'a> Diff<'a> {
         }
         for w in &self.wanted {
             let uuid = w.device.uuid.clone();
-            if w.device.role == Role::Map && !w.exists {
+            // A map that is there although it should be new is not taken for one: the kernel refuses
+            // to make it a second time.
+            if w.device.role == Role::Map && (!w.exists || !self.formatter.is_empty()) {
                 self.format(plan);
             }
             let exists_by_now = self.formatter.iter().any(|device| device.uuid == uuid);

@@ -659,6 +659,7 @@ impl State {
             device.live = Some(table);
         }
         device.suspended = false;
+        self.check_what_is_below(minor);
         self.dm.remove_deferred();
         if was_asleep {
             if let Some((_, Seg::Era { map, .. })) = self.dm.segment(minor, 0)
@@ -672,6 +673,27 @@ impl State {
             self.retry_queued();
         }
         Ok(())
+    }
+
+    /// K19: what a device is made of is live before it. I/O that finds no table below is an error.
+    fn check_what_is_below(&self, minor: u32) {
+        let Some(device) = self.dm.0.get(&minor) else {
+            return;
+        };
+        let below = device.live.iter().flat_map(Table::opens);
+        let asleep = below
+            .filter_map(|(dev, _)| {
+                (dev.major == DM_MAJOR)
+                    .then(|| self.dm.0.get(&dev.minor))
+                    .flatten()
+            })
+            .find(|below| below.live.is_none());
+        if let Some(below) = asleep {
+            panic!(
+                "'{}' is live before '{}', which it lies on",
+                device.name, below.name
+            );
+        }
     }
 
     /// K6: on resume the clean bits of a disk log become the sync bits.
@@ -848,8 +870,9 @@ impl FakeKernel {
 }
 
 impl Kernel for FakeKernel {
+    /// In another order than they were given: they must not depend on each other.
     fn side_by_side(&self, work: Vec<Work<'_>>) {
-        work.into_iter().for_each(|work| work(self));
+        work.into_iter().rev().for_each(|work| work(self));
     }
 
     fn devices(&self) -> Result<Vec<DmDevice>> {

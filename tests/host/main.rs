@@ -33,6 +33,7 @@ mod events;
 mod fake_conformance;
 mod histories;
 mod layers;
+mod many_volumes;
 mod meta_archive;
 mod meta_commit;
 mod meta_flip;

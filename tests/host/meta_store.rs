@@ -157,6 +157,46 @@ fn a_configuration_that_was_prepared_and_given_up_is_no_damage() {
     );
 }
 
+/// What was read a while ago counts only as long as nothing newer is there, whoever wrote it.
+#[test]
+fn a_label_is_current_until_anything_follows_it() {
+    let (disks, group) = two_disks();
+    let patience = std::time::Duration::from_secs(1);
+    let is_current = |ram: &Ram, label: &meta::Label| {
+        assert!(meta::begin_check(ram, patience));
+        meta::is_current(ram, label)
+    };
+    let known = label(&disks[0]);
+    assert_eq!(is_current(&disks[0], &known), Some(true));
+    assert_eq!(is_current(&disks[1], &known), Some(false), "another disk");
+    // A configuration that is not in force does not count.
+    let mut members = members(&disks);
+    drop(prepare(&mut members, &with_volume(&group, "x"), Generation::new(2)).unwrap());
+    assert_eq!(is_current(&disks[0], &known), Some(true));
+    let newest = disks[0].get(B, 4096);
+    disks[0].flip_bit(B + 40);
+    assert_eq!(is_current(&disks[0], &known), Some(false), "damaged");
+    disks[0].set(B, &newest);
+    // Another version of the program has written the other superblock.
+    let older = disks[0].get(A, 4096);
+    forge(&disks[0], A, 16, &9u32.to_le_bytes());
+    assert_eq!(is_current(&disks[0], &known), Some(false));
+    disks[0].set(A, &older);
+    assert_eq!(is_current(&disks[0], &known), Some(true));
+    commit(&disks, &with_volume(&group, "w"), 2);
+    assert_eq!(is_current(&disks[0], &known), Some(false));
+    let known = label(&disks[0]);
+    assert_eq!(is_current(&disks[0], &known), Some(true));
+    disks[0].fail(Faults {
+        reads: true,
+        ..Faults::default()
+    });
+    assert_eq!(is_current(&disks[0], &known), None);
+    disks[0].fail(Faults::default());
+    wipe_disk(&disks[0]).unwrap();
+    assert_eq!(is_current(&disks[0], &known), Some(false));
+}
+
 #[test]
 fn both_superblocks_damaged_is_a_refusal_in_words() {
     let (disks, _) = two_disks();

@@ -266,11 +266,11 @@ impl Session<'_> {
             micros / 1000,
             micros % 1000
         ));
-        let archived = self.closing.archive.len();
+        let before = self.closing.archive.len();
         let recorded = self.commit_and_execute(&record, None);
-        if recorded.is_ok() && archived > 0 {
+        if self.closing.archive.len() > before && before > 0 {
             // The archive gets one configuration of the command, the last one.
-            self.closing.archive.remove(archived - 1);
+            self.closing.archive.remove(before - 1);
         }
         if let Err(failed) = recorded {
             self.closing.warnings.push(format!(

@@ -129,11 +129,10 @@ impl<'u> Session<'u> {
     /// else is read. `None` if that is not certain.
     pub fn reopen(options: &Options, mut kept: Kept, env: Env<'u>) -> Result<Option<Session<'u>>> {
         let lock = lock_group(kept.group().name.as_str(), options.timeout, env)?;
-        let devices = kept.devices()?;
-        if !kept.is_current(&devices) {
+        if !kept.is_current() {
             return Ok(None);
         }
-        Ok(Some(Session::of_own(kept.view(devices, env)?, lock)))
+        Ok(Some(Session::of_own(kept.view(env)?, lock)))
     }
 
     /// A group that this machine has imported: what is in force of it has been seen by now.

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::exec;
 use crate::meta::{self, Chosen, Fill, Lineage, Member, Sighting, Stamp};
 use crate::model::{
-    DevNo, DiskId, DmUuid, Generation, Group, GroupId, HostId, Name, Role, Sectors, Volume,
+    DiskId, DmUuid, Generation, Group, GroupId, HostId, Name, Role, Sectors, Volume,
 };
 use crate::plan::Refusal;
 use crate::plan::evidence::{Evidence, Situation};
@@ -56,31 +56,15 @@ impl Kept {
         &self.world.group
     }
 
-    /// The devices of this machine as they are now.
-    pub(super) fn devices(&self) -> Result<Vec<DmDevice>> {
-        self.kernel.devices()
-    }
-
-    /// Whether the disks hold what is kept, and nothing newer. Disks beneath failed legs are not
-    /// asked. Without a disk that says so, nothing is known.
-    pub(super) fn is_current(&mut self, devices: &[DmDevice]) -> bool {
-        let failed = beneath_failed_legs(devices);
-        let is_sound = |member: &&Member| {
-            let present = self.world.disks.get(&member.disk);
-            present.is_some_and(|disk| !failed.contains(&disk.dev))
-        };
-        let asked: Vec<(&Member, bool)> = self
-            .copies
-            .members
-            .iter()
-            .filter(is_sound)
-            .map(|member| (member, meta::begin_check(member.media.as_ref(), ANSWERS)))
-            .collect();
+    /// Whether the disks hold what is kept, and nothing newer. Without a disk that says so, nothing
+    /// is known.
+    pub(super) fn is_current(&mut self) -> bool {
+        let begin = |member: &Member| meta::begin_check(member.media.as_ref(), ANSWERS);
+        let begun: Vec<bool> = self.copies.members.iter().map(begin).collect();
+        let asked = self.copies.members.iter().zip(begun);
         let said: Vec<(DiskId, Option<bool>)> = asked
-            .into_iter()
             .map(|(member, begun)| {
-                let media = member.media.as_ref();
-                let said = begun.then(|| meta::is_current(media, &member.label));
+                let said = begun.then(|| meta::is_current(member.media.as_ref(), &member.label));
                 (member.disk, said.flatten())
             })
             .collect();
@@ -94,7 +78,7 @@ impl Kept {
     }
 
     /// The view as of now.
-    pub(super) fn view<'u>(self, devices: Vec<DmDevice>, env: Env<'u>) -> Result<View<'u>> {
+    pub(super) fn view<'u>(self, env: Env<'u>) -> Result<View<'u>> {
         let mut view = View {
             env,
             kernel: self.kernel,
@@ -102,31 +86,9 @@ impl Kept {
             copies: self.copies,
             bare: self.bare,
         };
-        view.observed(devices.into_iter())?;
+        view.observe()?;
         Ok(view)
     }
-}
-
-/// The disks on which legs have failed.
-fn beneath_failed_legs(devices: &[DmDevice]) -> BTreeSet<DevNo> {
-    let mut legs: BTreeSet<DevNo> = devices
-        .iter()
-        .filter_map(|device| device.mirror.as_ref())
-        .flat_map(|mirror| {
-            mirror
-                .failed_legs()
-                .into_iter()
-                .map(|(at, _)| mirror.legs[at].0)
-        })
-        .collect();
-    let mut disks = BTreeSet::new();
-    while let Some(leg) = legs.pop_first() {
-        match devices.iter().find(|device| device.dev == leg) {
-            Some(device) => legs.extend(device.numbers()),
-            None => drop(disks.insert(leg)),
-        }
-    }
-    disks
 }
 
 /// The copies of a group's configuration: what the next commit needs.

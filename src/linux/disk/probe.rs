@@ -146,13 +146,18 @@ impl Machine {
         let blocks = Block::all().map_err(|err| {
             Error::io("cannot list the block devices", &err).hint("is /sys mounted?")
         })?;
-        let ours = match ioctl::numbers(&|uuid| uuid.starts_with(UUID_PREFIX)) {
+        let is_ours = |uuid: &str| uuid.starts_with(UUID_PREFIX);
+        let ours = match ioctl::numbers(&is_ours) {
             Ok(numbers) => numbers
                 .into_iter()
                 .map(|dev| format!("dm-{}", dev.minor))
                 .collect(),
-            // Without device-mapper there are none.
-            Err(_) => BTreeSet::new(),
+            // Who may not ask device-mapper looks at each device.
+            Err(_) => blocks
+                .iter()
+                .filter(|block| block.dm_uuid().is_some_and(|uuid| is_ours(&uuid)))
+                .map(|block| block.name.clone())
+                .collect(),
         };
         Ok(Machine { blocks, ours })
     }

@@ -108,6 +108,17 @@ pub fn open(path: &Path, access: Access, hold: Duration) -> Result<Box<dyn Media
     Ok(Box::new(disk))
 }
 
+/// How a write ended, by the number that the child has answered.
+fn written(answer: io::Result<i32>) -> Written {
+    match answer {
+        Ok(0) => Written::Durable,
+        // The sign tells the flush from the write.
+        Ok(number) if number < 0 => Written::NotFlushed(Errno(-number)),
+        Ok(number) => Written::NotWritten(Errno(number)),
+        Err(err) => Written::NotWritten(Errno::of(&err)),
+    }
+}
+
 /// The disk at a path, if it is one of those that are open.
 fn opened_already(path: &Path) -> Option<Disk> {
     let about = std::fs::metadata(path).ok()?;
@@ -342,13 +353,7 @@ impl Media for Disk {
 
     fn end_write(&self) -> Written {
         let ended = self.line().map(|line| line.end(&mut []));
-        match ended.unwrap_or_else(|| Err(late())) {
-            Ok(0) => Written::Durable,
-            // The sign tells the flush from the write.
-            Ok(number) if number < 0 => Written::NotFlushed(Errno(-number)),
-            Ok(number) => Written::NotWritten(Errno(number)),
-            Err(err) => Written::NotWritten(Errno::of(&err)),
-        }
+        written(ended.unwrap_or_else(|| Err(late())))
     }
 
     fn zero(&self, offset: u64, length: u64) -> io::Result<()> {
@@ -902,6 +907,48 @@ mod tests {
         last.write_at(0, &[3; 4096]).unwrap();
         drop(disks);
         assert_eq!(std::fs::read(two.path()).unwrap()[0], 3);
+    }
+
+    #[test]
+    fn disks_are_written_and_read_at_once_and_again_after_a_rest() {
+        let files = [file(&[1; 8192]), file(&[2; 8192])];
+        let disks = open_all(&[files[0].path(), files[1].path()], PATIENCE);
+        let disks: Vec<_> = disks.into_iter().map(Result::unwrap).collect();
+        for round in [5, 6] {
+            let begun = disks
+                .iter()
+                .map(|disk| disk.begin_write(4096, &[round; 4096]));
+            assert!(begun.collect::<Vec<_>>().iter().all(Option::is_none));
+            let ended = disks.iter().map(|disk| disk.end_write());
+            assert!(ended.collect::<Vec<_>>() == [Written::Durable; 2]);
+            assert!(
+                disks
+                    .iter()
+                    .all(|disk| disk.begin_read(0, 8192, PATIENCE).is_ok())
+            );
+            for (first, disk) in [1, 2].into_iter().zip(&disks) {
+                let mut bytes = [0; 8192];
+                disk.end_read(0, &mut bytes).unwrap();
+                assert_eq!((bytes[0], bytes[4096]), (first, round));
+            }
+            assert!(disks.iter().all(|disk| disk.rest()));
+        }
+        let misaligned = disks[0].write_durably(1, &[0; 4096]);
+        assert!(matches!(misaligned, Written::NotWritten(_)));
+        assert_eq!(disks[0].write_durably(0, &[7; 4096]), Written::Durable);
+    }
+
+    #[test]
+    fn a_flush_that_fails_is_told_from_a_write_that_does() {
+        assert_eq!(written(Ok(0)), Written::Durable);
+        assert_eq!(written(Ok(5)), Written::NotWritten(Errno(5)));
+        assert_eq!(written(Ok(-5)), Written::NotFlushed(Errno(5)));
+        assert_eq!(
+            written(Err(late())),
+            Written::NotWritten(Errno(libc::ETIMEDOUT))
+        );
+        let failed = Written::NotFlushed(Errno(5)).done().unwrap_err();
+        assert_eq!(failed.raw_os_error(), Some(5));
     }
 
     #[test]
