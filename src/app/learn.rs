@@ -34,6 +34,14 @@ impl View<'_> {
                         Some(self.kernel.has_target("era")? && self.kernel.has_target("zero")?);
                 }
                 Need::Contents => self.learn_contents(),
+                Need::Rotation => {
+                    let machine = &self.env.machine;
+                    let seekless = |dev| machine.is_rotational(dev) == Some(false);
+                    let disks = self.world.disks.iter();
+                    let found = disks.filter(|(_, disk)| seekless(disk.dev));
+                    let ids = found.map(|(id, _)| *id).collect::<Vec<_>>();
+                    self.world.evidence.seekless.extend(ids);
+                }
                 Need::EraSurvival => {
                     let survives = self.env.machine.era_survives_crash();
                     self.world.evidence.era.survives_crash = Some(survives);
@@ -182,6 +190,7 @@ impl Session<'_> {
                 Need::Standing(_)
                 | Need::EraTarget
                 | Need::Contents
+                | Need::Rotation
                 | Need::EraSurvival
                 | Need::StoppedMaps
                 | Need::Changes(_)

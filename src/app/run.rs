@@ -485,7 +485,7 @@ fn waits(request: &Request) -> bool {
         Request::SnapStart { .. }
             | Request::SnapBack { .. }
             | Request::Mirror { .. }
-            | Request::PlexAttach(_)
+            | Request::PlexAttach { .. }
     )
 }
 

@@ -36,7 +36,7 @@ pub fn named(request: &Request) -> Vec<Name> {
         } => vec![first.clone()],
         Request::PlexConvert { plex, .. }
         | Request::PlexDetach(plex)
-        | Request::PlexAttach(plex)
+        | Request::PlexAttach { plex, .. }
         | Request::PlexRemove(plex) => {
             vec![plex.clone()]
         }

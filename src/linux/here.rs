@@ -89,6 +89,10 @@ impl Machine for Here {
         probe::are_distinct(one, other)
     }
 
+    fn is_rotational(&self, dev: DevNo) -> Option<bool> {
+        probe::is_rotational(dev)
+    }
+
     fn media(&self, path: &Path, access: Access) -> Result<Box<dyn Media>> {
         writing::open(path, access, host::hold_timeout())
     }

@@ -15,7 +15,7 @@ use super::sound::{self, refused};
 use crate::error::{Error, Kind, Result};
 use crate::model::{
     BootId, ChangeLog, CrashReason, Dco, Disk, DiskId, Extent, Generation, Group, GroupId, HostId,
-    Log, LostLeg, Name, Origin, Plex, PlexState, Returning, SectorSize, Sectors, Standing,
+    Lanes, Log, LostLeg, Name, Origin, Plex, PlexState, Returning, SectorSize, Sectors, Standing,
     Timestamp, Tracking, Untracked, Volume, VolumeId,
 };
 use flate2::Compression;
@@ -124,6 +124,9 @@ struct VolumeRecord {
     sector_size: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lost_leg: Option<LostLegRecord>,
+    /// Omitted when it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lanes: Option<u64>,
     plexes: Vec<PlexRecord>,
 }
 
@@ -642,6 +645,7 @@ impl VolumeRecord {
             returning: volume.returning.as_ref().map(ReturningRecord::of),
             sector_size: volume.sector_size.map(SectorSize::bytes),
             lost_leg: volume.lost_leg.as_ref().map(LostLegRecord::of),
+            lanes: (volume.lanes != Lanes::ONE).then(|| volume.lanes.get()),
             plexes: volume
                 .plexes
                 .iter()
@@ -698,6 +702,7 @@ impl VolumeRecord {
                 .map(LostLegRecord::into_model)
                 .transpose()
                 .map_err(within)?,
+            lanes: lanes(self.lanes).map_err(within)?,
             copied: self.copied,
             name,
         })
@@ -1000,6 +1005,13 @@ fn id<T>(text: &str, parse: fn(&str) -> Option<T>) -> Result<T> {
 fn sectors(count: u64) -> Result<Sectors> {
     Sectors::new(count)
         .ok_or_else(|| refused(format!("{count} sectors are more than any device can hold")))
+}
+
+fn lanes(count: Option<u64>) -> Result<Lanes> {
+    let Some(count) = count else {
+        return Ok(Lanes::ONE);
+    };
+    Lanes::new(count).ok_or_else(|| refused(format!("legs cannot be filled in {count} lanes")))
 }
 
 fn sector_size(bytes: u32) -> Result<SectorSize> {

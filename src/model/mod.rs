@@ -23,5 +23,6 @@ pub use name::Name;
 pub use state::{Next, PlexEvent, PlexState};
 pub use units::{SectorSize, Sectors};
 pub use volume::{
-    ChangeLog, CrashReason, Dco, Log, LostLeg, Origin, Plex, Returning, Tracking, Untracked, Volume,
+    ChangeLog, CrashReason, Dco, Lanes, Log, LostLeg, Origin, Plex, Returning, Tracking, Untracked,
+    Volume,
 };

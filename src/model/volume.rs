@@ -259,6 +259,61 @@ pub struct Volume {
     /// The snapshot leg that failed last, until legs are attached again. A command that waits for
     /// the leg reports it.
     pub lost_leg: Option<LostLeg>,
+    /// In how many lanes its legs are filled, or were when legs were attached last.
+    pub lanes: Lanes,
+}
+
+/// The number of mirror segments that a table has side by side while legs are filled. The kernel
+/// copies one region at a time in each of them (K4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lanes(u8);
+
+impl Lanes {
+    /// One segment for all.
+    pub const ONE: Lanes = Lanes(1);
+    /// The most lanes: each has a thread and buffers in the kernel, and a suspend waits for a region
+    /// of each (K10).
+    pub const MOST: u8 = 16;
+    /// The most lanes that are chosen without being asked for.
+    const MOST_CHOSEN: u8 = 4;
+    /// The shortest piece of a volume for which a lane of its own is chosen.
+    const SHORTEST: Sectors = Sectors::mib(8);
+
+    /// This many lanes; `None` for none or too many.
+    pub fn new(count: u64) -> Option<Lanes> {
+        let count = u8::try_from(count).ok()?;
+        (1..=Lanes::MOST).contains(&count).then_some(Lanes(count))
+    }
+
+    /// The lanes that suit a volume of this size, whose legs lie on so many disks. Where heads have
+    /// to move, there is a lane for each disk: more would only make them move more.
+    pub fn suited(size: Sectors, disks: usize, heads_move: bool) -> Lanes {
+        let most = if heads_move {
+            u64::try_from(disks).unwrap_or(u64::MAX)
+        } else {
+            u64::MAX
+        };
+        let of_size = size.get() / Lanes::SHORTEST.get();
+        let count = most.min(of_size).clamp(1, Lanes::MOST_CHOSEN.into());
+        Lanes::new(count).unwrap_or(Lanes::ONE)
+    }
+
+    /// The number.
+    pub fn get(self) -> u64 {
+        self.0.into()
+    }
+}
+
+impl Default for Lanes {
+    fn default() -> Lanes {
+        Lanes::ONE
+    }
+}
+
+impl std::fmt::Display for Lanes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 /// A snapshot leg that failed and was removed.
@@ -337,6 +392,27 @@ impl Volume {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lanes_suit_the_size_and_the_disks() {
+        for (mib, disks, heads_move, count) in [
+            (1, 1, false, 1),
+            (15, 1, false, 1),
+            (16, 1, false, 2),
+            (64, 1, false, 4),
+            (1 << 20, 2, false, 4),
+            (64, 1, true, 1),
+            (64, 2, true, 2),
+            (8, 2, true, 1),
+            (1 << 20, 9, true, 4),
+            (64, 0, true, 1),
+        ] {
+            let lanes = Lanes::suited(Sectors::mib(mib), disks, heads_move);
+            assert_eq!(lanes.get(), count, "{mib} MiB, {disks} disks, {heads_move}");
+        }
+        assert_eq!((Lanes::new(0), Lanes::new(17)), (None, None));
+        assert_eq!(Lanes::new(16).unwrap().get(), 16);
+    }
 
     #[test]
     fn a_reason_is_one_short_line() {

@@ -8,7 +8,7 @@ use super::refusal::{Asked, Counted, Plexes, Repeated, Result, Verb};
 use super::request::Placement;
 use super::step::Plan;
 use super::volumes::disks_of;
-use crate::model::{Name, Next, PlexEvent, PlexState, Volume};
+use crate::model::{Lanes, Name, Next, PlexEvent, PlexState, Volume};
 
 /// Adds one or more snapshot legs, which are only written, to each volume: to all or to none.
 pub fn snapstart(
@@ -16,6 +16,7 @@ pub fn snapstart(
     names: &[Name],
     mirrors: usize,
     placement: &Placement,
+    lanes: Option<Lanes>,
 ) -> Result<Plan> {
     if mirrors == 0 {
         return Err(Asked::Nothing(Counted::NewLegs).into());
@@ -31,15 +32,22 @@ pub fn snapstart(
             .into());
         }
         add_legs(&mut draft, volume, mirrors, placement, PlexState::SnapAtt)?;
+        draft.choose_lanes(volume.id, lanes)?;
     }
     draft.finish()
 }
 
 /// Adds one data plex to a volume, and a log if it should have one and has none.
-pub fn mirror(world: &Situation, name: &Name, placement: &Placement) -> Result<Plan> {
+pub fn mirror(
+    world: &Situation,
+    name: &Name,
+    placement: &Placement,
+    lanes: Option<Lanes>,
+) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = draft.volume(name)?;
     add_legs(&mut draft, volume, 1, placement, PlexState::Attaching)?;
+    draft.choose_lanes(volume.id, lanes)?;
     if volume.log_wanted && volume.log.is_none() {
         let log = draft.allocate_log(volume, placement)?;
         draft.touch(volume.id)?.log = Some(log);
@@ -112,7 +120,7 @@ fn note_restart(draft: &mut Draft<'_>, volume: &Volume, path: &str) {
 }
 
 /// Attaches a detached or failed data plex again, which brings it up to date.
-pub fn reattach(world: &Situation, name: &Name) -> Result<Plan> {
+pub fn reattach(world: &Situation, name: &Name, lanes: Option<Lanes>) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let (volume, plex) = world.group.plex_named(name)?;
     if plex.state == PlexState::Active || plex.state == PlexState::Reviving {
@@ -151,5 +159,6 @@ pub fn reattach(world: &Situation, name: &Name) -> Result<Plan> {
     };
     draft.say(&volume.name, Event::Attaching(attaching));
     super::activate::apply(draft.touch(volume.id)?, plex, PlexEvent::Reattached);
+    draft.choose_lanes(volume.id, lanes)?;
     draft.finish()
 }

@@ -238,8 +238,10 @@ pub struct NewSnapshot {
 pub struct Copied {
     pub size: Sectors,
     pub to_copy: Sectors,
+    /// Whether the changes are known.
+    pub tracked: bool,
     /// Why everything is copied; `None` if only the changes are.
-    pub untracked: Option<String>,
+    pub reason: Option<String>,
 }
 
 /// The value of a detail, typed for printing.
@@ -551,9 +553,10 @@ impl Copied {
         let Copied {
             size,
             to_copy,
-            untracked: reason,
+            tracked,
+            reason,
         } = self;
-        let tracked = if reason.is_none() { "yes" } else { "no" };
+        let tracked = if *tracked { "yes" } else { "no" };
         named!(size, to_copy, tracked, reason)
     }
 }

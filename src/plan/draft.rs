@@ -12,8 +12,8 @@ use crate::advice::Hint;
 use crate::model::space::{Free, Wish};
 use crate::model::volume::MAX_PLEXES;
 use crate::model::{
-    DiskId, DmUuid, Extent, Group, Log, Name, Plex, PlexState, Role, SectorSize, Sectors, Volume,
-    VolumeId, check, distinct,
+    DiskId, DmUuid, Extent, Group, Lanes, Log, Name, Plex, PlexState, Role, SectorSize, Sectors,
+    Volume, VolumeId, check, distinct,
 };
 use crate::table::log;
 use crate::table::stack::stack;
@@ -134,6 +134,18 @@ impl<'w> Draft<'w> {
     /// suspended at all.
     pub fn equal_terms(&mut self, id: VolumeId, plexes: Vec<u16>) {
         self.terms.equal.push((id, plexes));
+    }
+
+    /// Decides in how many lanes the legs of a volume are filled: in those that were asked for or, by
+    /// default, in as many as suit it.
+    pub fn choose_lanes(&mut self, id: VolumeId, asked: Option<Lanes>) -> Result<()> {
+        let volume = self.touch(id)?.clone();
+        let (legs, complete) = (volume.attaching(), volume.complete());
+        if !legs.is_empty() {
+            let suited = || lanes_for(self.world, volume.size, &legs, complete.first().copied());
+            self.touch(id)?.lanes = asked.unwrap_or_else(suited);
+        }
+        Ok(())
     }
 
     /// `g/v` for messages.
@@ -708,6 +720,16 @@ impl<'w> Draft<'w> {
         }
         Ok(())
     }
+}
+
+/// The lanes that suit legs that are filled from `source`. A disk of which nothing is known counts
+/// as one with heads.
+pub fn lanes_for(world: &Situation, size: Sectors, legs: &[&Plex], source: Option<&Plex>) -> Lanes {
+    let disks = |plex: &Plex| distinct(plex.subdisks.iter().map(|s| s.disk));
+    let mut all = legs.iter().copied().chain(source).flat_map(disks);
+    let heads_move = all.any(|disk| !world.evidence.seekless.contains(&disk));
+    let of_leg = legs.first().map_or(0, |leg| disks(leg).len());
+    Lanes::suited(size, of_leg, heads_move)
 }
 
 /// Releases the logs of those of these volumes that are not mirrors and are not becoming mirrors:

@@ -4,7 +4,7 @@
 use super::found::Prospects;
 use super::world::World;
 use crate::model::{DiskId, Extent, GroupId, SectorSize, Sectors, Testimony, VolumeId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut, Range};
 
 /// All input of a plan.
@@ -61,6 +61,8 @@ pub struct Evidence {
     pub namesakes: Vec<GroupId>,
     /// The sizes of present disks, of those that are to be resized.
     pub sizes: BTreeMap<DiskId, DiskSizes>,
+    /// The disks of the group on which no heads have to move, as far as that was looked for.
+    pub seekless: BTreeSet<DiskId>,
     /// What the sides of a split brain have that were not chosen; `None` if there is one side.
     pub other_sides: Option<OtherSides>,
 }

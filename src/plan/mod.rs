@@ -75,14 +75,19 @@ fn decide(world: &Situation, request: &Request) -> Result<Plan> {
             to,
             placement,
         } => volumes::grow(world, volume, *to, placement),
-        Request::Mirror { volume, placement } => attach::mirror(world, volume, placement),
+        Request::Mirror {
+            volume,
+            placement,
+            lanes,
+        } => attach::mirror(world, volume, placement, *lanes),
         Request::Start { volumes, force } => activate::start(world, volumes, *force),
         Request::Stop(which) => activate::stop(world, which),
         Request::SnapStart {
             volumes,
             mirrors,
             placement,
-        } => attach::snapstart(world, volumes, *mirrors, placement),
+            lanes,
+        } => attach::snapstart(world, volumes, *mirrors, placement, *lanes),
         Request::Snapshot {
             splits,
             legs,
@@ -96,11 +101,20 @@ fn decide(world: &Situation, request: &Request) -> Result<Plan> {
             mirrors,
             from,
             keep,
-        } => snapback::snapback(world, snapshots, *mirrors, *from, *keep),
+            lanes,
+        } => {
+            let how = snapback::How {
+                mirrors: *mirrors,
+                from: *from,
+                keep: *keep,
+                lanes: *lanes,
+            };
+            snapback::snapback(world, snapshots, &how)
+        }
         Request::FastResync { volume, on } => tracking::fast_resync(world, volume, *on),
         Request::PlexConvert { plex, to } => plexes::convert(world, plex, *to),
         Request::PlexDetach(plex) => plexes::detach(world, plex),
-        Request::PlexAttach(plex) => attach::reattach(world, plex),
+        Request::PlexAttach { plex, lanes } => attach::reattach(world, plex, *lanes),
         Request::PlexRemove(plex) => plexes::remove(world, plex),
     }
 }

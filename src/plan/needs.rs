@@ -16,6 +16,8 @@ pub enum Need<'r> {
     EraTarget,
     /// The block sizes of the filesystems on volumes, where disks with larger sectors are present.
     Contents,
+    /// The disks on which no heads have to move.
+    Rotation,
     /// Whether the kernel's `era` keeps what it has recorded when the machine crashes.
     EraSurvival,
     /// The maps of stopped volumes that are undamaged.
@@ -49,11 +51,13 @@ pub fn needs<'r>(world: &World, request: &'r Request) -> Vec<Need<'r>> {
             Need::MapSpace(splits),
         ],
         Request::Snapshot { splits, .. } => vec![Need::Standing(splits)],
-        Request::SnapBack { snapshots, .. } => vec![Need::Contents, Need::Changes(snapshots)],
-        Request::SnapStart { .. }
-        | Request::Mirror { .. }
-        | Request::Grow { .. }
-        | Request::PlexAttach(_) => vec![Need::Contents],
+        Request::SnapBack { snapshots, .. } => {
+            vec![Need::Contents, Need::Rotation, Need::Changes(snapshots)]
+        }
+        Request::SnapStart { .. } | Request::Mirror { .. } | Request::PlexAttach { .. } => {
+            vec![Need::Contents, Need::Rotation]
+        }
+        Request::Grow { .. } => vec![Need::Contents],
         Request::Start { .. } => vec![Need::EraSurvival, Need::StoppedMaps],
         Request::Make { .. }
         | Request::Remove { .. }
@@ -80,7 +84,7 @@ pub fn group_needs(request: &GroupRequest) -> Vec<Need<'_>> {
             devices.collect()
         }
         GroupRequest::ReplaceDisk { device, .. } => {
-            vec![Need::Contents, Need::Prospect(device, None)]
+            vec![Need::Contents, Need::Rotation, Need::Prospect(device, None)]
         }
         GroupRequest::ResizeDisk(media) => vec![Need::Size(media)],
         GroupRequest::Import { name, .. } => vec![Need::OwnNamesakes(name.as_ref())],

@@ -1,6 +1,6 @@
 //! Requests: what the user wants, after parsing. Both front ends produce these.
 
-use crate::model::{Name, SectorSize, Sectors, VolumeId};
+use crate::model::{Lanes, Name, SectorSize, Sectors, VolumeId};
 use std::path::PathBuf;
 
 /// The disks that may be used for new space, by media name.
@@ -90,6 +90,8 @@ pub enum Request {
         volume: Name,
         /// The disks that the plex may lie on.
         placement: Placement,
+        /// In how many lanes it is filled; by default as many as suit it.
+        lanes: Option<Lanes>,
     },
     /// `start`: creates the devices of volumes.
     Start {
@@ -108,6 +110,8 @@ pub enum Request {
         mirrors: usize,
         /// The disks that the legs may lie on.
         placement: Placement,
+        /// In how many lanes they are filled; by default as many as suit them.
+        lanes: Option<Lanes>,
     },
     /// `snapshot`: splits snapshot legs off.
     Snapshot {
@@ -145,6 +149,8 @@ pub enum Request {
         from: Winner,
         /// Whether a restore keeps the original's old contents, as those of the snapshot.
         keep: bool,
+        /// In how many lanes everything is copied, if everything is; by default as many as suit it.
+        lanes: Option<Lanes>,
     },
     /// `fast-resync on|off`.
     FastResync {
@@ -162,8 +168,13 @@ pub enum Request {
     },
     /// `plex detach`: takes the data plex with this name out of use.
     PlexDetach(Name),
-    /// `plex attach`: fills the detached or failed data plex with this name again.
-    PlexAttach(Name),
+    /// `plex attach`: fills a data plex again.
+    PlexAttach {
+        /// The plex, which is detached or has failed.
+        plex: Name,
+        /// In how many lanes it is filled; by default as many as suit it.
+        lanes: Option<Lanes>,
+    },
     /// `plex remove`: removes the plex with this name and releases its space.
     PlexRemove(Name),
 }

@@ -9,7 +9,7 @@
 
 use super::activate::apply;
 use super::change::{Copied, Event};
-use super::draft::Draft;
+use super::draft::{self, Draft};
 use super::evidence::{Listing, Situation};
 use super::refusal::{Asked, Bug, Counted, Plexes, Repeated, Result, Snapshots, Verb, Volumes};
 use super::relations;
@@ -20,8 +20,8 @@ use super::world::World;
 use crate::advice::{Advised, Hint, Of};
 use crate::model::ranges;
 use crate::model::{
-    ChangeLog, Dco, DmUuid, Name, Plex, PlexEvent, PlexState, Returning, Role, Sectors, Tracking,
-    Untracked, Volume, VolumeId, distinct,
+    ChangeLog, Dco, DmUuid, Lanes, Name, Plex, PlexEvent, PlexState, Returning, Role, Sectors,
+    Tracking, Untracked, Volume, VolumeId, distinct,
 };
 use crate::table::status::MAX_LEGS;
 use crate::table::{dco, stack};
@@ -41,7 +41,10 @@ struct Side<'w> {
 enum Extent {
     /// These regions of the change log, by number; the first field is the region size.
     Regions(Sectors, Vec<Range<u64>>),
-    /// Everything, with the reason.
+    /// Everything, although the changes are known: that is faster than to copy them in this many
+    /// places.
+    Faster(u64),
+    /// Everything, because the changes are not known or cannot be used, for this reason.
     All(String),
 }
 
@@ -103,16 +106,27 @@ pub fn differences(
     })
 }
 
-/// Plans a snapback of the named snapshots. `mirrors` is the number of plexes that come back of
-/// each (all if `None`), `from` chooses whose contents win, and `keep` exchanges the contents
-/// instead of giving up the original's.
-pub fn snapback(
-    world: &Situation,
-    names: &[Name],
-    mirrors: Option<usize>,
-    from: Winner,
-    keep: bool,
-) -> Result<Plan> {
+/// How snapshots are brought back.
+#[derive(Debug, Clone, Copy)]
+pub struct How {
+    /// The number of plexes that come back of each; all if `None`.
+    pub mirrors: Option<usize>,
+    /// Whose contents win.
+    pub from: Winner,
+    /// Whether the contents are exchanged, instead of giving up the original's.
+    pub keep: bool,
+    /// In how many lanes everything is copied, if everything is.
+    pub lanes: Option<Lanes>,
+}
+
+/// Plans a snapback of the named snapshots.
+pub fn snapback(world: &Situation, names: &[Name], how: &How) -> Result<Plan> {
+    let How {
+        mirrors,
+        from,
+        keep,
+        lanes,
+    } = *how;
     if mirrors == Some(0) {
         return Err(Asked::Nothing(Counted::ReturningPlexes).into());
     }
@@ -145,13 +159,13 @@ pub fn snapback(
     for id in distinct(sides.iter().map(|side| side.original.id)) {
         let these: Vec<&Side<'_>> = sides.iter().filter(|side| side.original.id == id).collect();
         match (from, keep) {
-            (Winner::Original, _) => bring_back(&mut draft, &these)?,
+            (Winner::Original, _) => bring_back(&mut draft, &these, lanes)?,
             (Winner::Snapshot, false) => these
                 .iter()
-                .try_for_each(|side| restore(&mut draft, side))?,
+                .try_for_each(|side| restore(&mut draft, side, lanes))?,
             (Winner::Snapshot, true) => these
                 .iter()
-                .try_for_each(|side| exchange(&mut draft, side))?,
+                .try_for_each(|side| exchange(&mut draft, side, lanes))?,
         }
     }
     draft.finish()
@@ -271,8 +285,16 @@ impl Side<'_> {
     }
 }
 
-fn extent(world: &Situation, size: Sectors, sides: &[&Side<'_>], legs: usize) -> Extent {
-    if legs >= MAX_LEGS {
+/// A copy to be planned: from which plex, to which, and in how many lanes if it is one of
+/// everything.
+struct Copy<'w> {
+    source: Option<&'w Plex>,
+    legs: Vec<&'w Plex>,
+    lanes: Option<Lanes>,
+}
+
+fn extent(world: &Situation, size: Sectors, sides: &[&Side<'_>], copy: &Copy<'_>) -> Extent {
+    if copy.legs.len() >= MAX_LEGS {
         return Extent::All(format!(
             "the kernel takes a log for at most {} legs at once",
             MAX_LEGS - 1
@@ -292,7 +314,13 @@ fn extent(world: &Situation, size: Sectors, sides: &[&Side<'_>], legs: usize) ->
         }
     }
     let region = dco::region(size, &all);
-    Extent::Regions(region, dco::regions(size, region, &all))
+    let regions = dco::regions(size, region, &all);
+    let suited = || draft::lanes_for(world, size, &copy.legs, copy.source);
+    if dco::is_all_faster(size, region, &regions, copy.lanes.unwrap_or_else(suited)) {
+        let places: u64 = regions.iter().map(|range| range.end - range.start).sum();
+        return Extent::Faster(places);
+    }
+    Extent::Regions(region, regions)
 }
 
 /// Whether a change log cannot be used, because another process has its old device open.
@@ -308,7 +336,7 @@ impl Extent {
             Extent::Regions(region, regions) => {
                 ranges::length(&dco::pieces(volume.size, *region, regions))
             }
-            Extent::All(_) => volume.size,
+            Extent::Faster(_) | Extent::All(_) => volume.size,
         }
     }
 
@@ -316,20 +344,27 @@ impl Extent {
         Copied {
             size: original.size,
             to_copy: self.size(original),
-            untracked: match self {
-                Extent::Regions(..) => None,
-                Extent::All(why) => Some(why.clone()),
-            },
+            tracked: !matches!(self, Extent::All(_)),
+            reason: self.why_all(),
+        }
+    }
+
+    /// Why everything is copied, if it is.
+    fn why_all(&self) -> Option<String> {
+        match self {
+            Extent::Regions(..) => None,
+            Extent::Faster(places) => Some(format!(
+                "that is faster than to copy what has changed in {places} places"
+            )),
+            Extent::All(why) => Some(why.clone()),
         }
     }
 
     fn reason(&self) -> String {
-        match self {
-            Extent::Regions(..) => {
-                "the rest has not changed on either side since the split".to_owned()
-            }
-            Extent::All(why) => format!("everything, because {why}"),
-        }
+        self.why_all().map_or_else(
+            || "the rest has not changed on either side since the split".to_owned(),
+            |why| format!("everything, because {why}"),
+        )
     }
 }
 
@@ -358,12 +393,16 @@ fn rule_out_openers(draft: &mut Draft<'_>, volumes: &[&Volume]) {
 }
 
 /// The original wins: the plexes of its snapshots become its legs and are brought up to date.
-fn bring_back(draft: &mut Draft<'_>, sides: &[&Side<'_>]) -> Result<()> {
+fn bring_back(draft: &mut Draft<'_>, sides: &[&Side<'_>], lanes: Option<Lanes>) -> Result<()> {
     let Some(original) = sides.first().map(|side| side.original) else {
         return Ok(());
     };
-    let legs = sides.iter().map(|side| side.plexes.len()).sum();
-    let extent = extent(draft.world, original.size, sides, legs);
+    let copy = Copy {
+        source: original.complete().first().copied(),
+        legs: sides.iter().flat_map(|side| side.plexes.clone()).collect(),
+        lanes,
+    };
+    let extent = extent(draft.world, original.size, sides, &copy);
     for side in sides {
         let path = draft.path(&side.snapshot.name);
         say_beforehand(draft, &path, &draft.path(&original.name), original, &extent);
@@ -387,18 +426,24 @@ fn bring_back(draft: &mut Draft<'_>, sides: &[&Side<'_>]) -> Result<()> {
         leave(draft, side)?;
     }
     draft.provide_dcos(original.id)?;
+    draft.choose_lanes(original.id, lanes)?;
     set_log(draft, original, &extent)
 }
 
 /// The snapshot wins: its plex is the original's first leg from the first window on, and the other
 /// plexes are filled from it.
-fn restore(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
+fn restore(draft: &mut Draft<'_>, side: &Side<'_>, lanes: Option<Lanes>) -> Result<()> {
     let Side {
         original, snapshot, ..
     } = side;
     draft.require_closed(original, Verb::Restored)?;
     let targets = original.complete();
-    let extent = extent(draft.world, original.size, &[side], targets.len());
+    let copy = Copy {
+        source: side.plexes.first().copied(),
+        legs: targets.clone(),
+        lanes,
+    };
+    let extent = extent(draft.world, original.size, &[side], &copy);
     let (path, from) = (draft.path(&original.name), draft.path(&snapshot.name));
     say_beforehand(draft, &path, &from, original, &extent);
     let restoring = Event::Restoring {
@@ -427,6 +472,7 @@ fn restore(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
         });
     }
     draft.touch(original.id)?.synced = original.size;
+    draft.choose_lanes(original.id, lanes)?;
     invalidate_others(draft, side)?;
     leave(draft, side)?;
     set_log(draft, original, &extent)
@@ -435,7 +481,7 @@ fn restore(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
 /// Exchanges the contents of the two volumes. They exchange as many plexes as the snapshot has.
 /// Plexes that the original has beyond these stay with it and are filled from those that it
 /// receives, so that it is as redundant as before.
-fn exchange(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
+fn exchange(draft: &mut Draft<'_>, side: &Side<'_>, lanes: Option<Lanes>) -> Result<()> {
     let Side {
         original, snapshot, ..
     } = side;
@@ -452,8 +498,12 @@ fn exchange(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
     }
     let count = snapshot.in_state(PlexState::Active).count();
     let (go, stay): (Vec<&Plex>, Vec<&Plex>) = handed_over(original, count);
-    let extent =
-        (!stay.is_empty()).then(|| extent(draft.world, original.size, &[side], stay.len()));
+    let copy = Copy {
+        source: snapshot.complete().first().copied(),
+        legs: stay.clone(),
+        lanes,
+    };
+    let extent = (!stay.is_empty()).then(|| extent(draft.world, original.size, &[side], &copy));
     say_exchange(draft, side, &stay, extent.as_ref());
     extent
         .iter()
@@ -474,6 +524,7 @@ fn exchange(draft: &mut Draft<'_>, side: &Side<'_>) -> Result<()> {
         });
     }
     draft.touch(snapshot.id)?.plexes = go.into_iter().cloned().collect();
+    draft.choose_lanes(original.id, lanes)?;
     renew_logs(draft, [original.id, snapshot.id])?;
     invalidate_others(draft, side)?;
     extent

@@ -12,7 +12,7 @@ use super::step::Plan;
 use super::world::World;
 use super::world::link;
 use crate::model::{
-    CrashReason, DmUuid, Group, Name, Next, Origin, Plex, PlexEvent, PlexState, Tracking,
+    CrashReason, DmUuid, Group, Lanes, Name, Next, Origin, Plex, PlexEvent, PlexState, Tracking,
     Untracked, Volume, VolumeId, distinct,
 };
 use crate::table::stack::{LegOf, mirror_roles};
@@ -420,6 +420,7 @@ fn snapshot_volume(world: &Situation, volume: &Volume, legs: &[&Plex], name: Nam
         returning: None,
         sector_size: world.sector_size(volume),
         lost_leg: None,
+        lanes: Lanes::ONE,
     }
 }
 

@@ -10,7 +10,7 @@ use super::step::{Plan, Prepare};
 use super::world::World;
 use super::world::link;
 use crate::model::volume::{MAX_PLEXES, SIZE_UNIT};
-use crate::model::{Name, Plex, PlexState, SectorSize, Sectors, Volume, VolumeId, distinct};
+use crate::model::{Lanes, Name, Plex, PlexState, SectorSize, Sectors, Volume, VolumeId, distinct};
 
 /// The request of `make`.
 pub struct Make<'a> {
@@ -61,6 +61,7 @@ pub fn make(world: &Situation, wanted: &Make<'_>) -> Result<Plan> {
         returning: None,
         sector_size: wanted.sector_size,
         lost_leg: None,
+        lanes: Lanes::ONE,
     };
     for _ in 0..wanted.mirrors {
         let space = draft.allocate_plex(&volume, size, wanted.placement, Sharing::Never)?;

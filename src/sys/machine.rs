@@ -35,6 +35,9 @@ pub trait Machine {
     /// Whether two devices are known to be different ones, by the identifiers that the hardware or
     /// device-mapper gives them.
     fn are_distinct(&self, one: DevNo, other: DevNo) -> bool;
+    /// Whether the kernel takes a device for one with heads that have to move. `None` if it does not
+    /// say.
+    fn is_rotational(&self, dev: DevNo) -> Option<bool>;
     /// Opens a disk. A disk that does not answer in time is given up.
     fn media(&self, path: &Path, access: Access) -> Result<Box<dyn Media>>;
     /// Opens disks together: they stay open until the last of them is dropped, and each is opened

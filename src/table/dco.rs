@@ -5,7 +5,7 @@
 
 use super::{SYNC_REGION, log, region_for};
 use crate::model::ranges::union;
-use crate::model::{ChangeLog, Extent, Sectors};
+use crate::model::{ChangeLog, Extent, Lanes, Sectors};
 use std::ops::Range;
 
 /// The smallest block in which changes are told apart (64 KiB).
@@ -60,11 +60,19 @@ pub fn region(size: Sectors, pieces: &[Range<u64>]) -> Sectors {
 /// How long the kernel needs to copy these pieces, expressed as the number of sectors that a disk
 /// transfers in that time.
 fn copy_time(size: Sectors, region: Sectors, pieces: &[Range<u64>]) -> u64 {
-    let count: u64 = regions(size, region, pieces)
-        .iter()
-        .map(|range| range.end - range.start)
-        .sum();
+    time_of(region, &regions(size, region, pieces))
+}
+
+fn time_of(region: Sectors, regions: &[Range<u64>]) -> u64 {
+    let count: u64 = regions.iter().map(|range| range.end - range.start).sum();
     count.saturating_mul(region.saturating_add(REGION_COST).get())
+}
+
+/// Whether it takes less time to copy everything in so many lanes than these regions, which are
+/// copied one by one. Several lanes are counted as half of what they can be at best.
+pub fn is_all_faster(size: Sectors, region: Sectors, regions: &[Range<u64>], lanes: Lanes) -> bool {
+    let all = size.get().saturating_mul(2) / (lanes.get() + 1);
+    time_of(region, regions) > all
 }
 
 /// The length of one change log.

@@ -3,7 +3,9 @@
 //! * One complete plex and nothing attaching: the volume is `linear` directly onto the disks.
 //! * Otherwise each plex is a hidden `linear` device. Complete plexes form mirrors from the bottom
 //!   (dm-raid1 takes nine legs, so more than nine need several levels). Plexes that are being
-//!   attached join in a level of their own on top (K3, K17).
+//!   attached join in a level of their own on top (K3, K17). While they are filled, that level has
+//!   several mirrors side by side (lanes), because the kernel copies one region at a time in each
+//!   (K4). A mirror that is complete is one again (K5).
 //! * Each level is `mirror(what is below, its legs…)`. The topmost is the volume itself, the others
 //!   are hidden layers.
 //! * While changes are tracked, the volume is an `era` on top of all that. Its map is a mirror of
@@ -11,16 +13,13 @@
 //!   writes to the map, instead of failing them, until tracking has been given up (K31).
 
 use super::status::MAX_LEGS;
-use super::{DevRef, Initial, Line, LogKind, SYNC_REGION, Table, Target, dco, log, region_for};
+use super::{DevRef, Initial, Line, LogKind, SYNC_REGION, Table, Target, dco, region_for};
 use crate::advice::{Advised, Hint, Of};
 use crate::error::{Error, Result};
+use crate::model::volume::SIZE_UNIT;
 use crate::model::{
-    Dco, DmName, DmUuid, Extent, Group, Name, Plex, Returning, Role, Sectors, Volume,
+    Dco, DmName, DmUuid, Extent, Group, Lanes, Name, Plex, Returning, Role, Sectors, Volume,
 };
-
-/// The number of mirror segments that a table has side by side while legs are filled (K4). A larger
-/// number here makes several lanes.
-pub const SYNC_LANES: u64 = 1;
 
 /// A device of a stack with its table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -324,7 +323,7 @@ fn mirror_table(volume: &Volume, level: &Level<'_>, lowest: bool, legs: &[DevRef
     }
     if level.attaching {
         return Table(
-            lanes(volume.size, SYNC_LANES)
+            lanes(volume.size, volume.lanes, level.legs.first().copied())
                 .into_iter()
                 .map(|(s, l)| core_line(s, l, Initial::Unknown, legs))
                 .collect(),
@@ -381,24 +380,46 @@ fn mirror_line(
     }
 }
 
-/// Splits a length at region boundaries into `count` pieces; fewer when it is too short.
-fn lanes(size: Sectors, count: u64) -> Vec<(Sectors, Sectors)> {
-    let region = region_for(size, SYNC_REGION);
-    let regions = log::regions(size, region);
-    let share = Sectors::new(
-        regions
-            .div_ceil(count.clamp(1, regions.max(1)))
-            .saturating_mul(region.get()),
-    )
-    .unwrap_or(size);
-    let mut pieces = Vec::new();
-    let mut at = Sectors::ZERO;
-    while at < size {
-        let length = share.min(size.saturating_sub(at));
-        pieces.push((at, length));
-        at = at.saturating_add(length);
+/// The mirrors side by side that fill legs: where each begins, and its length. There are fewer of
+/// them when the volume is too short. The longest piece is divided until there are enough: where the
+/// leg goes on elsewhere, on another disk if it has several, otherwise in the middle.
+///
+/// Only the size and the leg decide, so that a change of what is below does not move the borders:
+/// the copy would begin again.
+fn lanes(size: Sectors, count: Lanes, leg: Option<&Plex>) -> Vec<(Sectors, Sectors)> {
+    let subdisks = leg.iter().flat_map(|leg| leg.layout());
+    let borders: Vec<Sectors> = subdisks
+        .map(|(at, _)| at)
+        .filter(|at| at.get().is_multiple_of(SIZE_UNIT.get()))
+        .collect();
+    let mut pieces = vec![(Sectors::ZERO, size)];
+    while (pieces.len() as u64) < count.get() {
+        let longest = pieces.iter().enumerate().rev().max_by_key(|(_, (_, l))| *l);
+        let Some((at, (start, length))) = longest.map(|(at, piece)| (at, *piece)) else {
+            break;
+        };
+        let Some(before) = first_part(start, length, &borders) else {
+            break;
+        };
+        let rest = (start.saturating_add(before), length.saturating_sub(before));
+        pieces[at].1 = before;
+        pieces.insert(at + 1, rest);
     }
     pieces
+}
+
+/// How much of a piece comes before the border at which it is divided; `None` if it is too short.
+fn first_part(start: Sectors, length: Sectors, borders: &[Sectors]) -> Option<Sectors> {
+    let is_long_enough =
+        |part: &Sectors| *part >= SYNC_REGION && length.saturating_sub(*part) >= SYNC_REGION;
+    let middle = length.get() / 2;
+    let at_border = borders
+        .iter()
+        .map(|border| border.saturating_sub(start))
+        .filter(is_long_enough)
+        .min_by_key(|part| part.get().abs_diff(middle));
+    let half = Sectors::new(middle)?.round_up(SYNC_REGION);
+    at_border.or_else(|| Some(half).filter(is_long_enough))
 }
 
 /// Maps extents one after the other, directly onto the disks.
@@ -446,21 +467,64 @@ fn device(
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::model::{DiskId, PlexState};
+
+    fn plex(pieces: &[u64]) -> Plex {
+        let extent = |(disk, mib): (usize, &u64)| Extent {
+            disk: DiskId::from_bytes([u8::try_from(disk).unwrap(); 16]),
+            start: Sectors::ZERO,
+            length: Sectors::new(mib * 2048).unwrap(),
+        };
+        Plex {
+            number: 1,
+            name: Name::parse("v-01").unwrap(),
+            state: PlexState::SnapAtt,
+            subdisks: pieces.iter().enumerate().map(extent).collect(),
+            dco: None,
+            serves_restore: false,
+        }
+    }
+
+    fn in_mib(leg: &[u64], count: u64) -> Vec<u64> {
+        let size = Sectors::new(leg.iter().sum::<u64>() * 2048).unwrap();
+        let pieces = lanes(size, Lanes::new(count).unwrap(), Some(&plex(leg)));
+        let mut at = Sectors::ZERO;
+        for (start, length) in &pieces {
+            assert_eq!(*start, at, "without gaps");
+            at = at.saturating_add(*length);
+        }
+        assert_eq!(at, size);
+        pieces.iter().map(|(_, l)| l.get() / 2048).collect()
+    }
 
     #[test]
-    fn lanes_cover_everything_once_at_region_boundaries() {
-        for (mib, count) in [(1, 4), (8, 4), (9, 4), (100, 3), (7, 1)] {
-            let size = Sectors::mib(mib);
-            let pieces = lanes(size, count);
-            assert!(pieces.len() as u64 <= count);
-            assert_eq!(pieces.iter().map(|(_, l)| *l).sum::<Sectors>(), size);
-            assert!(
-                pieces
-                    .iter()
-                    .all(|(s, _)| s.get() % region_for(size, SYNC_REGION).get() == 0)
-            );
-        }
+    fn lanes_follow_the_disks_and_are_about_as_long_as_each_other() {
+        assert_eq!(in_mib(&[64], 1), [64]);
+        assert_eq!(in_mib(&[64], 2), [32, 32]);
+        assert_eq!(in_mib(&[64], 3), [16, 16, 32]);
+        assert_eq!(in_mib(&[64], 4), [16, 16, 16, 16]);
+        assert_eq!(in_mib(&[90, 10], 2), [90, 10], "a lane for each disk");
+        assert_eq!(in_mib(&[90, 10], 3), [46, 44, 10]);
+        assert_eq!(
+            in_mib(&[10, 30, 24], 2),
+            [40, 24],
+            "the border next to the middle"
+        );
+        assert_eq!(in_mib(&[1, 63], 2), [32, 32], "too short for a lane");
+        assert_eq!(in_mib(&[1], 16), [1]);
+        assert_eq!(in_mib(&[3], 16), [3]);
+        assert_eq!(in_mib(&[5], 16), [5]);
+        assert_eq!(in_mib(&[9], 16), [2, 2, 2, 3]);
+    }
+
+    #[test]
+    fn lanes_begin_where_every_disk_can() {
+        let mut leg = plex(&[64, 64]);
+        leg.subdisks[0].length = Sectors::of(64 * 2048 + 1);
+        let pieces = lanes(Sectors::mib(129), Lanes::new(2).unwrap(), Some(&leg));
+        assert!(pieces.iter().all(|(at, _)| at.get().is_multiple_of(8)));
     }
 }

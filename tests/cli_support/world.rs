@@ -2,8 +2,8 @@
 
 use breakoff::model::{
     BootId, CrashReason, DevNo, Disk, DiskId, DmName, DmUuid, Extent, Generation, Group, GroupId,
-    HostId, Log, Name, Origin, Plex, PlexState, Role, Sectors, Timestamp, Tracking, Untracked,
-    Volume, VolumeId,
+    HostId, Lanes, Log, Name, Origin, Plex, PlexState, Role, Sectors, Timestamp, Tracking,
+    Untracked, Volume, VolumeId,
 };
 use breakoff::plan::evidence::Situation;
 use breakoff::plan::world::{PresentDisk, World};
@@ -57,6 +57,7 @@ fn volume(id: u8, word: &str, plexes: Vec<Plex>) -> Volume {
         returning: None,
         sector_size: None,
         lost_leg: None,
+        lanes: Lanes::ONE,
         running: Some(BOOT),
         synced: size,
         origin: None,

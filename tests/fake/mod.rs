@@ -87,6 +87,8 @@ pub struct State {
     in_helper: bool,
     /// Whether its disks may have been used apart from each other: there is no group then.
     pub may_be_split: bool,
+    /// Whether its disks have heads.
+    pub rotational: bool,
     boot: u8,
     clock: u64,
     locks: BTreeSet<String>,
@@ -165,6 +167,7 @@ impl Fake {
             labels: Vec::new(),
             in_helper: false,
             may_be_split: false,
+            rotational: false,
             boot: 1,
             clock: 1_700_000_000_000,
             locks: BTreeSet::new(),
@@ -452,6 +455,10 @@ impl Machine for Fake {
         let state = self.0.borrow();
         let serial = |dev: DevNo| state.disks.iter().find(|disk| disk.dev == dev)?.serial;
         matches!((serial(one), serial(other)), (Some(one), Some(other)) if one != other)
+    }
+
+    fn is_rotational(&self, _dev: DevNo) -> Option<bool> {
+        Some(self.0.borrow().rotational)
     }
 
     fn media(&self, path: &Path, _access: Access) -> Result<Box<dyn Media>> {

@@ -244,6 +244,7 @@ fn mirrored_snapshot() {
             volumes: vec![name("v")],
             mirrors: 2,
             placement: anywhere(),
+            lanes: None,
         },
     );
     situation(
@@ -309,6 +310,7 @@ fn more_than_nine_plexes() {
             volumes: vec![name("v")],
             mirrors: 10,
             placement: on(&[]),
+            lanes: None,
         },
     );
     sync(&mut w);
@@ -316,6 +318,23 @@ fn more_than_nine_plexes() {
         "17-more-than-nine-plexes",
         &[
             "dm-raid1 takes nine legs in one mirror, VxVM's volumes 32 plexes: what does not fit forms further levels on top.",
+        ],
+        &w,
+    );
+}
+
+#[test]
+fn several_lanes() {
+    let mut w = world(4);
+    w.evidence.seekless = w.disks.keys().copied().collect();
+    done(&mut w, &make("v", 150, 1));
+    done(&mut w, &snapstart("v"));
+    situation(
+        "22-several-lanes",
+        &[
+            "A snapshot leg on disks without heads: mirrors side by side, because each copies one region at a time (K4).",
+            "Each has a log of its own. The borders follow the leg: where it goes on, on another disk, then in the middle.",
+            "K5: more segments make fsync dearer; when the leg is complete there is one again (07-in-sync).",
         ],
         &w,
     );
@@ -388,6 +407,7 @@ fn snapback(mut world: Situation, from: Winner) -> Situation {
             mirrors: Some(1),
             from,
             keep: false,
+            lanes: None,
         },
     );
     world

@@ -62,9 +62,15 @@ fn all() -> Vec<Event> {
     let copied = |untracked: Option<&str>| Copied {
         size,
         to_copy: by,
-        untracked: untracked.map(str::to_owned),
+        tracked: untracked.is_none(),
+        reason: untracked.map(str::to_owned),
     };
     let why = Some("it was switched off");
+    let faster = Copied {
+        to_copy: size,
+        tracked: true,
+        ..copied(Some("that is faster"))
+    };
     let split = |crash: Option<&str>, freeze_us| {
         Event::Split(NewSnapshot {
             original: name("v"),
@@ -196,6 +202,11 @@ fn all() -> Vec<Event> {
             to: name("v"),
             plexes: vec![plex()],
             copied: copied(None),
+        },
+        Event::Returning {
+            to: name("v"),
+            plexes: vec![plex()],
+            copied: faster,
         },
         Event::Restoring {
             from: name("s"),

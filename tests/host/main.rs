@@ -32,6 +32,7 @@ mod dry_runs;
 mod events;
 mod fake_conformance;
 mod histories;
+mod lanes;
 mod layers;
 mod many_volumes;
 mod meta_archive;

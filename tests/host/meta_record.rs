@@ -59,6 +59,7 @@ fn sample() -> Group {
         returning: None,
         sector_size: None,
         lost_leg: None,
+        lanes: Lanes::ONE,
         running: Some(BootId::random()),
         synced: Sectors::mib(8),
         origin: None,
@@ -390,6 +391,17 @@ fn a_group_that_we_could_not_read_again_is_never_written() {
             .kind(),
         Kind::Failed
     );
+}
+
+#[test]
+fn lanes_that_no_table_can_have_are_refused() {
+    for bad in [json!(0), json!(17), json!(u64::MAX), json!(-1), json!("4")] {
+        unsafe_when(|r| v(r)["lanes"] = bad.clone());
+    }
+    let mut group = sample();
+    group.volumes[0].lanes = Lanes::new(16).unwrap();
+    let bytes = encode(&group, Generation::new(1), None).unwrap();
+    assert_eq!(decode(&bytes).unwrap().0, group);
 }
 
 #[test]
@@ -731,6 +743,7 @@ fn many(count: usize) -> Group {
             returning: None,
             sector_size: None,
             lost_leg: None,
+            lanes: Lanes::ONE,
             running: group
                 .volumes
                 .first()

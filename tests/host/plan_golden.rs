@@ -140,7 +140,14 @@ fn the_life_of_a_mirrored_volume() {
     sync(&mut w);
     verb(&mut w, "snapshot-of-a-mirror", &split(&["v"]));
     verb(&mut w, "plex-detach", &Request::PlexDetach(name("v-02")));
-    verb(&mut w, "plex-attach", &Request::PlexAttach(name("v-02")));
+    verb(
+        &mut w,
+        "plex-attach",
+        &Request::PlexAttach {
+            plex: name("v-02"),
+            lanes: None,
+        },
+    );
     sync(&mut w);
     verb(
         &mut w,
@@ -165,6 +172,7 @@ fn the_life_of_a_mirrored_volume() {
         &Request::Mirror {
             volume: name("v"),
             placement: anywhere(),
+            lanes: None,
         },
     );
     found(&mut w, "mirror-attached");
@@ -182,6 +190,7 @@ fn several_volumes_in_one_window() {
             volumes: vec![name("a"), name("b")],
             mirrors: 1,
             placement: anywhere(),
+            lanes: None,
         },
     );
     sync(&mut w);
@@ -226,6 +235,7 @@ fn snapshots_of_two_volumes_that_come_back_in_mixed_order() {
             volumes: vec![name("a")],
             mirrors: 2,
             placement: anywhere(),
+            lanes: None,
         },
     );
     done(&mut w, &snapstart("b"));
@@ -254,6 +264,7 @@ fn snapshots_of_two_volumes_that_come_back_in_mixed_order() {
             mirrors: Some(1),
             from: Winner::Original,
             keep: false,
+            lanes: None,
         },
     );
 }

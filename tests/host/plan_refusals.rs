@@ -101,6 +101,7 @@ fn two_plexes_never_share_a_disk_unless_disks_are_named() {
         volumes: vec![name("v")],
         mirrors: 1,
         placement: on(&["disk01"]),
+        lanes: None,
     };
     let planned = done(&mut w, &named);
     assert!(
@@ -154,6 +155,7 @@ fn the_thirty_third_plex_is_refused() {
         volumes: vec![name("v")],
         mirrors: n,
         placement: anywhere(),
+        lanes: None,
     };
     assert_eq!(refused(&w, &legs(32)).kind(), Kind::NoSpace);
     done(&mut w, &legs(31));
@@ -273,6 +275,7 @@ fn vxvms_pair_is_a_name_unless_such_a_volume_exists() {
             volumes: vec![name("a"), name("b")],
             mirrors: 1,
             placement: anywhere(),
+            lanes: None,
         },
     );
     sync(&mut w);
@@ -299,6 +302,7 @@ fn a_leg_is_no_data_plex_before_what_has_grown_is_equal() {
         &Request::Mirror {
             volume: name("v"),
             placement: anywhere(),
+            lanes: None,
         },
     );
     sync(&mut w);
@@ -346,6 +350,7 @@ fn the_last_complete_plex_stays() {
         &Request::Mirror {
             volume: name("v"),
             placement: anywhere(),
+            lanes: None,
         },
     );
     assert_eq!(
@@ -1023,6 +1028,7 @@ fn snapback(snapshots: &[&str], from: Winner) -> Request {
         mirrors: Some(1),
         from,
         keep: false,
+        lanes: None,
     }
 }
 
@@ -1043,6 +1049,7 @@ fn legs_to_choose_from() -> Situation {
         volumes: vec![name(volume)],
         mirrors,
         placement: on(disks),
+        lanes: None,
     };
     for volume in ["a", "b"] {
         let placement = on(&["disk01"]);
@@ -1105,6 +1112,7 @@ fn a_leg_that_is_named_wrongly_is_refused_with_what_to_type() {
             volumes: vec![name("b")],
             mirrors: 1,
             placement: anywhere(),
+            lanes: None,
         },
     );
     let refusal = |volume: &str, plex: &str| {
@@ -1239,6 +1247,7 @@ fn a_snapshot_of_which_there_is_a_snapshot_is_cleared_alone() {
             volumes: vec![name("SNAP-a")],
             mirrors: 1,
             placement: anywhere(),
+            lanes: None,
         },
     );
     sync(&mut w);
@@ -1273,6 +1282,7 @@ fn an_original_that_changes_places_keeps_its_mirrors() {
         mirrors: Some(1),
         from: Winner::Snapshot,
         keep: true,
+        lanes: None,
     };
     let states = |w: &Situation, volume: &str| {
         let plexes = &w
@@ -1299,6 +1309,7 @@ fn an_original_that_changes_places_keeps_its_mirrors() {
             volumes: vec![name("v")],
             mirrors: 2,
             placement: anywhere(),
+            lanes: None,
         },
     );
     sync(&mut w);
@@ -1357,6 +1368,7 @@ fn an_original_that_changes_places_keeps_its_mirrors() {
             volumes: vec![name("v")],
             mirrors: 2,
             placement: anywhere(),
+            lanes: None,
         },
     );
     sync(&mut w);
@@ -1608,6 +1620,7 @@ fn legs(volume: &str, placement: Placement) -> Request {
         volumes: vec![name(volume)],
         mirrors: 1,
         placement,
+        lanes: None,
     }
 }
 
@@ -1633,6 +1646,7 @@ fn no_leg_has_larger_sectors_than_its_volume() {
     let mirror = Request::Mirror {
         volume: name("v"),
         placement: on(&["disk03"]),
+        lanes: None,
     };
     let grow = Request::Grow {
         volume: name("v"),
@@ -1845,7 +1859,8 @@ fn what_a_volume_of_an_older_version_was_made_for_is_what_its_data_plexes_show()
             &w,
             &Request::Mirror {
                 volume: name("v"),
-                placement: on(&["disk03"])
+                placement: on(&["disk03"]),
+                lanes: None,
             }
         )
         .kind(),
@@ -1871,6 +1886,7 @@ fn what_a_volume_of_an_older_version_was_made_for_is_what_its_data_plexes_show()
             mirrors: None,
             from,
             keep: false,
+            lanes: None,
         };
         assert_eq!(refused(&w, &back).kind(), Kind::Unsafe);
     }
@@ -1887,6 +1903,7 @@ fn what_cannot_be_frozen_is_called_crash_or_refused() {
             volumes: vec![name("a"), name("b")],
             mirrors: 1,
             placement: anywhere(),
+            lanes: None,
         },
     );
     sync(&mut w);
@@ -1956,6 +1973,7 @@ fn split_and_tracked() -> Situation {
             volumes: vec![name("v")],
             mirrors: 1,
             placement: on(&["disk02"]),
+            lanes: None,
         },
     );
     sync(&mut w);
@@ -2052,11 +2070,13 @@ fn a_volume_that_cannot_be_judged_keeps_no_other_from_being_changed() {
             volumes: vec![name("w")],
             mirrors: 1,
             placement: on(&["disk04"]),
+            lanes: None,
         },
         Request::SnapStart {
             volumes: vec![name("v")],
             mirrors: 1,
             placement: on(&["disk03"]),
+            lanes: None,
         },
         Request::SnapClear {
             volume: name("s"),
@@ -2077,10 +2097,12 @@ fn a_volume_that_cannot_be_judged_keeps_no_other_from_being_changed() {
             volumes: vec![name("s")],
             mirrors: 1,
             placement: on(&["disk03"]),
+            lanes: None,
         },
         Request::Mirror {
             volume: name("s"),
             placement: on(&["disk03"]),
+            lanes: None,
         },
     ] {
         let refusal = refused(&w, &request);
@@ -2101,6 +2123,7 @@ fn a_missing_disk_is_taken_out_of_its_group_when_nothing_that_counts_is_on_it() 
             volumes: vec![name("v")],
             mirrors: 1,
             placement: on(&["disk02"]),
+            lanes: None,
         },
     );
     sync(&mut w);

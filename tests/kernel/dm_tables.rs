@@ -9,7 +9,7 @@ macro_rules! files {
     ($($name:literal),* $(,)?) => { [$(($name, include_str!(concat!("../../dm-tables/", $name)))),*] };
 }
 
-const FILES: [(&str, &str); 21] = files![
+const FILES: [(&str, &str); 22] = files![
     "01-linear-volume",
     "02-linear-volume-in-pieces",
     "03-mirrored-volume",
@@ -31,6 +31,7 @@ const FILES: [(&str, &str); 21] = files![
     "19-tracked-mirror",
     "20-leg-that-returns",
     "21-restore-in-progress",
+    "22-several-lanes",
 ];
 
 /// The devices of a file, from the bottom up, with their lines.

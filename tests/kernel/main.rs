@@ -21,6 +21,7 @@ mod faults;
 mod frozen;
 mod harness;
 mod holders;
+mod lanes;
 mod legs;
 mod limits;
 mod meta;

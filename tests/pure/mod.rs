@@ -235,5 +235,6 @@ pub fn snapstart(volume: &str) -> Request {
         volumes: vec![name(volume)],
         mirrors: 1,
         placement: anywhere(),
+        lanes: None,
     }
 }

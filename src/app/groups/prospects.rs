@@ -16,7 +16,15 @@ impl View<'_> {
     /// Looks at a device that is to become a disk.
     pub fn learn_prospect(&mut self, device: &Path, area: Option<Sectors>) {
         let area = area.or(self.area());
-        let looked = look(self.env.machine, [device].into_iter(), area);
+        let machine = self.env.machine;
+        let looked = look(machine, [device].into_iter(), area);
+        let is_seekless = |new: &&Prospect| machine.is_rotational(new.found.dev) == Some(false);
+        let seekless = looked.values().flatten().filter(is_seekless);
+        let ids = seekless.flat_map(|new| {
+            let fresh = new.fresh.as_ref().ok().map(|fresh| fresh.space);
+            new.free.into_iter().chain(fresh).map(|space| space.id)
+        });
+        self.world.evidence.seekless.extend(ids);
         self.world.evidence.prospects.extend(looked);
     }
 

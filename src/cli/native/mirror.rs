@@ -1,8 +1,8 @@
 //! `mirror`
 
-use super::words::Where;
+use super::words::{self, Where};
 use crate::app::Command;
-use crate::model::Name;
+use crate::model::{Lanes, Name};
 use crate::plan::request::Request;
 use clap::Args;
 
@@ -18,6 +18,10 @@ pub(super) struct Mirror {
     /// Do not wait for the copy
     #[arg(short, long)]
     pub(super) background: bool,
+    /// Number of pieces that are copied at the same time (1 to 16); by default 4, or one for each
+    /// disk with heads, and fewer for a small volume
+    #[arg(long, value_name = "N", value_parser = words::lanes)]
+    lanes: Option<Lanes>,
     #[command(flatten)]
     place: Where,
 }
@@ -27,6 +31,7 @@ impl Mirror {
         Command::Change(Request::Mirror {
             volume: self.volume,
             placement: self.place.placement(),
+            lanes: self.lanes,
         })
     }
 }

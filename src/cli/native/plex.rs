@@ -1,7 +1,8 @@
 //! `plex …`: single plexes.
 
+use super::words;
 use crate::app::Command;
-use crate::model::Name;
+use crate::model::{Lanes, Name};
 use crate::plan::request::{Convert, Request};
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -51,6 +52,10 @@ pub(super) struct Attach {
     /// Do not wait for the copy
     #[arg(short, long)]
     background: bool,
+    /// Number of pieces that are copied at the same time (1 to 16); by default 4, or one for each
+    /// disk with heads, and fewer for a small volume
+    #[arg(long, value_name = "N", value_parser = words::lanes)]
+    lanes: Option<Lanes>,
     /// The plex
     #[arg(value_parser = Name::parse)]
     plex: Name,
@@ -86,7 +91,7 @@ impl Plex {
                 to: to.into(),
             },
             Plex::Detach(Detach { plex }) => Request::PlexDetach(plex),
-            Plex::Attach(Attach { plex, .. }) => Request::PlexAttach(plex),
+            Plex::Attach(Attach { plex, lanes, .. }) => Request::PlexAttach { plex, lanes },
             Plex::Remove(Remove { plex }) => Request::PlexRemove(plex),
         })
     }

@@ -2,7 +2,7 @@
 
 use super::words;
 use crate::app::Command;
-use crate::model::Name;
+use crate::model::{Lanes, Name};
 use crate::plan::request::{Request, Winner};
 use clap::{Args, ValueEnum};
 
@@ -39,6 +39,10 @@ pub(super) struct SnapBack {
     /// that it stays a mirror if it is one
     #[arg(long)]
     keep: bool,
+    /// Number of pieces that are copied at the same time (1 to 16) if everything is copied; by default
+    /// 4, or one for each disk with heads, and fewer for a small volume
+    #[arg(long, value_name = "N", value_parser = words::lanes)]
+    lanes: Option<Lanes>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -57,6 +61,7 @@ impl SnapBack {
                 Side::Snapshot => Winner::Snapshot,
             },
             keep: self.keep,
+            lanes: self.lanes,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::words::{self, Where};
 use crate::app::Command;
-use crate::model::Name;
+use crate::model::{Lanes, Name};
 use crate::plan::request::Request;
 use clap::Args;
 
@@ -21,6 +21,10 @@ pub(super) struct SnapStart {
     /// Number of legs for each volume
     #[arg(long, value_name = "N", default_value = "1", value_parser = words::count)]
     mirrors: usize,
+    /// Number of pieces that are copied at the same time (1 to 16); by default 4, or one for each
+    /// disk with heads, and fewer for a small volume
+    #[arg(long, value_name = "N", value_parser = words::lanes)]
+    lanes: Option<Lanes>,
     #[command(flatten)]
     place: Where,
 }
@@ -31,6 +35,7 @@ impl SnapStart {
             volumes: self.volumes,
             mirrors: self.mirrors,
             placement: self.place.placement(),
+            lanes: self.lanes,
         })
     }
 }

@@ -5,7 +5,7 @@ use crate::app::NamedDevice;
 use crate::error::{Error, Result};
 use crate::model::units::{DefaultUnit, parse_size};
 use crate::model::volume::MAX_PLEXES;
-use crate::model::{Name, SectorSize, Sectors};
+use crate::model::{Lanes, Name, SectorSize, Sectors};
 use crate::plan::request::Placement;
 use clap::Args;
 use std::path::PathBuf;
@@ -74,6 +74,13 @@ pub(super) fn count(word: &str) -> Result<usize> {
         .ok()
         .filter(|n| (1..=MAX_PLEXES).contains(n))
         .ok_or_else(|| Error::usage(format!("'{word}' is not a number from 1 to {MAX_PLEXES}")))
+}
+
+/// In how many lanes legs are filled.
+pub(super) fn lanes(word: &str) -> Result<Lanes> {
+    let most = Lanes::MOST;
+    let lanes = word.parse().ok().and_then(Lanes::new);
+    lanes.ok_or_else(|| Error::usage(format!("'{word}' is not a number from 1 to {most}")))
 }
 
 /// `[MEDIA=]DEVICE`. A `=` behind a slash belongs to the device's path.

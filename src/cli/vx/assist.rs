@@ -117,6 +117,7 @@ fn mirror(words: &mut Words) -> Result<Command> {
     Ok(Command::Change(Request::Mirror {
         volume,
         placement: words.placement()?,
+        lanes: None,
     }))
 }
 
@@ -153,6 +154,7 @@ fn snapstart(words: &mut Words) -> Result<Command> {
         volumes,
         mirrors,
         placement: words.placement()?,
+        lanes: None,
     }))
 }
 
@@ -270,6 +272,7 @@ fn snapback(words: &mut Words) -> Result<Command> {
         mirrors,
         from,
         keep: false,
+        lanes: None,
     }))
 }
 

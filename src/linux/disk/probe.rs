@@ -288,6 +288,11 @@ fn is_partition_of(disk: &str, rest: &str) -> bool {
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
+/// Whether the kernel takes a device for one with heads that have to move.
+pub fn is_rotational(dev: DevNo) -> Option<bool> {
+    Block::numbered(dev)?.is_rotational()
+}
+
 /// Whether two devices are known to be different ones. A device without an identifier, or with one
 /// of another kind, is not known to be different, and devices that rest on the same device may be
 /// the same.

@@ -133,6 +133,12 @@ impl Block {
             .unwrap_or(512)
     }
 
+    /// Whether the kernel takes it for a disk with heads; of a partition, its disk.
+    pub(in crate::linux) fn is_rotational(&self) -> Option<bool> {
+        let said = self.number("queue/rotational").map(|number| number != 0);
+        said.or_else(|| self.disk()?.is_rotational())
+    }
+
     /// The disk that it is a partition of, if it is one.
     pub(in crate::linux) fn disk(&self) -> Option<Block> {
         self.is_partition().then_some(())?;

@@ -149,8 +149,13 @@ fn volume(u: &mut Unstructured, n: usize) -> Result<String> {
     } else {
         String::new()
     };
+    let lanes = if u.ratio(1, 4)? {
+        format!(r#""lanes":{},"#, number(u, 4)?)
+    } else {
+        String::new()
+    };
     Ok(format!(
-        r#"{{"name":"{name}","uuid":"{uuid}","size":{size},"synced":{synced},"copied":false,"log_wanted":true,{log}{origin}{lost}"plexes":[{plexes}]}}"#
+        r#"{{"name":"{name}","uuid":"{uuid}","size":{size},"synced":{synced},"copied":false,"log_wanted":true,{log}{origin}{lost}{lanes}"plexes":[{plexes}]}}"#
     ))
 }
 

@@ -1,0 +1,223 @@
+//! In how many lanes legs are filled, and when everything is copied although less has changed.
+
+use crate::pure::{carry_out, done, make, name, on, set_status, snapstart, sync, world};
+use breakoff::model::{DiskId, DmUuid, Lanes, Role, Tracking, Volume, VolumeId};
+use breakoff::plan::evidence::Situation;
+use breakoff::plan::finding;
+use breakoff::plan::request::{Legs, Request, Split, Splits, Winner};
+use breakoff::plan::step::{Plan, Prepare};
+use breakoff::table::status::LegHealth;
+use std::ops::Range;
+
+fn disk(n: u8) -> DiskId {
+    DiskId::from_bytes([n; 16])
+}
+
+/// A world whose disks have no heads.
+fn flash(disks: u8) -> Situation {
+    let mut w = world(disks);
+    w.evidence.seekless = (1..=disks).map(disk).collect();
+    w
+}
+
+fn volume(w: &Situation) -> &Volume {
+    w.group.volume_named(&name("v")).unwrap()
+}
+
+/// The lines of the topmost table beneath an era, as starts and lengths in MiB.
+fn lines(w: &Situation) -> Vec<(u64, u64)> {
+    let device = |role| w.devices.get(&DmUuid::new(w.group.id, volume(w).id, &role));
+    let table = &device(Role::Data).or(device(Role::Volume)).unwrap().table;
+    let mib = |sectors: u64| sectors / 2048;
+    table
+        .iter()
+        .map(|line| (mib(line.start.get()), mib(line.length.get())))
+        .collect()
+}
+
+fn snapstart_in(lanes: u64) -> Request {
+    Request::SnapStart {
+        volumes: vec![name("v")],
+        mirrors: 1,
+        placement: on(&[]),
+        lanes: Lanes::new(lanes),
+    }
+}
+
+#[test]
+fn a_leg_is_filled_in_lanes_and_is_one_segment_when_it_is_complete() {
+    let mut w = flash(2);
+    done(&mut w, &make("v", 64, 1));
+    done(&mut w, &snapstart("v"));
+    assert_eq!(lines(&w), [(0, 16), (16, 16), (32, 16), (48, 16)]);
+    sync(&mut w);
+    assert_eq!(lines(&w), [(0, 64)], "K5");
+}
+
+#[test]
+fn heads_are_not_sent_to_and_fro() {
+    for (heads, expected) in [(&[][..], 4), (&[1, 2, 3, 4], 2), (&[4], 2), (&[1], 2)] {
+        let mut w = flash(4);
+        heads
+            .iter()
+            .for_each(|n| assert!(w.evidence.seekless.remove(&disk(*n))));
+        done(&mut w, &make("v", 150, 1));
+        done(&mut w, &snapstart("v"));
+        assert_eq!(lines(&w).len(), expected, "{heads:?} have heads");
+        assert!(
+            lines(&w).contains(&(96, 54)) || expected == 4,
+            "one for each disk"
+        );
+    }
+}
+
+#[test]
+fn who_asks_for_lanes_gets_them() {
+    for (asked, expected) in [(1, 1), (2, 2), (16, 16)] {
+        let mut w = world(2);
+        done(&mut w, &make("v", 64, 1));
+        done(&mut w, &snapstart_in(asked));
+        assert_eq!(lines(&w).len(), expected);
+    }
+    let mut w = flash(2);
+    done(&mut w, &make("v", 4, 1));
+    done(&mut w, &snapstart_in(16));
+    assert_eq!(lines(&w).len(), 2, "a lane has a region at least");
+}
+
+/// A plex of the mirror below fails, and the table of the leg above it stays as it is: another one
+/// would begin the copy again.
+#[test]
+fn a_failure_below_does_not_move_the_lanes() {
+    let mut w = flash(4);
+    done(&mut w, &make("v", 64, 2));
+    sync(&mut w);
+    done(&mut w, &snapstart("v"));
+    let before = lines(&w);
+    assert_eq!(before.len(), 4);
+    let id = volume(&w).id;
+    set_status(&mut w.state, id, 1, |role| {
+        if *role == Role::Plex(1) {
+            LegHealth::WriteFailed
+        } else {
+            LegHealth::Alive
+        }
+    });
+    let findings = finding::findings(&w);
+    let plan = finding::plan(&w, &findings[0]).unwrap();
+    carry_out(&mut w, &plan);
+    assert_eq!(lines(&w), before);
+}
+
+/// A copy that an older version has begun is left as it is.
+#[test]
+fn a_copy_that_was_begun_in_one_lane_goes_on_in_one() {
+    let mut w = world(3);
+    done(&mut w, &make("v", 64, 1));
+    done(&mut w, &snapstart("v"));
+    assert_eq!((lines(&w).len(), volume(&w).lanes), (1, Lanes::ONE));
+    w.evidence.seekless = (1..=3).map(disk).collect();
+    assert_eq!(finding::findings(&w), []);
+    done(
+        &mut w,
+        &Request::Rename {
+            volume: name("v"),
+            to: name("w"),
+        },
+    );
+    let renamed = w.group.volume_named(&name("w")).unwrap();
+    assert_eq!(renamed.lanes, Lanes::ONE);
+}
+
+/// A tracked snapshot `s` of a volume `v` of 64 MiB, with so many blocks of 64 KiB changed, one in
+/// each MiB.
+fn changed(mut w: Situation, places: u64) -> Situation {
+    done(
+        &mut w,
+        &Request::Make {
+            volume: name("v"),
+            size: breakoff::model::Sectors::mib(64),
+            mirrors: 1,
+            placement: on(&[]),
+            log: true,
+            fast_resync: true,
+            sector_size: None,
+        },
+    );
+    done(&mut w, &snapstart("v"));
+    sync(&mut w);
+    let these = vec![Split {
+        volume: name("v"),
+        name: Some(name("s")),
+    }];
+    done(
+        &mut w,
+        &Request::Snapshot {
+            splits: Splits::These(these),
+            legs: Legs::Count(1),
+            pattern: None,
+            require_frozen: false,
+        },
+    );
+    let (v, s): (VolumeId, VolumeId) = {
+        let id = |volume| w.group.volume_named(&name(volume)).unwrap().id;
+        (id("v"), id("s"))
+    };
+    let origin = w.group.volume(s).unwrap().origin.clone().unwrap();
+    let Tracking::Since(era) = origin.tracking else {
+        panic!("it is not tracked");
+    };
+    let blocks: Vec<Range<u64>> = (0..places).map(|n| n * 2048..n * 2048 + 128).collect();
+    w.evidence.map_mut(v).changed.insert(era, Ok(blocks));
+    w.evidence.map_mut(s).changed.insert(1, Ok(Vec::new()));
+    w
+}
+
+fn snapback(w: &mut Situation, from: Winner, lanes: Option<Lanes>) -> Plan {
+    let back = Request::SnapBack {
+        snapshots: vec![name("s")],
+        mirrors: Some(1),
+        from,
+        keep: false,
+        lanes,
+    };
+    done(w, &back)
+}
+
+fn writes_a_log(plan: &Plan) -> bool {
+    let writes = |step: &Prepare| matches!(step, Prepare::WriteChanges { .. });
+    plan.prepare.iter().any(writes)
+}
+
+#[test]
+fn everything_is_copied_where_that_is_faster() {
+    for from in [Winner::Original, Winner::Snapshot] {
+        for (places, flash_copies_all, heads_copy_all) in [
+            (0, false, false),
+            (8, false, false),
+            (30, true, false),
+            (64, true, true),
+        ] {
+            for (w, all) in [(flash(2), flash_copies_all), (world(2), heads_copy_all)] {
+                let mut w = changed(w, places);
+                let plan = snapback(&mut w, from, None);
+                assert_eq!(writes_a_log(&plan), !all, "{places} places");
+                assert_eq!(volume(&w).returning.is_none(), all);
+                let said = plan.announced.join("\n");
+                assert_eq!(said.contains("64m of 64m are copied"), all, "{said}");
+                assert_eq!(said.contains("that is faster than"), all, "{said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn lanes_that_are_asked_for_decide_what_is_faster() {
+    let mut w = changed(flash(2), 30);
+    let plan = snapback(&mut w, Winner::Original, Lanes::new(1));
+    assert!(writes_a_log(&plan));
+    let mut w = changed(flash(2), 30);
+    let plan = snapback(&mut w, Winner::Original, Lanes::new(8));
+    assert!(!writes_a_log(&plan));
+    assert_eq!((volume(&w).lanes.get(), lines(&w).len()), (8, 8));
+}
