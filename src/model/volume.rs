@@ -275,7 +275,7 @@ impl Lanes {
     /// of each (K10).
     pub const MOST: u8 = 16;
     /// The most lanes that are chosen without being asked for.
-    const MOST_CHOSEN: u8 = 4;
+    const MOST_CHOSEN: u8 = 8;
     /// The shortest piece of a volume for which a lane of its own is chosen.
     const SHORTEST: Sectors = Sectors::mib(8);
 
@@ -399,12 +399,14 @@ mod tests {
             (1, 1, false, 1),
             (15, 1, false, 1),
             (16, 1, false, 2),
-            (64, 1, false, 4),
-            (1 << 20, 2, false, 4),
+            (63, 1, false, 7),
+            (64, 1, false, 8),
+            (1 << 20, 2, false, 8),
             (64, 1, true, 1),
             (64, 2, true, 2),
             (8, 2, true, 1),
-            (1 << 20, 9, true, 4),
+            (1 << 20, 3, true, 3),
+            (1 << 20, 9, true, 8),
             (64, 0, true, 1),
         ] {
             let lanes = Lanes::suited(Sectors::mib(mib), disks, heads_move);

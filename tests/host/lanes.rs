@@ -49,14 +49,15 @@ fn a_leg_is_filled_in_lanes_and_is_one_segment_when_it_is_complete() {
     let mut w = flash(2);
     done(&mut w, &make("v", 64, 1));
     done(&mut w, &snapstart("v"));
-    assert_eq!(lines(&w), [(0, 16), (16, 16), (32, 16), (48, 16)]);
+    let eight: Vec<(u64, u64)> = (0..8).map(|n| (8 * n, 8)).collect();
+    assert_eq!(lines(&w), eight);
     sync(&mut w);
     assert_eq!(lines(&w), [(0, 64)], "K5");
 }
 
 #[test]
 fn heads_are_not_sent_to_and_fro() {
-    for (heads, expected) in [(&[][..], 4), (&[1, 2, 3, 4], 2), (&[4], 2), (&[1], 2)] {
+    for (heads, expected) in [(&[][..], 8), (&[1, 2, 3, 4], 2), (&[4], 2), (&[1], 2)] {
         let mut w = flash(4);
         heads
             .iter()
@@ -65,7 +66,7 @@ fn heads_are_not_sent_to_and_fro() {
         done(&mut w, &snapstart("v"));
         assert_eq!(lines(&w).len(), expected, "{heads:?} have heads");
         assert!(
-            lines(&w).contains(&(96, 54)) || expected == 4,
+            lines(&w).contains(&(96, 54)) || expected == 8,
             "one for each disk"
         );
     }
@@ -94,7 +95,7 @@ fn a_failure_below_does_not_move_the_lanes() {
     sync(&mut w);
     done(&mut w, &snapstart("v"));
     let before = lines(&w);
-    assert_eq!(before.len(), 4);
+    assert_eq!(before.len(), 8);
     let id = volume(&w).id;
     set_status(&mut w.state, id, 1, |role| {
         if *role == Role::Plex(1) {
@@ -195,6 +196,7 @@ fn everything_is_copied_where_that_is_faster() {
         for (places, flash_copies_all, heads_copy_all) in [
             (0, false, false),
             (8, false, false),
+            (15, true, false),
             (30, true, false),
             (64, true, true),
         ] {

@@ -18,7 +18,7 @@ pub(super) struct Mirror {
     /// Do not wait for the copy
     #[arg(short, long)]
     pub(super) background: bool,
-    /// Number of pieces that are copied at the same time (1 to 16); by default 4, or one for each
+    /// Number of pieces that are copied at the same time (1 to 16); by default 8, or one for each
     /// disk with heads, and fewer for a small volume
     #[arg(long, value_name = "N", value_parser = words::lanes)]
     lanes: Option<Lanes>,

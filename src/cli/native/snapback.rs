@@ -40,7 +40,7 @@ pub(super) struct SnapBack {
     #[arg(long)]
     keep: bool,
     /// Number of pieces that are copied at the same time (1 to 16) if everything is copied; by default
-    /// 4, or one for each disk with heads, and fewer for a small volume
+    /// 8, or one for each disk with heads, and fewer for a small volume
     #[arg(long, value_name = "N", value_parser = words::lanes)]
     lanes: Option<Lanes>,
 }

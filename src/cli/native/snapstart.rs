@@ -21,7 +21,7 @@ pub(super) struct SnapStart {
     /// Number of legs for each volume
     #[arg(long, value_name = "N", default_value = "1", value_parser = words::count)]
     mirrors: usize,
-    /// Number of pieces that are copied at the same time (1 to 16); by default 4, or one for each
+    /// Number of pieces that are copied at the same time (1 to 16); by default 8, or one for each
     /// disk with heads, and fewer for a small volume
     #[arg(long, value_name = "N", value_parser = words::lanes)]
     lanes: Option<Lanes>,
