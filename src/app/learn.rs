@@ -280,6 +280,10 @@ impl Session<'_> {
         }
         // An error here is left to the next step that needs the observation.
         let _ = self.observe();
+        let disks = snapback::to_measure(&self.world, snapshots);
+        let here = |id| Some((id, self.env.machine.pace(&self.world.disks.get(&id)?.path)?));
+        let pace = disks.into_iter().filter_map(here).collect();
+        self.world.evidence.pace = pace;
     }
 
     fn learn_eras(&mut self) {

@@ -25,6 +25,7 @@ use crate::sys::helper::{Helper, HelperDevice, Tasks};
 use crate::sys::lock::Holder;
 use crate::sys::notice::Notice;
 use crate::sys::{Kernel, Media};
+use crate::table::dco::Pace;
 use crate::table::era;
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -91,6 +92,11 @@ impl Machine for Here {
 
     fn is_rotational(&self, dev: DevNo) -> Option<bool> {
         probe::is_rotational(dev)
+    }
+
+    fn pace(&self, disk: &Path) -> Option<Pace> {
+        let media = self.media(disk, Access::ReadOnly).ok()?;
+        media::pace(media.as_ref()).ok()
     }
 
     fn media(&self, path: &Path, access: Access) -> Result<Box<dyn Media>> {

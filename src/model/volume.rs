@@ -413,7 +413,7 @@ mod tests {
             assert_eq!(lanes.get(), count, "{mib} MiB, {disks} disks, {heads_move}");
         }
         assert_eq!((Lanes::new(0), Lanes::new(17)), (None, None));
-        assert_eq!(Lanes::new(16).unwrap().get(), 16);
+        assert_eq!(Lanes::new(16).map(Lanes::get), Some(16));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use super::found::Prospects;
 use super::world::World;
 use crate::model::{DiskId, Extent, GroupId, SectorSize, Sectors, Testimony, VolumeId};
+use crate::table::dco::Pace;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut, Range};
 
@@ -61,6 +62,8 @@ pub struct Evidence {
     pub namesakes: Vec<GroupId>,
     /// The sizes of present disks, of those that are to be resized.
     pub sizes: BTreeMap<DiskId, DiskSizes>,
+    /// How fast disks are, of those that were measured.
+    pub pace: BTreeMap<DiskId, Pace>,
     /// The disks of the group on which no heads have to move, as far as that was looked for.
     pub seekless: BTreeSet<DiskId>,
     /// What the sides of a split brain have that were not chosen; `None` if there is one side.

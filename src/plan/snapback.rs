@@ -20,11 +20,13 @@ use super::world::World;
 use crate::advice::{Advised, Hint, Of};
 use crate::model::ranges;
 use crate::model::{
-    ChangeLog, Dco, DmUuid, Lanes, Name, Plex, PlexEvent, PlexState, Returning, Role, Sectors,
-    Tracking, Untracked, Volume, VolumeId, distinct,
+    ChangeLog, Dco, DiskId, DmUuid, Lanes, Name, Plex, PlexEvent, PlexState, Returning, Role,
+    Sectors, Tracking, Untracked, Volume, VolumeId, distinct,
 };
+use crate::table::dco::Pace;
 use crate::table::status::MAX_LEGS;
 use crate::table::{dco, stack};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// A snapshot to bring back, with its original.
@@ -293,6 +295,33 @@ struct Copy<'w> {
     lanes: Option<Lanes>,
 }
 
+impl Copy<'_> {
+    /// The pace of its disks, if all were measured: the first one of each plex.
+    fn pace(&self, world: &Situation) -> Option<Pace> {
+        let plexes = self.legs.iter().copied().chain(self.source);
+        let paces = plexes.map(|plex| world.evidence.pace.get(&plex.subdisks.first()?.disk));
+        let all: Vec<Pace> = paces.map(Option::<&Pace>::copied).collect::<Option<_>>()?;
+        all.into_iter().reduce(Pace::slower)
+    }
+}
+
+/// The disks that have to be measured before these snapbacks are planned: those of snapshots with so
+/// many changes that a copy of everything may be faster.
+pub fn to_measure(world: &Situation, names: &[Name]) -> BTreeSet<DiskId> {
+    let disks = |name: &Name| {
+        let snapshot = world.group.volume_named(name).ok()?;
+        let original = world.group.volume(snapshot.origin.as_ref()?.original)?;
+        let changed = differences(world, snapshot).ok()?.either;
+        let size = original.size;
+        let regions = dco::regions(size, dco::region(size, &changed), &changed);
+        let plexes = original.plexes.iter().chain(&snapshot.plexes);
+        let first = plexes.filter_map(|plex| plex.subdisks.first());
+        let disks: Vec<DiskId> = first.map(|extent| extent.disk).collect();
+        dco::are_many(size, &regions).then_some(disks)
+    };
+    names.iter().filter_map(disks).flatten().collect()
+}
+
 fn extent(world: &Situation, size: Sectors, sides: &[&Side<'_>], copy: &Copy<'_>) -> Extent {
     if copy.legs.len() >= MAX_LEGS {
         return Extent::All(format!(
@@ -316,7 +345,9 @@ fn extent(world: &Situation, size: Sectors, sides: &[&Side<'_>], copy: &Copy<'_>
     let region = dco::region(size, &all);
     let regions = dco::regions(size, region, &all);
     let suited = || draft::lanes_for(world, size, &copy.legs, copy.source);
-    if dco::is_all_faster(size, region, &regions, copy.lanes.unwrap_or_else(suited)) {
+    let lanes = copy.lanes.unwrap_or_else(suited);
+    let is_all_faster = |pace| dco::is_all_faster(size, region, &regions, lanes, pace);
+    if copy.pace(world).is_some_and(is_all_faster) {
         let places: u64 = regions.iter().map(|range| range.end - range.start).sum();
         return Extent::Faster(places);
     }

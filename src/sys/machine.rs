@@ -10,6 +10,7 @@ use super::process::{Interrupts, Service};
 use super::{Events, Kernel, Media};
 use crate::error::Result;
 use crate::model::{BootId, DevNo, GroupId, HostId, Timestamp};
+use crate::table::dco::Pace;
 use std::any::Any;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -38,6 +39,9 @@ pub trait Machine {
     /// Whether the kernel takes a device for one with heads that have to move. `None` if it does not
     /// say.
     fn is_rotational(&self, dev: DevNo) -> Option<bool>;
+    /// Measures how fast a disk is, with a few reads from its start on. `None` if it does not answer
+    /// in time, or is too small.
+    fn pace(&self, disk: &Path) -> Option<Pace>;
     /// Opens a disk. A disk that does not answer in time is given up.
     fn media(&self, path: &Path, access: Access) -> Result<Box<dyn Media>>;
     /// Opens disks together: they stay open until the last of them is dropped, and each is opened

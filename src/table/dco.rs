@@ -60,19 +60,65 @@ pub fn region(size: Sectors, pieces: &[Range<u64>]) -> Sectors {
 /// How long the kernel needs to copy these pieces, expressed as the number of sectors that a disk
 /// transfers in that time.
 fn copy_time(size: Sectors, region: Sectors, pieces: &[Range<u64>]) -> u64 {
-    time_of(region, &regions(size, region, pieces))
-}
-
-fn time_of(region: Sectors, regions: &[Range<u64>]) -> u64 {
-    let count: u64 = regions.iter().map(|range| range.end - range.start).sum();
+    let count = count(&regions(size, region, pieces));
     count.saturating_mul(region.saturating_add(REGION_COST).get())
 }
 
-/// Whether it takes less time to copy everything in so many lanes than these regions, which are
-/// copied one by one. Several lanes are counted as half of what they can be at best.
-pub fn is_all_faster(size: Sectors, region: Sectors, regions: &[Range<u64>], lanes: Lanes) -> bool {
-    let all = size.get().saturating_mul(2) / (lanes.get() + 1);
-    time_of(region, regions) > all
+/// How fast a disk is, as it was measured, in microseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// Until a small read is answered.
+    pub answer: u64,
+    /// How much longer a read of [`SYNC_REGION`] takes.
+    pub transfer: u64,
+    /// A flush.
+    pub flush: u64,
+}
+
+impl Pace {
+    /// The pace of work that waits for both disks.
+    pub fn slower(self, other: Pace) -> Pace {
+        Pace {
+            answer: self.answer.max(other.answer),
+            transfer: self.transfer.max(other.transfer),
+            flush: self.flush.max(other.flush),
+        }
+    }
+}
+
+/// The writes of the log, each with a flush, that a region costs.
+const LOG_WRITES: u64 = 4;
+
+/// Whether so many changes could take longer than a copy of everything, so that it is worth while to
+/// measure the disks.
+pub fn are_many(size: Sectors, regions: &[Range<u64>]) -> bool {
+    let all = log::regions(size, SYNC_REGION);
+    count(regions) > (all / 16).max(8)
+}
+
+/// Whether a copy of everything in so many lanes is clearly faster, on disks of this pace, than that
+/// of these regions, which are copied one by one. What a disk needs to answer is waited for in all
+/// lanes at the same time; what it needs to transfer is not.
+pub fn is_all_faster(
+    size: Sectors,
+    region: Sectors,
+    regions: &[Range<u64>],
+    lanes: Lanes,
+    pace: Pace,
+) -> bool {
+    let Pace {
+        answer,
+        transfer,
+        flush,
+    } = pace;
+    let copy = 2 * answer + 2 * transfer * region.get() / SYNC_REGION.get();
+    let changes = count(regions) * (copy + LOG_WRITES * (answer + flush));
+    let all = log::regions(size, SYNC_REGION) * (2 * transfer + 2 * answer / lanes.get());
+    all + all / 4 < changes
+}
+
+fn count(regions: &[Range<u64>]) -> u64 {
+    regions.iter().map(|range| range.end - range.start).sum()
 }
 
 /// The length of one change log.
@@ -198,6 +244,36 @@ mod tests {
             pieces(size, finest, &[0..2, 17..18]),
             [0..2 * region, 17 * region..18 * region]
         );
+    }
+
+    #[test]
+    fn everything_is_copied_where_that_is_clearly_faster() {
+        let size = Sectors::mib(1024);
+        let lanes = |n| Lanes::new(n).unwrap_or(Lanes::ONE);
+        let [far, flash, heads] = [(4000, 100, 4000), (80, 700, 50), (8000, 13_000, 0)].map(
+            |(answer, transfer, flush)| Pace {
+                answer,
+                transfer,
+                flush,
+            },
+        );
+        // How many of 512 regions of 2 MiB have changed.
+        for (pace, n, changed, expected) in [
+            (far, 8, 15, false),
+            (far, 8, 20, true),
+            (far, 1, 100, false),
+            (far, 1, 140, true),
+            (flash, 8, 400, false),
+            (flash, 8, 512, true),
+            (heads, 1, 300, false),
+            (heads, 1, 400, true),
+            (Pace::default(), 8, 512, false),
+        ] {
+            let faster = is_all_faster(size, SYNC_REGION, &[0..changed], lanes(n), pace);
+            assert_eq!(faster, expected, "{pace:?}, {n} lanes, {changed} regions");
+        }
+        assert!(!are_many(size, &[0..32]) && are_many(size, &[0..33]));
+        assert!(!are_many(Sectors::mib(16), &[0..8]) && are_many(Sectors::mib(16), &[0..9]));
     }
 
     #[test]

@@ -30,6 +30,7 @@ use breakoff::sys::machine::Machine;
 use breakoff::sys::notice::Notice;
 use breakoff::sys::process::{Interrupts, Service};
 use breakoff::sys::{Errno, Events, Kernel, Media};
+use breakoff::table::dco::Pace;
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -89,6 +90,8 @@ pub struct State {
     pub may_be_split: bool,
     /// Whether its disks have heads.
     pub rotational: bool,
+    /// How fast they are, if that can be measured.
+    pub pace: Option<Pace>,
     boot: u8,
     clock: u64,
     locks: BTreeSet<String>,
@@ -168,6 +171,7 @@ impl Fake {
             in_helper: false,
             may_be_split: false,
             rotational: false,
+            pace: None,
             boot: 1,
             clock: 1_700_000_000_000,
             locks: BTreeSet::new(),
@@ -459,6 +463,10 @@ impl Machine for Fake {
 
     fn is_rotational(&self, _dev: DevNo) -> Option<bool> {
         Some(self.0.borrow().rotational)
+    }
+
+    fn pace(&self, _disk: &Path) -> Option<Pace> {
+        self.0.borrow().pace
     }
 
     fn media(&self, path: &Path, _access: Access) -> Result<Box<dyn Media>> {

@@ -3,9 +3,10 @@
 use crate::pure::{carry_out, done, make, name, on, set_status, snapstart, sync, world};
 use breakoff::model::{DiskId, DmUuid, Lanes, Role, Tracking, Volume, VolumeId};
 use breakoff::plan::evidence::Situation;
-use breakoff::plan::finding;
 use breakoff::plan::request::{Legs, Request, Split, Splits, Winner};
 use breakoff::plan::step::{Plan, Prepare};
+use breakoff::plan::{self, finding};
+use breakoff::table::dco::Pace;
 use breakoff::table::status::LegHealth;
 use std::ops::Range;
 
@@ -190,36 +191,65 @@ fn writes_a_log(plan: &Plan) -> bool {
     plan.prepare.iter().any(writes)
 }
 
+/// A disk far away, and one of flash in this machine.
+const FAR: Pace = Pace {
+    answer: 4000,
+    transfer: 100,
+    flush: 4000,
+};
+const FLASH: Pace = Pace {
+    answer: 80,
+    transfer: 700,
+    flush: 50,
+};
+
 #[test]
 fn everything_is_copied_where_that_is_faster() {
     for from in [Winner::Original, Winner::Snapshot] {
-        for (places, flash_copies_all, heads_copy_all) in [
-            (0, false, false),
-            (8, false, false),
-            (15, true, false),
-            (30, true, false),
-            (64, true, true),
+        for (pace, places, all) in [
+            (Some(FAR), 0, false),
+            (Some(FAR), 1, false),
+            (Some(FAR), 12, true),
+            (Some(FLASH), 12, false),
+            (Some(FLASH), 30, false),
+            (Some(FLASH), 64, false),
+            (None, 64, false),
         ] {
-            for (w, all) in [(flash(2), flash_copies_all), (world(2), heads_copy_all)] {
-                let mut w = changed(w, places);
-                let plan = snapback(&mut w, from, None);
-                assert_eq!(writes_a_log(&plan), !all, "{places} places");
-                assert_eq!(volume(&w).returning.is_none(), all);
-                let said = plan.announced.join("\n");
-                assert_eq!(said.contains("64m of 64m are copied"), all, "{said}");
-                assert_eq!(said.contains("that is faster than"), all, "{said}");
-            }
+            let mut w = changed(flash(2), places);
+            w.evidence.pace = pace
+                .iter()
+                .flat_map(|pace| [1, 2].map(|n| (disk(n), *pace)))
+                .collect();
+            let plan = snapback(&mut w, from, None);
+            assert_eq!(writes_a_log(&plan), !all, "{places} places");
+            assert_eq!(volume(&w).returning.is_none(), all);
+            let said = plan.announced.join("\n");
+            assert_eq!(said.contains("64m of 64m are copied"), all, "{said}");
+            assert_eq!(said.contains("that is faster than"), all, "{said}");
         }
     }
 }
 
 #[test]
-fn lanes_that_are_asked_for_decide_what_is_faster() {
+fn the_slower_disk_and_the_lanes_decide_what_is_faster() {
     let mut w = changed(flash(2), 30);
-    let plan = snapback(&mut w, Winner::Original, Lanes::new(1));
-    assert!(writes_a_log(&plan));
-    let mut w = changed(flash(2), 30);
-    let plan = snapback(&mut w, Winner::Original, Lanes::new(8));
+    w.evidence.pace = [(disk(1), FLASH), (disk(2), FAR)].into();
+    let plan = snapback(&mut w, Winner::Original, Lanes::new(16));
     assert!(!writes_a_log(&plan));
-    assert_eq!((volume(&w).lanes.get(), lines(&w).len()), (8, 8));
+    assert_eq!((volume(&w).lanes.get(), lines(&w).len()), (16, 16));
+
+    let mut w = changed(flash(2), 8);
+    w.evidence.pace = [(disk(1), FAR), (disk(2), FAR)].into();
+    let one = snapback(&mut w.clone(), Winner::Original, Lanes::ONE.into());
+    let many = snapback(&mut w, Winner::Original, Lanes::new(2));
+    assert_eq!((writes_a_log(&one), writes_a_log(&many)), (true, false));
+}
+
+#[test]
+fn disks_are_measured_only_where_much_has_changed() {
+    for (places, measured) in [(8, vec![]), (9, vec![disk(1), disk(2)])] {
+        let w = changed(flash(2), places);
+        let disks = plan::snapback::to_measure(&w, &[name("s")]);
+        assert_eq!(disks.into_iter().collect::<Vec<_>>(), measured);
+    }
 }

@@ -7,13 +7,15 @@ use crate::error::{Error, Result};
 use crate::model::DevNo;
 use crate::sys::Media;
 use crate::sys::disk::{ALIGNMENT, Access};
+use crate::table::SYNC_REGION;
+use crate::table::dco::Pace;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How many bytes go through the bounce buffer at once.
 const BOUNCE: usize = 128 << 10;
@@ -262,6 +264,43 @@ pub fn reread_partitions(disk: &Path) -> Result<()> {
     .on(disk.display()))
 }
 
+/// Measures how fast a disk is. It is read here and there, so that it does not answer from its cache;
+/// the shortest times count.
+pub fn pace(media: &dyn Media) -> io::Result<Pace> {
+    const PLACES: u64 = 4;
+    let step = media.size() / (2 * PLACES) / ALIGNMENT as u64 * ALIGNMENT as u64;
+    if step < BOUNCE as u64 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let mut buffer = AlignedBuf::zeroed(BOUNCE);
+    let mut pace = [u64::MAX; 3];
+    for place in 0..PLACES {
+        let (first, second) = (2 * place * step, (2 * place + 1) * step);
+        let times = [
+            timed(|| media.read_at(first, &mut buffer.bytes_mut()[..ALIGNMENT]))?,
+            timed(|| media.read_at(second, buffer.bytes_mut()))?,
+            timed(|| media.flush())?,
+        ];
+        pace.iter_mut()
+            .zip(times)
+            .for_each(|(least, time)| *least = time.min(*least));
+    }
+    let [answer, large, flush] = pace;
+    let requests = SYNC_REGION.bytes() / BOUNCE as u64;
+    Ok(Pace {
+        answer,
+        transfer: large.saturating_sub(answer).saturating_mul(requests),
+        flush,
+    })
+}
+
+/// How long it takes, in microseconds.
+fn timed(act: impl FnOnce() -> io::Result<()>) -> io::Result<u64> {
+    let begun = Instant::now();
+    act()?;
+    Ok(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -280,6 +319,19 @@ mod tests {
         assert!(buffer.bytes().as_ptr().addr().is_multiple_of(ALIGNMENT));
         assert!(buffer.bytes().iter().all(|byte| *byte == 0));
         assert!(AlignedBuf::zeroed(0).bytes().is_empty());
+    }
+
+    #[test]
+    fn the_pace_of_a_disk_is_measured() {
+        let file = disk(&vec![0; 4 << 20]);
+        let media = BlockMedia::open(file.path(), Access::ReadOnly).unwrap();
+        let least = Instant::now();
+        let measured = pace(&media).unwrap();
+        let all = u64::try_from(least.elapsed().as_micros()).unwrap();
+        assert!(measured.answer <= all && measured.flush <= all);
+        let small = disk(&vec![0; 512 << 10]);
+        let media = BlockMedia::open(small.path(), Access::ReadOnly).unwrap();
+        assert!(pace(&media).is_err(), "too small");
     }
 
     #[test]
