@@ -1,7 +1,7 @@
 //! Runs one command from beginning to end.
 
 use super::session::{Session, refuse_foreign};
-use super::which::{group_for, named, shown_groups, tell_unreadable};
+use super::which::{self, group_for, named, shown_groups, tell_unreadable};
 use super::{
     Change, Command, Env, Options, Outcome, Query, Report, differences, groups, monitor, paths,
     scan::Scan, status, wait,
@@ -108,13 +108,13 @@ fn show(options: &Options, query: &Query, reading: &Reading, env: Env<'_>) -> Re
         Query::Dump(name) => groups::show::dump(name, env),
         Query::Disks => groups::show::disks(env),
         Query::Print(volumes) => {
-            let scan = scan_for_all(env)?;
+            let scan = scan_for(options, volumes, env)?;
             let worlds = layouts(options, volumes, reading.look, &scan, env)?;
             let shown = Outcome::Layout(worlds, volumes.clone());
             Ok(with_silent(options, volumes, shown, &scan))
         }
         Query::SnapPrint(volumes) => {
-            let scan = scan_for_all(env)?;
+            let scan = scan_for(options, volumes, env)?;
             let worlds = differences::relations(options, volumes, reading.open, &scan, env)?;
             let shown = Outcome::Relations(worlds, volumes.clone());
             Ok(with_silent(options, volumes, shown, &scan))
@@ -126,9 +126,12 @@ fn show(options: &Options, query: &Query, reading: &Reading, env: Env<'_>) -> Re
     }
 }
 
-/// Reads all disks once, for a question about any number of groups.
-fn scan_for_all(env: Env<'_>) -> Result<Scan> {
-    let scan = Scan::new(env.machine)?;
+/// Reads the disks once, for a question about one group, or about all of them.
+fn scan_for(options: &Options, objects: &[Name], env: Env<'_>) -> Result<Scan> {
+    let scan = match &options.group {
+        Some(name) => Scan::for_group(env.machine, name.as_str())?,
+        None => which::scan_for(objects, env.machine)?,
+    };
     scan.unanswered()
         .iter()
         .for_each(|error| env.ui.warn(error.message()));

@@ -74,14 +74,47 @@ impl Scan {
     /// disk lies is left out: the upper device is used.
     pub fn new(machine: &dyn Machine) -> Result<Scan> {
         let mut scan = Scan::read(machine, Which::All)?;
-        let upper: Vec<Candidate> = scan
+        scan.keep_uppermost();
+        Ok(scan)
+    }
+
+    /// Leaves out disks on which another one lies.
+    fn keep_uppermost(&mut self) {
+        let upper: Vec<Candidate> = self
             .candidates
             .iter()
-            .chain(scan.broken.iter().map(|(candidate, _)| candidate))
+            .chain(self.broken.iter().map(|(candidate, _)| candidate))
             .cloned()
             .collect();
-        scan.retain(&|candidate, _| !upper.iter().any(|other| other.lies_on(candidate)));
-        Ok(scan)
+        self.retain(&|candidate, _| !upper.iter().any(|other| other.lies_on(candidate)));
+    }
+
+    /// Scans for the disks of a group: only those that udev has marked and those beneath breakoff's
+    /// devices, if every group on them is whole and beyond doubt and this one is among them. Else
+    /// for all disks, as [`Scan::new`] does.
+    pub fn for_group(machine: &dyn Machine, name: &str) -> Result<Scan> {
+        match Scan::marked(machine)? {
+            Some(scan) if scan.group_named(name).is_ok() => Ok(scan),
+            _ => Scan::new(machine),
+        }
+    }
+
+    /// The marked disks, unless anything about them calls for a look at all devices.
+    pub fn marked(machine: &dyn Machine) -> Result<Option<Scan>> {
+        let devices = machine.kernel()?.devices()?;
+        let mapped = disks_beneath(devices.iter(), &|_| true);
+        let mut scan = Scan::read(machine, Which::Marked(&mapped))?;
+        scan.keep_uppermost();
+        scan.devices = OnceCell::from(devices);
+        let is_whole = |id: &GroupId| {
+            scan.choose(*id)
+                .is_ok_and(|chosen| chosen.is_beyond_doubt())
+        };
+        let sound = scan.broken.is_empty() && scan.unanswered.is_empty();
+        let whole = sound
+            && meta::groups(&scan.labels).iter().all(is_whole)
+            && scan.running_in_silence().is_empty();
+        Ok(whole.then_some(scan))
     }
 
     /// Scans only for the disks of a running group, as its live tables name them: what other disks

@@ -47,6 +47,17 @@ pub struct Chosen {
     pub warnings: Vec<String>,
 }
 
+impl Chosen {
+    /// Whether all its disks are present and up to date, and nothing about it is remarkable.
+    pub fn is_beyond_doubt(&self) -> bool {
+        self.missing.is_empty()
+            && self.outdated.is_empty()
+            && self.strangers.is_empty()
+            && self.parted.is_empty()
+            && self.warnings.is_empty()
+    }
+}
+
 /// The groups that the disks name.
 pub fn groups(found: &[(String, Label)]) -> BTreeSet<GroupId> {
     found

@@ -43,9 +43,10 @@ pub fn disks_beneath<'d>(
     group: impl Iterator<Item = &'d DmDevice> + Clone,
     some: &dyn Fn(&DmDevice) -> bool,
 ) -> BTreeSet<DevNo> {
-    let some = group.clone().filter(|device| some(device));
+    let ours: BTreeSet<DevNo> = group.clone().map(|device| device.dev).collect();
+    let some = group.filter(|device| some(device));
     some.flat_map(DmDevice::numbers)
-        .filter(|number| !group.clone().any(|device| device.dev == *number))
+        .filter(|number| !ours.contains(number))
         .collect()
 }
 

@@ -12,6 +12,8 @@ use std::time::Duration;
 pub const ALIGNMENT: usize = 4096;
 /// The `ID_FS_TYPE` that udev has for a breakoff disk.
 pub const MEMBER_TYPE: &str = "breakoff_member";
+/// The tag that udev's rule gives them.
+pub const MARK: &str = "breakoff";
 /// The udev property in which breakoff's udev rule stores the UUID of a disk's group.
 pub const GROUP_PROPERTY: &str = "BREAKOFF_GROUP_UUID";
 
@@ -144,6 +146,9 @@ impl Candidate {
 pub enum Which<'w> {
     /// All disks on this machine.
     All,
+    /// The devices with these numbers, which tables name, and those that udev has marked as disks
+    /// ([`MARK`]). No other device is looked at. None at all if udev is not running.
+    Marked(&'w BTreeSet<DevNo>),
     /// The disks of a running group: the devices with these numbers, which its tables name, and
     /// those that udev knows to be the group's. No other device is read, as long as udev is
     /// running.

@@ -88,6 +88,8 @@ pub struct State {
     in_helper: bool,
     /// Whether its disks may have been used apart from each other: there is no group then.
     pub may_be_split: bool,
+    /// For which disks it was asked.
+    pub looks: Vec<&'static str>,
     /// Whether its disks have heads.
     pub rotational: bool,
     /// How fast they are, if that can be measured.
@@ -170,6 +172,7 @@ impl Fake {
             labels: Vec::new(),
             in_helper: false,
             may_be_split: false,
+            looks: Vec::new(),
             rotational: false,
             pace: None,
             boot: 1,
@@ -405,10 +408,16 @@ impl Machine for Fake {
     }
 
     fn members(&self, which: Which<'_>, _reading: Reading<'_>) -> Result<Vec<Found>> {
+        self.0.borrow_mut().looks.push(match which {
+            Which::All => "all",
+            Which::Marked(_) => "marked",
+            Which::Running(..) => "running",
+        });
         // As udev would: it knows them without reading them again.
         let disks = self.0.borrow().disks.clone();
         let wanted = |disk: &disk::Disk| match which {
             Which::All => true,
+            Which::Marked(mapped) => mapped.contains(&disk.dev) || !disk.unknown,
             Which::Running(_, mapped) => mapped.contains(&disk.dev) || !disk.unknown,
         };
         let found = |disk: disk::Disk| Found {

@@ -35,6 +35,7 @@ mod histories;
 mod lanes;
 mod layers;
 mod many_volumes;
+mod marked;
 mod meta_archive;
 mod meta_commit;
 mod meta_flip;

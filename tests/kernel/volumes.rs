@@ -173,6 +173,7 @@ fn udev_knows_a_member_of_a_group_as_taken() {
             "{}",
             disk.word()
         );
+        assert!(udev::has_tag(disk.path(), "breakoff"), "{}", disk.word());
     }
     assert_eq!(lab.json("disk list")["disks"].as_array().unwrap().len(), 2);
     lab.finish();

@@ -421,7 +421,7 @@ fn build(seeds: Vec<Seed>, disks: usize, ids: ([u8; 16], Option<[u8; 16]>)) -> G
                 media: vec![name("disk09"); n % 3],
                 at: Timestamp::from_millis(n as u64),
             }),
-            lanes: Lanes::new(1 + u64::from(seed.blocks % 16)).unwrap(),
+            lanes: Lanes::new(1 + seed.blocks % 16).unwrap(),
             running: seed.flags.2.map(BootId::from_bytes),
             synced: sectors(seed.synced.index(size as usize + 1) as u64),
             origin,

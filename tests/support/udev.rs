@@ -21,6 +21,16 @@ pub fn property(path: impl AsRef<Path>, key: &str) -> Option<String> {
         .map(|value| value.to_string_lossy().into_owned())
 }
 
+/// Whether udev's rules have given a tag to a block device.
+pub fn has_tag(path: impl AsRef<Path>, tag: &str) -> bool {
+    let number = super::block::number(path).unwrap();
+    let mut tagged = udev::Enumerator::new().unwrap();
+    tagged.match_tag(tag).unwrap();
+    let all = tagged.scan_devices().unwrap();
+    all.into_iter()
+        .any(|device| device.devnum() == Some(number))
+}
+
 /// Where a link such as `/dev/disk/by-uuid/…` points to.
 pub fn target(link: impl AsRef<Path>) -> Option<PathBuf> {
     fs::canonicalize(link).ok()

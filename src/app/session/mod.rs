@@ -70,7 +70,7 @@ fn name_behind(word: &Name, env: Env<'_>) -> Result<Name> {
     if GroupId::parse(word.as_str()).is_none() {
         return Ok(word.clone());
     }
-    let scan = Scan::new(env.machine)?;
+    let scan = Scan::for_group(env.machine, word.as_str())?;
     Ok(scan
         .name_of(scan.group_named(word.as_str())?)
         .unwrap_or_else(|| word.clone()))

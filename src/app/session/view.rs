@@ -120,7 +120,7 @@ impl<'u> View<'u> {
     /// Reads a group without taking its lock, either for a read-only command or because the caller
     /// holds the lock.
     pub fn look(name: &Name, env: Env<'u>) -> Result<View<'u>> {
-        let scan = Scan::new(env.machine)?;
+        let scan = Scan::for_group(env.machine, name.as_str())?;
         scan.unanswered()
             .iter()
             .for_each(|error| env.ui.warn(error.message()));

@@ -2,8 +2,9 @@
 //!
 //! udev knows the disks that its rule has marked. A device that udev knows to hold something else
 //! is not opened. One that it knows nothing about is read, so that a disk is also found before udev
-//! has processed it, and without udev. All are read in parallel and with a deadline (`apart`): a
-//! disk that hangs, breakoff's or not, delays no command for longer.
+//! has processed it, and without udev. A command on a group that is whole with the disks that udev has marked
+//! looks at no others. All are read in parallel and with a deadline (`apart`): a disk that hangs,
+//! breakoff's or not, delays no command for longer.
 
 use crate::error::{Error, Kind, Result};
 use crate::linux::disk::sysfs::{Block, printable};
@@ -12,7 +13,9 @@ use crate::linux::dm::{cookie, ioctl};
 use crate::linux::process::tools;
 use crate::model::{DevNo, GroupId, device::UUID_PREFIX};
 use crate::sys::Media;
-use crate::sys::disk::{ALIGNMENT, Candidate, Found, GROUP_PROPERTY, MEMBER_TYPE, Reading, Which};
+use crate::sys::disk::{
+    ALIGNMENT, Candidate, Found, GROUP_PROPERTY, MARK, MEMBER_TYPE, Reading, Which,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -59,6 +62,7 @@ enum Verdict {
 pub fn look(which: Which<'_>, reading: Reading<'_>) -> Result<Vec<Found>> {
     let chosen = match which {
         Which::All => all()?,
+        Which::Marked(mapped) => marked(mapped),
         Which::Running(group, mapped) => running(group, mapped)?,
     };
     let disks: Vec<(&Path, Duration)> = chosen
@@ -233,6 +237,43 @@ fn all() -> Result<Vec<Chosen>> {
         });
     }
     Ok(chosen)
+}
+
+/// The devices that udev has tagged, and these. A tag stays when a label has gone.
+fn marked(mapped: &BTreeSet<DevNo>) -> Vec<Chosen> {
+    if !cookie::udev_running() {
+        return Vec::new();
+    }
+    let in_use = mapped.iter().filter_map(|dev| Block::numbered(*dev));
+    let in_use = in_use.map(|block| (block, true));
+    let tagged = tagged()
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|device| {
+            let block = Block::named(&device.sysname().to_string_lossy())?;
+            let kind = device.property_value("ID_FS_TYPE");
+            Some((block, kind.is_some_and(|kind| kind == MEMBER_TYPE)))
+        });
+    let is_new = |block: &Block| block.dev().is_some_and(|dev| !mapped.contains(&dev));
+    let tagged = tagged.filter(|(block, _)| is_new(block) && !block.size().is_zero());
+    in_use
+        .chain(tagged)
+        .filter(|(block, _)| !block.is_suspended())
+        .filter_map(|(block, is_known)| {
+            Some(Chosen {
+                candidate: candidate(&block)?,
+                is_known,
+                patience: MEMBER_ANSWERS,
+            })
+        })
+        .collect()
+}
+
+fn tagged() -> std::io::Result<Vec<udev::Device>> {
+    let mut all = udev::Enumerator::new()?;
+    all.match_subsystem("block")?;
+    all.match_tag(MARK)?;
+    Ok(all.scan_devices()?.collect())
 }
 
 fn running(group: GroupId, mapped: &BTreeSet<DevNo>) -> Result<Vec<Chosen>> {
