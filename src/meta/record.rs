@@ -15,8 +15,8 @@ use super::sound::{self, refused};
 use crate::error::{Error, Kind, Result};
 use crate::model::{
     BootId, ChangeLog, CrashReason, Dco, Disk, DiskId, Extent, Generation, Group, GroupId, HostId,
-    Lanes, Log, LostLeg, Name, Origin, Plex, PlexState, Returning, SectorSize, Sectors, Standing,
-    Timestamp, Tracking, Untracked, Volume, VolumeId,
+    Lanes, Log, LostLeg, Name, Origin, Places, Plex, PlexState, Returning, SectorSize, Sectors,
+    Standing, Timestamp, Tracking, Untracked, Volume, VolumeId,
 };
 use flate2::Compression;
 use flate2::bufread::GzDecoder;
@@ -446,6 +446,7 @@ impl GroupRecord {
             disks,
             standing,
             volumes,
+            places: Places::default(),
         };
         Ok(Configuration {
             group,

@@ -6,7 +6,8 @@ use super::name::Name;
 use super::volume::{Plex, Volume};
 use crate::advice::{Advised, Hint, Of};
 use crate::error::{Error, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{PoisonError, RwLock};
 
 /// The whole configuration of a group, as it is stored on each of its disks. The generation is not
 /// part of it: it belongs to the stored copy.
@@ -27,7 +28,50 @@ pub struct Group {
     pub standing: BTreeMap<DiskId, Standing>,
     /// Its volumes and snapshot volumes.
     pub volumes: Vec<Volume>,
+    /// Where these are found by their identities.
+    pub places: Places,
 }
+
+/// The place of each volume in the list: with ten thousand volumes a search for each takes seconds.
+/// The list may have changed since it was noted, so a place is only a hint, which is checked. It is
+/// no part of the configuration.
+#[derive(Debug, Default)]
+pub struct Places(RwLock<HashMap<VolumeId, usize>>);
+
+impl Places {
+    /// The place of a volume in a list.
+    fn find(&self, volumes: &[Volume], id: VolumeId) -> Option<usize> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let is_there = |at: &usize| volumes.get(*at).is_some_and(|volume| volume.id == id);
+        if let Some(at) = known.get(&id).copied().filter(is_there) {
+            return Some(at);
+        }
+        drop(known);
+        let at = volumes.iter().position(|volume| volume.id == id)?;
+        let places = volumes
+            .iter()
+            .enumerate()
+            .map(|(at, volume)| (volume.id, at));
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        *known = places.collect();
+        Some(at)
+    }
+}
+
+impl Clone for Places {
+    /// A copy is going to be changed, so it begins anew.
+    fn clone(&self) -> Places {
+        Places::default()
+    }
+}
+
+impl PartialEq for Places {
+    fn eq(&self, _: &Places) -> bool {
+        true
+    }
+}
+
+impl Eq for Places {}
 
 impl Group {
     /// A new group without disks and volumes, which `host` has.
@@ -40,6 +84,7 @@ impl Group {
             disks: Vec::new(),
             standing: BTreeMap::new(),
             volumes: Vec::new(),
+            places: Places::default(),
         }
     }
 
@@ -75,12 +120,13 @@ impl Group {
 
     /// The volume with this identity.
     pub fn volume(&self, id: VolumeId) -> Option<&Volume> {
-        self.volumes.iter().find(|v| v.id == id)
+        self.volumes.get(self.places.find(&self.volumes, id)?)
     }
 
     /// The volume with this identity, for a change.
     pub fn volume_mut(&mut self, id: VolumeId) -> Option<&mut Volume> {
-        self.volumes.iter_mut().find(|v| v.id == id)
+        let place = self.places.find(&self.volumes, id)?;
+        self.volumes.get_mut(place)
     }
 
     /// The volume with this name; fails with `NotFound` when there is none.
@@ -119,5 +165,55 @@ impl Group {
     /// All space in use: subdisks, logs and DCOs of all volumes.
     pub fn extents(&self) -> impl Iterator<Item = &Extent> {
         self.volumes.iter().flat_map(Volume::extents)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::model::{Lanes, Sectors};
+
+    fn volume(name: &str) -> Volume {
+        Volume {
+            id: VolumeId::random(),
+            name: Name::parse(name).unwrap(),
+            size: Sectors::MIB,
+            plexes: Vec::new(),
+            log: None,
+            log_wanted: false,
+            running: None,
+            synced: Sectors::MIB,
+            origin: None,
+            copied: false,
+            fast_resync: false,
+            dco: None,
+            returning: None,
+            sector_size: None,
+            lost_leg: None,
+            lanes: Lanes::ONE,
+        }
+    }
+
+    #[test]
+    fn volumes_are_found_however_the_list_has_changed() {
+        let mut group = Group::new(Name::parse("g").unwrap(), HostId::from_bytes([1; 16]));
+        let [a, b, c, d] = ["a", "b", "c", "d"].map(volume);
+        let ids = [&a, &b, &c, &d].map(|volume| volume.id);
+        let found =
+            |group: &Group| ids.map(|id| group.volume(id).map(|volume| volume.name.to_string()));
+        let named = |names: [&str; 4]| names.map(|n| (!n.is_empty()).then(|| n.to_owned()));
+        group.volumes = vec![a.clone(), b, c];
+        assert_eq!(found(&group), named(["a", "b", "c", ""]));
+        group.volumes.remove(0);
+        assert_eq!(found(&group), named(["", "b", "c", ""]), "moved");
+        group.volumes.push(d);
+        group.volumes.push(a);
+        assert_eq!(found(&group), named(["a", "b", "c", "d"]), "added");
+        group.volumes.swap(0, 1);
+        group.volume_mut(ids[1]).unwrap().name = Name::parse("x").unwrap();
+        assert_eq!(found(&group), named(["a", "x", "c", "d"]), "changed");
+        let copy = group.clone();
+        assert!(copy == group && found(&copy) == found(&group));
     }
 }

@@ -17,7 +17,7 @@ pub mod volume;
 pub use device::{DmName, DmUuid, Role};
 pub use disk::{Disk, Extent, Standing, Testimony};
 pub use distinct::distinct;
-pub use group::Group;
+pub use group::{Group, Places};
 pub use ids::{BootId, DevNo, DiskId, Generation, GroupId, HostId, Timestamp, VolumeId};
 pub use name::Name;
 pub use state::{Next, PlexEvent, PlexState};

@@ -36,7 +36,10 @@ pub struct Draft<'w> {
     /// The plan so far. Its group is the new configuration.
     pub plan: Plan,
     pub(super) free: Free,
+    /// In the order in which they were touched.
     touched: Vec<VolumeId>,
+    /// The same, to be found quickly.
+    is_touched: BTreeSet<VolumeId>,
     terms: Terms,
 }
 
@@ -62,6 +65,7 @@ impl<'w> Draft<'w> {
             plan: Plan::nothing(world.group.clone()),
             free,
             touched: Vec::new(),
+            is_touched: BTreeSet::new(),
             terms: Terms::default(),
         }
     }
@@ -74,9 +78,7 @@ impl<'w> Draft<'w> {
     /// The volume in the new configuration, to be changed. [`Draft::finish`] adds the steps that
     /// adapt its devices.
     pub fn touch(&mut self, id: VolumeId) -> Result<&mut Volume> {
-        if !self.touched.contains(&id) {
-            self.touched.push(id);
-        }
+        self.mark(id);
         let group = self.plan.group.name.clone();
         self.plan
             .group
@@ -84,15 +86,22 @@ impl<'w> Draft<'w> {
             .ok_or_else(|| Bug::LostWhilePlanning { group }.into())
     }
 
+    /// Has [`Draft::finish`] adapt the devices of a volume.
+    fn mark(&mut self, id: VolumeId) {
+        if self.is_touched.insert(id) {
+            self.touched.push(id);
+        }
+    }
+
     /// Adds a new volume.
     pub fn add(&mut self, volume: Volume) {
-        self.touched.push(volume.id);
+        self.mark(volume.id);
         self.plan.group.volumes.push(volume);
     }
 
     /// Removes a volume. Its devices are removed too.
     pub fn drop_volume(&mut self, id: VolumeId) {
-        self.touched.push(id);
+        self.mark(id);
         self.plan.group.volumes.retain(|v| v.id != id);
     }
 
@@ -566,13 +575,8 @@ impl<'w> Draft<'w> {
         let tracking: Vec<VolumeId> = ids
             .filter(|id| live(self.plan.group.volume(*id)) != live(self.world.group.volume(*id)))
             .collect();
-        self.touched.extend(
-            tracking
-                .into_iter()
-                .filter(|id| !self.touched.contains(id))
-                .collect::<Vec<_>>(),
-        );
-        release_logs(&mut self.plan.group, &self.touched);
+        tracking.into_iter().for_each(|id| self.mark(id));
+        release_logs(&mut self.plan.group, &self.is_touched);
         for id in self.touched.clone() {
             self.renumber(id);
             self.replace_missing_log(id)?;
@@ -734,7 +738,7 @@ pub fn lanes_for(world: &Situation, size: Sectors, legs: &[&Plex], source: Optio
 
 /// Releases the logs of those of these volumes that are not mirrors and are not becoming mirrors:
 /// at most one plex is complete, and at most one is not a snapshot leg.
-pub fn release_logs(group: &mut Group, volumes: &[VolumeId]) {
+pub fn release_logs(group: &mut Group, volumes: &BTreeSet<VolumeId>) {
     let mirrored = |v: &Volume| {
         v.complete().len() > 1
             || v.plexes

@@ -93,7 +93,7 @@ const LOG_WRITES: u64 = 4;
 /// measure the disks.
 pub fn are_many(size: Sectors, regions: &[Range<u64>]) -> bool {
     let all = log::regions(size, SYNC_REGION);
-    count(regions) > (all / 16).max(8)
+    count(regions) > (all / 16).max(16)
 }
 
 /// Whether a copy of everything in so many lanes is clearly faster, on disks of this pace, than that
@@ -273,7 +273,7 @@ mod tests {
             assert_eq!(faster, expected, "{pace:?}, {n} lanes, {changed} regions");
         }
         assert!(!are_many(size, &[0..32]) && are_many(size, &[0..33]));
-        assert!(!are_many(Sectors::mib(16), &[0..8]) && are_many(Sectors::mib(16), &[0..9]));
+        assert!(!are_many(Sectors::mib(16), &[0..16]) && are_many(Sectors::mib(16), &[0..17]));
     }
 
     #[test]

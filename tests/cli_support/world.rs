@@ -2,7 +2,7 @@
 
 use breakoff::model::{
     BootId, CrashReason, DevNo, Disk, DiskId, DmName, DmUuid, Extent, Generation, Group, GroupId,
-    HostId, Lanes, Log, Name, Origin, Plex, PlexState, Role, Sectors, Timestamp, Tracking,
+    HostId, Lanes, Log, Name, Origin, Places, Plex, PlexState, Role, Sectors, Timestamp, Tracking,
     Untracked, Volume, VolumeId,
 };
 use breakoff::plan::evidence::Situation;
@@ -77,6 +77,7 @@ pub fn empty() -> Situation {
         disks: (1..=4).map(disk).collect(),
         standing: BTreeMap::new(),
         volumes: Vec::new(),
+        places: Places::default(),
     };
     Situation::new(World {
         group,

@@ -247,7 +247,7 @@ fn the_slower_disk_and_the_lanes_decide_what_is_faster() {
 
 #[test]
 fn disks_are_measured_only_where_much_has_changed() {
-    for (places, measured) in [(8, vec![]), (9, vec![disk(1), disk(2)])] {
+    for (places, measured) in [(16, vec![]), (17, vec![disk(1), disk(2)])] {
         let w = changed(flash(2), places);
         let disks = plan::snapback::to_measure(&w, &[name("s")]);
         assert_eq!(disks.into_iter().collect::<Vec<_>>(), measured);

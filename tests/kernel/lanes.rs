@@ -148,7 +148,7 @@ fn changes_in_many_places_are_not_copied_one_by_one() {
         };
         lab.fault(0, far);
         lab.fault(1, far);
-        let places: Vec<u64> = (0..SIZE / MIB).map(|n| n * MIB + 4096).collect();
+        let places: Vec<u64> = (0..2 * SIZE / MIB).map(|n| n * MIB / 2 + 4096).collect();
         scribble(&lab, "v", &places, 1);
         scribble(&lab, "s", &places[3..9], 100);
         let expected = contents(&lab, if from == "original" { "v" } else { "s" });

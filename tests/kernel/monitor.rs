@@ -4,7 +4,7 @@
 use crate::support::child::{self, DEADLINE, Running};
 use crate::support::disk::Fault;
 use crate::support::lab::{Lab, until};
-use crate::support::monitor::NoMonitor;
+use crate::support::monitor::{self, NoMonitor};
 use crate::support::writer::{Style, Writer};
 use crate::support::{MIB, block, udev};
 use breakoff::linux::disk::media::BlockMedia;
@@ -400,27 +400,9 @@ fn a_group_that_the_monitor_must_not_touch_is_said_and_looked_at_again_by_itself
 
 // -------------------------------------------------------------------------- a monitor that is dead
 
-const LOCK: &str = "/run/breakoff/lock/.monitor";
-
-/// The monitor that holds the lock; a command that only looks whether there is one has it for a
-/// moment.
-fn monitor() -> Option<i32> {
-    let pid = fs::read_to_string(LOCK)
-        .ok()?
-        .split_whitespace()
-        .next()?
-        .parse()
-        .ok()?;
-    let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    words
-        .split(|byte| *byte == 0)
-        .any(|word| word == b"monitor")
-        .then_some(pid)
-}
-
 fn kill_monitor() {
-    until("a monitor runs", || monitor().is_some());
-    let pid = nix::unistd::Pid::from_raw(monitor().unwrap());
+    until("a monitor runs", || monitor::running().is_some());
+    let pid = nix::unistd::Pid::from_raw(monitor::running().unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
     until("the monitor is gone", || {
         !fs::exists(format!("/proc/{pid}")).unwrap_or(true) || state_of(pid.as_raw()) == Some('Z')
@@ -447,12 +429,12 @@ fn whoever_sees_mirrors_sees_to_it_that_they_are_watched() {
         kill_monitor();
         lab.cli(words).ok();
         until(&format!("'{words}' has started a monitor"), || {
-            monitor().is_some()
+            monitor::running().is_some()
         });
     }
     kill_monitor();
     lab.cli("status").ok().says("was not running");
-    until("it was started", || monitor().is_some());
+    until("it was started", || monitor::running().is_some());
     let again = lab.cli("status").ok();
     assert!(!again.stdout.contains("was not running"), "{again}");
     dies_and_is_taken_out(&mut lab, 1, &load);

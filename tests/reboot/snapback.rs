@@ -139,12 +139,12 @@ fn slow_down(lab: &mut Lab, volume: &str, plex: &str) {
     );
 }
 
-/// What is written to the original: far enough from each other that each is copied by itself, and
-/// outside of the writer's area.
-const COPIED: [u64; 12] = {
-    let mut places = [0; 12];
+/// What is written to the original: far enough from each other that each is copied by itself,
+/// outside of the writer's area, and not in so many places that everything might be copied.
+const COPIED: [u64; 8] = {
+    let mut places = [0; 8];
     let mut n = 0;
-    while n < 12 {
+    while n < 8 {
         places[n] = (4 + n as u64) * MIB;
         n += 1;
     }

@@ -1,5 +1,5 @@
-//! Keeps `breakoff monitor` away, which commands start when there is a mirror to look after: for
-//! tests of what the commands do without it.
+//! `breakoff monitor`, which commands start when there is a mirror to look after: finds it, or keeps
+//! it away for tests of what the commands do without it.
 
 use super::lab::until;
 use nix::fcntl::{Flock, FlockArg};
@@ -7,6 +7,16 @@ use std::fs::{self, File};
 
 /// The program's lock that only one monitor can hold.
 const LOCK: &str = "/run/breakoff/lock/.monitor";
+
+/// The monitor that holds the lock; a command that only looks whether there is one has it for a
+/// moment.
+pub fn running() -> Option<i32> {
+    let holder = fs::read_to_string(LOCK).ok()?;
+    let pid = holder.split_whitespace().next()?.parse().ok()?;
+    let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let mut words = words.split(|byte| *byte == 0);
+    words.any(|word| word == b"monitor").then_some(pid)
+}
 
 /// While it lives, there is no monitor and none can start.
 pub struct NoMonitor(Option<Flock<File>>);

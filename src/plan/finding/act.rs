@@ -42,7 +42,7 @@ pub(super) fn give_up(world: &Situation, id: VolumeId, lost: &Lost) -> Result<Pl
     }
     replace_last_plex(world, volume, &mut plan);
     relations::reconcile_tracking(&mut plan.group);
-    release_logs(&mut plan.group, &[id]);
+    release_logs(&mut plan.group, &[id].into());
     Ok(plan)
 }
 
