@@ -4,7 +4,7 @@ use super::session::{Session, View};
 use crate::error::{Error, Result};
 use crate::exec::{self, Cause, Failed};
 use crate::model::{
-    DmName, DmUuid, Extent, Name, Role, SectorSize, Sectors, Volume, VolumeId, ranges,
+    DiskId, DmName, DmUuid, Extent, Name, Role, SectorSize, Sectors, Volume, VolumeId, ranges,
 };
 use crate::plan::evidence::Listing;
 use crate::plan::request::{Request, Splits};
@@ -281,9 +281,18 @@ impl Session<'_> {
         // An error here is left to the next step that needs the observation.
         let _ = self.observe();
         let disks = snapback::to_measure(&self.world, snapshots);
-        let here = |id| Some((id, self.env.machine.pace(&self.world.disks.get(&id)?.path)?));
-        let pace = disks.into_iter().filter_map(here).collect();
-        self.world.evidence.pace = pace;
+        let here = disks.into_iter();
+        let here: Vec<(DiskId, &Path)> = here
+            .filter_map(|id| Some((id, self.world.disks.get(&id)?.path.as_path())))
+            .collect();
+        if here.is_empty() {
+            return;
+        }
+        let paths: Vec<&Path> = here.iter().map(|(_, path)| *path).collect();
+        let paces = self.env.machine.paces(&paths);
+        let known = here.iter().zip(paces);
+        let pace = known.filter_map(|((id, _), pace)| Some((*id, pace?)));
+        self.world.evidence.pace = pace.collect();
     }
 
     fn learn_eras(&mut self) {

@@ -1,7 +1,7 @@
 //! Runs one command from beginning to end.
 
 use super::session::{Session, refuse_foreign};
-use super::which::{self, group_for, named, shown_groups, tell_unreadable};
+use super::which::{group_for, named, shown_groups, tell_unreadable};
 use super::{
     Change, Command, Env, Options, Outcome, Query, Report, differences, groups, monitor, paths,
     scan::Scan, status, wait,
@@ -108,13 +108,13 @@ fn show(options: &Options, query: &Query, reading: &Reading, env: Env<'_>) -> Re
         Query::Dump(name) => groups::show::dump(name, env),
         Query::Disks => groups::show::disks(env),
         Query::Print(volumes) => {
-            let scan = scan_for(options, volumes, env)?;
+            let scan = scan_for(options, env)?;
             let worlds = layouts(options, volumes, reading.look, &scan, env)?;
             let shown = Outcome::Layout(worlds, volumes.clone());
             Ok(with_silent(options, volumes, shown, &scan))
         }
         Query::SnapPrint(volumes) => {
-            let scan = scan_for(options, volumes, env)?;
+            let scan = scan_for(options, env)?;
             let worlds = differences::relations(options, volumes, reading.open, &scan, env)?;
             let shown = Outcome::Relations(worlds, volumes.clone());
             Ok(with_silent(options, volumes, shown, &scan))
@@ -127,10 +127,10 @@ fn show(options: &Options, query: &Query, reading: &Reading, env: Env<'_>) -> Re
 }
 
 /// Reads the disks once, for a question about one group, or about all of them.
-fn scan_for(options: &Options, objects: &[Name], env: Env<'_>) -> Result<Scan> {
+fn scan_for(options: &Options, env: Env<'_>) -> Result<Scan> {
     let scan = match &options.group {
         Some(name) => Scan::for_group(env.machine, name.as_str())?,
-        None => which::scan_for(objects, env.machine)?,
+        None => Scan::new(env.machine)?,
     };
     scan.unanswered()
         .iter()
@@ -442,11 +442,12 @@ fn write_back_sound(name: &Name, splits: &Splits, env: Env<'_>) -> Result<bool> 
         .filter(of_their_group)
         .filter_map(|device| device.mirror.as_ref())
         .any(MirrorStatus::has_failed);
-    let of_the_volumes = |device: &DmDevice| {
-        let volume = (device.uuid.group(), device.uuid.volume());
-        let mut named = volumes.iter();
-        named.any(|d| (d.uuid.group(), d.uuid.volume()) == volume)
-    };
+    let named: BTreeSet<_> = volumes
+        .iter()
+        .map(|device| (device.uuid.group(), device.uuid.volume()))
+        .collect();
+    let of_the_volumes =
+        |device: &DmDevice| named.contains(&(device.uuid.group(), device.uuid.volume()));
     let disks = disks_beneath(devices.iter(), &of_the_volumes);
     // What waits for a disk that hangs has the volume open until the disk answers.
     let is_sound = !has_failed && env.machine.silent(&disks).is_empty();

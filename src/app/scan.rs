@@ -5,7 +5,7 @@ use crate::advice::{Advised, Hint, Import};
 use crate::error::{Error, Kind, Result};
 use crate::meta::{self, Chosen, Guide, Label, Member, Side, Sighting, Witness};
 use crate::model::{
-    DevNo, DiskId, DmName, Group, GroupId, HostId, Name, Sectors, Volume, VolumeId,
+    DevNo, DiskId, DmName, Group, GroupId, HostId, Name, Sectors, Testimony, Volume, VolumeId,
 };
 use crate::plan::world::{PresentDisk, disks_beneath};
 use crate::sys::disk::{Access, Candidate, Found, GROUP_PROPERTY, MEMBER_TYPE, Which};
@@ -90,25 +90,37 @@ impl Scan {
     }
 
     /// Scans for the disks of a group: only those that udev has marked and those beneath breakoff's
-    /// devices, if every group on them is whole and beyond doubt and this one is among them. Else
-    /// for all disks, as [`Scan::new`] does.
+    /// devices, if every group on them is whole and beyond doubt, and if this one runs here: its
+    /// tables tell its disks from copies of them. Else for all disks, as [`Scan::new`] does.
     pub fn for_group(machine: &dyn Machine, name: &str) -> Result<Scan> {
         match Scan::marked(machine)? {
-            Some(scan) if scan.group_named(name).is_ok() => Ok(scan),
+            Some(scan) if scan.group_named(name).is_ok_and(|id| scan.runs(id)) => Ok(scan),
             _ => Scan::new(machine),
         }
     }
 
+    /// Whether a group has devices in the kernel.
+    fn runs(&self, id: GroupId) -> bool {
+        let devices = self.devices().unwrap_or_default();
+        devices.iter().any(|device| device.uuid.group() == Some(id))
+    }
+
     /// The marked disks, unless anything about them calls for a look at all devices.
-    pub fn marked(machine: &dyn Machine) -> Result<Option<Scan>> {
+    fn marked(machine: &dyn Machine) -> Result<Option<Scan>> {
         let devices = machine.kernel()?.devices()?;
         let mapped = disks_beneath(devices.iter(), &|_| true);
         let mut scan = Scan::read(machine, Which::Marked(&mapped))?;
         scan.keep_uppermost();
         scan.devices = OnceCell::from(devices);
+        // Another disk may have the configuration that this machine has seen.
+        let is_newest = |chosen: &Chosen| match (scan.seen(chosen.group.id), chosen.lineage.newest)
+        {
+            (Some(seen), Some(here)) => !matches!(seen.on(here), Testimony::Older(_)),
+            _ => true,
+        };
         let is_whole = |id: &GroupId| {
-            scan.choose(*id)
-                .is_ok_and(|chosen| chosen.is_beyond_doubt())
+            let chosen = scan.choose(*id);
+            chosen.is_ok_and(|chosen| chosen.is_beyond_doubt() && is_newest(&chosen))
         };
         let sound = scan.broken.is_empty() && scan.unanswered.is_empty();
         let whole = sound

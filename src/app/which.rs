@@ -59,19 +59,7 @@ pub fn group_for(options: &Options, objects: &[Name], machine: &dyn Machine) -> 
     if let Some(name) = &options.group {
         return Ok(name.clone());
     }
-    group_in(&scan_for(objects, machine)?, objects, machine)
-}
-
-/// Scans for the group that holds these volumes or plexes: for marked disks only, if one of their
-/// groups is found that way. What is for all groups needs all disks.
-pub fn scan_for(objects: &[Name], machine: &dyn Machine) -> Result<Scan> {
-    if objects.is_empty() {
-        return Scan::new(machine);
-    }
-    match Scan::marked(machine)? {
-        Some(scan) if group_in(&scan, objects, machine).is_ok() => Ok(scan),
-        _ => Scan::new(machine),
-    }
+    group_in(&Scan::new(machine)?, objects, machine)
 }
 
 /// Returns the only group of a scan that holds all these volumes or plexes, or the only group there

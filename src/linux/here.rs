@@ -11,7 +11,7 @@ use crate::sys::process::{Interrupts, Service};
 
 use crate::error::{Error, Result};
 use crate::linux::disk::inspect::{self, inspect};
-use crate::linux::disk::{changes, drain, freeze, media, openers, probe, writing};
+use crate::linux::disk::{apart, changes, drain, freeze, media, openers, probe, writing};
 use crate::linux::dm::events::EventWait;
 use crate::linux::dm::kernel::Dm;
 use crate::linux::dm::{nodes, rules};
@@ -41,6 +41,9 @@ const HELPER_STARTS: Duration = Duration::from_secs(20);
 pub struct Here {
     serve: Serve,
 }
+
+/// How long disks may take to be measured: nothing waits for a slow one.
+const MEASURING: Duration = Duration::from_secs(2);
 
 impl Here {
     /// Takes the body of helper processes from a caller that has it: a helper does much of what a
@@ -94,9 +97,8 @@ impl Machine for Here {
         probe::is_rotational(dev)
     }
 
-    fn pace(&self, disk: &Path) -> Option<Pace> {
-        let media = self.media(disk, Access::ReadOnly).ok()?;
-        media::pace(media.as_ref()).ok()
+    fn paces(&self, disks: &[&Path]) -> Vec<Option<Pace>> {
+        apart::pace_each(disks, MEASURING)
     }
 
     fn media(&self, path: &Path, access: Access) -> Result<Box<dyn Media>> {

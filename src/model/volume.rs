@@ -276,6 +276,9 @@ impl Lanes {
     pub const MOST: u8 = 16;
     /// The most lanes that are chosen without being asked for.
     const MOST_CHOSEN: u8 = 8;
+    /// The most lanes that are chosen in a group at a time. In the kernel each reserves half a MiB of
+    /// memory and has threads of its own.
+    const TOGETHER: u64 = 256;
     /// The shortest piece of a volume for which a lane of its own is chosen.
     const SHORTEST: Sectors = Sectors::mib(8);
 
@@ -285,17 +288,22 @@ impl Lanes {
         (1..=Lanes::MOST).contains(&count).then_some(Lanes(count))
     }
 
-    /// The lanes that suit a volume of this size, whose legs lie on so many disks. Where heads have
-    /// to move, there is a lane for each disk: more would only make them move more.
-    pub fn suited(size: Sectors, disks: usize, heads_move: bool) -> Lanes {
-        let most = if heads_move {
-            u64::try_from(disks).unwrap_or(u64::MAX)
-        } else {
-            u64::MAX
-        };
+    /// The lanes that suit a volume of this size. Where a plex lies on disks with heads, `heads` is
+    /// the number of its disks, and there is a lane for each: more would only make them move more.
+    pub fn suited(size: Sectors, heads: Option<usize>) -> Lanes {
+        let disks = heads.and_then(|disks| u64::try_from(disks).ok());
+        let most = disks.unwrap_or(u64::MAX);
         let of_size = size.get() / Lanes::SHORTEST.get();
         let count = most.min(of_size).clamp(1, Lanes::MOST_CHOSEN.into());
         Lanes::new(count).unwrap_or(Lanes::ONE)
+    }
+
+    /// At most this volume's share of the lanes that are open at a time, when so many volumes begin
+    /// together and so many lanes are in use.
+    pub fn among(self, volumes: usize, in_use: u64) -> Lanes {
+        let volumes = u64::try_from(volumes).unwrap_or(u64::MAX).max(1);
+        let share = Lanes::TOGETHER.saturating_sub(in_use) / volumes;
+        Lanes::new(self.get().min(share)).unwrap_or(Lanes::ONE)
     }
 
     /// The number.
@@ -395,22 +403,35 @@ mod tests {
 
     #[test]
     fn lanes_suit_the_size_and_the_disks() {
-        for (mib, disks, heads_move, count) in [
-            (1, 1, false, 1),
-            (15, 1, false, 1),
-            (16, 1, false, 2),
-            (63, 1, false, 7),
-            (64, 1, false, 8),
-            (1 << 20, 2, false, 8),
-            (64, 1, true, 1),
-            (64, 2, true, 2),
-            (8, 2, true, 1),
-            (1 << 20, 3, true, 3),
-            (1 << 20, 9, true, 8),
-            (64, 0, true, 1),
+        for (mib, heads, count) in [
+            (1, None, 1),
+            (15, None, 1),
+            (16, None, 2),
+            (63, None, 7),
+            (64, None, 8),
+            (1 << 20, None, 8),
+            (64, Some(1), 1),
+            (64, Some(2), 2),
+            (8, Some(2), 1),
+            (1 << 20, Some(3), 3),
+            (1 << 20, Some(9), 8),
+            (64, Some(0), 1),
         ] {
-            let lanes = Lanes::suited(Sectors::mib(mib), disks, heads_move);
-            assert_eq!(lanes.get(), count, "{mib} MiB, {disks} disks, {heads_move}");
+            let lanes = Lanes::suited(Sectors::mib(mib), heads);
+            assert_eq!(lanes.get(), count, "{mib} MiB, {heads:?} disks with heads");
+        }
+        let eight = Lanes::suited(Sectors::mib(64), None);
+        for (volumes, in_use, count) in [
+            (1, 0, 8),
+            (32, 0, 8),
+            (64, 0, 4),
+            (1000, 0, 1),
+            (1, 253, 3),
+            (1, 300, 1),
+            (0, 0, 8),
+        ] {
+            let lanes = eight.among(volumes, in_use);
+            assert_eq!(lanes.get(), count, "{volumes} volumes, {in_use} in use");
         }
         assert_eq!((Lanes::new(0), Lanes::new(17)), (None, None));
         assert_eq!(Lanes::new(16).map(Lanes::get), Some(16));

@@ -32,7 +32,7 @@ pub fn snapstart(
             .into());
         }
         add_legs(&mut draft, volume, mirrors, placement, PlexState::SnapAtt)?;
-        draft.choose_lanes(volume.id, lanes)?;
+        draft.choose_lanes(volume.id, lanes, names.len())?;
     }
     draft.finish()
 }
@@ -47,7 +47,7 @@ pub fn mirror(
     let mut draft = Draft::new(world);
     let volume = draft.volume(name)?;
     add_legs(&mut draft, volume, 1, placement, PlexState::Attaching)?;
-    draft.choose_lanes(volume.id, lanes)?;
+    draft.choose_lanes(volume.id, lanes, 1)?;
     if volume.log_wanted && volume.log.is_none() {
         let log = draft.allocate_log(volume, placement)?;
         draft.touch(volume.id)?.log = Some(log);
@@ -159,6 +159,6 @@ pub fn reattach(world: &Situation, name: &Name, lanes: Option<Lanes>) -> Result<
     };
     draft.say(&volume.name, Event::Attaching(attaching));
     super::activate::apply(draft.touch(volume.id)?, plex, PlexEvent::Reattached);
-    draft.choose_lanes(volume.id, lanes)?;
+    draft.choose_lanes(volume.id, lanes, 1)?;
     draft.finish()
 }

@@ -268,7 +268,8 @@ fn move_volume(draft: &mut Draft<'_>, volume: &Volume, old: &Disk, new: &Disk) -
     extents
         .filter(|extent| extent.disk == old.id)
         .for_each(|extent| extent.disk = new.id);
-    draft.choose_lanes(volume.id, None)?;
+    let together = draft.world.group.volumes.len();
+    draft.choose_lanes(volume.id, None, together)?;
     forget(draft, volume, &|extent| extent.disk == old.id)?;
     if !survives && volume.complete().iter().any(on_it) {
         let remove = Advised::Remove(Of::both(&draft.world.group.name, &volume.name));

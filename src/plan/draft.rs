@@ -146,15 +146,36 @@ impl<'w> Draft<'w> {
     }
 
     /// Decides in how many lanes the legs of a volume are filled: in those that were asked for or, by
-    /// default, in as many as suit it.
-    pub fn choose_lanes(&mut self, id: VolumeId, asked: Option<Lanes>) -> Result<()> {
+    /// default, in as many as suit it. Where the same legs are being filled already this changes
+    /// nothing: their copy would begin again. `together` is the number of volumes in the request.
+    pub fn choose_lanes(
+        &mut self,
+        id: VolumeId,
+        asked: Option<Lanes>,
+        together: usize,
+    ) -> Result<()> {
         let volume = self.touch(id)?.clone();
         let (legs, complete) = (volume.attaching(), volume.complete());
-        if !legs.is_empty() {
-            let suited = || lanes_for(self.world, volume.size, &legs, complete.first().copied());
-            self.touch(id)?.lanes = asked.unwrap_or_else(suited);
+        let numbers = |legs: &[&Plex]| -> Vec<u16> { legs.iter().map(|leg| leg.number).collect() };
+        let before = self.world.group.volume(id).map(Volume::attaching);
+        let is_same = before.is_some_and(|before| numbers(&before) == numbers(&legs));
+        if legs.is_empty() || is_same {
+            return Ok(());
         }
+        let suited = || {
+            let source = complete.first().copied();
+            let suited = lanes_for(self.world, volume.size, &legs, source);
+            suited.among(together, self.lanes_in_use())
+        };
+        self.touch(id)?.lanes = asked.unwrap_or_else(suited);
         Ok(())
+    }
+
+    /// The lanes in which legs of this group were being filled before.
+    fn lanes_in_use(&self) -> u64 {
+        let filling = |volume: &&Volume| volume.plexes.iter().any(|plex| plex.state.is_attaching());
+        let volumes = self.world.group.volumes.iter().filter(filling);
+        volumes.map(|volume| volume.lanes.get()).sum()
     }
 
     /// `g/v` for messages.
@@ -726,14 +747,18 @@ impl<'w> Draft<'w> {
     }
 }
 
-/// The lanes that suit legs that are filled from `source`. A disk of which nothing is known counts
-/// as one with heads.
+/// The lanes that suit legs that are filled from `source`. Where heads have to move, the plex with
+/// the fewest disks decides. A disk of which nothing is known counts as one with heads.
 pub fn lanes_for(world: &Situation, size: Sectors, legs: &[&Plex], source: Option<&Plex>) -> Lanes {
     let disks = |plex: &Plex| distinct(plex.subdisks.iter().map(|s| s.disk));
-    let mut all = legs.iter().copied().chain(source).flat_map(disks);
-    let heads_move = all.any(|disk| !world.evidence.seekless.contains(&disk));
-    let of_leg = legs.first().map_or(0, |leg| disks(leg).len());
-    Lanes::suited(size, of_leg, heads_move)
+    let all = legs.iter().copied().chain(source).map(disks);
+    let has_heads = |disks: &Vec<DiskId>| {
+        disks
+            .iter()
+            .any(|disk| !world.evidence.seekless.contains(disk))
+    };
+    let fewest = all.filter(has_heads).map(|disks| disks.len()).min();
+    Lanes::suited(size, fewest)
 }
 
 /// Releases the logs of those of these volumes that are not mirrors and are not becoming mirrors:

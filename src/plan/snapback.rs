@@ -385,7 +385,7 @@ impl Extent {
         match self {
             Extent::Regions(..) => None,
             Extent::Faster(places) => Some(format!(
-                "that is faster than to copy what has changed in {places} places"
+                "that is faster than to copy what has changed in {places} places; a stop or a crash meanwhile gives that copy up"
             )),
             Extent::All(why) => Some(why.clone()),
         }
@@ -457,7 +457,7 @@ fn bring_back(draft: &mut Draft<'_>, sides: &[&Side<'_>], lanes: Option<Lanes>) 
         leave(draft, side)?;
     }
     draft.provide_dcos(original.id)?;
-    draft.choose_lanes(original.id, lanes)?;
+    draft.choose_lanes(original.id, lanes, 1)?;
     set_log(draft, original, &extent)
 }
 
@@ -503,7 +503,7 @@ fn restore(draft: &mut Draft<'_>, side: &Side<'_>, lanes: Option<Lanes>) -> Resu
         });
     }
     draft.touch(original.id)?.synced = original.size;
-    draft.choose_lanes(original.id, lanes)?;
+    draft.choose_lanes(original.id, lanes, 1)?;
     invalidate_others(draft, side)?;
     leave(draft, side)?;
     set_log(draft, original, &extent)
@@ -555,7 +555,7 @@ fn exchange(draft: &mut Draft<'_>, side: &Side<'_>, lanes: Option<Lanes>) -> Res
         });
     }
     draft.touch(snapshot.id)?.plexes = go.into_iter().cloned().collect();
-    draft.choose_lanes(original.id, lanes)?;
+    draft.choose_lanes(original.id, lanes, 1)?;
     renew_logs(draft, [original.id, snapshot.id])?;
     invalidate_others(draft, side)?;
     extent

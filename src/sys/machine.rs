@@ -39,9 +39,9 @@ pub trait Machine {
     /// Whether the kernel takes a device for one with heads that have to move. `None` if it does not
     /// say.
     fn is_rotational(&self, dev: DevNo) -> Option<bool>;
-    /// Measures how fast a disk is, with a few reads from its start on. `None` if it does not answer
-    /// in time, or is too small.
-    fn pace(&self, disk: &Path) -> Option<Pace>;
+    /// Measures how fast disks are, with a few reads and flushes of each. `None` for a disk that does
+    /// not answer within a short time, or is too small.
+    fn paces(&self, disks: &[&Path]) -> Vec<Option<Pace>>;
     /// Opens a disk. A disk that does not answer in time is given up.
     fn media(&self, path: &Path, access: Access) -> Result<Box<dyn Media>>;
     /// Opens disks together: they stay open until the last of them is dropped, and each is opened

@@ -474,8 +474,8 @@ impl Machine for Fake {
         Some(self.0.borrow().rotational)
     }
 
-    fn pace(&self, _disk: &Path) -> Option<Pace> {
-        self.0.borrow().pace
+    fn paces(&self, disks: &[&Path]) -> Vec<Option<Pace>> {
+        vec![self.0.borrow().pace; disks.len()]
     }
 
     fn media(&self, path: &Path, _access: Access) -> Result<Box<dyn Media>> {

@@ -73,6 +73,66 @@ fn heads_are_not_sent_to_and_fro() {
     }
 }
 
+/// One disk with heads is read for legs on several without.
+#[test]
+fn the_heads_of_the_source_count() {
+    let mut w = flash(4);
+    assert!(w.evidence.seekless.remove(&disk(1)));
+    done(&mut w, &make("v", 90, 1));
+    done(&mut w, &snapstart("v"));
+    assert_eq!(lines(&w).len(), 1);
+}
+
+#[test]
+fn very_many_volumes_share_the_lanes() {
+    let mut w = flash(4);
+    let volumes: Vec<String> = (0..64).map(|n| format!("v{n}")).collect();
+    for d in &mut w.state.group.disks {
+        d.size = breakoff::model::Sectors::mib(100_000);
+    }
+    for volume in &volumes {
+        done(&mut w, &make(volume, 64, 1));
+    }
+    let all = Request::SnapStart {
+        volumes: volumes.iter().map(|volume| name(volume)).collect(),
+        mirrors: 1,
+        placement: on(&[]),
+        lanes: None,
+    };
+    done(&mut w, &all);
+    assert!(w.group.volumes.iter().all(|v| v.lanes.get() == 4));
+    done(&mut w, &make("v", 64, 1));
+    done(&mut w, &snapstart("v"));
+    assert_eq!(volume(&w).lanes, Lanes::ONE, "256 are in use");
+}
+
+/// A change that leaves the legs alone leaves their lanes, or the copy would begin again.
+#[test]
+fn lanes_stay_while_their_legs_are_filled() {
+    let mut w = flash(4);
+    done(&mut w, &make("v", 64, 1));
+    done(&mut w, &snapstart_in(2));
+    let before = lines(&w);
+    assert_eq!(before.len(), 2);
+    let new = breakoff::model::Disk {
+        id: disk(9),
+        ..w.group.disks[3].clone()
+    };
+    // Nothing of it lies on that disk but space for maps, if anything.
+    let mut draft_world = w.clone();
+    draft_world.state.group.volumes[0].dco = Some(breakoff::model::Dco {
+        copies: vec![breakoff::model::Extent {
+            disk: disk(4),
+            start: breakoff::model::Sectors::ZERO,
+            length: breakoff::model::Sectors::mib(4),
+        }],
+        live: false,
+    });
+    let plan = plan::disks::replace(&draft_world, &name("disk04"), &new).unwrap();
+    let after = plan.group.volume_named(&name("v")).unwrap();
+    assert_eq!(after.lanes.get(), 2);
+}
+
 #[test]
 fn who_asks_for_lanes_gets_them() {
     for (asked, expected) in [(1, 1), (2, 2), (16, 16)] {

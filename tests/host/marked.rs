@@ -30,7 +30,7 @@ fn present(machine: &Fake) -> usize {
 #[test]
 fn a_whole_group_is_found_by_its_marks() {
     let machine = three();
-    for command in ["-g g print", "-g g make w 1m", "print v", "rename v u"] {
+    for command in ["-g g print", "-g g make w 1m", "-g g rename v u"] {
         assert_eq!(looked_for(&machine, command), ["marked"], "{command}");
     }
     assert_eq!(present(&machine), 3);
@@ -39,7 +39,7 @@ fn a_whole_group_is_found_by_its_marks() {
 #[test]
 fn what_is_for_all_groups_looks_at_all_disks() {
     let machine = three();
-    for command in ["print", "group list", "disk list", "status"] {
+    for command in ["print", "print v", "group list", "disk list", "status"] {
         let looks = looked_for(&machine, command);
         assert!(looks.contains(&"all"), "{command}: {looks:?}");
     }

@@ -179,6 +179,49 @@ fn udev_knows_a_member_of_a_group_as_taken() {
     lab.finish();
 }
 
+/// A tag stays with a device, whatever becomes of it. Here somebody has made a partition table, which
+/// leaves the labels as they are.
+#[test]
+fn a_disk_that_has_become_something_else_is_not_taken_by_its_mark() {
+    let lab = lab!(["linear"], [24, 24]);
+    lab.create_group("g");
+    lab.cli("-g g make v 4m --on disk01").ok();
+    let look_again = || {
+        let path = lab.disks[1].word();
+        tool(
+            "udevadm",
+            &["trigger", "--action=change", "--settle", &path],
+        )
+        .ok();
+    };
+    let first = lab.disks[1].raw(0, 512);
+    lab.disks[1].raw_write(0, &block::partition_table(&[(2048, 8192)]));
+    look_again();
+    assert!(udev::has_tag(lab.disks[1].path(), "breakoff"));
+    let before = lab.disks[1].raw(0, 4 * MIB);
+    for words in [
+        "-g g make w 1m --on disk01",
+        "-g g print",
+        "-y -g g remove w",
+    ] {
+        lab.cli(words)
+            .ok()
+            .says("disk 'disk02' of group 'g' is missing");
+    }
+    assert!(
+        lab.disks[1].raw(0, 4 * MIB) == before,
+        "nothing was written to it"
+    );
+    lab.disks[1].raw_write(0, &first);
+    look_again();
+    lab.cli("-g g make w 1m --on disk01").ok();
+    assert!(
+        lab.disks[1].raw(0, 4 * MIB) != before,
+        "it has the next configuration"
+    );
+    lab.finish();
+}
+
 #[test]
 fn disks_with_4_kib_sectors_hold_mirrors_too() {
     let mut lab = lab!(["mirror"], [24]);

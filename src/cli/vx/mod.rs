@@ -35,9 +35,11 @@ const UTILITIES: [(&str, &str); 15] = [
     ("vxvol", "breakoff start"),
 ];
 
-/// Whether the program was called by the name of a VxVM utility.
+/// Whether the program was called by a name like those of VxVM's utilities. The words after it are
+/// never taken for native ones, whether or not the name is known: `vxcache stop` does not stop a
+/// volume.
 pub fn is_ours(called: &str) -> bool {
-    UTILITIES.iter().any(|(name, _)| *name == called)
+    called.starts_with("vx")
 }
 
 /// Parses a command line without the program's name, which is `called`.
@@ -97,9 +99,10 @@ fn options(words: &Words) -> Options {
 }
 
 fn unsupported(called: &str) -> Error {
-    let native = UTILITIES
-        .iter()
-        .find(|(name, _)| *name == called)
-        .map_or("breakoff", |(_, native)| native);
-    Error::usage(format!("'{called}' is not supported yet")).hint(format!("see '{native} --help'"))
+    let known = UTILITIES.iter().find(|(name, _)| *name == called);
+    let (native, why) = match known {
+        Some((_, native)) => (*native, "is not supported yet"),
+        None => ("breakoff", "is not supported: breakoff does not know it"),
+    };
+    Error::usage(format!("'{called}' {why}")).hint(format!("see '{native} --help'"))
 }

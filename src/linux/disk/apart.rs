@@ -9,11 +9,12 @@
 //! neither a lock nor the terminal when it is stuck.
 
 use crate::error::{Error, Result};
-use crate::linux::disk::media::{BlockMedia, open_error};
+use crate::linux::disk::media::{self, BlockMedia, open_error};
 use crate::linux::disk::writing;
 use crate::linux::process::fork;
 use crate::sys::Media;
 use crate::sys::disk::{Access, Reading};
+use crate::table::dco::Pace;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
@@ -52,7 +53,8 @@ pub fn read_each(disks: &[(&Path, Duration)], reading: Reading<'_>) -> Vec<Resul
 }
 
 fn read_some(disks: &[(&Path, Duration)], reading: Reading<'_>) -> Vec<Result<Box<dyn Media>>> {
-    let answers = ask_child(disks, reading).unwrap_or_else(|_| vec![Heard::Lost; disks.len()]);
+    let read = |path: &Path| Answer::read(path, reading);
+    let answers = ask_child(disks, &read).unwrap_or_else(|_| vec![Heard::Lost; disks.len()]);
     let each = disks
         .iter()
         .zip(answers)
@@ -75,6 +77,21 @@ fn read_some(disks: &[(&Path, Duration)], reading: Reading<'_>) -> Vec<Result<Bo
             Heard::Lost => Answer::read(path, reading).media(path),
         });
     each.collect()
+}
+
+/// Measures how fast disks are, all at once. `None` for a disk that does not answer in time, or
+/// cannot be measured.
+pub fn pace_each(disks: &[&Path], patience: Duration) -> Vec<Option<Pace>> {
+    let disks: Vec<(&Path, Duration)> = disks.iter().map(|path| (*path, patience)).collect();
+    let paces = disks.chunks(AT_ONCE).flat_map(|some| {
+        let heard = ask_child(some, &Answer::pace);
+        heard.unwrap_or_else(|_| vec![Heard::Lost; some.len()])
+    });
+    let of_answer = |heard: Heard| match heard {
+        Heard::Answer(answer) => answer.as_pace(),
+        Heard::Nothing | Heard::Lost => None,
+    };
+    paces.map(of_answer).collect()
 }
 
 /// The time that a disk gets. A command that opens a group several times does not wait that often
@@ -126,6 +143,38 @@ impl Answer {
                     }
                 }),
         )
+    }
+
+    /// The pace of a disk, in the place of bytes that were read.
+    fn pace(path: &Path) -> Answer {
+        let opened = BlockMedia::try_open(path, Access::ReadOnly);
+        Answer::of_pace(opened.and_then(|media| media::pace(&media)))
+    }
+
+    fn of_pace(measured: io::Result<Pace>) -> Answer {
+        let recorded = |pace: Pace| {
+            let numbers = [pace.answer, pace.transfer, pace.flush];
+            let data: Vec<u8> = numbers.into_iter().flat_map(u64::to_le_bytes).collect();
+            Recorded {
+                size: 0,
+                reads: vec![Piece {
+                    offset: 0,
+                    length: data.len(),
+                    came: Ok(data),
+                }],
+            }
+        };
+        Answer(measured.map(recorded).map_err(|err| number(&err)))
+    }
+
+    fn as_pace(&self) -> Option<Pace> {
+        let piece = self.0.as_ref().ok()?.reads.first()?;
+        let bytes = &mut piece.came.as_deref().ok()?;
+        Some(Pace {
+            answer: u64::from_le_bytes(take(bytes)?),
+            transfer: u64::from_le_bytes(take(bytes)?),
+            flush: u64::from_le_bytes(take(bytes)?),
+        })
     }
 
     fn media(self, path: &Path) -> Result<Box<dyn Media>> {
@@ -297,11 +346,14 @@ impl Media for Recorded {
     }
 }
 
-/// Has a child read the disks, and listens until all of them have answered or their time is up.
-fn ask_child(disks: &[(&Path, Duration)], reading: Reading<'_>) -> io::Result<Vec<Heard>> {
+/// What is done with each disk.
+type Asking<'a> = &'a (dyn Fn(&Path) -> Answer + Sync);
+
+/// Has a child ask the disks, and listens until all of them have answered or their time is up.
+fn ask_child(disks: &[(&Path, Duration)], ask: Asking<'_>) -> io::Result<Vec<Heard>> {
     let (ear, mouth) = pipe()?;
     let child = fork::child(&[mouth.as_raw_fd()], || {
-        tell_all(disks, reading, File::from(mouth));
+        tell_all(disks, ask, File::from(mouth));
     })?;
     let heard = listen(File::from(ear), disks);
     let all = !heard.contains(&Heard::Nothing);
@@ -317,14 +369,14 @@ fn part_from(child: Pid, is_through: bool) {
 }
 
 /// In the child: reads all disks in parallel and reports each.
-fn tell_all(disks: &[(&Path, Duration)], reading: Reading<'_>, mouth: File) {
+fn tell_all(disks: &[(&Path, Duration)], ask: Asking<'_>, mouth: File) {
     // SAFETY: prctl with these arguments takes no pointers. Without this call a child that is stuck
     // would stay until its disk answers.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
     let mouth = &Mutex::new(mouth);
     std::thread::scope(|scope| {
         for (at, (path, _)) in disks.iter().enumerate() {
-            let read = move || tell(mouth, at, &Answer::read(path, reading));
+            let read = move || tell(mouth, at, &ask(path));
             if let Err(err) = std::thread::Builder::new()
                 .stack_size(STACK)
                 .spawn_scoped(scope, read)
@@ -430,6 +482,23 @@ mod tests {
         let _ = media.read_at(0, &mut block);
         let _ = media.read_at(8192, &mut [0; 8192]);
         let _ = media.read_at(64 << 10, &mut block);
+    }
+
+    #[test]
+    fn disks_are_measured_apart() {
+        let disk = tempfile::NamedTempFile::new().unwrap();
+        disk.as_file().set_len(8 << 20).unwrap();
+        let paths = [disk.path(), Path::new("/nonexistent/disk")];
+        let paces = pace_each(&paths, Duration::from_secs(30));
+        assert!(paces[0].is_some() && paces[1].is_none(), "{paces:?}");
+        let pace = Pace {
+            answer: 1,
+            transfer: 2,
+            flush: u64::MAX,
+        };
+        let answer = Answer::of_pace(Ok(pace));
+        let back = Answer::decode(&answer.encode()).unwrap();
+        assert_eq!(back.as_pace(), Some(pace));
     }
 
     #[test]

@@ -264,18 +264,18 @@ pub fn reread_partitions(disk: &Path) -> Result<()> {
     .on(disk.display()))
 }
 
-/// Measures how fast a disk is. It is read here and there, so that it does not answer from its cache;
-/// the shortest times count.
+/// Measures how fast a disk is. It is read here and there, and not where it was just read, so that it
+/// does not answer from its cache; the shortest times count.
 pub fn pace(media: &dyn Media) -> io::Result<Pace> {
     const PLACES: u64 = 4;
-    let step = media.size() / (2 * PLACES) / ALIGNMENT as u64 * ALIGNMENT as u64;
+    let step = media.size() / (2 * PLACES + 2) / ALIGNMENT as u64 * ALIGNMENT as u64;
     if step < BOUNCE as u64 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     let mut buffer = AlignedBuf::zeroed(BOUNCE);
     let mut pace = [u64::MAX; 3];
     for place in 0..PLACES {
-        let (first, second) = (2 * place * step, (2 * place + 1) * step);
+        let (first, second) = ((2 * place + 1) * step, (2 * place + 2) * step);
         let times = [
             timed(|| media.read_at(first, &mut buffer.bytes_mut()[..ALIGNMENT]))?,
             timed(|| media.read_at(second, buffer.bytes_mut()))?,
@@ -321,17 +321,65 @@ mod tests {
         assert!(AlignedBuf::zeroed(0).bytes().is_empty());
     }
 
+    /// A disk whose requests take as long as they are told to.
+    struct Slow {
+        size: u64,
+        read: Mutex<Vec<(u64, usize)>>,
+    }
+
+    impl Media for Slow {
+        fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+            assert!(offset + buf.len() as u64 <= self.size);
+            self.read.lock().unwrap().push((offset, buf.len()));
+            std::thread::sleep(Duration::from_millis(if buf.len() > ALIGNMENT {
+                40
+            } else {
+                20
+            }));
+            Ok(())
+        }
+
+        fn write_at(&self, _offset: u64, _buf: &[u8]) -> io::Result<()> {
+            panic!("nothing is written")
+        }
+
+        fn flush(&self) -> io::Result<()> {
+            std::thread::sleep(Duration::from_millis(30));
+            Ok(())
+        }
+
+        fn size(&self) -> u64 {
+            self.size
+        }
+    }
+
     #[test]
     fn the_pace_of_a_disk_is_measured() {
-        let file = disk(&vec![0; 4 << 20]);
-        let media = BlockMedia::open(file.path(), Access::ReadOnly).unwrap();
-        let least = Instant::now();
-        let measured = pace(&media).unwrap();
-        let all = u64::try_from(least.elapsed().as_micros()).unwrap();
-        assert!(measured.answer <= all && measured.flush <= all);
-        let small = disk(&vec![0; 512 << 10]);
-        let media = BlockMedia::open(small.path(), Access::ReadOnly).unwrap();
-        assert!(pace(&media).is_err(), "too small");
+        let disk = Slow {
+            size: 100 << 20,
+            read: Mutex::default(),
+        };
+        let measured = pace(&disk).unwrap();
+        let ms = |us: u64| us / 1000;
+        assert!((20..40).contains(&ms(measured.answer)), "{measured:?}");
+        assert!((30..60).contains(&ms(measured.flush)), "{measured:?}");
+        // Sixteen times what 128 KiB take beyond that.
+        assert!((100..900).contains(&ms(measured.transfer)), "{measured:?}");
+        let mut places: Vec<u64> = disk
+            .read
+            .into_inner()
+            .unwrap()
+            .iter()
+            .map(|r| r.0)
+            .collect();
+        assert!(places.iter().all(|at| *at > 4 << 20), "not at the label");
+        places.dedup();
+        assert_eq!(places.len(), 8, "each at another place");
+        let small = Slow {
+            size: 512 << 10,
+            read: Mutex::default(),
+        };
+        assert!(pace(&small).is_err(), "too small");
     }
 
     #[test]

@@ -246,16 +246,20 @@ fn marked(mapped: &BTreeSet<DevNo>) -> Vec<Chosen> {
     }
     let in_use = mapped.iter().filter_map(|dev| Block::numbered(*dev));
     let in_use = in_use.map(|block| (block, true));
+    let is_new = |block: &Block| block.dev().is_some_and(|dev| !mapped.contains(&dev));
     let tagged = tagged()
         .unwrap_or_default()
         .into_iter()
         .filter_map(|device| {
-            let block = Block::named(&device.sysname().to_string_lossy())?;
-            let kind = device.property_value("ID_FS_TYPE");
-            Some((block, kind.is_some_and(|kind| kind == MEMBER_TYPE)))
+            let block = Block::named(&device.sysname().to_string_lossy()).filter(is_new)?;
+            let may_be = !block.size().is_zero() && block.partitions().is_empty();
+            let property = |name: &str| {
+                let value = device.property_value(name)?;
+                Some(value.to_string_lossy().into_owned())
+            };
+            let verdict = verdict(&property, block.disk().is_some());
+            (may_be && verdict != Verdict::Other).then_some((block, verdict == Verdict::Member))
         });
-    let is_new = |block: &Block| block.dev().is_some_and(|dev| !mapped.contains(&dev));
-    let tagged = tagged.filter(|(block, _)| is_new(block) && !block.size().is_zero());
     in_use
         .chain(tagged)
         .filter(|(block, _)| !block.is_suspended())
