@@ -115,33 +115,40 @@ pub fn one(kernel: &dyn Kernel, world: &World, step: &Prepare) -> Done<()> {
     }
 }
 
-/// Carries out steps that [`finished`] has counted, all of them. `leads_into` tells whether an old
-/// device still maps the space of a new one. Returns what went wrong.
+/// Carries out steps that [`finished`] has counted. Those of a volume end with its first error: what
+/// lies on a device without a table is not made live. Nothing is done for the volumes in `down`, of
+/// which an earlier step has failed. `leads_into` tells whether an old device still
+/// maps the space of a new one. Returns what went wrong, with the volume.
 pub fn finish(
     kernel: &dyn Kernel,
     steps: &[Finish],
+    down: &BTreeSet<VolumeId>,
     leads_into: &dyn Fn(&DmUuid) -> bool,
-) -> Vec<Error> {
+) -> Vec<(Option<VolumeId>, Error)> {
     let devices = steps.iter().filter_map(|step| match step {
         Finish::Activate { uuid, .. } => Some(uuid),
         _ => None,
     });
     let led_to: BTreeSet<&DmUuid> = devices.filter(|uuid| leads_into(uuid)).collect();
-    let act = |kernel: &dyn Kernel, steps: &[&Finish]| -> Vec<Error> {
-        let errors = steps.iter().filter_map(|step| match step {
+    let act = |kernel: &dyn Kernel, steps: &[&Finish]| {
+        steps.iter().find_map(|step| match step {
+            Finish::Activate { uuid, .. } if uuid.volume().is_some_and(|id| down.contains(&id)) => {
+                None
+            }
             Finish::Activate { uuid, links, .. } => {
                 failpoint::step();
-                if led_to.contains(uuid) {
-                    Some(not_activated(uuid))
+                let activated = if led_to.contains(uuid) {
+                    Err(not_activated(uuid))
                 } else {
-                    kernel.resume(uuid, *links).err()
-                }
+                    kernel.resume(uuid, *links)
+                };
+                Some((uuid.volume(), activated.err()?))
             }
             _ => None,
-        });
-        errors.collect()
+        })
     };
-    side_by_side(kernel, steps, &activated_of, &act).concat()
+    let failed = side_by_side(kernel, steps, &activated_of, &act);
+    failed.into_iter().flatten().collect()
 }
 
 #[cfg(test)]

@@ -155,10 +155,19 @@ fn steps(
         let errors = if run.is_empty() {
             let left = (&plan.group, &mut after, &mut executed.refused);
             rest = behind;
-            Vec::from_iter(finish(on, world, step, left).err())
+            let failed = finish(on, world, step, left).err();
+            if let (Finish::Activate { uuid, .. }, Some(_)) = (step, &failed) {
+                after.down.extend(uuid.volume());
+            }
+            Vec::from_iter(failed)
         } else {
             rest = behind_run;
-            many::finish(on.kernel, run, &|uuid| after.leads_into(&plan.group, uuid))
+            let leads_into = |uuid: &DmUuid| after.leads_into(&plan.group, uuid);
+            let failed = many::finish(on.kernel, run, &after.down, &leads_into);
+            after
+                .down
+                .extend(failed.iter().filter_map(|(volume, _)| *volume));
+            failed.into_iter().map(|(_, error)| error).collect()
         };
         executed.unfinished |= !errors.is_empty();
         let errors = errors.iter().map(ToString::to_string);
@@ -181,6 +190,8 @@ struct After {
     /// The space of devices that could not be given an `error` table, with the volume that each
     /// belonged to.
     led_to: Vec<(Option<VolumeId>, Extent)>,
+    /// Volumes of which a device could not be activated.
+    down: BTreeSet<VolumeId>,
 }
 
 impl After {
@@ -335,6 +346,12 @@ fn finish(
     match step {
         // A process that has the old device open would write into the new one.
         Finish::Activate { uuid, .. } if after.leads_into(group, uuid) => Err(not_activated(uuid)),
+        // What lies on a device without a table is not made live. The next command goes on.
+        Finish::Activate { uuid, .. }
+            if uuid.volume().is_some_and(|id| after.down.contains(&id)) =>
+        {
+            Ok(())
+        }
         Finish::Activate {
             uuid,
             links,

@@ -2,8 +2,8 @@
 //! files into a real kernel.
 
 use crate::pure::golden::assert_golden;
-use crate::pure::{anywhere, done, make, name, on, snapstart, sync, world};
-use breakoff::model::{DmUuid, Sectors, Tracking, VolumeId};
+use crate::pure::{anywhere, done, list, make, name, on, snapstart, split_off, sync, world};
+use breakoff::model::{DmUuid, Sectors};
 use breakoff::plan::evidence::Situation;
 use breakoff::plan::request::{GrowTo, Legs, Request, Split, Splits, Winner};
 use breakoff::table::DevRef;
@@ -343,63 +343,17 @@ fn several_lanes() {
 /// A volume whose changes are tracked, and its snapshot `s`.
 fn tracked(disks: u8, mirrors: usize) -> Situation {
     let mut w = world(disks);
-    let (volume, size) = (name("v"), Sectors::mib(16));
-    done(
-        &mut w,
-        &Request::Make {
-            volume,
-            size,
-            mirrors,
-            placement: anywhere(),
-            log: true,
-            fast_resync: true,
-            sector_size: None,
-        },
-    );
-    sync(&mut w);
-    done(&mut w, &snapstart("v"));
-    sync(&mut w);
-    let these = vec![Split {
-        volume: name("v"),
-        name: Some(name("s")),
-    }];
-    done(
-        &mut w,
-        &Request::Snapshot {
-            splits: Splits::These(these),
-            legs: Legs::Count(1),
-            pattern: None,
-            require_frozen: false,
-        },
-    );
+    split_off(&mut w, 16, mirrors);
     w
 }
 
 /// Brings `s` back when both maps have been listed.
 fn snapback(mut world: Situation, from: Winner) -> Situation {
-    let id = |volume| {
-        world
-            .group
-            .volume_named(&name(volume))
-            .expect("a volume")
-            .id
-    };
-    let (v, s): (VolumeId, VolumeId) = (id("v"), id("s"));
-    let Some(Tracking::Since(era)) = world
-        .group
-        .volume(s)
-        .and_then(|s| s.origin.as_ref())
-        .map(|o| o.tracking)
-    else {
-        panic!("it is not tracked");
-    };
-    for (id, era, ranges) in [
-        (v, era, vec![0..128, 1024..1152]),
-        (s, 1, vec![1024..1152, 4096..4224]),
-    ] {
-        let map = world.evidence.map_mut(id);
-        map.changed.insert(era, Ok(ranges));
-    }
+    list(
+        &mut world,
+        vec![0..128, 1024..1152],
+        vec![1024..1152, 4096..4224],
+    );
     done(
         &mut world,
         &Request::SnapBack {

@@ -1,14 +1,15 @@
 //! In how many lanes legs are filled, and when everything is copied although less has changed.
 
-use crate::pure::{carry_out, done, make, name, on, set_status, snapstart, sync, world};
-use breakoff::model::{DiskId, DmUuid, Lanes, Role, Tracking, Volume, VolumeId};
+use crate::pure::{
+    carry_out, done, list, make, name, on, set_status, snapstart, split_off, sync, world,
+};
+use breakoff::model::{DiskId, DmUuid, Lanes, Role, Volume};
 use breakoff::plan::evidence::Situation;
-use breakoff::plan::request::{Legs, Request, Split, Splits, Winner};
+use breakoff::plan::request::{Request, Winner};
 use breakoff::plan::step::{Plan, Prepare};
 use breakoff::plan::{self, finding};
 use breakoff::table::dco::Pace;
 use breakoff::table::status::LegHealth;
-use std::ops::Range;
 
 fn disk(n: u8) -> DiskId {
     DiskId::from_bytes([n; 16])
@@ -194,44 +195,9 @@ fn a_copy_that_was_begun_in_one_lane_goes_on_in_one() {
 /// A tracked snapshot `s` of a volume `v` of 64 MiB, with so many blocks of 64 KiB changed, one in
 /// each MiB.
 fn changed(mut w: Situation, places: u64) -> Situation {
-    done(
-        &mut w,
-        &Request::Make {
-            volume: name("v"),
-            size: breakoff::model::Sectors::mib(64),
-            mirrors: 1,
-            placement: on(&[]),
-            log: true,
-            fast_resync: true,
-            sector_size: None,
-        },
-    );
-    done(&mut w, &snapstart("v"));
-    sync(&mut w);
-    let these = vec![Split {
-        volume: name("v"),
-        name: Some(name("s")),
-    }];
-    done(
-        &mut w,
-        &Request::Snapshot {
-            splits: Splits::These(these),
-            legs: Legs::Count(1),
-            pattern: None,
-            require_frozen: false,
-        },
-    );
-    let (v, s): (VolumeId, VolumeId) = {
-        let id = |volume| w.group.volume_named(&name(volume)).unwrap().id;
-        (id("v"), id("s"))
-    };
-    let origin = w.group.volume(s).unwrap().origin.clone().unwrap();
-    let Tracking::Since(era) = origin.tracking else {
-        panic!("it is not tracked");
-    };
-    let blocks: Vec<Range<u64>> = (0..places).map(|n| n * 2048..n * 2048 + 128).collect();
-    w.evidence.map_mut(v).changed.insert(era, Ok(blocks));
-    w.evidence.map_mut(s).changed.insert(1, Ok(Vec::new()));
+    split_off(&mut w, 64, 1);
+    let blocks = (0..places).map(|n| n * 2048..n * 2048 + 128).collect();
+    list(&mut w, blocks, Vec::new());
     w
 }
 

@@ -28,6 +28,15 @@ fn busy(lab: &Lab) -> Writer {
     Writer::start_filled(lab.device("g", "v"), 15 * 256 + 128, 256, Style::default())
 }
 
+/// The snapshot holds what was acknowledged at the split, and the original all of it.
+fn split_and_verify(lab: Lab, load: Writer) {
+    let expected = load.fork_during(|| drop(lab.cli("-g g snapshot v --name s").ok()));
+    load.goes_on(30);
+    expected.verify(lab.device("g", "s"));
+    load.stop().verify(lab.device("g", "v"));
+    lab.finish();
+}
+
 fn lines(lab: &Lab, device: &str) -> Vec<(u64, u64)> {
     let table = lab.dm.table(device).unwrap();
     table.iter().map(|line| (line.start, line.length)).collect()
@@ -53,11 +62,7 @@ fn lanes_are_filled_side_by_side_and_the_leg_holds_what_the_original_does() {
     lab.cli("-g g snapwait v").ok();
     assert_eq!(lines(&lab, "g-v"), [(0, 65_536)], "K5");
     load.goes_on(50);
-    let expected = load.fork_during(|| drop(lab.cli("-g g snapshot v --name s").ok()));
-    load.goes_on(30);
-    expected.verify(lab.device("g", "s"));
-    load.stop().verify(lab.device("g", "v"));
-    lab.finish();
+    split_and_verify(lab, load);
 }
 
 #[test]
@@ -102,11 +107,7 @@ fn a_plex_of_the_mirror_beneath_dies_while_lanes_are_filled() {
     load.goes_on(30);
     lab.heal(2);
     lab.cli("-g g snapwait v").ok();
-    let expected = load.fork_during(|| drop(lab.cli("-g g snapshot v --name s").ok()));
-    load.goes_on(30);
-    expected.verify(lab.device("g", "s"));
-    load.stop().verify(lab.device("g", "v"));
-    lab.finish();
+    split_and_verify(lab, load);
 }
 
 /// As many as are asked for, and they are told apart by nobody: a volume of 16 MiB in pieces of 1 or

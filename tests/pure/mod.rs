@@ -10,10 +10,10 @@ pub mod golden;
 use breakoff::error::Error;
 use breakoff::model::{
     BootId, DevNo, Disk, DiskId, DmUuid, Generation, Group, GroupId, HostId, Name, Role, Sectors,
-    Timestamp, VolumeId,
+    Timestamp, Tracking, VolumeId,
 };
 use breakoff::plan::evidence::{EraSupport, Evidence, Situation};
-use breakoff::plan::request::{Placement, Request};
+use breakoff::plan::request::{Legs, Placement, Request, Split, Splits};
 use breakoff::plan::step::Plan;
 use breakoff::plan::world::{PresentDisk, World};
 use breakoff::plan::{finding, plan};
@@ -21,6 +21,7 @@ use breakoff::table::stack::{mirror_roles, stack};
 use breakoff::table::status::{LegHealth, MirrorStatus};
 use breakoff::table::{DevRef, DmDevice, log};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 pub const BOOT: BootId = BootId::from_bytes([0xb0; 16]);
 
@@ -237,4 +238,48 @@ pub fn snapstart(volume: &str) -> Request {
         placement: anywhere(),
         lanes: None,
     }
+}
+
+/// A volume `v` whose changes are tracked, and its snapshot `s`.
+pub fn split_off(w: &mut Situation, mib: u32, mirrors: usize) {
+    done(
+        w,
+        &Request::Make {
+            volume: name("v"),
+            size: Sectors::mib(mib),
+            mirrors,
+            placement: anywhere(),
+            log: true,
+            fast_resync: true,
+            sector_size: None,
+        },
+    );
+    sync(w);
+    done(w, &snapstart("v"));
+    sync(w);
+    let these = vec![Split {
+        volume: name("v"),
+        name: Some(name("s")),
+    }];
+    done(
+        w,
+        &Request::Snapshot {
+            splits: Splits::These(these),
+            legs: Legs::Count(1),
+            pattern: None,
+            require_frozen: false,
+        },
+    );
+}
+
+/// What the maps of `v` and `s` have listed since the split.
+pub fn list(w: &mut Situation, original: Vec<Range<u64>>, snapshot: Vec<Range<u64>>) {
+    let id = |volume| w.group.volume_named(&name(volume)).expect("a volume").id;
+    let (v, s) = (id("v"), id("s"));
+    let origin = w.group.volume(s).and_then(|s| s.origin.as_ref());
+    let Some(Tracking::Since(era)) = origin.map(|origin| origin.tracking) else {
+        panic!("it is not tracked");
+    };
+    w.evidence.map_mut(v).changed.insert(era, Ok(original));
+    w.evidence.map_mut(s).changed.insert(1, Ok(snapshot));
 }
