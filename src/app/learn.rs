@@ -39,7 +39,7 @@ impl View<'_> {
                     let seekless = |dev| machine.is_rotational(dev) == Some(false);
                     let disks = self.world.disks.iter();
                     let found = disks.filter(|(_, disk)| seekless(disk.dev));
-                    let ids = found.map(|(id, _)| *id).collect::<Vec<_>>();
+                    let ids: Vec<DiskId> = found.map(|(id, _)| *id).collect();
                     self.world.evidence.seekless.extend(ids);
                 }
                 Need::EraSurvival => {
@@ -280,19 +280,24 @@ impl Session<'_> {
         }
         // An error here is left to the next step that needs the observation.
         let _ = self.observe();
-        let disks = snapback::to_measure(&self.world, snapshots);
-        let here = disks.into_iter();
-        let here: Vec<(DiskId, &Path)> = here
-            .filter_map(|id| Some((id, self.world.disks.get(&id)?.path.as_path())))
+        self.learn_paces(snapshots);
+    }
+
+    /// Measures the disks where so much has changed that a copy of everything may be faster.
+    fn learn_paces(&mut self, snapshots: &[Name]) {
+        let disks: Vec<DiskId> = snapback::to_measure(&self.world, snapshots)
+            .into_iter()
+            .filter(|id| self.world.disks.contains_key(id))
             .collect();
-        if here.is_empty() {
+        if disks.is_empty() {
             return;
         }
-        let paths: Vec<&Path> = here.iter().map(|(_, path)| *path).collect();
+        let found = disks.iter().filter_map(|id| self.world.disks.get(id));
+        let paths: Vec<&Path> = found.map(|disk| disk.path.as_path()).collect();
         let paces = self.env.machine.paces(&paths);
-        let known = here.iter().zip(paces);
-        let pace = known.filter_map(|((id, _), pace)| Some((*id, pace?)));
-        self.world.evidence.pace = pace.collect();
+        let measured = disks.into_iter().zip(paces);
+        let measured = measured.filter_map(|(id, pace)| Some((id, pace?)));
+        self.world.evidence.pace = measured.collect();
     }
 
     fn learn_eras(&mut self) {

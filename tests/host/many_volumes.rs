@@ -3,7 +3,8 @@
 
 use crate::fake::Fake;
 use crate::fake::script::World;
-use breakoff::model::Role;
+use crate::pure::{done, make, name, world};
+use breakoff::model::{Group, Role, Volume};
 use breakoff::sys::machine::Machine;
 use breakoff::table::DmDevice;
 
@@ -72,4 +73,48 @@ fn crash_points_of_starting_and_stopping_many() {
     started.crash("stop --all");
     started.fake.ok("stop --all");
     started.crash("start --all");
+}
+
+/// Each call fails in turn. Nothing of a volume comes up above what has not.
+#[test]
+fn crash_points_of_starting_many_with_layers() {
+    let disks: Vec<String> = (1..=10).map(|n| format!("/dev/fake{n}")).collect();
+    let group = format!("group create g {}", disks.join(" "));
+    let volumes = ["a", "b", "c", "d"];
+    let made = volumes.map(|name| format!("make {name} 1m --mirrors 10"));
+    let script: Vec<&str> = std::iter::once(&group)
+        .chain(&made)
+        .map(String::as_str)
+        .collect();
+    let started = World::new("many with layers", 10, &script);
+    let names = volumes.map(|name| format!("g-{name}"));
+    started.fake.0.borrow_mut().data.closed.extend(names);
+    started.fake.ok("stop --all");
+    started.crash("start --all");
+}
+
+#[test]
+fn volumes_are_found_however_the_list_has_changed() {
+    let mut w = world(1);
+    for volume in ["a", "b", "c", "d"] {
+        done(&mut w, &make(volume, 1, 1));
+    }
+    let [a, b, c, d]: [Volume; 4] = w.group.volumes.clone().try_into().unwrap();
+    let ids = [&a, &b, &c, &d].map(|volume| volume.id);
+    let found =
+        |group: &Group| ids.map(|id| group.volume(id).map(|volume| volume.name.to_string()));
+    let named = |names: [&str; 4]| names.map(|n| (!n.is_empty()).then(|| n.to_owned()));
+    let mut group = w.group.clone();
+    group.volumes = vec![a.clone(), b, c];
+    assert_eq!(found(&group), named(["a", "b", "c", ""]));
+    group.volumes.remove(0);
+    assert_eq!(found(&group), named(["", "b", "c", ""]), "moved");
+    group.volumes.push(d);
+    group.volumes.push(a);
+    assert_eq!(found(&group), named(["a", "b", "c", "d"]), "added");
+    group.volumes.swap(0, 1);
+    group.volume_mut(ids[1]).unwrap().name = name("x");
+    assert_eq!(found(&group), named(["a", "x", "c", "d"]), "changed");
+    let copy = group.clone();
+    assert!(copy == group && found(&copy) == found(&group));
 }
