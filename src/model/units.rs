@@ -165,18 +165,25 @@ pub fn human_duration(us: u64) -> String {
 
 /// Bytes as text with a binary suffix and at most two decimals, rounded down.
 pub fn human_bytes(bytes: u64) -> String {
-    for (suffix, shift) in UNITS {
-        if bytes >= 1 << shift {
-            let whole = bytes >> shift;
-            let hundredths = (u128::from(bytes & ((1 << shift) - 1)) * 100) >> shift;
-            return match (hundredths, hundredths % 10) {
-                (0, _) => format!("{whole}{suffix}"),
-                (h, 0) => format!("{whole}.{}{suffix}", h / 10),
-                (h, _) => format!("{whole}.{h:02}{suffix}"),
-            };
-        }
+    UNITS
+        .into_iter()
+        .find(|(_, shift)| bytes >= 1 << shift)
+        .map_or_else(
+            || bytes.to_string(),
+            |(suffix, shift)| bytes_in_unit(bytes, suffix, shift),
+        )
+}
+
+/// Bytes as text in the unit of two to the power `shift`, at most 63, bytes, with its suffix and at
+/// most two decimals, rounded down.
+pub fn bytes_in_unit(bytes: u64, suffix: char, shift: u32) -> String {
+    let whole = bytes >> shift;
+    let hundredths = (u128::from(bytes & ((1 << shift) - 1)) * 100) >> shift;
+    match (hundredths, hundredths % 10) {
+        (0, _) => format!("{whole}{suffix}"),
+        (h, 0) => format!("{whole}.{}{suffix}", h / 10),
+        (h, _) => format!("{whole}.{h:02}{suffix}"),
     }
-    bytes.to_string()
 }
 
 /// The unit of a number without a suffix.
