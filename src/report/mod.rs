@@ -16,3 +16,4 @@ pub mod relations;
 pub mod text;
 mod time;
 pub mod view;
+pub mod vx;

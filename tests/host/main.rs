@@ -50,3 +50,4 @@ mod programs;
 mod refusals;
 mod rules;
 mod support_selftest;
+mod vxprint;
