@@ -78,6 +78,13 @@ pub enum Command {
         /// Size of the private area when it is not the default.
         area: Option<Sectors>,
     },
+    /// `disk erase`: erases the labels of disks that no group has.
+    DiskErase {
+        /// The devices to erase.
+        devices: Vec<PathBuf>,
+        /// Whether to erase labels that are damaged, and those of groups that cannot be read.
+        force: bool,
+    },
     /// `disk resize`: adds the new space of a disk that has grown, given by its media name.
     DiskResize(Name),
     /// A question about the present state.

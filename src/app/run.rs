@@ -40,6 +40,9 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
             force,
             area,
         } => groups::init(options, devices, (*force, *area), env),
+        Command::DiskErase { devices, force } => {
+            groups::erase::erase(options, devices, *force, env)
+        }
         Command::DiskResize(media) => {
             let group = groups::group_of_disk(options, media, env)?;
             let request = GroupRequest::ResizeDisk(media.clone());
@@ -79,6 +82,7 @@ pub fn rehearse(options: &Options, command: &Command, env: Env<'_>) -> Result<Ou
             force,
             area,
         } => groups::rehearse_init(devices, (*force, *area), env),
+        Command::DiskErase { devices, force } => groups::erase::rehearse(devices, *force, env),
         Command::DiskResize(media) => {
             let group = groups::group_of_disk(options, media, env)?;
             let request = GroupRequest::ResizeDisk(media.clone());
@@ -163,6 +167,7 @@ fn sees_mirrors(command: &Command) -> bool {
         Command::Change(_)
         | Command::Show(_)
         | Command::DiskInit { .. }
+        | Command::DiskErase { .. }
         | Command::DiskResize(_)
         | Command::Recover { check: true }
         | Command::Status

@@ -1,10 +1,11 @@
-//! Labels: of devices that become disks, and of disks that leave their group.
+//! Labels: of devices that become disks, and of disks that leave their group or are to be none any
+//! more.
 
 use super::disks;
 use crate::error::{Error, Result};
 use crate::meta;
 use crate::model::{DiskId, Sectors};
-use crate::plan::step::{LabelStep, NewLabel};
+use crate::plan::step::{LabelStep, LostLabel, NewLabel};
 use crate::plan::world::PresentDisk;
 use crate::sys::machine::Machine;
 use crate::sys::{Media, failpoint};
@@ -71,12 +72,14 @@ fn write(machine: &dyn Machine, media: &dyn Media, new: &NewLabel) -> Result<met
 fn kept(media: &dyn Media, disk: DiskId, path: &Path) -> Result<meta::Label> {
     match meta::read_disk(media)? {
         Some(label) if label.disk() == disk && label.group().is_none() => Ok(label),
-        _ => {
-            let shown = path.display();
-            let error = Error::device(format!("the label of '{shown}' has changed just now"));
-            Err(error.on(shown).hint("try again"))
-        }
+        _ => Err(changed_just_now(path)),
     }
+}
+
+fn changed_just_now(path: &Path) -> Error {
+    let shown = path.display();
+    let error = Error::device(format!("the label of '{shown}' has changed just now"));
+    error.on(shown).hint("try again")
 }
 
 /// Erases the signatures of the device and its partitions, so that nothing announces them any more.
@@ -121,4 +124,28 @@ pub fn erase(media: &dyn Media, disk: DiskId) -> Result<()> {
         Some(_) => Err(Error::device("the device is another disk by now")),
         None => Ok(()),
     }
+}
+
+/// Erases the labels of disks that no group has. The devices are opened together, as in [`prepare`].
+/// Returns how it went for each of them.
+pub fn erase_all(machine: &dyn Machine, labels: &[LostLabel]) -> Vec<Result<()>> {
+    let paths: Vec<&Path> = labels.iter().map(|label| &*label.found.path).collect();
+    let opened = machine.all_media(&paths);
+    let one = |(label, media): (&LostLabel, Result<Box<dyn Media>>)| {
+        let media = media?;
+        match label.disk {
+            Some(disk) => erase(media.as_ref(), disk),
+            None => erase_damaged(media.as_ref(), &label.found.path),
+        }
+    };
+    labels.iter().zip(opened).map(one).collect()
+}
+
+/// Erases a damaged label, unless the device has another one by now.
+fn erase_damaged(media: &dyn Media, path: &Path) -> Result<()> {
+    if meta::read_disk(media).is_ok() || !meta::is_ours(media) {
+        return Err(changed_just_now(path));
+    }
+    failpoint::step();
+    meta::wipe_disk(media)
 }

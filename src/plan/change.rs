@@ -100,7 +100,8 @@ pub enum Event {
     },
     /// A label was written again that was lost while volumes on the disk run.
     LabelWritten { device: PathBuf },
-    /// The remains of a destroyed group on a device were erased.
+    /// The label of a device was erased: what a destroyed group had left, or that of a disk which
+    /// no group has.
     LabelErased,
     /// A group was destroyed.
     Destroyed,

@@ -1,8 +1,8 @@
-//! Block devices as they were found on this machine: disks of a group, and devices that are to become
-//! disks.
+//! Block devices as they were found on this machine: disks of a group, devices that are to become
+//! disks, and disks that are to be none any more.
 
 use crate::error::Error;
-use crate::model::{DevNo, DiskId, Sectors};
+use crate::model::{DevNo, DiskId, Name, Sectors};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -63,4 +63,51 @@ pub struct Fresh {
     pub space: Space,
     /// The size of its private area.
     pub area: Sectors,
+}
+
+/// The devices whose labels are to be erased, by the paths that the request uses; an error for one
+/// that could not be looked at.
+pub type Labelled = BTreeMap<PathBuf, Result<LabelledDevice, Error>>;
+
+/// A device whose label is to be erased, as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelledDevice {
+    /// The device.
+    pub found: PresentDisk,
+    /// What its label says.
+    pub label: LabelFound,
+    /// What uses it, one text for each user.
+    pub uses: Vec<String>,
+}
+
+/// What the label of a device says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LabelFound {
+    /// There is none: the device is not a disk of breakoff.
+    None,
+    /// It is this disk, and no group has it.
+    Free(DiskId),
+    /// It may be a disk of a group of which no configuration can be read, or its label is damaged
+    /// and does not even tell which disk it is. Why, as text that names the device.
+    Doubtful(Option<DiskId>, String),
+    /// It is a disk of a group.
+    Member {
+        /// The group.
+        group: Name,
+        /// The media name of the disk.
+        media: Name,
+        /// Who has imported the group.
+        whose: Whose,
+    },
+}
+
+/// Who has imported a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// This machine.
+    Ours,
+    /// No machine: it is deported.
+    Nobodys,
+    /// Another machine.
+    Anothers,
 }

@@ -9,6 +9,7 @@ pub mod attach;
 pub mod change;
 pub mod disks;
 pub mod draft;
+pub mod erase;
 pub mod evidence;
 pub mod finding;
 pub mod found;

@@ -5,9 +5,9 @@ use super::refusal::{Groups, Refusal, Result};
 use super::request::NamedDevice;
 use super::step::{LabelStep, NewLabel};
 use crate::error::Error;
-use crate::model::{Disk, Name};
+use crate::model::{DevNo, Disk, Name};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A disk that is new to its group, and the step that prepares its label.
 pub(super) struct NewDisk {
@@ -17,8 +17,11 @@ pub(super) struct NewDisk {
 }
 
 /// Finds a device among those that were looked at.
-pub(super) fn of<'p>(prospects: &'p Prospects, device: &Path) -> Result<&'p Prospect> {
-    match prospects.get(device) {
+pub(super) fn of<'p, T>(
+    looked: &'p BTreeMap<PathBuf, std::result::Result<T, Error>>,
+    device: &Path,
+) -> Result<&'p T> {
+    match looked.get(device) {
         Some(Ok(found)) => Ok(found),
         Some(Err(error)) => Err(Refusal::Other(error.clone())),
         None => {
@@ -35,9 +38,16 @@ pub(super) fn refuse_twice<'d>(
     prospects: &Prospects,
     devices: impl Iterator<Item = &'d Path>,
 ) -> Result<()> {
+    refuse_same(devices.map(|device| Ok((device, of(prospects, device)?.found.dev))))
+}
+
+/// Refuses two paths that lead to one device.
+pub(super) fn refuse_same<'d>(
+    devices: impl Iterator<Item = Result<(&'d Path, DevNo)>>,
+) -> Result<()> {
     let mut seen = BTreeMap::new();
     for device in devices {
-        let dev = of(prospects, device)?.found.dev;
+        let (device, dev) = device?;
         if let Some(before) = seen.insert(dev, device) {
             return Err(Groups::SameDevice {
                 one: before.to_owned(),

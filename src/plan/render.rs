@@ -2,7 +2,7 @@
 
 use super::change::{Change, Event, Object};
 use super::groups::Initialisation;
-use super::step::{CommitPoint, Finish, LabelStep, NewLabel, OldLabel, Plan, Prepare};
+use super::step::{CommitPoint, Finish, LabelStep, LostLabel, NewLabel, OldLabel, Plan, Prepare};
 use super::view::{PlanView, StepView};
 use super::world::World;
 use crate::advice::Language;
@@ -50,6 +50,22 @@ pub fn initialisation(plan: &Initialisation) -> PlanView {
     PlanView {
         changes: plan.changes.iter().map(change).collect(),
         prepare: plan.labels.iter().map(|step| label(step, None)).collect(),
+        ..PlanView::default()
+    }
+}
+
+/// The plan of `disk erase` as plain data.
+pub fn erasure(labels: &[LostLabel]) -> PlanView {
+    let label = |label: &LostLabel| {
+        let whose = label.disk.map_or_else(
+            || "a damaged label".to_owned(),
+            |disk| format!("label of disk {disk}"),
+        );
+        step("erase", label.found.path.display(), vec![whose])
+    };
+    PlanView {
+        changes: labels.iter().map(super::erase::change).collect(),
+        finish: labels.iter().map(label).collect(),
         ..PlanView::default()
     }
 }

@@ -104,6 +104,17 @@ pub struct OldLabel {
     pub path: PathBuf,
 }
 
+/// The label of a disk that no group has, to be erased.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostLabel {
+    /// The device, by the path that the request uses.
+    pub device: PathBuf,
+    /// The device as it was found.
+    pub found: PresentDisk,
+    /// The disk; `None` if its label is damaged and does not tell.
+    pub disk: Option<DiskId>,
+}
+
 /// A step that leaves the committed state as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Prepare {

@@ -95,6 +95,8 @@ pub struct State {
     /// How fast they are, if that can be measured.
     pub pace: Option<Pace>,
     boot: u8,
+    /// Which machine it is.
+    pub host: u8,
     clock: u64,
     locks: BTreeSet<String>,
 }
@@ -176,6 +178,7 @@ impl Fake {
             rotational: false,
             pace: None,
             boot: 1,
+            host: 0x40,
             clock: 1_700_000_000_000,
             locks: BTreeSet::new(),
         })))
@@ -626,7 +629,7 @@ impl Machine for Fake {
     }
 
     fn host_id(&self) -> Result<HostId> {
-        Ok(HostId::from_bytes([0x40; 16]))
+        Ok(HostId::from_bytes([self.0.borrow().host; 16]))
     }
 
     fn now(&self) -> Timestamp {

@@ -809,6 +809,9 @@ fn groups_and_their_disks() {
             "disk init /dev/fake1",
         ],
     );
+    let script = ["disk init /dev/fake1 /dev/fake2"];
+    let world = World::new("free disks", 2, &script);
+    crash_all(&world, &["disk erase /dev/fake1 /dev/fake2"]);
     let world = World::new("enlarged", 2, &["group create g /dev/fake1", "larger1"]);
     crash_all(&world, &["disk resize disk01"]);
 }

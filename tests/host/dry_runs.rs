@@ -124,10 +124,14 @@ fn of_verbs_on_groups_and_disks() {
         "group import nosuch",
         "group choose g nosuch",
         "disk init /dev/fake1",
+        "disk erase /dev/fake1",
+        "disk erase /dev/fake5",
         "disk resize nosuch",
     ] {
         refused(&fake, command);
     }
+    fake.ok("disk init /dev/fake5");
+    shows(&fake, "disk erase /dev/fake5");
     fake.ok("stop --all");
     shows(&fake, "group import g --name h");
     shows(&fake, "group deport g");

@@ -29,6 +29,7 @@ mod crash_points;
 mod crash_random;
 mod dm_tables;
 mod dry_runs;
+mod erase;
 mod events;
 mod fake_conformance;
 mod histories;

@@ -13,6 +13,7 @@ use breakoff::model::{
     Sectors, VolumeId,
 };
 use breakoff::plan::Refusal;
+use breakoff::plan::found::Whose;
 use breakoff::plan::refusal::{
     Asked, Bug, Counted, Devices, Disks, Groups, InGroup, NoHelp, NotAllThere, Plexes, Repeated,
     Room, Shown, Snapshots, Space, Verb, Volumes,
@@ -104,6 +105,8 @@ fn place(refusal: &Refusal) -> usize {
             Groups::GivesUp { .. } => 75,
             Groups::RunsOtherwise { .. } => 76,
             Groups::OneSide { .. } => 77,
+            Groups::NoLabel { .. } => 78,
+            Groups::Member { .. } => 79,
         },
         Refusal::Space(why) => match why.as_ref() {
             Space::NoRoom { .. } => 53,
@@ -125,7 +128,7 @@ fn place(refusal: &Refusal) -> usize {
         Refusal::Other(_) => 64,
     }
 }
-const COUNT: usize = 78;
+const COUNT: usize = 80;
 
 fn of(word: &str) -> InGroup {
     InGroup::new(&name("g"), &name(word))
@@ -412,7 +415,19 @@ fn groups() -> Vec<Refusal> {
         objections: objections.iter().map(|text| (*text).to_owned()).collect(),
         forcible,
     };
+    let member = |whose| Groups::Member {
+        device: "/dev/sdb".into(),
+        group: group(),
+        media: name("disk01"),
+        whose,
+    };
     let all = [
+        Groups::NoLabel {
+            device: "/dev/sdb".into(),
+        },
+        member(Whose::Ours),
+        member(Whose::Nobodys),
+        member(Whose::Anothers),
         Groups::Exists { group: group() },
         Groups::NoDisks,
         same("/dev/sdb"),

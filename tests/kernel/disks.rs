@@ -536,6 +536,48 @@ fn a_disk_that_was_removed_while_it_was_away_is_never_used_again() {
 }
 
 #[test]
+fn a_disk_that_is_erased_is_an_empty_device_for_everybody() {
+    let lab = lab!(["linear"], [24, 24, 24]);
+    lab.create_group_of("g", 0..2);
+    let word = lab.disks[2].word();
+    lab.cli(&format!("disk init {word}")).ok();
+    udev::settle();
+    let kind = || udev::property(lab.disks[2].path(), "ID_FS_TYPE");
+    assert_eq!(kind().as_deref(), Some("breakoff_member"));
+    // What lies on it would read and write what is nobody's by then.
+    let size = lab.disks[2].size;
+    alias(&lab, "user", &lab.disks[2].name, 0, size);
+    let before = lab.disks[2].raw(0, AREA);
+    for words in ["disk erase", "disk erase --force"] {
+        lab.cli(&format!("{words} {word}")).exits(4).says("user");
+    }
+    assert!(lab.disks[2].raw(0, AREA) == before, "nothing is written");
+    lab.dm.remove("user").unwrap();
+    udev::settle();
+
+    lab.cli(&format!("--dry-run disk erase {word}")).ok();
+    assert!(lab.disks[2].raw(0, AREA) == before, "nothing is written");
+    lab.cli(&format!("disk erase {word}"))
+        .ok()
+        .says("label erased");
+    udev::settle();
+    assert_eq!(kind(), None, "udev has looked again");
+    assert!(tool("wipefs", &[&word]).ok().stdout.is_empty());
+    assert_eq!(lab.json("disk list")["disks"].as_array().unwrap().len(), 2);
+    lab.cli(&format!("disk erase {word}"))
+        .exits(5)
+        .says("is not a disk of breakoff");
+    for disk in &lab.disks[..2] {
+        lab.cli(&format!("disk erase --force {}", disk.word()))
+            .exits(4)
+            .says("of group 'g'");
+    }
+    lab.cli("-g g make v 1m").ok();
+    lab.cli(&format!("group create h {word}")).ok();
+    lab.finish();
+}
+
+#[test]
 fn a_device_by_two_paths_is_one_disk() {
     let lab = lab!(["linear"], [24, 24]);
     let (word, link) = (lab.disks[0].word(), "/dev/the-same-disk");

@@ -3,6 +3,7 @@
 //! Each change is planned like one to volumes: the group is read, the devices that are to become
 //! disks are looked at, and the plan says which labels are written and erased.
 
+pub mod erase;
 mod prospects;
 pub mod show;
 mod sides;

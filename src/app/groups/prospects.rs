@@ -10,6 +10,7 @@ use crate::plan::evidence::DiskSizes;
 use crate::plan::found::{Fresh, Objection, Prospect, Prospects, Space};
 use crate::sys::disk::{self, Access};
 use crate::sys::machine::Machine;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 impl View<'_> {
@@ -116,6 +117,16 @@ fn objections(machine: &dyn Machine, device: &Path) -> Result<Vec<Objection>> {
         objections.extend(carried(machine, whole, Vec::new())?);
     }
     Ok(objections)
+}
+
+/// What uses a device or its partitions, so that nothing may be written to it, one text for each.
+pub fn uses(machine: &dyn Machine, device: &Path) -> Result<Vec<String>> {
+    let all = objections(machine, device)?.into_iter();
+    let standing: BTreeSet<String> = all
+        .filter(|objection| !objection.forcible)
+        .map(|objection| objection.text)
+        .collect();
+    Ok(standing.into_iter().collect())
 }
 
 /// Returns the objections to overwriting a device, those from its own label included. That the

@@ -6,11 +6,12 @@ use crate::model::{Name, Sectors};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
-/// Disks: list, init, resize
+/// Disks: list, init, erase, resize
 #[derive(Subcommand)]
 pub(super) enum Disk {
     List(List),
     Init(Init),
+    Erase(Erase),
     Resize(Resize),
 }
 
@@ -35,6 +36,20 @@ pub(super) struct Init {
     area: Option<Sectors>,
 }
 
+/// Erase the labels of disks that are in no group: they are breakoff's no more
+///
+/// A disk of a group is refused, whichever machine has the group: take the disk out of it first. A
+/// device that is in use is refused, too. What else is on the disk stays.
+#[derive(Args)]
+pub(super) struct Erase {
+    /// The disks
+    #[arg(required = true, value_name = "DEV")]
+    devices: Vec<PathBuf>,
+    /// Also erase a damaged label, and that of a group of which no configuration can be read
+    #[arg(long)]
+    force: bool,
+}
+
 /// Take the space of a disk that has become larger
 ///
 /// Its volumes may be in use. A disk cannot become smaller: one that has is refused.
@@ -50,6 +65,7 @@ impl Disk {
         match self {
             Disk::List(List {}) => Command::Show(Query::Disks),
             Disk::Resize(Resize { media }) => Command::DiskResize(media),
+            Disk::Erase(Erase { devices, force }) => Command::DiskErase { devices, force },
             Disk::Init(Init {
                 devices,
                 force,

@@ -4,6 +4,7 @@ use super::{Reason, list};
 use crate::advice::{Advised, Hint, Import, Of};
 use crate::error::Kind;
 use crate::model::{DmName, GroupId, HostId, Name};
+use crate::plan::found::Whose;
 use std::path::PathBuf;
 
 /// A group, or a device that is to become a disk, does not permit the request.
@@ -38,6 +39,22 @@ pub enum Groups {
         objections: Vec<String>,
         /// Whether `--force` overrules all that was found.
         forcible: bool,
+    },
+    /// The label of a device is to be erased, and it has none.
+    NoLabel {
+        /// The device.
+        device: PathBuf,
+    },
+    /// The label of a device is to be erased, and a group needs it.
+    Member {
+        /// The device.
+        device: PathBuf,
+        /// The group.
+        group: Name,
+        /// The media name of the disk.
+        media: Name,
+        /// Who has imported the group.
+        whose: Whose,
     },
     /// Volumes of the group are started.
     Started {
@@ -99,21 +116,31 @@ impl Reason for Groups {
                 Kind::Exists
             }
             Groups::NoDisks | Groups::SameDevice { .. } => Kind::Usage,
-            Groups::Unfit { .. }
+            Groups::Member {
+                whose: Whose::Ours | Whose::Nobodys,
+                ..
+            }
+            | Groups::Unfit { .. }
             | Groups::Started { .. }
             | Groups::HasVolumes { .. }
             | Groups::RunsOtherwise { .. } => Kind::InUse,
-            Groups::ImportedElsewhere { .. } | Groups::GivesUp { .. } => Kind::Unsafe,
-            Groups::OneSide { .. } => Kind::NotReady,
+            Groups::Member {
+                whose: Whose::Anothers,
+                ..
+            }
+            | Groups::ImportedElsewhere { .. }
+            | Groups::GivesUp { .. } => Kind::Unsafe,
+            Groups::NoLabel { .. } | Groups::OneSide { .. } => Kind::NotReady,
         }
     }
 
     fn object(&self) -> Option<String> {
         match self {
             Groups::NoDisks => None,
-            Groups::SameDevice { other: device, .. } | Groups::Unfit { device, .. } => {
-                Some(device.display().to_string())
-            }
+            Groups::SameDevice { other: device, .. }
+            | Groups::Unfit { device, .. }
+            | Groups::NoLabel { device }
+            | Groups::Member { device, .. } => Some(device.display().to_string()),
             Groups::MediaTaken { media: name, .. }
             | Groups::NameTaken { name, .. }
             | Groups::Exists { group: name }
@@ -144,6 +171,23 @@ impl Reason for Groups {
                 format!("group '{group}' has a disk '{media}' already")
             }
             Groups::Unfit { objections, .. } => objections.join("; "),
+            Groups::NoLabel { device } => {
+                format!("'{}' is not a disk of breakoff", device.display())
+            }
+            Groups::Member {
+                device,
+                group,
+                media,
+                whose,
+            } => format!(
+                "'{}' is disk '{media}' of group '{group}', which {}",
+                device.display(),
+                match whose {
+                    Whose::Ours => "this machine has imported",
+                    Whose::Nobodys => "is deported",
+                    Whose::Anothers => "another machine has imported",
+                }
+            ),
             Groups::Started { group, volumes } => {
                 format!("group '{group}' has started volumes: {}", list(volumes))
             }
@@ -171,7 +215,8 @@ impl Reason for Groups {
 
     fn hint(&self) -> Option<Hint> {
         Some(match self {
-            Groups::NoDisks => return None,
+            Groups::NoDisks | Groups::NoLabel { .. } => return None,
+            Groups::Member { group, whose, .. } => take_out(group, *whose),
             Groups::Exists { .. } => Hint::from("choose another name; ")
                 .line(Advised::GroupList)
                 .and(" shows them all"),
@@ -216,4 +261,27 @@ impl Reason for Groups {
             .and(", connect them again"),
         })
     }
+}
+
+/// Advice to take a disk out of its group.
+fn take_out(group: &Name, whose: Whose) -> Hint {
+    let group = group.to_string();
+    let import = |how| Advised::GroupImport {
+        group: group.clone(),
+        how,
+    };
+    let first = match whose {
+        Whose::Ours => Hint::from(""),
+        Whose::Nobodys => Hint::from(import(Import::Plain)).and(" first; "),
+        Whose::Anothers => Hint::from("on that machine, or after ")
+            .line(import(Import::FromElsewhere))
+            .and(" if it is gone for good: "),
+    };
+    first
+        .line(Advised::GroupRemoveDisk)
+        .and(" takes one disk out, ")
+        .line(Advised::GroupDestroy {
+            group: group.clone(),
+        })
+        .and(" all of them")
 }
