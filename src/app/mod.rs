@@ -30,6 +30,7 @@ pub use crate::plan::change::{Change, Detail, Event};
 use crate::plan::evidence::Situation;
 pub use crate::plan::request::NamedDevice;
 use crate::plan::request::{GroupRequest, Request};
+use crate::plan::room::RoomFor;
 use crate::plan::world::World;
 use crate::sys::machine::Machine;
 use std::ops::Range;
@@ -122,6 +123,8 @@ pub enum Query {
     SnapPrint(Vec<Name>),
     /// `snapprint --changed-ranges`, for one snapshot.
     ChangedRanges(Vec<Name>),
+    /// `room`: shows the largest size that a new volume can have, or that a volume can grow to.
+    Room(RoomFor),
 }
 
 /// The result of a command that makes changes.
@@ -215,6 +218,18 @@ pub enum Outcome {
     Relations(Vec<Situation>, Vec<Name>),
     /// `snapprint --changed-ranges`: the ranges of one snapshot.
     ChangedRanges(ChangedRanges),
+    /// `room`: the largest size that `make` or `grow` can plan now.
+    Room {
+        /// The group.
+        group: Name,
+        /// The volume that is to grow.
+        volume: Option<Name>,
+        /// The largest size; zero if no new volume fits, the present size of a volume that cannot
+        /// grow.
+        size: Sectors,
+        /// The present size of the volume.
+        present: Option<Sectors>,
+    },
     /// `group show`: one group with its disks and how full its metadata is.
     Group(Box<World>, Vec<DiskLine>, Option<Fill>),
     /// `group list`: one line for each group.

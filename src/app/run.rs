@@ -10,9 +10,10 @@ use crate::app::session::View;
 use crate::error::{Error, Result};
 use crate::exec::Cause;
 use crate::meta::Fill;
-use crate::model::{DmUuid, Group, GroupId, Name, Role};
+use crate::model::{DmUuid, Group, GroupId, Name, Role, Sectors};
 use crate::plan::change::Event;
 use crate::plan::request::{GroupRequest, Request, Selection, Splits, Winner};
+use crate::plan::room::{self, RoomFor};
 use crate::plan::step::{Plan, Prepare};
 use crate::plan::view::PlanView;
 use crate::plan::world::{World, disks_beneath};
@@ -127,6 +128,7 @@ fn show(options: &Options, query: &Query, reading: &Reading, env: Env<'_>) -> Re
             differences::changed_ranges(options, snapshots, reading.open, env)
                 .map(Outcome::ChangedRanges)
         }
+        Query::Room(what) => room(options, what, reading.look, env),
     }
 }
 
@@ -546,6 +548,24 @@ fn layouts(
         shown.push((world, view.fill()));
     }
     Ok(shown)
+}
+
+/// Finds out how large a volume could be.
+fn room(options: &Options, what: &RoomFor, look: Look, env: Env<'_>) -> Result<Outcome> {
+    let volumes: Vec<Name> = what.volume().into_iter().cloned().collect();
+    let name = group_for(options, &volumes, env.machine)?;
+    let mut view = look(options, &name, &scan_for(options, env)?, env)?;
+    refuse_foreign(&view.world.group, &name, env.machine.host_id()?)?;
+    // What the verb would look for, whatever the volume's name and size.
+    view.look_for(&what.request(&name, Sectors::ZERO))?;
+    let group = &view.world.group;
+    let present = what.volume().map(|name| group.volume_named(name));
+    Ok(Outcome::Room {
+        group: group.name.clone(),
+        volume: what.volume().cloned(),
+        present: present.transpose()?.map(|volume| volume.size),
+        size: room::room(&view.world, what)?,
+    })
 }
 
 /// How groups are read for a question.

@@ -22,6 +22,7 @@ pub mod refusal;
 pub mod relations;
 pub mod render;
 pub mod request;
+pub mod room;
 pub mod sectors;
 pub mod snapback;
 pub mod snapshot;

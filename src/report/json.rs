@@ -3,7 +3,7 @@
 //! The document is `{"breakoff":1,"command":…,"ok":true,"result":{…}}` or
 //! `{"breakoff":1,"command":…,"ok":false,"error":{…}}`, on one line.
 
-use super::{changes, layout, lists, plan, relations};
+use super::{changes, layout, lists, plan, relations, room};
 use crate::advice::Language;
 use crate::app::{Outcome, Report};
 use crate::error::{Error, Result};
@@ -58,6 +58,7 @@ enum Named<T> {
     Groups(T),
     Relations(T),
     ChangedRanges(T),
+    Room(T),
     Group(T),
     Disks(T),
     Configuration(T),
@@ -83,6 +84,15 @@ pub fn success(command: Option<&str>, outcome: &Outcome) -> Result<String> {
         Outcome::ChangedRanges(changed) => ok(
             command,
             Named::ChangedRanges(relations::Ranges::new(changed)),
+        ),
+        Outcome::Room {
+            group,
+            volume,
+            size,
+            present,
+        } => ok(
+            command,
+            Named::Room(room::View::new(group, volume.as_ref(), *size, *present)),
         ),
         Outcome::Group(world, disks, fill) => ok(
             command,

@@ -13,6 +13,7 @@ mod plan;
 mod print;
 pub mod progress;
 pub mod relations;
+mod room;
 pub mod text;
 mod time;
 pub mod view;

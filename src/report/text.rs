@@ -1,6 +1,6 @@
 //! Outcomes and errors as text for people.
 
-use super::{changes, layout, lists, plan, print, relations};
+use super::{changes, layout, lists, plan, print, relations, room};
 use crate::advice::Language;
 use crate::app::Outcome;
 use crate::error::Error;
@@ -19,6 +19,12 @@ pub fn outcome(outcome: &Outcome, verbose: bool) -> String {
         }
         Outcome::Relations(worlds, only) => relations::text(worlds, only),
         Outcome::ChangedRanges(changed) => relations::Ranges::new(changed).text(),
+        Outcome::Room {
+            group,
+            volume,
+            size,
+            present,
+        } => room::text(group, volume.as_ref(), *size, *present),
         Outcome::Group(world, disks, fill) => lists::group_text(world, disks, *fill),
         Outcome::Groups(lines) => lists::groups_text(lines),
         Outcome::Disks(lines) => lists::disks_text(lines),
@@ -40,6 +46,7 @@ pub fn is_empty(outcome: &Outcome) -> bool {
         Outcome::Done(_)
         | Outcome::Planned(_)
         | Outcome::ChangedRanges(_)
+        | Outcome::Room { .. }
         | Outcome::Group(..)
         | Outcome::Dump(_) => false,
     }

@@ -49,6 +49,7 @@ mod plan_groups;
 mod plan_refusals;
 mod programs;
 mod refusals;
+mod room;
 mod rules;
 mod support_selftest;
 mod vxprint;

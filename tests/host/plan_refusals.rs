@@ -12,6 +12,7 @@ use breakoff::plan::evidence::Situation;
 use breakoff::plan::request::{
     Convert, Finding, GrowTo, Legs, Placement, Relations, Request, Selection, Split, Splits, Winner,
 };
+use breakoff::plan::room::{RoomFor, room};
 use breakoff::plan::{Need, needs, plan};
 use breakoff::plan::{finding, quorum};
 use breakoff::table::status::LegHealth;
@@ -726,6 +727,12 @@ fn a_minority_changes_nothing_whatever_the_verb() {
             "{reason}"
         );
     }
+    // A question about what would be refused has the same answer.
+    let growing = RoomFor::Growing {
+        volume: volume(),
+        placement: anywhere(),
+    };
+    assert_eq!(room(&w, &growing).unwrap_err().kind(), Kind::Unsafe);
     // What changes nothing is not refused.
     assert!(plan(&w, &Request::Stop(Selection::All)).is_ok());
 }

@@ -17,6 +17,7 @@ mod print;
 mod recover;
 mod remove;
 mod rename;
+mod room;
 mod snapabort;
 mod snapback;
 mod snapclear;
@@ -93,6 +94,7 @@ enum Verb {
     Start(start::Start),
     Stop(stop::Stop),
     Print(print::Print),
+    Room(room::Room),
     Snapstart(snapstart::SnapStart),
     Snapwait(snapwait::SnapWait),
     Snapshot(snapshot::Snapshot),
@@ -125,6 +127,7 @@ impl Verb {
             Verb::Start(verb) => verb.command(),
             Verb::Stop(verb) => verb.command(),
             Verb::Print(verb) => verb.command(),
+            Verb::Room(verb) => verb.command(),
             Verb::Snapstart(verb) => verb.command(),
             Verb::Snapwait(verb) => verb.command(),
             Verb::Snapshot(verb) => verb.command()?,
