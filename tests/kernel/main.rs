@@ -26,6 +26,7 @@ mod legs;
 mod limits;
 mod meta;
 mod monitor;
+mod nodes;
 mod real_conformance;
 mod replay;
 mod sectors;
