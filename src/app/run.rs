@@ -209,6 +209,7 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Report> 
     let announced = confirm_restore(options, request, &name, env)?;
     let mut session = Session::open(options, &name, env)?;
     session.repair_all()?;
+    session.agree_owners();
     require_targets(&session, request)?;
     // From here on Ctrl-C ends the command between two steps: either nothing is changed, or the
     // copy continues.

@@ -315,6 +315,7 @@ fn own(options: &Options, scan: &Scan, machine: &dyn Machine) -> Result<Vec<Targ
 fn recover_group(options: &Options, target: &Target, env: Env<'_>) -> Result<Report> {
     let mut session = target.open(options, env)?;
     let mut changes = session.repair_all()?;
+    session.agree_owners();
     let (labels, failures) = session.label_again();
     changes.extend(labels);
     // Taking a cookie also removes the cookies that killed commands have left.

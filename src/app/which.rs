@@ -13,7 +13,9 @@ use std::collections::BTreeSet;
 /// given.
 pub fn named(request: &Request) -> Vec<Name> {
     match request {
-        Request::Remove { volumes, .. } | Request::SnapStart { volumes, .. } => volumes.clone(),
+        Request::Remove { volumes, .. }
+        | Request::SnapStart { volumes, .. }
+        | Request::Owner { volumes, .. } => volumes.clone(),
         Request::Rename { volume, .. }
         | Request::Grow { volume, .. }
         | Request::Mirror { volume, .. }

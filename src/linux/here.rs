@@ -7,6 +7,7 @@ use crate::linux::process::signal::{self, Caught};
 use crate::sys::Events;
 use crate::sys::content::Contents;
 use crate::sys::machine::Machine;
+use crate::sys::nodes::Nodes;
 use crate::sys::process::{Interrupts, Service};
 
 use crate::error::{Error, Result};
@@ -14,6 +15,7 @@ use crate::linux::disk::inspect::{self, inspect};
 use crate::linux::disk::{apart, changes, drain, freeze, media, openers, probe, writing};
 use crate::linux::dm::events::EventWait;
 use crate::linux::dm::kernel::Dm;
+use crate::linux::dm::owners::Owners;
 use crate::linux::dm::{nodes, rules};
 use crate::linux::process::helper::{HelperProcess, Serve};
 use crate::linux::process::lock::GroupLock;
@@ -111,6 +113,10 @@ impl Machine for Here {
 
     fn leads_to(&self, path: &Path, number: DevNo) -> bool {
         nodes::leads_to(path, number)
+    }
+
+    fn nodes(&self) -> Box<dyn Nodes> {
+        Box::new(Owners::default())
     }
 
     fn why_no_link(&self) -> String {

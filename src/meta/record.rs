@@ -14,9 +14,9 @@ use super::layout::{self, GENERATION_MAX, PAYLOAD_MAX};
 use super::sound::{self, refused};
 use crate::error::{Error, Kind, Result};
 use crate::model::{
-    BootId, ChangeLog, CrashReason, Dco, Disk, DiskId, Extent, Generation, Group, GroupId, HostId,
-    Lanes, Log, LostLeg, Name, Origin, Places, Plex, PlexState, Returning, SectorSize, Sectors,
-    Standing, Timestamp, Tracking, Untracked, Volume, VolumeId,
+    Account, BootId, ChangeLog, CrashReason, Dco, Disk, DiskId, Extent, Generation, Group, GroupId,
+    HostId, Lanes, Log, LostLeg, Name, NodeMode, NodeOwner, Origin, Places, Plex, PlexState,
+    Returning, SectorSize, Sectors, Standing, Timestamp, Tracking, Untracked, Volume, VolumeId,
 };
 use flate2::Compression;
 use flate2::bufread::GzDecoder;
@@ -127,7 +127,23 @@ struct VolumeRecord {
     /// Omitted when it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lanes: Option<u64>,
+    /// Omitted when the device node is as the system has it by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<OwnerRecord>,
     plexes: Vec<PlexRecord>,
+}
+
+/// The owner of a device node. What is as the system has it is omitted.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OwnerRecord {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
+    /// Octal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mode: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -647,6 +663,7 @@ impl VolumeRecord {
             sector_size: volume.sector_size.map(SectorSize::bytes),
             lost_leg: volume.lost_leg.as_ref().map(LostLegRecord::of),
             lanes: (volume.lanes != Lanes::ONE).then(|| volume.lanes.get()),
+            owner: OwnerRecord::of(&volume.owner),
             plexes: volume
                 .plexes
                 .iter()
@@ -704,6 +721,12 @@ impl VolumeRecord {
                 .transpose()
                 .map_err(within)?,
             lanes: lanes(self.lanes).map_err(within)?,
+            owner: self
+                .owner
+                .map(OwnerRecord::into_model)
+                .transpose()
+                .map_err(within)?
+                .unwrap_or_default(),
             copied: self.copied,
             name,
         })
@@ -732,6 +755,35 @@ impl LostLegRecord {
             media,
             at: Timestamp::from_millis(self.at_ms),
         })
+    }
+}
+
+impl OwnerRecord {
+    fn of(owner: &NodeOwner) -> Option<OwnerRecord> {
+        let word = |account: &Option<Account>| account.as_ref().map(ToString::to_string);
+        (!owner.is_default()).then(|| OwnerRecord {
+            user: word(&owner.user),
+            group: word(&owner.group),
+            mode: owner.mode.as_ref().map(ToString::to_string),
+        })
+    }
+
+    fn into_model(self) -> Result<NodeOwner> {
+        let impossible = |err: Error| refused(plain(err.message()));
+        let account = |word: Option<String>| {
+            let account = word.map(|word| Account::parse(&word)).transpose();
+            account.map_err(impossible)
+        };
+        let mode = self.mode.map(|mode| NodeMode::parse(&mode)).transpose();
+        let owner = NodeOwner {
+            user: account(self.user)?,
+            group: account(self.group)?,
+            mode: mode.map_err(impossible)?,
+        };
+        if owner.is_default() {
+            return Err(refused("an owner is recorded that says nothing"));
+        }
+        Ok(owner)
     }
 }
 

@@ -8,6 +8,7 @@ pub mod distinct;
 pub mod group;
 pub mod ids;
 pub mod name;
+pub mod owner;
 pub mod ranges;
 pub mod space;
 pub mod state;
@@ -20,6 +21,7 @@ pub use distinct::distinct;
 pub use group::{Group, Places};
 pub use ids::{BootId, DevNo, DiskId, Generation, GroupId, HostId, Timestamp, VolumeId};
 pub use name::Name;
+pub use owner::{Account, NodeMode, NodeOwner};
 pub use state::{Next, PlexEvent, PlexState};
 pub use units::{SectorSize, Sectors};
 pub use volume::{

@@ -4,6 +4,7 @@
 use super::disk::Extent;
 use super::ids::{BootId, Timestamp, VolumeId};
 use super::name::Name;
+use super::owner::NodeOwner;
 use super::state::PlexState;
 use super::units::{SectorSize, Sectors};
 
@@ -261,6 +262,8 @@ pub struct Volume {
     pub lost_leg: Option<LostLeg>,
     /// In how many lanes its legs are filled, or were when legs were attached last.
     pub lanes: Lanes,
+    /// Who may use its device node.
+    pub owner: NodeOwner,
 }
 
 /// The number of mirror segments that a table has side by side while legs are filled. The kernel

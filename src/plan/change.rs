@@ -2,7 +2,9 @@
 //! names are documented in `docs/json.md`.
 
 use crate::model::units::{human_bytes, human_duration};
-use crate::model::{CrashReason, DiskId, GroupId, Name, Plex, PlexState, Sectors, Untracked};
+use crate::model::{
+    CrashReason, DiskId, GroupId, Name, NodeOwner, Plex, PlexState, Sectors, Untracked,
+};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -116,6 +118,8 @@ pub enum Event {
     Removed { size: Sectors },
     /// A volume was renamed, which changes its path too.
     Renamed { to: Name, device: PathBuf },
+    /// The owner of a volume's device node was changed to this.
+    Owner(NodeOwner),
     /// A volume was grown.
     Grown { size: Sectors, by: Sectors },
     /// A volume was started after it had been stopped, or after a crash.
@@ -381,6 +385,7 @@ impl Event {
             Event::SideChosen(_) => "side-chosen",
             Event::Removed { .. } => "removed",
             Event::Renamed { .. } => "renamed",
+            Event::Owner(_) => "owner",
             Event::Grown { .. } => "grown",
             Event::Started { .. } => "started",
             Event::Stopped => "stopped",
@@ -426,6 +431,7 @@ impl Event {
             Event::SideChosen(chosen) => chosen.details(),
             Event::Removed { size } => named!(size),
             Event::Renamed { to, device } => named!(to, device),
+            Event::Owner(owner) => owner_details(owner),
             Event::Grown { size, by } => named!(size, by),
             Event::Started { clean } => {
                 let after = if *clean { "clean stop" } else { "crash" };
@@ -485,6 +491,14 @@ impl Event {
             _ => None,
         }
     }
+}
+
+fn owner_details(owner: &NodeOwner) -> Details {
+    let shown = |word: Option<String>| word.unwrap_or_else(|| "default".to_owned());
+    let user = shown(owner.user.as_ref().map(ToString::to_string));
+    let group = shown(owner.group.as_ref().map(ToString::to_string));
+    let mode = shown(owner.mode.as_ref().map(ToString::to_string));
+    named!(user, group, mode)
 }
 
 impl SideChosen {

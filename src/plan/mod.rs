@@ -58,6 +58,7 @@ fn decide(world: &Situation, request: &Request) -> Result<Plan> {
             log,
             fast_resync,
             sector_size,
+            owner,
         } => volumes::make(
             world,
             &volumes::Make {
@@ -68,10 +69,12 @@ fn decide(world: &Situation, request: &Request) -> Result<Plan> {
                 log: *log,
                 fast_resync: *fast_resync,
                 sector_size: *sector_size,
+                owner,
             },
         ),
         Request::Remove { volumes, recursive } => volumes::remove(world, volumes, *recursive),
         Request::Rename { volume, to } => volumes::rename(world, volume, to),
+        Request::Owner { volumes, change } => volumes::owner(world, volumes, change),
         Request::Grow {
             volume,
             to,

@@ -62,6 +62,7 @@ pub fn needs<'r>(world: &World, request: &'r Request) -> Vec<Need<'r>> {
         Request::Make { .. }
         | Request::Remove { .. }
         | Request::Rename { .. }
+        | Request::Owner { .. }
         | Request::Stop(_)
         | Request::SnapAbort { .. }
         | Request::SnapClear { .. }

@@ -1,6 +1,6 @@
 //! Requests: what the user wants, after parsing. Both front ends produce these.
 
-use crate::model::{Lanes, Name, SectorSize, Sectors, VolumeId};
+use crate::model::{Lanes, Name, NodeOwner, SectorSize, Sectors, VolumeId};
 use std::path::PathBuf;
 
 /// The disks that may be used for new space, by media name.
@@ -29,6 +29,15 @@ pub enum GrowTo {
     By(Sectors),
     /// Grow to this size.
     To(Sectors),
+}
+
+/// A change of who may use the device node of a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnerChange {
+    /// Sets what is not `None`, and keeps the rest.
+    Set(NodeOwner),
+    /// Everything as the system has it by default.
+    Default,
 }
 
 /// One volume to be split by `snapshot`.
@@ -60,6 +69,8 @@ pub enum Request {
         /// The largest sectors that the volume's disks may have; by default those of the disks that
         /// it gets.
         sector_size: Option<SectorSize>,
+        /// Who may use its device node.
+        owner: NodeOwner,
     },
     /// `remove VOL…`.
     Remove {
@@ -74,6 +85,13 @@ pub enum Request {
         volume: Name,
         /// The new name.
         to: Name,
+    },
+    /// `owner VOL…`.
+    Owner {
+        /// The volumes whose device nodes change, all or none.
+        volumes: Vec<Name>,
+        /// Who may use them from now on.
+        change: OwnerChange,
     },
     /// `grow VOL [+]SIZE`.
     Grow {

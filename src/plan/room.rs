@@ -7,7 +7,7 @@ use super::refusal::Result;
 use super::request::{GrowTo, Placement, Request};
 use crate::error::Kind;
 use crate::model::volume::SIZE_UNIT;
-use crate::model::{Name, Sectors};
+use crate::model::{Name, NodeOwner, Sectors};
 
 /// Whose size is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +50,7 @@ impl RoomFor {
                 volume: name.clone(),
                 size,
                 mirrors,
+                owner: NodeOwner::default(),
                 placement,
                 log,
                 fast_resync: true,

@@ -12,8 +12,8 @@ use super::step::Plan;
 use super::world::World;
 use super::world::link;
 use crate::model::{
-    CrashReason, DmUuid, Group, Lanes, Name, Next, Origin, Plex, PlexEvent, PlexState, Tracking,
-    Untracked, Volume, VolumeId, distinct,
+    CrashReason, DmUuid, Group, Lanes, Name, Next, NodeOwner, Origin, Plex, PlexEvent, PlexState,
+    Tracking, Untracked, Volume, VolumeId, distinct,
 };
 use crate::table::stack::{LegOf, mirror_roles};
 use crate::table::status::MirrorStatus;
@@ -421,6 +421,7 @@ fn snapshot_volume(world: &Situation, volume: &Volume, legs: &[&Plex], name: Nam
         sector_size: world.sector_size(volume),
         lost_leg: None,
         lanes: Lanes::ONE,
+        owner: NodeOwner::default(),
     }
 }
 

@@ -4,13 +4,15 @@ use super::change::Event;
 use super::draft::{Draft, Sharing};
 use super::evidence::Situation;
 use super::refusal::{Asked, Plexes, Result, Verb, Volumes};
-use super::request::{GrowTo, Placement};
+use super::request::{GrowTo, OwnerChange, Placement};
 use super::sectors;
 use super::step::{Plan, Prepare};
 use super::world::World;
 use super::world::link;
 use crate::model::volume::{MAX_PLEXES, SIZE_UNIT};
-use crate::model::{Lanes, Name, Plex, PlexState, SectorSize, Sectors, Volume, VolumeId, distinct};
+use crate::model::{
+    Lanes, Name, NodeOwner, Plex, PlexState, SectorSize, Sectors, Volume, VolumeId, distinct,
+};
 
 /// The request of `make`.
 pub struct Make<'a> {
@@ -29,6 +31,8 @@ pub struct Make<'a> {
     /// The largest sectors that the volume's disks may have; by default those of the disks that it
     /// gets.
     pub sector_size: Option<SectorSize>,
+    /// Who may use its device node.
+    pub owner: &'a NodeOwner,
 }
 
 /// Creates a volume. A mirror starts with nothing marked as in sync: the kernel makes the plexes
@@ -62,6 +66,7 @@ pub fn make(world: &Situation, wanted: &Make<'_>) -> Result<Plan> {
         sector_size: wanted.sector_size,
         lost_leg: None,
         lanes: Lanes::ONE,
+        owner: wanted.owner.clone(),
     };
     for _ in 0..wanted.mirrors {
         let space = draft.allocate_plex(&volume, size, wanted.placement, Sharing::Never)?;
@@ -199,6 +204,25 @@ pub fn rename(world: &Situation, name: &Name, to: &Name) -> Result<Plan> {
         device: link(&world.group.name, to),
     };
     draft.say(name, renamed);
+    draft.finish()
+}
+
+/// Changes who may use the device nodes of volumes. The nodes themselves are set once that is
+/// recorded.
+pub fn owner(world: &Situation, names: &[Name], change: &OwnerChange) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    for name in names {
+        let volume = draft.volume(name)?;
+        let owner = match change {
+            OwnerChange::Set(change) => volume.owner.with(change),
+            OwnerChange::Default => NodeOwner::default(),
+        };
+        if owner == volume.owner {
+            continue;
+        }
+        draft.touch(volume.id)?.owner = owner.clone();
+        draft.say(name, Event::Owner(owner));
+    }
     draft.finish()
 }
 

@@ -2,12 +2,13 @@
 //! kernel reports.
 
 use super::view::{
-    DiskView, GroupView, LogView, MetadataView, PlexView, SubdiskView, SyncView, VolumeView,
+    DiskView, GroupView, LogView, MetadataView, OwnerView, PlexView, SubdiskView, SyncView,
+    VolumeView,
 };
 use crate::meta::Fill;
 use crate::model::{
-    DevNo, Disk, DiskId, DmUuid, Extent, Log, Name, Plex, PlexState, Role, SectorSize, Sectors,
-    Volume,
+    DevNo, Disk, DiskId, DmUuid, Extent, Log, Name, NodeOwner, Plex, PlexState, Role, SectorSize,
+    Sectors, Volume,
 };
 use crate::plan::world::World;
 use crate::table::DmDevice;
@@ -46,6 +47,15 @@ fn health_word(health: LegHealth) -> &'static str {
         LegHealth::FlushFailed => "flush-failed",
         LegHealth::Unknown => "unknown",
     }
+}
+
+/// Who may use a node, unless that is as the system has it.
+fn owner(owner: &NodeOwner) -> Option<OwnerView> {
+    (!owner.is_default()).then(|| OwnerView {
+        user: owner.user.as_ref().map(ToString::to_string),
+        group: owner.group.as_ref().map(ToString::to_string),
+        mode: owner.mode.as_ref().map(ToString::to_string),
+    })
 }
 
 /// A plex as a leg of a mirror.
@@ -137,6 +147,7 @@ impl<'w> Seen<'w> {
                 .log
                 .as_ref()
                 .map(|log| self.log(volume, log, device.is_some())),
+            owner: owner(&volume.owner),
             plexes,
         }
     }

@@ -1,14 +1,14 @@
 //! The text of `print`: VxVM's hierarchy of one-line records. Used by `text`.
 
 use super::columns::Columns;
-use super::view::{DiskView, GroupView, LogView, PlexView, SubdiskView, VolumeView};
+use super::view::{DiskView, GroupView, LogView, OwnerView, PlexView, SubdiskView, VolumeView};
 use crate::model::units::{SECTOR, human_bytes};
 use std::collections::BTreeSet;
 
 const HEADING: [&str; 10] = [
     "TY", "NAME", "ASSOC", "KSTATE", "LENGTH", "PLOFFS", "STATE", "TUTIL0", "PUTIL0", "SECSIZE",
 ];
-const EXACT: [&str; 3] = ["SECTORS", "PLSECTOR", "DKSECTOR"];
+const EXACT: [&str; 4] = ["SECTORS", "PLSECTOR", "DKSECTOR", "OWNER"];
 
 /// One record. A field that does not apply stays empty and is shown as `-`.
 #[derive(Default)]
@@ -23,6 +23,7 @@ struct Record<'a> {
     state: &'a str,
     tutil: String,
     sector_size: Option<u32>,
+    owner: String,
 }
 
 /// The records of these groups. `whole` is false when only some volumes were requested: then groups
@@ -85,6 +86,7 @@ impl<'a> Printer<'a> {
             cells.extend(
                 offsets.map(|bytes| bytes.map(|b| (b / SECTOR).to_string()).unwrap_or_default()),
             );
+            cells.push(record.owner);
         }
         self.columns.row(cells);
     }
@@ -140,6 +142,7 @@ impl<'a> Printer<'a> {
             state,
             tutil,
             sector_size,
+            owner: volume.owner.as_ref().map(owner).unwrap_or_default(),
             ..Record::default()
         });
         volume
@@ -223,6 +226,12 @@ impl<'a> Printer<'a> {
             ..Record::default()
         });
     }
+}
+
+/// Who may use a device, as one word such as `oracle:dba:0640`.
+fn owner(owner: &OwnerView) -> String {
+    let word = |word: &Option<String>| word.clone().unwrap_or_else(|| "-".to_owned());
+    [&owner.user, &owner.group, &owner.mode].map(word).join(":")
 }
 
 /// How far the copy to a plex has come, as text; empty while there is no copy.

@@ -82,8 +82,21 @@ pub struct VolumeView {
     pub sector_size: Option<u32>,
     /// The dirty region log; `null` when there is none.
     pub log: Option<LogView>,
+    /// Who may use its device node; `null` when that is as the system has it by default.
+    pub owner: Option<OwnerView>,
     /// All its plexes, complete or not.
     pub plexes: Vec<PlexView>,
+}
+
+/// Who may use a device node, as it was given. What was not given is `null`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OwnerView {
+    /// The user, by name or number.
+    pub user: Option<String>,
+    /// The group, by name or number.
+    pub group: Option<String>,
+    /// The permissions as four octal digits.
+    pub mode: Option<String>,
 }
 
 /// The dirty region log of a mirrored volume.

@@ -5,6 +5,7 @@ use super::content::{Contents, Standing};
 use super::disk::{Access, BlockDevice, Found, Inspection, Reading, Which};
 use super::helper::{Helper, HelperDevice};
 use super::lock::Holder;
+use super::nodes::Nodes;
 use super::notice::Notice;
 use super::process::{Interrupts, Service};
 use super::{Events, Kernel, Media};
@@ -54,6 +55,8 @@ pub trait Machine {
     }
     /// Whether a path is, or is a link to, the block device with this number.
     fn leads_to(&self, path: &Path, number: DevNo) -> bool;
+    /// The device nodes of this machine's volumes.
+    fn nodes(&self) -> Box<dyn Nodes>;
     /// The reason why udev has not made the link of a volume.
     fn why_no_link(&self) -> String;
     /// The block size of the filesystem on a device, in bytes: the smallest pieces that it is read

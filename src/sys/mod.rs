@@ -6,7 +6,7 @@
 //! disk      bytes of disks; which disks there are         content   what rests on volumes
 //! lock      one command per group                         notice    reporting a failure
 //! process   interrupts, the service                       machine   all of it as one object
-//! failpoint where tests kill the process
+//! nodes     who may use a volume                          failpoint where tests kill the process
 //! ```
 
 pub mod content;
@@ -16,6 +16,7 @@ pub mod helper;
 pub mod kernel;
 pub mod lock;
 pub mod machine;
+pub mod nodes;
 pub mod notice;
 pub mod process;
 

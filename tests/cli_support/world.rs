@@ -1,9 +1,9 @@
 //! A group made by hand that shows every state that `print` can show.
 
 use breakoff::model::{
-    BootId, CrashReason, DevNo, Disk, DiskId, DmName, DmUuid, Extent, Generation, Group, GroupId,
-    HostId, Lanes, Log, Name, Origin, Places, Plex, PlexState, Role, Sectors, Timestamp, Tracking,
-    Untracked, Volume, VolumeId,
+    Account, BootId, CrashReason, DevNo, Disk, DiskId, DmName, DmUuid, Extent, Generation, Group,
+    GroupId, HostId, Lanes, Log, Name, NodeMode, NodeOwner, Origin, Places, Plex, PlexState, Role,
+    Sectors, Timestamp, Tracking, Untracked, Volume, VolumeId,
 };
 use breakoff::plan::evidence::Situation;
 use breakoff::plan::world::{PresentDisk, World};
@@ -58,6 +58,7 @@ fn volume(id: u8, word: &str, plexes: Vec<Plex>) -> Volume {
         sector_size: None,
         lost_leg: None,
         lanes: Lanes::ONE,
+        owner: NodeOwner::default(),
         running: Some(BOOT),
         synced: size,
         origin: None,
@@ -252,6 +253,11 @@ fn paydb() -> Volume {
     };
     Volume {
         log: Some(log),
+        owner: NodeOwner {
+            user: Account::parse("oracle").ok(),
+            group: None,
+            mode: NodeMode::new(0o640),
+        },
         ..volume(1, "paydb", plexes)
     }
 }

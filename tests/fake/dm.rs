@@ -5,6 +5,7 @@ use super::{Fake, State, Stuck};
 use breakoff::error::{Error, Kind, Result};
 use breakoff::model::{DevNo, DmName, DmUuid, Role};
 use breakoff::sys::kernel::Work;
+use breakoff::sys::nodes::Permissions;
 use breakoff::sys::{ArmedDevice, Errno, Kernel, MirrorHealth};
 use breakoff::table::status::{LegHealth, MirrorStatus};
 use breakoff::table::{DmDevice, Links, SuspendMode, TargetLine};
@@ -38,6 +39,7 @@ pub struct Device {
     held: bool,
     /// It goes when it is closed.
     deferred: bool,
+    node: Permissions,
 }
 
 #[derive(Clone)]
@@ -343,6 +345,15 @@ impl Devices {
         self.0
             .get(&minor)
             .is_some_and(|d| d.uuid.role() == Some(Role::Map))
+    }
+
+    /// The permissions of a device's node.
+    pub fn node(&self, minor: u32) -> Option<&Permissions> {
+        Some(&self.0.get(&minor)?.node)
+    }
+
+    pub fn node_mut(&mut self, minor: u32) -> Option<&mut Permissions> {
+        Some(&mut self.0.get_mut(&minor)?.node)
     }
 
     pub fn is_suspended(&self, minor: u32) -> bool {
@@ -659,6 +670,7 @@ impl State {
             device.live = Some(table);
         }
         device.suspended = false;
+        self.udev_processes(uuid);
         self.check_what_is_below(minor);
         self.dm.remove_deferred();
         if was_asleep {
@@ -926,6 +938,7 @@ impl Kernel for FakeKernel {
                     suspended: false,
                     held: false,
                     deferred: false,
+                    node: super::nodes::DEFAULT,
                 },
             );
             Ok(())

@@ -12,6 +12,7 @@ pub mod disk;
 pub mod dm;
 pub mod era;
 pub mod helper;
+pub mod nodes;
 pub mod places;
 pub mod script;
 
@@ -21,19 +22,22 @@ use breakoff::cli::Action;
 use breakoff::cli::native::hints::Native;
 use breakoff::error::{Error, Result};
 use breakoff::meta;
-use breakoff::model::{BootId, DevNo, DiskId, Generation, Group, GroupId, HostId, Timestamp};
+use breakoff::model::{
+    BootId, DevNo, DiskId, DmUuid, Generation, Group, GroupId, HostId, Timestamp,
+};
 use breakoff::sys::content::{Contents, Standing};
 use breakoff::sys::disk::{Access, BlockDevice, Found, Inspection, Reading, Which};
 use breakoff::sys::helper::{Helper, HelperDevice};
 use breakoff::sys::lock::Holder;
 use breakoff::sys::machine::Machine;
+use breakoff::sys::nodes::{Nodes, Told};
 use breakoff::sys::notice::Notice;
 use breakoff::sys::process::{Interrupts, Service};
 use breakoff::sys::{Errno, Events, Kernel, Media};
 use breakoff::table::dco::Pace;
 use std::any::Any;
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -94,6 +98,8 @@ pub struct State {
     pub rotational: bool,
     /// How fast they are, if that can be measured.
     pub pace: Option<Pace>,
+    /// What udev's rule is told of the nodes of volumes.
+    pub told: BTreeMap<DmUuid, Told>,
     boot: u8,
     /// Which machine it is.
     pub host: u8,
@@ -177,6 +183,7 @@ impl Fake {
             looks: Vec::new(),
             rotational: false,
             pace: None,
+            told: BTreeMap::new(),
             boot: 1,
             host: 0x40,
             clock: 1_700_000_000_000,
@@ -342,6 +349,7 @@ impl Fake {
         state.dm = dm::Devices::default();
         state.data.forget_queued();
         state.locks.clear();
+        state.told.clear();
         state.boot += 1;
         for (at, disk) in state.disks.iter_mut().enumerate() {
             disk.lose_power(at, kept);
@@ -497,6 +505,10 @@ impl Machine for Fake {
 
     fn leads_to(&self, _path: &Path, _number: DevNo) -> bool {
         true
+    }
+
+    fn nodes(&self) -> Box<dyn Nodes> {
+        Box::new(nodes::FakeNodes(self.clone()))
     }
 
     fn why_no_link(&self) -> String {

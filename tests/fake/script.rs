@@ -56,12 +56,13 @@ pub fn essence(group: Option<&Group>) -> String {
             .map(|l| format!("{} live {}", place(&l.extent), l.live));
         let _ = writeln!(
             text,
-            "volume {} {} running {} synced {} of {origin:?} copied {} log {log:?}",
+            "volume {} {} running {} synced {} of {origin:?} copied {} owner {:?} log {log:?}",
             v.name,
             v.size.get(),
             v.running.is_some(),
             v.is_synced(),
-            v.copied
+            v.copied,
+            (!v.owner.is_default()).then_some(&v.owner)
         );
         for p in &v.plexes {
             let space: Vec<String> = p.subdisks.iter().map(place).collect();
@@ -714,6 +715,11 @@ impl Case<'_> {
             .map(|group| state.misplaced(group))
             .unwrap_or_default();
         assert_eq!(misplaced, Vec::<String>::new(), "{place}");
+        let nodes = group
+            .as_ref()
+            .map(|group| state.wrong_nodes(group))
+            .unwrap_or_default();
+        assert_eq!(nodes, Vec::<String>::new(), "{place}");
         let errors: Vec<_> = group
             .iter()
             .flat_map(|g| &g.volumes)

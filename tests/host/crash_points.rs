@@ -38,12 +38,44 @@ fn a_plain_volume() {
             "make w 8m --mirrors 2",
             "remove v",
             "rename v w",
+            "owner --owner oracle:dba --mode 0640 v",
+            "make w 4m --owner :dba",
             "grow v +8m",
             "mirror -b v",
             "snapstart -b v",
             "snapstart -b --mirrors 2 v",
             "stop v",
             "start v",
+        ],
+    );
+}
+
+/// The node of a volume has what is recorded, whatever is killed.
+#[test]
+fn volumes_with_owners() {
+    let script = [
+        GROUP4,
+        "make v 8m --owner oracle --mode 0600",
+        "make w 8m --owner nobody-here:dba",
+        "snapstart -b v",
+        "sync",
+        "make x 4m --owner nobody-here",
+        "stop x",
+    ];
+    let world = World::new("owned", 4, &script);
+    crash_all(
+        &world,
+        &[
+            "owner --owner :dba v w",
+            "owner --owner other v",
+            "owner --default v",
+            "owner --owner other --mode 0640 x",
+            "rename v u",
+            "snapshot v",
+            "start x",
+            "stop v",
+            "stop --all",
+            "remove w",
         ],
     );
 }

@@ -30,7 +30,7 @@ struct Done {
     errors: u64,
 }
 
-const COMMANDS: [&str; 31] = [
+const COMMANDS: [&str; 33] = [
     "make V 4m",
     "make V 8m --mirrors 2",
     "make V 6m --no-log --mirrors 2",
@@ -57,6 +57,8 @@ const COMMANDS: [&str; 31] = [
     "snapback -b --all-plexes V",
     "snapback -b SNAP-b",
     "fast-resync off V",
+    "owner --owner oracle:dba V",
+    "owner --default V",
     "plex detach V-02",
     "plex attach -b V-02",
     "plex remove V-02",

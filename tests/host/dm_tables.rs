@@ -3,7 +3,7 @@
 
 use crate::pure::golden::assert_golden;
 use crate::pure::{anywhere, done, list, make, name, on, snapstart, split_off, sync, world};
-use breakoff::model::{DmUuid, Sectors};
+use breakoff::model::{DmUuid, NodeOwner, Sectors};
 use breakoff::plan::evidence::Situation;
 use breakoff::plan::request::{GrowTo, Legs, Request, Split, Splits, Winner};
 use breakoff::table::DevRef;
@@ -113,6 +113,7 @@ fn mirrored_volume_without_log() {
             log: false,
             fast_resync: false,
             sector_size: None,
+            owner: NodeOwner::default(),
         },
     );
     situation(
@@ -279,6 +280,7 @@ fn grown_mirror() {
             log: false,
             fast_resync: false,
             sector_size: None,
+            owner: NodeOwner::default(),
         },
     );
     sync(&mut w);

@@ -80,6 +80,8 @@ fn of_verbs_on_volumes() {
         "snapshot v",
         "plex convert --to active v-02",
         "fast-resync off v",
+        "owner --owner oracle v",
+        "owner --default v",
         "start v",
     ] {
         shows(&fake, command);

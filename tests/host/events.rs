@@ -3,7 +3,9 @@
 use crate::cli_support::golden;
 use crate::cli_support::world::name;
 use breakoff::app::{Change, Outcome, Report};
-use breakoff::model::{CrashReason, DiskId, GroupId, PlexState, Sectors, Untracked};
+use breakoff::model::{
+    Account, CrashReason, DiskId, GroupId, NodeMode, NodeOwner, PlexState, Sectors, Untracked,
+};
 use breakoff::plan::change::{Attaching, Copied, Event, NewSnapshot, PlexFailed, SideChosen};
 use breakoff::report::{json, text};
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,9 +51,10 @@ fn place(event: &Event) -> usize {
         Event::Untracked { .. } => 34,
         Event::MapFailed { .. } => 35,
         Event::MapSpaceAdded { .. } => 36,
+        Event::Owner(_) => 37,
     }
 }
-const COUNT: usize = 37;
+const COUNT: usize = 38;
 
 /// Each event with all of its details, and again without those that it can lack.
 fn all() -> Vec<Event> {
@@ -228,6 +231,12 @@ fn all() -> Vec<Event> {
         },
         Event::MapFailed { copies: 1 },
         Event::MapSpaceAdded { copies: 1 },
+        Event::Owner(NodeOwner {
+            user: Account::parse("oracle").ok(),
+            group: Account::parse("4711").ok(),
+            mode: NodeMode::new(0o640),
+        }),
+        Event::Owner(NodeOwner::default()),
     ]
 }
 

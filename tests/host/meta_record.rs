@@ -60,6 +60,7 @@ fn sample() -> Group {
         sector_size: None,
         lost_leg: None,
         lanes: Lanes::ONE,
+        owner: NodeOwner::default(),
         running: Some(BootId::random()),
         synced: Sectors::mib(8),
         origin: None,
@@ -176,7 +177,7 @@ fn a_payload_written_by_version_2_stays_readable() {
     expected
         .volumes
         .iter_mut()
-        .for_each(|v| (v.sector_size, v.lost_leg) = (None, None));
+        .for_each(|v| (v.sector_size, v.lost_leg, v.owner) = Default::default());
     assert_eq!(decode(&gzip(GOLDEN_V2.as_bytes())).unwrap().0, expected);
 }
 
@@ -205,6 +206,25 @@ fn a_sector_size_that_no_disk_has_is_refused() {
         json!("512"),
     ] {
         unsafe_when(|r| v(r)["sector_size"] = bad.clone());
+    }
+}
+
+#[test]
+fn an_owner_that_makes_no_sense_is_refused() {
+    for bad in [
+        json!({}),
+        json!({"user": null}),
+        json!({"user": ""}),
+        json!({"user": "a b"}),
+        json!({"user": "x\nBREAKOFF_OWNER=0"}),
+        json!({"group": "4294967295"}),
+        json!({"mode": "4755"}),
+        json!({"mode": "rw"}),
+        json!({"mode": 660}),
+        json!({"user": "a", "acl": "x"}),
+        json!("oracle"),
+    ] {
+        unsafe_when(|r| v(r)["owner"] = bad.clone());
     }
 }
 
@@ -243,6 +263,12 @@ fn tracked_sample() -> Group {
         at: Timestamp::from_millis(5678),
     });
     (original.sector_size, snapshot.sector_size) = (SectorSize::new(512), SectorSize::new(4096));
+    original.owner = NodeOwner {
+        user: Some(Account::parse("oracle").unwrap()),
+        group: Some(Account::parse("4711").unwrap()),
+        mode: NodeMode::new(0o640),
+    };
+    snapshot.owner.mode = NodeMode::new(0o600);
     group
 }
 
@@ -744,6 +770,7 @@ fn many(count: usize) -> Group {
             sector_size: None,
             lost_leg: None,
             lanes: Lanes::ONE,
+            owner: NodeOwner::default(),
             running: group
                 .volumes
                 .first()

@@ -5,11 +5,12 @@ use crate::pure::golden::assert_golden;
 use crate::pure::{anywhere, carry_out, done, make, name, snapstart, sync, world};
 use breakoff::app::Outcome;
 use breakoff::cli::native::hints::Native;
-use breakoff::model::Sectors;
+use breakoff::model::{Account, NodeOwner, Sectors};
 use breakoff::plan::evidence::Situation;
 use breakoff::plan::finding::{self, converge};
 use breakoff::plan::request::{
-    Convert, Finding, GrowTo, Legs, Relations, Request, Selection, Split, Splits, Winner,
+    Convert, Finding, GrowTo, Legs, OwnerChange, Relations, Request, Selection, Split, Splits,
+    Winner,
 };
 use breakoff::plan::step::Plan;
 use breakoff::plan::{plan, render};
@@ -100,6 +101,19 @@ fn the_life_of_a_plain_volume() {
         &Request::Rename {
             volume: name("v"),
             to: name("w"),
+        },
+    );
+    let oracle = NodeOwner {
+        user: Account::parse("oracle").ok(),
+        group: Account::parse("dba").ok(),
+        mode: None,
+    };
+    verb(
+        &mut w,
+        "owner",
+        &Request::Owner {
+            volumes: vec![name("w")],
+            change: OwnerChange::Set(oracle),
         },
     );
     verb(&mut w, "stop", &Request::Stop(one("w")));
@@ -226,6 +240,7 @@ fn snapshots_of_two_volumes_that_come_back_in_mixed_order() {
                 log: true,
                 fast_resync: false,
                 sector_size: None,
+                owner: NodeOwner::default(),
             },
         );
     }

@@ -5,7 +5,7 @@ use crate::pure::{anywhere, done, make, name, on, refused, snapstart, sync, worl
 use breakoff::cli::native::hints::Native;
 use breakoff::error::Kind;
 use breakoff::model::{
-    CrashReason, Disk, DiskId, DmUuid, PlexState, SectorSize, Sectors, Standing,
+    CrashReason, Disk, DiskId, DmUuid, NodeOwner, PlexState, SectorSize, Sectors, Standing,
 };
 use breakoff::plan::change::{Change, Event};
 use breakoff::plan::evidence::Situation;
@@ -130,6 +130,7 @@ fn avoided_disks_are_avoided_and_unknown_ones_refused() {
             log: true,
             fast_resync: false,
             sector_size: None,
+            owner: NodeOwner::default(),
         },
     );
     assert_eq!(
@@ -144,6 +145,7 @@ fn avoided_disks_are_avoided_and_unknown_ones_refused() {
         log: true,
         fast_resync: false,
         sector_size: None,
+        owner: NodeOwner::default(),
     };
     assert_eq!(refused(&w, &unknown).kind(), Kind::NotFound);
 }
@@ -671,6 +673,7 @@ fn old_minority() -> Situation {
                 log: true,
                 fast_resync: false,
                 sector_size: None,
+                owner: NodeOwner::default(),
             },
         );
     }
@@ -811,6 +814,7 @@ fn a_group_that_runs_can_be_repaired_with_any_number_of_disks() {
                 log: true,
                 fast_resync: true,
                 sector_size: None,
+                owner: NodeOwner::default(),
             },
         );
     }
@@ -836,6 +840,7 @@ fn missing_disks_that_hold_nothing_do_not_count() {
             log: true,
             fast_resync: false,
             sector_size: None,
+            owner: NodeOwner::default(),
         },
     );
     done(&mut w, &Request::Stop(Selection::All));
@@ -855,6 +860,7 @@ fn missing_disks_that_hold_nothing_do_not_count() {
                 log: true,
                 fast_resync: false,
                 sector_size: None,
+                owner: NodeOwner::default(),
             },
         );
     }
@@ -900,6 +906,7 @@ fn the_number_of_an_unreadable_disk_comes_from_what_is_certainly_mapped_there() 
             log: false,
             fast_resync: true,
             sector_size: None,
+            owner: NodeOwner::default(),
         },
     );
     done(
@@ -912,6 +919,7 @@ fn the_number_of_an_unreadable_disk_comes_from_what_is_certainly_mapped_there() 
             log: false,
             fast_resync: false,
             sector_size: None,
+            owner: NodeOwner::default(),
         },
     );
     sync(&mut w);
@@ -1070,6 +1078,7 @@ fn legs_to_choose_from() -> Situation {
                 log: true,
                 fast_resync: false,
                 sector_size: None,
+                owner: NodeOwner::default(),
             },
         );
     }
@@ -1433,6 +1442,7 @@ fn a_log_goes_elsewhere_when_the_named_disks_are_full() {
         log: true,
         fast_resync: false,
         sector_size: None,
+        owner: NodeOwner::default(),
     };
     let mut w = world(3);
     let refusal = refused(&w, &full(&["disk03"])).to_string();
@@ -1476,6 +1486,7 @@ fn a_plex_grows_where_it_is_and_leaves_the_other_disks_alone() {
             log: true,
             fast_resync: true,
             sector_size: None,
+            owner: NodeOwner::default(),
         },
     );
     sync(&mut w);
@@ -1500,6 +1511,7 @@ fn a_plex_grows_where_it_is_and_leaves_the_other_disks_alone() {
         log: true,
         fast_resync: false,
         sector_size: None,
+        owner: NodeOwner::default(),
     };
     done(&mut w, &beside);
     done(&mut w, &grow("v", 24));
@@ -1527,6 +1539,7 @@ fn plexes_whose_disks_are_full_do_not_meet_on_another_one() {
             log: true,
             fast_resync: false,
             sector_size: None,
+            owner: NodeOwner::default(),
         },
     );
     sync(&mut w);
@@ -1550,6 +1563,7 @@ fn plexes_whose_disks_are_full_do_not_meet_on_another_one() {
             log: true,
             fast_resync: false,
             sector_size: None,
+            owner: NodeOwner::default(),
         },
     );
     sync(&mut w);
@@ -1572,6 +1586,7 @@ fn a_smaller_disk_replaces_a_large_one_if_the_plexes_fit() {
             log: true,
             fast_resync: true,
             sector_size: None,
+            owner: NodeOwner::default(),
         },
     );
     sync(&mut w);
@@ -1619,6 +1634,7 @@ fn make_for(volume: &str, sectors: Option<u32>, placement: Placement) -> Request
         log: true,
         fast_resync: true,
         sector_size: sectors.and_then(SectorSize::new),
+        owner: NodeOwner::default(),
     }
 }
 
@@ -1772,6 +1788,7 @@ fn the_plexes_of_a_new_volume_are_alike_where_they_can_be() {
         log: true,
         fast_resync: true,
         sector_size: None,
+        owner: NodeOwner::default(),
     };
     let planned = done(&mut w, &two("v", anywhere()));
     assert_eq!(
@@ -1971,6 +1988,7 @@ fn split_and_tracked() -> Situation {
         log: true,
         fast_resync: true,
         sector_size: None,
+        owner: NodeOwner::default(),
     };
     done(&mut w, &tracked("v", "disk01"));
     done(&mut w, &tracked("w", "disk03"));

@@ -6,7 +6,7 @@ use crate::support::writer::{Style, Writer};
 use crate::support::{MIB, block, udev};
 use breakoff::linux::disk::media::BlockMedia;
 use breakoff::meta::{self, Member};
-use breakoff::model::{Extent, Lanes, Name, Plex, PlexState, Sectors, Volume, VolumeId};
+use breakoff::model::{Extent, Lanes, Name, NodeOwner, Plex, PlexState, Sectors, Volume, VolumeId};
 use breakoff::sys::disk::Access;
 use std::fs::File;
 use std::time::Duration;
@@ -326,6 +326,7 @@ fn fill_nearly(lab: &Lab, name: &dyn Fn(u64) -> String) -> Vec<String> {
             sector_size: None,
             lost_leg: None,
             lanes: Lanes::ONE,
+            owner: NodeOwner::default(),
             running: None,
             synced: Sectors::of(8),
             origin: None,

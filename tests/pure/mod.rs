@@ -9,8 +9,8 @@ pub mod golden;
 
 use breakoff::error::Error;
 use breakoff::model::{
-    BootId, DevNo, Disk, DiskId, DmUuid, Generation, Group, GroupId, HostId, Name, Role, Sectors,
-    Timestamp, Tracking, VolumeId,
+    BootId, DevNo, Disk, DiskId, DmUuid, Generation, Group, GroupId, HostId, Name, NodeOwner, Role,
+    Sectors, Timestamp, Tracking, VolumeId,
 };
 use breakoff::plan::evidence::{EraSupport, Evidence, Situation};
 use breakoff::plan::request::{Legs, Placement, Request, Split, Splits};
@@ -228,6 +228,7 @@ pub fn make(volume: &str, mib: u32, mirrors: usize) -> Request {
         log: true,
         fast_resync: false,
         sector_size: None,
+        owner: NodeOwner::default(),
     }
 }
 
@@ -252,6 +253,7 @@ pub fn split_off(w: &mut Situation, mib: u32, mirrors: usize) {
             log: true,
             fast_resync: true,
             sector_size: None,
+            owner: NodeOwner::default(),
         },
     );
     sync(w);

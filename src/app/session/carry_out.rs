@@ -52,7 +52,10 @@ impl Session<'_> {
     /// kernel state.
     pub fn carry_out(&mut self, plan: &Plan) -> exec::Done<Report> {
         quorum::refuse_change(&self.view.world, plan)?;
-        self.perform(plan)
+        self.tell_owners_of(plan);
+        let done = self.perform(plan);
+        self.agree_owners();
+        done
     }
 
     /// Like [`Session::carry_out`], without the quorum check, so that repairs can use it: what runs

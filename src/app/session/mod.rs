@@ -4,12 +4,14 @@
 //! ```text
 //! view      reading and observing          carry_out   a plan from its commit to its end
 //! repair    repairs without a request      commit      the configuration on the disks
+//! owners    who may use the nodes of volumes
 //! closing   what happens when the lock is released
 //! ```
 
 mod carry_out;
 mod closing;
 mod commit;
+mod owners;
 mod repair;
 mod view;
 

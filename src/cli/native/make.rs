@@ -1,5 +1,6 @@
 //! `make`
 
+use super::owner::Access;
 use super::words::{self, Where};
 use crate::app::Command;
 use crate::model::{Name, SectorSize, Sectors};
@@ -38,6 +39,8 @@ pub(super) struct Make {
     /// filesystem that can (mkfs.xfs -s size=4096, mkfs.ext4 -b 4096).
     #[arg(long, value_name = "BYTES", value_parser = words::sector_size)]
     sector_size: Option<SectorSize>,
+    #[command(flatten)]
+    access: Access,
 }
 
 impl Make {
@@ -50,6 +53,7 @@ impl Make {
             log: !self.no_log,
             fast_resync: self.fast_resync,
             sector_size: self.sector_size,
+            owner: self.access.node_owner(),
         })
     }
 }

@@ -12,6 +12,7 @@ pub mod hints;
 mod make;
 mod mirror;
 mod monitor;
+mod owner;
 mod plex;
 mod print;
 mod recover;
@@ -89,6 +90,7 @@ enum Verb {
     Make(make::Make),
     Remove(remove::Remove),
     Rename(rename::Rename),
+    Owner(owner::Owner),
     Grow(grow::Grow),
     Mirror(mirror::Mirror),
     Start(start::Start),
@@ -122,6 +124,7 @@ impl Verb {
             Verb::Make(verb) => verb.command(),
             Verb::Remove(verb) => verb.command(),
             Verb::Rename(verb) => verb.command(),
+            Verb::Owner(verb) => verb.command()?,
             Verb::Grow(verb) => verb.command(),
             Verb::Mirror(verb) => verb.command(),
             Verb::Start(verb) => verb.command(),

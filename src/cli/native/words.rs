@@ -5,7 +5,7 @@ use crate::app::NamedDevice;
 use crate::error::{Error, Result};
 use crate::model::units::{DefaultUnit, parse_size};
 use crate::model::volume::MAX_PLEXES;
-use crate::model::{Lanes, Name, SectorSize, Sectors};
+use crate::model::{Account, Lanes, Name, SectorSize, Sectors};
 use crate::plan::request::Placement;
 use clap::Args;
 use std::path::PathBuf;
@@ -81,6 +81,15 @@ pub(super) fn lanes(word: &str) -> Result<Lanes> {
     let most = Lanes::MOST;
     let lanes = word.parse().ok().and_then(Lanes::new);
     lanes.ok_or_else(|| Error::usage(format!("'{word}' is not a number from 1 to {most}")))
+}
+
+/// `USER`, `USER:GROUP` or `:GROUP`.
+pub(super) fn accounts(word: &str) -> Result<(Option<Account>, Option<Account>)> {
+    match word.split_once(':') {
+        Some(("", group)) => Ok((None, Some(Account::parse(group)?))),
+        Some((user, group)) => Ok((Some(Account::parse(user)?), Some(Account::parse(group)?))),
+        None => Ok((Some(Account::parse(word)?), None)),
+    }
 }
 
 /// `[MEDIA=]DEVICE`. A `=` behind a slash belongs to the device's path.

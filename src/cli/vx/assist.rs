@@ -7,7 +7,7 @@ use crate::app::{Command, Query};
 use crate::error::{Error, Result};
 use crate::model::units::{DefaultUnit, parse_size};
 use crate::model::volume::MAX_PLEXES;
-use crate::model::{Name, Sectors};
+use crate::model::{Name, NodeOwner, Sectors};
 use crate::plan::request::{GrowTo, Legs, Relations, Request, Split, Splits, Winner};
 
 /// The text that `vxassist help` prints.
@@ -105,6 +105,7 @@ fn make(words: &mut Words) -> Result<Command> {
         log: layout.log(),
         fast_resync,
         sector_size: None,
+        owner: NodeOwner::default(),
     }))
 }
 

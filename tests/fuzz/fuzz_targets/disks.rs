@@ -8,8 +8,8 @@
 use breakoff::meta::layout::*;
 use breakoff::meta::{self, Chosen, Guide, Label, Member};
 use breakoff::model::{
-    DiskId, Extent, Generation, Group, GroupId, HostId, Lanes, Name, Plex, PlexState, Sectors,
-    Volume, VolumeId,
+    DiskId, Extent, Generation, Group, GroupId, HostId, Lanes, Name, NodeOwner, Plex, PlexState,
+    Sectors, Volume, VolumeId,
 };
 use breakoff::sys::Media;
 use breakoff_fuzz::media::{self, Ram};
@@ -313,6 +313,7 @@ fn group(u: &mut Unstructured) -> Result<Group> {
             sector_size: None,
             lost_leg: None,
             lanes: Lanes::ONE,
+            owner: NodeOwner::default(),
             running: None,
             synced: Sectors::of(8),
             origin: None,
