@@ -4,6 +4,7 @@
 //! Front ends (`cli`) build a [`Command`] and print an [`Outcome`]. The application knows nothing
 //! of their syntax.
 
+mod counters;
 mod differences;
 mod groups;
 pub mod helper;
@@ -18,6 +19,7 @@ mod status;
 mod wait;
 mod which;
 
+pub use counters::{Counted, CounterLine};
 pub use helper::run as serve;
 pub use run::{rehearse, run};
 pub use scan::udev_probe;
@@ -125,6 +127,8 @@ pub enum Query {
     ChangedRanges(Vec<Name>),
     /// `room`: shows the largest size that a new volume can have, or that a volume can grow to.
     Room(RoomFor),
+    /// `stat`: the kernel's counts of these volumes, or of all and of the disks if empty.
+    Counters(Vec<Name>),
 }
 
 /// The result of a command that makes changes.
@@ -230,6 +234,8 @@ pub enum Outcome {
         /// The present size of the volume.
         present: Option<Sectors>,
     },
+    /// `stat`: one line for each volume, plex and disk.
+    Counters(Vec<CounterLine>),
     /// `group show`: one group with its disks and how full its metadata is.
     Group(Box<World>, Vec<DiskLine>, Option<Fill>),
     /// `group list`: one line for each group.

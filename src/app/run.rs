@@ -3,8 +3,8 @@
 use super::session::{Session, refuse_foreign};
 use super::which::{group_for, named, shown_groups, tell_unreadable};
 use super::{
-    Change, Command, Env, Options, Outcome, Query, Report, differences, groups, monitor, paths,
-    scan::Scan, status, wait,
+    Change, Command, Env, Options, Outcome, Query, Report, counters, differences, groups, monitor,
+    paths, scan::Scan, status, wait,
 };
 use crate::app::session::View;
 use crate::error::{Error, Result};
@@ -122,6 +122,15 @@ fn show(options: &Options, query: &Query, reading: &Reading, env: Env<'_>) -> Re
             let scan = scan_for(options, env)?;
             let worlds = differences::relations(options, volumes, reading.open, &scan, env)?;
             let shown = Outcome::Relations(worlds, volumes.clone());
+            Ok(with_silent(options, volumes, shown, &scan))
+        }
+        Query::Counters(volumes) => {
+            let scan = scan_for(options, env)?;
+            let views = views(options, volumes, reading.look, &scan, env)?;
+            let lines = views
+                .iter()
+                .flat_map(|view| counters::of(&view.world, volumes, env.machine));
+            let shown = Outcome::Counters(lines.collect());
             Ok(with_silent(options, volumes, shown, &scan))
         }
         Query::ChangedRanges(snapshots) => {
@@ -527,6 +536,26 @@ fn require_targets(view: &View<'_>, request: &Request) -> Result<()> {
     Ok(())
 }
 
+/// Reads the groups to show, of those imported by this machine.
+fn views<'u>(
+    options: &Options,
+    objects: &[Name],
+    look: Look,
+    scan: &Scan,
+    env: Env<'u>,
+) -> Result<Vec<View<'u>>> {
+    let read = |name: &Name| {
+        let view = look(options, name, scan, env)?;
+        refuse_foreign(&view.world.group, name, env.machine.host_id()?)?;
+        for object in objects {
+            view.world.group.volume_named(object)?;
+        }
+        Ok(view)
+    };
+    let names = shown_groups(options, objects, scan, env)?;
+    names.iter().map(read).collect()
+}
+
 /// Returns the groups to show, of those imported by this machine.
 fn layouts(
     options: &Options,
@@ -536,12 +565,7 @@ fn layouts(
     env: Env<'_>,
 ) -> Result<Vec<(World, Option<Fill>)>> {
     let mut shown = Vec::new();
-    for name in &shown_groups(options, objects, scan, env)? {
-        let view = look(options, name, scan, env)?;
-        refuse_foreign(&view.world.group, name, env.machine.host_id()?)?;
-        for object in objects {
-            view.world.group.volume_named(object)?;
-        }
+    for view in views(options, objects, look, scan, env)? {
         let mut world = view.world.state.clone();
         paths::look(&mut world, env)
             .iter()

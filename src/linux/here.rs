@@ -22,7 +22,7 @@ use crate::linux::process::lock::GroupLock;
 use crate::linux::process::{detached, host, notice};
 use crate::model::{BootId, DevNo, GroupId, HostId, Timestamp};
 use crate::sys::content::Standing;
-use crate::sys::disk::{Access, BlockDevice, Found, Inspection, Reading, Which};
+use crate::sys::disk::{Access, BlockDevice, Counters, Found, Inspection, Reading, Which};
 use crate::sys::helper::{Helper, HelperDevice, Tasks};
 use crate::sys::lock::Holder;
 use crate::sys::notice::Notice;
@@ -161,6 +161,10 @@ impl Machine for Here {
 
     fn writes(&self, device: DevNo) -> Result<u64> {
         changes::writes(device)
+    }
+
+    fn counters(&self, device: DevNo) -> Option<Counters> {
+        changes::counters(device)
     }
 
     fn takes_discards(&self, device: DevNo) -> bool {

@@ -3,7 +3,7 @@
 //! The document is `{"breakoff":1,"command":…,"ok":true,"result":{…}}` or
 //! `{"breakoff":1,"command":…,"ok":false,"error":{…}}`, on one line.
 
-use super::{changes, layout, lists, plan, relations, room};
+use super::{changes, counters, layout, lists, plan, relations, room};
 use crate::advice::Language;
 use crate::app::{Outcome, Report};
 use crate::error::{Error, Result};
@@ -59,6 +59,7 @@ enum Named<T> {
     Relations(T),
     ChangedRanges(T),
     Room(T),
+    Counters(T),
     Group(T),
     Disks(T),
     Configuration(T),
@@ -94,6 +95,10 @@ pub fn success(command: Option<&str>, outcome: &Outcome) -> Result<String> {
             command,
             Named::Room(room::View::new(group, volume.as_ref(), *size, *present)),
         ),
+        Outcome::Counters(lines) => {
+            let views = lines.iter().map(counters::CounterView::new);
+            ok(command, Named::Counters(views.collect::<Vec<_>>()))
+        }
         Outcome::Group(world, disks, fill) => ok(
             command,
             Named::Group(lists::GroupShow::new(world, disks, *fill)),

@@ -6,6 +6,7 @@
 
 mod changes;
 mod columns;
+mod counters;
 pub mod json;
 mod layout;
 mod lists;

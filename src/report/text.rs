@@ -1,6 +1,6 @@
 //! Outcomes and errors as text for people.
 
-use super::{changes, layout, lists, plan, print, relations, room};
+use super::{changes, counters, layout, lists, plan, print, relations, room};
 use crate::advice::Language;
 use crate::app::Outcome;
 use crate::error::Error;
@@ -25,6 +25,7 @@ pub fn outcome(outcome: &Outcome, verbose: bool) -> String {
             size,
             present,
         } => room::text(group, volume.as_ref(), *size, *present),
+        Outcome::Counters(lines) => counters::text(lines),
         Outcome::Group(world, disks, fill) => lists::group_text(world, disks, *fill),
         Outcome::Groups(lines) => lists::groups_text(lines),
         Outcome::Disks(lines) => lists::disks_text(lines),
@@ -39,6 +40,7 @@ pub fn is_empty(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Layout(worlds, _) => worlds.is_empty(),
         Outcome::Relations(worlds, _) => worlds.is_empty(),
+        Outcome::Counters(lines) => lines.is_empty(),
         Outcome::Groups(lines) => lines.is_empty(),
         Outcome::Disks(lines) => lines.is_empty(),
         Outcome::Findings(findings) | Outcome::ToBeRepaired(findings) => findings.is_empty(),

@@ -17,6 +17,23 @@ pub const MARK: &str = "breakoff";
 /// The udev property in which breakoff's udev rule stores the UUID of a disk's group.
 pub const GROUP_PROPERTY: &str = "BREAKOFF_GROUP_UUID";
 
+/// What the kernel has counted for a block device since it was created.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Completed reads.
+    pub reads: u64,
+    /// What they have read, in sectors of 512 bytes.
+    pub sectors_read: u64,
+    /// How long they took, all added up, in milliseconds.
+    pub read_ms: u64,
+    /// Completed writes.
+    pub writes: u64,
+    /// What they have written, in sectors of 512 bytes.
+    pub sectors_written: u64,
+    /// How long they took, all added up, in milliseconds.
+    pub write_ms: u64,
+}
+
 /// How a disk is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {

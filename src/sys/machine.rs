@@ -2,7 +2,7 @@
 //! whole commands can be crashed at every call. The real machine is `linux::Here`.
 
 use super::content::{Contents, Standing};
-use super::disk::{Access, BlockDevice, Found, Inspection, Reading, Which};
+use super::disk::{Access, BlockDevice, Counters, Found, Inspection, Reading, Which};
 use super::helper::{Helper, HelperDevice};
 use super::lock::Holder;
 use super::nodes::Nodes;
@@ -84,6 +84,8 @@ pub trait Machine {
     fn is_sound_map(&self, superblock: &[u8]) -> bool;
     /// How much has been written to a device, by the kernel's count, in sectors.
     fn writes(&self, device: DevNo) -> Result<u64>;
+    /// What the kernel has counted for a device; `None` if there is no such device.
+    fn counters(&self, device: DevNo) -> Option<Counters>;
     /// Whether discards can reach a device (K33).
     fn takes_discards(&self, device: DevNo) -> bool;
     /// Whether this kernel's `era` keeps what it has recorded when the machine goes down.

@@ -26,7 +26,7 @@ use breakoff::model::{
     BootId, DevNo, DiskId, DmUuid, Generation, Group, GroupId, HostId, Timestamp,
 };
 use breakoff::sys::content::{Contents, Standing};
-use breakoff::sys::disk::{Access, BlockDevice, Found, Inspection, Reading, Which};
+use breakoff::sys::disk::{Access, BlockDevice, Counters, Found, Inspection, Reading, Which};
 use breakoff::sys::helper::{Helper, HelperDevice};
 use breakoff::sys::lock::Holder;
 use breakoff::sys::machine::Machine;
@@ -570,6 +570,19 @@ impl Machine for Fake {
             .get(&device.minor)
             .copied()
             .unwrap_or(0))
+    }
+
+    /// Each number is that of the device, and so many times as large as its place.
+    fn counters(&self, device: DevNo) -> Option<Counters> {
+        let n = u64::from(device.minor) + 1;
+        Some(Counters {
+            reads: n,
+            sectors_read: n * 8,
+            read_ms: n * 2,
+            writes: n * 3,
+            sectors_written: n * 24,
+            write_ms: n * 4,
+        })
     }
 
     fn takes_discards(&self, _device: DevNo) -> bool {

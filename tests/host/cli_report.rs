@@ -2,7 +2,9 @@
 
 use crate::cli_support::golden;
 use crate::cli_support::world::{empty, full, name, tracked};
-use breakoff::app::{Change, ChangedRanges, DiskLine, Event, GroupLine, Outcome, Report};
+use breakoff::app::{
+    Change, ChangedRanges, Counted, CounterLine, DiskLine, Event, GroupLine, Outcome, Report,
+};
 use breakoff::cli::native::hints::Native;
 use breakoff::error::{Error, Kind};
 use breakoff::meta::Fill;
@@ -10,6 +12,7 @@ use breakoff::model::{DiskId, GroupId, Sectors};
 use breakoff::plan::change::NewSnapshot;
 use breakoff::plan::view::{PlanView, StepView};
 use breakoff::report::{json, text};
+use breakoff::sys::disk::Counters;
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -180,6 +183,32 @@ fn disks() -> Vec<DiskLine> {
 #[test]
 fn disk_list() {
     both("disk-list", "disk list", &Outcome::Disks(disks()));
+}
+
+#[test]
+fn stat() {
+    let line = |of, n| CounterLine {
+        group: name("pay"),
+        of,
+        counters: Counters {
+            reads: n,
+            sectors_read: 8 * n,
+            read_ms: 2 * n,
+            writes: 3 * n,
+            sectors_written: 24 * n,
+            write_ms: 4 * n,
+        },
+    };
+    let lines = vec![
+        line(Counted::Volume(name("paydb")), 1000),
+        line(Counted::Plex(name("paydb"), name("paydb-01")), 30),
+        line(Counted::Disk(name("disk01")), 0),
+    ];
+    both("stat", "stat", &Outcome::Counters(lines));
+    assert_eq!(
+        text::outcome(&Outcome::Counters(Vec::new()), false),
+        "nothing is started\n"
+    );
 }
 
 #[test]

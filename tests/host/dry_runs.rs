@@ -182,6 +182,7 @@ fn of_what_waits_or_only_looks() {
         "group list",
         "group show g",
         "disk list",
+        "stat",
         "status",
         "recover",
     ] {

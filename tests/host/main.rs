@@ -25,6 +25,7 @@ mod app_refusals;
 mod cli_binary;
 mod cli_parse;
 mod cli_report;
+mod counters;
 mod crash_points;
 mod crash_random;
 mod dm_tables;

@@ -766,6 +766,30 @@ fn a_dry_run_changes_nothing() {
     lab.finish();
 }
 
+#[test]
+fn what_is_written_to_a_volume_is_counted_on_its_way_to_the_disks() {
+    let lab = lab!(["mirror"], [24, 24]);
+    lab.create_group("g");
+    lab.cli("-g g make v 4m --mirrors 2").ok();
+    lab.wait_synced("g", "v");
+    let written = |name: &str| {
+        let result = lab.json("-g g stat");
+        let lines = result["counters"].as_array().unwrap();
+        let line = lines.iter().find(|line| line["name"] == name);
+        line.unwrap_or_else(|| panic!("no {name} in {result}"))["written"]
+            .as_u64()
+            .unwrap()
+    };
+    let objects = ["v", "v-01", "v-02", "disk01", "disk02"];
+    let before = objects.map(written);
+    block::write_direct(lab.device("g", "v"), MIB, &vec![1; MIB as usize]).unwrap();
+    for (name, before) in objects.iter().zip(before) {
+        assert!(written(name) >= before + MIB, "{name}");
+    }
+    assert_eq!(written("v"), before[0] + MIB);
+    lab.finish();
+}
+
 /// Takes udev's rule back when a test ends.
 struct OtherRule(PathBuf);
 

@@ -27,6 +27,7 @@ mod snapshot;
 mod snapstart;
 mod snapwait;
 mod start;
+mod stat;
 mod status;
 mod stop;
 mod udev;
@@ -110,6 +111,7 @@ enum Verb {
     Recover(recover::Recover),
     Monitor(monitor::Monitor),
     Status(status::Status),
+    Stat(stat::Stat),
     #[command(hide = true)]
     UdevProbe(udev::UdevProbe),
     #[command(hide = true)]
@@ -143,6 +145,7 @@ impl Verb {
             Verb::Recover(verb) => verb.command(),
             Verb::Monitor(verb) => verb.command(),
             Verb::Status(verb) => verb.command(),
+            Verb::Stat(verb) => verb.command(),
             Verb::UdevProbe(verb) => return Ok(verb.action()),
             Verb::UdevName(verb) => return Ok(verb.action()),
         };

@@ -6,7 +6,7 @@ use crate::linux::disk::sysfs;
 use crate::linux::dm::nodes;
 use crate::model::DevNo;
 use crate::sys::Media as _;
-use crate::sys::disk::Access;
+use crate::sys::disk::{Access, Counters};
 use crate::table::era;
 use std::ops::Range;
 
@@ -64,6 +64,35 @@ fn count(stat: &str) -> Option<u64> {
     Some(numbers.get(6)? + numbers.get(13).unwrap_or(&0))
 }
 
+/// What the kernel has counted for a device.
+pub fn counters(device: DevNo) -> Option<Counters> {
+    parse_counters(&std::fs::read_to_string(format!("/sys/dev/block/{device}/stat")).ok()?)
+}
+
+/// Requests, merged requests, sectors and milliseconds, first of reads, then of writes.
+fn parse_counters(stat: &str) -> Option<Counters> {
+    let numbers = stat.split_ascii_whitespace().map_while(|n| n.parse().ok());
+    let numbers: Vec<u64> = numbers.take(8).collect();
+    let [
+        reads,
+        _,
+        sectors_read,
+        read_ms,
+        writes,
+        _,
+        sectors_written,
+        write_ms,
+    ] = numbers.try_into().ok()?;
+    Some(Counters {
+        reads,
+        sectors_read,
+        read_ms,
+        writes,
+        sectors_written,
+        write_ms,
+    })
+}
+
 /// Whether discards can reach a device. A discard of several blocks is recorded in the first one
 /// only (K33), so a map is trusted only where discards cannot reach the device.
 pub fn takes_discards(device: DevNo) -> bool {
@@ -115,6 +144,23 @@ mod tests {
         assert_eq!(count("1 0 8 2 3 0 24 9 0 1 1 2 0 16 0 0 0\n"), Some(40));
         assert_eq!(count("1 0 8 2 3 0 24 9 0 1 1"), Some(24));
         assert_eq!(count("1 2"), None);
+    }
+
+    #[test]
+    fn reads_and_writes_are_told_apart() {
+        let counters = parse_counters("  1 0  8 2 3 0 24 9 0 1 1 2 0 16 0 0 0\n");
+        let wanted = Counters {
+            reads: 1,
+            sectors_read: 8,
+            read_ms: 2,
+            writes: 3,
+            sectors_written: 24,
+            write_ms: 9,
+        };
+        assert_eq!(counters, Some(wanted));
+        for bad in ["", "1 0 8 2 3 0 24", "1 0 8 2 3 0 24 x"] {
+            assert_eq!(parse_counters(bad), None, "{bad:?}");
+        }
     }
 
     #[test]
