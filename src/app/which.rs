@@ -19,6 +19,8 @@ pub fn named(request: &Request) -> Vec<Name> {
         Request::Rename { volume, .. }
         | Request::Grow { volume, .. }
         | Request::Mirror { volume, .. }
+        | Request::LogAdd { volume, .. }
+        | Request::LogRemove(volume)
         | Request::SnapAbort { volume, .. }
         | Request::SnapClear { volume, .. }
         | Request::FastResync { volume, .. } => vec![volume.clone()],

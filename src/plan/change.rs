@@ -147,6 +147,9 @@ pub enum Event {
     LogFailed,
     /// A volume has got a new dirty region log.
     LogAdded,
+    /// The dirty region log of a volume was removed, and its space released. `None` if the volume
+    /// had lost it, and only was to get another one.
+    LogRemoved { released: Option<Sectors> },
     /// The plexes of a volume are in sync again.
     Resynced,
     /// A snapshot was broken off.
@@ -395,6 +398,7 @@ impl Event {
             Event::PlexFailed(_) => "plex-failed",
             Event::LogFailed => "log-failed",
             Event::LogAdded => "log-added",
+            Event::LogRemoved { .. } => "log-removed",
             Event::Resynced => "resynced",
             Event::Split(_) => "split",
             Event::Unlinked { .. } => "unlinked",
@@ -466,6 +470,7 @@ impl Event {
                     named!(with, size, to_copy)
                 }
             },
+            Event::LogRemoved { released } => named!(released),
             Event::ChangesUnknown { reason } => named!(reason),
             Event::FastResync { was, state } => named!(was, state),
             Event::Untracked { reason } => named!(reason),

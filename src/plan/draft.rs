@@ -464,23 +464,43 @@ impl<'w> Draft<'w> {
     /// on the disks of the first plex, so these come late; disks on which anything was found
     /// damaged come last.
     pub fn allocate_log_elsewhere(&mut self, volume: &Volume) -> Result<Log> {
-        let first: BTreeSet<DiskId> = volume
-            .plexes
-            .iter()
-            .take(1)
-            .flat_map(|p| &p.subdisks)
-            .map(|s| s.disk)
-            .collect();
-        let damaged: BTreeSet<DiskId> = self
-            .world
-            .evidence
-            .damaged
-            .iter()
-            .map(|extent| extent.disk)
-            .collect();
-        let mut others: Vec<DiskId> = self.world.group.disks.iter().map(|d| d.id).collect();
-        others.sort_by_key(|id| (damaged.contains(id), first.contains(id)));
+        let others = self.log_disks(volume, true);
         self.allocate_log_near(volume, &Placement::default(), &others)
+    }
+
+    /// Allocates a log that was asked for by itself: on the named disks and on no others. If none
+    /// are named, it lies where that of a new mirror would, or elsewhere in place of a lost one.
+    pub fn allocate_log_alone(&mut self, volume: &Volume, placement: &Placement) -> Result<Log> {
+        let region = log::region(volume.size);
+        let length = log::space(volume.size, region);
+        let mut wish = self.wish(length, placement)?;
+        wish.at_end = true;
+        if wish.on.is_empty() {
+            wish.on = self.log_disks(volume, volume.log_wanted);
+        }
+        let space = self.free.take(&wish);
+        let extent = space.and_then(|e| e.into_iter().next()).ok_or_else(|| {
+            let none = BTreeSet::new();
+            self.no_room(volume, (Room::LogAlone, length), placement, &none, &none)
+        })?;
+        Ok(Log {
+            extent,
+            region,
+            live: false,
+        })
+    }
+
+    /// The disks in the order in which a log is to lie on them: those of the first plex come first,
+    /// or last in place of a log that was `lost`. Disks on which anything was found damaged come
+    /// after all others.
+    fn log_disks(&self, volume: &Volume, lost: bool) -> Vec<DiskId> {
+        let first = volume.plexes.iter().take(1).flat_map(|p| &p.subdisks);
+        let first: BTreeSet<DiskId> = first.map(|s| s.disk).collect();
+        let damaged = self.world.evidence.damaged.iter();
+        let damaged: BTreeSet<DiskId> = damaged.map(|extent| extent.disk).collect();
+        let mut disks: Vec<DiskId> = self.world.group.disks.iter().map(|d| d.id).collect();
+        disks.sort_by_key(|id| (damaged.contains(id), first.contains(id) == lost));
+        disks
     }
 
     fn allocate_log_near(
@@ -740,6 +760,11 @@ impl<'w> Draft<'w> {
                 clean,
             };
             self.plan.prepare.push(write);
+            // With all of it dirty a write goes to the first plex alone, also where the plexes were
+            // known to be equal.
+            if !clean {
+                volume.synced = Sectors::ZERO;
+            }
         } else if !needed {
             log.live = false;
         }

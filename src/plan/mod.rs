@@ -14,6 +14,7 @@ pub mod evidence;
 pub mod finding;
 pub mod found;
 pub mod groups;
+pub mod log;
 mod needs;
 pub mod plexes;
 mod prospect;
@@ -85,6 +86,8 @@ fn decide(world: &Situation, request: &Request) -> Result<Plan> {
             placement,
             lanes,
         } => attach::mirror(world, volume, placement, *lanes),
+        Request::LogAdd { volume, placement } => log::add(world, volume, placement),
+        Request::LogRemove(volume) => log::remove(world, volume),
         Request::Start { volumes, force } => activate::start(world, volumes, *force),
         Request::Stop(which) => activate::stop(world, which),
         Request::SnapStart {

@@ -63,6 +63,8 @@ pub fn needs<'r>(world: &World, request: &'r Request) -> Vec<Need<'r>> {
         | Request::Remove { .. }
         | Request::Rename { .. }
         | Request::Owner { .. }
+        | Request::LogAdd { .. }
+        | Request::LogRemove(_)
         | Request::Stop(_)
         | Request::SnapAbort { .. }
         | Request::SnapClear { .. }

@@ -111,6 +111,15 @@ pub enum Request {
         /// In how many lanes it is filled; by default as many as suit it.
         lanes: Option<Lanes>,
     },
+    /// `log add`: gives a mirror a dirty region log.
+    LogAdd {
+        /// The volume that gets the log.
+        volume: Name,
+        /// The disks that the log may lie on, and no others.
+        placement: Placement,
+    },
+    /// `log remove`: takes the dirty region log of the volume with this name away.
+    LogRemove(Name),
     /// `start`: creates the devices of volumes.
     Start {
         /// The volumes to start.

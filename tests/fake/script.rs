@@ -54,6 +54,7 @@ pub fn essence(group: Option<&Group>) -> String {
             .log
             .as_ref()
             .map(|l| format!("{} live {}", place(&l.extent), l.live));
+        let log = (log, if v.log_wanted { "wanted" } else { "unwanted" });
         let _ = writeln!(
             text,
             "volume {} {} running {} synced {} of {origin:?} copied {} owner {:?} log {log:?}",

@@ -95,8 +95,79 @@ fn a_mirrored_volume() {
             "plex detach v-02",
             "plex remove v-02",
             "plex convert --to snapdone v-02",
+            "log remove v",
         ],
     );
+}
+
+/// What a log says counts only while the mirror uses it: it is written before it comes into use.
+#[test]
+fn a_log_that_comes_and_goes() {
+    let mirror = [GROUP4, "make v 8m --mirrors 2 --no-log", "sync"];
+    let crash = |name, script: &[&str], commands: &[&str]| {
+        crash_all(&World::new(name, 4, script), commands);
+    };
+    crash(
+        "unlogged",
+        &mirror,
+        &["log add v", "log add v --on disk04", "log remove v"],
+    );
+    let stopped = [&mirror[..], &["stop v"]].concat();
+    crash("unlogged, stopped", &stopped, &["log add v"]);
+    let logged = [&stopped[..], &["log add v"]].concat();
+    crash("logged, stopped", &logged, &["log remove v", "start v"]);
+    // What an old log says is of no importance any more.
+    let again = [
+        &mirror[..],
+        &["log add v", "write", "log remove v", "write"],
+    ]
+    .concat();
+    crash("unlogged again", &again, &["log add v", "stop v"]);
+    // The plexes are not equal.
+    let unequal = [GROUP4, "make v 8m --mirrors 2 --no-log", "region"];
+    crash("unequal, unlogged", &unequal, &["log add v"]);
+    let unequal = [GROUP4, "make v 8m --mirrors 2", "region"];
+    crash("unequal, logged", &unequal, &["log remove v"]);
+    let grown = [&mirror[..], &["grow v +8m", "region"]].concat();
+    crash("grown, unlogged", &grown, &["log add v"]);
+    let grown = [&grown[..], &["log add v", "region"]].concat();
+    crash("grown, logged", &grown, &["log remove v"]);
+    let cut = [&mirror[..], &["write", "cut"]].concat();
+    crash("cut, unlogged", &cut, &["log add v"]);
+    let cut = [GROUP4, "make v 8m --mirrors 2", "sync", "write", "cut"];
+    crash("cut, logged", &cut, &["log remove v"]);
+    // One plex is not complete.
+    let second = [GROUP4, "make v 8m --no-log", "mirror -b v", "region"];
+    crash("second plex, unlogged", &second, &["log add v"]);
+    let second = [&second[..], &["log add v"]].concat();
+    crash("second plex, logged", &second, &["log remove v"]);
+    let held = [GROUP4, "make v 8m --mirrors 2", "sync", "hold g-v_log"];
+    crash("held log of a mirror", &held, &["log remove v"]);
+}
+
+/// The mirror of the complete plexes gets another table, and what is copied to a leg above goes on.
+#[test]
+fn a_log_that_comes_and_goes_beneath_a_copy() {
+    for (name, made, command) in [
+        (
+            "copy, unlogged",
+            "make v 16m --mirrors 2 --no-log",
+            "log add v",
+        ),
+        ("copy, logged", "make v 16m --mirrors 2", "log remove v"),
+    ] {
+        let out = [GROUP4, made, "sync", "snapstart -b v"];
+        let copying = [&out[..], &["region"]].concat();
+        crash_all(&World::new(name, 4, &copying), &[command]);
+        let lanes = [&out[..3], &["snapstart -b --lanes 4 v", "region"]].concat();
+        crash_all(&World::new(name, 4, &lanes), &[command]);
+        let back = [&out[..], &["sync", "snapshot v --name s", "write", "close"]].concat();
+        crash_all(&World::new(name, 4, &back), &[command]);
+        let returning = [&back[..], &["snapback -b s", "region"]].concat();
+        crash_all(&World::new(name, 4, &returning), &[command]);
+        let restoring = [&back[..], &["snapback -b --from snapshot s", "region"]].concat();
+        crash_all(&World::new(name, 4, &restoring), &[command]);
+    }
 }
 
 #[test]

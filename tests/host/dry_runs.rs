@@ -74,6 +74,7 @@ fn of_verbs_on_volumes() {
         "rename v w",
         "grow v +8m",
         "mirror -b v",
+        "log remove v",
         "snapstart -b v",
         "snapabort v",
         "stop v",
@@ -90,6 +91,7 @@ fn of_verbs_on_volumes() {
         "make v 8m",
         "make w 9g",
         "remove v",
+        "log add v",
         "stop nosuch",
         "grow v 1m",
     ] {

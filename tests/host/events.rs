@@ -52,9 +52,10 @@ fn place(event: &Event) -> usize {
         Event::MapFailed { .. } => 35,
         Event::MapSpaceAdded { .. } => 36,
         Event::Owner(_) => 37,
+        Event::LogRemoved { .. } => 38,
     }
 }
-const COUNT: usize = 38;
+const COUNT: usize = 39;
 
 /// Each event with all of its details, and again without those that it can lack.
 fn all() -> Vec<Event> {
@@ -189,6 +190,10 @@ fn all() -> Vec<Event> {
         failed(None, None),
         Event::LogFailed,
         Event::LogAdded,
+        Event::LogRemoved {
+            released: Some(size),
+        },
+        Event::LogRemoved { released: None },
         Event::Resynced,
         split(None, Some(12_345)),
         split(Some("it is used as swap"), None),

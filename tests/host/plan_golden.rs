@@ -135,6 +135,39 @@ fn the_life_of_a_plain_volume() {
     );
 }
 
+fn add_log(volume: &str, on: &[&str]) -> Request {
+    Request::LogAdd {
+        volume: name(volume),
+        placement: crate::pure::on(on),
+    }
+}
+
+#[test]
+fn a_log_that_comes_and_goes() {
+    let mut w = world(4);
+    let remove = Request::LogRemove(name("v"));
+    done(&mut w, &make("v", 64, 2));
+    // The plexes are not equal yet, and all is resynchronised.
+    verb(&mut w, "log-remove-unequal", &remove);
+    verb(&mut w, "log-add-unequal", &add_log("v", &[]));
+    sync(&mut w);
+    verb(&mut w, "log-remove", &remove);
+    verb(&mut w, "log-add", &add_log("v", &["disk04"]));
+    // Beneath a copy, which goes on.
+    done(&mut w, &snapstart("v"));
+    verb(&mut w, "log-remove-beneath-a-copy", &remove);
+    verb(&mut w, "log-add-beneath-a-copy", &add_log("v", &[]));
+    sync(&mut w);
+    done(&mut w, &remove);
+    done(&mut w, &Request::Stop(one("v")));
+    verb(&mut w, "log-add-stopped", &add_log("v", &[]));
+    let start = Request::Start {
+        volumes: one("v"),
+        force: false,
+    };
+    verb(&mut w, "log-add-started", &start);
+}
+
 #[test]
 fn the_life_of_a_mirrored_volume() {
     let mut w = world(4);

@@ -411,6 +411,95 @@ fn a_failing_first_leg_of_an_unequal_mirror_is_kept_and_the_others_given_up() {
     assert_eq!(states, [PlexState::Active, PlexState::Failed]);
 }
 
+fn log_add(placement: Placement) -> Request {
+    Request::LogAdd {
+        volume: name("v"),
+        placement,
+    }
+}
+
+#[test]
+fn a_log_is_for_a_mirror_that_has_none() {
+    let mut w = world(4);
+    done(&mut w, &make("v", 8, 1));
+    // A snapshot leg makes no mirror of a volume.
+    done(&mut w, &snapstart("v"));
+    sync(&mut w);
+    let error = refused(&w, &log_add(anywhere()));
+    assert_eq!(error.kind(), Kind::NotReady, "{error}");
+    let hint = error.hint_text(&Native).unwrap();
+    assert_eq!(hint, "make it one with 'breakoff -g g mirror v'");
+    // A mirror gets one by itself, unless it was taken away.
+    let mirror = Request::Mirror {
+        volume: name("v"),
+        placement: anywhere(),
+        lanes: None,
+    };
+    let remove = Request::LogRemove(name("v"));
+    done(&mut w, &mirror);
+    let error = refused(&w, &log_add(anywhere()));
+    assert_eq!(error.kind(), Kind::Exists, "{error}");
+    sync(&mut w);
+    done(&mut w, &remove);
+    assert!(finding::unlogged(&w).is_empty(), "nobody makes it again");
+    assert!(w.group.volumes[0].log.is_none());
+    let again = plan(&w, &remove).unwrap();
+    assert!(again.changes.is_empty() && !again.has_steps());
+    done(&mut w, &log_add(on(&["disk04"])));
+    let extent = w.group.volumes[0].log.as_ref().unwrap().extent;
+    assert_eq!(extent.disk, w.group.disk_named(&name("disk04")).unwrap().id);
+}
+
+#[test]
+fn a_log_lies_on_the_named_disks_and_on_no_others() {
+    let mut w = world(3);
+    done(&mut w, &make("v", 8, 2));
+    done(&mut w, &Request::LogRemove(name("v")));
+    let full = Request::Make {
+        owner: NodeOwner::default(),
+        volume: name("w"),
+        size: Sectors::mib(96),
+        mirrors: 1,
+        placement: on(&["disk03"]),
+        log: true,
+        fast_resync: false,
+        sector_size: None,
+    };
+    done(&mut w, &full);
+    let error = refused(&w, &log_add(on(&["disk03"])));
+    assert_eq!(error.kind(), Kind::NoSpace, "{error}");
+    let hint = error.hint_text(&Native).unwrap();
+    assert_eq!(hint, "add a disk with 'breakoff group add g DEVICE'");
+    let error = refused(&w, &log_add(on(&["nosuch"])));
+    assert_eq!(error.kind(), Kind::NotFound, "{error}");
+    let avoid = Placement {
+        on: Vec::new(),
+        avoid: vec![name("disk01")],
+    };
+    done(&mut w, &log_add(avoid));
+    let extent = w.group.volumes[0].log.as_ref().unwrap().extent;
+    assert_eq!(extent.disk, w.group.disk_named(&name("disk02")).unwrap().id);
+}
+
+/// In a mirror whose log says that nothing is in sync a write goes to the first plex alone. What was
+/// known to be equal before is so no more.
+#[test]
+fn a_log_that_is_written_dirty_vouches_for_nothing() {
+    let mut w = world(3);
+    done(&mut w, &make("v", 8, 2));
+    sync(&mut w);
+    done(&mut w, &Request::LogRemove(name("v")));
+    let grow = Request::Grow {
+        volume: name("v"),
+        to: GrowTo::By(Sectors::mib(8)),
+        placement: anywhere(),
+    };
+    done(&mut w, &grow);
+    assert_eq!(w.group.volumes[0].synced, Sectors::mib(8));
+    done(&mut w, &log_add(anywhere()));
+    assert_eq!(w.group.volumes[0].synced, Sectors::ZERO);
+}
+
 #[test]
 fn open_volumes_are_neither_stopped_nor_removed() {
     let mut w = world(1);

@@ -56,6 +56,8 @@ fn place(refusal: &Refusal) -> usize {
             Volumes::CannotStart { .. } => 22,
             Volumes::SourceMissing { .. } => 23,
             Volumes::DisksMissing { .. } => 24,
+            Volumes::HasLog { .. } => 80,
+            Volumes::NoMirror { .. } => 81,
         },
         Refusal::Plex(why) => match why.as_ref() {
             Plexes::Returning { .. } => 25,
@@ -128,7 +130,7 @@ fn place(refusal: &Refusal) -> usize {
         Refusal::Other(_) => 64,
     }
 }
-const COUNT: usize = 80;
+const COUNT: usize = 82;
 
 fn of(word: &str) -> InGroup {
     InGroup::new(&name("g"), &name(word))
@@ -197,6 +199,8 @@ fn volumes() -> Vec<Refusal> {
             other: name("v"),
         },
         Volumes::NotStarted { volume: v() },
+        Volumes::HasLog { volume: v() },
+        Volumes::NoMirror { volume: v() },
         Volumes::HasLegs {
             volume: v(),
             legs: names(["v-02", "v-03"]),
@@ -494,6 +498,7 @@ fn space() -> Vec<Refusal> {
         room(Room::PlexApart),
         room(Room::PlexOfSmallSectors),
         room(Room::Log),
+        room(Room::LogAlone),
         Space::NoRoomForMap {
             volume: v(),
             length: Sectors::mib(8),

@@ -4,6 +4,7 @@
 use crate::support::block;
 use crate::support::child::tool;
 use crate::support::disk::Fault;
+use crate::support::dm::MirrorStatus;
 use crate::support::fs::{Mounted, mkfs_ext4};
 use crate::support::lab::{Lab, dm_name, until};
 use crate::support::monitor::NoMonitor;
@@ -394,6 +395,67 @@ fn a_mirror_without_a_log_works_and_takes_no_space_for_one() {
     assert!(lab.dm.table("g-v").unwrap()[0].params.starts_with("core "));
     lab.wait_synced("g", "v");
     plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
+/// With writers, and beneath a copy that goes on.
+#[test]
+fn a_log_comes_and_goes_while_the_volume_is_in_use() {
+    let mut lab = lab!(["mirror", "delay"], [32, 32, 32, 32]);
+    lab.create_group("g");
+    lab.cli("-g g make v 8m --mirrors 2 --no-log --on disk01,disk02")
+        .ok();
+    lab.wait_synced("g", "v");
+    let free = lab.print("g").free();
+    let log_of = |lab: &Lab, device: &str| {
+        let table = lab.dm.table(device).unwrap();
+        let [line] = table.as_slice() else {
+            panic!("{table:?}");
+        };
+        line.words()[0].to_owned()
+    };
+    let load = Writer::start_filled(lab.device("g", "v"), 0, blocks(8), Style::default());
+    let (add, remove) = ("-g g log add v", "-g g log remove v");
+
+    lab.cli(&format!("{add} --on disk04"))
+        .ok()
+        .says("log added");
+    assert_eq!(log_of(&lab, "g-v"), "disk");
+    let left = lab.print("g").disk("disk04").free;
+    assert_eq!(left, lab.print("g").disk("disk04").size - MIB);
+    lab.cli(add).exits(4);
+    load.goes_on(50);
+    assert!(lab.dm.mirrors("g-v").iter().all(MirrorStatus::in_sync));
+    lab.cli(remove).ok().says("released 1m");
+    assert_eq!(log_of(&lab, "g-v"), "core");
+    assert!(!lab.dm.exists("g-v_log"));
+    assert_eq!(lab.print("g").free(), free);
+    load.goes_on(50);
+
+    let paused = lab.pause_end_of_leg("g", "disk03", 8 * MIB);
+    lab.cli("-g g snapstart -b v --on disk03").ok();
+    for (verb, log) in [(add, "disk"), (remove, "core"), (add, "disk")] {
+        lab.cli(verb).ok();
+        assert_eq!(log_of(&lab, "g-v_l1"), log, "{verb}");
+        load.goes_on(20);
+        assert_eq!(
+            lab.print("g").volume("v").states(),
+            ["ACTIVE", "ACTIVE", "SNAPATT"]
+        );
+    }
+    lab.heal(paused);
+    lab.cli("-g g snapwait v").ok();
+    assert_eq!(log_of(&lab, "g-v"), "disk");
+    let written = load.stop();
+    plexes::assert_equal(&lab, "g", "v");
+
+    // Stopped, and used from the next start on.
+    lab.cli(remove).ok();
+    lab.cli("-g g stop v").ok();
+    lab.cli(add).ok();
+    lab.cli("-g g start v").ok();
+    assert_eq!(log_of(&lab, "g-v"), "disk");
+    written.verify(lab.device("g", "v"));
     lab.finish();
 }
 

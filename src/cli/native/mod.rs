@@ -9,6 +9,7 @@ mod fast_resync;
 mod group;
 mod grow;
 pub mod hints;
+mod log;
 mod make;
 mod mirror;
 mod monitor;
@@ -94,6 +95,8 @@ enum Verb {
     Owner(owner::Owner),
     Grow(grow::Grow),
     Mirror(mirror::Mirror),
+    #[command(subcommand)]
+    Log(log::Log),
     Start(start::Start),
     Stop(stop::Stop),
     Print(print::Print),
@@ -129,6 +132,7 @@ impl Verb {
             Verb::Owner(verb) => verb.command()?,
             Verb::Grow(verb) => verb.command(),
             Verb::Mirror(verb) => verb.command(),
+            Verb::Log(verb) => verb.command(),
             Verb::Start(verb) => verb.command(),
             Verb::Stop(verb) => verb.command(),
             Verb::Print(verb) => verb.command(),

@@ -62,6 +62,8 @@ pub enum Room {
     PlexOfSmallSectors,
     /// A dirty region log.
     Log,
+    /// A dirty region log for a mirror that works without one.
+    LogAlone,
 }
 
 /// The reason why a disk cannot be used. Sizes are the free space on it.
@@ -152,7 +154,7 @@ impl Room {
     fn context(self) -> &'static str {
         match self {
             Room::Plex | Room::PlexApart | Room::PlexOfSmallSectors => "",
-            Room::Log => "the dirty region log: ",
+            Room::Log | Room::LogAlone => "the dirty region log: ",
         }
     }
 
@@ -163,7 +165,7 @@ impl Room {
             })
         };
         match self {
-            Room::Plex => add(),
+            Room::Plex | Room::LogAlone => add(),
             Room::PlexApart => add()
                 .and(", or name the disks to use ")
                 .choice(Choice::NamedDisks)

@@ -28,6 +28,16 @@ pub enum Volumes {
         /// The volume.
         volume: InGroup,
     },
+    /// The volume is to get a log and has one.
+    HasLog {
+        /// The volume.
+        volume: InGroup,
+    },
+    /// The volume is to get a log and is no mirror.
+    NoMirror {
+        /// The volume.
+        volume: InGroup,
+    },
     /// A process has the volume open.
     Open {
         /// Identity of the volume.
@@ -107,6 +117,8 @@ impl Volumes {
             Volumes::NameTaken { .. }
             | Volumes::NameCollides { .. }
             | Volumes::NotStarted { .. }
+            | Volumes::HasLog { .. }
+            | Volumes::NoMirror { .. }
             | Volumes::HasLegs { .. }
             | Volumes::HasSnapshots { .. }
             | Volumes::Tracked { .. }
@@ -125,6 +137,8 @@ impl Volumes {
             Volumes::NameTaken { volume, .. }
             | Volumes::NameCollides { volume, .. }
             | Volumes::NotStarted { volume }
+            | Volumes::HasLog { volume }
+            | Volumes::NoMirror { volume }
             | Volumes::Open { volume, .. }
             | Volumes::HasLegs { volume, .. }
             | Volumes::HasSnapshots { volume, .. }
@@ -150,11 +164,14 @@ fn disks_are(disks: &[Name]) -> String {
 impl Reason for Volumes {
     fn kind(&self) -> Kind {
         match self {
-            Volumes::NameTaken { .. } | Volumes::NameCollides { .. } => Kind::Exists,
+            Volumes::NameTaken { .. } | Volumes::NameCollides { .. } | Volumes::HasLog { .. } => {
+                Kind::Exists
+            }
             Volumes::Open { .. } | Volumes::HasLegs { .. } | Volumes::HasSnapshots { .. } => {
                 Kind::InUse
             }
             Volumes::NotStarted { .. }
+            | Volumes::NoMirror { .. }
             | Volumes::Tracked { .. }
             | Volumes::SplitWhileUnequal { .. }
             | Volumes::ExchangeWhileUnequal { .. }
@@ -171,6 +188,8 @@ impl Reason for Volumes {
             Volumes::NameTaken { .. }
             | Volumes::NameCollides { .. }
             | Volumes::NotStarted { .. }
+            | Volumes::HasLog { .. }
+            | Volumes::NoMirror { .. }
             | Volumes::Open { .. }
             | Volumes::HasLegs { .. }
             | Volumes::HasSnapshots { .. }
@@ -197,6 +216,10 @@ impl Reason for Volumes {
                 volume.name
             ),
             Volumes::NotStarted { .. } => format!("volume '{path}' is not started"),
+            Volumes::HasLog { .. } => format!("volume '{path}' has a dirty region log already"),
+            Volumes::NoMirror { .. } => {
+                format!("volume '{path}' has one data plex, and a dirty region log is for a mirror")
+            }
             Volumes::Open { verb, .. } => format!("volume '{path}' is open and cannot be {verb}"),
             Volumes::HasLegs { legs, .. } => {
                 format!("volume '{path}' has snapshot legs ({})", list(legs))
@@ -242,7 +265,11 @@ impl Reason for Volumes {
     fn hint(&self) -> Option<Hint> {
         let of = || self.volume().of();
         Some(match self {
-            Volumes::ExchangeWhileUnequal { .. } => return None,
+            Volumes::ExchangeWhileUnequal { .. } | Volumes::HasLog { .. } => return None,
+            Volumes::NoMirror { .. } => Hint::from("make it one with ").line(Advised::Mirror {
+                of: of(),
+                avoid: None,
+            }),
             Volumes::NameTaken {
                 by_pattern: true, ..
             } => "choose another name or use %d in the pattern".into(),
