@@ -4,7 +4,7 @@
 use crate::fake::Words;
 use crate::fake::script::{self, Count, World};
 use breakoff::error::Kind;
-use breakoff::model::{CrashReason, DmUuid, Role};
+use breakoff::model::{CrashReason, DmUuid, Plex, PlexState, Role};
 
 const GROUP4: &str = "group create g /dev/fake1 /dev/fake2 /dev/fake3 /dev/fake4";
 
@@ -466,6 +466,28 @@ fn repairs_that_are_killed() {
         "{} repairs, {} kills: no write lost, none stuck",
         all.commands, all.kills
     );
+}
+
+/// What was equal before the mirror grew is not known to be equal any more: with the table that is
+/// left nothing is, and writes go to the first plex alone.
+#[test]
+fn a_leg_that_dies_before_the_new_part_of_a_grown_mirror_is_equal() {
+    let mut all = Count::default();
+    for (name, made) in [
+        ("grown", "make v 8m --mirrors 3"),
+        ("grown without a log", "make v 8m --mirrors 3 --no-log"),
+    ] {
+        let dies = [GROUP4, made, "sync", "grow v +8m", "region", "die2"];
+        all += World::new(name, 4, &dies).crash_repair("recover", 1);
+        // A further leg gives the mirror another table.
+        let again = ["recover", "write", "snapstart -b v", "sync"];
+        let world = World::new(name, 4, &[&dies[..], &again].concat());
+        let (group, _) = world.fake.group().unwrap();
+        let dead = |p: &Plex| p.state == PlexState::Failed;
+        let wrong = world.fake.0.borrow().wrong_data_beside(&group, &dead);
+        assert_eq!(wrong, Vec::<String>::new(), "{name}");
+    }
+    println!("{} repairs, {} kills", all.commands, all.kills);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Acts on failures, and brings the kernel to the recorded configuration.
 
 use super::see::{mirror_of, observed};
-use crate::model::{DevNo, DmUuid, Plex, PlexEvent, PlexState, Role, Volume, VolumeId, distinct};
+use crate::model::{
+    DevNo, DmUuid, Plex, PlexEvent, PlexState, Role, Sectors, Volume, VolumeId, distinct,
+};
 use crate::plan::activate::{apply, remember_loss};
 use crate::plan::change::Change;
 use crate::plan::change::{Event, PlexFailed};
@@ -53,6 +55,8 @@ struct Reloaded {
     without_log: bool,
     /// Legs were being filled, and begin again.
     while_filling: bool,
+    /// The plexes are being made equal, and that begins again.
+    while_unequal: bool,
 }
 
 /// Reloads each mirror that has lost a leg or its log without it.
@@ -85,6 +89,7 @@ fn give_up_legs(
         };
         reloaded.without_log |= uses_log(live) && !attaching;
         reloaded.while_filling |= attaching;
+        reloaded.while_unequal |= !(equal || attaching);
         reload(plan, uuid, lines, transition::links(volume, &role));
     }
     Ok(reloaded)
@@ -114,6 +119,11 @@ fn give_up_logs(world: &World, volume: &Volume, lost: &Lost, reloaded: &Reloaded
     }
     if reloaded.while_filling {
         changed.returning = None;
+    }
+    // In the table that was loaded nothing is in sync: a write goes to the first plex alone, also
+    // where the plexes were known to be equal.
+    if reloaded.while_unequal {
+        changed.synced = Sectors::ZERO;
     }
     if lost.log {
         changed.log = None;
