@@ -12,6 +12,7 @@ mod labels;
 mod learn;
 pub mod monitor;
 mod paths;
+mod resize;
 mod run;
 mod scan;
 mod session;

@@ -57,6 +57,15 @@ pub fn correct(world: &World, report: &mut Report, env: Env<'_>) {
     report.notes.extend(reasons.into_iter().next());
 }
 
+/// The path of a started volume that exists.
+pub fn of(world: &World, volume: &Volume, env: Env<'_>) -> Option<PathBuf> {
+    let dev = number(world, volume)?;
+    if is_linked(world, volume, dev, env) {
+        return Some(link(&world.group.name, &volume.name));
+    }
+    mapped(world, volume)
+}
+
 fn number(world: &World, volume: &Volume) -> Option<DevNo> {
     let device = world
         .devices

@@ -1,5 +1,6 @@
 //! Runs one command from beginning to end.
 
+use super::resize::Resize;
 use super::session::{Session, refuse_foreign};
 use super::which::{group_for, named, shown_groups, tell_unreadable};
 use super::{
@@ -224,6 +225,7 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Report> 
     // copy continues.
     let _noted = env.machine.interrupts();
     session.learn(request)?;
+    let resize = resize_of(&session, request)?;
     let plan = plan_patiently(&mut session, request)?;
     if !announced {
         plan.announced.iter().for_each(|text| env.ui.note(text));
@@ -242,6 +244,9 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Report> 
         .thaw_left_behind()
         .iter()
         .for_each(|told| env.ui.warn(told));
+    if let Some(resize) = resize {
+        resize.carry_out(&mut report, env);
+    }
     if left_behind {
         monitor::ensure(env);
     }
@@ -250,6 +255,18 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Report> 
         report.changes.extend(done);
     }
     Ok(report)
+}
+
+/// The filesystem that is to grow with its volume, if one is.
+fn resize_of(view: &View<'_>, request: &Request) -> Result<Option<Resize>> {
+    match request {
+        Request::Grow {
+            volume,
+            filesystem: true,
+            ..
+        } => Resize::of(view, volume).map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// Plans a change to a group's volumes. Only what has changed on both sides of a snapshot is read
@@ -270,6 +287,7 @@ fn rehearse_change(
         view.look_for(request)?;
         view
     };
+    resize_of(&view, request)?;
     let plan = plan::plan(&view.world, request).map_err(|e| view.name_openers(e))?;
     Ok(render::view(&view.world, &plan, env.ui.language()))
 }

@@ -19,10 +19,11 @@ use crate::linux::dm::owners::Owners;
 use crate::linux::dm::{nodes, rules};
 use crate::linux::process::helper::{HelperProcess, Serve};
 use crate::linux::process::lock::GroupLock;
-use crate::linux::process::{detached, host, notice};
+use crate::linux::process::{detached, host, notice, tools};
 use crate::model::{BootId, DevNo, GroupId, HostId, Timestamp};
 use crate::sys::content::Standing;
 use crate::sys::disk::{Access, BlockDevice, Counters, Found, Inspection, Reading, Which};
+use crate::sys::filesystem::{Filesystem, Program};
 use crate::sys::helper::{Helper, HelperDevice, Tasks};
 use crate::sys::lock::Holder;
 use crate::sys::notice::Notice;
@@ -125,6 +126,18 @@ impl Machine for Here {
 
     fn block_size(&self, device: &Path) -> Option<u32> {
         inspect::block_size(device)
+    }
+
+    fn filesystem(&self, dev: DevNo, path: &Path) -> Option<Filesystem> {
+        inspect::filesystem(dev, path)
+    }
+
+    fn has_program(&self, name: &str) -> bool {
+        tools::find(name).is_some()
+    }
+
+    fn run_program(&self, program: &Program) -> Result<()> {
+        tools::run(program)
     }
 
     fn forget_partitions(&self, disk: &Path) -> Result<()> {

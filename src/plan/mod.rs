@@ -80,7 +80,8 @@ fn decide(world: &Situation, request: &Request) -> Result<Plan> {
             volume,
             to,
             placement,
-        } => volumes::grow(world, volume, *to, placement),
+            filesystem,
+        } => volumes::grow(world, volume, *to, (placement, *filesystem)),
         Request::Mirror {
             volume,
             placement,

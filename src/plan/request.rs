@@ -101,6 +101,8 @@ pub enum Request {
         to: GrowTo,
         /// The disks that the new space may lie on.
         placement: Placement,
+        /// Whether the filesystem on it grows too, which is done after the plan.
+        filesystem: bool,
     },
     /// `mirror VOL`: one more data plex.
     Mirror {

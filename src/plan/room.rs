@@ -60,6 +60,7 @@ impl RoomFor {
                 volume,
                 to: GrowTo::To(size),
                 placement,
+                filesystem: false,
             },
         }
     }

@@ -227,8 +227,14 @@ pub fn owner(world: &Situation, names: &[Name], change: &OwnerChange) -> Result<
 }
 
 /// Grows a volume online. The new part of a mirror is not in sync and is copied; what was in sync
-/// stays in sync.
-pub fn grow(world: &Situation, name: &Name, to: GrowTo, placement: &Placement) -> Result<Plan> {
+/// stays in sync. The placement comes with whether the filesystem on the volume grows too, which is
+/// not planned here.
+pub fn grow(
+    world: &Situation,
+    name: &Name,
+    to: GrowTo,
+    (placement, filesystem): (&Placement, bool),
+) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let volume = draft.volume(name)?;
     let path = draft.path(name);
@@ -283,6 +289,8 @@ pub fn grow(world: &Situation, name: &Name, to: GrowTo, placement: &Placement) -
     if mirrored {
         draft.note(format!("the kernel is synchronising the new part of '{path}' on all plexes; it can be used meanwhile"));
     }
-    draft.note("a filesystem on it is not grown: use resize2fs or xfs_growfs");
+    if !filesystem {
+        draft.note("a filesystem on it is not grown: use resize2fs or xfs_growfs");
+    }
     draft.finish()
 }

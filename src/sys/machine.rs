@@ -3,6 +3,7 @@
 
 use super::content::{Contents, Standing};
 use super::disk::{Access, BlockDevice, Counters, Found, Inspection, Reading, Which};
+use super::filesystem::{Filesystem, Program};
 use super::helper::{Helper, HelperDevice};
 use super::lock::Holder;
 use super::nodes::Nodes;
@@ -62,6 +63,13 @@ pub trait Machine {
     /// The block size of the filesystem on a device, in bytes: the smallest pieces that it is read
     /// and written in. `None` if there is none, or none that is known.
     fn block_size(&self, device: &Path) -> Option<u32>;
+    /// What lies on a device itself, by the mounts of this process or by its contents. `None` if
+    /// that is nothing that is known.
+    fn filesystem(&self, dev: DevNo, path: &Path) -> Option<Filesystem>;
+    /// Whether this machine has a program.
+    fn has_program(&self, name: &str) -> bool;
+    /// Runs a program to its end. Fails with what it said.
+    fn run_program(&self, program: &Program) -> Result<()>;
     /// Makes the kernel forget the partitions of a disk whose partition table is gone.
     fn forget_partitions(&self, disk: &Path) -> Result<()>;
     /// Has udev process disks whose label has changed. Returns what went wrong, if anything did.

@@ -12,6 +12,7 @@
 pub mod content;
 pub mod disk;
 pub mod failpoint;
+pub mod filesystem;
 pub mod helper;
 pub mod kernel;
 pub mod lock;

@@ -27,6 +27,7 @@ use breakoff::model::{
 };
 use breakoff::sys::content::{Contents, Standing};
 use breakoff::sys::disk::{Access, BlockDevice, Counters, Found, Inspection, Reading, Which};
+use breakoff::sys::filesystem::{Filesystem, Program};
 use breakoff::sys::helper::{Helper, HelperDevice};
 use breakoff::sys::lock::Holder;
 use breakoff::sys::machine::Machine;
@@ -98,6 +99,11 @@ pub struct State {
     pub rotational: bool,
     /// How fast they are, if that can be measured.
     pub pace: Option<Pace>,
+    /// What lies on all its volumes.
+    pub filesystem: Option<Filesystem>,
+    /// The programs that were run, and whether they fail.
+    pub programs: Vec<String>,
+    pub programs_fail: bool,
     /// What udev's rule is told of the nodes of volumes.
     pub told: BTreeMap<DmUuid, Told>,
     boot: u8,
@@ -183,6 +189,9 @@ impl Fake {
             looks: Vec::new(),
             rotational: false,
             pace: None,
+            filesystem: None,
+            programs: Vec::new(),
+            programs_fail: false,
             told: BTreeMap::new(),
             boot: 1,
             host: 0x40,
@@ -517,6 +526,24 @@ impl Machine for Fake {
 
     fn block_size(&self, _device: &Path) -> Option<u32> {
         None
+    }
+
+    fn filesystem(&self, _dev: DevNo, _path: &Path) -> Option<Filesystem> {
+        self.0.borrow().filesystem.clone()
+    }
+
+    fn has_program(&self, name: &str) -> bool {
+        name != "btrfs"
+    }
+
+    fn run_program(&self, program: &Program) -> Result<()> {
+        let state = &mut *self.0.borrow_mut();
+        assert!(state.locks.is_empty(), "a repair could not take the lock");
+        state.programs.push(program.to_string());
+        if state.programs_fail {
+            return Err(Error::device(format!("{}: no", program.name)));
+        }
+        Ok(())
     }
 
     fn forget_partitions(&self, _disk: &Path) -> Result<()> {

@@ -3,11 +3,13 @@
 
 use crate::fake::disk::FakeMedia;
 use crate::fake::{Fake, Words};
+use breakoff::app::Outcome;
 use breakoff::cli::native::hints::Native;
 use breakoff::cli::vx::hints::Vx;
 use breakoff::error::{Error, Kind};
 use breakoff::exec::labels;
-use breakoff::model::DiskId;
+use breakoff::model::{DiskId, Sectors};
+use breakoff::sys::filesystem::Filesystem;
 
 #[track_caller]
 fn refused(fake: &Fake, words: &str) -> Error {
@@ -132,4 +134,111 @@ fn what_a_whole_command_refuses_is_advised_on_in_the_words_that_were_typed() {
     fake.ok("-g g stop --all");
     fake.ok("group deport g");
     only("-g g make w 1m", "'breakoff group import g'");
+}
+
+/// A machine with a volume, on which lies this.
+fn with_filesystem(kind: &str, mounted: bool) -> Fake {
+    let fake = Fake::new(&[64]);
+    fake.ok("group create g /dev/fake1");
+    fake.ok("make v 8m");
+    fake.0.borrow_mut().filesystem = Some(Filesystem {
+        kind: kind.to_owned(),
+        mounted: mounted.then(|| "/srv/data".into()),
+        is_elsewhere: kind == "btrfs",
+    });
+    fake
+}
+
+fn size(fake: &Fake) -> Sectors {
+    fake.group().unwrap().0.volumes[0].size
+}
+
+#[test]
+fn a_filesystem_grows_with_its_volume() {
+    for (kind, program) in [
+        ("ext4", "resize2fs /dev/breakoff/g/v"),
+        ("xfs", "xfs_growfs /srv/data"),
+    ] {
+        let fake = with_filesystem(kind, true);
+        let Outcome::Done(report) = fake.ok("grow v +8m --resizefs") else {
+            panic!("{kind}");
+        };
+        assert!(
+            report
+                .notes
+                .iter()
+                .all(|note| !note.contains("is not grown"))
+        );
+        assert_eq!(size(&fake), Sectors::mib(16));
+        assert_eq!(fake.0.borrow().programs, [program]);
+        // The volume is that large already: only the filesystem is left to be done.
+        fake.ok("grow v 16m --resizefs");
+        assert_eq!(fake.0.borrow().programs, [program, program]);
+        fake.ok("--dry-run grow v +8m --resizefs");
+        fake.ok("grow v +8m");
+        assert_eq!(fake.0.borrow().programs.len(), 2);
+    }
+}
+
+#[test]
+fn a_filesystem_that_cannot_grow_keeps_its_volume_from_growing() {
+    for (kind, mounted, refusal, said) in [
+        ("ext4", false, Kind::NotReady, "is not mounted"),
+        ("xfs", false, Kind::NotReady, "is not mounted"),
+        (
+            "vfat",
+            true,
+            Kind::Unsupported,
+            "(vfat) cannot be made larger",
+        ),
+        (
+            "crypto_LUKS",
+            false,
+            Kind::Unsupported,
+            "(crypto_LUKS) cannot",
+        ),
+        ("btrfs", true, Kind::Unsupported, "other devices, too"),
+    ] {
+        let fake = with_filesystem(kind, mounted);
+        for command in ["grow v +8m --resizefs", "--dry-run grow v +8m --resizefs"] {
+            let error = refused(&fake, command);
+            assert_eq!(error.kind(), refusal, "{kind}: {error}");
+            assert!(error.message().contains(said), "{kind}: {error}");
+        }
+        assert_eq!(size(&fake), Sectors::mib(8));
+    }
+    let fake = with_filesystem("btrfs", true);
+    let one = |lies: &mut Filesystem| lies.is_elsewhere = false;
+    fake.0.borrow_mut().filesystem.iter_mut().for_each(one);
+    let missing = refused(&fake, "grow v +8m --resizefs");
+    assert!(
+        missing.message().contains("'btrfs' is missing"),
+        "{missing}"
+    );
+    fake.0.borrow_mut().filesystem = None;
+    let none = refused(&fake, "grow v +8m --resizefs");
+    assert!(none.message().contains("there is no filesystem"), "{none}");
+    fake.ok("stop v");
+    let down = refused(&fake, "grow v +8m --resizefs");
+    assert!(down.message().contains("is not started"), "{down}");
+    assert_eq!(size(&fake), Sectors::mib(8));
+    assert!(fake.0.borrow().programs.is_empty());
+}
+
+#[test]
+fn a_program_that_fails_leaves_the_volume_larger_and_is_named() {
+    let fake = with_filesystem("ext4", true);
+    fake.0.borrow_mut().programs_fail = true;
+    let Outcome::Done(report) = fake.ok("grow v +8m --resizefs") else {
+        panic!("it has grown");
+    };
+    let error = report.failure().expect("and says that a part failed");
+    assert_eq!(
+        error.message(),
+        "'g/v' has grown, but not its filesystem (ext4): resize2fs: no"
+    );
+    let hint = error.hint_text(&Native).unwrap_or_default();
+    assert!(hint.contains("'resize2fs /dev/breakoff/g/v'"), "{hint}");
+    assert_eq!(report.changes.len(), 1);
+    assert_eq!(size(&fake), Sectors::mib(16));
 }

@@ -290,6 +290,7 @@ fn grown_mirror() {
             volume: name("v"),
             to: GrowTo::By(Sectors::mib(32)),
             placement: anywhere(),
+            filesystem: false,
         },
     );
     situation(

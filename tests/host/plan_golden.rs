@@ -182,6 +182,7 @@ fn the_life_of_a_mirrored_volume() {
             volume: name("v"),
             to: GrowTo::By(Sectors::mib(8)),
             placement: anywhere(),
+            filesystem: false,
         },
     );
     sync(&mut w);

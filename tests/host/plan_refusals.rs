@@ -322,6 +322,7 @@ fn a_leg_is_no_data_plex_before_what_has_grown_is_equal() {
             volume: name("v"),
             to: GrowTo::By(Sectors::mib(2)),
             placement: anywhere(),
+            filesystem: false,
         },
     );
     let back = Request::PlexConvert {
@@ -493,6 +494,7 @@ fn a_log_that_is_written_dirty_vouches_for_nothing() {
         volume: name("v"),
         to: GrowTo::By(Sectors::mib(8)),
         placement: anywhere(),
+        filesystem: false,
     };
     done(&mut w, &grow);
     assert_eq!(w.group.volumes[0].synced, Sectors::mib(8));
@@ -548,6 +550,7 @@ fn growing_says_what_cannot_be() {
         volume: name("v"),
         to,
         placement: anywhere(),
+        filesystem: false,
     };
     assert_eq!(
         refused(&w, &grow(GrowTo::To(Sectors::mib(4)))).kind(),
@@ -802,6 +805,7 @@ fn a_minority_changes_nothing_whatever_the_verb() {
             volume: volume(),
             to: GrowTo::By(Sectors::mib(8)),
             placement: anywhere(),
+            filesystem: false,
         },
         Request::FastResync {
             volume: volume(),
@@ -1513,6 +1517,7 @@ fn grow(volume: &str, mib: u32) -> Request {
         volume: name(volume),
         to: GrowTo::To(Sectors::mib(mib)),
         placement: anywhere(),
+        filesystem: false,
     }
 }
 
@@ -1764,6 +1769,7 @@ fn no_leg_has_larger_sectors_than_its_volume() {
         volume: name("v"),
         to: GrowTo::By(Sectors::MIB),
         placement: on(&["disk02"]),
+        filesystem: false,
     };
     for request in [legs("v", on(&["disk02", "disk03"])), mirror, grow] {
         let error = refused(&w, &request);
@@ -2159,6 +2165,7 @@ fn a_volume_that_cannot_be_judged_keeps_no_other_from_being_changed() {
             volume: name("w"),
             to: GrowTo::To(Sectors::mib(16)),
             placement: anywhere(),
+            filesystem: false,
         },
         Request::Rename {
             volume: name("w"),

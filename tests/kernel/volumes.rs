@@ -589,6 +589,40 @@ fn the_grown_part_of_a_mirror_is_resynchronised() {
 }
 
 #[test]
+fn a_mounted_filesystem_grows_with_its_volume_and_another_one_keeps_it_small() {
+    let lab = lab!(["mirror"], [64, 64]);
+    lab.create_group("g");
+    lab.cli("-g g make v 16m --mirrors 2").ok();
+    let bytes = |at: &Path| {
+        let about = nix::sys::statvfs::statvfs(at).unwrap();
+        about.blocks() * about.fragment_size()
+    };
+    lab.cli("-g g grow v +8m --resizefs")
+        .exits(5)
+        .says("there is no filesystem");
+    mkfs_ext4(&lab.device("g", "v"));
+    lab.cli("-g g grow v +8m --resizefs")
+        .exits(5)
+        .says("e2fsck -f");
+    assert_eq!(lab.print("g").volume("v").size, 16 * MIB);
+
+    let mounted = Mounted::ext4(&lab.device("g", "v"));
+    let before = bytes(&mounted.at);
+    lab.cli("-g g grow v +16m --resizefs")
+        .ok()
+        .says("is as large as the volume");
+    assert_eq!(lab.print("g").volume("v").size, 32 * MIB);
+    let grown = bytes(&mounted.at);
+    assert!(grown > before + 8 * MIB, "{before} {grown}");
+    // A volume that has grown alone is made up for.
+    lab.cli("-g g grow v 40m").ok().says("is not grown");
+    lab.cli("-g g grow v 40m --resizefs").ok();
+    assert!(bytes(&mounted.at) > grown);
+    mounted.unmount();
+    lab.finish();
+}
+
+#[test]
 fn a_volume_cannot_be_made_smaller_or_grown_without_space() {
     let lab = lab!(["linear"], [16]);
     lab.create_group("g");

@@ -9,8 +9,9 @@ use clap::Args;
 
 /// Make a volume larger, also while it is in use
 ///
-/// The new part of a mirror is resynchronised. The filesystem on it has to be grown afterwards by
-/// its own tool.
+/// The new part of a mirror is resynchronised. With --resizefs a mounted ext3, ext4, XFS or btrfs
+/// on it grows too, by its own tool (resize2fs, xfs_growfs, btrfs); what cannot is refused before
+/// anything changes. When the tool fails, the volume stays larger.
 #[derive(Args)]
 pub(super) struct Grow {
     /// The volume
@@ -21,6 +22,9 @@ pub(super) struct Grow {
     size: GrowTo,
     #[command(flatten)]
     place: Where,
+    /// Make the filesystem on it as large as the volume, too
+    #[arg(long)]
+    resizefs: bool,
 }
 
 fn grow_to(word: &str) -> Result<GrowTo> {
@@ -36,6 +40,7 @@ impl Grow {
             volume: self.volume,
             to: self.size,
             placement: self.place.placement(),
+            filesystem: self.resizefs,
         })
     }
 }

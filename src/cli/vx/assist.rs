@@ -128,6 +128,7 @@ fn grow(words: &mut Words, to: fn(Sectors) -> GrowTo) -> Result<Command> {
         volume,
         to: to(size),
         placement: words.placement()?,
+        filesystem: false,
     }))
 }
 

@@ -5,12 +5,14 @@
 //! overruled; a device that is in use cannot.
 
 use crate::error::{Error, Result};
+use crate::linux::disk::above::{self, Sight as _};
 use crate::linux::disk::openers::openers;
 use crate::linux::disk::sysfs::{self, Block, printable};
 use crate::linux::dm::nodes::leads_to;
 use crate::linux::process::tools;
 use crate::model::{DevNo, device::UUID_PREFIX};
 use crate::sys::disk::{BlockDevice, Inspection, Objection};
+use crate::sys::filesystem::Filesystem;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -186,6 +188,25 @@ pub fn block_size(path: &Path) -> Option<u32> {
         .then(|| find(path).ok().map(|device| device.logical_block))
         .flatten();
     block_size_in(&said).into_iter().chain(sectors).min()
+}
+
+/// The filesystem on a device itself, or what else is on it.
+pub fn filesystem(dev: DevNo, path: &Path) -> Option<Filesystem> {
+    if let Some(found) = above::Here::look_around().filesystem(dev) {
+        return Some(Filesystem {
+            is_elsewhere: found.on != [dev],
+            mounted: found.ways.into_iter().next(),
+            kind: found.kind,
+        });
+    }
+    let output = blkid(path, ANSWERS).ok()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let kind = value_in(&said, "TYPE").or(value_in(&said, "PTTYPE"))?;
+    Some(Filesystem {
+        kind: printable(&plain(kind)),
+        mounted: None,
+        is_elsewhere: false,
+    })
 }
 
 fn block_size_in(export: &str) -> Option<u32> {

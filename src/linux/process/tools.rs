@@ -1,6 +1,9 @@
 //! The few external programs that are started here. They are looked up in the directories of the
 //! system and never through `PATH`.
 
+use crate::error::{Error, Result};
+use crate::linux::disk::sysfs::printable;
+use crate::sys::filesystem::Program;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -23,6 +26,28 @@ pub(in crate::linux) fn command(name: &str) -> Option<Command> {
     command.env("LC_ALL", "C").stdin(Stdio::null());
     Some(command)
 }
+
+/// Runs a program to its end, however long it takes. Fails with the end of what it said.
+pub(in crate::linux) fn run(program: &Program) -> Result<()> {
+    let name = program.name;
+    let mut command =
+        command(name).ok_or_else(|| Error::unsupported(format!("'{name}' is missing")))?;
+    let output = command
+        .args(&program.args)
+        .output()
+        .map_err(|err| Error::io(format!("cannot run '{name}'"), &err))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    let last = said.trim().lines().rev().take(LINES).collect::<Vec<_>>();
+    let said: Vec<String> = last.into_iter().rev().map(printable).collect();
+    Err(Error::device(format!("{name}: {}", said.join("; "))))
+}
+
+/// How many lines of a program's complaint are shown.
+const LINES: usize = 6;
 
 /// The interval in which a process that is waited for is polled.
 const LOOK: Duration = Duration::from_millis(5);
