@@ -240,9 +240,9 @@ impl<'w> Draft<'w> {
         }
     }
 
-    /// Allocates `length` for a new plex of the volume, on disks that hold no other plex of it, and
-    /// preferably on disks without plexes of other volumes. `sharing` decides what to do if there
-    /// are none.
+    /// Allocates `length` for a new plex of the volume, on disks that hold no other plex of it. Disks
+    /// that are named are used in their order; else those without plexes of other volumes are
+    /// preferred. `sharing` decides what to do if there are none.
     pub fn allocate_plex(
         &mut self,
         volume: &Volume,
@@ -263,7 +263,9 @@ impl<'w> Draft<'w> {
             .collect();
         let mut wish = self.plex_wish(volume, length, placement)?;
         wish.avoid.extend(&apart);
-        wish.reluctantly.extend(others);
+        if placement.on.is_empty() {
+            wish.reluctantly.extend(others);
+        }
         if let Some(space) = self.free.take(&wish) {
             return Ok(space);
         }
