@@ -120,6 +120,8 @@ pub enum Query {
     Dump(Name),
     /// `disk list`: lists all breakoff disks, also missing and damaged ones.
     Disks,
+    /// `disk list --all`: and all other disks of this machine.
+    AllDisks,
     /// `print`: shows the layout of these volumes, or of all if empty.
     Print(Vec<Name>),
     /// `snapprint`: shows the relations of these volumes and their snapshots, or of all if empty.
@@ -162,13 +164,17 @@ pub struct DiskLine {
     /// The group's name, or its UUID when the configuration cannot be read.
     pub group: Option<String>,
     /// `online`, `free` (initialised, in no group), `removed` (from its group, while it was away),
-    /// `missing`, `duplicate`, `error`.
+    /// `missing`, `duplicate`, `error`, `other` (not a disk of breakoff's).
     pub state: &'static str,
-    /// The space for volumes; of a disk whose label cannot be read, the size of the device.
+    /// The space for volumes; of a disk whose label cannot be read, or that has none, the size of the
+    /// device.
     pub size: Option<Sectors>,
+    /// Where the space for volumes begins on the device; `None` if that is not known.
+    pub data_start: Option<Sectors>,
     /// The size of its logical blocks in bytes; `None` if the disk is missing.
     pub sector_size: Option<u32>,
-    /// A remark on anything unusual, such as damage.
+    /// A remark on anything unusual, such as damage; of a disk that is not breakoff's, the type of what
+    /// is on it.
     pub remark: Option<String>,
 }
 
@@ -182,6 +188,8 @@ pub struct GroupLine {
     /// `imported`, `deported`, `foreign` (another host has it), `refused` (split brain,
     /// duplicates).
     pub state: &'static str,
+    /// The machine that has it; `None` if it is deported or refused.
+    pub host: Option<crate::model::HostId>,
     /// The generation of its configuration; `None` if the group is refused.
     pub generation: Option<u64>,
     /// The number of disks present, and of disks in the configuration.

@@ -113,6 +113,7 @@ fn show(options: &Options, query: &Query, reading: &Reading, env: Env<'_>) -> Re
         Query::Group(name) => groups::show::show(name, env),
         Query::Dump(name) => groups::show::dump(name, env),
         Query::Disks => groups::show::disks(env),
+        Query::AllDisks => groups::show::all_disks(env),
         Query::Print(volumes) => {
             let scan = scan_for(options, env)?;
             let worlds = layouts(options, volumes, reading.look, &scan, env)?;

@@ -728,6 +728,7 @@ impl Scan {
             group: None,
             state: "error",
             size: Some(candidate.size),
+            data_start: None,
             sector_size: Some(candidate.logical_block),
             remark: Some(error.to_string()),
         }));
@@ -743,6 +744,7 @@ impl Scan {
                 group: Some(chosen.group.name.to_string()),
                 state: "missing",
                 size: Some(disk.size),
+                data_start: Some(disk.data_start),
                 sector_size: None,
                 remark: None,
             }));
@@ -785,6 +787,7 @@ impl Scan {
                 (false, Some(_)) => "online",
             },
             size: Some(label.geometry().data_size()),
+            data_start: Some(label.geometry().data_start()),
             sector_size: Some(candidate.logical_block),
             remark: if gone {
                 Some(

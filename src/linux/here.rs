@@ -22,7 +22,9 @@ use crate::linux::process::lock::GroupLock;
 use crate::linux::process::{detached, host, notice, tools};
 use crate::model::{BootId, DevNo, GroupId, HostId, Timestamp};
 use crate::sys::content::Standing;
-use crate::sys::disk::{Access, BlockDevice, Counters, Found, Inspection, Reading, Which};
+use crate::sys::disk::{
+    Access, BlockDevice, Counters, Found, Inspection, Reading, Stranger, Which,
+};
 use crate::sys::filesystem::{Filesystem, Program};
 use crate::sys::helper::{Helper, HelperDevice, Tasks};
 use crate::sys::lock::Holder;
@@ -74,6 +76,10 @@ impl Machine for Here {
 
     fn members(&self, which: Which<'_>, reading: Reading<'_>) -> Result<Vec<Found>> {
         probe::look(which, reading)
+    }
+
+    fn whole_disks(&self) -> Result<Vec<Stranger>> {
+        probe::whole_disks()
     }
 
     fn silent(&self, disks: &BTreeSet<DevNo>) -> Vec<DevNo> {

@@ -158,6 +158,16 @@ impl Candidate {
     }
 }
 
+/// A device that is no disk of breakoff's, as far as is known without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stranger {
+    /// The device.
+    pub candidate: Candidate,
+    /// The type of what udev has found on it, such as `ext4`, `LVM2_member` or `gpt`; `None` if it is
+    /// blank, or not known.
+    pub content: Option<String>,
+}
+
 /// Which disks to look for.
 #[derive(Debug, Clone, Copy)]
 pub enum Which<'w> {

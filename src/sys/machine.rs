@@ -2,7 +2,7 @@
 //! whole commands can be crashed at every call. The real machine is `linux::Here`.
 
 use super::content::{Contents, Standing};
-use super::disk::{Access, BlockDevice, Counters, Found, Inspection, Reading, Which};
+use super::disk::{Access, BlockDevice, Counters, Found, Inspection, Reading, Stranger, Which};
 use super::filesystem::{Filesystem, Program};
 use super::helper::{Helper, HelperDevice};
 use super::lock::Holder;
@@ -27,6 +27,9 @@ pub trait Machine {
     fn events(&self) -> Result<Box<dyn Events>>;
     /// The devices that are, or may be, breakoff disks, each as far as `reading` reads it.
     fn members(&self, which: Which<'_>, reading: Reading<'_>) -> Result<Vec<Found>>;
+    /// The whole disks of this machine, whatever is on them; none of them is read. Device-mapper's
+    /// devices count only where they stand for disks (multipath).
+    fn whole_disks(&self) -> Result<Vec<Stranger>>;
     /// Those of these disks that do not answer a read in time.
     fn silent(&self, disks: &BTreeSet<DevNo>) -> Vec<DevNo>;
     /// How long I/O is held at most when a disk keeps a window waiting.

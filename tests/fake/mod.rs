@@ -26,7 +26,9 @@ use breakoff::model::{
     BootId, DevNo, DiskId, DmUuid, Generation, Group, GroupId, HostId, Timestamp,
 };
 use breakoff::sys::content::{Contents, Standing};
-use breakoff::sys::disk::{Access, BlockDevice, Counters, Found, Inspection, Reading, Which};
+use breakoff::sys::disk::{
+    Access, BlockDevice, Counters, Found, Inspection, Reading, Stranger, Which,
+};
 use breakoff::sys::filesystem::{Filesystem, Program};
 use breakoff::sys::helper::{Helper, HelperDevice};
 use breakoff::sys::lock::Holder;
@@ -450,6 +452,16 @@ impl Machine for Fake {
             .filter(|d| !d.unplugged && wanted(d))
             .map(found)
             .collect())
+    }
+
+    fn whole_disks(&self) -> Result<Vec<Stranger>> {
+        let disks = self.0.borrow().disks.clone();
+        let here = disks.into_iter().filter(|disk| !disk.unplugged);
+        let stranger = |disk: disk::Disk| Stranger {
+            candidate: disk.candidate(),
+            content: None,
+        };
+        Ok(here.map(stranger).collect())
     }
 
     fn silent(&self, _disks: &BTreeSet<DevNo>) -> Vec<DevNo> {

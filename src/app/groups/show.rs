@@ -6,7 +6,10 @@ use crate::app::{DiskLine, Env, GroupLine, Outcome};
 use crate::error::Result;
 use crate::meta;
 use crate::model::{Disk, Name};
+use crate::sys::disk::Stranger;
 use crate::sys::machine::Machine;
+use std::collections::BTreeSet;
+use std::path::Path;
 
 /// `group list`.
 pub fn groups(env: Env<'_>) -> Result<Outcome> {
@@ -25,6 +28,38 @@ pub fn disks(env: Env<'_>) -> Result<Outcome> {
     Ok(Outcome::Disks(scan.disk_lines()).lacking(scan.silent()))
 }
 
+/// `disk list --all`.
+pub fn all_disks(env: Env<'_>) -> Result<Outcome> {
+    let scan = Scan::new(env.machine)?;
+    let mut lines = scan.disk_lines();
+    let known: BTreeSet<&Path> = lines
+        .iter()
+        .filter_map(|line| line.device.as_deref())
+        .collect();
+    let strangers = env.machine.whole_disks()?;
+    let others: Vec<DiskLine> = strangers
+        .into_iter()
+        .filter(|stranger| !known.contains(stranger.candidate.path.as_path()))
+        .map(other_disk)
+        .collect();
+    lines.extend(others);
+    Ok(Outcome::Disks(lines).lacking(scan.silent()))
+}
+
+fn other_disk(stranger: Stranger) -> DiskLine {
+    DiskLine {
+        device: Some(stranger.candidate.path),
+        id: None,
+        media: None,
+        group: None,
+        state: "other",
+        size: Some(stranger.candidate.size),
+        data_start: None,
+        sector_size: Some(stranger.candidate.logical_block),
+        remark: stranger.content,
+    }
+}
+
 fn list(machine: &dyn Machine) -> Result<Vec<GroupLine>> {
     let here = machine.host_id().ok();
     let scan = Scan::new(machine)?;
@@ -39,6 +74,7 @@ fn list(machine: &dyn Machine) -> Result<Vec<GroupLine>> {
                     host if host == here => "imported",
                     Some(_) => "foreign",
                 },
+                host: chosen.group.host,
                 generation: Some(chosen.generation.get()),
                 disks: (chosen.present.len(), chosen.group.disks.len()),
                 volumes: chosen.group.volumes.len(),
@@ -50,6 +86,7 @@ fn list(machine: &dyn Machine) -> Result<Vec<GroupLine>> {
                     .map_or_else(|| "-".to_owned(), |n| n.to_string()),
                 id,
                 state: "refused",
+                host: None,
                 generation: None,
                 disks: (0, 0),
                 volumes: 0,
@@ -77,6 +114,7 @@ pub fn show(name: &Name, env: Env<'_>) -> Result<Outcome> {
                 "missing"
             },
             size: Some(disk.size),
+            data_start: Some(disk.data_start),
             sector_size: present.map(|p| p.logical_block),
             remark: view
                 .outdated()

@@ -17,7 +17,11 @@ pub(super) enum Disk {
 
 /// List the disks of ours, in a group or free
 #[derive(Args)]
-pub(super) struct List {}
+pub(super) struct List {
+    /// Also the other disks of this machine, with what is on them
+    #[arg(long)]
+    all: bool,
+}
 
 /// Initialise disks without putting them into a group
 ///
@@ -63,7 +67,8 @@ pub(super) struct Resize {
 impl Disk {
     pub(super) fn command(self) -> Command {
         match self {
-            Disk::List(List {}) => Command::Show(Query::Disks),
+            Disk::List(List { all: false }) => Command::Show(Query::Disks),
+            Disk::List(List { all: true }) => Command::Show(Query::AllDisks),
             Disk::Resize(Resize { media }) => Command::DiskResize(media),
             Disk::Erase(Erase { devices, force }) => Command::DiskErase { devices, force },
             Disk::Init(Init {

@@ -14,7 +14,7 @@ use crate::linux::process::tools;
 use crate::model::{DevNo, GroupId, device::UUID_PREFIX};
 use crate::sys::Media;
 use crate::sys::disk::{
-    ALIGNMENT, Candidate, Found, GROUP_PROPERTY, MARK, MEMBER_TYPE, Reading, Which,
+    ALIGNMENT, Candidate, Found, GROUP_PROPERTY, MARK, MEMBER_TYPE, Reading, Stranger, Which,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -174,6 +174,11 @@ impl Machine {
     /// Whether a device can be a disk and may be opened, as far as `/sys` tells without touching
     /// it.
     fn may_be_a_disk(&self, block: &Block) -> bool {
+        self.may_be_used(block) && !self.has_partitions(block)
+    }
+
+    /// The same, whether or not it has partitions.
+    fn may_be_used(&self, block: &Block) -> bool {
         let never = NEVER.iter().any(|prefix| {
             block
                 .name
@@ -192,7 +197,6 @@ impl Machine {
             && !block.is_suspended()
             && !disconnected()
             && !hidden()
-            && !self.has_partitions(block)
     }
 
     /// Whether a device has partitions. The kernel names each after its disk.
@@ -237,6 +241,34 @@ fn all() -> Result<Vec<Chosen>> {
         });
     }
     Ok(chosen)
+}
+
+/// The whole disks of this machine, whatever is on them.
+pub fn whole_disks() -> Result<Vec<Stranger>> {
+    let machine = Machine::look()?;
+    let whole = machine.blocks.iter().filter(|block| {
+        let is_multipath = || {
+            let uuid = block.dm_uuid();
+            uuid.is_some_and(|uuid| uuid.starts_with(MULTIPATH))
+        };
+        let is_hardware = !block.name.starts_with("dm-") || is_multipath();
+        is_hardware && !block.is_partition() && machine.may_be_used(block) && !is_path(block)
+    });
+    let stranger = |block: &Block| {
+        Some(Stranger {
+            candidate: candidate(block)?,
+            content: content_of(block),
+        })
+    };
+    Ok(whole.filter_map(stranger).collect())
+}
+
+/// How the UUID of a multipath device begins.
+const MULTIPATH: &str = "mpath-";
+
+/// Whether a device is one of several paths to a disk, which has a device of its own.
+fn is_path(block: &Block) -> bool {
+    udev_property(block, "DM_MULTIPATH_DEVICE_PATH").is_some_and(|value| value == "1")
 }
 
 /// The devices that udev has tagged, and these. A tag stays when a label has gone.
@@ -362,9 +394,12 @@ pub fn are_distinct(one: DevNo, other: DevNo) -> bool {
 
 /// The type of content that udev has found on a device, such as `ext4` or `crypto_LUKS`.
 pub(in crate::linux) fn content(dev: DevNo) -> Option<String> {
-    let block = Block::numbered(dev)?;
+    content_of(&Block::numbered(dev)?)
+}
+
+fn content_of(block: &Block) -> Option<String> {
     let found = |name: &str| {
-        udev_property(&block, name)
+        udev_property(block, name)
             .map(|value| printable(&value))
             .filter(|text| !text.is_empty())
     };
