@@ -5,150 +5,223 @@
 //! the answer is formatted and written, are chains of causes (`anyhow`).
 
 use super::output;
-use super::{Stopped, Style, Why};
+use super::{FrontEnd, Stopped, Style, Why, vx};
 use crate::advice::{Advised, Hint};
-use crate::app::{Outcome, Report, Ui, one_error};
+use crate::app::{Options, Outcome, Report, Ui, one_error};
 use crate::error::{self, Error};
 use crate::report;
 use anyhow::Context;
 
+/// The end of one invocation.
+struct End<'a> {
+    style: &'a Style,
+    /// The group of `-g`.
+    group: Option<String>,
+}
+
 /// Prints the outcome of a command, or its error.
-pub(super) fn outcome(style: &Style, came: error::Result<Outcome>, ui: &dyn Ui) -> u8 {
+pub(super) fn outcome(
+    style: &Style,
+    options: &Options,
+    came: error::Result<Outcome>,
+    ui: &dyn Ui,
+) -> u8 {
+    let end = End::new(style, Some(options));
     match came {
-        Ok(Outcome::Done(report)) if !report.failures.is_empty() => partial(style, &report, ui),
-        Ok(Outcome::ToBeRepaired(findings)) => to_be_repaired(style, &findings),
-        Ok(Outcome::Lacking(shown, wrong)) => lacking(style, &shown, &wrong),
-        Ok(outcome) => status(style, success(style, &outcome, ui)),
-        Err(err) => failure(style, &err),
+        Ok(Outcome::Done(report)) if !report.failures.is_empty() => end.partial(&report, ui),
+        Ok(Outcome::ToBeRepaired(findings)) => end.to_be_repaired(&findings),
+        Ok(Outcome::Lacking(shown, wrong)) => end.lacking(&shown, &wrong),
+        Ok(outcome) => end.status(end.success(&outcome, ui)),
+        Err(err) => end.failure(&err),
+    }
+}
+
+/// Prints the answer of a VxVM utility, and what has failed.
+pub(super) fn vx(style: &Style, options: &Options, came: error::Result<vx::Answer>) -> u8 {
+    let end = End::new(style, Some(options));
+    match came {
+        Ok(answer) => {
+            let printed = end.status(print(&answer.text));
+            let failed = answer.failures.iter().map(|err| end.failure(err));
+            // The first failure decides.
+            failed
+                .collect::<Vec<u8>>()
+                .first()
+                .map_or(printed, |first| *first)
+        }
+        Err(err) => end.failure(&err),
     }
 }
 
 /// Prints lines that are neither text for people nor JSON, such as those that a udev rule reads.
 pub(super) fn plain(style: &Style, came: error::Result<String>) -> u8 {
+    let end = End::new(style, None);
     match came {
-        Ok(lines) => status(style, print(&lines)),
-        Err(err) => failure(style, &err),
+        Ok(lines) => end.status(print(&lines)),
+        Err(err) => end.failure(&err),
     }
 }
 
 /// Prints help, or the error in the command line.
 pub(super) fn stopped(stopped: &Stopped) -> u8 {
+    let end = End::new(&stopped.style, None);
     match &stopped.why {
-        Why::Help(text) => status(&stopped.style, help(&stopped.style, text)),
-        Why::Wrong(err) => failure(&stopped.style, err),
+        Why::Help(text) => end.status(end.help(text)),
+        Why::Wrong(err) => end.failure(err),
     }
 }
 
-fn help(style: &Style, text: &str) -> anyhow::Result<()> {
-    if style.json {
-        print(&report::json::help(style.verb.as_deref(), text)?)
-    } else {
-        print(text)
-    }
-}
-
-fn success(style: &Style, outcome: &Outcome, ui: &dyn Ui) -> anyhow::Result<()> {
-    if style.json {
-        return print(&report::json::success(style.verb.as_deref(), outcome)?);
-    }
-    match outcome {
-        Outcome::Done(report) => done(style, outcome, &report.notes, ui),
-        _ => print(&report::text::outcome(outcome, style.verbose)),
-    }
-}
-
-/// Prints the findings of a check. The command fails, so that a script notices them.
-fn to_be_repaired(style: &Style, findings: &[String]) -> u8 {
-    let err = Error::not_ready("a change is to be recorded or repaired")
-        .hint(Hint::from(Advised::Recover).and(" does it"));
-    let printed = if style.json {
-        report::json::to_be_repaired(
-            style.verb.as_deref(),
-            findings,
-            &err,
-            style.front_end.language(),
-        )
-        .map_err(anyhow::Error::from)
-        .and_then(|text| print(&text))
-    } else {
-        output::message(&failure_text(style, &err));
-        print(&report::text::outcome(
-            &Outcome::ToBeRepaired(findings.to_vec()),
-            style.verbose,
-        ))
-    };
-    drop(printed);
-    err.kind().exit_status()
-}
-
-/// Prints an incomplete outcome, then each error that kept it incomplete.
-fn lacking(style: &Style, shown: &Outcome, wrong: &[Error]) -> u8 {
-    let Some(all) = one_error(wrong) else {
-        return 0;
-    };
-    if style.json {
-        let _ = report::json::lacking(
-            style.verb.as_deref(),
-            shown,
-            &all,
-            style.front_end.language(),
-        )
-        .map_err(anyhow::Error::from)
-        .and_then(|text| print(&text));
-    } else {
-        let text = report::text::outcome(shown, style.verbose);
-        // An empty answer would claim that there is nothing, which is not known.
-        let _ = if report::text::is_empty(shown) {
-            Ok(())
-        } else {
-            print(&text)
-        };
-        wrong
-            .iter()
-            .for_each(|err| output::message(&failure_text(style, err)));
-    }
-    all.kind().exit_status()
-}
-
-/// Prints a partial success: the changes as usual, then each failure.
-fn partial(style: &Style, report: &Report, ui: &dyn Ui) -> u8 {
-    let Some(all) = report.failure() else {
-        return 0;
-    };
-    if style.json {
-        let _ = report::json::partial(
-            style.verb.as_deref(),
-            report,
-            &all,
-            style.front_end.language(),
-        )
-        .map_err(anyhow::Error::from)
-        .and_then(|text| print(&text));
-    } else {
-        if !report.changes.is_empty() {
-            let _ = done(style, &Outcome::Done(report.clone()), &report.notes, ui);
+impl<'a> End<'a> {
+    fn new(style: &'a Style, options: Option<&Options>) -> End<'a> {
+        let group = options.and_then(|options| options.group.as_ref());
+        End {
+            style,
+            group: group.map(ToString::to_string),
         }
-        report
-            .failures
-            .iter()
-            .for_each(|err| output::message(&failure_text(style, err)));
     }
-    all.kind().exit_status()
-}
 
-/// Prints the changes, unless `-q` was given, and the notes.
-fn done(style: &Style, outcome: &Outcome, notes: &[String], ui: &dyn Ui) -> anyhow::Result<()> {
-    if !style.quiet {
-        print(&report::text::outcome(outcome, style.verbose))?;
+    fn help(&self, text: &str) -> anyhow::Result<()> {
+        if self.style.json {
+            print(&report::json::help(self.style.verb.as_deref(), text)?)
+        } else {
+            print(text)
+        }
     }
-    notes.iter().for_each(|note| ui.note(note));
-    Ok(())
-}
 
-fn status(style: &Style, done: anyhow::Result<()>) -> u8 {
-    match done.map_err(typed) {
-        Ok(()) => 0,
-        Err(err) => failure(style, &err),
+    fn success(&self, outcome: &Outcome, ui: &dyn Ui) -> anyhow::Result<()> {
+        if self.style.json {
+            return print(&report::json::success(self.style.verb.as_deref(), outcome)?);
+        }
+        match outcome {
+            Outcome::Done(report) => self.done(outcome, &report.notes, ui),
+            _ => print(&report::text::outcome(outcome, self.style.verbose)),
+        }
+    }
+
+    /// Prints the findings of a check. The command fails, so that a script notices them.
+    fn to_be_repaired(&self, findings: &[String]) -> u8 {
+        let err = Error::not_ready("a change is to be recorded or repaired")
+            .hint(Hint::from(Advised::Recover).and(" does it"));
+        let printed = if self.style.json {
+            report::json::to_be_repaired(
+                self.style.verb.as_deref(),
+                findings,
+                &err,
+                self.style.front_end.language(),
+            )
+            .map_err(anyhow::Error::from)
+            .and_then(|text| print(&text))
+        } else {
+            output::message(&self.failure_text(&err));
+            print(&report::text::outcome(
+                &Outcome::ToBeRepaired(findings.to_vec()),
+                self.style.verbose,
+            ))
+        };
+        drop(printed);
+        self.status_of(&err)
+    }
+
+    /// Prints an incomplete outcome, then each error that kept it incomplete.
+    fn lacking(&self, shown: &Outcome, wrong: &[Error]) -> u8 {
+        let Some(all) = one_error(wrong) else {
+            return 0;
+        };
+        if self.style.json {
+            let _ = report::json::lacking(
+                self.style.verb.as_deref(),
+                shown,
+                &all,
+                self.style.front_end.language(),
+            )
+            .map_err(anyhow::Error::from)
+            .and_then(|text| print(&text));
+        } else {
+            let text = report::text::outcome(shown, self.style.verbose);
+            // An empty answer would claim that there is nothing, which is not known.
+            let _ = if report::text::is_empty(shown) {
+                Ok(())
+            } else {
+                print(&text)
+            };
+            wrong
+                .iter()
+                .for_each(|err| output::message(&self.failure_text(err)));
+        }
+        self.status_of(&all)
+    }
+
+    /// Prints a partial success: the changes as usual, then each failure.
+    fn partial(&self, report: &Report, ui: &dyn Ui) -> u8 {
+        let Some(all) = report.failure() else {
+            return 0;
+        };
+        if self.style.json {
+            let _ = report::json::partial(
+                self.style.verb.as_deref(),
+                report,
+                &all,
+                self.style.front_end.language(),
+            )
+            .map_err(anyhow::Error::from)
+            .and_then(|text| print(&text));
+        } else {
+            if !report.changes.is_empty() {
+                let _ = self.done(&Outcome::Done(report.clone()), &report.notes, ui);
+            }
+            report
+                .failures
+                .iter()
+                .for_each(|err| output::message(&self.failure_text(err)));
+        }
+        self.status_of(&all)
+    }
+
+    /// Prints the changes, unless nothing is to be said of what went well, and the notes.
+    fn done(&self, outcome: &Outcome, notes: &[String], ui: &dyn Ui) -> anyhow::Result<()> {
+        if !self.style.is_silent() {
+            print(&report::text::outcome(outcome, self.style.verbose))?;
+        }
+        notes.iter().for_each(|note| ui.note(note));
+        Ok(())
+    }
+
+    fn status(&self, done: anyhow::Result<()>) -> u8 {
+        match done.map_err(typed) {
+            Ok(()) => 0,
+            Err(err) => self.failure(&err),
+        }
+    }
+
+    fn failure_text(&self, err: &Error) -> String {
+        let language = self.style.front_end.language();
+        match self.style.front_end {
+            FrontEnd::Native => report::text::failure(&self.style.program, err, language),
+            FrontEnd::Vx => vx::exit::failure(&self.style.program, err, language),
+        }
+    }
+
+    fn status_of(&self, err: &Error) -> u8 {
+        match self.style.front_end {
+            FrontEnd::Native => err.kind().exit_status(),
+            FrontEnd::Vx => vx::exit::status(&self.style.program, self.group.as_deref(), err),
+        }
+    }
+
+    fn failure(&self, err: &Error) -> u8 {
+        if self.style.json {
+            // The exit status reports the failure even if the document cannot be written.
+            let _ = report::json::failure(
+                self.style.verb.as_deref(),
+                err,
+                self.style.front_end.language(),
+            )
+            .map_err(anyhow::Error::from)
+            .and_then(|text| print(&text));
+        } else {
+            output::message(&self.failure_text(err));
+        }
+        self.status_of(err)
     }
 }
 
@@ -160,20 +233,4 @@ fn typed(err: anyhow::Error) -> Error {
 
 fn print(text: &str) -> anyhow::Result<()> {
     output::result(text).context("the command ran, but its result could not be written")
-}
-
-fn failure_text(style: &Style, err: &Error) -> String {
-    report::text::failure(&style.program, err, style.front_end.language())
-}
-
-fn failure(style: &Style, err: &Error) -> u8 {
-    if style.json {
-        // The exit status reports the failure even if the document cannot be written.
-        let _ = report::json::failure(style.verb.as_deref(), err, style.front_end.language())
-            .map_err(anyhow::Error::from)
-            .and_then(|text| print(&text));
-    } else {
-        output::message(&failure_text(style, err));
-    }
-    err.kind().exit_status()
 }

@@ -39,6 +39,8 @@ pub enum Action {
     App(Command),
     /// `--dry-run`: what a command of the application would do.
     Rehearse(Command),
+    /// What a VxVM utility does, where that is not one command.
+    Vx(vx::Job),
     /// `udev-probe`: properties of a disk, for a udev rule.
     UdevProbe(PathBuf),
     /// `udev-name`: the link of a volume under `/dev/breakoff`, for a udev rule.
@@ -60,6 +62,38 @@ pub struct Style {
     pub quiet: bool,
     /// More detail in the output.
     pub verbose: bool,
+}
+
+impl Style {
+    /// Whether nothing is said of what went well: the utilities of VxVM are silent then, unless `-v`
+    /// was given.
+    pub fn is_silent(&self) -> bool {
+        match self.front_end {
+            FrontEnd::Native => self.quiet,
+            FrontEnd::Vx => !self.verbose,
+        }
+    }
+
+    /// A message that is neither a result nor a failure, in the form of the front end.
+    fn message(&self, severity: Severity, text: &str) -> String {
+        match (self.front_end, severity) {
+            (FrontEnd::Native, Severity::Note) => format!("{}: {text}\n", self.program),
+            (FrontEnd::Native, Severity::Warning) => {
+                format!("{}: warning: {text}\n", self.program)
+            }
+            (FrontEnd::Vx, Severity::Note) => vx::exit::message(&self.program, "INFO", text),
+            (FrontEnd::Vx, Severity::Warning) => vx::exit::message(&self.program, "WARNING", text),
+        }
+    }
+}
+
+/// How important a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Severity {
+    /// Good to know.
+    Note,
+    /// A problem that does not stop the command.
+    Warning,
 }
 
 /// The front end that parsed a command line.
@@ -151,10 +185,11 @@ fn answer(invocation: &Invocation) -> u8 {
         ui: &ui,
     };
     match &invocation.action {
-        Action::App(command) => exit::outcome(style, app::run(options, command, env), &ui),
+        Action::App(command) => exit::outcome(style, options, app::run(options, command, env), &ui),
         Action::Rehearse(command) => {
-            exit::outcome(style, app::rehearse(options, command, env), &ui)
+            exit::outcome(style, options, app::rehearse(options, command, env), &ui)
         }
+        Action::Vx(job) => exit::vx(style, options, vx::run(options, job, env)),
         Action::UdevProbe(device) => exit::plain(style, udev_probe(device)),
         Action::UdevName(name) => exit::plain(style, udev_name(name)),
     }

@@ -4,8 +4,8 @@
 //! On a terminal each copy has a bar; elsewhere progress is a few plain lines (`report::progress`).
 //! Questions are asked only on a terminal.
 
-use super::Style;
 use super::output;
+use super::{Severity, Style};
 use crate::advice::Language;
 use crate::app::{Progress, Ui};
 use crate::report::progress::{self, Milestones};
@@ -25,9 +25,7 @@ const BAR_AT_REST: &str =
 
 /// The [`Ui`] of both front ends.
 pub(super) struct Terminal {
-    program: String,
-    language: &'static dyn Language,
-    quiet: bool,
+    style: Style,
     asks: bool,
     display: RefCell<Display>,
 }
@@ -43,17 +41,15 @@ impl Terminal {
     pub(super) fn new(style: &Style) -> Terminal {
         let interactive = std::io::stderr().is_terminal();
         Terminal {
-            program: style.program.clone(),
-            language: style.front_end.language(),
-            quiet: style.quiet,
+            style: style.clone(),
             asks: interactive && std::io::stdin().is_terminal() && !style.json,
-            display: RefCell::new(Display::new(style.quiet, interactive)),
+            display: RefCell::new(Display::new(style, interactive)),
         }
     }
 
     /// Prints a line without breaking the bars.
-    fn say(&self, text: &str) {
-        let line = format!("{}: {text}\n", self.program);
+    fn say(&self, severity: Severity, text: &str) {
+        let line = self.style.message(severity, text);
         match &*self.display.borrow() {
             Display::Bars(bars, _) => bars.suspend(|| output::message(&line)),
             Display::Silent | Display::Lines(..) => output::message(&line),
@@ -61,16 +57,19 @@ impl Terminal {
     }
 
     fn say_all(&self, lines: &[String]) {
-        lines.iter().for_each(|line| self.say(line));
+        lines.iter().for_each(|line| self.say(Severity::Note, line));
     }
 }
 
 impl Display {
-    fn new(quiet: bool, interactive: bool) -> Display {
-        match (quiet, interactive) {
-            (true, _) => Display::Silent,
-            (false, true) => Display::Bars(MultiProgress::new(), BTreeMap::new()),
-            (false, false) => Display::Lines(Milestones::default(), Instant::now()),
+    /// Bars are for who watches, so they are shown where lines would only fill a log.
+    fn new(style: &Style, interactive: bool) -> Display {
+        if !style.quiet && interactive {
+            Display::Bars(MultiProgress::new(), BTreeMap::new())
+        } else if style.is_silent() {
+            Display::Silent
+        } else {
+            Display::Lines(Milestones::default(), Instant::now())
         }
     }
 
@@ -133,17 +132,17 @@ fn set_template(bar: &ProgressBar, template: &str) {
 
 impl Ui for Terminal {
     fn language(&self) -> &'static dyn Language {
-        self.language
+        self.style.front_end.language()
     }
 
     fn note(&self, text: &str) {
-        if !self.quiet {
-            self.say(text);
+        if !self.style.is_silent() {
+            self.say(Severity::Note, text);
         }
     }
 
     fn warn(&self, text: &str) {
-        self.say(&format!("warning: {text}"));
+        self.say(Severity::Warning, text);
     }
 
     fn progress(&self, copies: &[Progress]) {
@@ -160,7 +159,7 @@ impl Ui for Terminal {
         if !self.asks {
             return false;
         }
-        output::message(&format!("{}: {question} [y/N] ", self.program));
+        output::message(&format!("{}: {question} [y/N] ", self.style.program));
         read_answer().is_some_and(|answer| is_yes(&answer))
     }
 }

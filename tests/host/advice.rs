@@ -179,7 +179,7 @@ fn what_is_advised_can_be_typed() {
         for line in [Native.line(&advised), Vx.line(&advised)] {
             let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
             let understood = match line.split(' ').next() {
-                Some("vxassist") => vx::parse("vxassist", &words[1..]).is_ok(),
+                Some(name) if vx::is_ours(name) => vx::parse(name, &words[1..]).is_ok(),
                 _ => native::parse(&words).is_ok(),
             };
             assert!(understood, "{line}");
@@ -199,7 +199,7 @@ fn text_and_command_lines_make_one_sentence() {
     );
     assert_eq!(
         hint.text(&Vx),
-        "wait with 'vxassist -g g snapwait v', or remove it by -f"
+        "wait with 'vxassist -g g snapwait v', or remove it by -f (vxassist) or -r (vxedit)"
     );
 }
 

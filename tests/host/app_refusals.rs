@@ -102,25 +102,38 @@ fn what_a_whole_command_refuses_is_advised_on_in_the_words_that_were_typed() {
         let told = error.hint_text(&Vx);
         assert_eq!(told.as_deref(), Some(vx), "{words}: {error}");
     };
-    // Where VxVM's words are those of another utility, which is not here.
-    let only = |words: &str, hint: &str| advises(words, hint, hint);
-    only(
+    advises(
         "make v 1m",
         "make one with 'breakoff group create NAME DEVICE…'",
+        "make one with 'vxdg init NAME DEVICE…'",
     );
     fake.ok("group create g /dev/fake1");
-    only(
+    advises(
         "group create g /dev/fake2",
         "choose another name; 'breakoff group list' shows them all",
+        "choose another name; 'vxdisk -o alldgs list' shows them all",
     );
-    only(
+    advises(
         "group show nosuch",
         "'breakoff group list' shows the groups on this machine",
+        "'vxdisk -o alldgs list' shows the groups on this machine",
     );
-    only("stop nosuch", "'breakoff print' shows what there is");
-    only("disk resize nosuch", "'breakoff disk list' shows them all");
+    advises(
+        "stop nosuch",
+        "'breakoff print' shows what there is",
+        "'vxprint' shows what there is",
+    );
+    advises(
+        "disk resize nosuch",
+        "'breakoff disk list' shows them all",
+        "'vxdisk -o alldgs list' shows them all",
+    );
     fake.ok("make v 1m");
-    only("group deport g", "'breakoff -g g stop --all'");
+    advises(
+        "group deport g",
+        "'breakoff -g g stop --all'",
+        "'vxvol -g g stopall'",
+    );
     advises(
         "snapwait v",
         "begin with 'breakoff -g g snapstart v'",
@@ -133,7 +146,11 @@ fn what_a_whole_command_refuses_is_advised_on_in_the_words_that_were_typed() {
     );
     fake.ok("-g g stop --all");
     fake.ok("group deport g");
-    only("-g g make w 1m", "'breakoff group import g'");
+    advises(
+        "-g g make w 1m",
+        "'breakoff group import g'",
+        "'vxdg import g'",
+    );
 }
 
 /// A machine with a volume, on which lies this.

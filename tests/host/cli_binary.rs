@@ -21,18 +21,28 @@ fn text(bytes: &[u8]) -> &str {
 
 #[test]
 fn usage_errors_exit_2_and_leave_stdout_alone() {
-    for line in [
-        "breakoff",
-        "breakoff frobnicate",
-        "breakoff make v",
-        "vxassist",
-        "/usr/sbin/vxassist make v",
-        "vxsnap make v",
-    ] {
+    for line in ["breakoff", "breakoff frobnicate", "breakoff make v"] {
         let output = run(line);
         assert_eq!(output.status.code(), Some(2), "{line}");
         assert_eq!(text(&output.stdout), "", "{line}");
         assert!(text(&output.stderr).contains(": error: "), "{line}");
+    }
+}
+
+#[test]
+fn usage_errors_of_a_vx_name_exit_1_with_a_line_that_scripts_know() {
+    for line in [
+        "vxassist",
+        "/usr/sbin/vxassist make v",
+        "vxsnap make v",
+        "vxcache -g mydg stop v",
+    ] {
+        let output = run(line);
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        assert_eq!(text(&output.stdout), "", "{line}");
+        let errors = text(&output.stderr);
+        assert!(errors.starts_with("VxVM vx"), "{line}: {errors}");
+        assert!(errors.contains(" ERROR V-5-1-"), "{line}: {errors}");
     }
 }
 

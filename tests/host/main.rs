@@ -53,4 +53,5 @@ mod refusals;
 mod room;
 mod rules;
 mod support_selftest;
+mod vx;
 mod vxprint;

@@ -35,4 +35,5 @@ mod snapback;
 mod snapback_crash;
 mod sys;
 mod volumes;
+mod vx;
 mod window;

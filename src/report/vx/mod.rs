@@ -1,107 +1,71 @@
-//! What `vxprint` prints: the configuration as VxVM's records, in the forms that scripts read.
-//! Nothing outside this module knows of these records.
+//! What the utilities of VxVM print. Nothing outside this module knows of their forms; `cli` turns
+//! the words of a command line into the name of a form, such as [`Form`].
 //!
-//! Each form is made from the same [`record::Record`]s and asks them for fields by name, so that no
-//! two forms disagree. Called by `cli` only, which turns the words of a command line into a
-//! [`Form`].
+//! `vxprint` shows the configuration as [`record::Record`]s. Each of its forms is made from the same
+//! records and asks them for fields by name, so that no two forms disagree.
 //!
-//! What a form promises: in the default form each line has nine words, in the `-t` form as many as
-//! the heading of its kind, and a value that is missing is `-`. Words are never cut.
+//! What is promised: lines of columns have as many words as their heading, a value that is missing is
+//! `-`, words are never cut, and lengths are bare sectors.
 
 mod blocks;
+mod disks;
 mod expr;
 mod form;
 mod format;
+mod groups;
+mod info;
 mod lines;
 mod pairs;
+mod print;
 mod record;
+mod room;
+mod row;
 mod select;
+mod snapprint;
+mod stat;
 mod summary;
+mod tasks;
 mod unit;
 mod world;
 
+pub use disks::{DiskForm, DiskShape, disks, disks_shown};
 pub use expr::Expr;
 pub use form::{Form, Shape};
 pub use format::Format;
+pub use groups::{free, group, groups};
+pub use info::info;
+pub use print::text;
 pub use record::Kind;
+pub use room::room;
+pub use snapprint::snapprint;
+pub use stat::{StatUnit, stat, stat_rows};
+pub use tasks::{
+    Task, TaskForm, TaskKind, refuse_unknown, task_ended, task_heading, task_line, tasks,
+    tasks_text,
+};
 pub use unit::Unit;
 
-use crate::error::{Error, Result};
-use crate::meta::Fill;
+use crate::model::{DiskId, DmUuid, Role, Volume};
 use crate::plan::world::World;
-use select::Selection;
 
-/// The output of `vxprint` for these groups. Fails with `NotFound` when one of the names is not
-/// there, or when nothing matches; only a machine without groups has nothing to print and no error.
-pub fn text(worlds: &[(World, Option<Fill>)], names: &[String], form: &Form) -> Result<String> {
-    let groups: Vec<Selection> = worlds
-        .iter()
-        .map(|(world, _)| select::of(&world.group.name, world::records(world), names, form))
-        .collect();
-    let found = |name: &&String| groups.iter().any(|group| group.names.contains(*name));
-    if let Some(lacking) = names.iter().find(|name| !found(name)) {
-        return Err(Error::not_found(format!(
-            "there is no{} '{lacking}' in {}",
-            kind(form),
-            place(worlds)
-        ))
-        .on(lacking));
-    }
-    let parts: Vec<String> = groups
-        .iter()
-        .filter(|group| !group.records.is_empty())
-        .map(|group| part(group, form))
-        .collect();
-    if parts.is_empty() && !(worlds.is_empty() && form.takes_all()) {
-        return Err(Error::not_found(format!(
-            "nothing that was asked for is in {}",
-            place(worlds)
-        )));
-    }
-    let apart = form.names_groups() || form.shape.has_gaps();
-    Ok(parts.join(if apart { "\n" } else { "" }))
+/// The access name of a disk: its device without the directory; `-` if it is missing.
+fn access_name(world: &World, disk: DiskId) -> String {
+    let found = world.disks.get(&disk);
+    found.map_or_else(
+        || "-".to_owned(),
+        |found| {
+            let path = found.path.as_path();
+            path.strip_prefix("/dev")
+                .unwrap_or(path)
+                .display()
+                .to_string()
+        },
+    )
 }
 
-/// What was looked for, for messages: the kind, where it is one.
-fn kind(form: &Form) -> &'static str {
-    let mut kinds = form.kinds.iter();
-    match (kinds.next(), kinds.next()) {
-        (Some(Kind::Dg), None) => " group",
-        (Some(Kind::Dm), None) => " disk",
-        (Some(Kind::V), None) => " volume",
-        (Some(Kind::Pl), None) => " plex",
-        (Some(Kind::Sd), None) => " subdisk",
-        (Some(Kind::Dc | Kind::Sp) | None, None) | (_, Some(_)) => "",
-    }
-}
-
-/// Where was looked, for messages.
-fn place(worlds: &[(World, Option<Fill>)]) -> String {
-    match worlds {
-        [(world, _)] => format!("group '{}'", world.group.name),
-        _ => "any imported group".to_owned(),
-    }
-}
-
-/// What is printed of one group.
-fn part(group: &Selection, form: &Form) -> String {
-    let records = &group.records;
-    let body = match &form.shape {
-        Shape::Default => lines::plain(records, form),
-        Shape::Types => lines::by_kind(records, &group.kinds, form),
-        Shape::Long => blocks::text(records, form.unit),
-        Shape::Pairs => pairs::indented(records, form.unit),
-        Shape::PairsOnOneLine => pairs::on_one_line(records, form.unit),
-        Shape::Names => records
-            .iter()
-            .map(|r| r.show("name", None) + "\n")
-            .collect(),
-        Shape::Format(format) => records.iter().map(|r| format.line(r, form.unit)).collect(),
-        Shape::Summary => summary::text(records, form.headings),
-    };
-    if form.names_groups() {
-        format!("Disk group: {}\n\n{body}", group.name)
-    } else {
-        body
-    }
+/// Whether a volume has its device.
+fn is_started(world: &World, volume: &Volume) -> bool {
+    let device = DmUuid::new(world.group.id, volume.id, &Role::Volume);
+    let device = world.devices.get(&device);
+    device.is_some_and(|device| !device.table.is_empty())
 }

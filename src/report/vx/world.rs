@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 /// The version of a disk group. Scripts want at least 90, the first with cross-platform disks; this
 /// one is of the releases whose snapshots ours follow.
-const VERSION: &str = "140";
+pub(super) const VERSION: &str = "140";
 /// The alignment of a cross-platform disk group in bytes and in sectors. Ours is finer; a size that
 /// is a multiple of this one is right for both.
 const ALIGNMENT: (&str, &str) = ("8192", "16");

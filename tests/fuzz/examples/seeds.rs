@@ -8,6 +8,7 @@
 //! The same program writes the same seeds. What a fuzzer has found goes into a named test, not in
 //! here.
 
+use breakoff::cli::vx::table::ENTRIES;
 use breakoff::meta::layout::*;
 use breakoff::model::{DiskId, Generation, GroupId, Sectors};
 use breakoff::table::TargetLine;
@@ -21,7 +22,19 @@ fn main() -> Result<()> {
     payloads()?;
     statuses()?;
     tables()?;
-    command_lines("vx_words", "cli-vxassist", "vxassist")?;
+    vx_words()?;
+    write(
+        "vx_print",
+        [
+            "%kstate",
+            "v:%{name} %len",
+            "%type %name\\t%%",
+            "v_open",
+            "v_fastresync=on && !v_hasdcolog",
+            "sd_dm_name == \"disk01\" || (as.as!='v')",
+            "m",
+        ],
+    )?;
     command_lines("native_words", "cli-native", "breakoff")?;
     write(
         "config",
@@ -36,6 +49,15 @@ fn main() -> Result<()> {
     names()?;
     numbers("record", 24, 2000)?;
     numbers("disks", 24, 1500)
+}
+
+/// An example of each form that the table of VxVM's words has.
+fn vx_words() -> Result<()> {
+    let lines = ENTRIES.iter().map(|entry| {
+        let line = format!("{} {}", entry.utility, entry.example);
+        line.split_whitespace().collect::<Vec<_>>().join("\n")
+    });
+    write("vx_words", lines)
 }
 
 /// Replaces the seeds of a target.

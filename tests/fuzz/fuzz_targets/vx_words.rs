@@ -1,20 +1,24 @@
-//! Command lines of `vxassist`, a word on each line.
+//! Command lines of VxVM's utilities, a word on each line: the first is the utility.
 #![no_main]
 
 use breakoff::cli::{Why, vx};
 use breakoff_fuzz::words::{check_invocation, words};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| match vx::parse("vxassist", &words(data)) {
-    Ok(invocation) => {
-        check_invocation(&invocation);
-        assert!(
-            invocation.options.yes && invocation.style.verb.is_some(),
-            "{invocation:?}"
-        );
+fuzz_target!(|data: &[u8]| {
+    let mut words = words(data);
+    if words.is_empty() {
+        return;
     }
-    Err(stopped) => assert!(
-        !matches!(&stopped.why, Why::Wrong(err) if err.kind().exit_status() != 2),
-        "{stopped:?}"
-    ),
+    let utility = words.remove(0).to_string_lossy().into_owned();
+    match vx::parse(&utility, &words) {
+        Ok(invocation) => {
+            check_invocation(&invocation);
+            assert!(invocation.options.yes, "{invocation:?}");
+        }
+        Err(stopped) => assert!(
+            !matches!(&stopped.why, Why::Wrong(err) if vx::exit::status(&utility, None, err) != 1),
+            "{stopped:?}"
+        ),
+    }
 });

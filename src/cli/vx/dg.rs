@@ -1,0 +1,387 @@
+//! `vxdg`: disk groups.
+
+use super::engine::{Answer, Engine};
+use super::{Utility, device, each, refused};
+use crate::app::{Command, GroupLine, Outcome, Query};
+use crate::cli::vx::words::{Syntax, Words};
+use crate::error::{Error, Result};
+use crate::model::Name;
+use crate::plan::request::{GroupRequest, NamedDevice, Request, Selection};
+use crate::report::vx;
+use std::path::PathBuf;
+
+pub(super) const UTILITY: Utility = Utility {
+    syntax: Syntax {
+        utility: "vxdg",
+        valued: "hn",
+        flags: "Cfkqstv",
+        keyword: true,
+    },
+    read,
+};
+
+/// What is more than one command of the application.
+#[derive(Debug, Clone)]
+pub enum Job {
+    /// `list`: with a heading, or without.
+    List {
+        /// Whether the columns have a heading.
+        heading: bool,
+    },
+    /// `list DG…`.
+    Show(Vec<Name>),
+    /// `free`, of these disks, or of all.
+    Free {
+        /// The media names.
+        disks: Vec<Name>,
+        /// Whether the columns have a heading.
+        heading: bool,
+    },
+    /// `init`.
+    Init(Command, Name),
+    /// `import`.
+    Import(Command, Name),
+    /// `deport`: the groups, none of whose volumes is open.
+    Deport(Vec<Name>),
+    /// `rmdisk`.
+    RemoveDisks(Vec<Name>),
+    /// `destroy`.
+    Destroy(Vec<Name>),
+}
+
+fn read(words: &mut Words) -> Result<super::Job> {
+    let job = match words.keyword()?.as_str() {
+        "list" => list(words)?,
+        "free" => Job::Free {
+            disks: words.names()?,
+            heading: !words.flag('q'),
+        },
+        "init" => init(words)?,
+        "adddisk" => return add(words),
+        "rmdisk" if words.flag('k') => {
+            return Err(Error::usage(
+                "'rmdisk -k' is not supported: a disk leaves its group with its record",
+            )
+            .hint("'vxdg -k adddisk MEDIA=DEVICE' gives the record of a dead disk a new device"));
+        }
+        "rmdisk" => Job::RemoveDisks(words.some_names("a disk")?),
+        "import" => import(words)?,
+        "deport" => deport(words)?,
+        "destroy" => Job::Destroy(words.some_names("a disk group")?),
+        // There is one version of the configuration, and it is the newest.
+        "upgrade" => {
+            words.operands();
+            return Ok(super::Job::Nothing);
+        }
+        "bootdg" | "defaultdg" => return Ok(super::Job::Say("nodg\n".to_owned())),
+        other => return Err(refused(words, other)),
+    };
+    Ok(super::Job::Dg(job))
+}
+
+fn list(words: &mut Words) -> Result<Job> {
+    // `-o alldgs` of vxdisk; groups that are not imported are never listed by vxdg.
+    let groups = words.names()?;
+    if groups.is_empty() {
+        let heading = !words.flag('q');
+        return Ok(match &words.group {
+            Some(group) => Job::Show(vec![group.clone()]),
+            None => Job::List { heading },
+        });
+    }
+    words.without_effect("q");
+    Ok(Job::Show(groups))
+}
+
+/// `init DG [MEDIA=]DEVICE…`. Each disk of a group has a copy of the configuration, all groups can
+/// be used by machines of every kind, and minor numbers are the kernel's.
+fn init(words: &mut Words) -> Result<Job> {
+    for without_effect in ["cds", "nconfig", "nlog", "minor", "init"] {
+        words.attribute(without_effect);
+    }
+    refuse_shared(words)?;
+    let group = words.name("a disk group")?;
+    let disks = devices(words)?;
+    let command = Command::Group {
+        group: group.to_string(),
+        request: GroupRequest::Create {
+            disks,
+            force: false,
+            area: None,
+        },
+    };
+    Ok(Job::Init(command, group))
+}
+
+fn refuse_shared(words: &mut Words) -> Result<()> {
+    if words.flag('s') {
+        return Err(Error::usage(
+            "'-s' is not supported: a group belongs to one machine at a time",
+        ));
+    }
+    Ok(())
+}
+
+fn add(words: &mut Words) -> Result<super::Job> {
+    let (replace, force) = (words.flag('k'), words.flag('f'));
+    let group = group(words)?.to_string();
+    let disks = devices(words)?;
+    if !replace {
+        return Ok(super::Job::Do(Command::Group {
+            group,
+            request: GroupRequest::Add { disks, force },
+        }));
+    }
+    let replacement = |disk: NamedDevice| {
+        let media = disk
+            .media
+            .ok_or_else(|| Error::usage("'-k adddisk' needs 'MEDIA=DEVICE'"))?;
+        Ok(Command::Group {
+            group: group.clone(),
+            request: GroupRequest::ReplaceDisk {
+                media,
+                device: disk.device,
+                force,
+            },
+        })
+    };
+    let commands: Result<Vec<Command>> = disks.into_iter().map(replacement).collect();
+    Ok(each(commands?))
+}
+
+/// The group of `-g`, which has to be given.
+fn group(words: &Words) -> Result<Name> {
+    words
+        .group
+        .clone()
+        .ok_or_else(|| Error::usage("a disk group is needed: '-g DG'"))
+}
+
+/// Takes `[MEDIA=]DEVICE…`.
+fn devices(words: &mut Words) -> Result<Vec<NamedDevice>> {
+    let disk = |(media, word): (Option<String>, String)| {
+        Ok(NamedDevice {
+            media: media.map(|media| Name::parse(&media)).transpose()?,
+            device: device(&word),
+        })
+    };
+    let disks: Result<Vec<NamedDevice>> = words.pairs().into_iter().map(disk).collect();
+    match disks? {
+        none if none.is_empty() => Err(Error::usage("a disk is missing").hint(words.see_help())),
+        disks => Ok(disks),
+    }
+}
+
+fn import(words: &mut Words) -> Result<Job> {
+    refuse_shared(words)?;
+    for unsafe_ in ["updateid", "clearreserve"] {
+        if words.uses(unsafe_) {
+            return Err(Error::usage(format!("'-o {unsafe_}' is not supported")));
+        }
+    }
+    if words
+        .uses_value("useclonedev")
+        .is_some_and(|on| on != "off")
+    {
+        return Err(Error::usage("'-o useclonedev=on' is not supported"));
+    }
+    // A group is imported until it is deported. At boot it is started by what the system starts.
+    words.without_effect("t");
+    let force = words.flag('C') | words.flag('f');
+    let name = words.value('n').map(|new| Name::parse(&new)).transpose()?;
+    let group = words.name("a disk group")?;
+    let command = Command::Group {
+        group: group.to_string(),
+        request: GroupRequest::Import { name, force },
+    };
+    Ok(Job::Import(command, group))
+}
+
+fn deport(words: &mut Words) -> Result<Job> {
+    for (option, instead) in [
+        ('n', "'vxdg -n NEW import' renames a group"),
+        (
+            'h',
+            "'vxdg import' on the other machine takes a deported group over",
+        ),
+    ] {
+        if words.value(option).is_some() {
+            return Err(
+                Error::usage(format!("'-{option}' is not supported for 'deport'")).hint(instead),
+            );
+        }
+    }
+    Ok(Job::Deport(words.some_names("a disk group")?))
+}
+
+impl Job {
+    pub(super) fn run(&self, engine: &Engine<'_>) -> Result<Answer> {
+        match self {
+            Job::List { heading } => {
+                let (groups, failures) = groups(engine)?;
+                let text = vx::groups(&groups, *heading);
+                Ok(Answer { text, failures })
+            }
+            Job::Show(names) => show(engine, names),
+            Job::Free { disks, heading } => {
+                let (worlds, failures) = engine.worlds()?;
+                let of_all = engine.options.group.is_none();
+                let text = vx::free(&worlds, disks, of_all, *heading)?;
+                Ok(Answer { text, failures })
+            }
+            Job::Init(command, group) => {
+                refuse_imported(engine, group)?;
+                engine.act(command).map(|()| Answer::default())
+            }
+            Job::Import(command, group) => {
+                refuse_imported(engine, group)?;
+                engine.act(command).map(|()| Answer::default())
+            }
+            Job::Deport(groups) => {
+                let deported = groups.iter().map(|group| deport_one(engine, group));
+                Ok(Answer::silent(deported.filter_map(Result::err).collect()))
+            }
+            Job::RemoveDisks(disks) => remove_disks(engine, disks),
+            Job::Destroy(groups) => {
+                let destroyed = groups.iter().map(|group| destroy(engine, group));
+                Ok(Answer::silent(destroyed.filter_map(Result::err).collect()))
+            }
+        }
+    }
+}
+
+fn groups(engine: &Engine<'_>) -> Result<(Vec<GroupLine>, Vec<Error>)> {
+    let (outcome, failures) = engine.ask(Query::Groups)?;
+    match outcome {
+        Outcome::Groups(lines) => Ok((lines, failures)),
+        _ => Ok((Vec::new(), failures)),
+    }
+}
+
+/// Whether a word names this group.
+fn is_called(line: &GroupLine, group: &Name) -> bool {
+    line.name == group.as_str() || line.id.to_string() == group.as_str()
+}
+
+/// VxVM refuses to make or to import a group that is imported, in words that scripts look for.
+fn refuse_imported(engine: &Engine<'_>, group: &Name) -> Result<()> {
+    let (lines, _) = groups(engine)?;
+    let imported = |line: &&GroupLine| line.state == "imported" && is_called(line, group);
+    if lines.iter().any(|line| imported(&line)) {
+        return Err(Error::new(
+            crate::error::Kind::Exists,
+            format!("Disk group {group}: Disk group exists and is imported"),
+        )
+        .on(group));
+    }
+    Ok(())
+}
+
+/// Shows groups that are imported: whether one is there is what scripts want to know.
+fn show(engine: &Engine<'_>, names: &[Name]) -> Result<Answer> {
+    let (lines, _) = groups(engine)?;
+    let mut answer = Answer::default();
+    for name in names {
+        let imported = |line: &&GroupLine| line.state == "imported" && is_called(line, name);
+        if !lines.iter().any(|line| imported(&line)) {
+            answer.failures.push(no_such_group(name));
+            continue;
+        }
+        let (outcome, lacking) = engine.ask(Query::Group(name.clone()))?;
+        answer.failures.extend(lacking);
+        if let Outcome::Group(world, _, fill) = outcome {
+            if !answer.text.is_empty() {
+                answer.text.push('\n');
+            }
+            answer.text += &vx::group(&world, fill);
+        }
+    }
+    Ok(answer)
+}
+
+fn no_such_group(name: &Name) -> Error {
+    Error::not_found(format!("Disk group {name}: No such disk group"))
+        .on(name)
+        .hint("'vxdg list' shows the groups that are imported, 'vxdisk -o alldgs list' all")
+}
+
+/// Volumes that nobody has open are stopped.
+fn deport_one(engine: &Engine<'_>, group: &Name) -> Result<()> {
+    let (lines, _) = groups(engine)?;
+    let imported = |line: &&GroupLine| line.state == "imported" && is_called(line, group);
+    if !lines.iter().any(|line| imported(&line)) {
+        return Err(no_such_group(group));
+    }
+    let stop = Command::Change(Request::Stop(Selection::All));
+    engine.on(group).act(&stop)?;
+    engine.act(&Command::Group {
+        group: group.to_string(),
+        request: GroupRequest::Deport,
+    })
+}
+
+fn destroy(engine: &Engine<'_>, group: &Name) -> Result<()> {
+    let (outcome, _) = engine.ask(Query::Group(group.clone()))?;
+    let disks: Vec<PathBuf> = match &outcome {
+        Outcome::Group(world, ..) => world.disks.values().map(|disk| disk.path.clone()).collect(),
+        _ => Vec::new(),
+    };
+    engine.act(&Command::Group {
+        group: group.to_string(),
+        request: GroupRequest::Destroy,
+    })?;
+    stay_set_up(engine, disks);
+    Ok(())
+}
+
+/// What has left its group is a disk of VxVM still, until `vxdiskunsetup` says otherwise; here its
+/// label is erased at first.
+fn stay_set_up(engine: &Engine<'_>, devices: Vec<PathBuf>) {
+    if devices.is_empty() {
+        return;
+    }
+    let initialised = engine.act(&Command::DiskInit {
+        devices,
+        force: false,
+        area: None,
+    });
+    if let Err(error) = initialised {
+        let ui = engine.env.ui;
+        ui.warn(&format!("'vxdisksetup -i' would set it up again: {error}"));
+    }
+}
+
+fn remove_disks(engine: &Engine<'_>, disks: &[Name]) -> Result<Answer> {
+    let first = disks.first().map(Name::as_str).unwrap_or_default();
+    let world = engine.world_of(first, |world| {
+        world
+            .group
+            .disks
+            .iter()
+            .any(|disk| disk.media.as_str() == first)
+    })?;
+    let group = world.group.name.to_string();
+    let others = |media: &Name| world.group.disks.iter().any(|disk| disk.media != *media);
+    let mut failures = Vec::new();
+    for media in disks {
+        let disk = world.group.disk_named(media)?.id;
+        let removed = if others(media) {
+            engine.act(&Command::Group {
+                group: group.clone(),
+                request: GroupRequest::RemoveDisk(media.clone()),
+            })
+        } else {
+            Err(Error::not_ready(format!(
+                "Disk {media}: Cannot remove last disk in disk group '{group}'"
+            ))
+            .on(world.group.path(media))
+            .hint(format!("'vxdg destroy {group}' destroys the group")))
+        };
+        if removed.is_ok() {
+            let device = world.disks.get(&disk).map(|disk| disk.path.clone());
+            stay_set_up(engine, device.into_iter().collect());
+        }
+        failures.extend(removed.err());
+    }
+    Ok(Answer::silent(failures))
+}

@@ -1,0 +1,318 @@
+//! VxVM's utilities: what their words become, what they print and which status they end with. The
+//! machine is the one in memory; `tests/kernel/vx.rs` has whole sessions on the real kernel.
+
+use crate::cli_support::golden;
+use crate::fake::{Fake, Silent};
+use breakoff::app::{self, Env, Outcome};
+use breakoff::cli::vx::exit;
+use breakoff::cli::vx::hints::Vx;
+use breakoff::cli::vx::table::{self, ENTRIES, Fate};
+use breakoff::cli::{Action, Invocation, Why, vx};
+use breakoff::error::{Error, Kind};
+use std::ffi::OsString;
+use std::fmt::Write;
+
+fn words(line: &str) -> Vec<OsString> {
+    let words = shell_words(line);
+    words.into_iter().map(OsString::from).collect()
+}
+
+/// Words as a shell makes them, with single quotes.
+fn shell_words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted, mut any) = (Vec::new(), String::new(), false, false);
+    for c in line.chars() {
+        match c {
+            '\'' => (quoted, any) = (!quoted, true),
+            ' ' if !quoted => {
+                if any || !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+                any = false;
+            }
+            c => word.push(c),
+        }
+    }
+    if any || !word.is_empty() {
+        words.push(word);
+    }
+    words
+}
+
+/// What a command line prints on stdout and stderr, and its exit status.
+fn typed(machine: &Fake, line: &str) -> (String, String, u8) {
+    let words = words(line);
+    let called = words[0].to_str().unwrap();
+    let failed = |group: Option<&str>, err: &Error| {
+        let text = exit::failure(called, err, &Vx);
+        (String::new(), text, exit::status(called, group, err))
+    };
+    let invocation = match vx::parse(called, &words[1..]) {
+        Ok(invocation) => invocation,
+        Err(stopped) => {
+            return match stopped.why {
+                Why::Help(text) => (text, String::new(), 0),
+                Why::Wrong(err) => failed(None, &err),
+            };
+        }
+    };
+    let Invocation {
+        options, action, ..
+    } = invocation;
+    let group = options.group.as_ref().map(ToString::to_string);
+    let env = Env {
+        machine,
+        ui: &Silent,
+    };
+    match action {
+        Action::App(command) => match app::run(&options, &command, env) {
+            Ok(Outcome::Done(report)) => match report.failure() {
+                None => (String::new(), String::new(), 0),
+                Some(err) => failed(group.as_deref(), &err),
+            },
+            Ok(other) => panic!("'{line}' prints {other:?}"),
+            Err(err) => failed(group.as_deref(), &err),
+        },
+        Action::Vx(job) => match vx::run(&options, &job, env) {
+            Ok(answer) => {
+                let (mut errors, mut status) = (String::new(), 0);
+                for err in answer.failures.iter().rev() {
+                    let (_, text, of_it) = failed(group.as_deref(), err);
+                    (errors, status) = (text + &errors, of_it);
+                }
+                (answer.text, errors, status)
+            }
+            Err(err) => failed(group.as_deref(), &err),
+        },
+        other => panic!("'{line}' is {other:?}"),
+    }
+}
+
+/// UUIDs differ from run to run.
+fn without_ids(text: &str) -> String {
+    let is_id = |word: &str| {
+        let word = word.trim_start_matches(|c: char| !c.is_ascii_hexdigit());
+        word.len() == 36
+            && word.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
+            && word.matches('-').count() == 4
+    };
+    let mut out = String::new();
+    for part in text.split_inclusive([' ', '\n', '=']) {
+        let word = part.trim_end_matches([' ', '\n', '=']);
+        if is_id(word) {
+            out += &part.replace(word, "UUID");
+        } else {
+            out += part;
+        }
+    }
+    out
+}
+
+#[test]
+fn a_session_of_an_administrator() {
+    let machine = Fake::new(&[64, 64, 64, 64]);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/vx-session.txt");
+    let file = std::fs::read_to_string(path).unwrap();
+    let mut text = String::new();
+    for line in file.lines() {
+        if let Some(command) = line.strip_prefix("$ ") {
+            let (out, err, status) = typed(&machine, command);
+            let _ = writeln!(text, "{line}");
+            for printed in without_ids(&(out + &err)).lines() {
+                // An empty line of the file is none of the output.
+                let printed = if printed.is_empty() { "~" } else { printed };
+                let _ = writeln!(text, "    {printed}");
+            }
+            if status != 0 {
+                let _ = writeln!(text, "    = {status}");
+            }
+        } else if line.starts_with('#') || line.is_empty() {
+            let _ = writeln!(text, "{line}");
+        }
+    }
+    golden("vx-session.txt", &text);
+}
+
+#[test]
+fn every_example_is_what_its_table_says() {
+    for entry in ENTRIES {
+        let line = format!("{} {}", entry.utility, entry.example);
+        let words = words(&line);
+        let parsed = vx::parse(entry.utility, &words[1..]);
+        match (entry.fate, parsed) {
+            (Fate::Works | Fate::Differs(_), Ok(_)) => {}
+            (Fate::Works | Fate::Differs(_), Err(stopped)) => match stopped.why {
+                Why::Help(_) => {}
+                Why::Wrong(err) => panic!("'{line}' should work: {err}"),
+            },
+            (Fate::Refused(_), Ok(invocation)) => {
+                panic!("'{line}' should be refused, and is {invocation:?}")
+            }
+            (Fate::Refused(_), Err(stopped)) => match stopped.why {
+                Why::Help(_) => panic!("'{line}' should be refused"),
+                Why::Wrong(err) => {
+                    assert_eq!(err.kind(), Kind::Usage, "{line}");
+                    assert!(
+                        err.message().contains("not supported"),
+                        "'{line}' is not refused by name: {err}"
+                    );
+                    let hint = err.hint_text(&Vx);
+                    assert!(hint.is_some(), "'{line}' has no advice: {err}");
+                }
+            },
+        }
+    }
+}
+
+#[test]
+fn the_page_on_words_is_made_from_the_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/vxvm.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (begin, end) = (
+        "<!-- words: made by a test -->\n",
+        "<!-- end of words -->\n",
+    );
+    let (before, rest) = page.split_once(begin).expect("the table's beginning");
+    let (_, after) = rest.split_once(end).expect("the table's end");
+    let now = format!("{before}{begin}{}{end}{after}", table::markdown());
+    if std::env::var_os("BREAKOFF_BLESS").is_some_and(|value| value == "1") {
+        std::fs::write(path, &now).unwrap();
+    }
+    let page = std::fs::read_to_string(path).unwrap();
+    assert!(
+        page == now,
+        "docs/vxvm.md is not what the table says; BREAKOFF_BLESS=1 writes it"
+    );
+}
+
+#[test]
+fn what_is_not_there_has_the_status_that_scripts_know() {
+    let machine = Fake::new(&[64]);
+    let status = |line: &str| typed(&machine, line).2;
+    // 9 is "no such group" for volumes, 11 for groups and records.
+    assert_eq!(status("vxvol -g nodg stopall"), 9);
+    assert_eq!(status("vxassist -g nodg make v 1m"), 9);
+    assert_eq!(status("vxedit -g nodg -rf rm v"), 9);
+    assert_eq!(status("vxplex -g nodg det v-01"), 9);
+    assert_eq!(status("vxdg destroy nodg"), 11);
+    assert_eq!(status("vxdg list nodg"), 11);
+    assert_eq!(status("vxprint -g nodg"), 11);
+    assert_eq!(status("vxdg init g /dev/fake1"), 0);
+    assert_eq!(status("vxdg init g /dev/fake1"), 12);
+    assert_eq!(status("vxprint -g g -v"), 11);
+    assert_eq!(status("vxvol -g g start v"), 11);
+    assert_eq!(status("vxassist -g g make v 1m"), 0);
+    assert_eq!(status("vxassist -g g make v 1m"), 12);
+    assert_eq!(status("vxassist -g g make w 1t"), 66);
+    assert_eq!(status("vxassist -g g snapshot v"), 65);
+    assert_eq!(status("vxassist -g g nonsense v"), 1);
+}
+
+#[test]
+fn each_kind_of_failure_has_one_status_and_none_means_done() {
+    let kinds = [
+        Kind::Failed,
+        Kind::Usage,
+        Kind::NotFound,
+        Kind::InUse,
+        Kind::Exists,
+        Kind::NotReady,
+        Kind::NoSpace,
+        Kind::TimedOut,
+        Kind::Device,
+        Kind::Unsafe,
+        Kind::Unsupported,
+    ];
+    for kind in kinds {
+        let err = Error::new(kind, "it failed").on("g/v");
+        for utility in ["vxassist", "vxdg", "vxvol", "vxprint"] {
+            let status = exit::status(utility, Some("g"), &err);
+            assert_ne!(status, 0);
+            // Scripts take 9 for "the group is gone", 12 for "it is there already".
+            assert_ne!(status, 9, "{kind:?} of {utility}");
+            assert_eq!(
+                status == 11,
+                kind == Kind::NotFound,
+                "{kind:?} of {utility}"
+            );
+            assert_eq!(status == 12, kind == Kind::Exists, "{kind:?} of {utility}");
+        }
+    }
+}
+
+#[test]
+fn messages_have_vxvms_form() {
+    let err = Error::not_found("group 'g' has no volume 'v'")
+        .on("g/v")
+        .hint("see there");
+    assert_eq!(
+        exit::failure("vxvol", &err, &Vx),
+        "VxVM vxvol ERROR V-5-1-0 group 'g' has no volume 'v'\n\
+         VxVM vxvol INFO V-5-1-0 see there\n"
+    );
+}
+
+#[test]
+fn no_vx_name_is_read_as_native_words() {
+    for line in [
+        "vxcache -g mydg stop v2",
+        "vxsd status",
+        "vxrvg snapprint",
+        "vxanything stop --all",
+        "vx stop v",
+    ] {
+        let words = words(line);
+        let called = words[0].to_str().unwrap();
+        assert!(vx::is_ours(called), "{line}");
+        let stopped = vx::parse(called, &words[1..]).unwrap_err();
+        let Why::Wrong(err) = stopped.why else {
+            panic!("'{line}' gives help");
+        };
+        assert_eq!(err.kind(), Kind::Usage);
+        assert!(
+            err.message()
+                .starts_with(&format!("'{called}' is not supported")),
+            "{err}"
+        );
+    }
+}
+
+#[test]
+fn each_utility_explains_itself() {
+    let mut utilities: Vec<&str> = ENTRIES
+        .iter()
+        .filter(|entry| !matches!(entry.fate, Fate::Refused(_)))
+        .map(|entry| entry.utility)
+        .collect();
+    utilities.dedup();
+    for utility in utilities {
+        let stopped = vx::parse(utility, &["help".into()]).unwrap_err();
+        let Why::Help(text) = stopped.why else {
+            panic!("'{utility} help' is refused");
+        };
+        // Some scripts look for a keyword in it.
+        for entry in ENTRIES.iter().filter(|entry| entry.utility == utility) {
+            assert!(text.contains(entry.form), "{utility}: {text}");
+        }
+    }
+    for topic in ["layout", "alloc", "showattrs", "space", "usage"] {
+        let words: Vec<OsString> = ["help", topic].map(OsString::from).into();
+        let stopped = vx::parse("vxassist", &words).unwrap_err();
+        let Why::Help(text) = stopped.why else {
+            panic!("'vxassist help {topic}' is refused");
+        };
+        assert!(text.len() > 40, "{topic}: {text}");
+    }
+}
+
+#[test]
+fn every_utility_of_the_table_gets_a_link() {
+    let file = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/vx-names"));
+    let file = file.unwrap();
+    let linked: Vec<&str> = file.lines().collect();
+    let mut known: Vec<&str> = ENTRIES.iter().map(|entry| entry.utility).collect();
+    // Nobody calls a daemon by hand.
+    known.retain(|name| !["vxconfigd", "vxiod"].contains(name));
+    known.sort_unstable();
+    known.dedup();
+    assert_eq!(linked, known);
+}
