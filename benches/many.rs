@@ -34,6 +34,8 @@ const FEW: usize = 10;
 const MANY: usize = 10_000;
 /// Commands are measured once: with many volumes each takes long on an emulated machine.
 const ROUNDS: usize = 1;
+/// How long a command may take.
+const PATIENCE: Duration = Duration::from_secs(600);
 const STALLS: usize = 3;
 
 /// What was measured with one number of volumes.
@@ -74,7 +76,7 @@ fn measure(lab: &mut Lab) -> Measured {
     let mut measured = Measured::default();
     let mut timed = |what: &'static str, words: &str| {
         let begun = Instant::now();
-        lab.cli(words).ok();
+        lab.spawn(words).wait(PATIENCE).ok();
         let took = begun.elapsed().as_secs_f64();
         println!("{what}: {took:.2} s");
         match measured
@@ -129,7 +131,9 @@ fn stall(lab: &mut Lab) -> f64 {
     let stall = load.longest_stall().as_secs_f64() * 1e3;
     load.stop().verify(lab.device("g", "mirrored"));
     lab.heal(2);
-    lab.cli("-g g plex attach mirrored-02").ok();
+    lab.spawn("-g g plex attach mirrored-02")
+        .wait(PATIENCE)
+        .ok();
     stall
 }
 

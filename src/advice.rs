@@ -202,6 +202,12 @@ pub enum Choice {
     WithoutLog,
     /// Remove a volume with its snapshot legs, but not its snapshots.
     Recursive,
+    /// Give up the disks that are missing.
+    Force,
+    /// Take a group from the machine that has it.
+    TakeOver,
+    /// Overwrite what is on a device.
+    Wipe,
 }
 
 /// How a front end renders advice.

@@ -163,6 +163,8 @@ pub struct DiskLine {
     pub media: Option<Name>,
     /// The group's name, or its UUID when the configuration cannot be read.
     pub group: Option<String>,
+    /// The identity of the group; other groups can have its name.
+    pub group_id: Option<crate::model::GroupId>,
     /// `online`, `free` (initialised, in no group), `removed` (from its group, while it was away),
     /// `missing`, `duplicate`, `error`, `other` (not a disk of breakoff's).
     pub state: &'static str,

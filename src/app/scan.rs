@@ -726,6 +726,7 @@ impl Scan {
             id: None,
             media: None,
             group: None,
+            group_id: None,
             state: "error",
             size: Some(candidate.size),
             data_start: None,
@@ -742,6 +743,7 @@ impl Scan {
                 id: Some(disk.id),
                 media: Some(disk.media.clone()),
                 group: Some(chosen.group.name.to_string()),
+                group_id: Some(chosen.group.id),
                 state: "missing",
                 size: Some(disk.size),
                 data_start: Some(disk.data_start),
@@ -779,6 +781,7 @@ impl Scan {
                 self.name_of(id)
                     .map_or_else(|| id.to_string(), |n| n.to_string())
             }),
+            group_id: group,
             state: match (twice, group) {
                 (true, _) => "duplicate",
                 (false, _) if gone => "free",

@@ -41,7 +41,8 @@ pub fn named(request: &Request) -> Vec<Name> {
         Request::PlexConvert { plex, .. }
         | Request::PlexDetach(plex)
         | Request::PlexAttach { plex, .. }
-        | Request::PlexRemove(plex) => {
+        | Request::PlexRemove(plex)
+        | Request::PlexAbort(plex) => {
             vec![plex.clone()]
         }
         Request::Make { .. }

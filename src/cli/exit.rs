@@ -204,7 +204,12 @@ impl<'a> End<'a> {
     fn status_of(&self, err: &Error) -> u8 {
         match self.style.front_end {
             FrontEnd::Native => err.kind().exit_status(),
-            FrontEnd::Vx => vx::exit::status(&self.style.program, self.group.as_deref(), err),
+            FrontEnd::Vx => vx::exit::status(
+                &self.style.program,
+                self.style.verb.as_deref(),
+                self.group.as_deref(),
+                err,
+            ),
         }
     }
 

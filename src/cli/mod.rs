@@ -185,7 +185,13 @@ fn answer(invocation: &Invocation) -> u8 {
         ui: &ui,
     };
     match &invocation.action {
-        Action::App(command) => exit::outcome(style, options, app::run(options, command, env), &ui),
+        Action::App(command) => {
+            let came = app::run(options, command, env).map_err(|err| match style.front_end {
+                FrontEnd::Native => err,
+                FrontEnd::Vx => vx::as_seen(options, err, env),
+            });
+            exit::outcome(style, options, came, &ui)
+        }
         Action::Rehearse(command) => {
             exit::outcome(style, options, app::rehearse(options, command, env), &ui)
         }

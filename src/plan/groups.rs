@@ -13,7 +13,7 @@ use super::request::{GroupRequest, NamedDevice};
 use super::step::{Consent, LabelStep, OldLabel, Plan};
 use super::world::World;
 use super::{disks, quorum, volumes};
-use crate::advice::{Advised, Hint, Of};
+use crate::advice::{Advised, Choice, Hint, Of};
 use crate::error::Error;
 use crate::model::{Disk, DiskId, Group, HostId, Name, Sectors};
 use std::path::{Path, PathBuf};
@@ -32,7 +32,11 @@ pub fn plan(world: &Situation, request: &GroupRequest) -> Result<Plan> {
         } => replace_disk(world, media, device, *force),
         GroupRequest::ResizeDisk(media) => resize_disk(world, media),
         GroupRequest::Destroy => destroy(world),
-        GroupRequest::Import { name, force } => import(world, name.as_ref(), *force),
+        GroupRequest::Import {
+            name,
+            foreign,
+            missing,
+        } => import(world, name.as_ref(), *foreign, *missing),
         GroupRequest::Deport => deport(world),
         GroupRequest::Choose { side } => choose(world, side),
     }
@@ -232,7 +236,12 @@ fn destroy(world: &Situation) -> Result<Plan> {
 
 /// Imports a group, under a new name if another is wanted. A group that this machine has imported
 /// already can be renamed in this way, as long as none of its volumes is started.
-fn import(world: &Situation, new_name: Option<&Name>, force: bool) -> Result<Plan> {
+fn import(
+    world: &Situation,
+    new_name: Option<&Name>,
+    foreign: bool,
+    missing: bool,
+) -> Result<Plan> {
     let group = &world.group;
     let name = new_name.unwrap_or(&group.name);
     let here = world
@@ -240,9 +249,8 @@ fn import(world: &Situation, new_name: Option<&Name>, force: bool) -> Result<Pla
         .ok_or_else(|| Error::failed("this machine has no identity"))?;
     let is_ours = group.host == Some(here);
     let mut plan = Plan::nothing(group.clone());
-    // A forced import gives up the missing disks, so that those present may speak for the group
-    // from then on.
-    let gives_up = force && quorum::refuse_minority(world).is_err();
+    // That gives up the missing disks, so that those present may speak for the group from then on.
+    let gives_up = missing && quorum::refuse_minority(world).is_err();
     if is_ours && group.name == *name && !gives_up {
         return Ok(plan);
     }
@@ -257,12 +265,15 @@ fn import(world: &Situation, new_name: Option<&Name>, force: bool) -> Result<Pla
         }
         .into());
     }
-    if !force {
-        refuse_not_ready(world, here)?;
+    if !foreign {
+        refuse_elsewhere(world, here)?;
+    }
+    if !missing {
+        refuse_incomplete(world)?;
     }
     plan.group.host = Some(here);
     plan.group.name = name.clone();
-    plan.forced = force;
+    plan.forced = foreign || missing;
     if gives_up {
         quorum::give_up_missing(world, &mut plan.group);
     }
@@ -277,16 +288,25 @@ fn import(world: &Situation, new_name: Option<&Name>, force: bool) -> Result<Pla
     Ok(plan)
 }
 
-/// Refuses a group that another machine has imported, or of which at least half of the disks are
-/// missing. Fewer missing disks only cost a warning, which was given when the group was read.
-fn refuse_not_ready(world: &Situation, here: HostId) -> Result<()> {
+/// Refuses a group that another machine has imported.
+fn refuse_elsewhere(world: &World, here: HostId) -> Result<()> {
     let group = &world.group;
-    if let Some(host) = group.host.filter(|host| *host != here) {
-        let group = group.name.clone();
-        return Err(Groups::ImportedElsewhere { group, host }.into());
+    match group.host.filter(|host| *host != here) {
+        None => Ok(()),
+        Some(host) => {
+            let group = group.name.clone();
+            Err(Groups::ImportedElsewhere { group, host }.into())
+        }
     }
+}
+
+/// Refuses a group of which at least half of the disks are missing. Fewer missing disks only cost a
+/// warning, which was given when the group was read.
+fn refuse_incomplete(world: &Situation) -> Result<()> {
     quorum::refuse_minority(world).map_err(|refusal| {
-        let hint = Hint::from("plug in the rest, or repeat with --force if it is lost for good");
+        let hint = Hint::from("plug in the rest, or repeat ")
+            .choice(Choice::Force)
+            .and(" if it is lost for good");
         Refusal::Other(Error::from(refusal).hint(hint))
     })
 }

@@ -125,5 +125,6 @@ fn decide(world: &Situation, request: &Request) -> Result<Plan> {
         Request::PlexDetach(plex) => plexes::detach(world, plex),
         Request::PlexAttach { plex, lanes } => attach::reattach(world, plex, *lanes),
         Request::PlexRemove(plex) => plexes::remove(world, plex),
+        Request::PlexAbort(plex) => plexes::abort(world, plex),
     }
 }

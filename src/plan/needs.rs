@@ -71,7 +71,8 @@ pub fn needs<'r>(world: &World, request: &'r Request) -> Vec<Need<'r>> {
         | Request::FastResync { .. }
         | Request::PlexConvert { .. }
         | Request::PlexDetach(_)
-        | Request::PlexRemove(_) => Vec::new(),
+        | Request::PlexRemove(_)
+        | Request::PlexAbort(_) => Vec::new(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The verbs on a plex: `plex convert`, `detach`, `remove`.
+//! The verbs on a plex: `plex convert`, `detach`, `remove`, `abort`.
 
 use super::activate::apply;
 use super::change::Event;
@@ -7,7 +7,8 @@ use super::evidence::Situation;
 use super::refusal::{InGroup, Plexes, Result, Verb};
 use super::request::Convert;
 use super::step::Plan;
-use crate::model::{Name, Plex, PlexEvent, PlexState, Volume};
+use crate::model::{DiskId, Name, Plex, PlexEvent, PlexState, Volume};
+use std::collections::BTreeSet;
 
 /// Turns a data plex that is in sync into a snapshot leg without copying anything, or a leg back
 /// into a data plex.
@@ -24,7 +25,7 @@ pub fn convert(world: &Situation, name: &Name, to: Convert) -> Result<Plan> {
     let path = world.named(&volume.name);
     require_legal(plex, event, &path, Verb::Converted)?;
     if to == Convert::SnapDone {
-        require_another_active(volume, plex, &path)?;
+        require_another_active(world, volume, plex)?;
     }
     // As a data plex with a lower number it would become the plex that the others are filled from.
     let is_filled = volume.in_state(PlexState::Active).next().is_some();
@@ -65,7 +66,7 @@ pub fn detach(world: &Situation, name: &Name) -> Result<Plan> {
         .into());
     }
     require_legal(plex, PlexEvent::Detached, &path, Verb::Detached)?;
-    require_another_active(volume, plex, &path)?;
+    require_another_active(world, volume, plex)?;
     apply(draft.touch(volume.id)?, plex, PlexEvent::Detached);
     draft.say(&volume.name, Event::state(plex, PlexState::Stale));
     draft.finish()
@@ -75,8 +76,7 @@ pub fn detach(world: &Situation, name: &Name) -> Result<Plan> {
 pub fn remove(world: &Situation, name: &Name) -> Result<Plan> {
     let mut draft = Draft::new(world);
     let (volume, plex) = find(world, name)?;
-    let path = world.named(&volume.name);
-    require_another_active(volume, plex, &path)?;
+    require_another_active(world, volume, plex)?;
     apply(draft.touch(volume.id)?, plex, PlexEvent::Removed);
     let removed = Event::PlexRemoved {
         plex: name.clone(),
@@ -85,6 +85,25 @@ pub fn remove(world: &Situation, name: &Name) -> Result<Plan> {
     };
     draft.say(&volume.name, removed);
     draft.finish()
+}
+
+/// Ends the filling of a plex. One that is new is removed; one that had contents is stale again. The
+/// plexes that are restored from a snapshot leg are filled to the end: the volume has no other copy
+/// that is its own.
+pub fn abort(world: &Situation, name: &Name) -> Result<Plan> {
+    let (volume, plex) = find(world, name)?;
+    let restores = volume.plexes.iter().any(|p| p.serves_restore);
+    match plex.state {
+        PlexState::Attaching | PlexState::SnapAtt => remove(world, name),
+        PlexState::Reviving if !restores => detach(world, name),
+        state => Err(Plexes::NotInState {
+            volume: world.named(&volume.name),
+            plex: name.clone(),
+            state,
+            verb: Verb::Aborted,
+        }
+        .into()),
+    }
 }
 
 fn find<'w>(world: &'w Situation, name: &Name) -> Result<(&'w Volume, &'w Plex)> {
@@ -113,21 +132,33 @@ fn require_legal(plex: &Plex, event: PlexEvent, path: &InGroup, verb: Verb) -> R
 }
 
 /// Refuses to take away the last complete data plex, which holds the volume's data. While a mirror
-/// is being resynchronised, only its first plex is known to be complete.
-fn require_another_active(volume: &Volume, plex: &Plex, path: &InGroup) -> Result<()> {
+/// is being resynchronised, only its first plex is known to be complete. A plex whose disks are
+/// missing does not take the place of one whose disks are here.
+fn require_another_active(world: &Situation, volume: &Volume, plex: &Plex) -> Result<()> {
     if plex.state != PlexState::Active {
         return Ok(());
     }
+    let is_here = |p: &Plex| missing(world, p).next().is_none();
     let first = volume.complete().first().map(|p| p.number);
-    let another = volume
-        .in_state(PlexState::Active)
-        .any(|p| p.number != plex.number);
+    let others = || {
+        let active = volume.in_state(PlexState::Active);
+        active.filter(|p| p.number != plex.number)
+    };
+    let another = others().any(|p| is_here(p) || !is_here(plex));
     if another && (volume.is_synced() || first != Some(plex.number)) {
         return Ok(());
     }
+    let away: BTreeSet<DiskId> = others().flat_map(|p| missing(world, p)).collect();
     Err(Plexes::LastComplete {
-        volume: path.clone(),
+        volume: world.named(&volume.name),
         plex: plex.name.clone(),
+        away: away.into_iter().map(|disk| world.shown(disk)).collect(),
     }
     .into())
+}
+
+/// The disks of a plex that are not here.
+fn missing<'w>(world: &'w Situation, plex: &'w Plex) -> impl Iterator<Item = DiskId> + 'w {
+    let disks = plex.subdisks.iter().map(|extent| extent.disk);
+    disks.filter(|disk| !world.disks.contains_key(disk))
 }

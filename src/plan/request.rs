@@ -206,6 +206,8 @@ pub enum Request {
     },
     /// `plex remove`: removes the plex with this name and releases its space.
     PlexRemove(Name),
+    /// `plex abort`: ends the filling of the plex with this name.
+    PlexAbort(Name),
 }
 
 /// A disk as named on a command line: `[MEDIA=]DEVICE`.
@@ -255,8 +257,10 @@ pub enum GroupRequest {
     Import {
         /// The new name of the group, if it is to have one.
         name: Option<Name>,
-        /// Whether to import it even if another host has it or disks are missing.
-        force: bool,
+        /// Whether to take it from another host that has it.
+        foreign: bool,
+        /// Whether to give up disks that are missing.
+        missing: bool,
     },
     /// `group deport`: releases the group, so that another machine can import it.
     Deport,

@@ -166,8 +166,15 @@ fn each_front_end_advises_in_its_own_words() {
     for advised in &all {
         writeln!(text, "{}\n    {}", Native.line(advised), Vx.line(advised)).unwrap();
     }
-    // Three, as `choice` of either says.
-    for choice in [Choice::NamedDisks, Choice::WithoutLog, Choice::Recursive] {
+    // All, as `choice` of either says.
+    for choice in [
+        Choice::NamedDisks,
+        Choice::WithoutLog,
+        Choice::Recursive,
+        Choice::Force,
+        Choice::TakeOver,
+        Choice::Wipe,
+    ] {
         writeln!(text, "{}\n    {}", Native.choice(choice), Vx.choice(choice)).unwrap();
     }
     golden("advice.txt", &text);

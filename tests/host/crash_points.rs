@@ -181,6 +181,7 @@ fn a_leg_on_its_way() {
         &world,
         &[
             "snapabort v",
+            "plex abort v-02",
             "snapstart -b v",
             "remove --recursive v",
             "stop v",
@@ -189,6 +190,24 @@ fn a_leg_on_its_way() {
             "mirror -b v",
         ],
     );
+}
+
+#[test]
+fn a_plex_that_is_filled_again() {
+    let world = World::new(
+        "reviving",
+        4,
+        &[
+            GROUP4,
+            "make v 8m --mirrors 2",
+            "sync",
+            "plex detach v-02",
+            "write",
+            "plex attach -b v-02",
+            "region",
+        ],
+    );
+    crash_all(&world, &["plex abort v-02"]);
 }
 
 #[test]

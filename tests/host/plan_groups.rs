@@ -151,7 +151,8 @@ fn replace(media: &str, force: bool) -> GroupRequest {
 fn import(to: Option<&str>, force: bool) -> GroupRequest {
     GroupRequest::Import {
         name: to.map(name),
-        force,
+        foreign: force,
+        missing: force,
     }
 }
 

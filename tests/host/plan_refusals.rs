@@ -335,6 +335,53 @@ fn a_leg_is_no_data_plex_before_what_has_grown_is_equal() {
 }
 
 #[test]
+fn a_plex_whose_disk_is_missing_takes_no_other_s_place() {
+    let mut w = world(3);
+    done(&mut w, &make("v", 8, 2));
+    sync(&mut w);
+    let first = w.group.volumes[0].plexes[0].clone();
+    let second = w.group.volumes[0].plexes[1].name.clone();
+    w.disks.remove(&first.subdisks[0].disk);
+    for request in [
+        Request::PlexConvert {
+            plex: second.clone(),
+            to: Convert::SnapDone,
+        },
+        Request::PlexDetach(second.clone()),
+        Request::PlexRemove(second),
+    ] {
+        let error = refused(&w, &request);
+        assert_eq!(error.kind(), Kind::Failed);
+        assert!(error.message().ends_with("is missing"), "{error}");
+    }
+    // The one that is away can go.
+    done(&mut w, &Request::PlexRemove(first.name));
+}
+
+#[test]
+fn only_what_is_being_filled_is_aborted() {
+    let mut w = world(3);
+    done(&mut w, &make("v", 8, 2));
+    sync(&mut w);
+    let abort = |plex: &str| Request::PlexAbort(name(plex));
+    assert_eq!(refused(&w, &abort("v-02")).kind(), Kind::NotReady);
+    done(&mut w, &Request::PlexDetach(name("v-02")));
+    assert_eq!(refused(&w, &abort("v-02")).kind(), Kind::NotReady);
+    let attach = Request::PlexAttach {
+        plex: name("v-02"),
+        lanes: None,
+    };
+    done(&mut w, &attach);
+    done(&mut w, &abort("v-02"));
+    let states: Vec<PlexState> = w.group.volumes[0].plexes.iter().map(|p| p.state).collect();
+    assert_eq!(states, [PlexState::Active, PlexState::Stale]);
+    // A new plex goes.
+    done(&mut w, &snapstart("v"));
+    done(&mut w, &abort("v-03"));
+    assert_eq!(w.group.volumes[0].plexes.len(), 2);
+}
+
+#[test]
 fn the_last_complete_plex_stays() {
     let mut w = world(3);
     done(&mut w, &make("v", 8, 1));

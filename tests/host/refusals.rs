@@ -285,11 +285,22 @@ fn plexes() -> Vec<Refusal> {
         Plexes::LastComplete {
             volume: v(),
             plex: plex(),
+            away: Vec::new(),
+        },
+        Plexes::LastComplete {
+            volume: v(),
+            plex: plex(),
+            away: vec![Shown::Media(name("disk02"))],
         },
         in_sync(None),
         in_sync(Some(status)),
     ];
-    let verbs = [Verb::Attached, Verb::Converted, Verb::Detached];
+    let verbs = [
+        Verb::Attached,
+        Verb::Converted,
+        Verb::Detached,
+        Verb::Aborted,
+    ];
     all.extend(verbs.map(|verb| Plexes::NotInState {
         volume: v(),
         plex: plex(),

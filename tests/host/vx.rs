@@ -42,22 +42,26 @@ fn shell_words(line: &str) -> Vec<String> {
 fn typed(machine: &Fake, line: &str) -> (String, String, u8) {
     let words = words(line);
     let called = words[0].to_str().unwrap();
-    let failed = |group: Option<&str>, err: &Error| {
+    let mut verb: Option<String> = None;
+    let failed = |verb: Option<&str>, group: Option<&str>, err: &Error| {
         let text = exit::failure(called, err, &Vx);
-        (String::new(), text, exit::status(called, group, err))
+        (String::new(), text, exit::status(called, verb, group, err))
     };
     let invocation = match vx::parse(called, &words[1..]) {
         Ok(invocation) => invocation,
         Err(stopped) => {
             return match stopped.why {
                 Why::Help(text) => (text, String::new(), 0),
-                Why::Wrong(err) => failed(None, &err),
+                Why::Wrong(err) => failed(None, None, &err),
             };
         }
     };
     let Invocation {
-        options, action, ..
+        options,
+        action,
+        style,
     } = invocation;
+    verb.clone_from(&style.verb);
     let group = options.group.as_ref().map(ToString::to_string);
     let env = Env {
         machine,
@@ -67,28 +71,32 @@ fn typed(machine: &Fake, line: &str) -> (String, String, u8) {
         Action::App(command) => match app::run(&options, &command, env) {
             Ok(Outcome::Done(report)) => match report.failure() {
                 None => (String::new(), String::new(), 0),
-                Some(err) => failed(group.as_deref(), &err),
+                Some(err) => failed(verb.as_deref(), group.as_deref(), &err),
             },
             Ok(other) => panic!("'{line}' prints {other:?}"),
-            Err(err) => failed(group.as_deref(), &err),
+            Err(err) => {
+                let err = vx::as_seen(&options, err, env);
+                failed(verb.as_deref(), group.as_deref(), &err)
+            }
         },
         Action::Vx(job) => match vx::run(&options, &job, env) {
             Ok(answer) => {
                 let (mut errors, mut status) = (String::new(), 0);
                 for err in answer.failures.iter().rev() {
-                    let (_, text, of_it) = failed(group.as_deref(), err);
+                    let (_, text, of_it) = failed(verb.as_deref(), group.as_deref(), err);
                     (errors, status) = (text + &errors, of_it);
                 }
                 (answer.text, errors, status)
             }
-            Err(err) => failed(group.as_deref(), &err),
+            Err(err) => failed(verb.as_deref(), group.as_deref(), &err),
         },
         other => panic!("'{line}' is {other:?}"),
     }
 }
 
-/// UUIDs differ from run to run.
+/// UUIDs differ from run to run, and with them how much of the metadata is free.
 fn without_ids(text: &str) -> String {
+    let text: &str = &free_of_numbers(text);
     let is_id = |word: &str| {
         let word = word.trim_start_matches(|c: char| !c.is_ascii_hexdigit());
         word.len() == 36
@@ -105,6 +113,14 @@ fn without_ids(text: &str) -> String {
         }
     }
     out
+}
+
+fn free_of_numbers(text: &str) -> String {
+    let mut parts = text.split("free=");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        text + "free=N" + part.trim_start_matches(|c: char| c.is_ascii_digit())
+    })
 }
 
 #[test]
@@ -225,7 +241,7 @@ fn each_kind_of_failure_has_one_status_and_none_means_done() {
     for kind in kinds {
         let err = Error::new(kind, "it failed").on("g/v");
         for utility in ["vxassist", "vxdg", "vxvol", "vxprint"] {
-            let status = exit::status(utility, Some("g"), &err);
+            let status = exit::status(utility, None, Some("g"), &err);
             assert_ne!(status, 0);
             // Scripts take 9 for "the group is gone", 12 for "it is there already".
             assert_ne!(status, 9, "{kind:?} of {utility}");
@@ -315,4 +331,165 @@ fn every_utility_of_the_table_gets_a_link() {
     known.sort_unstable();
     known.dedup();
     assert_eq!(linked, known);
+}
+
+/// A mirror on the first two disks, equal, and a volume on the third.
+fn mirrored() -> Fake {
+    let machine = Fake::new(&[64, 64, 64, 64]);
+    for line in [
+        "vxdg init g d1=fake1 d2=fake2 d3=fake3",
+        "vxassist -g g make v 4m d1",
+        "vxassist -g g mirror v d2",
+        "vxassist -g g make w 4m d3",
+    ] {
+        assert_eq!(
+            typed(&machine, line),
+            (String::new(), String::new(), 0),
+            "{line}"
+        );
+    }
+    machine
+}
+
+fn unplug(machine: &Fake, disk: usize, unplugged: bool) {
+    machine.0.borrow_mut().disks[disk].unplugged = unplugged;
+}
+
+#[test]
+fn the_plex_whose_disk_is_here_is_not_given_up_for_one_whose_disk_is_missing() {
+    for line in [
+        "vxplex -g g -o rm dis v-02",
+        "vxplex -g g det v-02",
+        "vxplex -g g convert state=SNAPDONE v-02",
+        "vxassist -g g remove mirror v !d2",
+    ] {
+        let machine = mirrored();
+        assert_eq!(typed(&machine, "vxvol -g g stop v").2, 0);
+        unplug(&machine, 0, true);
+        let (_, said, status) = typed(&machine, line);
+        assert_eq!(status, 4, "{line}: {said}");
+        assert!(said.contains("'d1' is missing"), "{line}: {said}");
+        // The other one can go, and is what is removed if none is named.
+        assert_eq!(typed(&machine, "vxassist -g g remove mirror v").2, 0);
+        let (names, _, _) = typed(&machine, "vxprint -g g -pn -e 'pl_sd.sd_dm_name==d2'");
+        assert_eq!(names, "v-02\n", "{line}");
+    }
+}
+
+#[test]
+fn the_two_forces_of_an_import_are_two() {
+    let machine = mirrored();
+    assert_eq!(typed(&machine, "vxdg deport g").2, 0);
+    unplug(&machine, 0, true);
+    unplug(&machine, 1, true);
+    // Without disks that are missing: `-f`, and `-C` does not mean that.
+    let (_, said, status) = typed(&machine, "vxdg -C import g");
+    assert_eq!(status, 67, "{said}");
+    assert!(said.contains("repeat with -f"), "{said}");
+    assert_eq!(typed(&machine, "vxdg -tf import g").2, 0);
+}
+
+#[test]
+fn a_group_that_is_not_imported_is_none() {
+    let machine = mirrored();
+    assert_eq!(typed(&machine, "vxdg deport g").2, 0);
+    for (line, status) in [
+        ("vxvol -g g stopall", 9),
+        ("vxassist -g g make x 1m", 9),
+        ("vxedit -g g -rf rm v", 9),
+        ("vxplex -g g det v-02", 9),
+        ("vxinfo -g g", 9),
+        ("vxprint -g g", 11),
+        ("vxdg -g g free", 11),
+        ("vxdg -g g adddisk fake4", 11),
+        ("vxdg upgrade g", 11),
+        // It is not what "exists already" means to a script.
+        ("vxdg init g fake4", 65),
+    ] {
+        let (_, said, ended) = typed(&machine, line);
+        assert_eq!(ended, status, "{line}: {said}");
+    }
+    // A record that is not there is another thing than the group.
+    assert_eq!(typed(&machine, "vxdg import g").2, 0);
+    for line in ["vxinfo -g g g", "vxrecover -g g g", "vxvol -g g start g"] {
+        assert_eq!(typed(&machine, line).2, 11, "{line}");
+    }
+}
+
+#[test]
+fn what_would_lose_data_is_not_forced() {
+    let machine = mirrored();
+    for (line, status) in [
+        // An ordinary mirror is no snapshot plex.
+        ("vxplex -g g snapabort v-02", 65),
+        ("vxplex -g g -v w det v-02", 11),
+        // A disk that is here keeps its record.
+        ("vxdg -g g -k adddisk d2=fake4", 31),
+        ("vxmend -g g fix clean v-01", 31),
+        ("vxvol -g g resync nosuch", 11),
+        ("vxvol -g g resync", 1),
+        ("vxassist -g g remove log w", 11),
+        ("vxassist -g g remove mirror v d1 !d2", 1),
+        ("vxtask -t tag list", 1),
+        ("vxresize -g g v -1m", 1),
+    ] {
+        let (_, said, ended) = typed(&machine, line);
+        assert_eq!(ended, status, "{line}: {said}");
+    }
+    // The plex that is said to be good is the one that is started from, or nothing is.
+    assert_eq!(typed(&machine, "vxplex -g g det v-02").2, 0);
+    assert_eq!(typed(&machine, "vxvol -g g stop v").2, 0);
+    assert_eq!(typed(&machine, "vxmend -g g fix clean v-02").2, 65);
+    assert_eq!(typed(&machine, "vxmend -g g fix clean v-01").2, 0);
+    // A disk of another group is never taken, with -f or without it.
+    let other = typed(&machine, "vxdg init old o1=fake4");
+    assert_eq!(other.2, 0, "{}", other.1);
+    assert_eq!(typed(&machine, "vxdg deport old").2, 0);
+    assert_ne!(typed(&machine, "vxdg -g g -f adddisk o2=fake4").2, 0);
+    assert_eq!(typed(&machine, "vxdg import old").2, 0);
+}
+
+#[test]
+fn a_disk_of_another_group_with_the_same_name_is_not_shown_as_ours() {
+    let machine = Fake::new(&[64, 64]);
+    for line in [
+        "vxdg init g d1=fake1",
+        "vxdg deport g",
+        "vxdg init h d1=fake2",
+        "vxdg -n g deport h",
+    ] {
+        typed(&machine, line);
+    }
+    let (list, _, _) = typed(&machine, "vxdisk -q -o alldgs list");
+    let rows: Vec<Vec<&str>> = list
+        .lines()
+        .map(|l| l.split_whitespace().collect())
+        .collect();
+    assert_eq!(rows[0], ["fake1", "auto:cdsdisk", "-", "(g)", "online"]);
+    assert_eq!(rows[1], ["fake2", "auto:cdsdisk", "d1", "h", "online"]);
+    let (about, _, _) = typed(&machine, "vxdisk list d1");
+    assert!(about.starts_with("Device:    fake2\n"), "{about}");
+    assert_eq!(typed(&machine, "vxdisk -g g list d1").2, 11);
+}
+
+#[test]
+fn all_volumes_are_those_of_one_group() {
+    let machine = Fake::new(&[64, 64]);
+    for line in [
+        "vxdg init g d1=fake1",
+        "vxassist make v 1m",
+        "vxvol stopall",
+        "vxvol startall",
+        "vxdg init h d1=fake2",
+    ] {
+        assert_eq!(typed(&machine, line).2, 0, "{line}");
+    }
+    assert_eq!(typed(&machine, "vxvol stopall").2, 1);
+    assert_eq!(
+        typed(&machine, "vxinfo v").0.split_whitespace().last(),
+        Some("Started")
+    );
+    assert_eq!(typed(&machine, "vxrecover -s d1").2, 1);
+    let (help, _, status) = typed(&machine, "vxdg -g g help");
+    assert_eq!((help.starts_with("vxdg: "), status), (true, 0));
 }

@@ -168,7 +168,10 @@ fn the_procedures_of_administrators_run_as_they_are_written() {
     assert!(words[3].ends_with('%'), "{tasks}");
     assert_eq!(words[5..], ["PLXATT", "home", "home-03", "mydg"], "{tasks}");
     let (line, _) = shell("vxprint -g mydg -p -F '%name %state %tutil0' home-03");
-    assert!(line.starts_with("home-03 ") && line.ends_with(" ATT1\n"), "{line}");
+    assert!(
+        line.starts_with("home-03 ") && line.ends_with(" ATT1\n"),
+        "{line}"
+    );
     lab.heal(1);
     assert_eq!(
         script(include_str!("../vx/wait-for-tasks.sh")),

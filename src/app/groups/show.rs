@@ -52,6 +52,7 @@ fn other_disk(stranger: Stranger) -> DiskLine {
         id: None,
         media: None,
         group: None,
+        group_id: None,
         state: "other",
         size: Some(stranger.candidate.size),
         data_start: None,
@@ -108,6 +109,7 @@ pub fn show(name: &Name, env: Env<'_>) -> Result<Outcome> {
             id: Some(disk.id),
             media: Some(disk.media.clone()),
             group: Some(group.name.to_string()),
+            group_id: Some(group.id),
             state: if present.is_some() {
                 "online"
             } else {

@@ -212,7 +212,8 @@ impl Group {
             }) => {
                 let request = GroupRequest::Import {
                     name: new_name,
-                    force,
+                    foreign: force,
+                    missing: force,
                 };
                 (name, request)
             }

@@ -15,6 +15,7 @@ impl Language for Native {
             Choice::NamedDisks => "with --on",
             Choice::WithoutLog => "--no-log",
             Choice::Recursive => "--recursive",
+            Choice::Force | Choice::TakeOver | Choice::Wipe => "with --force",
         };
         words.to_owned()
     }

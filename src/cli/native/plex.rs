@@ -6,13 +6,14 @@ use crate::model::{Lanes, Name};
 use crate::plan::request::{Convert, Request};
 use clap::{Args, Subcommand, ValueEnum};
 
-/// Single plexes: convert, detach, attach, remove
+/// Single plexes: convert, detach, attach, remove, abort
 #[derive(Subcommand)]
 pub(super) enum Plex {
     Convert(ConvertArgs),
     Detach(Detach),
     Attach(Attach),
     Remove(Remove),
+    Abort(Abort),
 }
 
 /// Make a data plex a snapshot leg, or the other way round
@@ -69,6 +70,17 @@ pub(super) struct Remove {
     plex: Name,
 }
 
+/// End the filling of a plex
+///
+/// A plex that is new is removed and its space released; one that was detached or had failed is as it
+/// was before (STALE). Fails if the plex is complete by now.
+#[derive(Args)]
+pub(super) struct Abort {
+    /// The plex
+    #[arg(value_parser = Name::parse)]
+    plex: Name,
+}
+
 impl From<To> for Convert {
     fn from(to: To) -> Convert {
         match to {
@@ -93,6 +105,7 @@ impl Plex {
             Plex::Detach(Detach { plex }) => Request::PlexDetach(plex),
             Plex::Attach(Attach { plex, lanes, .. }) => Request::PlexAttach { plex, lanes },
             Plex::Remove(Remove { plex }) => Request::PlexRemove(plex),
+            Plex::Abort(Abort { plex }) => Request::PlexAbort(plex),
         })
     }
 }

@@ -1,12 +1,14 @@
 //! `vxdg`: disk groups.
 
 use super::engine::{Answer, Engine};
-use super::{Utility, device, each, refused};
+use super::{Utility, device, refused};
+use crate::advice::{Advised, Hint, Import};
 use crate::app::{Command, GroupLine, Outcome, Query};
 use crate::cli::vx::words::{Syntax, Words};
 use crate::error::{Error, Result};
-use crate::model::Name;
+use crate::model::{DmUuid, Name, Role, Volume};
 use crate::plan::request::{GroupRequest, NamedDevice, Request, Selection};
+use crate::plan::world::World;
 use crate::report::vx;
 use std::path::PathBuf;
 
@@ -43,6 +45,10 @@ pub enum Job {
     Import(Command, Name),
     /// `deport`: the groups, none of whose volumes is open.
     Deport(Vec<Name>),
+    /// `-k adddisk`: gives records of this group new devices.
+    Replace(Name, Vec<(Name, PathBuf)>),
+    /// `upgrade`.
+    Upgrade(Vec<Name>),
     /// `rmdisk`.
     RemoveDisks(Vec<Name>),
     /// `destroy`.
@@ -68,11 +74,7 @@ fn read(words: &mut Words) -> Result<super::Job> {
         "import" => import(words)?,
         "deport" => deport(words)?,
         "destroy" => Job::Destroy(words.some_names("a disk group")?),
-        // There is one version of the configuration, and it is the newest.
-        "upgrade" => {
-            words.operands();
-            return Ok(super::Job::Nothing);
-        }
+        "upgrade" => Job::Upgrade(words.some_names("a disk group")?),
         "bootdg" | "defaultdg" => return Ok(super::Job::Say("nodg\n".to_owned())),
         other => return Err(refused(words, other)),
     };
@@ -123,30 +125,26 @@ fn refuse_shared(words: &mut Words) -> Result<()> {
 }
 
 fn add(words: &mut Words) -> Result<super::Job> {
-    let (replace, force) = (words.flag('k'), words.flag('f'));
-    let group = group(words)?.to_string();
+    let replace = words.flag('k');
+    // What is on a disk is never overwritten for it: `vxdisksetup -i -f` does that.
+    words.without_effect("f");
+    let group = group(words)?;
     let disks = devices(words)?;
     if !replace {
         return Ok(super::Job::Do(Command::Group {
-            group,
-            request: GroupRequest::Add { disks, force },
+            group: group.to_string(),
+            request: GroupRequest::Add {
+                disks,
+                force: false,
+            },
         }));
     }
-    let replacement = |disk: NamedDevice| {
-        let media = disk
-            .media
-            .ok_or_else(|| Error::usage("'-k adddisk' needs 'MEDIA=DEVICE'"))?;
-        Ok(Command::Group {
-            group: group.clone(),
-            request: GroupRequest::ReplaceDisk {
-                media,
-                device: disk.device,
-                force,
-            },
-        })
+    let with_media = |disk: NamedDevice| match disk.media {
+        Some(media) => Ok((media, disk.device)),
+        None => Err(Error::usage("'-k adddisk' needs 'MEDIA=DEVICE'")),
     };
-    let commands: Result<Vec<Command>> = disks.into_iter().map(replacement).collect();
-    Ok(each(commands?))
+    let disks: Result<Vec<(Name, PathBuf)>> = disks.into_iter().map(with_media).collect();
+    Ok(super::Job::Dg(Job::Replace(group, disks?)))
 }
 
 /// The group of `-g`, which has to be given.
@@ -187,12 +185,17 @@ fn import(words: &mut Words) -> Result<Job> {
     }
     // A group is imported until it is deported. At boot it is started by what the system starts.
     words.without_effect("t");
-    let force = words.flag('C') | words.flag('f');
+    // `-C` clears the mark of the machine that has the group, `-f` does without missing disks.
+    let (foreign, missing) = (words.flag('C'), words.flag('f'));
     let name = words.value('n').map(|new| Name::parse(&new)).transpose()?;
     let group = words.name("a disk group")?;
     let command = Command::Group {
         group: group.to_string(),
-        request: GroupRequest::Import { name, force },
+        request: GroupRequest::Import {
+            name,
+            foreign,
+            missing,
+        },
     };
     Ok(Job::Import(command, group))
 }
@@ -231,6 +234,7 @@ impl Job {
             }
             Job::Init(command, group) => {
                 refuse_imported(engine, group)?;
+                refuse_deported(engine, group)?;
                 engine.act(command).map(|()| Answer::default())
             }
             Job::Import(command, group) => {
@@ -240,6 +244,12 @@ impl Job {
             Job::Deport(groups) => {
                 let deported = groups.iter().map(|group| deport_one(engine, group));
                 Ok(Answer::silent(deported.filter_map(Result::err).collect()))
+            }
+            Job::Replace(group, disks) => replace(engine, group, disks),
+            // There is one version of the configuration, and it is the newest.
+            Job::Upgrade(groups) => {
+                let missing = groups.iter().map(|group| require_imported(engine, group));
+                Ok(Answer::silent(missing.filter_map(Result::err).collect()))
             }
             Job::RemoveDisks(disks) => remove_disks(engine, disks),
             Job::Destroy(groups) => {
@@ -277,6 +287,44 @@ fn refuse_imported(engine: &Engine<'_>, group: &Name) -> Result<()> {
     Ok(())
 }
 
+/// A group that is only deported is there, but not as a script takes "exists" to mean.
+fn refuse_deported(engine: &Engine<'_>, group: &Name) -> Result<()> {
+    let (lines, _) = groups(engine)?;
+    if lines.iter().any(|line| is_called(line, group)) {
+        return Err(Error::not_ready(format!(
+            "Disk group {group}: there is one of this name that is not imported"
+        ))
+        .on(group)
+        .hint(Hint::from(Advised::GroupImport {
+            group: group.to_string(),
+            how: Import::Plain,
+        })));
+    }
+    Ok(())
+}
+
+/// Whether a group is imported; `None` if there is no group of that name.
+pub(super) fn is_imported(engine: &Engine<'_>, group: &Name) -> Result<Option<bool>> {
+    let (lines, _) = groups(engine)?;
+    let mut called = lines
+        .iter()
+        .filter(|line| is_called(line, group))
+        .peekable();
+    let there = called.peek().is_some();
+    Ok(there.then(|| called.any(|line| line.state == "imported")))
+}
+
+/// Fails unless the group is imported.
+fn require_imported(engine: &Engine<'_>, group: &Name) -> Result<()> {
+    let (lines, _) = groups(engine)?;
+    let imported = |line: &&GroupLine| line.state == "imported" && is_called(line, group);
+    if lines.iter().any(|line| imported(&line)) {
+        Ok(())
+    } else {
+        Err(no_such_group(group))
+    }
+}
+
 /// Shows groups that are imported: whether one is there is what scripts want to know.
 fn show(engine: &Engine<'_>, names: &[Name]) -> Result<Answer> {
     let (lines, _) = groups(engine)?;
@@ -299,25 +347,68 @@ fn show(engine: &Engine<'_>, names: &[Name]) -> Result<Answer> {
     Ok(answer)
 }
 
-fn no_such_group(name: &Name) -> Error {
+pub(super) fn no_such_group(name: &Name) -> Error {
     Error::not_found(format!("Disk group {name}: No such disk group"))
         .on(name)
         .hint("'vxdg list' shows the groups that are imported, 'vxdisk -o alldgs list' all")
 }
 
-/// Volumes that nobody has open are stopped.
+/// Volumes that nobody has open are stopped; if one is open, none is.
 fn deport_one(engine: &Engine<'_>, group: &Name) -> Result<()> {
-    let (lines, _) = groups(engine)?;
-    let imported = |line: &&GroupLine| line.state == "imported" && is_called(line, group);
-    if !lines.iter().any(|line| imported(&line)) {
-        return Err(no_such_group(group));
+    require_imported(engine, group)?;
+    let engine = engine.on(group);
+    let (worlds, _) = engine.worlds()?;
+    let volumes = worlds.iter().flat_map(|world| {
+        let volumes = world.group.volumes.iter();
+        volumes.filter(|volume| is_open(world, volume))
+    });
+    let open: Vec<String> = volumes.map(|volume| format!("'{}'", volume.name)).collect();
+    if !open.is_empty() {
+        return Err(Error::in_use(format!(
+            "Disk group {group}: Some volumes in the disk group are in use: {}",
+            open.join(", ")
+        ))
+        .on(group));
     }
-    let stop = Command::Change(Request::Stop(Selection::All));
-    engine.on(group).act(&stop)?;
+    engine.act(&Command::Change(Request::Stop(Selection::All)))?;
     engine.act(&Command::Group {
         group: group.to_string(),
         request: GroupRequest::Deport,
     })
+}
+
+fn is_open(world: &World, volume: &Volume) -> bool {
+    let device = DmUuid::new(world.group.id, volume.id, &Role::Volume);
+    let device = world.devices.get(&device);
+    device.is_some_and(|device| device.open_count > 0)
+}
+
+/// A record gets a new device only when it has lost its own.
+fn replace(engine: &Engine<'_>, group: &Name, disks: &[(Name, PathBuf)]) -> Result<Answer> {
+    let (worlds, _) = engine.worlds()?;
+    let world = worlds.first().ok_or_else(|| no_such_group(group))?;
+    let mut failures = Vec::new();
+    for (media, device) in disks {
+        let disk = world.group.disk_named(media)?.id;
+        let replaced = match world.disks.get(&disk) {
+            None => engine.act(&Command::Group {
+                group: group.to_string(),
+                request: GroupRequest::ReplaceDisk {
+                    media: media.clone(),
+                    device: device.clone(),
+                    force: false,
+                },
+            }),
+            Some(here) => Err(Error::in_use(format!(
+                "Disk {media}: its device is here: {}",
+                here.path.display()
+            ))
+            .on(world.group.path(media))
+            .hint(Hint::from(Advised::GroupRemoveDisk).and(" takes a disk out that is here"))),
+        };
+        failures.extend(replaced.err());
+    }
+    Ok(Answer::silent(failures))
 }
 
 fn destroy(engine: &Engine<'_>, group: &Name) -> Result<()> {
@@ -361,11 +452,11 @@ fn remove_disks(engine: &Engine<'_>, disks: &[Name]) -> Result<Answer> {
             .any(|disk| disk.media.as_str() == first)
     })?;
     let group = world.group.name.to_string();
-    let others = |media: &Name| world.group.disks.iter().any(|disk| disk.media != *media);
+    let mut left = world.group.disks.len();
     let mut failures = Vec::new();
     for media in disks {
         let disk = world.group.disk_named(media)?.id;
-        let removed = if others(media) {
+        let removed = if left > 1 {
             engine.act(&Command::Group {
                 group: group.clone(),
                 request: GroupRequest::RemoveDisk(media.clone()),
@@ -378,6 +469,7 @@ fn remove_disks(engine: &Engine<'_>, disks: &[Name]) -> Result<Answer> {
             .hint(format!("'vxdg destroy {group}' destroys the group")))
         };
         if removed.is_ok() {
+            left -= 1;
             let device = world.disks.get(&disk).map(|disk| disk.path.clone());
             stay_set_up(engine, device.into_iter().collect());
         }

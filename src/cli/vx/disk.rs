@@ -168,7 +168,10 @@ impl Job {
         };
         let text = match self {
             Job::List(form) => vx::disks(&lines, &groups, form)?,
-            Job::Show(names) => vx::disks_shown(&lines, &groups, names)?,
+            Job::Show(names) => {
+                let group = engine.options.group.as_ref().map(Name::as_str);
+                vx::disks_shown(&lines, &groups, names, group)?
+            }
         };
         Ok(Answer { text, failures })
     }

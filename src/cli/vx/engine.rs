@@ -4,6 +4,7 @@
 use crate::app::{self, Command, Env, Options, Outcome, Query};
 use crate::error::{Error, Result};
 use crate::model::{Name, Plex, Volume};
+use crate::plan::request::Request;
 use crate::plan::world::World;
 
 /// What a utility prints.
@@ -75,6 +76,30 @@ impl<'a> Engine<'a> {
             .iter()
             .filter_map(|command| self.act(command).err());
         Answer::silent(failed.collect())
+    }
+
+    /// Changes the group that is named, or the only one that is imported.
+    pub(super) fn on_the_group(&self, request: &Request) -> Result<Answer> {
+        let change = Command::Change(request.clone());
+        if self.options.group.is_some() {
+            return self.act(&change).map(|()| Answer::default());
+        }
+        let (worlds, failures) = self.worlds()?;
+        match worlds.as_slice() {
+            [] => Ok(Answer::silent(failures)),
+            [only] => self
+                .on(&only.group.name)
+                .act(&change)
+                .map(|()| Answer::silent(failures)),
+            many => {
+                let names: Vec<&str> = many.iter().map(|w| w.group.name.as_str()).collect();
+                Err(Error::usage(format!(
+                    "there are several disk groups: {}",
+                    names.join(", ")
+                ))
+                .hint("choose one with -g"))
+            }
+        }
     }
 
     /// Asks a question. What the answer lacks is returned with it.

@@ -16,7 +16,8 @@ const NUMBER: &str = "V-5-1-0";
 const TAKES_GROUPS: [&str; 5] = ["vxdg", "vxdisk", "vxprint", "vxstat", "vxtask"];
 
 /// The exit status of a failed utility. `group` is what was given by `-g`.
-pub fn status(utility: &str, group: Option<&str>, err: &Error) -> u8 {
+pub fn status(utility: &str, verb: Option<&str>, group: Option<&str>, err: &Error) -> u8 {
+    let starts = utility == "vxvol" && verb.is_some_and(|verb| verb.starts_with("start"));
     match err.kind() {
         Kind::Usage => 1,
         // Scripts take it for "it is none any more".
@@ -25,8 +26,8 @@ pub fn status(utility: &str, group: Option<&str>, err: &Error) -> u8 {
         Kind::NotFound if is_about(group, err) && !TAKES_GROUPS.contains(&utility) => 9,
         Kind::NotFound => 11,
         Kind::Exists => 12,
+        Kind::NotReady | Kind::Device if starts => 24,
         Kind::Device | Kind::TimedOut => 21,
-        Kind::NotReady if utility == "vxvol" => 24,
         Kind::InUse => 31,
         Kind::NotReady => 65,
         Kind::NoSpace => 66,
@@ -37,7 +38,7 @@ pub fn status(utility: &str, group: Option<&str>, err: &Error) -> u8 {
 
 /// Whether what was not found is the group itself.
 fn is_about(group: Option<&str>, err: &Error) -> bool {
-    err.object().is_none_or(|object| Some(object) == group)
+    group.is_some() && err.object() == group
 }
 
 /// An error as VxVM prints it: a line with the failure, and one with the advice.

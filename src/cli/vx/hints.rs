@@ -17,6 +17,10 @@ impl Language for Vx {
             Choice::NamedDisks => "behind the volume",
             Choice::WithoutLog => "layout=mirror,nolog",
             Choice::Recursive => "-f (vxassist) or -r (vxedit)",
+            Choice::Force => "with -f",
+            Choice::TakeOver => "with -C",
+            // Only this utility overwrites what is on a disk.
+            Choice::Wipe => "after 'vxdisksetup -i -f'",
         };
         words.to_owned()
     }

@@ -28,10 +28,11 @@ mod vol;
 mod words;
 
 use super::{Action, FrontEnd, Invocation, Stopped, Style, Why};
-use crate::app::{Command, Env, Options};
-use crate::error::{Error, Result};
+use crate::app::{Command, Env, Options, Query};
+use crate::error::{Error, Kind, Result};
 use crate::model::units::{DefaultUnit, parse_size};
 use crate::model::{Name, Sectors};
+use crate::plan::request::Request;
 use crate::plan::room::RoomFor;
 pub use engine::Answer;
 use engine::Engine;
@@ -46,6 +47,10 @@ pub enum Job {
     Do(Command),
     /// Commands on independent objects. One that fails does not stop the others.
     Each(Vec<Command>),
+    /// A change of all volumes of a group: the one that is named, or the only one.
+    All(Request),
+    /// `vxvol recover`: repairs what is left of a crash, if there are these volumes.
+    Recheck(Vec<Name>),
     /// Nothing, successfully: what is asked for is the case.
     Nothing,
     /// This text.
@@ -59,6 +64,8 @@ pub enum Job {
         /// Whether only the number is printed.
         bare: bool,
     },
+    /// `vxassist remove log`.
+    RemoveLog(Name),
     /// `vxassist remove mirror`.
     RemoveMirror(Box<assist::RemoveMirror>),
     /// `vxprint`.
@@ -83,6 +90,13 @@ pub enum Job {
 
 /// Carries a job out.
 pub fn run(options: &Options, job: &Job, env: Env<'_>) -> Result<Answer> {
+    let seen = |err| as_seen(options, err, env);
+    let mut answer = carry_out(options, job, env).map_err(seen)?;
+    answer.failures = answer.failures.into_iter().map(seen).collect();
+    Ok(answer)
+}
+
+fn carry_out(options: &Options, job: &Job, env: Env<'_>) -> Result<Answer> {
     let engine = Engine {
         options: options.clone(),
         env,
@@ -90,10 +104,17 @@ pub fn run(options: &Options, job: &Job, env: Env<'_>) -> Result<Answer> {
     match job {
         Job::Do(command) => engine.act(command).map(|()| Answer::default()),
         Job::Each(commands) => Ok(engine.each(commands)),
+        Job::All(request) => engine.on_the_group(request),
+        Job::Recheck(volumes) => {
+            engine.ask(Query::Print(volumes.clone()))?;
+            let repair = Command::Recover { check: false };
+            engine.act(&repair).map(|()| Answer::default())
+        }
         Job::Nothing => Ok(Answer::default()),
         Job::Say(text) => Ok(Answer::text(text.clone())),
         Job::SnapPrint(volumes) => assist::snapprint(&engine, volumes),
         Job::Room { of, bare } => assist::room(&engine, of, *bare),
+        Job::RemoveLog(volume) => assist::take_log(&engine, volume),
         Job::RemoveMirror(asked) => asked.run(&engine),
         Job::Print(asked) => asked.run(&engine),
         Job::Dg(job) => job.run(&engine),
@@ -105,6 +126,22 @@ pub fn run(options: &Options, job: &Job, env: Env<'_>) -> Result<Answer> {
         Job::Stat(asked) => asked.run(&engine),
         Job::Task(job) => job.run(&engine),
     }
+}
+
+/// What a failure is to who typed VxVM's words: a group that is there and not imported is none.
+pub fn as_seen(options: &Options, err: Error, env: Env<'_>) -> Error {
+    let Some(group) = options.group.as_ref() else {
+        return err;
+    };
+    let engine = Engine {
+        options: options.clone(),
+        env,
+    };
+    let may_mean_that = matches!(err.kind(), Kind::NotReady | Kind::Unsafe | Kind::NotFound);
+    if may_mean_that && matches!(dg::is_imported(&engine, group), Ok(Some(false))) {
+        return dg::no_such_group(group);
+    }
+    err
 }
 
 /// A utility that is supported.
@@ -157,7 +194,7 @@ pub fn parse(called: &str, args: &[OsString]) -> std::result::Result<Invocation,
         None => Err(Why::Wrong(unsupported(called))),
         Some(utility) => help(utility, args)
             .map_or(Ok(()), |text| Err(Why::Help(text)))
-            .and_then(|()| invocation(utility, args, &mut style).map_err(Why::Wrong)),
+            .and_then(|()| invocation(utility, args, &mut style)),
     };
     read.map_err(|why| Box::new(Stopped { style, why }))
 }
@@ -175,8 +212,19 @@ fn help(utility: &Utility, args: &[OsString]) -> Option<String> {
         .or_else(|| Some(table::help(utility.syntax.utility)))
 }
 
-fn invocation(utility: &Utility, args: &[OsString], style: &mut Style) -> Result<Invocation> {
-    let mut words = Words::parse(args, utility.syntax)?;
+fn invocation(
+    utility: &Utility,
+    args: &[OsString],
+    style: &mut Style,
+) -> std::result::Result<Invocation, Why> {
+    let words = Words::parse(args, utility.syntax).map_err(Why::Wrong)?;
+    if words.verb.as_deref() == Some("help") {
+        return Err(Why::Help(table::help(utility.syntax.utility)));
+    }
+    understood(utility, words, style).map_err(Why::Wrong)
+}
+
+fn understood(utility: &Utility, mut words: Words, style: &mut Style) -> Result<Invocation> {
     style.verb = words.verb.clone();
     let job = (utility.read)(&mut words)?;
     // What the letters mean where the utility has no other meaning for them.

@@ -6,7 +6,7 @@ use super::{Utility, each, refused};
 use crate::app::Command;
 use crate::cli::vx::words::{Syntax, Words};
 use crate::error::{Error, Result};
-use crate::model::Name;
+use crate::model::{DmUuid, Name, Plex, Role};
 use crate::plan::request::{Convert, Legs, Request, Selection, Split, Splits, Winner};
 use crate::plan::world::World;
 
@@ -27,13 +27,17 @@ pub enum Job {
     Remove(Option<Name>, Vec<Name>),
     /// Fills plexes of this volume again.
     Attach(Name, Vec<Name>),
+    /// Takes plexes of this volume, if one is named, out of use.
+    Detach(Option<Name>, Vec<Name>),
+    /// Gives up snapshot legs of this volume, if one is named.
+    SnapAbort(Option<Name>, Vec<Name>),
     /// Splits each plex off as a volume, which may have a name.
     Snapshot(Vec<(Name, Option<Name>)>),
     /// Brings plexes back to this volume.
     SnapBack(Name, Vec<Name>),
     /// Takes plexes into use again, filled in the background.
     On(Vec<Name>),
-    /// Starts the volumes of these plexes, whatever is missing.
+    /// Starts the volumes of these plexes from them.
     FixClean(Vec<Name>),
 }
 
@@ -49,11 +53,7 @@ fn read(words: &mut Words) -> Result<super::Job> {
         .transpose()?;
     let job = match words.keyword()?.as_str() {
         "att" => Job::Attach(words.name("a volume")?, words.some_names("a plex")?),
-        "det" => {
-            let plexes = words.some_names("a plex")?;
-            let detach = |plex| Command::Change(Request::PlexDetach(plex));
-            return Ok(each(plexes.into_iter().map(detach)));
-        }
+        "det" => Job::Detach(of, words.some_names("a plex")?),
         "dis" if words.uses("rm") => Job::Remove(of, words.some_names("a plex")?),
         "rm" => Job::Remove(of, words.some_names("a plex")?),
         "dis" => {
@@ -65,8 +65,7 @@ fn read(words: &mut Words) -> Result<super::Job> {
         "convert" => return convert(words),
         "snapshot" => Job::Snapshot(splits(&words.some_names("a plex")?)),
         "snapback" => Job::SnapBack(words.name("a volume")?, words.some_names("a plex")?),
-        // A snapshot plex is removed with its space, as any other.
-        "snapabort" => Job::Remove(of, words.some_names("a plex")?),
+        "snapabort" => Job::SnapAbort(of, words.some_names("a plex")?),
         other => return Err(refused(words, other)),
     };
     Ok(super::Job::Plex(job))
@@ -103,6 +102,8 @@ impl Job {
     pub(super) fn run(&self, engine: &Engine<'_>) -> Result<Answer> {
         let first = match self {
             Job::Remove(_, plexes)
+            | Job::Detach(_, plexes)
+            | Job::SnapAbort(_, plexes)
             | Job::Attach(_, plexes)
             | Job::SnapBack(_, plexes)
             | Job::On(plexes)
@@ -126,6 +127,21 @@ impl Job {
                 let remove = |plex: &Name| removal(world, of.as_ref(), plex);
                 plexes.iter().map(remove).collect()
             }
+            Job::Detach(of, plexes) => {
+                let detach = |plex: &Name| {
+                    belongs(world, of.as_ref(), plex)?;
+                    Ok(Command::Change(Request::PlexDetach(plex.clone())))
+                };
+                plexes.iter().map(detach).collect()
+            }
+            Job::SnapAbort(of, plexes) => {
+                let give_up = |plex: &Name| {
+                    belongs(world, of.as_ref(), plex)?;
+                    require_leg(world, plex)?;
+                    Ok(Command::Change(Request::PlexRemove(plex.clone())))
+                };
+                plexes.iter().map(give_up).collect()
+            }
             Job::Attach(volume, plexes) => {
                 let attach = |plex: &Name| {
                     belongs(world, Some(volume), plex)?;
@@ -135,13 +151,8 @@ impl Job {
             }
             Job::On(plexes) => Ok(plexes.iter().map(attach).collect()),
             Job::FixClean(plexes) => {
-                let volumes: Result<Vec<Name>> = plexes
-                    .iter()
-                    .map(|plex| Ok(world.group.plex_named(plex)?.0.name.clone()))
-                    .collect();
-                let volumes = Selection::Named(volumes?);
-                let force = true;
-                Ok(vec![Command::Change(Request::Start { volumes, force })])
+                let fix = |plex: &Name| fix_clean(world, plex);
+                plexes.iter().map(fix).collect()
             }
             Job::Snapshot(pairs) => {
                 let split = |(plex, name): &(Name, Option<Name>)| {
@@ -187,6 +198,48 @@ fn removal(world: &World, of: Option<&Name>, plex: &Name) -> Result<Command> {
             Ok(Command::Change(Request::PlexRemove(plex.clone())))
         }
     }
+}
+
+/// Starts a volume from the plex that is said to be good. The start takes the first complete plex; if
+/// that is another one, or its disks are missing, the start would not be what is asked for.
+fn fix_clean(world: &World, plex: &Name) -> Result<Command> {
+    let (volume, named) = world.group.plex_named(plex)?;
+    let path = world.group.path(plex);
+    let is_here = |p: &Plex| {
+        let mut disks = p.subdisks.iter().map(|extent| extent.disk);
+        disks.all(|disk| world.disks.contains_key(&disk))
+    };
+    let device = DmUuid::new(world.group.id, volume.id, &Role::Volume);
+    if world.devices.contains_key(&device) {
+        return Err(Error::in_use(format!("the volume '{}' is started", volume.name)).on(path));
+    }
+    let source = volume.complete().into_iter().find(|p| is_here(p));
+    if source.is_none_or(|source| source.number != named.number) {
+        return Err(Error::not_ready(format!(
+            "plex '{plex}' is not the one that '{}' would be started from",
+            volume.name
+        ))
+        .on(path)
+        .hint("a plex that is out of date is filled from the others: 'vxplex att'"));
+    }
+    Ok(Command::Change(Request::Start {
+        volumes: Selection::Named(vec![volume.name.clone()]),
+        force: false,
+    }))
+}
+
+/// Refuses a plex that is no snapshot leg.
+fn require_leg(world: &World, plex: &Name) -> Result<()> {
+    let (volume, leg) = world.group.plex_named(plex)?;
+    if leg.state.is_snapshot_leg() {
+        return Ok(());
+    }
+    Err(Error::not_ready(format!(
+        "plex '{plex}' of '{}' is {} and no snapshot plex",
+        volume.name, leg.state
+    ))
+    .on(world.group.path(plex))
+    .hint("'vxplex -o rm dis' removes it"))
 }
 
 /// Refuses a plex that is not one of the volume.

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::model::{Disk, DmUuid, Name, PlexState, Role, Volume};
 use crate::plan::request::{Request, Selection};
 use crate::plan::world::World;
+use crate::report;
 
 pub(super) const UTILITY: Utility = Utility {
     syntax: Syntax {
@@ -50,10 +51,21 @@ fn read(words: &mut Words) -> Result<super::Job> {
 impl Asked {
     pub(super) fn run(&self, engine: &Engine<'_>) -> Result<Answer> {
         let (mut worlds, mut failures) = engine.worlds()?;
-        if let Some(unknown) = self.names.iter().find(|name| !knows(&worlds, name)) {
+        if let Some(unknown) = self.names.iter().find(|name| !knows(worlds.iter(), name)) {
             return Err(Error::not_found(format!("no group holds '{unknown}'"))
-                .on(unknown)
+                .on(report::vx::place(&worlds, unknown))
                 .hint("'vxprint' shows what there is"));
+        }
+        if engine.options.group.is_none() {
+            for name in &self.names {
+                let having = worlds
+                    .iter()
+                    .filter(|world| knows(std::iter::once(*world), name));
+                if having.count() > 1 {
+                    return Err(Error::usage(format!("several groups have a '{name}'"))
+                        .hint("choose one with -g"));
+                }
+            }
         }
         if self.start {
             for world in &worlds {
@@ -110,8 +122,8 @@ impl Asked {
     }
 }
 
-fn knows(worlds: &[World], name: &Name) -> bool {
-    worlds.iter().any(|world| {
+fn knows<'w>(mut worlds: impl Iterator<Item = &'w World>, name: &Name) -> bool {
+    worlds.any(|world| {
         world
             .group
             .volumes

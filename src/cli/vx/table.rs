@@ -233,13 +233,6 @@ pub const ENTRIES: &[Entry] = &[
     ),
     entry(
         "vxassist",
-        "shrinkby VOL LENGTH",
-        "shrinkby v 1g",
-        Document,
-        Refused("a volume cannot be made smaller: make another one and copy"),
-    ),
-    entry(
-        "vxassist",
         "relayout VOL layout=LAYOUT",
         "relayout v layout=stripe",
         Document,
@@ -355,14 +348,16 @@ pub const ENTRIES: &[Entry] = &[
         "[-f] adddisk [MEDIA=]DEVICE...",
         "-g g adddisk disk02=sdc",
         Script,
-        Differs("a disk that was not set up is set up"),
+        Differs(
+            "a disk that was not set up is set up; what is on it is never overwritten, with -f or without it",
+        ),
     ),
     entry(
         "vxdg",
         "-k adddisk MEDIA=DEVICE",
         "-g g -k adddisk disk02=sdc",
         Script,
-        Differs("the plexes on it are filled at once"),
+        Differs("only for a record without a device; the plexes on it are filled at once"),
     ),
     entry(
         "vxdg",
@@ -390,7 +385,7 @@ pub const ENTRIES: &[Entry] = &[
         "deport DG...",
         "deport g",
         Script,
-        Differs("volumes that nobody has open are stopped"),
+        Differs("volumes that nobody has open are stopped; if one is open, none is"),
     ),
     entry(
         "vxdg",
@@ -586,14 +581,22 @@ pub const ENTRIES: &[Entry] = &[
     ),
     // vxvol
     entry("vxvol", "[-f] start VOL...", "start -g g v", Script, Works),
-    entry("vxvol", "[-f] startall", "-g g startall", Script, Works),
+    entry(
+        "vxvol",
+        "[-f] startall",
+        "-g g startall",
+        Script,
+        Differs(
+            "-f overrules nothing: a volume that lacks what was written last is started by 'vxvol -f start VOL'",
+        ),
+    ),
     entry("vxvol", "stop VOL...", "-g g stop v", Script, Works),
     entry(
         "vxvol",
         "[-f] stopall",
         "-g g -f stopall",
         Script,
-        Differs("a volume that is open is never stopped"),
+        Differs("a volume that is open is never stopped, with -f or without it"),
     ),
     entry(
         "vxvol",
@@ -718,7 +721,7 @@ pub const ENTRIES: &[Entry] = &[
         "off PLEX...",
         "-g g off v-02",
         Script,
-        Differs("as 'vxplex det'"),
+        Differs("as 'vxplex det': the plex is STALE, so vxrecover fills it, too"),
     ),
     entry(
         "vxmend",
@@ -732,7 +735,7 @@ pub const ENTRIES: &[Entry] = &[
         "fix clean PLEX...",
         "-g g fix clean v-01",
         Script,
-        Differs("the volume is started, whatever is missing"),
+        Differs("the volume is started, if it would be started from that plex"),
     ),
     entry(
         "vxmend",
@@ -791,7 +794,9 @@ pub const ENTRIES: &[Entry] = &[
         "abort TASK...",
         "abort 12",
         Document,
-        Differs("the plex is removed; the resync of a volume cannot be aborted"),
+        Differs(
+            "a new plex is removed, one that is filled again is STALE; the resync of a volume cannot be aborted",
+        ),
     ),
     entry(
         "vxtask",

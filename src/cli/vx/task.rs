@@ -36,7 +36,10 @@ pub enum Job {
 }
 
 fn read(words: &mut Words) -> Result<super::Job> {
-    words.tag()?;
+    if words.value('t').is_some() {
+        return Err(Error::usage("'-t' is not supported: tasks have no tags")
+            .hint("'vxtask list' shows the number of each"));
+    }
     let job = match words.keyword()?.as_str() {
         "list" => {
             // No task has a parent, so the hierarchy is the list; none is paused.
@@ -136,13 +139,13 @@ fn abort(engine: &Engine<'_>, ids: &[u32]) -> Result<Answer> {
     Ok(Answer::silent(failures))
 }
 
-/// A plex whose copy is ended has no use: VxVM removes it, too. The resync of a volume cannot be
-/// ended: its plexes differ until it is done.
+/// Whether the copy is still made is decided when the group is locked: a plex that is complete by then
+/// stays. The resync of a volume cannot be ended: its plexes differ until it is done.
 fn abort_one(engine: &Engine<'_>, task: &Task) -> Result<()> {
     match &task.kind {
         TaskKind::Fill(plex) => {
-            let remove = Command::Change(Request::PlexRemove(plex.clone()));
-            engine.on(&task.group).act(&remove)
+            let abort = Command::Change(Request::PlexAbort(plex.clone()));
+            engine.on(&task.group).act(&abort)
         }
         TaskKind::Resync => Err(Error::not_ready(format!(
             "the resync of '{}/{}' cannot be aborted: its plexes differ until it is done",

@@ -29,26 +29,22 @@ fn read(words: &mut Words) -> Result<Job> {
             let volumes = Selection::Named(words.some_names("a volume")?);
             Ok(Job::Do(Command::Change(Request::Start { volumes, force })))
         }
-        "startall" if words.group.is_none() => Ok(Job::Do(Command::StartAuto)),
-        "startall" => {
-            let volumes = Selection::All;
-            Ok(Job::Do(Command::Change(Request::Start { volumes, force })))
-        }
+        // What keeps volumes down that some disks are missing of is not overruled for all at once.
+        "startall" => Ok(Job::All(Request::Start {
+            volumes: Selection::All,
+            force: false,
+        })),
         // A volume that is open is not stopped, with `-f` or without it: device-mapper cannot take a
         // device away from who has it open.
         "stop" => {
             let volumes = Selection::Named(words.some_names("a volume")?);
             Ok(Job::Do(Command::Change(Request::Stop(volumes))))
         }
-        "stopall" if words.group.is_none() => Ok(Job::Do(Command::StopAuto)),
-        "stopall" => Ok(Job::Do(Command::Change(Request::Stop(Selection::All)))),
+        "stopall" => Ok(Job::All(Request::Stop(Selection::All))),
         "set" => set(words),
         // What is out of sync after a crash is made equal by the kernel from the start on; what is
         // left is to record and to repair.
-        "recover" | "resync" => {
-            words.operands();
-            Ok(Job::Do(Command::Recover { check: false }))
-        }
+        "recover" | "resync" => Ok(Job::Recheck(words.some_names("a volume")?)),
         other => Err(refused(words, other)),
     }
 }

@@ -68,7 +68,10 @@ impl Words {
             let word = word?;
             match word.strip_prefix('-').filter(|_| options) {
                 Some("-") => options = false,
-                Some(cluster) if !cluster.is_empty() => words.cluster(cluster, || args.next())?,
+                // A number is a length that something shrinks by.
+                Some(cluster) if !cluster.is_empty() && !cluster.starts_with(is_digit) => {
+                    words.cluster(cluster, || args.next())?;
+                }
                 _ => words.plain(word),
             }
         }
@@ -350,6 +353,10 @@ impl Words {
 /// Where the words of a utility are described.
 pub(super) fn see_help(utility: &str) -> String {
     format!("see '{utility} help'")
+}
+
+fn is_digit(c: char) -> bool {
+    c.is_ascii_digit()
 }
 
 fn text(word: &OsString) -> Result<&str> {

@@ -1,7 +1,7 @@
 //! Groups as a whole, and devices that are to become disks.
 
 use super::{Reason, list};
-use crate::advice::{Advised, Hint, Import, Of};
+use crate::advice::{Advised, Choice, Hint, Import, Of};
 use crate::error::Kind;
 use crate::model::{DmName, GroupId, HostId, Name};
 use crate::plan::found::Whose;
@@ -232,14 +232,15 @@ impl Reason for Groups {
                 })
                 .and(")"),
             Groups::Unfit { forcible: true, .. } => {
-                "if nothing on it is needed any more, repeat with --force".into()
+                Hint::from("if nothing on it is needed any more, repeat ").choice(Choice::Wipe)
             }
             Groups::Started { group, .. } => Advised::StopAll(Of::group(group)).into(),
             Groups::HasVolumes { .. } => {
                 "remove them first, or repeat with -y to destroy them with the group".into()
             }
             Groups::ImportedElsewhere { .. } => {
-                "deport it there; if that machine is gone for good, repeat with --force".into()
+                Hint::from("deport it there; if that machine is gone for good, repeat ")
+                    .choice(Choice::TakeOver)
             }
             Groups::NameTaken { group, .. } => Hint::from(Advised::GroupImport {
                 group: group.to_string(),

@@ -137,6 +137,8 @@ impl fmt::Display for Shown {
 /// The operation on a volume or a plex that is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
+    /// By `plex abort`.
+    Aborted,
     /// By `plex attach`.
     Attached,
     /// By `snapback`, of a snapshot.
@@ -156,6 +158,7 @@ pub enum Verb {
 impl fmt::Display for Verb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Verb::Aborted => "aborted",
             Verb::Attached => "attached",
             Verb::BroughtBack => "brought back",
             Verb::Converted => "converted",

@@ -1,6 +1,6 @@
 //! Plexes that are not in the state that a request requires.
 
-use super::{InGroup, Reason, Verb, wait_or_give_up};
+use super::{InGroup, Reason, Shown, Verb, wait_or_give_up};
 use crate::advice::{Advised, Hint, Of};
 use crate::error::Kind;
 use crate::model::{Name, PlexState};
@@ -74,6 +74,8 @@ pub enum Plexes {
         volume: InGroup,
         /// Name of the plex.
         plex: Name,
+        /// The disks that are missing and have the other ones.
+        away: Vec<Shown>,
     },
     /// The plex is named to be split off, and is not a complete snapshot leg.
     NotDone {
@@ -159,8 +161,15 @@ impl Reason for Plexes {
             Plexes::Log { volume, log } => {
                 format!("'{log}' is the dirty region log of '{volume}' and not a plex")
             }
-            Plexes::LastComplete { volume, plex } => {
+            Plexes::LastComplete { volume, plex, away } if away.is_empty() => {
                 format!("plex '{plex}' is the last complete data plex of '{volume}'")
+            }
+            Plexes::LastComplete { volume, plex, away } => {
+                let away: Vec<String> = away.iter().map(|disk| format!("'{disk}'")).collect();
+                format!(
+                    "plex '{plex}' is the last complete data plex of '{volume}' that is here: disk {} is missing",
+                    away.join(", ")
+                )
             }
             Plexes::NotDone {
                 volume,
@@ -209,6 +218,9 @@ impl Reason for Plexes {
                     .and(" or ")
                     .line(Advised::PlexRemove(Of::verb())),
             ),
+            Plexes::LastComplete { away, .. } if !away.is_empty() => {
+                Some("bring the disk back, or remove the plex on it".into())
+            }
             Plexes::LastComplete { .. } => Some(
                 Hint::from("add another one with ")
                     .line(Advised::Mirror {

@@ -45,18 +45,14 @@ struct Disk<'a> {
 
 impl<'a> Disk<'a> {
     fn new(line: &'a DiskLine, groups: &'a [GroupLine]) -> Disk<'a> {
-        let named = |group: &&GroupLine| {
-            let name = line.group.as_ref();
-            name.is_some_and(|name| *name == group.name || *name == group.id.to_string())
-        };
         let is_member = !matches!(line.state, "free" | "removed");
-        let mut of_name = groups.iter().filter(|group| is_member && named(group));
-        // Two groups can have the same name, if only one of them is this machine's.
-        let imported = of_name.clone().find(|group| group.state == "imported");
+        let group = groups
+            .iter()
+            .find(|group| is_member && Some(group.id) == line.group_id);
         Disk {
             line,
-            group: imported.or_else(|| of_name.next()),
-            imported,
+            group,
+            imported: group.filter(|group| group.state == "imported"),
         }
     }
 
@@ -232,14 +228,15 @@ fn chosen<'d, 'a>(disks: &'d [Disk<'a>], names: &[String]) -> Result<Vec<&'d Dis
         return Ok(disks.iter().collect());
     }
     let find = |name: &String| {
-        disks
-            .iter()
-            .find(|disk| disk.is_called(name))
-            .ok_or_else(|| {
-                Error::not_found(format!("Device {name}: no such disk"))
-                    .on(name)
-                    .hint("'vxdisk list' shows all disks")
-            })
+        let called: Vec<&Disk<'_>> = disks.iter().filter(|disk| disk.is_called(name)).collect();
+        match called.as_slice() {
+            [only] => Ok(*only),
+            [] => Err(Error::not_found(format!("Device {name}: no such disk"))
+                .on(name)
+                .hint("'vxdisk list' shows all disks")),
+            _ => Err(Error::usage(format!("several groups have a disk '{name}'"))
+                .hint("choose one with -g")),
+        }
     };
     names.iter().map(find).collect()
 }
@@ -273,9 +270,17 @@ fn flags(disk: &Disk<'_>) -> &'static str {
     }
 }
 
-/// All about these disks.
-pub fn disks_shown(lines: &[DiskLine], groups: &[GroupLine], names: &[String]) -> Result<String> {
-    let all: Vec<Disk<'_>> = lines.iter().map(|line| Disk::new(line, groups)).collect();
+/// All about these disks; of the group `only`, if one is given.
+pub fn disks_shown(
+    lines: &[DiskLine],
+    groups: &[GroupLine],
+    names: &[String],
+    only: Option<&str>,
+) -> Result<String> {
+    let all = lines.iter().map(|line| Disk::new(line, groups));
+    let all: Vec<Disk<'_>> = all
+        .filter(|disk| only.is_none_or(|group| disk.is_of(group)))
+        .collect();
     let all = chosen(&all, names)?.into_iter().map(all_about);
     Ok(all.collect::<Vec<_>>().join("\n"))
 }

@@ -91,7 +91,9 @@ pub fn free(worlds: &[World], disks: &[Name], of_all: bool, heading: bool) -> Re
         text += &line("GROUP", words);
     }
     for world in worlds {
-        let chosen = |disk: &&Disk| disks.is_empty() || disks.contains(&disk.media);
+        let is_here = |disk: &Disk| world.disks.contains_key(&disk.id);
+        let chosen =
+            |disk: &&Disk| is_here(disk) && (disks.is_empty() || disks.contains(&disk.media));
         for disk in world.group.disks.iter().filter(chosen) {
             let device = access_name(world, disk.id);
             for (start, length) in gaps(&world.group, disk) {

@@ -1,6 +1,7 @@
 //! `vxinfo`: which volumes are started, and which could be.
 
-use super::is_started;
+use super::record::{Kind, Record};
+use super::{is_started, place, world};
 use crate::error::{Error, Result};
 use crate::model::{Extent, Name, Plex, PlexState, Volume};
 use crate::plan::world::World;
@@ -22,7 +23,7 @@ pub fn info(worlds: &[World], only: &[Name], plexes: bool) -> Result<String> {
         .find(|name| !all().any(|(_, v)| v.name == **name))
     {
         return Err(Error::not_found(format!("no group holds '{unknown}'"))
-            .on(unknown)
+            .on(place(worlds, unknown))
             .hint("'vxprint' shows what there is"));
     }
     let mut text = String::new();
@@ -33,13 +34,16 @@ pub fn info(worlds: &[World], only: &[Name], plexes: bool) -> Result<String> {
             continue;
         }
         let _ = writeln!(text, "vol    {:<14} fsgen    {state}", volume.name.as_str());
+        let records = world::records(world);
+        let state_of = |plex: &Plex| {
+            let is_it = |record: &&Record| {
+                record.kind == Kind::Pl && record.show("name", None) == plex.name.as_str()
+            };
+            let record = records.iter().find(is_it);
+            record.map_or_else(String::new, |record| record.show("state", None))
+        };
         for plex in &volume.plexes {
-            let _ = writeln!(
-                text,
-                "plex   {:<14} {}",
-                plex.name.as_str(),
-                plex.state.word()
-            );
+            let _ = writeln!(text, "plex   {:<14} {}", plex.name.as_str(), state_of(plex));
         }
         text.push('\n');
     }

@@ -45,7 +45,7 @@ pub use tasks::{
 };
 pub use unit::Unit;
 
-use crate::model::{DiskId, DmUuid, Role, Volume};
+use crate::model::{DiskId, DmUuid, Name, Role, Volume};
 use crate::plan::world::World;
 
 /// The access name of a disk: its device without the directory; `-` if it is missing.
@@ -61,6 +61,14 @@ fn access_name(world: &World, disk: DiskId) -> String {
                 .to_string()
         },
     )
+}
+
+/// The object of a message about something that is not there: in the only group that was looked at.
+pub fn place(worlds: &[World], name: &Name) -> String {
+    match worlds {
+        [only] => only.group.path(name),
+        _ => name.to_string(),
+    }
 }
 
 /// Whether a volume has its device.

@@ -1,6 +1,7 @@
-//! `-m` and `-a`: every field of a record by its name.
+//! `-m` and `-a`: every field of a record by its name. The form is that of `vxmake(4)`, which calls
+//! volumes and plexes by other words than the lines of `vxprint` do.
 
-use super::record::Record;
+use super::record::{Kind, Record};
 use super::unit::Unit;
 
 /// `-m`: a line with kind and name, and a line for each field.
@@ -21,9 +22,18 @@ fn text(records: &[Record], unit: Option<Unit>, before: &str) -> String {
             .collect();
         format!(
             "{} {}{pairs}\n",
-            record.kind.word(),
+            word(record.kind),
             record.show("name", None)
         )
     };
     records.iter().map(one).collect()
+}
+
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::V => "vol",
+        Kind::Pl => "plex",
+        Kind::Dc => "dco",
+        Kind::Dg | Kind::Dm | Kind::Sd | Kind::Sp => kind.word(),
+    }
 }

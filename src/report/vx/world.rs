@@ -32,7 +32,10 @@ pub(super) fn records(world: &World) -> Vec<Record> {
     for disk in &world.group.disks {
         maker.disk(disk);
     }
-    for (view, volume) in view.volumes.iter().zip(&world.group.volumes) {
+    // Volumes are sorted by name, as VxVM's manual says.
+    let mut volumes: Vec<_> = view.volumes.iter().zip(&world.group.volumes).collect();
+    volumes.sort_by_key(|(_, volume)| &volume.name);
+    for (view, volume) in volumes {
         maker.volume(view, volume, is_open(world, volume));
     }
     maker.records
@@ -132,9 +135,16 @@ impl Maker<'_> {
 
     fn plex(&mut self, volume: &VolumeView, plex: &PlexView, words: Words) {
         let Words { state, tutil, mode } = words;
+        // A plex without its disks is of no use, whatever is recorded of it.
+        let is_here = |subdisk: &SubdiskView| self.presence(&subdisk.media).is_empty();
+        let (state, kstate) = if plex.subdisks.iter().all(is_here) {
+            (state, plex.kstate)
+        } else {
+            ("NODEVICE", "DISABLED")
+        };
         let total: Sectors = plex.subdisks.iter().map(length).sum();
         self.put(Kind::Pl, &plex.name, |record| {
-            let record = of_volume(record, volume, plex.kstate, state)
+            let record = of_volume(record, volume, kstate, state)
                 .length("len", total)
                 .text("mode", mode)
                 .text("tutil0", tutil);
@@ -142,7 +152,7 @@ impl Maker<'_> {
         });
         for subdisk in &plex.subdisks {
             let offset = Value::Length(Sectors::from_bytes_floor(subdisk.plex_offset));
-            self.subdisk(volume, (&plex.name, plex.kstate), subdisk, offset);
+            self.subdisk(volume, (&plex.name, kstate), subdisk, offset);
         }
     }
 

@@ -84,7 +84,8 @@ fn read(words: &mut Words) -> Result<Job> {
 fn make(words: &mut Words) -> Result<Command> {
     let (volume, size) = (words.name("a volume")?, length(words)?);
     let layout = layout(words)?;
-    let mirrors = layout.mirrors(nmirror(words)?, log(words)?)?;
+    let log = log(words)?;
+    let mirrors = layout.mirrors(nmirror(words)?, log == Some(true))?;
     // The default is on; VxVM's is off, but a snapback that copies everything surprises users.
     let fast_resync = vol::fast_resync(words)?.unwrap_or(true);
     // The plexes of a new mirror are made equal by the kernel, in the background.
@@ -102,7 +103,7 @@ fn make(words: &mut Words) -> Result<Command> {
         mirrors,
         owner: owner(words)?,
         placement: words.placement()?,
-        log: layout.log(),
+        log: log.unwrap_or(layout.log()),
         fast_resync,
         sector_size: None,
     }))
@@ -122,19 +123,15 @@ fn layout(words: &mut Words) -> Result<Layout> {
     Ok(layout)
 }
 
-/// Takes `logtype=` and `nlog=`; returns whether a log is asked for.
-fn log(words: &mut Words) -> Result<bool> {
+/// Takes `logtype=` and `nlog=`; returns whether a log is asked for, or one is not wanted.
+fn log(words: &mut Words) -> Result<Option<bool>> {
     let kind = words.attribute("logtype");
     let asked = match kind.as_deref() {
-        None => false,
-        Some("drl" | "drlseq") => true,
+        Some("drl" | "drlseq" | "region") => Some(true),
+        Some("none") => Some(false),
         // The map of changes has its space when a snapshot needs it.
-        Some("dco") => false,
-        Some("none") => false,
-        Some(other) => {
-            return Err(Error::usage(format!("'logtype={other}' is not supported"))
-                .hint("there are drl and dco"));
-        }
+        None | Some("dco") => None,
+        Some(other) => return Err(no_log_type(other)),
     };
     for size in ["loglen", "dcolen", "regionsize"] {
         if let Some(value) = words.attribute(size) {
@@ -143,11 +140,16 @@ fn log(words: &mut Words) -> Result<bool> {
     }
     words.attribute("ndcomirror");
     match words.attribute("nlog").as_deref() {
-        None | Some("1") => Ok(asked),
-        Some("0") => Ok(false),
+        None => Ok(asked),
+        Some("0") => Ok(Some(false)),
+        Some("1") => Ok(asked.or(Some(true))),
         Some(many) => Err(Error::usage(format!("'nlog={many}' is not supported"))
             .hint("a mirror has one log at most")),
     }
+}
+
+fn no_log_type(word: &str) -> Error {
+    Error::usage(format!("'logtype={word}' is not supported")).hint("there are drl and dco")
 }
 
 /// Takes `-o ordered`. Each plex lies on as few of the named disks as possible, in their order,
@@ -203,6 +205,12 @@ fn remove(words: &mut Words) -> Result<Job> {
             // One mirror is removed, however many are counted by `nmirror=`: that is how many stay.
             let keep = nmirror(words)?;
             let disks = words.placement()?;
+            let says_what_stays = keep.is_some() || !disks.on.is_empty();
+            if says_what_stays && !disks.avoid.is_empty() {
+                return Err(Error::usage(
+                    "'!DISK' says which mirror goes; disks that stay, and 'nmirror=', do not go with it",
+                ));
+            }
             Ok(Job::RemoveMirror(Box::new(RemoveMirror {
                 volume,
                 keep,
@@ -217,54 +225,77 @@ fn remove(words: &mut Words) -> Result<Job> {
 
 fn remove_log(words: &mut Words) -> Result<Job> {
     let volume = words.name("a volume")?;
-    let tracking = words.attribute("logtype").as_deref() == Some("dco");
     words.attribute("nlog");
-    words.placement()?;
-    let request = if tracking {
-        Request::FastResync { volume, on: false }
-    } else {
-        Request::LogRemove(volume)
-    };
-    Ok(Job::Do(Command::Change(request)))
+    match words.attribute("logtype").as_deref() {
+        None | Some("drl" | "drlseq" | "region") => Ok(Job::RemoveLog(volume)),
+        Some("dco") => Ok(Job::Do(Command::Change(Request::FastResync {
+            volume,
+            on: false,
+        }))),
+        Some(other) => Err(no_log_type(other)),
+    }
+}
+
+/// A log that is not there cannot be removed.
+pub(super) fn take_log(engine: &Engine<'_>, volume: &Name) -> Result<Answer> {
+    let world = engine.world_of(volume.as_str(), |world| {
+        world
+            .group
+            .volumes
+            .iter()
+            .any(|known| known.name == *volume)
+    })?;
+    if world.group.volume_named(volume)?.log.is_none() {
+        return Err(
+            Error::not_found(format!("the volume '{volume}' has no log"))
+                .on(world.group.path(volume)),
+        );
+    }
+    let remove = Command::Change(Request::LogRemove(volume.clone()));
+    let engine = engine.on(&world.group.name);
+    engine.act(&remove).map(|()| Answer::default())
 }
 
 fn add_log(words: &mut Words) -> Result<Command> {
     let volume = words.name("a volume")?;
-    let tracking = words.attribute("logtype");
-    if tracking.as_deref() == Some("dco") {
-        for size in ["dcolen", "regionsize"] {
-            if let Some(value) = words.attribute(size) {
-                length_of(&value)?;
+    let kind = words.attribute("logtype");
+    match kind.as_deref() {
+        Some("dco") => {
+            for size in ["dcolen", "regionsize"] {
+                if let Some(value) = words.attribute(size) {
+                    length_of(&value)?;
+                }
             }
+            for number in ["ndcomirror", "nlog"] {
+                words.attribute(number);
+            }
+            // Where the map lies is chosen with the leg that needs it.
+            words.placement()?;
+            Ok(Command::Change(Request::FastResync { volume, on: true }))
         }
-        words.attribute("ndcomirror");
-        words.attribute("nlog");
-        // Where the map lies is chosen with the leg that needs it.
-        words.placement()?;
-        return Ok(Command::Change(Request::FastResync { volume, on: true }));
+        None | Some("drl" | "drlseq" | "region") => {
+            if log(words)? == Some(false) {
+                return Err(Error::usage("'nlog=0' adds no log"));
+            }
+            Ok(Command::Change(Request::LogAdd {
+                volume,
+                placement: words.placement()?,
+            }))
+        }
+        Some(other) => Err(no_log_type(other)),
     }
-    if let Some(other) =
-        tracking.filter(|kind| !["drl", "drlseq", "region"].contains(&kind.as_str()))
-    {
-        return Err(Error::usage(format!("'logtype={other}' is not supported"))
-            .hint("there are drl and dco"));
-    }
-    log(words)?;
-    Ok(Command::Change(Request::LogAdd {
-        volume,
-        placement: words.placement()?,
-    }))
 }
 
 /// `maxsize`, and with `-p` the number alone.
 fn max_size(words: &mut Words) -> Result<Job> {
     let bare = words.flag('p');
     let layout = layout(words)?;
-    let mirrors = layout.mirrors(nmirror(words)?, log(words)?)?;
+    let log = log(words)?;
+    let mirrors = layout.mirrors(nmirror(words)?, log == Some(true))?;
     let of = RoomFor::New {
         mirrors,
         placement: words.placement()?,
-        log: layout.log(),
+        log: log.unwrap_or(layout.log()),
     };
     Ok(Job::Room { of, bare })
 }
@@ -340,14 +371,15 @@ impl RemoveMirror {
         }
         let mut chosen: Vec<&Plex> = if self.disks.avoid.is_empty() {
             let stay = |plex: &&&Plex| !lies_on(plex, &self.disks.on);
-            // What is out of date goes first, then what was made last.
-            let stale = |plex: &&Plex| !matches!(plex.state, PlexState::Stale | PlexState::Failed);
             let mut going: Vec<&Plex> = mirrors.iter().rev().filter(stay).copied().collect();
-            going.sort_by_key(stale);
-            going.truncate(
-                self.keep
-                    .map_or(1, |keep| mirrors.len().saturating_sub(keep)),
-            );
+            going.sort_by_key(|plex| worth(world, plex));
+            let count = self
+                .keep
+                .map_or(1, |keep| mirrors.len().saturating_sub(keep));
+            if count == 0 {
+                return Ok(Vec::new());
+            }
+            going.truncate(count);
             going
         } else {
             let going = |plex: &&&Plex| lies_on(plex, &self.disks.avoid);
@@ -367,8 +399,21 @@ impl RemoveMirror {
             ))
             .on(path));
         }
-        chosen.reverse();
+        // What is worth least goes first: if the next one has to stay, the best are left.
+        chosen.sort_by_key(|plex| worth(world, plex));
         Ok(chosen)
+    }
+}
+
+/// How much a mirror is worth: least if its disks are missing, then if it is out of date, then if it
+/// is being filled.
+fn worth(world: &World, plex: &Plex) -> u8 {
+    let mut disks = plex.subdisks.iter().map(|extent| extent.disk);
+    match plex.state {
+        _ if disks.any(|disk| !world.disks.contains_key(&disk)) => 0,
+        PlexState::Stale | PlexState::Failed => 1,
+        state if state.is_attaching() => 2,
+        _ => 3,
     }
 }
 
