@@ -92,12 +92,12 @@ fn program(path: &str, found: &Filesystem, device: &Path) -> Result<Program> {
         }
     };
     let Some(point) = &found.mounted else {
-        let idle = format!("the filesystem on '{path}' ({kind}) is not mounted");
+        let idle = format!("the filesystem on '{path}' ({kind}) is not mounted here");
         let shown = device.display();
         let hint = match kind {
             "xfs" | "btrfs" => "mount it first".to_owned(),
             _ => format!(
-                "mount it first, or grow the volume alone and type 'e2fsck -f {shown}' and 'resize2fs {shown}'"
+                "mount it first; or, if it is mounted nowhere, grow the volume alone and type 'e2fsck -f {shown}' and 'resize2fs {shown}'"
             ),
         };
         return Err(Error::not_ready(idle).on(path).hint(hint));

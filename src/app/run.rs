@@ -245,11 +245,12 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Report> 
         .thaw_left_behind()
         .iter()
         .for_each(|told| env.ui.warn(told));
-    if let Some(resize) = resize {
-        resize.carry_out(&mut report, env);
-    }
+    // A leg that fails while the filesystem grows has to be taken out.
     if left_behind {
         monitor::ensure(env);
+    }
+    if let Some(resize) = resize {
+        resize.carry_out(&mut report, env);
     }
     if waits(request) && !options.background && !new_legs.is_empty() {
         let done = wait::for_legs(options, &name, &new_legs, &report.changes, env)?;

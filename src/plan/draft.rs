@@ -241,7 +241,7 @@ impl<'w> Draft<'w> {
     }
 
     /// Allocates `length` for a new plex of the volume, on disks that hold no other plex of it. Disks
-    /// that are named are used in their order; else those without plexes of other volumes are
+    /// that are named are used in their order, those of the volume's sector size first; else those without plexes of other volumes are
     /// preferred. `sharing` decides what to do if there are none.
     pub fn allocate_plex(
         &mut self,

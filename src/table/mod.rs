@@ -42,6 +42,9 @@ pub enum LogKind {
     Core(Initial),
     /// On a device of the stack (dm's `disk` log). The log's contents decide what is in sync (K6).
     Disk(Role),
+    /// The same over legs that are equal: if the log cannot be read, all counts as in sync, and the
+    /// kernel holds writes for the failed log instead of writing to the first leg alone.
+    DiskEqual(Role),
 }
 
 /// The target of one line of a table.
@@ -191,6 +194,12 @@ fn render_mirror(
         LogKind::Core(Initial::Equal) => format!("core 2 {region} nosync"),
         LogKind::Disk(role) => {
             format!("disk 2 {} {region}", number(&DevRef::Device(role.clone()))?)
+        }
+        LogKind::DiskEqual(role) => {
+            format!(
+                "disk 3 {} {region} nosync",
+                number(&DevRef::Device(role.clone()))?
+            )
         }
     };
     words += &format!(" {}", legs.len());

@@ -330,7 +330,11 @@ fn mirror_table(volume: &Volume, level: &Level<'_>, lowest: bool, legs: &[DevRef
         );
     }
     if let Some(log) = volume.live_log().filter(|_| lowest) {
-        let kind = LogKind::Disk(Role::Log);
+        let kind = if volume.is_synced() {
+            LogKind::DiskEqual(Role::Log)
+        } else {
+            LogKind::Disk(Role::Log)
+        };
         return Table(vec![mirror_line(
             Sectors::ZERO,
             volume.size,

@@ -284,7 +284,7 @@ impl State {
                 vec![(map, 0), (data, sector)]
             }
             Some((_, Seg::Era { data, .. })) => vec![(data, sector)],
-            Some((_, Seg::Mirror(mirror))) if mirror.holds() == Held::Yes => {
+            Some((start, Seg::Mirror(mirror))) if mirror.holds_at(start, sector) == Held::Yes => {
                 return vec![dev.minor];
             }
             Some((start, Seg::Mirror(mirror))) => mirror
@@ -409,7 +409,9 @@ impl State {
             }
             Seg::Mirror(mirror) => {
                 let in_sync = mirror.in_sync_at(start, sector);
-                self.mark_dirty(dev.minor, sector);
+                if in_sync {
+                    self.mark_dirty(dev.minor, sector);
+                }
                 if self.waits(dev, sector) {
                     return Written::Waits;
                 }
@@ -454,10 +456,16 @@ impl State {
                     || (self.is_unnoted(map, sector / block) && self.waits(map, 0))
             }
             Some((start, Seg::Mirror(mirror))) => {
-                mirror.holds() == Held::Yes
+                let legs = if mirror.in_sync_at(start, sector) {
+                    mirror.legs.len()
+                } else {
+                    1
+                };
+                mirror.holds_at(start, sector) == Held::Yes
                     || mirror
                         .legs
                         .iter()
+                        .take(legs)
                         .any(|leg| self.waits(leg.dev, leg.offset + sector - start))
             }
         }

@@ -150,6 +150,18 @@ impl Mirror {
         }
     }
 
+    /// As the kernel does it: a log that failed holds only what is written to regions in sync.
+    pub fn holds_at(&self, start: u64, sector: u64) -> Held {
+        let leg = self
+            .legs
+            .iter()
+            .any(|leg| leg.health == LegHealth::WriteFailed);
+        if !leg && self.log_failed && !self.in_sync_at(start, sector) {
+            return Held::No;
+        }
+        self.holds()
+    }
+
     /// Whether every leg has failed a write.
     fn has_lost_all(&self) -> bool {
         self.legs

@@ -200,8 +200,8 @@ fn a_filesystem_grows_with_its_volume() {
 #[test]
 fn a_filesystem_that_cannot_grow_keeps_its_volume_from_growing() {
     for (kind, mounted, refusal, said) in [
-        ("ext4", false, Kind::NotReady, "is not mounted"),
-        ("xfs", false, Kind::NotReady, "is not mounted"),
+        ("ext4", false, Kind::NotReady, "is not mounted here"),
+        ("xfs", false, Kind::NotReady, "is not mounted here"),
         (
             "vfat",
             true,

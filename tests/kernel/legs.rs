@@ -250,6 +250,30 @@ fn the_log_dies_and_another_one_takes_its_place() {
     lab.finish();
 }
 
+/// The kernel reads the log again with each resume. If it cannot, nothing counts as in sync unless the
+/// table says otherwise: writes would go to the first leg alone, and be acknowledged.
+#[test]
+fn a_log_that_cannot_be_read_at_a_resume_costs_no_leg_a_write() {
+    let mut lab = lab!(["mirror", "error"], [32, 32, 32, 32]);
+    lab.create_group("g");
+    lab.cli("-g g make v 8m --mirrors 2 --no-log --on disk01,disk02")
+        .ok();
+    lab.wait_synced("g", "v");
+    lab.cli("-g g log add v --on disk03").ok();
+    // The disk of the log alone dies, while nothing is written.
+    lab.fault(2, Fault::Fail);
+    lab.dm.suspend("g-v").unwrap();
+    lab.dm.resume("g-v").unwrap();
+    let load = Writer::start_filled(lab.device("g", "v"), 0, 8 * MIB / 4096, Style::default());
+    load.goes_on(100);
+    load.stop().verify(lab.device("g", "v"));
+    until("the mirror is in sync", || {
+        lab.dm.mirrors("g-v")[0].in_sync()
+    });
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
 /// New space that does not answer is none, like space that fails: the log goes elsewhere.
 #[test]
 fn the_log_dies_and_where_the_next_one_would_lie_hangs() {

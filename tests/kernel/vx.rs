@@ -181,7 +181,13 @@ fn the_procedures_of_administrators_run_as_they_are_written() {
     // A copy that is aborted leaves nothing behind.
     assert_eq!(shell("vxassist -g mydg snapabort home").1, 0);
     let plexes = shell("vxprint -g mydg -pn").0;
-    lab.fault(1, Fault::Slow { read: 0, write: 60 });
+    lab.fault(
+        1,
+        Fault::Slow {
+            read: 0,
+            write: 400,
+        },
+    );
     assert_eq!(shell("vxassist -g mydg -b snapstart home mydg02").1, 0);
     let abort = "vxtask abort $(vxtask -q list | awk '{print $1}')";
     assert_eq!(shell(abort).1, 0);

@@ -55,10 +55,13 @@ fn plan(devices: &[PathBuf], force: bool, env: Env<'_>) -> Result<Vec<LostLabel>
 }
 
 fn look_at(machine: &dyn Machine, device: &Path) -> Result<LabelledDevice> {
+    let found = present_disk(machine, device)?;
+    // It asks with a deadline, and fails for a disk that hangs, before anything else reads it.
+    let uses = uses(machine, device)?;
     Ok(LabelledDevice {
-        found: present_disk(machine, device)?,
+        found,
         label: label_on(machine, device)?,
-        uses: uses(machine, device)?,
+        uses,
     })
 }
 
