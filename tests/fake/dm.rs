@@ -66,6 +66,8 @@ pub struct Mirror {
     dirty: Vec<bool>,
     log: Option<DevNo>,
     log_failed: bool,
+    /// What the regions are whose bits the log does not tell.
+    nosync: bool,
 }
 
 #[derive(Clone)]
@@ -124,6 +126,7 @@ impl Mirror {
             dirty: vec![false; regions],
             log,
             log_failed: false,
+            nosync,
         })
     }
 
@@ -736,7 +739,11 @@ impl State {
                     .ok()
                     .flatten()
                     .map_or(0, |s| s[region / 8 % 512]);
-                mirror.bits[region] = valid && byte >> (region % 8) & 1 == 1;
+                mirror.bits[region] = if valid {
+                    byte >> (region % 8) & 1 == 1
+                } else {
+                    mirror.nosync
+                };
                 mirror.dirty[region] = false;
             }
         }
