@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
             assert!(invocation.options.yes, "{invocation:?}");
         }
         Err(stopped) => assert!(
-            !matches!(&stopped.why, Why::Wrong(err) if vx::exit::status(&utility, None, err) != 1),
+            !matches!(&stopped.why, Why::Wrong(err) if vx::exit::status(&utility, None, None, err) != 1),
             "{stopped:?}"
         ),
     }
