@@ -2,7 +2,7 @@
 //! `/dev/mapper`. The reported path exists, and a note says why the link does not.
 
 use super::{Env, Report};
-use crate::model::{DevNo, DmName, DmUuid, Role, Volume};
+use crate::model::{DevNo, DmName, Volume};
 use crate::plan::world::{World, link};
 use std::path::PathBuf;
 
@@ -67,10 +67,7 @@ pub fn of(world: &World, volume: &Volume, env: Env<'_>) -> Option<PathBuf> {
 }
 
 fn number(world: &World, volume: &Volume) -> Option<DevNo> {
-    let device = world
-        .devices
-        .get(&DmUuid::new(world.group.id, volume.id, &Role::Volume))?;
-    (!device.table.is_empty()).then_some(device.dev)
+    world.started(volume).map(|device| device.dev)
 }
 
 fn is_linked(world: &World, volume: &Volume, dev: DevNo, env: Env<'_>) -> bool {

@@ -7,7 +7,7 @@ use super::paths;
 use super::session::View;
 use super::{Env, Report};
 use crate::error::{Error, Result};
-use crate::model::{DmUuid, Name, Role};
+use crate::model::Name;
 use crate::sys::filesystem::{Filesystem, Program};
 use std::ffi::OsString;
 use std::path::Path;
@@ -27,8 +27,7 @@ impl Resize {
         let (world, machine) = (&view.world, view.env.machine);
         let volume = world.group.volume_named(name)?;
         let path = world.group.path(name);
-        let uuid = DmUuid::new(world.group.id, volume.id, &Role::Volume);
-        let device = world.devices.get(&uuid).filter(|d| !d.table.is_empty());
+        let device = world.started(volume);
         let node = paths::of(world, volume, view.env);
         let Some((device, node)) = device.zip(node) else {
             let down = format!("'{path}' is not started, so no filesystem on it can grow");

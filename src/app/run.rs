@@ -1,7 +1,7 @@
 //! Runs one command from beginning to end.
 
 use super::resize::Resize;
-use super::session::{Session, refuse_foreign};
+use super::session::{Names, Session, refuse_foreign};
 use super::which::{group_for, named, shown_groups, tell_unreadable};
 use super::{
     Change, Command, Env, Options, Outcome, Query, Report, counters, differences, groups, monitor,
@@ -220,7 +220,7 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Report> 
     let announced = confirm_restore(options, request, &name, env)?;
     let mut session = Session::open(options, &name, env)?;
     session.repair_all()?;
-    session.agree_owners();
+    session.agree_owners(Names::AsKnown);
     require_targets(&session, request)?;
     // From here on Ctrl-C ends the command between two steps: either nothing is changed, or the
     // copy continues.

@@ -2,7 +2,7 @@
 
 use super::monitor::{self, Watched};
 use super::scan::Scan;
-use super::session::Session;
+use super::session::{Names, Session};
 use super::{Change, Env, Options, Outcome, Report};
 use crate::advice::{Advised, Hint};
 use crate::app::session::View;
@@ -315,7 +315,7 @@ fn own(options: &Options, scan: &Scan, machine: &dyn Machine) -> Result<Vec<Targ
 fn recover_group(options: &Options, target: &Target, env: Env<'_>) -> Result<Report> {
     let mut session = target.open(options, env)?;
     let mut changes = session.repair_all()?;
-    session.agree_owners();
+    session.agree_owners(Names::LookUp);
     let (labels, failures) = session.label_again();
     changes.extend(labels);
     // Taking a cookie also removes the cookies that killed commands have left.

@@ -5,6 +5,7 @@ use super::disks;
 use crate::error::{Error, Result};
 use crate::meta;
 use crate::model::{DiskId, Sectors};
+use crate::plan::found::Said;
 use crate::plan::step::{LabelStep, LostLabel, NewLabel};
 use crate::plan::world::PresentDisk;
 use crate::sys::machine::Machine;
@@ -133,12 +134,21 @@ pub fn erase_all(machine: &dyn Machine, labels: &[LostLabel]) -> Vec<Result<()>>
     let opened = machine.all_media(&paths);
     let one = |(label, media): (&LostLabel, Result<Box<dyn Media>>)| {
         let media = media?;
-        match label.disk {
-            Some(disk) => erase(media.as_ref(), disk),
+        match label.said {
+            Some(said) => erase_same(media.as_ref(), said, &label.found.path),
             None => erase_damaged(media.as_ref(), &label.found.path),
         }
     };
     labels.iter().zip(opened).map(one).collect()
+}
+
+/// Erases a label that still says what was seen. Another machine may have taken the disk into a group
+/// since.
+fn erase_same(media: &dyn Media, said: Said, path: &Path) -> Result<()> {
+    match meta::read_disk(media)? {
+        Some(label) if label.group() != said.group => Err(changed_just_now(path)),
+        _ => erase(media, said.disk),
+    }
 }
 
 /// Erases a damaged label, unless the device has another one by now.

@@ -25,7 +25,7 @@ pub fn change(label: &LostLabel) -> Change {
 
 fn lost_label(device: &Path, looked: &LabelledDevice, force: bool) -> Result<LostLabel> {
     let device = device.to_owned();
-    let (disk, doubt) = match &looked.label {
+    let (said, doubt) = match &looked.label {
         LabelFound::None => return Err(Groups::NoLabel { device }.into()),
         LabelFound::Member {
             group,
@@ -40,8 +40,8 @@ fn lost_label(device: &Path, looked: &LabelledDevice, force: bool) -> Result<Los
             }
             .into());
         }
-        LabelFound::Free(disk) => (Some(*disk), None),
-        LabelFound::Doubtful(disk, why) => (*disk, Some(why.clone())),
+        LabelFound::Free(said) => (Some(*said), None),
+        LabelFound::Doubtful(said, why) => (*said, Some(why.clone())),
     };
     let objections: Vec<String> = (looked.uses.iter().cloned())
         .chain(doubt.filter(|_| !force))
@@ -51,7 +51,7 @@ fn lost_label(device: &Path, looked: &LabelledDevice, force: bool) -> Result<Los
         return Ok(LostLabel {
             device,
             found,
-            disk,
+            said,
         });
     }
     Err(Groups::Unfit {

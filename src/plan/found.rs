@@ -2,7 +2,7 @@
 //! disks, and disks that are to be none any more.
 
 use crate::error::Error;
-use crate::model::{DevNo, DiskId, Name, Sectors};
+use crate::model::{DevNo, DiskId, GroupId, Name, Sectors};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -80,16 +80,25 @@ pub struct LabelledDevice {
     pub uses: Vec<String>,
 }
 
+/// What a label says of its device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Said {
+    /// The disk that the device is.
+    pub disk: DiskId,
+    /// The group that it belongs to, if it names one.
+    pub group: Option<GroupId>,
+}
+
 /// What the label of a device says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LabelFound {
     /// There is none: the device is not a disk of breakoff.
     None,
-    /// It is this disk, and no group has it.
-    Free(DiskId),
+    /// It says this, and no group has the disk.
+    Free(Said),
     /// It may be a disk of a group of which no configuration can be read, or its label is damaged
     /// and does not even tell which disk it is. Why, as text that names the device.
-    Doubtful(Option<DiskId>, String),
+    Doubtful(Option<Said>, String),
     /// It is a disk of a group.
     Member {
         /// The group.

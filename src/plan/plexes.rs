@@ -138,13 +138,12 @@ fn require_another_active(world: &Situation, volume: &Volume, plex: &Plex) -> Re
     if plex.state != PlexState::Active {
         return Ok(());
     }
-    let is_here = |p: &Plex| missing(world, p).next().is_none();
     let first = volume.complete().first().map(|p| p.number);
     let others = || {
         let active = volume.in_state(PlexState::Active);
         active.filter(|p| p.number != plex.number)
     };
-    let another = others().any(|p| is_here(p) || !is_here(plex));
+    let another = others().any(|p| world.has_disks_of(p) || !world.has_disks_of(plex));
     if another && (volume.is_synced() || first != Some(plex.number)) {
         return Ok(());
     }

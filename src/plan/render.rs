@@ -57,7 +57,7 @@ pub fn initialisation(plan: &Initialisation) -> PlanView {
 /// The plan of `disk erase` as plain data.
 pub fn erasure(labels: &[LostLabel]) -> PlanView {
     let label = |label: &LostLabel| {
-        let whose = label.disk.map_or_else(
+        let whose = label.said.map(|said| said.disk).map_or_else(
             || "a damaged label".to_owned(),
             |disk| format!("label of disk {disk}"),
         );

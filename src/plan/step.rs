@@ -7,7 +7,7 @@
 //! own that could itself be wrong.
 
 use super::change::Change;
-use super::found::{PresentDisk, Space};
+use super::found::{PresentDisk, Said, Space};
 use super::refusal::Refusal;
 use crate::advice::Hint;
 use crate::model::{DiskId, DmName, DmUuid, Extent, Group, Name, Sectors, VolumeId};
@@ -111,8 +111,8 @@ pub struct LostLabel {
     pub device: PathBuf,
     /// The device as it was found.
     pub found: PresentDisk,
-    /// The disk; `None` if its label is damaged and does not tell.
-    pub disk: Option<DiskId>,
+    /// What the label says; `None` if it is damaged and does not tell.
+    pub said: Option<Said>,
 }
 
 /// A step that leaves the committed state as it is.

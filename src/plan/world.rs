@@ -4,8 +4,8 @@
 pub use super::found::PresentDisk;
 use super::refusal::{InGroup, Shown};
 use crate::model::{
-    BootId, Dco, DevNo, DiskId, DmName, DmUuid, Extent, Generation, Group, HostId, Name, Role,
-    Sectors, Timestamp, Volume, VolumeId,
+    BootId, Dco, DevNo, DiskId, DmName, DmUuid, Extent, Generation, Group, HostId, Name, Plex,
+    Role, Sectors, Timestamp, Volume, VolumeId,
 };
 use crate::table::stack::change_log;
 use crate::table::status::parse_devno;
@@ -75,6 +75,26 @@ impl World {
             .get(&volume.id)
             .cloned()
             .unwrap_or_else(|| link(&self.group.name, &volume.name))
+    }
+
+    /// The device of a volume, while the volume is started.
+    pub fn started(&self, volume: &Volume) -> Option<&DmDevice> {
+        let uuid = DmUuid::new(self.group.id, volume.id, &Role::Volume);
+        self.devices
+            .get(&uuid)
+            .filter(|device| !device.table.is_empty())
+    }
+
+    /// Whether a process or a device has a volume open.
+    pub fn is_open(&self, volume: &Volume) -> bool {
+        self.started(volume)
+            .is_some_and(|device| device.open_count > 0)
+    }
+
+    /// Whether all disks of a plex are here.
+    pub fn has_disks_of(&self, plex: &Plex) -> bool {
+        let mut subdisks = plex.subdisks.iter();
+        subdisks.all(|extent| self.disks.contains_key(&extent.disk))
     }
 
     /// The device number of a disk: of the device that was found or, if its label cannot be read

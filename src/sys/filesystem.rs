@@ -8,7 +8,7 @@ use std::path::PathBuf;
 pub struct Filesystem {
     /// Its type, such as `ext4`; also that of other contents, such as `crypto_LUKS`.
     pub kind: String,
-    /// Where it is mounted, in the mount namespace of this process.
+    /// A directory where it is mounted, in the mount namespace of this process, that leads to it.
     pub mounted: Option<PathBuf>,
     /// Whether other devices belong to it, too.
     pub is_elsewhere: bool,

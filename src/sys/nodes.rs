@@ -24,8 +24,10 @@ pub struct Permissions {
 pub struct Told {
     /// What it gives the node.
     pub permissions: Permissions,
-    /// The recorded owner that they stand for; `None` if a part of it was not known then.
+    /// The recorded owner that they stand for; `None` if what the rule is told makes no sense.
     pub owner: Option<NodeOwner>,
+    /// Whether all of its names were known then.
+    pub is_known: bool,
 }
 
 /// The nodes of volumes on one machine.

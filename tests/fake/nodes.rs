@@ -38,8 +38,12 @@ fn resolve(owner: &NodeOwner) -> (Told, Vec<String>) {
         .filter(|account| number(account).is_none())
         .map(|account| format!("there is no '{account}'"))
         .collect();
-    let owner = unknown.is_empty().then(|| owner.clone());
-    (Told { permissions, owner }, unknown)
+    let told = Told {
+        permissions,
+        owner: Some(owner.clone()),
+        is_known: unknown.is_empty(),
+    };
+    (told, unknown)
 }
 
 impl Nodes for FakeNodes {

@@ -6,7 +6,11 @@ use crate::pure::golden::assert_golden;
 use breakoff::app::Outcome;
 use breakoff::cli::native::hints::Native;
 use breakoff::error::{Error, Kind};
+use breakoff::exec::labels;
 use breakoff::meta;
+use breakoff::model::Sectors;
+use breakoff::plan::found::{PresentDisk, Said};
+use breakoff::plan::step::LostLabel;
 use breakoff::report::text;
 use breakoff::sys::Media;
 
@@ -214,4 +218,48 @@ fn what_would_be_erased_is_shown() {
     let shown = text::outcome(&fake.ok("--dry-run disk erase /dev/fake1"), false);
     let shown = shown.replace(&label.disk().to_string(), "UUID");
     assert_golden("tests/golden/plans/disk-erase", &shown);
+}
+
+#[test]
+fn a_disk_that_another_machine_has_taken_meanwhile_keeps_its_label() {
+    let fake = Fake::new(&[24]);
+    fake.ok("disk init /dev/fake1");
+    let label = || {
+        meta::read_disk(&FakeMedia(fake.clone(), 0))
+            .unwrap()
+            .unwrap()
+    };
+    let free = label();
+    let planned = LostLabel {
+        device: "/dev/fake1".into(),
+        found: PresentDisk {
+            path: "/dev/fake1".into(),
+            dev: fake.0.borrow().disks[0].dev,
+            size: Sectors::mib(24),
+            logical_block: 512,
+        },
+        said: Some(Said {
+            disk: free.disk(),
+            group: free.group(),
+        }),
+    };
+    // It keeps its identity in the group.
+    fake.ok("group create g /dev/fake1");
+    assert_eq!(label().disk(), free.disk());
+    let done = labels::erase_all(&fake, std::slice::from_ref(&planned));
+    let error = done[0].as_ref().unwrap_err();
+    assert!(error.message().contains("has changed just now"), "{error}");
+    assert!(label().group().is_some());
+    // The same label is erased as long as it says the same.
+    fake.ok("group destroy g");
+    fake.ok("disk init /dev/fake1");
+    let again = LostLabel {
+        said: Some(Said {
+            disk: label().disk(),
+            group: None,
+        }),
+        ..planned
+    };
+    assert!(labels::erase_all(&fake, &[again])[0].is_ok());
+    is_empty(&fake, 0);
 }

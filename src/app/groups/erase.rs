@@ -8,7 +8,7 @@ use crate::exec::labels;
 use crate::meta::{self, Chosen, Label};
 use crate::model::{GroupId, HostId};
 use crate::plan::erase::{change, erase as plan_erase};
-use crate::plan::found::{LabelFound, Labelled, LabelledDevice, Whose};
+use crate::plan::found::{LabelFound, Labelled, LabelledDevice, Said, Whose};
 use crate::plan::render;
 use crate::plan::step::LostLabel;
 use crate::sys::disk::Access;
@@ -71,7 +71,7 @@ fn label_on(machine: &dyn Machine, device: &Path) -> Result<LabelFound> {
     match meta::read_disk(media.as_ref()) {
         Ok(None) => Ok(LabelFound::None),
         Ok(Some(label)) => match label.group() {
-            None => Ok(LabelFound::Free(label.disk())),
+            None => Ok(LabelFound::Free(said(&label))),
             Some(group) => of_group(machine, &shown.to_string(), &label, group),
         },
         Err(error) if error.kind() == Kind::Unsafe => Ok(LabelFound::Doubtful(
@@ -79,6 +79,13 @@ fn label_on(machine: &dyn Machine, device: &Path) -> Result<LabelFound> {
             format!("'{shown}' has a damaged breakoff label: {error}"),
         )),
         Err(error) => Err(error),
+    }
+}
+
+fn said(label: &Label) -> Said {
+    Said {
+        disk: label.disk(),
+        group: label.group(),
     }
 }
 
@@ -91,7 +98,6 @@ fn of_group(
     group: GroupId,
 ) -> Result<LabelFound> {
     let scan = Scan::new(machine)?;
-    let disk = label.disk();
     match scan.choose(group) {
         Ok(chosen) => Ok(member(&chosen, label, machine.host_id().ok())),
         Err(error) if error.kind() == Kind::Unsupported || is_readable(&scan, label, group) => {
@@ -99,7 +105,7 @@ fn of_group(
             Err(error.context(format!("'{shown}' {told}")).on(shown))
         }
         Err(_) => Ok(LabelFound::Doubtful(
-            Some(disk),
+            Some(said(label)),
             format!(
                 "'{shown}' belongs to a disk group ({group}) of which no configuration can be read"
             ),
@@ -117,7 +123,7 @@ fn is_readable(scan: &Scan, label: &Label, group: GroupId) -> bool {
 fn member(chosen: &Chosen, label: &Label, here: Option<HostId>) -> LabelFound {
     let group = &chosen.group;
     match group.disk(label.disk()).filter(|_| !group.destroyed) {
-        None => LabelFound::Free(label.disk()),
+        None => LabelFound::Free(said(label)),
         Some(disk) => LabelFound::Member {
             group: group.name.clone(),
             media: disk.media.clone(),

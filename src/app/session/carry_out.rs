@@ -1,7 +1,7 @@
 //! Carries a plan out, from its commit to its last step, and undoes it on failure.
 
-use super::Session;
 use super::repair::REPAIR_ROUNDS;
+use super::{Names, Session};
 use crate::advice::{Advised, Hint};
 use crate::app::Report;
 use crate::error::{Error, Result};
@@ -54,7 +54,7 @@ impl Session<'_> {
         quorum::refuse_change(&self.view.world, plan)?;
         self.tell_owners_of(plan);
         let done = self.perform(plan);
-        self.agree_owners();
+        self.agree_owners(Names::AsKnown);
         done
     }
 

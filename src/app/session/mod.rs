@@ -15,6 +15,7 @@ mod owners;
 mod repair;
 mod view;
 
+pub use owners::Names;
 pub use view::{Kept, View, refuse_foreign};
 
 use super::scan::Scan;

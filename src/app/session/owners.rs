@@ -11,6 +11,15 @@ use crate::sys::failpoint;
 use crate::sys::nodes::{Nodes, Told};
 use crate::table::DmDevice;
 
+/// What is done about names of owners that this machine did not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// They stand for the default, as they did.
+    AsKnown,
+    /// They are looked up again.
+    LookUp,
+}
+
 impl Session<'_> {
     /// Tells udev's rule of the volumes that a plan brings up. Warns of users and groups that this
     /// machine does not know.
@@ -18,7 +27,7 @@ impl Session<'_> {
         let nodes = self.env.machine.nodes();
         let mut warnings = Vec::new();
         for volume in &plan.group.volumes {
-            let comes_up = volume.running.is_some() && self.node_of(volume).is_none();
+            let comes_up = volume.running.is_some() && self.world.started(volume).is_none();
             let before = self.world.group.volume(volume.id);
             let changes = before.is_none_or(|before| before.owner != volume.owner);
             if volume.owner.is_default() || !(comes_up || changes) {
@@ -26,7 +35,8 @@ impl Session<'_> {
             }
             let (told, unknown) = nodes.resolve(&volume.owner);
             let path = plan.group.path(&volume.name);
-            let warn = |why| format!("'{path}': {why}; until there is, its device has the default");
+            let warn =
+                |why| format!("'{path}': {why}; its device has the default until the next start");
             warnings.extend(unknown.into_iter().map(warn));
             if comes_up {
                 failpoint::step();
@@ -38,22 +48,23 @@ impl Session<'_> {
     }
 
     /// Makes the nodes of the volumes that are up be as it is recorded, and udev's rule keep them
-    /// so. What goes wrong is a warning.
-    pub fn agree_owners(&mut self) {
+    /// so. Names that were not known are looked up again only if `names` says so: the group is locked
+    /// meanwhile. What goes wrong is a warning.
+    pub fn agree_owners(&mut self, names: Names) {
         let nodes = self.env.machine.nodes();
         let group = self.world.group.id;
         let mut told = nodes.told();
         told.retain(|uuid, _| uuid.group() == Some(group));
         let mut warnings = Vec::new();
         for volume in &self.world.group.volumes {
-            let Some(device) = self.node_of(volume) else {
+            let Some(device) = self.world.started(volume) else {
                 continue;
             };
             let known = told.remove(&device.uuid);
             if volume.owner.is_default() && known.is_none() {
                 continue;
             }
-            let done = agree(nodes.as_ref(), volume, device, known);
+            let done = agree(nodes.as_ref(), volume, device, known, names);
             warnings.extend(done.err().map(|error| error.to_string()));
         }
         // These are not up any more, or not in the group.
@@ -68,12 +79,6 @@ impl Session<'_> {
     fn uuid_of(&self, volume: &Volume) -> DmUuid {
         DmUuid::new(self.world.group.id, volume.id, &Role::Volume)
     }
-
-    /// The device of a volume that is up.
-    fn node_of(&self, volume: &Volume) -> Option<&DmDevice> {
-        let device = self.world.devices.get(&self.uuid_of(volume));
-        device.filter(|device| !device.table.is_empty())
-    }
 }
 
 /// Makes the node of a volume be as it is recorded.
@@ -82,8 +87,11 @@ fn agree(
     volume: &Volume,
     device: &DmDevice,
     known: Option<Told>,
+    names: Names,
 ) -> crate::error::Result<()> {
-    let is_current = |told: &Told| told.owner.as_ref() == Some(&volume.owner);
+    let is_current = |told: &Told| {
+        told.owner.as_ref() == Some(&volume.owner) && (told.is_known || names == Names::AsKnown)
+    };
     let wanted = match known.clone().filter(is_current) {
         Some(told) => told,
         None => nodes.resolve(&volume.owner).0,

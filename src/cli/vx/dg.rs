@@ -5,10 +5,9 @@ use super::{Utility, device, refused};
 use crate::advice::{Advised, Hint, Import};
 use crate::app::{Command, GroupLine, Outcome, Query};
 use crate::cli::vx::words::{Syntax, Words};
-use crate::error::{Error, Result};
-use crate::model::{DmUuid, Name, Role, Volume};
+use crate::error::{Error, Kind, Result};
+use crate::model::Name;
 use crate::plan::request::{GroupRequest, NamedDevice, Request, Selection};
-use crate::plan::world::World;
 use crate::report::vx;
 use std::path::PathBuf;
 
@@ -232,15 +231,17 @@ impl Job {
                 let text = vx::free(&worlds, disks, of_all, *heading)?;
                 Ok(Answer { text, failures })
             }
-            Job::Init(command, group) => {
-                refuse_imported(engine, group)?;
-                refuse_deported(engine, group)?;
-                engine.act(command).map(|()| Answer::default())
-            }
-            Job::Import(command, group) => {
-                refuse_imported(engine, group)?;
-                engine.act(command).map(|()| Answer::default())
-            }
+            Job::Init(command, group) => match standing(engine, group)? {
+                Standing::Imported => Err(exists(group)),
+                Standing::Elsewhere => Err(is_elsewhere(group)),
+                Standing::Unknown => engine.act(command).map(|()| Answer::default()),
+            },
+            Job::Import(command, group) => match standing(engine, group)? {
+                Standing::Imported => Err(exists(group)),
+                Standing::Elsewhere | Standing::Unknown => {
+                    engine.act(command).map(|()| Answer::default())
+                }
+            },
             Job::Deport(groups) => {
                 let deported = groups.iter().map(|group| deport_one(engine, group));
                 Ok(Answer::silent(deported.filter_map(Result::err).collect()))
@@ -273,55 +274,57 @@ fn is_called(line: &GroupLine, group: &Name) -> bool {
     line.name == group.as_str() || line.id.to_string() == group.as_str()
 }
 
-/// VxVM refuses to make or to import a group that is imported, in words that scripts look for.
-fn refuse_imported(engine: &Engine<'_>, group: &Name) -> Result<()> {
-    let (lines, _) = groups(engine)?;
-    let imported = |line: &&GroupLine| line.state == "imported" && is_called(line, group);
-    if lines.iter().any(|line| imported(&line)) {
-        return Err(Error::new(
-            crate::error::Kind::Exists,
-            format!("Disk group {group}: Disk group exists and is imported"),
-        )
-        .on(group));
-    }
-    Ok(())
+/// Where a group is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// On this machine.
+    Imported,
+    /// Deported, another machine's, or refused.
+    Elsewhere,
+    /// Nowhere that this machine can see.
+    Unknown,
 }
 
-/// A group that is only deported is there, but not as a script takes "exists" to mean.
-fn refuse_deported(engine: &Engine<'_>, group: &Name) -> Result<()> {
+pub(super) fn standing(engine: &Engine<'_>, group: &Name) -> Result<Standing> {
     let (lines, _) = groups(engine)?;
-    if lines.iter().any(|line| is_called(line, group)) {
-        return Err(Error::not_ready(format!(
-            "Disk group {group}: there is one of this name that is not imported"
-        ))
-        .on(group)
-        .hint(Hint::from(Advised::GroupImport {
-            group: group.to_string(),
-            how: Import::Plain,
-        })));
-    }
-    Ok(())
+    Ok(standing_in(&lines, group))
 }
 
-/// Whether a group is imported; `None` if there is no group of that name.
-pub(super) fn is_imported(engine: &Engine<'_>, group: &Name) -> Result<Option<bool>> {
-    let (lines, _) = groups(engine)?;
-    let mut called = lines
-        .iter()
-        .filter(|line| is_called(line, group))
-        .peekable();
-    let there = called.peek().is_some();
-    Ok(there.then(|| called.any(|line| line.state == "imported")))
+fn standing_in(lines: &[GroupLine], group: &Name) -> Standing {
+    let called = || lines.iter().filter(|line| is_called(line, group));
+    match called().any(|line| line.state == "imported") {
+        true => Standing::Imported,
+        false if called().next().is_some() => Standing::Elsewhere,
+        false => Standing::Unknown,
+    }
+}
+
+/// VxVM refuses to make or to import a group that is imported in words that scripts look for.
+fn exists(group: &Name) -> Error {
+    Error::new(
+        Kind::Exists,
+        format!("Disk group {group}: Disk group exists and is imported"),
+    )
+    .on(group)
+}
+
+/// A group that is not imported is there, but not as a script takes "exists" to mean.
+fn is_elsewhere(group: &Name) -> Error {
+    Error::not_ready(format!(
+        "Disk group {group}: there is one of this name that is not imported"
+    ))
+    .on(group)
+    .hint(Hint::from(Advised::GroupImport {
+        group: group.to_string(),
+        how: Import::Plain,
+    }))
 }
 
 /// Fails unless the group is imported.
 fn require_imported(engine: &Engine<'_>, group: &Name) -> Result<()> {
-    let (lines, _) = groups(engine)?;
-    let imported = |line: &&GroupLine| line.state == "imported" && is_called(line, group);
-    if lines.iter().any(|line| imported(&line)) {
-        Ok(())
-    } else {
-        Err(no_such_group(group))
+    match standing(engine, group)? {
+        Standing::Imported => Ok(()),
+        Standing::Elsewhere | Standing::Unknown => Err(no_such_group(group)),
     }
 }
 
@@ -330,8 +333,7 @@ fn show(engine: &Engine<'_>, names: &[Name]) -> Result<Answer> {
     let (lines, _) = groups(engine)?;
     let mut answer = Answer::default();
     for name in names {
-        let imported = |line: &&GroupLine| line.state == "imported" && is_called(line, name);
-        if !lines.iter().any(|line| imported(&line)) {
+        if standing_in(&lines, name) != Standing::Imported {
             answer.failures.push(no_such_group(name));
             continue;
         }
@@ -360,7 +362,7 @@ fn deport_one(engine: &Engine<'_>, group: &Name) -> Result<()> {
     let (worlds, _) = engine.worlds()?;
     let volumes = worlds.iter().flat_map(|world| {
         let volumes = world.group.volumes.iter();
-        volumes.filter(|volume| is_open(world, volume))
+        volumes.filter(|volume| world.is_open(volume))
     });
     let open: Vec<String> = volumes.map(|volume| format!("'{}'", volume.name)).collect();
     if !open.is_empty() {
@@ -375,12 +377,6 @@ fn deport_one(engine: &Engine<'_>, group: &Name) -> Result<()> {
         group: group.to_string(),
         request: GroupRequest::Deport,
     })
-}
-
-fn is_open(world: &World, volume: &Volume) -> bool {
-    let device = DmUuid::new(world.group.id, volume.id, &Role::Volume);
-    let device = world.devices.get(&device);
-    device.is_some_and(|device| device.open_count > 0)
 }
 
 /// A record gets a new device only when it has lost its own.

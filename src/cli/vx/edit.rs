@@ -5,7 +5,7 @@ use super::{Utility, refused};
 use crate::app::Command;
 use crate::cli::vx::words::{Syntax, Words};
 use crate::error::{Error, Result};
-use crate::model::{DmUuid, Name, Role};
+use crate::model::Name;
 use crate::plan::request::{OwnerChange, Request};
 use crate::plan::world::World;
 
@@ -135,8 +135,7 @@ fn removal(world: &World, name: &Name, recursive: bool, force: bool) -> Result<C
             None => not_there(world, name),
         });
     };
-    let device = DmUuid::new(world.group.id, volume.id, &Role::Volume);
-    if !force && world.devices.contains_key(&device) {
+    if !force && world.started(volume).is_some() {
         return Err(Error::in_use(format!("the volume '{name}' is started"))
             .on(path)
             .hint(format!(

@@ -35,6 +35,7 @@ impl Answer {
 }
 
 /// Runs commands of the application.
+#[derive(Clone)]
 pub(super) struct Engine<'a> {
     pub(super) options: Options,
     pub(super) env: Env<'a>,
@@ -43,20 +44,14 @@ pub(super) struct Engine<'a> {
 impl<'a> Engine<'a> {
     /// The same for the commands on one group.
     pub(super) fn on(&self, group: &Name) -> Engine<'a> {
-        let mut engine = Engine {
-            options: self.options.clone(),
-            env: self.env,
-        };
+        let mut engine = self.clone();
         engine.options.group = Some(group.clone());
         engine
     }
 
     /// The same without a wait for copies.
     pub(super) fn in_background(&self) -> Engine<'a> {
-        let mut engine = Engine {
-            options: self.options.clone(),
-            env: self.env,
-        };
+        let mut engine = self.clone();
         engine.options.background = true;
         engine
     }

@@ -138,7 +138,7 @@ pub fn as_seen(options: &Options, err: Error, env: Env<'_>) -> Error {
         env,
     };
     let may_mean_that = matches!(err.kind(), Kind::NotReady | Kind::Unsafe | Kind::NotFound);
-    if may_mean_that && matches!(dg::is_imported(&engine, group), Ok(Some(false))) {
+    if may_mean_that && matches!(dg::standing(&engine, group), Ok(dg::Standing::Elsewhere)) {
         return dg::no_such_group(group);
     }
     err

@@ -6,7 +6,7 @@ use super::{Utility, each, refused};
 use crate::app::Command;
 use crate::cli::vx::words::{Syntax, Words};
 use crate::error::{Error, Result};
-use crate::model::{DmUuid, Name, Plex, Role};
+use crate::model::Name;
 use crate::plan::request::{Convert, Legs, Request, Selection, Split, Splits, Winner};
 use crate::plan::world::World;
 
@@ -47,11 +47,18 @@ fn read(words: &mut Words) -> Result<super::Job> {
     words.pace()?;
     // `-f` overrules checks that are not made here, or not to be overruled.
     words.without_effect("f");
-    let of = words
-        .value('v')
-        .map(|word| Name::parse(&word))
-        .transpose()?;
-    let job = match words.keyword()?.as_str() {
+    let keyword = words.keyword()?;
+    // The others name the volume in another place, or mean that of the plex.
+    let takes_volume = ["det", "dis", "rm", "snapabort"].contains(&keyword.as_str());
+    let of = if takes_volume {
+        words
+            .value('v')
+            .map(|word| Name::parse(&word))
+            .transpose()?
+    } else {
+        None
+    };
+    let job = match keyword.as_str() {
         "att" => Job::Attach(words.name("a volume")?, words.some_names("a plex")?),
         "det" => Job::Detach(of, words.some_names("a plex")?),
         "dis" if words.uses("rm") => Job::Remove(of, words.some_names("a plex")?),
@@ -191,6 +198,7 @@ pub(super) fn log_of(world: &World, name: &str) -> Option<Name> {
 fn removal(world: &World, of: Option<&Name>, plex: &Name) -> Result<Command> {
     match log_of(world, plex.as_str()) {
         Some(volume) if plex_of(world, plex.as_str()).is_none() => {
+            require_owner(world, of, plex, &volume)?;
             Ok(Command::Change(Request::LogRemove(volume)))
         }
         _ => {
@@ -205,15 +213,11 @@ fn removal(world: &World, of: Option<&Name>, plex: &Name) -> Result<Command> {
 fn fix_clean(world: &World, plex: &Name) -> Result<Command> {
     let (volume, named) = world.group.plex_named(plex)?;
     let path = world.group.path(plex);
-    let is_here = |p: &Plex| {
-        let mut disks = p.subdisks.iter().map(|extent| extent.disk);
-        disks.all(|disk| world.disks.contains_key(&disk))
-    };
-    let device = DmUuid::new(world.group.id, volume.id, &Role::Volume);
-    if world.devices.contains_key(&device) {
+    if world.started(volume).is_some() {
         return Err(Error::in_use(format!("the volume '{}' is started", volume.name)).on(path));
     }
-    let source = volume.complete().into_iter().find(|p| is_here(p));
+    let mut complete = volume.complete().into_iter();
+    let source = complete.find(|plex| world.has_disks_of(plex));
     if source.is_none_or(|source| source.number != named.number) {
         return Err(Error::not_ready(format!(
             "plex '{plex}' is not the one that '{}' would be started from",
@@ -245,13 +249,17 @@ fn require_leg(world: &World, plex: &Name) -> Result<()> {
 /// Refuses a plex that is not one of the volume.
 fn belongs(world: &World, volume: Option<&Name>, plex: &Name) -> Result<()> {
     let (of, _) = world.group.plex_named(plex)?;
-    match volume.filter(|volume| of.name != **volume) {
+    require_owner(world, volume, plex, &of.name)
+}
+
+/// Refuses a plex, or a log, of `of` if another volume is named.
+fn require_owner(world: &World, named: Option<&Name>, plex: &Name, of: &Name) -> Result<()> {
+    match named.filter(|named| *named != of) {
         None => Ok(()),
-        Some(volume) => {
-            world.group.volume_named(volume)?;
+        Some(named) => {
+            world.group.volume_named(named)?;
             Err(Error::not_found(format!(
-                "the plex '{plex}' belongs to '{}', not to '{volume}'",
-                of.name
+                "the plex '{plex}' belongs to '{of}', not to '{named}'"
             ))
             .on(world.group.path(plex)))
         }

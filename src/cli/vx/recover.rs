@@ -5,7 +5,7 @@ use super::engine::{Answer, Engine};
 use crate::app::Command;
 use crate::cli::vx::words::{Syntax, Words};
 use crate::error::{Error, Result};
-use crate::model::{Disk, DmUuid, Name, PlexState, Role, Volume};
+use crate::model::{Disk, Name, PlexState, Volume};
 use crate::plan::request::{Request, Selection};
 use crate::plan::world::World;
 use crate::report;
@@ -71,7 +71,7 @@ impl Asked {
             for world in &worlds {
                 let stopped = self
                     .selected(world)
-                    .filter(|volume| !is_started(world, volume));
+                    .filter(|volume| world.started(volume).is_none());
                 let stopped: Vec<Name> = stopped.map(|volume| volume.name.clone()).collect();
                 if stopped.is_empty() {
                     continue;
@@ -108,12 +108,12 @@ impl Asked {
     /// The commands that fill the plexes of started volumes that are out of date and whose disks are
     /// there.
     fn stale<'w>(&'w self, world: &'w World) -> impl Iterator<Item = Command> + 'w {
-        let started = self.selected(world).filter(move |v| is_started(world, v));
+        let started = self
+            .selected(world)
+            .filter(move |v| world.started(v).is_some());
         let plexes = started.flat_map(|volume| volume.plexes.iter());
         let stale = plexes.filter(move |plex| {
-            let here = |extent: &crate::model::Extent| world.disks.contains_key(&extent.disk);
-            matches!(plex.state, PlexState::Stale | PlexState::Failed)
-                && plex.subdisks.iter().all(here)
+            matches!(plex.state, PlexState::Stale | PlexState::Failed) && world.has_disks_of(plex)
         });
         stale.map(|plex| {
             let plex = plex.name.clone();
@@ -131,10 +131,4 @@ fn knows<'w>(mut worlds: impl Iterator<Item = &'w World>, name: &Name) -> bool {
             .any(|volume| volume.name == *name)
             || world.group.disks.iter().any(|disk| disk.media == *name)
     })
-}
-
-fn is_started(world: &World, volume: &Volume) -> bool {
-    let device = DmUuid::new(world.group.id, volume.id, &Role::Volume);
-    let device = world.devices.get(&device);
-    device.is_some_and(|device| !device.table.is_empty())
 }

@@ -475,20 +475,28 @@ fn btrfs_members(mounts: &[Seen]) -> BTreeMap<DevNo, Vec<DevNo>> {
 impl Filesystem {
     /// Opens a directory or a file of it; `None` if something else is mounted over all of them.
     pub(in crate::linux) fn open(&self) -> Option<File> {
-        self.ways.iter().find_map(|way| {
-            let file = open_way(way)?;
-            if self.kind == "btrfs" {
-                // Each of its subvolumes has a device number of its own.
-                let uuid = btrfs_uuid(&file)?;
-                let has = |dev: &DevNo| {
-                    Here::block(*dev).is_some_and(|b| {
-                        Path::new(&format!("/sys/fs/btrfs/{uuid}/devices/{}", b.name)).exists()
-                    })
-                };
-                return self.on.first().is_some_and(has).then_some(file);
-            }
-            (devno(file.metadata().ok()?.dev()) == self.dev).then_some(file)
-        })
+        self.ways.iter().find_map(|way| self.open_by(way))
+    }
+
+    /// A directory that is its mount point, and has nothing else mounted over it.
+    pub(in crate::linux) fn directory(&self) -> Option<PathBuf> {
+        let leads_there = |way: &&PathBuf| way.is_dir() && self.open_by(way).is_some();
+        self.ways.iter().find(leads_there).cloned()
+    }
+
+    fn open_by(&self, way: &Path) -> Option<File> {
+        let file = open_way(way)?;
+        if self.kind == "btrfs" {
+            // Each of its subvolumes has a device number of its own.
+            let uuid = btrfs_uuid(&file)?;
+            let has = |dev: &DevNo| {
+                Here::block(*dev).is_some_and(|b| {
+                    Path::new(&format!("/sys/fs/btrfs/{uuid}/devices/{}", b.name)).exists()
+                })
+            };
+            return self.on.first().is_some_and(has).then_some(file);
+        }
+        (devno(file.metadata().ok()?.dev()) == self.dev).then_some(file)
     }
 }
 

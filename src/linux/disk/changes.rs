@@ -57,11 +57,14 @@ pub fn writes(device: DevNo) -> Result<u64> {
 /// The sectors written are the seventh number, the sectors discarded the fourteenth, which old
 /// kernels do not have.
 fn count(stat: &str) -> Option<u64> {
-    let numbers: Vec<u64> = stat
-        .split_ascii_whitespace()
-        .map_while(|word| word.parse().ok())
-        .collect();
+    let numbers = numbers(stat);
     Some(numbers.get(6)? + numbers.get(13).unwrap_or(&0))
+}
+
+fn numbers(stat: &str) -> Vec<u64> {
+    stat.split_ascii_whitespace()
+        .map_while(|word| word.parse().ok())
+        .collect()
 }
 
 /// What the kernel has counted for a device.
@@ -71,8 +74,6 @@ pub fn counters(device: DevNo) -> Option<Counters> {
 
 /// Requests, merged requests, sectors and milliseconds, first of reads, then of writes.
 fn parse_counters(stat: &str) -> Option<Counters> {
-    let numbers = stat.split_ascii_whitespace().map_while(|n| n.parse().ok());
-    let numbers: Vec<u64> = numbers.take(8).collect();
     let [
         reads,
         _,
@@ -82,7 +83,7 @@ fn parse_counters(stat: &str) -> Option<Counters> {
         _,
         sectors_written,
         write_ms,
-    ] = numbers.try_into().ok()?;
+    ] = *numbers(stat).first_chunk()?;
     Some(Counters {
         reads,
         sectors_read,

@@ -195,7 +195,7 @@ pub fn filesystem(dev: DevNo, path: &Path) -> Option<Filesystem> {
     if let Some(found) = above::Here::look_around().filesystem(dev) {
         return Some(Filesystem {
             is_elsewhere: found.on != [dev],
-            mounted: found.ways.into_iter().next(),
+            mounted: found.directory(),
             kind: found.kind,
         });
     }

@@ -6,16 +6,19 @@
 
 use super::{cookie, nodes};
 use crate::error::{Error, Result};
+use crate::linux::process::fork;
 use crate::linux::process::lock::{make_private_dir, run_dir};
 use crate::model::{Account, DmUuid, NodeMode, NodeOwner};
 use crate::sys::nodes::{Nodes, Permissions, Told};
 use crate::table::DmDevice;
-use nix::unistd::{Gid, Uid, User, chown};
+use nix::unistd::{Gid, Group, Uid, User, chown};
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// What udev's own rules give a block device: `root`, the group `disk`, read and write for both.
 const DEFAULT_USER: u32 = 0;
@@ -78,8 +81,12 @@ impl Nodes for Owners {
             group: group.unwrap_or_else(default_group),
             mode: owner.mode.map_or(DEFAULT_MODE, NodeMode::bits),
         };
-        let owner = unknown.is_empty().then(|| owner.clone());
-        (Told { permissions, owner }, unknown)
+        let told = Told {
+            permissions,
+            owner: Some(owner.clone()),
+            is_known: unknown.is_empty(),
+        };
+        (told, unknown)
     }
 
     fn told(&self) -> BTreeMap<DmUuid, Told> {
@@ -95,6 +102,7 @@ impl Nodes for Owners {
                     mode: 0,
                 },
                 owner: None,
+                is_known: false,
             });
             Some((volume, told))
         };
@@ -146,15 +154,68 @@ impl Nodes for Owners {
     }
 }
 
-/// The number of a user or a group, if there is one of that name.
-type Found = nix::Result<Option<u32>>;
+/// The number of a user or a group, if there is one of that name, or why that is not known.
+type Found = std::result::Result<Option<u32>, String>;
 
 fn user_number(name: &str) -> Found {
-    Ok(User::from_name(name)?.map(|user| user.uid.as_raw()))
+    look_up("user", name, &|name| {
+        Ok(User::from_name(name)?.map(|user| user.uid.as_raw()))
+    })
 }
 
 fn group_number(name: &str) -> Found {
-    Ok(nix::unistd::Group::from_name(name)?.map(|group| group.gid.as_raw()))
+    look_up("group", name, &|name| {
+        Ok(Group::from_name(name)?.map(|group| group.gid.as_raw()))
+    })
+}
+
+/// How long a lookup of a name may take: it may ask a server, and that may lie on the very volume.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The names that were looked up, each once: thousands of volumes can have the same owner.
+static LOOKED_UP: Mutex<BTreeMap<(&'static str, String), Found>> = Mutex::new(BTreeMap::new());
+
+/// Looks a name up in a child, with a deadline. Once one was not answered in time, no other is looked
+/// up by this process.
+fn look_up(
+    kind: &'static str,
+    name: &str,
+    ask: &dyn Fn(&str) -> nix::Result<Option<u32>>,
+) -> Found {
+    let mut known = LOOKED_UP.lock().unwrap_or_else(PoisonError::into_inner);
+    let key = (kind, name.to_owned());
+    if let Some(found) = known.get(&key) {
+        return found.clone();
+    }
+    let late = || Err(format!("no answer within {} s", PATIENCE.as_secs()));
+    let found = if known.values().any(|found| *found == late()) {
+        late()
+    } else {
+        let tell = |mouth: &mut File| {
+            let answer = match ask(name) {
+                Ok(Some(id)) => format!("is {id}"),
+                Ok(None) => "none".to_owned(),
+                Err(err) => format!("why {err}"),
+            };
+            let _ = mouth.write_all(answer.as_bytes());
+        };
+        match fork::hears_by(Instant::now() + PATIENCE, tell) {
+            Ok(None) => late(),
+            Ok(Some(heard)) => understood(&String::from_utf8_lossy(&heard)),
+            Err(err) => Err(err.to_string()),
+        }
+    };
+    known.insert(key, found.clone());
+    found
+}
+
+fn understood(answer: &str) -> Found {
+    match answer.split_once(' ') {
+        Some(("is", id)) => id.parse().map(Some).map_err(|_| answer.to_owned()),
+        Some(("why", err)) => Err(err.to_owned()),
+        _ if answer == "none" => Ok(None),
+        _ => Err("the lookup has ended without an answer".to_owned()),
+    }
 }
 
 /// Writes a file under another name and renames it: the rule never reads a part of it.
@@ -180,7 +241,8 @@ fn render(told: &Told) -> String {
         let user = word(owner.user.as_ref().map(ToString::to_string));
         let group = word(owner.group.as_ref().map(ToString::to_string));
         let mode = word(owner.mode.as_ref().map(ToString::to_string));
-        format!("# {user} {group} {mode}\n")
+        let doubt = if told.is_known { "" } else { " ?" };
+        format!("# {user} {group} {mode}{doubt}\n")
     });
     let recorded = recorded.unwrap_or_default();
     format!("{recorded}BREAKOFF_OWNER={user}\nBREAKOFF_GROUP={group}\nBREAKOFF_MODE={mode:04o}\n")
@@ -198,8 +260,12 @@ fn parse(text: &str) -> Option<Told> {
         mode: u16::from_str_radix(value("BREAKOFF_MODE")?, 8).ok()?,
     };
     let comment = text.lines().find_map(|line| line.strip_prefix("# "));
-    let owner = comment.and_then(recorded);
-    Some(Told { permissions, owner })
+    let certain = comment.map(|words| words.strip_suffix(" ?").unwrap_or(words));
+    Some(Told {
+        permissions,
+        owner: certain.and_then(recorded),
+        is_known: certain == comment,
+    })
 }
 
 /// The recorded owner in three words.
@@ -284,8 +350,7 @@ mod tests {
             ]
         );
         assert_eq!((told.permissions.user, told.permissions.mode), (0, 0o660));
-        // It is looked up again the next time.
-        assert_eq!(told.owner, None);
+        assert_eq!((&told.owner, told.is_known), (&Some(wanted), false));
         let (default, unknown) = owners.resolve(&NodeOwner::default());
         assert_eq!(default.permissions, told.permissions);
         assert_eq!(default.owner, Some(NodeOwner::default()));

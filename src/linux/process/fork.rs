@@ -8,6 +8,7 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{ForkResult, Pid, chdir, fork, pipe};
 use std::cell::Cell;
 use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -44,32 +45,50 @@ pub(in crate::linux) fn child(kept: &[RawFd], body: impl FnOnce()) -> nix::Resul
 }
 
 /// Runs `body`, which may block in the kernel for ever, in a child. Returns whether it has ended in
-/// time. A child that has not is killed and not waited for: it may be where a signal does not reach
-/// it. A body that cannot be run counts as ended.
+/// time. A body that cannot be run counts as ended.
 pub(in crate::linux) fn ends_by(until: Instant, body: impl FnOnce()) -> bool {
+    !matches!(hears_by(until, |_| body()), Ok(None))
+}
+
+/// Runs `body`, which may block for ever, in a child, and returns what it has written by the time
+/// that it ends; `None` if it has not ended in time. A child that has not is killed and not waited
+/// for: it may be where a signal does not reach it.
+pub(in crate::linux) fn hears_by(
+    until: Instant,
+    body: impl FnOnce(&mut File),
+) -> nix::Result<Option<Vec<u8>>> {
     // The child has the other end, which is closed when it ends.
-    let Ok((ended, ends)) = pipe() else {
-        return true;
-    };
-    let Ok(process) = child(&[ends.as_raw_fd()], body) else {
-        return true;
-    };
-    drop(ends);
-    let has_ended = loop {
-        let left = until.saturating_duration_since(Instant::now());
-        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        let mut ready = [PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut ready, timeout) {
-            Err(Errno::EINTR) => {}
-            Ok(0) | Err(_) => break false,
-            Ok(_) => break true,
-        }
-    };
-    if !has_ended {
+    let (ear, mouth) = pipe()?;
+    let mut mouth = File::from(mouth);
+    let process = child(&[mouth.as_raw_fd()], || body(&mut mouth))?;
+    drop(mouth);
+    let heard = listen(File::from(ear), until);
+    if heard.is_none() {
         let _ = kill(process, Signal::SIGKILL);
     }
-    let _ = waitpid(process, (!has_ended).then_some(WaitPidFlag::WNOHANG));
-    has_ended
+    let _ = waitpid(process, heard.is_none().then_some(WaitPidFlag::WNOHANG));
+    Ok(heard)
+}
+
+/// What arrives until the other end is closed; `None` if that is not in time.
+fn listen(mut ear: File, until: Instant) -> Option<Vec<u8>> {
+    let (mut heard, mut part) = (Vec::new(), [0; 512]);
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        let mut ready = [PollFd::new(ear.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut ready, timeout) {
+            Err(Errno::EINTR) => continue,
+            Ok(0) | Err(_) => return None,
+            Ok(_) => {}
+        }
+        match ear.read(&mut part) {
+            Ok(0) => return Some(heard),
+            Ok(length) => heard.extend(&part[..length]),
+            Err(err) if err.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
 }
 
 /// Closes every descriptor of the parent except these. Standard input, output and error become
@@ -120,7 +139,7 @@ fn close_between(first: RawFd, last: RawFd) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use std::io::{Read, Write};
+    use std::io::Write;
     use std::time::Duration;
 
     /// The descriptor that is kept lies between others that are not, and standard input and output
@@ -160,6 +179,10 @@ mod tests {
         assert!(!ends_by(started + Duration::from_millis(30), hangs));
         assert!(started.elapsed() < Duration::from_secs(30));
         assert!(ends_by(started + Duration::from_secs(60), || {}));
+        assert_eq!(hears_by(started, |_| hangs()), Ok(None));
+        let says = |mouth: &mut File| mouth.write_all(b"done").unwrap();
+        let heard = hears_by(started + Duration::from_secs(60), says);
+        assert_eq!(heard, Ok(Some(b"done".to_vec())));
         // One that has ended is found in time, whenever that was.
         assert!(ends_by(
             Instant::now() + Duration::from_secs(60),

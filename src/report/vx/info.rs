@@ -1,64 +1,61 @@
 //! `vxinfo`: which volumes are started, and which could be.
 
-use super::record::{Kind, Record};
-use super::{is_started, place, world};
+use super::record::Kind;
+use super::{place, world};
 use crate::error::{Error, Result};
-use crate::model::{Extent, Name, Plex, PlexState, Volume};
+use crate::model::{Name, Plex, PlexState, Volume};
 use crate::plan::world::World;
+use std::collections::HashMap;
 use std::fmt::Write;
 
 /// A line for each of these volumes, or of all, with its plexes if they are asked for.
 pub fn info(worlds: &[World], only: &[Name], plexes: bool) -> Result<String> {
-    let all = || {
-        worlds.iter().flat_map(|world| {
-            world
-                .group
-                .volumes
-                .iter()
-                .map(move |volume| (world, volume))
-        })
+    let is_there = |name: &Name| {
+        let mut all = worlds.iter().flat_map(|world| &world.group.volumes);
+        all.any(|volume| volume.name == *name)
     };
-    if let Some(unknown) = only
-        .iter()
-        .find(|name| !all().any(|(_, v)| v.name == **name))
-    {
+    if let Some(unknown) = only.iter().find(|name| !is_there(name)) {
         return Err(Error::not_found(format!("no group holds '{unknown}'"))
             .on(place(worlds, unknown))
             .hint("'vxprint' shows what there is"));
     }
+    let chosen = |volume: &Volume| only.is_empty() || only.contains(&volume.name);
     let mut text = String::new();
-    for (world, volume) in all().filter(|(_, v)| only.is_empty() || only.contains(&v.name)) {
-        let state = state(world, volume);
-        if !plexes {
-            let _ = writeln!(text, "{:<14} fsgen    {state}", volume.name.as_str());
-            continue;
-        }
-        let _ = writeln!(text, "vol    {:<14} fsgen    {state}", volume.name.as_str());
-        let records = world::records(world);
-        let state_of = |plex: &Plex| {
-            let is_it = |record: &&Record| {
-                record.kind == Kind::Pl && record.show("name", None) == plex.name.as_str()
-            };
-            let record = records.iter().find(is_it);
-            record.map_or_else(String::new, |record| record.show("state", None))
+    for world in worlds {
+        // The words for the states of plexes are those of `vxprint`.
+        let records = if plexes {
+            world::records(world)
+        } else {
+            Vec::new()
         };
-        for plex in &volume.plexes {
-            let _ = writeln!(text, "plex   {:<14} {}", plex.name.as_str(), state_of(plex));
+        let words: HashMap<String, String> = records
+            .iter()
+            .filter(|record| record.kind == Kind::Pl)
+            .map(|record| (record.show("name", None), record.show("state", None)))
+            .collect();
+        for volume in world.group.volumes.iter().filter(|volume| chosen(volume)) {
+            let state = state(world, volume);
+            if !plexes {
+                let _ = writeln!(text, "{:<14} fsgen    {state}", volume.name.as_str());
+                continue;
+            }
+            let _ = writeln!(text, "vol    {:<14} fsgen    {state}", volume.name.as_str());
+            for plex in &volume.plexes {
+                let word = words.get(plex.name.as_str()).map_or("-", String::as_str);
+                let _ = writeln!(text, "plex   {:<14} {word}", plex.name.as_str());
+            }
+            text.push('\n');
         }
-        text.push('\n');
     }
     Ok(text)
 }
 
 fn state(world: &World, volume: &Volume) -> &'static str {
-    let here = |extent: &Extent| world.disks.contains_key(&extent.disk);
-    let whole = |plex: &&Plex| {
-        plex.state.is_complete()
-            && plex.state != PlexState::SnapDone
-            && plex.subdisks.iter().all(here)
+    let whole = |plex: &Plex| {
+        plex.state.is_complete() && plex.state != PlexState::SnapDone && world.has_disks_of(plex)
     };
-    let usable = volume.plexes.iter().find(whole).is_some();
-    match (is_started(world, volume), usable) {
+    let usable = volume.plexes.iter().any(whole);
+    match (world.started(volume).is_some(), usable) {
         (true, true) => "Started",
         (true, false) => "Started Unusable",
         (false, true) => "Startable",

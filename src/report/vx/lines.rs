@@ -6,6 +6,7 @@
 
 use super::form::Form;
 use super::record::{Kind, Record};
+use super::row::row;
 use std::collections::BTreeSet;
 
 /// Words of a heading, each with the field that stands below it.
@@ -140,14 +141,12 @@ fn is_apart(previous: Kind, next: Kind) -> bool {
     previous != next && begins
 }
 
-/// A line: the kind and the words, all but the last padded.
+/// A line: the kind and the words.
 fn line(widths: &[usize], kind: &str, words: impl Iterator<Item = String>) -> String {
-    let mut text = String::new();
-    let widths = widths.iter().copied().chain(std::iter::repeat(0));
-    for (word, width) in std::iter::once(kind.to_owned()).chain(words).zip(widths) {
-        text += &format!("{word:<width$} ");
-    }
-    text.truncate(text.trim_end().len());
-    text.push('\n');
-    text
+    let words: Vec<String> = words.collect();
+    let words = words.iter().map(String::as_str);
+    row(
+        widths,
+        &std::iter::once(kind).chain(words).collect::<Vec<_>>(),
+    )
 }

@@ -45,7 +45,7 @@ pub use tasks::{
 };
 pub use unit::Unit;
 
-use crate::model::{DiskId, DmUuid, Name, Role, Volume};
+use crate::model::{DiskId, Name};
 use crate::plan::world::World;
 
 /// The access name of a disk: its device without the directory; `-` if it is missing.
@@ -69,11 +69,4 @@ pub fn place(worlds: &[World], name: &Name) -> String {
         [only] => only.group.path(name),
         _ => name.to_string(),
     }
-}
-
-/// Whether a volume has its device.
-fn is_started(world: &World, volume: &Volume) -> bool {
-    let device = DmUuid::new(world.group.id, volume.id, &Role::Volume);
-    let device = world.devices.get(&device);
-    device.is_some_and(|device| !device.table.is_empty())
 }

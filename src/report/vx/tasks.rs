@@ -1,6 +1,5 @@
 //! `vxtask list`: the copies that the kernel makes.
 
-use super::is_started;
 use super::row::row;
 use crate::error::{Error, Result};
 use crate::model::{DmUuid, Name, PlexState, Role, Sectors, Volume};
@@ -53,7 +52,7 @@ pub fn tasks(worlds: &[World]) -> Vec<Task> {
     let of_world = |world| {
         let view = layout::group(world, None, &[]);
         let volumes = world.group.volumes.iter().zip(view.volumes);
-        let running = volumes.filter(move |(volume, _)| is_started(world, volume));
+        let running = volumes.filter(move |(volume, _)| world.started(volume).is_some());
         running.flat_map(move |(volume, view)| of_volume(world, volume, &view))
     };
     worlds.iter().flat_map(of_world).collect()

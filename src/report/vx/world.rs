@@ -2,7 +2,7 @@
 //! it. Made from the same view as `print`, so that the two agree, and here its words become VxVM's.
 
 use super::record::{Kind, Record, Value};
-use crate::model::{Disk, DmUuid, Role, Sectors, Volume};
+use crate::model::{Disk, Sectors, Volume};
 use crate::plan::world::World;
 use crate::report::layout;
 use crate::report::view::{DiskView, GroupView, LogView, PlexView, SubdiskView, VolumeView};
@@ -36,18 +36,9 @@ pub(super) fn records(world: &World) -> Vec<Record> {
     let mut volumes: Vec<_> = view.volumes.iter().zip(&world.group.volumes).collect();
     volumes.sort_by_key(|(_, volume)| &volume.name);
     for (view, volume) in volumes {
-        maker.volume(view, volume, is_open(world, volume));
+        maker.volume(view, volume, world.is_open(volume));
     }
     maker.records
-}
-
-/// Whether a process or a device has the volume open.
-fn is_open(world: &World, volume: &Volume) -> bool {
-    let uuid = DmUuid::new(world.group.id, volume.id, &Role::Volume);
-    world
-        .devices
-        .get(&uuid)
-        .is_some_and(|device| device.open_count > 0)
 }
 
 fn group(view: &GroupView) -> Record {

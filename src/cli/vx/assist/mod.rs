@@ -2,7 +2,7 @@
 
 mod layout;
 
-use super::engine::{Answer, Engine};
+use super::engine::{Answer, Engine, volume_of};
 use super::{Job, Utility, length_of, refused, vol};
 use crate::app::{Command, Outcome, Query};
 use crate::cli::vx::words::{Syntax, Words};
@@ -96,7 +96,8 @@ fn make(words: &mut Words) -> Result<Command> {
                 .hint("a new volume holds what its disks held; there is 'init=active'"));
         }
     }
-    ordered(words)?;
+    // Disks are always used in the order in which they are named.
+    words.uses("ordered");
     Ok(Command::Change(Request::Make {
         volume,
         size,
@@ -152,13 +153,6 @@ fn no_log_type(word: &str) -> Error {
     Error::usage(format!("'logtype={word}' is not supported")).hint("there are drl and dco")
 }
 
-/// Takes `-o ordered`. Each plex lies on as few of the named disks as possible, in their order,
-/// whether or not that is asked for.
-fn ordered(words: &mut Words) -> Result<()> {
-    words.uses("ordered");
-    Ok(())
-}
-
 /// Takes `user=`, `group=` and `mode=`.
 pub(super) fn owner(words: &mut Words) -> Result<NodeOwner> {
     let account = |word: Option<String>| word.map(|word| Account::parse(&word)).transpose();
@@ -202,7 +196,7 @@ fn remove(words: &mut Words) -> Result<Job> {
         }))),
         "mirror" => {
             let volume = words.name("a volume")?;
-            // One mirror is removed, however many are counted by `nmirror=`: that is how many stay.
+            // `nmirror=` says how many stay; without it one goes.
             let keep = nmirror(words)?;
             let disks = words.placement()?;
             let says_what_stays = keep.is_some() || !disks.on.is_empty();
@@ -238,13 +232,8 @@ fn remove_log(words: &mut Words) -> Result<Job> {
 
 /// A log that is not there cannot be removed.
 pub(super) fn take_log(engine: &Engine<'_>, volume: &Name) -> Result<Answer> {
-    let world = engine.world_of(volume.as_str(), |world| {
-        world
-            .group
-            .volumes
-            .iter()
-            .any(|known| known.name == *volume)
-    })?;
+    let name = volume.as_str();
+    let world = engine.world_of(name, |world| volume_of(world, name).is_some())?;
     if world.group.volume_named(volume)?.log.is_none() {
         return Err(
             Error::not_found(format!("the volume '{volume}' has no log"))
@@ -323,13 +312,7 @@ pub struct RemoveMirror {
 impl RemoveMirror {
     pub(super) fn run(&self, engine: &Engine<'_>) -> Result<Answer> {
         let name = self.volume.as_str();
-        let world = engine.world_of(name, |world| {
-            world
-                .group
-                .volumes
-                .iter()
-                .any(|volume| volume.name == self.volume)
-        })?;
+        let world = engine.world_of(name, |world| volume_of(world, name).is_some())?;
         let engine = engine.on(&world.group.name);
         let volume = world.group.volume_named(&self.volume)?;
         let remove = |plex: &Plex| Command::Change(Request::PlexRemove(plex.name.clone()));
@@ -408,9 +391,8 @@ impl RemoveMirror {
 /// How much a mirror is worth: least if its disks are missing, then if it is out of date, then if it
 /// is being filled.
 fn worth(world: &World, plex: &Plex) -> u8 {
-    let mut disks = plex.subdisks.iter().map(|extent| extent.disk);
     match plex.state {
-        _ if disks.any(|disk| !world.disks.contains_key(&disk)) => 0,
+        _ if !world.has_disks_of(plex) => 0,
         PlexState::Stale | PlexState::Failed => 1,
         state if state.is_attaching() => 2,
         _ => 3,
