@@ -187,26 +187,34 @@ fn look_up(
     if let Some(found) = known.get(&key) {
         return found.clone();
     }
-    let late = || Err(format!("no answer within {} s", PATIENCE.as_secs()));
-    let found = if known.values().any(|found| *found == late()) {
-        late()
+    let found = if known.values().any(|found| *found == late(PATIENCE)) {
+        late(PATIENCE)
     } else {
-        let tell = |mouth: &mut File| {
-            let answer = match ask(name) {
-                Ok(Some(id)) => format!("is {id}"),
-                Ok(None) => "none".to_owned(),
-                Err(err) => format!("why {err}"),
-            };
-            let _ = mouth.write_all(answer.as_bytes());
-        };
-        match fork::hears_by(Instant::now() + PATIENCE, tell) {
-            Ok(None) => late(),
-            Ok(Some(heard)) => understood(&String::from_utf8_lossy(&heard)),
-            Err(err) => Err(err.to_string()),
-        }
+        ask_within(PATIENCE, &|| ask(name))
     };
     known.insert(key, found.clone());
     found
+}
+
+fn late(patience: Duration) -> Found {
+    Err(format!("no answer within {} s", patience.as_secs()))
+}
+
+/// Asks in a child, which is given up when it has not answered in time.
+fn ask_within(patience: Duration, ask: &dyn Fn() -> nix::Result<Option<u32>>) -> Found {
+    let tell = |mouth: &mut File| {
+        let answer = match ask() {
+            Ok(Some(id)) => format!("is {id}"),
+            Ok(None) => "none".to_owned(),
+            Err(err) => format!("why {err}"),
+        };
+        let _ = mouth.write_all(answer.as_bytes());
+    };
+    match fork::hears_by(Instant::now() + patience, tell) {
+        Ok(None) => late(patience),
+        Ok(Some(heard)) => understood(&String::from_utf8_lossy(&heard)),
+        Err(err) => Err(err.to_string()),
+    }
 }
 
 fn understood(answer: &str) -> Found {
@@ -304,6 +312,22 @@ mod tests {
     fn volume(n: u8) -> DmUuid {
         let (group, volume) = (GroupId::from_bytes([1; 16]), VolumeId::from_bytes([n; 16]));
         DmUuid::new(group, volume, &Role::Volume)
+    }
+
+    #[test]
+    fn a_name_that_nobody_answers_for_is_given_up() {
+        let patience = Duration::from_secs(1);
+        assert_eq!(ask_within(patience, &|| Ok(Some(29))), Ok(Some(29)));
+        assert_eq!(ask_within(patience, &|| Ok(None)), Ok(None));
+        let refused = ask_within(patience, &|| Err(nix::Error::EIO));
+        assert_eq!(refused, Err("EIO: I/O error".to_owned()));
+
+        let asked = Instant::now();
+        let silent = ask_within(patience, &|| loop {
+            std::thread::sleep(Duration::from_secs(3600));
+        });
+        assert_eq!(silent, Err("no answer within 1 s".to_owned()));
+        assert!(asked.elapsed() < Duration::from_secs(1800));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the utilities of VxVM print. Nothing outside this module knows of their forms; `cli` turns
 //! the words of a command line into the name of a form, such as [`Form`].
 //!
-//! `vxprint` shows the configuration as [`record::Record`]s. Each of its forms is made from the same
+//! `vxprint` shows the configuration as records. Each of its forms is made from the same
 //! records and asks them for fields by name, so that no two forms disagree.
 //!
 //! What is promised: lines of columns have as many words as their heading, a value that is missing is
