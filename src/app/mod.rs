@@ -8,6 +8,7 @@ mod counters;
 mod differences;
 mod groups;
 pub mod helper;
+mod hotplug;
 mod labels;
 mod learn;
 pub mod monitor;
@@ -100,13 +101,24 @@ pub enum Command {
         /// Report what would be done, and change nothing.
         check: bool,
     },
-    /// `start --auto`: everything on this machine, at boot.
-    StartAuto,
+    /// `start --auto`: what is this machine's, at boot or when disks appear.
+    StartAuto(Occasion),
     /// `stop --auto`: everything on this machine, at shutdown.
     StopAuto,
     /// `monitor`: watches the mirrors until a signal arrives (or, started by a command, until no
     /// mirror is left).
     Monitor,
+}
+
+/// What has happened that volumes are to be started of their own accord.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// The machine was booted, or somebody says so: all volumes.
+    Any,
+    /// Disks have appeared: the volumes that they complete.
+    Appeared,
+    /// Disks have not appeared for some time: the volumes that wait for them.
+    Overdue,
 }
 
 /// A question about the present state.

@@ -4,8 +4,8 @@ use super::resize::Resize;
 use super::session::{Names, Session, refuse_foreign};
 use super::which::{group_for, named, shown_groups, tell_unreadable};
 use super::{
-    Change, Command, Env, Options, Outcome, Query, Report, counters, differences, groups, monitor,
-    paths, scan::Scan, status, wait,
+    Change, Command, Env, Options, Outcome, Query, Report, counters, differences, groups, hotplug,
+    monitor, paths, scan::Scan, status, wait,
 };
 use crate::app::session::View;
 use crate::error::{Error, Result};
@@ -60,8 +60,12 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
         }
         Command::Recover { check: true } => status::check(options, env),
         Command::Recover { check: false } => status::recover(options, env),
-        Command::StartAuto => on_all_groups(options, &start_all(), env),
-        Command::StopAuto => on_all_groups(options, &Request::Stop(Selection::All), env),
+        Command::StartAuto(occasion) => hotplug::start(options, *occasion, env),
+        Command::StopAuto => {
+            let stopped = on_all_groups(options, &Request::Stop(Selection::All), env);
+            hotplug::forget(env.machine);
+            stopped
+        }
         Command::Monitor => monitor::run(env).map(|()| Outcome::Done(Report::default())),
     }
 }
@@ -93,7 +97,7 @@ pub fn rehearse(options: &Options, command: &Command, env: Env<'_>) -> Result<Ou
         Command::Status => status::status(options, &[], env),
         Command::Show(query) => show(options, query, &LOOKING, env),
         Command::Recover { .. } => status::check(options, env),
-        Command::StartAuto => rehearse_on_all_groups(options, &start_all(), env),
+        Command::StartAuto(_) => rehearse_on_all_groups(options, &start_all(), env),
         Command::StopAuto => rehearse_on_all_groups(options, &Request::Stop(Selection::All), env),
         Command::Monitor => Ok(Outcome::Planned(PlanView::default())),
     }
@@ -184,7 +188,7 @@ fn sees_mirrors(command: &Command) -> bool {
         | Command::DiskResize(_)
         | Command::Recover { check: true }
         | Command::Status
-        | Command::StartAuto
+        | Command::StartAuto(_)
         | Command::StopAuto
         | Command::Monitor => false,
     }
@@ -212,7 +216,7 @@ const WRITE_BACK_ROUND: Duration = Duration::from_secs(10);
 const WRITE_BACK_ROUNDS: usize = 60;
 
 /// Plans and carries out a change to a group's volumes.
-fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Report> {
+pub fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Report> {
     let name = group_for(options, &named(request), env.machine)?;
     if let Request::Snapshot { splits, .. } = request {
         write_back(options, &name, splits, env)?;
@@ -697,7 +701,7 @@ fn rehearse_on_all_groups(options: &Options, request: &Request, env: Env<'_>) ->
     let scan = Scan::new(env.machine)?;
     tell_unreadable(&scan, &BTreeSet::new(), &mut told, env);
     let mut names = Vec::new();
-    for group in scan.own_groups(env.machine)? {
+    for group in hotplug::groups_of(options, &scan, env.machine)? {
         let options = for_group(options, &scan, &group);
         let name = scan.word(&group);
         match rehearse_change(&options, request, &name, env) {
@@ -719,7 +723,7 @@ fn rehearse_on_all_groups(options: &Options, request: &Request, env: Env<'_>) ->
     Ok(Outcome::Planned(all).lacking(told.failures))
 }
 
-fn for_group(options: &Options, scan: &Scan, group: &Group) -> Options {
+pub fn for_group(options: &Options, scan: &Scan, group: &Group) -> Options {
     Options {
         group: Some(scan.word(group)),
         ..options.clone()

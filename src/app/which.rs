@@ -26,10 +26,10 @@ pub fn named(request: &Request) -> Vec<Name> {
         | Request::FastResync { volume, .. } => vec![volume.clone()],
         Request::SnapBack { snapshots, .. } => snapshots.clone(),
         Request::Start {
-            volumes: Selection::Named(names),
+            volumes: Selection::Named(names) | Selection::Each(names),
             ..
         }
-        | Request::Stop(Selection::Named(names)) => names.clone(),
+        | Request::Stop(Selection::Named(names) | Selection::Each(names)) => names.clone(),
         Request::Snapshot {
             splits: Splits::These(list),
             ..

@@ -12,7 +12,7 @@ use crate::sys::process::{Interrupts, Service};
 
 use crate::error::{Error, Result};
 use crate::linux::disk::inspect::{self, inspect};
-use crate::linux::disk::{apart, changes, drain, freeze, media, openers, probe, writing};
+use crate::linux::disk::{apart, changes, drain, freeze, media, openers, probe, sysfs, writing};
 use crate::linux::dm::events::EventWait;
 use crate::linux::dm::kernel::Dm;
 use crate::linux::dm::owners::Owners;
@@ -268,6 +268,14 @@ impl Machine for Here {
 
     fn state_dir(&self) -> Option<PathBuf> {
         Some(host::state_dir())
+    }
+
+    fn appearance(&self, dev: DevNo) -> Option<u64> {
+        sysfs::Block::numbered(dev)?.appearance()
+    }
+
+    fn hotplug_dir(&self) -> Option<PathBuf> {
+        Some(host::hotplug_dir())
     }
 
     fn witness_dir(&self) -> Option<PathBuf> {

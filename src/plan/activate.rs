@@ -15,7 +15,7 @@ use crate::model::{Extent, LostLeg, Next, Plex, PlexEvent, PlexState, Sectors, V
 fn selected<'w>(world: &'w Situation, which: &Selection) -> Result<Vec<&'w Volume>> {
     match which {
         Selection::All => Ok(world.group.volumes.iter().collect()),
-        Selection::Named(names) => names
+        Selection::Named(names) | Selection::Each(names) => names
             .iter()
             .map(|name| Ok(world.group.volume_named(name)?))
             .collect(),
@@ -27,8 +27,8 @@ fn selected<'w>(world: &'w Situation, which: &Selection) -> Result<Vec<&'w Volum
 /// resynchronised (by their log if there is one) before they count as equal. `start` does not wait
 /// for that.
 ///
-/// With [`Selection::All`] a volume that cannot be started is one of the plan's failures, and the
-/// others are started.
+/// With [`Selection::All`] and [`Selection::Each`] a volume that cannot be started is one of the plan's
+/// failures, and the others are started.
 ///
 /// Unless forced, refuses a group without a quorum, and a volume whose present plexes were still
 /// being resynchronised from a missing one.
@@ -54,7 +54,7 @@ pub fn start(world: &Situation, which: &Selection, force: bool) -> Result<Plan> 
 }
 
 /// Applies `act` to each selected volume. If it fails for a named volume, the command fails; with
-/// [`Selection::All`] the others continue.
+/// [`Selection::All`] and [`Selection::Each`] the others continue.
 fn each(
     world: &Situation,
     which: &Selection,
@@ -64,8 +64,8 @@ fn each(
     for volume in selected(world, which)? {
         match act(&mut draft, volume) {
             Ok(()) => {}
-            Err(refusal) if *which == Selection::All => draft.fail(refusal),
-            Err(refusal) => return Err(refusal),
+            Err(refusal) if matches!(which, Selection::Named(_)) => return Err(refusal),
+            Err(refusal) => draft.fail(refusal),
         }
     }
     draft.finish()

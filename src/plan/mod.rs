@@ -14,6 +14,7 @@ pub mod evidence;
 pub mod finding;
 pub mod found;
 pub mod groups;
+pub mod hotplug;
 pub mod log;
 mod needs;
 pub mod plexes;

@@ -18,8 +18,10 @@ pub struct Placement {
 pub enum Selection {
     /// Every volume of the group.
     All,
-    /// The volumes with these names.
+    /// The volumes with these names, all or none.
     Named(Vec<Name>),
+    /// The volumes with these names, each for itself.
+    Each(Vec<Name>),
 }
 
 /// The size that a volume is to grow to, in sectors.

@@ -140,6 +140,12 @@ pub trait Machine {
     fn now(&self) -> Timestamp;
     /// The directory for what must survive a reboot, if there is one.
     fn state_dir(&self) -> Option<PathBuf>;
+    /// A number that a disk has from its appearance until it goes; one that comes in its place has
+    /// another. `None` if there is no such device.
+    fn appearance(&self, dev: DevNo) -> Option<u64>;
+    /// The directory for what has been done about disks that have appeared, if there is one. It does
+    /// not outlive the boot.
+    fn hotplug_dir(&self) -> Option<PathBuf>;
     /// The directory that records what this machine has seen of each group, if there is one.
     fn witness_dir(&self) -> Option<PathBuf>;
 }

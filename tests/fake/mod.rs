@@ -83,6 +83,9 @@ pub struct State {
     pub state_dir: Option<PathBuf>,
     /// Where it notes what it has seen of groups.
     pub witness_dir: Option<PathBuf>,
+    /// Where it notes which disks have appeared, and the numbers of their appearances.
+    pub hotplug_dir: Option<PathBuf>,
+    pub appearances: BTreeMap<DevNo, u64>,
     /// Changes so far: what a crash can come before.
     pub changes: u64,
     /// Calls that can fail so far, changes included.
@@ -182,6 +185,8 @@ impl Fake {
             trap: Trap::None,
             state_dir: None,
             witness_dir: None,
+            hotplug_dir: None,
+            appearances: BTreeMap::new(),
             changes: 0,
             calls: 0,
             trace: None,
@@ -704,6 +709,14 @@ impl Machine for Fake {
 
     fn state_dir(&self) -> Option<PathBuf> {
         self.0.borrow().state_dir.clone()
+    }
+
+    fn appearance(&self, dev: DevNo) -> Option<u64> {
+        self.0.borrow().appearances.get(&dev).copied()
+    }
+
+    fn hotplug_dir(&self) -> Option<PathBuf> {
+        self.0.borrow().hotplug_dir.clone()
     }
 
     fn witness_dir(&self) -> Option<PathBuf> {

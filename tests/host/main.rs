@@ -34,6 +34,7 @@ mod erase;
 mod events;
 mod fake_conformance;
 mod histories;
+mod hotplug;
 mod lanes;
 mod layers;
 mod many_volumes;

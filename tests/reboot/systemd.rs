@@ -46,8 +46,17 @@ fn the_units_start_volumes_before_they_are_mounted_and_stop_them_cleanly_after_u
     let [group, seen] = ["group", "seen"].map(|name| machine.noted(name).unwrap().to_owned());
     machine.keep(format!("etc/breakoff/witness/{group}.json"), seen);
     machine.without(&[1]);
+    machine.keep(
+        "etc/systemd/system/breakoff-waiting@.timer.d/patience.conf".to_owned(),
+        "[Timer]\nOnActiveSec=\nOnActiveSec=8s\n".to_owned(),
+    );
     let journal = machine.boot_with_systemd("half of it", FSTAB, &[]);
     assert_shut_down_well(&journal);
+    let said = |words: &str| journal.matches(words).count();
+    // A boot, three disks at once, two of them again.
+    assert_eq!(said("'g/v' waits for disk 'disk02'"), 1);
+    assert_eq!((said("h/plain started"), said("h/m started")), (2, 2));
+    assert!(said("'h/m' waits for disk 'disk02'") > 0);
 }
 
 #[track_caller]
@@ -231,4 +240,72 @@ fn half_of_it() {
         ("active".into(), "success".into())
     );
     breakoff("-g g print").says("disk02").says("is missing");
+    disks_that_are_plugged_in();
+}
+
+/// Disks that appear while the machine runs, by udev and systemd alone.
+fn disks_that_are_plugged_in() {
+    let attach = |n: usize| {
+        let disk = tool("losetup", &["-f", "--show", &format!("/tmp/disk{n}")]).ok();
+        disk.stdout.trim().to_owned()
+    };
+    let started = |volume: &str| Dm::open().unwrap().exists(&format!("h-{volume}"));
+    let pull_all = || {
+        breakoff("-g h stop --all");
+        tool("losetup", &["-D"]).ok();
+    };
+    for n in 1..=3 {
+        tool("truncate", &["-s", "32M", &format!("/tmp/disk{n}")]).ok();
+    }
+    let disks = [1, 2, 3].map(attach).join(" ");
+    breakoff(&format!("group create h {disks}"));
+    breakoff("-g h make m 4m --mirrors 2 --on disk01,disk02");
+    breakoff("-g h make plain 4m --on disk03");
+    breakoff("-g h stop --all");
+    settle();
+    assert!(!started("m") && !started("plain"), "a label has started it");
+    pull_all();
+
+    for n in [3, 1, 2] {
+        attach(n);
+    }
+    until("the volumes are started", || {
+        started("m") && started("plain")
+    });
+    let layout = breakoff("-g h print m").stdout;
+    assert_eq!(layout.matches(" ACTIVE ").count(), 3, "{layout}");
+    // Nothing has appeared.
+    breakoff("-g h stop m");
+    for action in ["change", "add"] {
+        tool(
+            "udevadm",
+            &["trigger", "--subsystem-match=block", "--action", action],
+        )
+        .ok();
+        settle();
+    }
+    assert!(!started("m"), "an event has started it");
+    pull_all();
+
+    for n in [3, 1] {
+        attach(n);
+    }
+    until("what is complete is started", || started("plain"));
+    assert!(!started("m"), "it does not wait");
+    until("what has waited is started", || started("m"));
+    pull_all();
+}
+
+/// Waits until udev has processed all events, and systemd what they want.
+fn settle() {
+    tool("udevadm", &["settle"]).ok();
+    until("the units have run", || {
+        let pending = [
+            "list-units",
+            "--no-legend",
+            "--state=activating",
+            "breakoff-group@*",
+        ];
+        tool("systemctl", &pending).ok().stdout.is_empty()
+    });
 }

@@ -10,7 +10,7 @@ mod sides;
 
 use super::scan::Scan;
 use super::session::{Lock, Session, View, lock_group, refuse_foreign, refuse_renamed};
-use super::{Env, Options, Outcome, Report, monitor, wait};
+use super::{Env, Options, Outcome, Report, hotplug, monitor, wait};
 use crate::advice::{Advised, Hint};
 use crate::error::{Error, Result};
 use crate::exec::labels;
@@ -31,10 +31,10 @@ pub fn change(
     env: Env<'_>,
 ) -> Result<Outcome> {
     let agreed = agreed(options, group, request, env)?;
-    let _disks = takes_disks(request)
+    let disks = takes_disks(request)
         .then(|| lock_group(lock::DISKS, options.timeout, env))
         .transpose()?;
-    let (mut session, _new_name) = Subject::of(request).open(options, group, env)?;
+    let (mut session, new_name) = Subject::of(request).open(options, group, env)?;
     session.look_for_all(&plan::group_needs(request))?;
     let plan = planned(&session, request)?;
     if !options.yes && plan.consent != agreed {
@@ -43,7 +43,10 @@ pub fn change(
     let legs = wait::new_legs(&session.world, &plan.group);
     let name = session.world.group.name.clone();
     let mut report = session.carry_out(&plan)?;
-    drop(session);
+    if disks.is_some() {
+        hotplug::note_handled(&session.world, env);
+    }
+    drop((session, new_name, disks));
     if !legs.is_empty() {
         monitor::ensure(env);
         if !options.background {

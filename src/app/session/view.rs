@@ -160,6 +160,12 @@ impl<'u> View<'u> {
         View::of(scan, chosen, env)
     }
 
+    /// Reads a group while its disks are appearing one after the other: that some are missing is not
+    /// worth a warning yet.
+    pub fn look_for_hotplug(scan: &Scan, id: GroupId, env: Env<'u>) -> Result<View<'u>> {
+        View::of(scan, scan.choose(id)?, env)
+    }
+
     fn of(scan: &Scan, chosen: Chosen, env: Env<'u>) -> Result<View<'u>> {
         chosen
             .warnings

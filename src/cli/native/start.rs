@@ -1,6 +1,6 @@
 //! `start`
 
-use crate::app::Command;
+use crate::app::{Command, Occasion};
 use crate::model::Name;
 use crate::plan::request::{Request, Selection};
 use clap::{ArgGroup, Args};
@@ -19,9 +19,16 @@ pub(super) struct Start {
     /// All volumes of the group
     #[arg(long, group = "which")]
     all: bool,
-    /// All volumes of all groups of this machine, as at boot
+    /// All volumes of all groups of this machine, as at boot; with -g of that group
     #[arg(long, group = "which")]
     auto: bool,
+    /// With --auto: only volumes of which a disk has appeared since the last time, and all of whose
+    /// disks are here; the others wait
+    #[arg(long, requires = "auto")]
+    appeared: bool,
+    /// With --auto: only volumes that wait, with the disks that are here
+    #[arg(long, requires = "auto", conflicts_with = "appeared")]
+    waiting: bool,
     /// Although half of the group's disks or more are missing, or the plex that the others were
     /// being made equal to
     #[arg(long, conflicts_with = "auto")]
@@ -31,7 +38,16 @@ pub(super) struct Start {
 impl Start {
     pub(super) fn command(self) -> Command {
         match self {
-            Start { auto: true, .. } => Command::StartAuto,
+            Start {
+                auto: true,
+                appeared,
+                waiting,
+                ..
+            } => Command::StartAuto(match (appeared, waiting) {
+                (true, _) => Occasion::Appeared,
+                (_, true) => Occasion::Overdue,
+                _ => Occasion::Any,
+            }),
             Start {
                 all: true, force, ..
             } => Command::Change(Request::Start {

@@ -5,6 +5,7 @@ use crate::model::{DevNo, Sectors};
 use std::cell::OnceCell;
 use std::fs;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The directory of all block devices, partitions included, by kernel name.
@@ -108,6 +109,15 @@ impl Block {
     /// The device number.
     pub(in crate::linux) fn dev(&self) -> Option<DevNo> {
         Some(self.event()?.dev)
+    }
+
+    /// The number that the kernel gave the disk when it appeared, or when its medium was changed
+    /// (`diskseq`, Linux 5.15); that of a partition is its disk's. Before, the inode of its directory,
+    /// which is made anew for each appearance.
+    pub(in crate::linux) fn appearance(&self) -> Option<u64> {
+        self.number("diskseq")
+            .or_else(|| self.disk()?.appearance())
+            .or_else(|| Some(fs::metadata(&self.directory).ok()?.ino()))
     }
 
     /// Whether it is a partition.

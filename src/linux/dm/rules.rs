@@ -5,8 +5,12 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// The name of the rule that makes the links.
-const RULE: &str = "56-breakoff.rules";
+/// The names of the rule that makes the links, each behind the rule of device-mapper that it has to
+/// come after: as device-mapper's own project names that one, and as Debian and Ubuntu do.
+const RULES: [(&str, &str); 2] = [
+    ("10-dm.rules", "11-dm-breakoff.rules"),
+    ("55-dm.rules", "56-breakoff.rules"),
+];
 /// The directories in which udev looks for rules; the first file of a name counts.
 const PLACES: [&str; 5] = [
     "/etc/udev/rules.d",
@@ -29,19 +33,25 @@ pub fn why_no_link() -> String {
 /// What is wrong with the rule on a system below `root`, if anything; `own` is this program.
 fn blemish(root: &Path, own: &Path) -> Option<String> {
     let below = |place: &str| root.join(place.trim_start_matches('/'));
-    let found = PLACES.iter().map(|place| {
-        (
-            Path::new(place).join(RULE),
-            fs::read_to_string(below(place).join(RULE)),
-        )
-    });
-    let Some((path, text)) = found.into_iter().find(|(_, text)| {
-        !text
-            .as_ref()
-            .is_err_and(|err| err.kind() == ErrorKind::NotFound)
-    }) else {
+    let read = |name: &str| {
+        let mut found = PLACES.iter().map(|place| {
+            let text = fs::read_to_string(below(place).join(name));
+            (Path::new(place).join(name), text)
+        });
+        found.find(|(_, text)| {
+            let is_missing = |err: &std::io::Error| err.kind() == ErrorKind::NotFound;
+            !text.as_ref().is_err_and(is_missing)
+        })
+    };
+    let Some((_, rule)) = RULES.iter().find(|(before, _)| read(before).is_some()) else {
+        let [(one, _), (other, _)] = RULES;
         return Some(format!(
-            "udev's rule '{RULE}' is not installed (see 'scripts/install')"
+            "device-mapper's udev rule is not installed, neither '{one}' nor '{other}'"
+        ));
+    };
+    let Some((path, text)) = read(rule) else {
+        return Some(format!(
+            "udev's rule '{rule}' is not installed (see 'scripts/install')"
         ));
     };
     let shown = path.display();
@@ -87,19 +97,21 @@ mod tests {
             Path::new("/root/.cargo/bin/breakoff"),
         );
         let why = || blemish(root.path(), own);
+        let installed = root.path().join("usr/lib/udev/rules.d");
+        let rule = include_str!("../../../dist/udev/56-breakoff.rules");
+        fs::create_dir_all(&installed).unwrap();
+        fs::write(installed.join("56-breakoff.rules"), rule).unwrap();
+        assert_eq!(
+            why().unwrap(),
+            "device-mapper's udev rule is not installed, neither '10-dm.rules' nor '55-dm.rules'"
+        );
+        fs::write(installed.join("10-dm.rules"), "").unwrap();
         assert!(
             why()
                 .unwrap()
-                .contains("'56-breakoff.rules' is not installed")
+                .contains("'11-dm-breakoff.rules' is not installed")
         );
-
-        let installed = root.path().join("usr/lib/udev/rules.d");
-        fs::create_dir_all(&installed).unwrap();
-        fs::write(
-            installed.join(RULE),
-            include_str!("../../../dist/udev/56-breakoff.rules"),
-        )
-        .unwrap();
+        fs::rename(installed.join("10-dm.rules"), installed.join("55-dm.rules")).unwrap();
         assert_eq!(
             why().unwrap(),
             "udev's rule '/usr/lib/udev/rules.d/56-breakoff.rules' runs '/usr/bin/breakoff', which is not there (this is '/root/.cargo/bin/breakoff')"
@@ -110,8 +122,11 @@ mod tests {
 
         // An administrator has disabled the rule.
         fs::create_dir_all(root.path().join("etc/udev/rules.d")).unwrap();
-        std::os::unix::fs::symlink("/dev/null", root.path().join("etc/udev/rules.d").join(RULE))
-            .unwrap();
+        std::os::unix::fs::symlink(
+            "/dev/null",
+            root.path().join("etc/udev/rules.d/56-breakoff.rules"),
+        )
+        .unwrap();
         assert_eq!(
             why().unwrap(),
             "udev's rule '/etc/udev/rules.d/56-breakoff.rules' makes no links"
