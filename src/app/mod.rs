@@ -4,6 +4,7 @@
 //! Front ends (`cli`) build a [`Command`] and print an [`Outcome`]. The application knows nothing
 //! of their syntax.
 
+mod appeared;
 mod counters;
 mod differences;
 mod groups;

@@ -2,15 +2,15 @@
 
 use super::resize::Resize;
 use super::session::{Names, Session, refuse_foreign};
-use super::which::{group_for, named, shown_groups, tell_unreadable};
+use super::which::{for_group, group_for, named, shown_groups, tell_unreadable};
 use super::{
-    Change, Command, Env, Options, Outcome, Query, Report, counters, differences, groups, hotplug,
-    monitor, paths, scan::Scan, status, wait,
+    Change, Command, Env, Options, Outcome, Query, Report, appeared, counters, differences, groups,
+    hotplug, monitor, paths, scan::Scan, status, wait,
 };
 use crate::app::session::View;
 use crate::error::{Error, Result};
 use crate::exec::Cause;
-use crate::meta::Fill;
+use crate::meta::{Fill, HandledFiles};
 use crate::model::{DmUuid, Group, GroupId, Name, Role, Sectors};
 use crate::plan::change::Event;
 use crate::plan::request::{GroupRequest, Request, Selection, Splits, Winner};
@@ -60,10 +60,11 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
         }
         Command::Recover { check: true } => status::check(options, env),
         Command::Recover { check: false } => status::recover(options, env),
-        Command::StartAuto(occasion) => hotplug::start(options, *occasion, env),
+        Command::StartAuto(occasion) => hotplug::start(options, *occasion, &change, env),
         Command::StopAuto => {
             let stopped = on_all_groups(options, &Request::Stop(Selection::All), env);
-            hotplug::forget(env.machine);
+            // Everything may be started again.
+            appeared::record(env.machine).inspect(HandledFiles::forget);
             stopped
         }
         Command::Monitor => monitor::run(env).map(|()| Outcome::Done(Report::default())),
@@ -216,7 +217,7 @@ const WRITE_BACK_ROUND: Duration = Duration::from_secs(10);
 const WRITE_BACK_ROUNDS: usize = 60;
 
 /// Plans and carries out a change to a group's volumes.
-pub fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Report> {
+fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Report> {
     let name = group_for(options, &named(request), env.machine)?;
     if let Request::Snapshot { splits, .. } = request {
         write_back(options, &name, splits, env)?;
@@ -721,11 +722,4 @@ fn rehearse_on_all_groups(options: &Options, request: &Request, env: Env<'_>) ->
     names.sort();
     all.group = names.join(", ");
     Ok(Outcome::Planned(all).lacking(told.failures))
-}
-
-pub fn for_group(options: &Options, scan: &Scan, group: &Group) -> Options {
-    Options {
-        group: Some(scan.word(group)),
-        ..options.clone()
-    }
 }

@@ -67,6 +67,14 @@ pub fn group_for(options: &Options, objects: &[Name], machine: &dyn Machine) -> 
     group_in(&Scan::new(machine)?, objects, machine)
 }
 
+/// The options of a command on all groups, for one of them.
+pub fn for_group(options: &Options, scan: &Scan, group: &Group) -> Options {
+    Options {
+        group: Some(scan.word(group)),
+        ..options.clone()
+    }
+}
+
 /// Returns the only group of a scan that holds all these volumes or plexes, or the only group there
 /// is.
 fn group_in(scan: &Scan, objects: &[Name], machine: &dyn Machine) -> Result<Name> {

@@ -9,6 +9,7 @@
 pub mod archive;
 mod choose;
 mod commit;
+mod handled;
 mod history;
 pub mod layout;
 mod pretty;
@@ -20,6 +21,7 @@ mod witness;
 pub use archive::Archive;
 pub use choose::{Chosen, Guide, Side, choose, choose_by, groups, sides};
 pub use commit::{CommitOutcome, FlipResult, Member, Observed, Prepared, prepare};
+pub use handled::HandledFiles;
 pub use history::{Digest, History, Known, Lineage, Past, Stamp};
 pub use layout::{AREA_DEFAULT, AREA_MAX, AREA_MIN, Geometry};
 pub use record::{Configuration, Fill, decode, decode_all, dump, dump_all, encode, fill};

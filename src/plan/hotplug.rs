@@ -8,24 +8,15 @@
 use super::evidence::Situation;
 use super::quorum;
 use super::world::World;
-use crate::model::{Disk, DiskId, Name, PlexState, Volume, VolumeId, distinct};
+use crate::model::{Disk, DiskId, Handled, Name, PlexState, Volume, distinct};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What has been done about the disks that have appeared, since the machine was booted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Handled {
-    /// The disks that have been seen, each with the number of its appearance.
-    pub disks: BTreeMap<DiskId, u64>,
-    /// The volumes that wait for missing disks.
-    pub waiting: BTreeSet<VolumeId>,
-}
 
 /// What there is to do about disks that have appeared.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Due {
     /// The volumes to be started.
     pub start: Vec<Name>,
-    /// The volumes that wait, each with the media names of the disks that it lacks, or without any
+    /// The volumes that begin to wait, each with the media names of the disks that it lacks, or without any
     /// when it is the group that lacks a quorum.
     pub waiting: Vec<(Name, Vec<Name>)>,
     /// What will have been handled then.
@@ -49,7 +40,9 @@ pub fn due(world: &Situation, before: &Handled, appearances: &BTreeMap<DiskId, u
             due.start.push(volume.name.clone());
         } else {
             due.handled.waiting.insert(volume.id);
-            due.waiting.push((volume.name.clone(), lacks));
+            if !before.waiting.contains(&volume.id) {
+                due.waiting.push((volume.name.clone(), lacks));
+            }
         }
     }
     due.handled.disks = now;
@@ -92,14 +85,16 @@ pub fn overdue(world: &World, before: &Handled) -> Due {
     }
 }
 
-impl Handled {
-    /// Has volumes that could not be started wait, too: for the end of the time, or for the next disk.
-    pub fn wait_for<'n>(&mut self, world: &World, names: impl IntoIterator<Item = &'n Name>) {
-        let found = names
-            .into_iter()
-            .filter_map(|name| world.group.volume_named(name).ok());
-        self.waiting.extend(found.map(|volume| volume.id));
-    }
+/// Has volumes that could not be started wait, too: for the end of the time, or for the next disk.
+pub fn wait_for<'n>(
+    handled: &mut Handled,
+    world: &World,
+    names: impl IntoIterator<Item = &'n Name>,
+) {
+    let found = names
+        .into_iter()
+        .filter_map(|name| world.group.volume_named(name).ok());
+    handled.waiting.extend(found.map(|volume| volume.id));
 }
 
 /// The disks that a volume needs to start as it was: those of what it does not know to be lost, and of

@@ -10,7 +10,7 @@ mod sides;
 
 use super::scan::Scan;
 use super::session::{Lock, Session, View, lock_group, refuse_foreign, refuse_renamed};
-use super::{Env, Options, Outcome, Report, hotplug, monitor, wait};
+use super::{Env, Options, Outcome, Report, appeared, monitor, wait};
 use crate::advice::{Advised, Hint};
 use crate::error::{Error, Result};
 use crate::exec::labels;
@@ -44,7 +44,7 @@ pub fn change(
     let name = session.world.group.name.clone();
     let mut report = session.carry_out(&plan)?;
     if disks.is_some() {
-        hotplug::note_handled(&session.world, env);
+        appeared::note_labelled(&session.world, env);
     }
     drop((session, new_name, disks));
     if !legs.is_empty() {
