@@ -6,10 +6,11 @@ use super::session::{View, lock_group};
 use super::which::{for_group, tell_unreadable};
 use super::{Env, Occasion, Options, Outcome, Report};
 use crate::error::Result;
-use crate::model::{Group, Name};
+use crate::model::{AtBoot, Group, Name};
 use crate::plan::change::{self, Event, Object};
 use crate::plan::hotplug::{Due, due, everything, overdue, wait_for};
-use crate::plan::request::{Request, Selection};
+use crate::plan::request::{Request, Selection, Winner};
+use crate::plan::world::World;
 use crate::sys::lock;
 use crate::sys::machine::Machine;
 use std::collections::BTreeSet;
@@ -91,6 +92,10 @@ fn start_group(
             change(options, &request, env)
         },
     );
+    let done = done.map(|mut report| {
+        restore(&mut report, &view.world, options, change, env);
+        report
+    });
     let mut handled = due.handled;
     let left = due.start.iter().filter(|name| !has_started(&done, name));
     wait_for(&mut handled, &view.world, left);
@@ -98,13 +103,63 @@ fn start_group(
     done
 }
 
+/// Restores volumes that have just been started from the snapshots that they are to be restored from
+/// when the machine boots. Nothing can have been mounted yet: whatever mounts waits for this.
+fn restore(
+    report: &mut Report,
+    world: &World,
+    options: &Options,
+    change: Change<'_>,
+    env: Env<'_>,
+) {
+    let options = Options {
+        yes: true,
+        background: true,
+        ..options.clone()
+    };
+    for snapshot in &world.group.volumes {
+        let Some(origin) = &snapshot.origin else {
+            continue;
+        };
+        let (Some(how), Some(original)) = (origin.at_boot, world.group.volume(origin.original))
+        else {
+            continue;
+        };
+        if !is_started(&report.changes, &original.name) {
+            continue;
+        }
+        let request = Request::SnapBack {
+            snapshots: vec![snapshot.name.clone()],
+            mirrors: Some(1),
+            from: Winner::Snapshot,
+            keep: how == AtBoot::Keep,
+            lanes: None,
+        };
+        match change(&options, &request, env) {
+            Ok(done) => {
+                report.changes.extend(done.changes);
+                report.notes.extend(done.notes);
+                report.failures.extend(done.failures);
+            }
+            Err(error) => report.failures.push(error.context(format!(
+                "'{}' was to be restored from '{}'",
+                world.group.path(&original.name),
+                world.group.path(&snapshot.name)
+            ))),
+        }
+    }
+}
+
 fn has_started(done: &Result<Report>, volume: &Name) -> bool {
-    let is_its_start = |change: &change::Change| {
+    done.as_ref()
+        .is_ok_and(|report| is_started(&report.changes, volume))
+}
+
+fn is_started(changes: &[change::Change], volume: &Name) -> bool {
+    changes.iter().any(|change| {
         matches!(change.event, Event::Started { .. })
             && matches!(&change.object, Object::Volume(_, name) if name == volume)
-    };
-    done.as_ref()
-        .is_ok_and(|report| report.changes.iter().any(is_its_start))
+    })
 }
 
 fn tell_waiting(group: &Group, due: &Due, env: Env<'_>) {

@@ -193,6 +193,14 @@ fn volume_findings(world: &World, volume: &Volume) -> Vec<String> {
     let mut findings: Vec<String> = bad
         .map(|p| format!("plex '{}' of '{path}' is {}", p.name, p.state))
         .collect();
+    if let Some(origin) = volume.origin.as_ref().filter(|o| o.at_boot.is_some())
+        && let Some(original) = world.group.volume(origin.original)
+    {
+        findings.push(format!(
+            "'{}' is going to be restored from '{path}' when this machine boots",
+            world.group.path(&original.name)
+        ));
+    }
     if volume.running.is_some_and(|boot| boot != world.boot) {
         findings.push(format!(
             "volume '{path}' was running when the machine crashed and has not been started since"

@@ -24,7 +24,9 @@ pub fn named(request: &Request) -> Vec<Name> {
         | Request::SnapAbort { volume, .. }
         | Request::SnapClear { volume, .. }
         | Request::FastResync { volume, .. } => vec![volume.clone()],
-        Request::SnapBack { snapshots, .. } => snapshots.clone(),
+        Request::SnapBack { snapshots, .. } | Request::AtBoot { snapshots, .. } => {
+            snapshots.clone()
+        }
         Request::Start {
             volumes: Selection::Named(names) | Selection::Each(names),
             ..

@@ -14,9 +14,10 @@ use super::layout::{self, GENERATION_MAX, PAYLOAD_MAX};
 use super::sound::{self, refused};
 use crate::error::{Error, Kind, Result};
 use crate::model::{
-    Account, BootId, ChangeLog, CrashReason, Dco, Disk, DiskId, Extent, Generation, Group, GroupId,
-    HostId, Lanes, Log, LostLeg, Name, NodeMode, NodeOwner, Origin, Places, Plex, PlexState,
-    Returning, SectorSize, Sectors, Standing, Timestamp, Tracking, Untracked, Volume, VolumeId,
+    Account, AtBoot, BootId, ChangeLog, CrashReason, Dco, Disk, DiskId, Extent, Generation, Group,
+    GroupId, HostId, Lanes, Log, LostLeg, Name, NodeMode, NodeOwner, Origin, Places, Plex,
+    PlexState, Returning, SectorSize, Sectors, Standing, Timestamp, Tracking, Untracked, Volume,
+    VolumeId,
 };
 use flate2::Compression;
 use flate2::bufread::GzDecoder;
@@ -26,9 +27,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};
 
 /// The version of the fields below. Whatever is written has this version.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// The oldest version that is still read. Version 1 lacks the fields of `fast-resync`, version 2
-/// those that came with 3. Each of these fields has a default here.
+/// those that came with 3, version 3 the restore at boot. Each of these fields has a default here.
 const OLDEST: u32 = 1;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -228,6 +229,16 @@ struct OriginRecord {
     crash: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tracking: Option<TrackingRecord>,
+    /// How the original is restored from it when the machine boots; omitted when it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at_boot: Option<AtBootRecord>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum AtBootRecord {
+    Overwrite,
+    Keep,
 }
 
 /// An extent: index of the disk, start, length.
@@ -945,6 +956,10 @@ impl OriginRecord {
                 .as_ref()
                 .map(|reason| reason.as_str().to_owned()),
             tracking: Some(TrackingRecord::of(origin.tracking)),
+            at_boot: origin.at_boot.map(|how| match how {
+                AtBoot::Overwrite => AtBootRecord::Overwrite,
+                AtBoot::Keep => AtBootRecord::Keep,
+            }),
         }
     }
 
@@ -958,6 +973,10 @@ impl OriginRecord {
                 Tracking::Untracked(Untracked::Off),
                 TrackingRecord::into_model,
             ),
+            at_boot: self.at_boot.map(|how| match how {
+                AtBootRecord::Overwrite => AtBoot::Overwrite,
+                AtBootRecord::Keep => AtBoot::Keep,
+            }),
         })
     }
 }

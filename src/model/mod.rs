@@ -27,6 +27,6 @@ pub use owner::{Account, NodeMode, NodeOwner};
 pub use state::{Next, PlexEvent, PlexState};
 pub use units::{SectorSize, Sectors};
 pub use volume::{
-    ChangeLog, CrashReason, Dco, Lanes, Log, LostLeg, Origin, Plex, Returning, Tracking, Untracked,
-    Volume,
+    AtBoot, ChangeLog, CrashReason, Dco, Lanes, Log, LostLeg, Origin, Plex, Returning, Tracking,
+    Untracked, Volume,
 };

@@ -178,6 +178,17 @@ pub struct Origin {
     pub freeze_us: u64,
     /// What is known of the changes since the split.
     pub tracking: Tracking,
+    /// How the original is restored from the snapshot when the machine boots, if it is to be.
+    pub at_boot: Option<AtBoot>,
+}
+
+/// How a volume is restored from a snapshot when the machine boots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtBoot {
+    /// Its old contents are overwritten.
+    Overwrite,
+    /// Its old contents become those of the snapshot.
+    Keep,
 }
 
 /// Why a snapshot is only what a crash would have left, as one line of plain text.

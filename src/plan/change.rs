@@ -3,7 +3,7 @@
 
 use crate::model::units::{human_bytes, human_duration};
 use crate::model::{
-    CrashReason, DiskId, GroupId, Name, NodeOwner, Plex, PlexState, Sectors, Untracked,
+    AtBoot, CrashReason, DiskId, GroupId, Name, NodeOwner, Plex, PlexState, Sectors, Untracked,
 };
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -120,6 +120,8 @@ pub enum Event {
     Renamed { to: Name, device: PathBuf },
     /// The owner of a volume's device node was changed to this.
     Owner(NodeOwner),
+    /// A volume is to be restored from this snapshot when the machine boots, in this way, or is not.
+    AtBoot { from: Name, how: Option<AtBoot> },
     /// A volume was grown.
     Grown { size: Sectors, by: Sectors },
     /// A volume was started after it had been stopped, or after a crash.
@@ -389,6 +391,7 @@ impl Event {
             Event::Removed { .. } => "removed",
             Event::Renamed { .. } => "renamed",
             Event::Owner(_) => "owner",
+            Event::AtBoot { .. } => "at-boot",
             Event::Grown { .. } => "grown",
             Event::Started { .. } => "started",
             Event::Stopped => "stopped",
@@ -436,6 +439,14 @@ impl Event {
             Event::Removed { size } => named!(size),
             Event::Renamed { to, device } => named!(to, device),
             Event::Owner(owner) => owner_details(owner),
+            Event::AtBoot { from, how } => {
+                let restore = match how {
+                    None => "no",
+                    Some(AtBoot::Overwrite) => "overwrite",
+                    Some(AtBoot::Keep) => "keep",
+                };
+                named!(from, restore)
+            }
             Event::Grown { size, by } => named!(size, by),
             Event::Started { clean } => {
                 let after = if *clean { "clean stop" } else { "crash" };

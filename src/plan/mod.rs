@@ -106,6 +106,7 @@ fn decide(world: &Situation, request: &Request) -> Result<Plan> {
         } => snapshot::snapshot(world, splits, legs, pattern.as_deref(), *require_frozen),
         Request::SnapAbort { volume, count } => snapshot::snapabort(world, volume, *count),
         Request::SnapClear { volume, which } => snapshot::snapclear(world, volume, which),
+        Request::AtBoot { snapshots, how } => snapback::at_boot(world, snapshots, *how),
         Request::SnapBack {
             snapshots,
             mirrors,

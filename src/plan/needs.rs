@@ -68,6 +68,7 @@ pub fn needs<'r>(world: &World, request: &'r Request) -> Vec<Need<'r>> {
         | Request::Stop(_)
         | Request::SnapAbort { .. }
         | Request::SnapClear { .. }
+        | Request::AtBoot { .. }
         | Request::FastResync { .. }
         | Request::PlexConvert { .. }
         | Request::PlexDetach(_)

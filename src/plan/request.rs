@@ -1,6 +1,6 @@
 //! Requests: what the user wants, after parsing. Both front ends produce these.
 
-use crate::model::{Lanes, Name, NodeOwner, SectorSize, Sectors, VolumeId};
+use crate::model::{AtBoot, Lanes, Name, NodeOwner, SectorSize, Sectors, VolumeId};
 use std::path::PathBuf;
 
 /// The disks that may be used for new space, by media name.
@@ -182,6 +182,13 @@ pub enum Request {
         keep: bool,
         /// In how many lanes everything is copied, if everything is; by default as many as suit it.
         lanes: Option<Lanes>,
+    },
+    /// `snapback --at-boot`: restores the originals of snapshots when the machine boots.
+    AtBoot {
+        /// The snapshots, all or none.
+        snapshots: Vec<Name>,
+        /// How; `None` takes an earlier request back.
+        how: Option<AtBoot>,
     },
     /// `fast-resync on|off`.
     FastResync {

@@ -20,8 +20,8 @@ use super::world::World;
 use crate::advice::{Advised, Hint, Of};
 use crate::model::ranges;
 use crate::model::{
-    ChangeLog, Dco, DiskId, DmUuid, Lanes, Name, Plex, PlexEvent, PlexState, Returning, Role,
-    Sectors, Tracking, Untracked, Volume, VolumeId, distinct,
+    AtBoot, ChangeLog, Dco, DiskId, DmUuid, Lanes, Name, Plex, PlexEvent, PlexState, Returning,
+    Role, Sectors, Tracking, Untracked, Volume, VolumeId, distinct,
 };
 use crate::table::dco::Pace;
 use crate::table::status::MAX_LEGS;
@@ -170,7 +170,77 @@ pub fn snapback(world: &Situation, names: &[Name], how: &How) -> Result<Plan> {
                 .try_for_each(|side| exchange(&mut draft, side, lanes))?,
         }
     }
+    if from == Winner::Snapshot {
+        for snapshot in sides.iter().map(|side| side.snapshot.id) {
+            forget_boot(&mut draft, snapshot);
+        }
+    }
     draft.finish()
+}
+
+/// A restore is no longer to come. The snapshot may be gone by now.
+fn forget_boot(draft: &mut Draft<'_>, snapshot: VolumeId) {
+    let volume = draft.plan.group.volume_mut(snapshot);
+    if let Some(origin) = volume.and_then(|volume| volume.origin.as_mut()) {
+        origin.at_boot = None;
+    }
+}
+
+/// Records that the originals of these snapshots are to be restored when the machine boots, or that
+/// they are not. What can be known to stand in the way is refused now. A volume is restored from one
+/// snapshot, the one that was named last.
+pub fn at_boot(world: &Situation, names: &[Name], how: Option<AtBoot>) -> Result<Plan> {
+    let mut draft = Draft::new(world);
+    let mut originals: Vec<VolumeId> = Vec::new();
+    for name in names {
+        let snapshot = draft.volume(name)?;
+        let original = original_of(&draft, snapshot)?;
+        if how.is_some() {
+            let (plexes, whole) = plexes_that_return(&draft, snapshot, Some(1))?;
+            let disks = plexes.iter().flat_map(|p| &p.subdisks).map(|s| s.disk);
+            world.refuse_larger_sectors(original, disks)?;
+            if whole && how == Some(AtBoot::Overwrite) {
+                refuse_dependents(&draft, snapshot)?;
+            }
+            if originals.contains(&original.id) {
+                let original = world.named(&original.name);
+                return Err(Asked::RestoredTwice { original }.into());
+            }
+            originals.push(original.id);
+        }
+        let others = world.group.volumes.iter().filter(|other| {
+            let origin = other.origin.as_ref();
+            origin.is_some_and(|o| o.original == original.id && o.at_boot.is_some())
+        });
+        for other in others.filter(|other| how.is_some() && other.id != snapshot.id) {
+            record_boot(&mut draft, other, original, None)?;
+        }
+        record_boot(&mut draft, snapshot, original, how)?;
+    }
+    draft.finish()
+}
+
+fn record_boot(
+    draft: &mut Draft<'_>,
+    snapshot: &Volume,
+    original: &Volume,
+    how: Option<AtBoot>,
+) -> Result<()> {
+    if snapshot.origin.as_ref().is_some_and(|o| o.at_boot == how) {
+        return Ok(());
+    }
+    if let Some(origin) = &mut draft.touch(snapshot.id)?.origin {
+        origin.at_boot = how;
+    }
+    let from = snapshot.name.clone();
+    draft.say(&original.name, Event::AtBoot { from, how });
+    if how.is_some() {
+        let (path, from) = (draft.path(&original.name), draft.path(&snapshot.name));
+        draft.note(format!(
+            "'{path}' is going to be restored from '{from}' when this machine boots, before it can be mounted"
+        ));
+    }
+    Ok(())
 }
 
 /// Looks up one snapshot and its original, and refuses a snapback that is not possible.
@@ -254,7 +324,34 @@ fn plexes_that_return<'w>(
         }
         .into());
     }
-    Ok((data[there - count..].to_vec(), count == there))
+    let lost = |plex: &&Plex| draft.world.lost_disk_of(plex);
+    let here: Vec<&Plex> = data.iter().filter(|p| lost(p).is_none()).copied().collect();
+    if let Some(first) = here.len().checked_sub(count) {
+        return Ok((here[first..].to_vec(), count == there));
+    }
+    // A plex that is not here cannot be copied to, and must never be what a volume is restored from.
+    let not_here = data.into_iter().find_map(|p| Some((p, lost(&p)?)));
+    Err(not_here.map_or_else(
+        || {
+            Snapshots::TooFewComplete {
+                snapshot: draft.world.named(&snapshot.name),
+                complete: here.len(),
+                wanted: count,
+            }
+            .into()
+        },
+        |(plex, disk)| {
+            Plexes::DiskMissing {
+                plex: plex.name.clone(),
+                disk: draft
+                    .world
+                    .group
+                    .disk(disk)
+                    .map(|known| known.media.clone()),
+            }
+            .into()
+        },
+    ))
 }
 
 /// Refuses to remove a snapshot that is itself an original.

@@ -398,6 +398,7 @@ fn snapshot_volume(world: &Situation, volume: &Volume, legs: &[&Plex], name: Nam
         });
     let crash = world.evidence.unfrozen(volume.id).map(CrashReason::new);
     let origin = Origin {
+        at_boot: None,
         original: volume.id,
         taken_at: world.now,
         crash,

@@ -97,6 +97,12 @@ impl World {
         subdisks.all(|extent| self.disks.contains_key(&extent.disk))
     }
 
+    /// The first disk of a plex that is neither here nor known by a live table, if there is one.
+    pub fn lost_disk_of(&self, plex: &Plex) -> Option<DiskId> {
+        let mut disks = plex.subdisks.iter().map(|extent| extent.disk);
+        disks.find(|disk| self.number(*disk).is_none())
+    }
+
     /// The device number of a disk: of the device that was found or, if its label cannot be read
     /// any more, from the live tables. So volumes on a disk that has lost its label can still be
     /// remapped.

@@ -5,7 +5,7 @@ use super::time;
 use crate::app::ChangedRanges;
 use crate::model::ranges;
 use crate::model::units::{SECTOR, human_bytes, human_duration};
-use crate::model::{Name, Origin, Plex, PlexState, Sectors, Tracking, Volume};
+use crate::model::{AtBoot, Name, Origin, Plex, PlexState, Sectors, Tracking, Volume};
 use crate::plan::evidence::Situation;
 use crate::plan::snapback;
 use serde::Serialize;
@@ -40,6 +40,9 @@ pub struct Relation {
     pub percent_dirty: Option<u64>,
     /// How long the split kept the original's I/O waiting, in microseconds.
     pub freeze_us: u64,
+    /// How the original is restored from the snapshot when the machine boots: `overwrite`, `keep`;
+    /// `null` when it is not.
+    pub at_boot: Option<&'static str>,
 }
 
 /// The bytes that changed on each side.
@@ -107,6 +110,10 @@ fn relation(world: &Situation, snapshot: &Volume, origin: &Origin) -> Relation {
         dirty_bytes: dirty,
         percent_dirty: dirty.map(|dirty| percent(dirty.union, snapshot.size)),
         freeze_us: origin.freeze_us,
+        at_boot: origin.at_boot.map(|how| match how {
+            AtBoot::Overwrite => "overwrite",
+            AtBoot::Keep => "keep",
+        }),
     }
 }
 

@@ -227,6 +227,7 @@ pub fn tracked() -> Situation {
 
 fn origin(original: VolumeId, frozen: bool) -> Origin {
     Origin {
+        at_boot: None,
         original,
         taken_at: Timestamp::from_millis(1_789_999_000_123),
         crash: (!frozen).then(|| CrashReason::new("used as swap")),

@@ -46,10 +46,12 @@ pub fn essence(group: Option<&Group>) -> String {
     let mut volumes: Vec<_> = group.volumes.iter().collect();
     volumes.sort_by_key(|v| v.name.as_str());
     for v in volumes {
-        let origin = v
-            .origin
-            .as_ref()
-            .map(|o| group.volume(o.original).map_or("?", |v| v.name.as_str()));
+        let origin = v.origin.as_ref().map(|o| {
+            (
+                group.volume(o.original).map_or("?", |v| v.name.as_str()),
+                o.at_boot,
+            )
+        });
         let log = v
             .log
             .as_ref()
@@ -178,17 +180,7 @@ impl World {
     /// Crashes the command everywhere.
     #[track_caller]
     pub fn crash(&self, command: &str) -> Count {
-        let words = Words::parse(command);
-        let before = self.outcomes(&self.fake);
-        let mut case = Case {
-            world: self,
-            words,
-            before,
-            after: String::new(),
-            after_cut: String::new(),
-            watches: false,
-            safe_after: Vec::new(),
-        };
+        let mut case = self.case(command);
         case.enumerate()
     }
 
@@ -212,6 +204,7 @@ impl World {
             after_cut: String::new(),
             watches: true,
             safe_after,
+            between: Vec::new(),
         };
         let mut count = Count {
             commands: 1,
@@ -232,18 +225,40 @@ impl World {
     /// records is one of its own, so that it is judged by what it comes to in the end.
     #[track_caller]
     pub fn crash_watching(&self, command: &str) -> Count {
-        let words = Words::parse(command);
-        let before = self.outcomes(&self.fake);
         let mut case = Case {
-            world: self,
-            words,
-            before,
-            after: String::new(),
-            after_cut: String::new(),
             watches: true,
-            safe_after: Vec::new(),
+            ..self.case(command)
         };
         case.enumerate()
+    }
+
+    /// The same for a command that is carried out in parts: what the commands of `parts` leave, each
+    /// after the one before, may be left, too.
+    #[track_caller]
+    pub fn crash_in_parts(&self, command: &str, parts: &[&str]) -> Count {
+        let so_far = self.fake.copy();
+        let after = |part: &&str| {
+            so_far.ok(part);
+            self.outcomes(&so_far).0
+        };
+        let mut case = Case {
+            between: parts.iter().map(after).collect(),
+            ..self.case(command)
+        };
+        case.enumerate()
+    }
+
+    fn case(&self, command: &str) -> Case<'_> {
+        Case {
+            world: self,
+            words: Words::parse(command),
+            before: self.outcomes(&self.fake),
+            after: String::new(),
+            after_cut: String::new(),
+            watches: false,
+            between: Vec::new(),
+            safe_after: Vec::new(),
+        }
     }
 
     /// What the configuration is as it stands, and what it is after the power was cut and the
@@ -330,6 +345,8 @@ struct Case<'w> {
     after: String,
     after_cut: String,
     watches: bool,
+    /// What a command that is carried out in parts may leave between them.
+    between: Vec<String>,
     /// By disk that dies: the volumes that survive it also after the command.
     safe_after: Vec<Vec<Name>>,
 }
@@ -681,6 +698,7 @@ impl Case<'_> {
         let group = fake.group().map(|(g, _)| g);
         let now = essence(group.as_ref());
         let is_one = allowed.contains(&now.as_str())
+            || self.between.contains(&now)
             || (self.watches && allowed.iter().any(|text| outline(text) == outline(&now)));
         assert!(
             is_one,

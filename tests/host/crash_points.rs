@@ -4,7 +4,7 @@
 use crate::fake::Words;
 use crate::fake::script::{self, Count, World};
 use breakoff::error::Kind;
-use breakoff::model::{CrashReason, DmUuid, Plex, PlexState, Role};
+use breakoff::model::{CrashReason, DmUuid, Plex, PlexState, Role, Volume};
 
 const GROUP4: &str = "group create g /dev/fake1 /dev/fake2 /dev/fake3 /dev/fake4";
 
@@ -703,6 +703,39 @@ fn a_volume_that_is_restored_without_a_map() {
             .collect::<Vec<_>>()
     });
     assert_eq!(states.unwrap(), ["ACTIVE", "SNAPDONE"]);
+}
+
+/// A start that restores: between its parts it is as if the restore were still to come.
+#[test]
+fn a_volume_that_is_to_be_restored_at_boot() {
+    for (mirrors, how) in [("", ""), ("--mirrors 2", "--keep")] {
+        let make = format!("make v 8m {mirrors}");
+        let restore = format!("snapback --from snapshot --at-boot {how} s");
+        let out = [
+            GROUP4,
+            &make,
+            "sync",
+            "snapstart -b v",
+            "sync",
+            "snapshot v --name s",
+            "write",
+            "close",
+        ];
+        crash_all(&World::new("out", 4, &out), &[&restore]);
+        let stopped = World::new(
+            "to be restored",
+            4,
+            &[&out[..], &[&restore, "stop --all"]].concat(),
+        );
+        stopped.crash_in_parts("start --auto", &["start --all"]);
+        crash_all(&stopped, &["snapback --not-at-boot s", "start v"]);
+        let cut = stopped.fake.copy();
+        cut.power_cut(&mut |sector| sector.versions);
+        cut.ok("start --auto");
+        let (group, _) = cut.group().unwrap();
+        let is_to_come = |v: &Volume| v.origin.as_ref().is_some_and(|o| o.at_boot.is_some());
+        assert!(!group.volumes.iter().any(is_to_come), "{how}");
+    }
 }
 
 /// One plex of two comes back; the other one stays the snapshot, and is tracked as before.

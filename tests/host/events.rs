@@ -4,7 +4,8 @@ use crate::cli_support::golden;
 use crate::cli_support::world::name;
 use breakoff::app::{Change, Outcome, Report};
 use breakoff::model::{
-    Account, CrashReason, DiskId, GroupId, NodeMode, NodeOwner, PlexState, Sectors, Untracked,
+    Account, AtBoot, CrashReason, DiskId, GroupId, NodeMode, NodeOwner, PlexState, Sectors,
+    Untracked,
 };
 use breakoff::plan::change::{Attaching, Copied, Event, NewSnapshot, PlexFailed, SideChosen};
 use breakoff::report::{json, text};
@@ -53,9 +54,10 @@ fn place(event: &Event) -> usize {
         Event::MapSpaceAdded { .. } => 36,
         Event::Owner(_) => 37,
         Event::LogRemoved { .. } => 38,
+        Event::AtBoot { .. } => 39,
     }
 }
-const COUNT: usize = 39;
+const COUNT: usize = 40;
 
 /// Each event with all of its details, and again without those that it can lack.
 fn all() -> Vec<Event> {
@@ -242,6 +244,18 @@ fn all() -> Vec<Event> {
             mode: NodeMode::new(0o640),
         }),
         Event::Owner(NodeOwner::default()),
+        Event::AtBoot {
+            from: name("s"),
+            how: Some(AtBoot::Overwrite),
+        },
+        Event::AtBoot {
+            from: name("s"),
+            how: Some(AtBoot::Keep),
+        },
+        Event::AtBoot {
+            from: name("s"),
+            how: None,
+        },
     ]
 }
 

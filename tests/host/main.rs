@@ -22,6 +22,7 @@ mod support;
 
 mod advice;
 mod app_refusals;
+mod at_boot;
 mod cli_binary;
 mod cli_parse;
 mod cli_report;

@@ -75,6 +75,7 @@ fn sample() -> Group {
     let mut snapshot = volume("SNAP-v", vec![plex(3, "v-03", 1, 30)]);
     snapshot.copied = true;
     snapshot.origin = Some(Origin {
+        at_boot: None,
         original: original.id,
         taken_at: Timestamp::from_millis(1_700_000_000_000),
         crash: None,
@@ -134,9 +135,9 @@ fn fixed_sample() -> Group {
 fn the_dump_is_readable_and_pinned() {
     let text = dump(&tracked_sample(), Generation::new(3)).unwrap();
     if std::env::var_os("BREAKOFF_BLESS").is_some() {
-        std::fs::write("tests/meta_common/record_v3.json", &text).unwrap();
+        std::fs::write("tests/meta_common/record_v4.json", &text).unwrap();
     }
-    assert_eq!(text, GOLDEN_V3);
+    assert_eq!(text, GOLDEN_V4);
     assert_eq!(decode(&gzip(text.as_bytes())).unwrap().0, tracked_sample());
     assert_eq!(
         encode(&fixed_sample(), Generation::new(3), None).unwrap(),
@@ -171,6 +172,14 @@ fn what_a_disk_counts_for_comes_back_and_nothing_else_is_believed() {
 }
 
 #[test]
+fn a_payload_written_by_version_3_stays_readable() {
+    assert!(GOLDEN_V3.contains("\"breakoff\": 3,"));
+    let mut expected = tracked_sample();
+    expected.volumes[1].origin.as_mut().unwrap().at_boot = None;
+    assert_eq!(decode(&gzip(GOLDEN_V3.as_bytes())).unwrap().0, expected);
+}
+
+#[test]
 fn a_payload_written_by_version_2_stays_readable() {
     assert!(GOLDEN_V2.contains("\"breakoff\": 2,"));
     let mut expected = tracked_sample();
@@ -178,6 +187,7 @@ fn a_payload_written_by_version_2_stays_readable() {
         .volumes
         .iter_mut()
         .for_each(|v| (v.sector_size, v.lost_leg, v.owner) = Default::default());
+    expected.volumes[1].origin.as_mut().unwrap().at_boot = None;
     assert_eq!(decode(&gzip(GOLDEN_V2.as_bytes())).unwrap().0, expected);
 }
 
@@ -248,7 +258,8 @@ fn tracked_sample() -> Group {
     };
     (original.fast_resync, original.dco) = (true, dco(102_400, true));
     snapshot.dco = dco(104_448, true);
-    snapshot.origin.as_mut().unwrap().tracking = Tracking::Since(5);
+    let origin = snapshot.origin.as_mut().unwrap();
+    (origin.tracking, origin.at_boot) = (Tracking::Since(5), Some(AtBoot::Keep));
     original.plexes[1].state = PlexState::SnapAtt;
     original.plexes[1].dco = dco(106_496, false);
     original.returning = Some(Returning {
@@ -273,6 +284,8 @@ fn tracked_sample() -> Group {
 }
 
 /// What this release writes.
+const GOLDEN_V4: &str = include_str!("../meta_common/record_v4.json");
+/// What version 3 wrote for it.
 const GOLDEN_V3: &str = include_str!("../meta_common/record_v3.json");
 /// What version 2 wrote for it.
 const GOLDEN_V2: &str = include_str!("../meta_common/record_v2.json");
@@ -637,7 +650,7 @@ fn unknown_missing_and_repeated_fields_are_refused() {
 #[test]
 fn a_newer_version_is_unsupported_and_not_mistaken_for_damage() {
     assert_eq!(
-        forged(|r| r["breakoff"] = json!(4)).kind(),
+        forged(|r| r["breakoff"] = json!(5)).kind(),
         Kind::Unsupported
     );
     let err = forged(|r| {
@@ -747,6 +760,7 @@ fn many(count: usize) -> Group {
             .last()
             .filter(|_| n % 10 == 9)
             .map(|original: &Volume| Origin {
+                at_boot: None,
                 original: original.id,
                 taken_at: Timestamp::from_millis(1_700_000_000_000 + n as u64 * 86_413),
                 crash: None,

@@ -62,6 +62,33 @@ fn run(fake: &Fake, command: &str) -> Result<Outcome> {
     fake.run(&Words::parse(command)).unwrap()
 }
 
+/// A plex that is not here must never become what a volume is made of, nor be promised a copy.
+#[test]
+fn a_snapshot_whose_disk_is_missing_comes_back_in_neither_direction() {
+    for tracked in ["on", "off"] {
+        for loss in [Loss::Unplugged, Loss::Rebooted] {
+            for how in [
+                "",
+                "--from snapshot",
+                "--from snapshot --keep",
+                "--from snapshot --at-boot",
+            ] {
+                let fake = split(tracked).fake;
+                fake.ok("stop s");
+                lose(&fake, 2, loss);
+                let what = format!("{tracked} {loss:?} {how}");
+                let refused = run(&fake, &format!("snapback {how} s")).unwrap_err();
+                assert_eq!(refused.kind(), Kind::Device, "{what}");
+                assert!(
+                    refused.message().contains("'disk02', which is missing"),
+                    "{what}: {refused}"
+                );
+                is_sound(&fake, &what);
+            }
+        }
+    }
+}
+
 /// What has to hold after any command.
 #[track_caller]
 fn is_sound(fake: &Fake, what: &str) {

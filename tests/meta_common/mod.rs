@@ -392,6 +392,7 @@ fn build(seeds: Vec<Seed>, disks: usize, ids: ([u8; 16], Option<[u8; 16]>)) -> G
             });
         let plexes = plexes.collect();
         let origin = seed.origin.map(|(of, at, frozen, freeze_us)| Origin {
+            at_boot: None,
             original: *of.get(&volume_ids),
             taken_at: Timestamp::from_millis(at),
             crash: (!frozen).then(|| CrashReason::new(&format!("reason {freeze_us}"))),

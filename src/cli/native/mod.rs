@@ -140,7 +140,7 @@ impl Verb {
             Verb::Snapstart(verb) => verb.command(),
             Verb::Snapwait(verb) => verb.command(),
             Verb::Snapshot(verb) => verb.command()?,
-            Verb::Snapback(verb) => verb.command(),
+            Verb::Snapback(verb) => verb.command()?,
             Verb::Snapclear(verb) => verb.command(),
             Verb::Snapabort(verb) => verb.command(),
             Verb::Snapprint(verb) => verb.command(),

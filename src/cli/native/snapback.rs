@@ -2,7 +2,8 @@
 
 use super::words;
 use crate::app::Command;
-use crate::model::{Lanes, Name};
+use crate::error::{Error, Result};
+use crate::model::{AtBoot, Lanes, Name};
 use crate::plan::request::{Request, Winner};
 use clap::{Args, ValueEnum};
 
@@ -39,6 +40,13 @@ pub(super) struct SnapBack {
     /// that it stays a mirror if it is one
     #[arg(long)]
     keep: bool,
+    /// With '--from snapshot': not now but when the machine boots, before anything is mounted, so that
+    /// the root filesystem can be restored, too. The next 'start --auto' does it
+    #[arg(long, conflicts_with_all = ["background", "mirrors", "all_plexes", "lanes"])]
+    at_boot: bool,
+    /// Take '--at-boot' back
+    #[arg(long, conflicts_with_all = ["at_boot", "background", "mirrors", "all_plexes", "lanes", "from", "keep"])]
+    not_at_boot: bool,
     /// Number of pieces that are copied at the same time (1 to 16) if everything is copied; by default
     /// 8, or one for each disk with heads, and fewer for a small volume
     #[arg(long, value_name = "N", value_parser = words::lanes)]
@@ -52,8 +60,24 @@ enum Side {
 }
 
 impl SnapBack {
-    pub(super) fn command(self) -> Command {
-        Command::Change(Request::SnapBack {
+    pub(super) fn command(self) -> Result<Command> {
+        if self.at_boot && !matches!(self.from, Side::Snapshot) {
+            return Err(Error::usage(
+                "--at-boot restores the original: it goes with '--from snapshot'",
+            ));
+        }
+        if self.at_boot || self.not_at_boot {
+            let how = if self.keep {
+                AtBoot::Keep
+            } else {
+                AtBoot::Overwrite
+            };
+            return Ok(Command::Change(Request::AtBoot {
+                snapshots: self.snapshots,
+                how: self.at_boot.then_some(how),
+            }));
+        }
+        Ok(Command::Change(Request::SnapBack {
             snapshots: self.snapshots,
             mirrors: (!self.all_plexes).then_some(self.mirrors),
             from: match self.from {
@@ -62,6 +86,6 @@ impl SnapBack {
             },
             keep: self.keep,
             lanes: self.lanes,
-        })
+        }))
     }
 }
