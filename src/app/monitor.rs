@@ -9,7 +9,7 @@
 //! and started again finishes what it finds.
 
 use super::scan::Scan;
-use super::session::{Kept, Lock, Session, lock_group};
+use super::session::{Kept, Lock, Session, lock_group, lock_telling};
 use super::{Env, Mute, Options, Ui};
 use crate::advice::Language;
 use crate::app::session::View;
@@ -232,9 +232,9 @@ impl Ward {
     }
 }
 
-/// Makes sure that this is the only monitor. A supervised service waits for another one to end and
-/// takes over; otherwise the error names the lock holder. Returns `None` when a signal arrived
-/// meanwhile.
+/// Makes sure that this is the only monitor. A supervised service takes over: it asks a monitor that
+/// a command has started to end, and waits for any other to do so. Otherwise the error names the
+/// lock holder. Returns `None` when a signal arrived meanwhile.
 fn only_one(
     service: &dyn Service,
     interrupts: &dyn Interrupts,
@@ -248,8 +248,16 @@ fn only_one(
         // A command that checks for a running monitor holds the lock briefly.
         return lock_group(lock::MONITOR, Some(A_MOMENT), quiet).map(Some);
     }
+    let ask_to_end = |holder: &lock::Holder| {
+        let pid = holder.pid.filter(|pid| env.machine.relieve_monitor(*pid));
+        if let Some(pid) = pid {
+            env.ui
+                .note(&format!("taking over from the monitor with PID {pid}"));
+        }
+    };
     while !interrupts.arrived() {
-        match lock_group(lock::MONITOR, Some(service.at_most(ANOTHER)), quiet) {
+        let patience = Some(service.at_most(ANOTHER));
+        match lock_telling(lock::MONITOR, patience, quiet, &ask_to_end) {
             Err(error) if error.kind() == Kind::TimedOut => {
                 service.ready("another monitor is watching; this one takes over");
             }

@@ -232,6 +232,10 @@ impl Machine for Here {
             .map_err(|err| Error::io("cannot start a program", &err))
     }
 
+    fn relieve_monitor(&self, pid: u32) -> bool {
+        service::relieve_monitor(pid)
+    }
+
     fn helper(&self, group: GroupId, devices: &[HelperDevice]) -> Result<Box<dyn Helper>> {
         let process = detached::fork_beside(|requests, answers| {
             (self.serve)(group, devices, Tasks(requests, answers));

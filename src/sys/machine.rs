@@ -124,6 +124,11 @@ pub trait Machine {
     fn command_line(&self) -> String;
     /// Starts this program in the background.
     fn start_detached(&self, words: &[&str], environment: &[(&str, &str)]) -> Result<()>;
+    /// Asks a process to end if it is a monitor that a command has started (see [`UNTIL_IDLE`]).
+    /// Returns whether it is one; nothing else is disturbed.
+    ///
+    /// [`UNTIL_IDLE`]: crate::sys::process::UNTIL_IDLE
+    fn relieve_monitor(&self, pid: u32) -> bool;
     /// Starts the helper of a window for these devices (see `app::helper`).
     fn helper(&self, group: GroupId, devices: &[HelperDevice]) -> Result<Box<dyn Helper>>;
     /// Whether anything is frozen that [`Machine::thaw_left_behind`] would thaw. Does not block.

@@ -675,6 +675,10 @@ impl Machine for Fake {
         Ok(())
     }
 
+    fn relieve_monitor(&self, _pid: u32) -> bool {
+        false
+    }
+
     fn notice(&self, _notice: &Notice) -> Vec<String> {
         Vec::new()
     }

@@ -13,6 +13,7 @@ use breakoff::model::{Group, HostId};
 use breakoff::sys::disk::Access;
 use std::fs;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -34,9 +35,9 @@ impl Systemd {
     fn start(&self, environment: &[(&str, &str)]) -> Running {
         let mut command = Command::new(child::program());
         command
-            .envs(environment.iter().copied())
             .env("NOTIFY_SOCKET", self.directory.path().join("notify"))
-            .env("WATCHDOG_USEC", "1000000");
+            .env("WATCHDOG_USEC", "1000000")
+            .envs(environment.iter().copied());
         child::start(command, "breakoff", &["monitor"])
     }
 
@@ -123,6 +124,33 @@ fn a_service_takes_over_from_a_monitor_and_nobody_else_does() {
     load.stop().verify(lab.device("g", "v"));
     last.signal(libc::SIGTERM);
     assert_eq!(last.wait(DEADLINE).status, 0);
+    lab.finish();
+}
+
+/// What a command has started is relieved, and what it was asked to guard is guarded all along.
+#[test]
+fn a_service_relieves_the_monitor_that_a_command_has_started() {
+    let mut lab = lab!(["mirror", "error"], [32, 32, 32]);
+    drop(unwatched(&lab));
+    lab.cli("print").ok();
+    until("a command has started a monitor", || {
+        monitor::running().is_some()
+    });
+    let before = monitor::running().unwrap();
+    let systemd = Systemd::new();
+    let service = systemd.start(&[("WATCHDOG_USEC", "10000000")]);
+    systemd.hears("READY=1\nSTATUS=watching");
+    until("the other one has ended", || {
+        !Path::new(&format!("/proc/{before}/environ")).exists()
+    });
+    assert_eq!(monitor::running(), i32::try_from(service.pid()).ok());
+    let load = Writer::start_filled(lab.device("g", "v"), 0, 256, Style::default());
+    lab.fault(1, Fault::Fail);
+    until("it is recorded", || states(&lab) == ["ACTIVE", "FAILED"]);
+    load.goes_on(100);
+    load.stop().verify(lab.device("g", "v"));
+    service.signal(libc::SIGTERM);
+    assert_eq!(service.wait(DEADLINE).status, 0);
     lab.finish();
 }
 

@@ -60,11 +60,21 @@ pub struct Lock {
 
 /// Takes the lock of a group. If that takes a while, a note names the lock holder.
 pub fn lock_group(name: &str, timeout: Option<Duration>, env: Env<'_>) -> Result<Lock> {
-    let held = env.machine.lock(name, timeout, &|holder: &lock::Holder| {
+    lock_telling(name, timeout, env, &|holder| {
         env.ui.note(&format!(
             "waiting for the lock of '{name}', held by {holder}"
         ));
-    })?;
+    })
+}
+
+/// Takes a lock. If that takes a while, `on_wait` is called once with the lock holder.
+pub fn lock_telling(
+    name: &str,
+    timeout: Option<Duration>,
+    env: Env<'_>,
+    on_wait: &dyn Fn(&lock::Holder),
+) -> Result<Lock> {
+    let held = env.machine.lock(name, timeout, on_wait)?;
     Ok(Lock { _held: held })
 }
 

@@ -10,12 +10,23 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
+/// A file that the root filesystem of an initrd has and no other (systemd's INITRD_INTERFACE).
+const INITRD: &str = "/etc/initrd-release";
+/// The name of a process that systemd leaves alone when it goes from an initrd to the real root
+/// filesystem: it begins with `@` (systemd's ROOT_STORAGE_DAEMONS).
+const SPARED: &str = "@breakoff";
+
 /// Runs this program with these arguments and environment variables, in a session of its own. Its
-/// messages are discarded.
+/// messages are discarded. In an initrd it lives on when that is left: the root filesystem may lie
+/// on what it looks after.
 pub fn spawn_detached(words: &[&str], environment: &[(&str, &str)]) -> io::Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
+    if Path::new(INITRD).exists() {
+        command.arg0(SPARED);
+    }
     command
         .args(words)
         .envs(environment.iter().copied())

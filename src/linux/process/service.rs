@@ -7,6 +7,8 @@
 
 use crate::linux::process::critical;
 use crate::sys::process::{Service, UNTIL_IDLE};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::ffi::OsStr;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
@@ -89,10 +91,52 @@ pub fn stay_resident() -> Vec<String> {
         .collect()
 }
 
+/// Asks a process to end if it is a monitor that a command has started. What it is at work on is
+/// finished first: the signal is recorded (see [`Interrupts`](crate::sys::process::Interrupts)).
+///
+/// The environment alone does not tell: what such a monitor starts has inherited it.
+pub fn relieve_monitor(pid: u32) -> bool {
+    let of = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let Ok(raw) = i32::try_from(pid) else {
+        return false;
+    };
+    is_monitor_of_a_command(&of("cmdline"), &of("environ"))
+        && kill(Pid::from_raw(raw), Signal::SIGTERM).is_ok()
+}
+
+/// `cmdline` and `environ` as `/proc` has them: texts that each end with a NUL.
+fn is_monitor_of_a_command(cmdline: &[u8], environ: &[u8]) -> bool {
+    let mut words = cmdline.split(|byte| *byte == 0);
+    let is_monitor = words.nth(1) == Some(b"monitor");
+    let mut settings = environ.split(|byte| *byte == 0);
+    is_monitor
+        && settings.any(|setting| {
+            let rest = setting.strip_prefix(UNTIL_IDLE.as_bytes());
+            rest.is_some_and(|rest| rest.starts_with(b"="))
+        })
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_monitor_that_a_command_has_started_is_asked_to_end() {
+        let started = b"HOME=/\0BREAKOFF_MONITOR_UNTIL_IDLE=1\0";
+        let asked = is_monitor_of_a_command;
+        assert!(asked(b"/usr/bin/breakoff\0monitor\0", started));
+        assert!(asked(b"@breakoff\0monitor\0", started));
+        assert!(!asked(b"/usr/bin/breakoff\0-q\0recover\0", started));
+        assert!(!asked(b"/usr/bin/breakoff\0monitor\0", b"HOME=/\0"));
+        assert!(!asked(
+            b"breakoff\0monitor\0",
+            b"BREAKOFF_MONITOR_UNTIL_IDLES=1\0"
+        ));
+        assert!(!asked(b"", b""));
+        // This process is none, and lives on.
+        assert!(!relieve_monitor(std::process::id()));
+    }
 
     #[test]
     fn a_socket_with_a_path_and_one_without_are_told() {
