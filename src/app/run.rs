@@ -11,7 +11,7 @@ use crate::app::session::View;
 use crate::error::{Error, Result};
 use crate::exec::Cause;
 use crate::meta::{Fill, HandledFiles};
-use crate::model::{DmUuid, Group, GroupId, Name, Role, Sectors};
+use crate::model::{DmUuid, Group, GroupId, Name, Role, Sectors, Volume};
 use crate::plan::change::Event;
 use crate::plan::request::{GroupRequest, Request, Selection, Splits, Winner};
 use crate::plan::room::{self, RoomFor};
@@ -62,7 +62,7 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
         Command::Recover { check: false } => status::recover(options, env),
         Command::StartAuto(occasion) => hotplug::start(options, *occasion, &change, env),
         Command::StopAuto => {
-            let stopped = on_all_groups(options, &Request::Stop(Selection::All), env);
+            let stopped = on_all_groups(options, &stop_all, env);
             // Everything may be started again.
             appeared::record(env.machine).inspect(HandledFiles::forget);
             stopped
@@ -98,17 +98,46 @@ pub fn rehearse(options: &Options, command: &Command, env: Env<'_>) -> Result<Ou
         Command::Status => status::status(options, &[], env),
         Command::Show(query) => show(options, query, &LOOKING, env),
         Command::Recover { .. } => status::check(options, env),
-        Command::StartAuto(_) => rehearse_on_all_groups(options, &start_all(), env),
-        Command::StopAuto => rehearse_on_all_groups(options, &Request::Stop(Selection::All), env),
+        Command::StartAuto(_) => rehearse_on_all_groups(options, &start_all, env),
+        Command::StopAuto => rehearse_on_all_groups(options, &stop_all, env),
         Command::Monitor => Ok(Outcome::Planned(PlanView::default())),
     }
 }
 
-fn start_all() -> Request {
-    Request::Start {
+/// What is to be done with a group at boot or at shutdown; `None` if that is nothing.
+type ForEach = dyn Fn(&Group, Env<'_>) -> Result<Option<Request>>;
+
+fn start_all(_group: &Group, _env: Env<'_>) -> Result<Option<Request>> {
+    Ok(Some(Request::Start {
         volumes: Selection::All,
         force: false,
+    }))
+}
+
+/// Stops all volumes except one that has the root filesystem: it is in use until the machine is off.
+fn stop_all(group: &Group, env: Env<'_>) -> Result<Option<Request>> {
+    let devices = env.machine.kernel()?.devices()?;
+    let carries_root = |volume: &&Volume| {
+        let uuid = DmUuid::new(group.id, volume.id, &Role::Volume);
+        let mut found = devices.iter().filter(|device| device.uuid == uuid);
+        found.any(|device| env.machine.carries_root(device.dev))
+    };
+    let (kept, others): (Vec<&Volume>, Vec<&Volume>) = group
+        .volumes
+        .iter()
+        .partition(|volume| carries_root(volume));
+    for volume in &kept {
+        env.ui.note(&format!(
+            "volume '{}' has the root filesystem and is not stopped; what is written last is made equal on its plexes at the next start",
+            group.path(&volume.name)
+        ));
     }
+    let others: Vec<Name> = others.into_iter().map(|v| v.name.clone()).collect();
+    Ok(match (kept.is_empty(), others.is_empty()) {
+        (true, _) => Some(Request::Stop(Selection::All)),
+        (false, false) => Some(Request::Stop(Selection::Each(others))),
+        (false, true) => None,
+    })
 }
 
 /// Answers a question.
@@ -677,12 +706,15 @@ fn look_and_record<'u>(
 
 /// Applies a request to all groups of this machine, at boot or at shutdown. A group or volume that
 /// fails does not stop the others.
-fn on_all_groups(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome> {
+fn on_all_groups(options: &Options, request: &ForEach, env: Env<'_>) -> Result<Outcome> {
     let mut all = Report::default();
     let scan = Scan::new(env.machine)?;
     tell_unreadable(&scan, &BTreeSet::new(), &mut all, env);
     for group in scan.own_groups(env.machine)? {
-        match change(&for_group(options, &scan, &group), request, env) {
+        let Some(request) = request(&group, env)? else {
+            continue;
+        };
+        match change(&for_group(options, &scan, &group), &request, env) {
             Ok(done) => {
                 all.changes.extend(done.changes);
                 all.notes.extend(done.notes);
@@ -697,7 +729,7 @@ fn on_all_groups(options: &Options, request: &Request, env: Env<'_>) -> Result<O
 }
 
 /// The plans for all groups of this machine, as one.
-fn rehearse_on_all_groups(options: &Options, request: &Request, env: Env<'_>) -> Result<Outcome> {
+fn rehearse_on_all_groups(options: &Options, request: &ForEach, env: Env<'_>) -> Result<Outcome> {
     let (mut all, mut told) = (PlanView::default(), Report::default());
     let scan = Scan::new(env.machine)?;
     tell_unreadable(&scan, &BTreeSet::new(), &mut told, env);
@@ -705,7 +737,10 @@ fn rehearse_on_all_groups(options: &Options, request: &Request, env: Env<'_>) ->
     for group in hotplug::groups_of(options, &scan, env.machine)? {
         let options = for_group(options, &scan, &group);
         let name = scan.word(&group);
-        match rehearse_change(&options, request, &name, env) {
+        let Some(request) = request(&group, env)? else {
+            continue;
+        };
+        match rehearse_change(&options, &request, &name, env) {
             Ok(plan) => {
                 names.push(plan.group);
                 all.changes.extend(plan.changes);

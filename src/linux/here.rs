@@ -158,6 +158,10 @@ impl Machine for Here {
         openers::openers(dev)
     }
 
+    fn carries_root(&self, dev: DevNo) -> bool {
+        openers::carries_root(dev)
+    }
+
     fn standing(&self, volumes: &dyn Fn() -> Vec<(DevNo, u32)>) -> Vec<Standing> {
         freeze::standing(volumes)
     }

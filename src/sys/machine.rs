@@ -79,6 +79,9 @@ pub trait Machine {
     fn announce(&self, disks: &[PathBuf]) -> Option<String>;
     /// What has a device open, one text for each opener.
     fn openers(&self, dev: DevNo) -> Vec<String>;
+    /// Whether the root filesystem of this machine is on a device, or on something made of it: such
+    /// a device cannot be closed before the machine is off.
+    fn carries_root(&self, dev: DevNo) -> bool;
     /// What rests on volumes, for each of them. `volumes` returns the volumes with their open
     /// counts, and is called as often as these may have changed. All of them are split at one
     /// instant.

@@ -575,6 +575,10 @@ impl Machine for Fake {
         Vec::new()
     }
 
+    fn carries_root(&self, _dev: DevNo) -> bool {
+        false
+    }
+
     fn standing(&self, volumes: &dyn Fn() -> Vec<(DevNo, u32)>) -> Vec<Standing> {
         volumes().iter().map(|_| Standing::default()).collect()
     }

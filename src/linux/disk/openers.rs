@@ -31,6 +31,27 @@ pub(in crate::linux) fn holds_for_long(dev: DevNo) -> bool {
     !standing(dev).is_empty()
 }
 
+/// Whether the root filesystem is on this device, or on a device that is made of it.
+pub fn carries_root(dev: DevNo) -> bool {
+    let mounts = sysfs::mounts("self");
+    // What was mounted last is what processes see.
+    let Some(root) = mounts.iter().rfind(|mount| mount.point == "/") else {
+        return false;
+    };
+    let (mut waiting, mut seen) = (vec![dev], BTreeSet::new());
+    while let Some(dev) = waiting.pop() {
+        if root.is_on(dev) {
+            return true;
+        }
+        if seen.insert(dev) {
+            let holders = Block::numbered(dev).map_or_else(Vec::new, |block| block.holders());
+            let above = holders.iter().filter_map(|name| Block::named(name));
+            waiting.extend(above.filter_map(|block| block.dev()));
+        }
+    }
+    false
+}
+
 /// Mounts in this mount namespace, swap, devices made of it and loop devices on it.
 fn standing(dev: DevNo) -> Vec<String> {
     let mounts = sysfs::mounts("self")
