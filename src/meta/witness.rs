@@ -6,6 +6,9 @@
 //! done here without them; when it has seen something newer, they are old. To make this certain, a
 //! configuration is noted before it is written. Until its outcome is known, the previous one may be
 //! old. A file that is missing or not valid says nothing.
+//!
+//! An initramfs has a copy of the files, made when it was made. What was seen then is a bound and no
+//! more: older disks are refused, and no disks are taken for the newest. The file [`COPY`] says so.
 
 use super::history::{Digest, Stamp};
 use crate::error::{Error, Result};
@@ -31,6 +34,9 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// memory.
 const STACK: usize = 128 << 10;
 
+/// The file in the directory that says that what is here is a copy, which may be out of date.
+const COPY: &str = "copy";
+
 /// The directory that holds the files.
 #[derive(Debug, Clone)]
 pub struct Witness(PathBuf);
@@ -45,9 +51,22 @@ pub struct Sighting {
 }
 
 impl Sighting {
-    /// Whether `stamp` is one of these two configurations.
+    /// Whether `stamp` is one of these two configurations, unless others may have followed.
     pub fn is_of(&self, stamp: Stamp) -> bool {
-        self.newest == stamp || self.next == Some(stamp)
+        let is_bound = *self == self.perhaps_followed();
+        !is_bound && (self.newest == stamp || self.next == Some(stamp))
+    }
+
+    /// The same, when others may have followed since: `next` is one that no disk holds.
+    fn perhaps_followed(self) -> Sighting {
+        let next = Stamp {
+            generation: self.newest.generation,
+            digest: Digest::of(b"not known"),
+        };
+        Sighting {
+            next: Some(next),
+            ..self
+        }
     }
 
     /// What the witness says about the configuration `here`.
@@ -109,8 +128,16 @@ impl Witness {
 
     /// What was last seen of a group; `None` when there is no valid file.
     pub fn seen(&self, group: GroupId) -> Option<Sighting> {
-        let file = self.file(group);
-        within(DEADLINE, move || Ok(read(&file))).ok().flatten()
+        let (file, copy) = (self.file(group), self.0.join(COPY));
+        let look = move || {
+            let seen = read(&file);
+            Ok(if copy.exists() {
+                seen.map(Sighting::perhaps_followed)
+            } else {
+                seen
+            })
+        };
+        within(DEADLINE, look).ok().flatten()
     }
 
     /// Records what was seen, atomically and durably. On a read-only root filesystem nothing is
@@ -284,6 +311,30 @@ mod tests {
         witness.forget(id).unwrap();
         witness.forget(id).unwrap();
         assert_eq!(witness.seen(id), None);
+    }
+
+    #[test]
+    fn a_copy_refuses_what_is_older_and_takes_nothing_for_the_newest() {
+        let dir = tempfile::tempdir().unwrap();
+        let (witness, id, name) = (
+            Witness::at(dir.path().to_owned()),
+            GroupId::random(),
+            Name::parse("g").unwrap(),
+        );
+        let says = |here| witness.seen(id).unwrap().on(stamp(here));
+        for seen in [sighting(7, None), sighting(7, Some(8))] {
+            witness.note(id, &name, seen).unwrap();
+            let newest = seen.next.map_or(7, |_| 8);
+            assert_eq!(says(newest), Testimony::Newest);
+            assert!(witness.seen(id).unwrap().is_of(stamp(7)));
+            fs::write(dir.path().join(COPY), "").unwrap();
+            assert_eq!(says(newest), Testimony::None);
+            assert_eq!(says(7), Testimony::None);
+            assert_eq!(says(6), Testimony::Older(Generation::new(7)));
+            assert!(!witness.seen(id).unwrap().is_of(stamp(7)));
+            assert_eq!(says(9), Testimony::None);
+            fs::remove_file(dir.path().join(COPY)).unwrap();
+        }
     }
 
     #[test]
