@@ -47,6 +47,7 @@ mod meta_layout;
 mod meta_record;
 mod meta_store;
 mod missing;
+mod package;
 mod plan_golden;
 mod plan_groups;
 mod plan_refusals;
