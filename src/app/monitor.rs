@@ -15,7 +15,7 @@ use crate::advice::Language;
 use crate::app::session::View;
 use crate::error::{Error, Kind, Result};
 use crate::exec;
-use crate::model::{DmUuid, Group, GroupId, Name};
+use crate::model::{DmUuid, Group, GroupId, Name, Role};
 use crate::sys::machine::Machine;
 use crate::sys::process::{Interrupts, Service, UNTIL_IDLE};
 use crate::sys::{Kernel, lock};
@@ -23,6 +23,7 @@ use crate::table::DmDevice;
 use crate::table::status::{MirrorStatus, Seen};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::{Duration, Instant};
 
 /// The interval at which everything is checked even without an event.
@@ -44,9 +45,17 @@ const A_MOMENT: Duration = Duration::from_millis(500);
 const STATE_DIR: (&str, &str) = ("BREAKOFF_STATE_DIR", "/run/breakoff/state");
 
 /// Runs until a signal arrives (or, started by a command, until no mirror is left).
+///
+/// There is nothing to reload: the configuration file is read for each failure that is told.
 pub fn run(env: Env<'_>) -> Result<()> {
     let (interrupts, service) = (env.machine.interrupts(), env.machine.service());
-    let Some(mut only_one) = only_one(service.as_ref(), interrupts.as_ref(), env)? else {
+    let ended = watch(service.as_ref(), interrupts.as_ref(), env);
+    service.stopping("not watching any more");
+    ended
+}
+
+fn watch(service: &dyn Service, interrupts: &dyn Interrupts, env: Env<'_>) -> Result<()> {
+    let Some(mut only_one) = only_one(service, interrupts, env)? else {
         return Ok(());
     };
     for wrong in env.machine.stay_resident() {
@@ -58,6 +67,7 @@ pub fn run(env: Env<'_>) -> Result<()> {
     let mut events = env.machine.events()?;
     let mut watch = Watch::default();
     let mut left = LeftFrozen { since: None };
+    let mut said = String::new();
     service.ready("watching");
     while !interrupts.arrived() {
         env.machine.reap();
@@ -65,6 +75,14 @@ pub fn run(env: Env<'_>) -> Result<()> {
         left.look(env);
         // If the kernel cannot be queried, the loop asks again after a pause.
         let looked = events.arm().and_then(|()| watch.look(kernel.as_ref(), env));
+        let now = looked.as_ref().map_or_else(
+            |_| "the mirrors cannot be inspected".to_owned(),
+            |_| watch.summary.to_string(),
+        );
+        if now != said {
+            service.status(&now);
+            said = now;
+        }
         let waited = match looked {
             Ok(Look::Nothing) if service.is_until_idle() => {
                 // Release the lock before the last check: a command that made a mirror meanwhile
@@ -135,6 +153,72 @@ struct Watch {
     wards: BTreeMap<GroupId, Ward>,
     /// The error that made the last round impossible, if any.
     complaint: Option<String>,
+    /// The result of the last round.
+    summary: Summary,
+}
+
+/// What is watched, for the status of a service.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Summary {
+    /// The groups that have mirrors.
+    groups: usize,
+    /// The volumes that are mirrors, or have a leg that is filled.
+    mirrors: usize,
+    /// Those of them that the kernel copies on.
+    copies: usize,
+    /// The groups in which something could not be done, which is tried again.
+    undone: Vec<String>,
+}
+
+impl Summary {
+    fn of(watched: &BTreeMap<GroupId, Vec<DmDevice>>, wards: &BTreeMap<GroupId, Ward>) -> Summary {
+        // Each volume once, whatever its mirror consists of. Its map of changes is not counted.
+        let volumes = |is_it: &dyn Fn(&DmDevice) -> bool| {
+            let devices = watched.values().flatten().filter(|device| {
+                is_mirror(device) && device.uuid.role() != Some(Role::Map) && is_it(device)
+            });
+            let volumes: BTreeSet<_> = devices
+                .map(|device| (device.uuid.group(), device.uuid.volume()))
+                .collect();
+            volumes.len()
+        };
+        let is_copying = |device: &DmDevice| {
+            let mirror = device.mirror.as_ref();
+            mirror.is_some_and(|mirror| mirror.done < mirror.total)
+        };
+        let undone = wards.iter().filter(|(_, ward)| ward.failures > 0);
+        Summary {
+            groups: watched.len(),
+            mirrors: volumes(&|_| true),
+            copies: volumes(&is_copying),
+            undone: undone.map(|(id, ward)| ward.title(*id)).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.groups == 0 {
+            return f.write_str("there are no mirrors to watch");
+        }
+        let s = |count: usize| if count == 1 { "" } else { "s" };
+        let (mirrors, groups) = (self.mirrors, self.groups);
+        write!(
+            f,
+            "watching {mirrors} mirror{} in {groups} group{}",
+            s(mirrors),
+            s(groups)
+        )?;
+        match self.copies {
+            0 => {}
+            1 => f.write_str("; 1 copy running")?,
+            many => write!(f, "; {many} copies running")?,
+        }
+        if self.undone.is_empty() {
+            return Ok(());
+        }
+        write!(f, "; trying again in {}", self.undone.join(", "))
+    }
 }
 
 /// A group that has a mirror.
@@ -166,12 +250,14 @@ impl Watch {
         let devices = watched(kernel)?;
         self.complaint = None;
         self.wards.retain(|id, _| devices.contains_key(id));
+        let mut has_acted = false;
         for (id, devices) in &devices {
-            self.wards
-                .entry(*id)
-                .or_default()
-                .look(*id, devices, kernel, env);
+            let ward = self.wards.entry(*id).or_default();
+            has_acted |= ward.look(*id, devices, kernel, env);
         }
+        // What was repaired is not as it was seen.
+        let changed = has_acted.then(|| watched(kernel)).transpose()?;
+        self.summary = Summary::of(changed.as_ref().unwrap_or(&devices), &self.wards);
         let now = Instant::now();
         let next = self
             .wards
@@ -198,10 +284,24 @@ impl Watch {
 }
 
 impl Ward {
-    fn look(&mut self, id: GroupId, devices: &[DmDevice], kernel: &dyn Kernel, env: Env<'_>) {
+    /// The name of the group or, if it is not known, its UUID.
+    fn title(&self, id: GroupId) -> String {
+        self.known
+            .as_ref()
+            .map_or_else(|| id.to_string(), |group| group.name.to_string())
+    }
+
+    /// Handles the group if its state has changed or it is due. Returns whether it was handled.
+    fn look(
+        &mut self,
+        id: GroupId,
+        devices: &[DmDevice],
+        kernel: &dyn Kernel,
+        env: Env<'_>,
+    ) -> bool {
         let state = state_of(devices);
         if self.seen.as_ref() == Some(&state) && self.due.is_none_or(|due| Instant::now() < due) {
-            return;
+            return false;
         }
         let once = Once {
             inner: env.ui,
@@ -229,6 +329,7 @@ impl Ward {
                 Some(Instant::now() + PATROL.min(AGAIN * 2u32.saturating_pow(self.failures - 1)))
             }
         };
+        true
     }
 }
 
@@ -519,4 +620,80 @@ pub fn has_work(machine: &dyn Machine) -> bool {
         .kernel()
         .and_then(|kernel| watched(kernel.as_ref()))
         .is_ok_and(|groups| !groups.is_empty())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::model::{DevNo, DmName, VolumeId};
+
+    /// A mirror of a volume of a group, with so many of ten regions in sync.
+    fn mirror(group: u8, volume: u8, role: &Role, done: u64) -> (GroupId, DmDevice) {
+        let group = GroupId::from_bytes([group; 16]);
+        let device = DmDevice {
+            name: DmName::from_kernel("x"),
+            uuid: DmUuid::new(group, VolumeId::from_bytes([volume; 16]), role),
+            dev: DevNo {
+                major: 253,
+                minor: 0,
+            },
+            open_count: 0,
+            suspended: false,
+            has_inactive: false,
+            table: Vec::new(),
+            mirror: Some(MirrorStatus {
+                legs: Vec::new(),
+                done,
+                total: 10,
+                log_failed: false,
+            }),
+        };
+        (group, device)
+    }
+
+    fn said(mirrors: Vec<(GroupId, DmDevice)>, failures: u32) -> String {
+        let mut groups: BTreeMap<GroupId, Vec<DmDevice>> = BTreeMap::new();
+        let mut wards = BTreeMap::new();
+        for (group, device) in mirrors {
+            groups.entry(group).or_default().push(device);
+            wards.insert(
+                group,
+                Ward {
+                    failures,
+                    ..Ward::default()
+                },
+            );
+        }
+        Summary::of(&groups, &wards).to_string()
+    }
+
+    #[test]
+    fn the_status_counts_volumes_and_copies() {
+        assert_eq!(said(Vec::new(), 0), "there are no mirrors to watch");
+        let one = mirror(1, 1, &Role::Volume, 10);
+        assert_eq!(said(vec![one], 0), "watching 1 mirror in 1 group");
+        // Layers and the map belong to their volume.
+        let all = || {
+            vec![
+                mirror(1, 1, &Role::Layer(1), 10),
+                mirror(1, 1, &Role::Volume, 9),
+                mirror(1, 2, &Role::Data, 10),
+                mirror(1, 2, &Role::Map, 3),
+                mirror(2, 3, &Role::Volume, 0),
+            ]
+        };
+        assert_eq!(
+            said(all(), 0),
+            "watching 3 mirrors in 2 groups; 2 copies running"
+        );
+        let ids = [1, 2].map(|id| GroupId::from_bytes([id; 16]).to_string());
+        assert_eq!(
+            said(all(), 1),
+            format!(
+                "watching 3 mirrors in 2 groups; 2 copies running; trying again in {}",
+                ids.join(", ")
+            )
+        );
+    }
 }

@@ -20,6 +20,10 @@ pub trait Service {
     fn is_until_idle(&self) -> bool;
     /// Reports that the process is ready, with a short text about its state.
     fn ready(&self, status: &str);
+    /// Reports what the process is at, in a short text.
+    fn status(&self, text: &str);
+    /// Reports that the process ends, with such a text.
+    fn stopping(&self, status: &str);
     /// Reports that the process is alive.
     fn alive(&self);
     /// The longest time to wait: `wanted`, or less, so that the process reports twice as often as

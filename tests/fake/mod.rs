@@ -410,6 +410,10 @@ impl Service for Undisturbed {
     fn alive(&self) {}
 
     fn at_most(&self, wanted: Duration) -> Duration {
+    fn status(&self, _text: &str) {}
+
+    fn stopping(&self, _status: &str) {}
+
         wanted
     }
 }

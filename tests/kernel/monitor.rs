@@ -76,14 +76,21 @@ fn unwatched(lab: &Lab) -> NoMonitor {
 
 #[test]
 fn a_service_says_that_it_is_ready_and_alive_and_stays_in_memory() {
-    let lab = lab!(["mirror"], [32, 32, 32]);
+    let mut lab = lab!(["mirror", "delay"], [32, 32, 32]);
     let nobody = unwatched(&lab);
     drop(nobody);
     let systemd = Systemd::new();
     let monitor = systemd.start(&[]);
     systemd.hears("READY=1\nSTATUS=watching");
+    systemd.hears("STATUS=watching 1 mirror in 1 group");
     systemd.hears("WATCHDOG=1");
     systemd.hears("WATCHDOG=1");
+    // A further copy, as long as it takes.
+    let paused = lab.pause_end_of_leg("g", "disk03", 16 * MIB);
+    lab.cli("-g g snapstart -b --on disk03 v").ok();
+    systemd.hears("STATUS=watching 1 mirror in 1 group; 1 copy running");
+    lab.heal(paused);
+    systemd.hears("STATUS=watching 1 mirror in 1 group");
     let of = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", monitor.pid())).unwrap();
     assert_eq!(of("oom_score_adj").trim(), "-1000");
     let status = of("status");
@@ -93,6 +100,7 @@ fn a_service_says_that_it_is_ready_and_alive_and_stays_in_memory() {
         .unwrap();
     assert_ne!(locked.split_whitespace().next(), Some("0"), "{locked}");
     monitor.signal(libc::SIGTERM);
+    systemd.hears("STOPPING=1\nSTATUS=not watching any more");
     assert_eq!(monitor.wait(DEADLINE).status, 0);
     lab.finish();
 }

@@ -61,6 +61,14 @@ impl Service for Started {
         self.tell(&format!("READY=1\nSTATUS={status}"));
     }
 
+    fn status(&self, text: &str) {
+        self.tell(&format!("STATUS={text}"));
+    }
+
+    fn stopping(&self, status: &str) {
+        self.tell(&format!("STOPPING=1\nSTATUS={status}"));
+    }
+
     fn alive(&self) {
         self.tell("WATCHDOG=1");
     }
@@ -155,11 +163,17 @@ mod tests {
                 watchdog: Some(Duration::from_secs(4)),
                 until_idle: false,
             };
-            service.ready("well");
-            service.alive();
             let mut text = [0; 64];
+            service.ready("well");
             let length = socket.recv(&mut text).unwrap();
             assert_eq!(&text[..length], b"READY=1\nSTATUS=well");
+            service.status("better");
+            let length = socket.recv(&mut text).unwrap();
+            assert_eq!(&text[..length], b"STATUS=better");
+            service.stopping("at its end");
+            let length = socket.recv(&mut text).unwrap();
+            assert_eq!(&text[..length], b"STOPPING=1\nSTATUS=at its end");
+            service.alive();
             let length = socket.recv(&mut text).unwrap();
             assert_eq!(&text[..length], b"WATCHDOG=1");
             assert_eq!(
