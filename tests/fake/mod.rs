@@ -109,6 +109,8 @@ pub struct State {
     /// The programs that were run, and whether they fail.
     pub programs: Vec<String>,
     pub programs_fail: bool,
+    /// The failures that were told.
+    pub notices: Vec<Notice>,
     /// What udev's rule is told of the nodes of volumes.
     pub told: BTreeMap<DmUuid, Told>,
     boot: u8,
@@ -200,6 +202,7 @@ impl Fake {
             programs: Vec::new(),
             programs_fail: false,
             told: BTreeMap::new(),
+            notices: Vec::new(),
             boot: 1,
             host: 0x40,
             clock: 1_700_000_000_000,
@@ -687,7 +690,8 @@ impl Machine for Fake {
         false
     }
 
-    fn notice(&self, _notice: &Notice) -> Vec<String> {
+    fn notice(&self, notice: &Notice) -> Vec<String> {
+        self.0.borrow_mut().notices.push(notice.clone());
         Vec::new()
     }
 

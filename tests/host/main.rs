@@ -36,6 +36,7 @@ mod events;
 mod fake_conformance;
 mod histories;
 mod hotplug;
+mod journal;
 mod lanes;
 mod layers;
 mod many_volumes;

@@ -111,6 +111,7 @@ fn a_failure_is_told_to_the_journal_and_to_the_hook() {
         "BREAKOFF_VOLUME=v",
         "BREAKOFF_PLEX=v-02",
         "BREAKOFF_DISK=disk02",
+        "MESSAGE_ID=93349b00a0f6499f9b9dd3073f01109a",
     ] {
         assert!(
             message.lines().any(|line| line == field),

@@ -6,7 +6,7 @@ use crate::meta::{Archive, Sighting, Witness};
 use crate::model::{Generation, Group, GroupId, Name, PlexState};
 use crate::plan::change::{Change, Event, Object};
 use crate::plan::quorum;
-use crate::sys::notice::Notice;
+use crate::sys::notice::{Kind, LOG_FAILED, Notice, PLEX_FAILED, PLEX_STATE};
 use std::path::PathBuf;
 
 /// Holds the lock of a group and the work to do when it is released, which happens on drop. Most of
@@ -78,13 +78,14 @@ impl<'u> Closing<'u> {
     /// changes.
     pub fn note_failures(&mut self, changes: &[Change]) {
         for change in changes {
-            let (Object::Volume(group, volume), Some(about)) = (&change.object, failure(change))
+            let (Object::Volume(group, volume), Some((kind, about))) =
+                (&change.object, failure(change))
             else {
                 continue;
             };
             let of = [("GROUP", group.to_string()), ("VOLUME", volume.to_string())];
             self.notices.push(Notice {
-                event: change.event.word(),
+                kind,
                 message: change.to_string(),
                 about: of.into_iter().chain(about).collect(),
             });
@@ -159,9 +160,9 @@ pub(super) fn may_be_ours(env: Env<'_>, group: &Group) -> bool {
         .is_ok_and(|here| group.host.is_none_or(|host| host == here))
 }
 
-/// Returns the fields of a failure notice other than the volume, or `None` if the change is not a
-/// failure.
-fn failure(change: &Change) -> Option<Vec<(&'static str, String)>> {
+/// Returns the kind of failure, and the fields of its notice other than the volume; `None` if the
+/// change is not a failure.
+fn failure(change: &Change) -> Option<(&'static Kind, Vec<(&'static str, String)>)> {
     match &change.event {
         Event::PlexFailed(failed) => {
             let state = failed.state.map_or("removed", PlexState::word);
@@ -173,17 +174,18 @@ fn failure(change: &Change) -> Option<Vec<(&'static str, String)>> {
             let places = places
                 .into_iter()
                 .filter_map(|(field, place)| Some((field, place.clone()?)));
-            Some(plex.into_iter().chain(places).collect())
+            Some((&PLEX_FAILED, plex.into_iter().chain(places).collect()))
         }
         Event::PlexState {
             plex,
             state: PlexState::Failed,
             ..
-        } => Some(vec![
-            ("PLEX", plex.to_string()),
-            ("STATE", PlexState::Failed.word().to_owned()),
-        ]),
-        Event::LogFailed => Some(Vec::new()),
+        } => {
+            let state = PlexState::Failed.word().to_owned();
+            let plex = vec![("PLEX", plex.to_string()), ("STATE", state)];
+            Some((&PLEX_STATE, plex))
+        }
+        Event::LogFailed => Some((&LOG_FAILED, Vec::new())),
         _ => None,
     }
 }

@@ -19,7 +19,7 @@ const PRIORITY: &str = "3";
 
 /// `BREAKOFF_EVENT` and so on: the environment of a hook, and the fields in the journal.
 fn fields(notice: &Notice) -> Vec<(String, String)> {
-    let event = [("EVENT", notice.event.to_owned())];
+    let event = [("EVENT", notice.kind.event.to_owned())];
     let about = notice
         .about
         .iter()
@@ -36,6 +36,7 @@ fn datagram(notice: &Notice) -> Vec<u8> {
     let plain = [
         ("MESSAGE", printable(&notice.message)),
         ("PRIORITY", PRIORITY.to_owned()),
+        ("MESSAGE_ID", notice.kind.id.to_owned()),
         ("SYSLOG_IDENTIFIER", "breakoff".to_owned()),
     ];
     let own = fields(notice);
@@ -142,6 +143,7 @@ fn run(program: &Path, notice: &Notice) -> io::Result<()> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::sys::notice::PLEX_FAILED;
     use std::io::Write;
 
     fn file(text: &str) -> tempfile::NamedTempFile {
@@ -181,12 +183,14 @@ mod tests {
             ("DEVICE", "/dev/x\nPRIORITY=7".to_owned()),
         ];
         let notice = Notice {
-            event: "plex-failed",
+            kind: &PLEX_FAILED,
             message: "plex 'v-02' failed".to_owned(),
             about,
         };
         let text = String::from_utf8(datagram(&notice)).unwrap();
-        assert_eq!(text.lines().count(), 6, "{text}");
+        assert_eq!(text.lines().count(), 7, "{text}");
+        let id = format!("MESSAGE_ID={}", PLEX_FAILED.id);
+        assert!(text.lines().any(|line| line == id), "{text}");
         assert!(
             text.starts_with("MESSAGE=plex 'v-02' failed\nPRIORITY=3\n"),
             "{text}"
