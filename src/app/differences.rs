@@ -87,7 +87,9 @@ pub(super) fn changed_ranges(
     })
 }
 
-fn with_maps<'u>(
+/// Returns a group with the changes of its tracked snapshots, read under its lock; if `volumes` is
+/// not empty, of those with one of them at either end.
+pub(super) fn with_maps<'u>(
     options: &Options,
     group: &Name,
     volumes: &[Name],
@@ -104,6 +106,11 @@ fn with_maps<'u>(
         session.list_changes(volume, since);
     }
     Ok(session.release())
+}
+
+/// Whether the changes of any snapshot of a group are tracked.
+pub(super) fn any_tracked(group: &Group) -> bool {
+    !tracked(group, &[]).is_empty()
 }
 
 /// Returns the snapshots whose changes are tracked; if `only` is not empty, those with one of its

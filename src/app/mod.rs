@@ -12,6 +12,7 @@ pub mod helper;
 mod hotplug;
 mod labels;
 mod learn;
+mod metrics;
 pub mod monitor;
 mod paths;
 mod resize;
@@ -24,6 +25,7 @@ mod which;
 
 pub use counters::{Counted, CounterLine};
 pub use helper::run as serve;
+pub use metrics::{Measured, Metrics};
 pub use run::{rehearse, run};
 pub use scan::udev_probe;
 
@@ -95,6 +97,11 @@ pub enum Command {
     DiskResize(Name),
     /// A question about the present state.
     Show(Query),
+    /// `metrics`: what a monitoring system is to know.
+    Metrics {
+        /// Read the maps of changes, too, of groups whose lock is free.
+        changes: bool,
+    },
     /// `status`: one line for each group, and what needs attention.
     Status,
     /// `recover`: finishes or undoes what interrupted commands have left.
@@ -260,6 +267,8 @@ pub enum Outcome {
     },
     /// `stat`: one line for each volume, plex and disk.
     Counters(Vec<CounterLine>),
+    /// `metrics`: what a monitoring system is to know.
+    Metrics(Box<Metrics>),
     /// `group show`: one group with its disks and how full its metadata is.
     Group(Box<World>, Vec<DiskLine>, Option<Fill>),
     /// `group list`: one line for each group.

@@ -5,7 +5,7 @@ use super::session::{Names, Session, refuse_foreign};
 use super::which::{for_group, group_for, named, shown_groups, tell_unreadable};
 use super::{
     Change, Command, Env, Options, Outcome, Query, Report, appeared, counters, differences, groups,
-    hotplug, monitor, paths, scan::Scan, status, wait,
+    hotplug, metrics, monitor, paths, scan::Scan, status, wait,
 };
 use crate::app::session::View;
 use crate::error::{Error, Result};
@@ -50,6 +50,7 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
             let request = GroupRequest::ResizeDisk(media.clone());
             groups::change(options, group.as_str(), &request, env)
         }
+        Command::Metrics { changes } => Ok(metrics::metrics(options, *changes, env)),
         Command::Status => status::status(options, &status::unwatched(env), env),
         Command::Show(query) => {
             let shown = show(options, query, &RECORDING, env);
@@ -95,6 +96,7 @@ pub fn rehearse(options: &Options, command: &Command, env: Env<'_>) -> Result<Ou
             let request = GroupRequest::ResizeDisk(media.clone());
             groups::rehearse(group.as_str(), &request, env)
         }
+        Command::Metrics { changes } => Ok(metrics::metrics(options, *changes, env)),
         Command::Status => status::status(options, &[], env),
         Command::Show(query) => show(options, query, &LOOKING, env),
         Command::Recover { .. } => status::check(options, env),
@@ -217,6 +219,7 @@ fn sees_mirrors(command: &Command) -> bool {
         | Command::DiskErase { .. }
         | Command::DiskResize(_)
         | Command::Recover { check: true }
+        | Command::Metrics { .. }
         | Command::Status
         | Command::StartAuto(_)
         | Command::StopAuto

@@ -99,6 +99,24 @@ impl Scan {
         }
     }
 
+    /// Scans for all groups of this machine: only the disks that [`Scan::for_group`] begins with, if
+    /// every group on them is whole and beyond doubt, and every group that this machine has seen is
+    /// among them. Else for all disks.
+    pub fn sparing(machine: &dyn Machine) -> Result<Scan> {
+        match Scan::marked(machine)? {
+            Some(scan) if scan.has_all_seen() => Ok(scan),
+            _ => Scan::new(machine),
+        }
+    }
+
+    /// Whether the labels name all groups that this machine's witness knows. Without a witness that is
+    /// not known.
+    fn has_all_seen(&self) -> bool {
+        let here = meta::groups(&self.labels);
+        let seen = self.witness.as_ref().and_then(Witness::groups);
+        seen.is_some_and(|seen| !seen.is_empty() && seen.iter().all(|id| here.contains(id)))
+    }
+
     /// Whether a group has devices in the kernel.
     fn runs(&self, id: GroupId) -> bool {
         let devices = self.devices().unwrap_or_default();
@@ -259,6 +277,15 @@ impl Scan {
             .on(shown)
         };
         self.broken.iter().map(told).collect()
+    }
+
+    /// The groups that [`Scan::silent`] describes, in the same order, with their names as far as they
+    /// are known.
+    pub fn silent_groups(&self) -> Vec<(GroupId, Option<Name>)> {
+        self.running_in_silence()
+            .iter()
+            .map(|silent| (silent.id, silent.name.clone()))
+            .collect()
     }
 
     /// Describes the groups that run here while none of their labels can be read: the kernel

@@ -128,7 +128,8 @@ pub fn unwatched(env: Env<'_>) -> Vec<String> {
     }
 }
 
-fn group_findings(view: &View<'_>) -> Vec<String> {
+/// Returns the findings on a group: what needs attention.
+pub(super) fn group_findings(view: &View<'_>) -> Vec<String> {
     let world = &view.world;
     let group = &world.group;
     let media = |id| {

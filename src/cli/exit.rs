@@ -11,6 +11,7 @@ use crate::app::{Options, Outcome, Report, Ui, one_error};
 use crate::error::{self, Error};
 use crate::report;
 use anyhow::Context;
+use std::path::Path;
 
 /// The end of one invocation.
 struct End<'a> {
@@ -33,6 +34,34 @@ pub(super) fn outcome(
         Ok(Outcome::Lacking(shown, wrong)) => end.lacking(&shown, &wrong),
         Ok(outcome) => end.status(end.success(&outcome, ui)),
         Err(err) => end.failure(&err),
+    }
+}
+
+/// Writes the text of what a command shows to a file, and prints what has failed; with `--json` also
+/// the document.
+pub(super) fn to_file(
+    style: &Style,
+    options: &Options,
+    came: error::Result<Outcome>,
+    file: &Path,
+    ui: &dyn Ui,
+) -> u8 {
+    let end = End::new(style, Some(options));
+    let shown = match &came {
+        Ok(Outcome::Lacking(shown, _)) => shown,
+        Ok(shown) => shown,
+        Err(err) => return end.failure(err),
+    };
+    let text = report::text::outcome(shown, style.verbose);
+    let written = output::replace(file, &text)
+        .with_context(|| format!("'{}' cannot be written", file.display()));
+    if written.is_err() {
+        return end.status(written);
+    }
+    match came {
+        came if style.json => outcome(style, options, came, ui),
+        Ok(Outcome::Lacking(_, wrong)) => end.wrong(&wrong),
+        _ => 0,
     }
 }
 
@@ -144,11 +173,17 @@ impl<'a> End<'a> {
             } else {
                 print(&text)
             };
-            wrong
-                .iter()
-                .for_each(|err| output::message(&self.failure_text(err)));
+            return self.wrong(wrong);
         }
         self.status_of(&all)
+    }
+
+    /// Prints each error.
+    fn wrong(&self, wrong: &[Error]) -> u8 {
+        wrong
+            .iter()
+            .for_each(|err| output::message(&self.failure_text(err)));
+        one_error(wrong).map_or(0, |all| self.status_of(&all))
     }
 
     /// Prints a partial success: the changes as usual, then each failure.

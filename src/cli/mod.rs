@@ -37,6 +37,8 @@ pub struct Invocation {
 pub enum Action {
     /// A command of the application.
     App(Command),
+    /// The same, with its result in a file instead of on stdout.
+    ToFile(Command, PathBuf),
     /// `--dry-run`: what a command of the application would do.
     Rehearse(Command),
     /// What a VxVM utility does, where that is not one command.
@@ -191,6 +193,10 @@ fn answer(invocation: &Invocation) -> u8 {
                 FrontEnd::Vx => vx::as_seen(options, err, env),
             });
             exit::outcome(style, options, came, &ui)
+        }
+        Action::ToFile(command, file) => {
+            let came = app::run(options, command, env);
+            exit::to_file(style, options, came, file, &ui)
         }
         Action::Rehearse(command) => {
             exit::outcome(style, options, app::rehearse(options, command, env), &ui)

@@ -18,7 +18,7 @@ use crate::linux::dm::kernel::Dm;
 use crate::linux::dm::owners::Owners;
 use crate::linux::dm::{nodes, rules};
 use crate::linux::process::helper::{HelperProcess, Serve};
-use crate::linux::process::lock::GroupLock;
+use crate::linux::process::lock::{self, GroupLock};
 use crate::linux::process::{detached, host, notice, tools};
 use crate::model::{BootId, DevNo, GroupId, HostId, Timestamp};
 use crate::sys::content::Standing;
@@ -205,6 +205,10 @@ impl Machine for Here {
         on_wait: &dyn Fn(&Holder),
     ) -> Result<Box<dyn Any>> {
         Ok(Box::new(GroupLock::take(key, timeout, on_wait)?))
+    }
+
+    fn is_locked(&self, key: &str) -> Option<bool> {
+        lock::is_locked(key)
     }
 
     fn interrupts(&self) -> Box<dyn Interrupts> {

@@ -14,6 +14,7 @@ use super::history::{Digest, Stamp};
 use crate::error::{Error, Result};
 use crate::model::{Generation, GroupId, Name, Testimony};
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
@@ -138,6 +139,18 @@ impl Witness {
             })
         };
         within(DEADLINE, look).ok().flatten()
+    }
+
+    /// The groups that have a file; `None` when that cannot be told.
+    pub fn groups(&self) -> Option<Vec<GroupId>> {
+        let dir = self.0.clone();
+        let list = move || -> io::Result<Vec<GroupId>> {
+            let names = fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name()));
+            let names: Vec<_> = names.collect::<io::Result<_>>()?;
+            let id = |name: &OsString| GroupId::parse(name.to_str()?.strip_suffix(".json")?);
+            Ok(names.iter().filter_map(id).collect())
+        };
+        within(DEADLINE, list).ok()
     }
 
     /// Records what was seen, atomically and durably. On a read-only root filesystem nothing is

@@ -3,7 +3,7 @@
 //! The document is `{"breakoff":1,"command":…,"ok":true,"result":{…}}` or
 //! `{"breakoff":1,"command":…,"ok":false,"error":{…}}`, on one line.
 
-use super::{changes, counters, layout, lists, plan, relations, room};
+use super::{changes, counters, layout, lists, metrics, plan, relations, room};
 use crate::advice::Language;
 use crate::app::{Outcome, Report};
 use crate::error::{Error, Result};
@@ -60,6 +60,7 @@ enum Named<T> {
     ChangedRanges(T),
     Room(T),
     Counters(T),
+    Metrics(T),
     Group(T),
     Disks(T),
     Configuration(T),
@@ -99,6 +100,7 @@ pub fn success(command: Option<&str>, outcome: &Outcome) -> Result<String> {
             let views = lines.iter().map(counters::CounterView::new);
             ok(command, Named::Counters(views.collect::<Vec<_>>()))
         }
+        Outcome::Metrics(measured) => ok(command, Named::Metrics(metrics::views(measured))),
         Outcome::Group(world, disks, fill) => ok(
             command,
             Named::Group(lists::GroupShow::new(world, disks, *fill)),

@@ -10,6 +10,7 @@ mod counters;
 pub mod json;
 mod layout;
 mod lists;
+pub mod metrics;
 mod plan;
 mod print;
 pub mod progress;

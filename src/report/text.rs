@@ -1,6 +1,6 @@
 //! Outcomes and errors as text for people.
 
-use super::{changes, counters, layout, lists, plan, print, relations, room};
+use super::{changes, counters, layout, lists, metrics, plan, print, relations, room};
 use crate::advice::Language;
 use crate::app::Outcome;
 use crate::error::Error;
@@ -26,6 +26,7 @@ pub fn outcome(outcome: &Outcome, verbose: bool) -> String {
             present,
         } => room::text(group, volume.as_ref(), *size, *present),
         Outcome::Counters(lines) => counters::text(lines),
+        Outcome::Metrics(measured) => metrics::text(measured),
         Outcome::Group(world, disks, fill) => lists::group_text(world, disks, *fill),
         Outcome::Groups(lines) => lists::groups_text(lines),
         Outcome::Disks(lines) => lists::disks_text(lines),
@@ -49,6 +50,7 @@ pub fn is_empty(outcome: &Outcome) -> bool {
         | Outcome::Planned(_)
         | Outcome::ChangedRanges(_)
         | Outcome::Room { .. }
+        | Outcome::Metrics(_)
         | Outcome::Group(..)
         | Outcome::Dump(_) => false,
     }

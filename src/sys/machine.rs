@@ -112,6 +112,8 @@ pub trait Machine {
         timeout: Option<Duration>,
         on_wait: &dyn Fn(&Holder),
     ) -> Result<Box<dyn Any>>;
+    /// Whether anybody has a lock, without taking it. `None` if that cannot be told.
+    fn is_locked(&self, key: &str) -> Option<bool>;
     /// Records interrupts from here on (see [`Interrupts`]).
     fn interrupts(&self) -> Box<dyn Interrupts>;
     /// Whether an interrupt has arrived since recording began.

@@ -77,6 +77,25 @@ pub fn is_sound(superblock: &[u8]) -> bool {
         && u64_at(superblock, 32) == MAGIC
 }
 
+/// How full a map is, in blocks of [`BLOCK`] bytes, as of its last commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fill {
+    /// The blocks in use.
+    pub used: u64,
+    /// All blocks.
+    pub total: u64,
+}
+
+/// How full a map is, by its superblock. `None` if that is damaged or no superblock.
+pub fn fill(superblock: &[u8]) -> Option<Fill> {
+    if !is_sound(superblock) {
+        return None;
+    }
+    // The root of the space map begins with both numbers.
+    let (total, used) = (u64_at(superblock, 44), u64_at(superblock, 52));
+    (used <= total).then_some(Fill { used, total })
+}
+
 fn has_seal(block: &[u8], kind: Kind) -> bool {
     !crc32c::crc32c(&block[4..]) ^ kind.seal() == u32_at(block, 0)
 }

@@ -410,13 +410,13 @@ impl Service for Undisturbed {
 
     fn ready(&self, _status: &str) {}
 
-    fn alive(&self) {}
-
-    fn at_most(&self, wanted: Duration) -> Duration {
     fn status(&self, _text: &str) {}
 
     fn stopping(&self, _status: &str) {}
 
+    fn alive(&self) {}
+
+    fn at_most(&self, wanted: Duration) -> Duration {
         wanted
     }
 }
@@ -658,6 +658,10 @@ impl Machine for Fake {
             return Err(Error::timed_out(format!("{key} is locked")));
         }
         Ok(Box::new(Lock(self.clone(), key.to_owned())))
+    }
+
+    fn is_locked(&self, key: &str) -> Option<bool> {
+        Some(self.0.borrow().locks.contains(key))
     }
 
     fn interrupts(&self) -> Box<dyn Interrupts> {

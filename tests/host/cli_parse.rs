@@ -31,6 +31,9 @@ fn answer(args: &[OsString]) -> String {
                 Action::Rehearse(command) => {
                     format!("dry run of {}", short(&format!("{command:?}")))
                 }
+                Action::ToFile(command, file) => {
+                    format!("{} to {file:?}", short(&format!("{command:?}")))
+                }
                 Action::Vx(job) => short(&format!("{job:?}")),
                 Action::UdevProbe(_) | Action::UdevName(_) => format!("{action:?}"),
             };

@@ -185,6 +185,8 @@ fn of_what_waits_or_only_looks() {
         "group show g",
         "disk list",
         "stat",
+        "metrics",
+        "metrics --output /nowhere/file",
         "status",
         "recover",
     ] {

@@ -47,6 +47,7 @@ mod meta_flip;
 mod meta_layout;
 mod meta_record;
 mod meta_store;
+mod metrics;
 mod missing;
 mod package;
 mod plan_golden;

@@ -45,6 +45,29 @@ fn what_is_for_all_groups_looks_at_all_disks() {
     }
 }
 
+/// Unless every group that this machine knows is found by its marks: metrics are asked for each
+/// minute.
+#[test]
+fn metrics_look_at_all_disks_only_where_something_is_missing() {
+    let machine = three();
+    let metrics = || looked_for(&machine, "metrics");
+    assert_eq!(
+        metrics(),
+        ["marked", "all"],
+        "nobody knows which groups there are"
+    );
+    let directory = tempfile::tempdir().unwrap();
+    machine.0.borrow_mut().witness_dir = Some(directory.path().to_owned());
+    assert_eq!(metrics(), ["marked", "all"]);
+    machine.ok("make w 1m");
+    assert_eq!(metrics(), ["marked"]);
+    // A second group, whose disk has no mark.
+    machine.ok("group create h /dev/fake4");
+    assert_eq!(metrics(), ["marked"]);
+    machine.0.borrow_mut().disks[3].unknown = true;
+    assert_eq!(metrics(), ["marked", "all"]);
+}
+
 #[test]
 fn a_disk_without_a_mark_is_found_and_gets_the_next_configuration() {
     let machine = three();

@@ -25,6 +25,7 @@ mod lanes;
 mod legs;
 mod limits;
 mod meta;
+mod metrics;
 mod monitor;
 mod nodes;
 mod real_conformance;

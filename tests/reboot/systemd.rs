@@ -13,6 +13,7 @@ use std::path::Path;
 const FSTAB: &str = "/dev/breakoff/g/v /mnt ext4 defaults 0 0\n";
 const WRITTEN: &str = "under systemd\n";
 const MONITOR: &str = "breakoff-monitor.service";
+const METRICS: &str = "breakoff-metrics.service";
 const START: &str = "breakoff-start.service";
 const WITNESS: &str = "/etc/breakoff/witness";
 
@@ -179,6 +180,7 @@ fn under_systemd() {
         .unwrap();
     assert!(!locked.ends_with("\t       0 kB"), "{locked}");
 
+    metrics_are_written();
     tool("kill", &["-KILL", &monitor]).ok();
     until("systemd starts the monitor again", || {
         show(MONITOR, "NRestarts") == "1" && show(MONITOR, "ActiveState") == "active"
@@ -186,13 +188,37 @@ fn under_systemd() {
     assert_ne!(watching(), monitor);
 }
 
+/// By the unit, with all that is forbidden to it, and into the place where the collector looks.
+fn metrics_are_written() {
+    let place = "/var/lib/prometheus/node-exporter";
+    tool("systemctl", &["start", METRICS]).ok();
+    assert_eq!(show(METRICS, "ConditionResult"), "no");
+    fs::create_dir_all(place).unwrap();
+    tool("systemctl", &["start", METRICS]).ok();
+    assert_eq!(show(METRICS, "Result"), "success");
+    let text = fs::read_to_string(format!("{place}/breakoff.prom")).unwrap();
+    println!("{text}");
+    for line in [
+        "breakoff_up 1",
+        "breakoff_monitor_running 1",
+        "breakoff_group_findings{group=\"g\"} 0",
+        "breakoff_volume_started{group=\"g\",volume=\"v\"} 1",
+        "breakoff_disk_state{group=\"g\",disk=\"disk02\",state=\"online\"} 1",
+    ] {
+        assert!(text.lines().any(|said| said == line), "{line}");
+    }
+    assert_eq!(fs::read_dir(place).unwrap().count(), 1);
+    tool("systemctl", &["start", "breakoff-metrics.timer"]).ok();
+    assert_eq!(show("breakoff-metrics.timer", "ActiveState"), "active");
+}
+
 /// The monitor's process, when it has said that it is at work.
 #[track_caller]
 fn watching() -> String {
-    assert_eq!(
-        (show(MONITOR, "ActiveState"), show(MONITOR, "StatusText")),
-        ("active".into(), "watching".into())
-    );
+    assert_eq!(show(MONITOR, "ActiveState"), "active");
+    until("the monitor says what it watches", || {
+        show(MONITOR, "StatusText") == "watching 1 mirror in 1 group"
+    });
     show(MONITOR, "MainPID")
 }
 
@@ -240,6 +266,14 @@ fn half_of_it() {
         ("active".into(), "success".into())
     );
     breakoff("-g g print").says("disk02").says("is missing");
+    // The start was told to the journal, which explains it.
+    tool("journalctl", &["--update-catalog"]).ok();
+    let told = || tool("journalctl", &["-b", "-x", "BREAKOFF_EVENT=plex-state"]).ok();
+    until("the journal has it", || told().stdout.contains("Subject: "));
+    told()
+        .says("Subject: Volume g/v runs without its plex v-02")
+        .says("The plex is FAILED now: it is not written")
+        .says("breakoff -g g plex attach v-02");
     disks_that_are_plugged_in();
 }
 

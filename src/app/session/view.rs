@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 use crate::exec;
 use crate::meta::{self, Chosen, Fill, Lineage, Member, Sighting, Stamp};
 use crate::model::{
-    DiskId, DmUuid, Generation, Group, GroupId, HostId, Name, Role, Sectors, Volume,
+    DiskId, DmUuid, Extent, Generation, Group, GroupId, HostId, Name, Role, Sectors, Volume,
+    VolumeId,
 };
 use crate::plan::Refusal;
 use crate::plan::evidence::{Evidence, Situation};
@@ -18,8 +19,8 @@ use crate::plan::request::Finding;
 use crate::plan::step::Plan;
 use crate::plan::world::{PresentDisk, World};
 use crate::sys::Kernel;
-use crate::table::DmDevice;
 use crate::table::status::MirrorStatus;
+use crate::table::{DmDevice, dco, era};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -460,6 +461,38 @@ impl<'u> View<'u> {
             .map(|m| m.label.geometry().area())
             .min()?;
         meta::fill(&self.world.group, smallest).ok()
+    }
+
+    /// How full the maps of changes are that are in use, as of the kernel's last commit. Their disks
+    /// are read for it: the kernel must not be asked without the group's lock (K7). A disk that does
+    /// not answer is waited for once.
+    pub fn map_fills(&self) -> BTreeMap<VolumeId, era::Fill> {
+        let mut silent = BTreeSet::new();
+        let mut read = |copy: &Extent, size: Sectors| {
+            let member = self.copies.members.iter().find(|m| m.disk == copy.disk)?;
+            let disk = self.world.group.disk(copy.disk)?;
+            let start = dco::map(copy, size).start;
+            let offset = disk.data_start.saturating_add(start).bytes();
+            let mut superblock = vec![0; era::BLOCK];
+            if silent.contains(&copy.disk) {
+                return None;
+            }
+            let media = &member.media;
+            let done = media
+                .begin_read(offset, superblock.len(), ANSWERS)
+                .and_then(|()| media.end_read(offset, &mut superblock));
+            if done.is_err() {
+                silent.insert(copy.disk);
+                return None;
+            }
+            era::fill(&superblock)
+        };
+        let volumes = self.world.group.volumes.iter();
+        let fill = |volume: &Volume| {
+            let mut copies = volume.live_dco()?.copies.iter();
+            Some((volume.id, copies.find_map(|copy| read(copy, volume.size))?))
+        };
+        volumes.filter_map(fill).collect()
     }
 
     /// Disks whose copy of the configuration is older than the one in force.

@@ -11,6 +11,7 @@ mod grow;
 pub mod hints;
 mod log;
 mod make;
+mod metrics;
 mod mirror;
 mod monitor;
 mod owner;
@@ -115,6 +116,7 @@ enum Verb {
     Monitor(monitor::Monitor),
     Status(status::Status),
     Stat(stat::Stat),
+    Metrics(metrics::Metrics),
     #[command(hide = true)]
     UdevProbe(udev::UdevProbe),
     #[command(hide = true)]
@@ -150,6 +152,7 @@ impl Verb {
             Verb::Monitor(verb) => verb.command(),
             Verb::Status(verb) => verb.command(),
             Verb::Stat(verb) => verb.command(),
+            Verb::Metrics(verb) => return Ok(verb.action(dry_run)),
             Verb::UdevProbe(verb) => return Ok(verb.action()),
             Verb::UdevName(verb) => return Ok(verb.action()),
         };

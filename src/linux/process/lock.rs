@@ -12,7 +12,7 @@ use crate::sys::lock::{DISKS, Holder, MONITOR};
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -156,6 +156,41 @@ impl Drop for GroupLock {
         // An empty file names no process that has ended.
         let _ = self.0.set_len(0);
     }
+}
+
+/// Whether anybody has the lock with this key, by the kernel's list of locks: an attempt to take it
+/// would make others believe for that moment that it is taken. `None` if the list cannot be read.
+pub fn is_locked(key: &str) -> Option<bool> {
+    is_locked_in(&run_dir().join("lock"), key)
+}
+
+fn is_locked_in(directory: &Path, key: &str) -> Option<bool> {
+    let about = match std::fs::symlink_metadata(directory.join(key)) {
+        Ok(about) => about,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Some(false),
+        Err(_) => return None,
+    };
+    let file = (about.dev(), about.ino());
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    Some(locks.lines().any(|line| flocked(line) == Some(file)))
+}
+
+/// The device and the inode of the file that a line of `/proc/locks` is about, if it is for a lock by
+/// `flock` that somebody has: `1: FLOCK  ADVISORY  WRITE 708 00:19:1045 0 EOF`. The device is in
+/// hexadecimal.
+fn flocked(line: &str) -> Option<(u64, u64)> {
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let [_, "FLOCK", _, _, _, file, ..] = words.as_slice() else {
+        // One that is waited for has an arrow before the kind.
+        return None;
+    };
+    let parts: Vec<&str> = file.split(':').collect();
+    let [major, minor, inode] = parts.as_slice() else {
+        return None;
+    };
+    let number = |text| u64::from_str_radix(text, 16).ok();
+    let device = nix::sys::stat::makedev(number(major)?, number(minor)?);
+    Some((device, inode.parse().ok()?))
 }
 
 fn open(directory: &Path, key: &str) -> Result<File> {
@@ -308,6 +343,26 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(take(directory.path(), Duration::ZERO).is_ok());
+    }
+
+    #[test]
+    fn whether_it_is_locked_is_seen_without_locking_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let is_locked = || is_locked_in(directory.path(), "g");
+        assert_eq!(is_locked(), Some(false), "it was never taken");
+        let held = take(directory.path(), Duration::ZERO).unwrap();
+        assert_eq!(is_locked(), Some(true));
+        assert_eq!(is_locked_in(directory.path(), "other"), Some(false));
+        drop(held);
+        assert_eq!(is_locked(), Some(false));
+        let (minor, waiting) = (
+            "7: FLOCK  ADVISORY  WRITE 8 fd:1a:4711 0 EOF",
+            "7: -> FLOCK  ADVISORY  WRITE 8 fd:1a:4711 0 EOF",
+        );
+        let device = nix::sys::stat::makedev(0xfd, 0x1a);
+        assert_eq!(flocked(minor), Some((device, 4711)));
+        assert_eq!(flocked(waiting), None);
+        assert_eq!(flocked("7: POSIX ADVISORY WRITE 8 fd:1a:4711 0 EOF"), None);
     }
 
     #[test]
