@@ -1,3 +1,3 @@
 #!/bin/sh
-# Each time that udev has nothing left to do: groups whose disks are all there.
+# Each time that udev has nothing left to do: volumes whose disks are all there.
 /sbin/breakoff-start

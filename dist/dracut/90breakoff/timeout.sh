@@ -1,3 +1,3 @@
 #!/bin/sh
-# The root filesystem has been waited for long enough: groups that lack disks, too.
+# The root filesystem has been waited for long enough: volumes that lack disks, too.
 /sbin/breakoff-start now
