@@ -30,10 +30,13 @@ install() {
     local seen
     inst_multiple breakoff
     inst_rules 11-dm-breakoff.rules 56-breakoff.rules 69-breakoff.rules
-    # Whose groups are ours. Without it nothing is started: make the initrd anew when it has changed.
-    inst_simple /etc/machine-id
-    # The program that a failure is reported to is not here.
     # shellcheck disable=SC2154
+    inst_rules "$moddir/60-breakoff-snapshots.rules"
+    # Whose groups are ours. Without it nothing is started: make the initrd anew when it has changed. dracut's systemd has put an empty one
+    # there, for which a random one would be made.
+    # shellcheck disable=SC2154
+    cp -f /etc/machine-id "$initdir/etc/machine-id"
+    # The program that a failure is reported to is not here.
     [[ ! -e /etc/breakoff.conf ]] || sed '/^[[:space:]]*hook[[:space:]]*=/d' /etc/breakoff.conf >"$initdir/etc/breakoff.conf"
     # What this machine has seen of its groups by now; "copy" says that it may have seen more since.
     mkdir -p "$initdir/etc/breakoff/witness"
@@ -41,7 +44,6 @@ install() {
         [[ ! -e $seen ]] || inst_simple "$seen"
     done
     : >"$initdir/etc/breakoff/witness/copy"
-    # shellcheck disable=SC2154
     inst_simple "$moddir/breakoff-start.sh" /sbin/breakoff-start
     inst_hook initqueue/settled 50 "$moddir/settled.sh"
     inst_hook initqueue/timeout 50 "$moddir/timeout.sh"
