@@ -10,7 +10,11 @@ use crate::support::machine::{Machine, note, phase};
 use std::fs;
 use std::path::Path;
 
-const FSTAB: &str = "/dev/breakoff/g/v /mnt ext4 defaults 0 0\n";
+/// A filesystem on a mirror, and one that is encrypted.
+const FSTAB: &str =
+    "/dev/breakoff/g/v /mnt ext4 defaults 0 0\n/dev/mapper/secret /srv ext4 defaults 0 0\n";
+const CRYPTTAB: &str = "secret /dev/breakoff/g/encrypted /etc/secret luks\n";
+const SECRET: &str = "not a secret";
 const WRITTEN: &str = "under systemd\n";
 const MONITOR: &str = "breakoff-monitor.service";
 const METRICS: &str = "breakoff-metrics.service";
@@ -24,6 +28,8 @@ fn the_units_start_volumes_before_they_are_mounted_and_stop_them_cleanly_after_u
     let Some(mut machine) = Machine::new(name, 2) else {
         return;
     };
+    machine.keep("etc/crypttab".to_owned(), CRYPTTAB.to_owned());
+    machine.keep("etc/secret".to_owned(), SECRET.to_owned());
     machine.boot("a filesystem on a mirror");
     // Beside LVM, which at shutdown removes whatever device-mapper devices it finds.
     let journal = machine.boot_with_systemd("under systemd", FSTAB, &[]);
@@ -35,6 +41,11 @@ fn the_units_start_volumes_before_they_are_mounted_and_stop_them_cleanly_after_u
             "Stopped breakoff-start.service",
         ],
     );
+    // What lies on volumes is closed before they are stopped.
+    for volume in ["v", "encrypted", "divided"] {
+        let stopped = format!("g/{volume} stopped");
+        assert!(journal.contains(&stopped), "there is no '{stopped}'");
+    }
     // And on its own.
     let journal = machine.boot_with_systemd("under systemd", FSTAB, &["blk-availability.service"]);
     assert_shut_down_well(&journal);
@@ -137,13 +148,50 @@ fn filesystem_on_a_mirror() {
     breakoff("-g g make v 32m --mirrors 2");
     until("the plexes are equal", is_in_sync);
     tool("mkfs.ext4", &["-q", "/dev/breakoff/g/v"]).ok();
+
+    breakoff("-g g make encrypted 24m --on disk01");
+    fs::write("/etc/secret", SECRET).unwrap();
+    let (volume, key) = ("/dev/breakoff/g/encrypted", "--key-file=/etc/secret");
+    let fast = ["--pbkdf=pbkdf2", "--pbkdf-force-iterations=1000"];
+    let format = ["--batch-mode", "luksFormat", volume, key];
+    tool("cryptsetup", &[&format[..], &fast].concat()).ok();
+    tool("cryptsetup", &["open", volume, "secret", key]).ok();
+    tool("mkfs.ext4", &["-q", "/dev/mapper/secret"]).ok();
+    tool("cryptsetup", &["close", "secret"]).ok();
+
+    breakoff("-g g make divided 16m --on disk01");
+    lvm("pvcreate -q -y /dev/mapper/g-divided");
+    lvm("vgcreate -q -y vg /dev/mapper/g-divided");
+    lvm("lvcreate -q -y -W n -L 8m -n lv vg");
+    tool("mkfs.ext4", &["-q", "/dev/mapper/vg-lv"]).ok();
+    lvm("vgchange -q -an vg");
     breakoff("-g g stop --all");
+}
+
+/// LVM, which sees one volume alone.
+#[track_caller]
+fn lvm(words: &str) {
+    let only = r#"devices { filter = ["a|^/dev/mapper/g-divided$|", "r|.*|"] use_devicesfile = 0 }"#;
+    let mut all: Vec<&str> = words.split_whitespace().collect();
+    all.extend(["--config", only]);
+    tool("lvm", &all).ok();
 }
 
 fn under_systemd() {
     let mounts = fs::read_to_string("/proc/mounts").unwrap();
     assert!(mounts.contains("/dev/mapper/g-v /mnt ext4 rw"), "{mounts}");
+    assert!(
+        mounts.contains("/dev/mapper/secret /srv ext4 rw"),
+        "{mounts}"
+    );
     fs::write("/mnt/file", WRITTEN).unwrap();
+    fs::write("/srv/file", WRITTEN).unwrap();
+    // Nobody else takes the logical volume down.
+    if show("blk-availability.service", "LoadState") != "masked" {
+        lvm("vgchange -q -ay vg");
+        fs::create_dir_all("/media").unwrap();
+        tool("mount", &["/dev/mapper/vg-lv", "/media"]).ok();
+    }
 
     let at = |unit: &str, property: &str| show(unit, property).parse::<u64>().unwrap();
     assert!(
