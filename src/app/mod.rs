@@ -14,6 +14,7 @@ mod labels;
 mod learn;
 mod metrics;
 pub mod monitor;
+pub mod names;
 mod paths;
 mod resize;
 mod run;

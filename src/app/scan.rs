@@ -78,6 +78,20 @@ impl Scan {
         Ok(scan)
     }
 
+    /// Reads what a look at few disks shows, for who needs names soon and decides nothing by them: the
+    /// disks that udev has marked and those beneath breakoff's devices, and all others only where none
+    /// of these has a label.
+    pub fn at_a_glance(machine: &dyn Machine) -> Result<Scan> {
+        let devices = machine.kernel()?.devices()?;
+        let mapped = disks_beneath(devices.iter(), &|_| true);
+        let mut scan = Scan::read(machine, Which::Marked(&mapped))?;
+        if scan.labels.is_empty() {
+            scan = Scan::read(machine, Which::All)?;
+        }
+        scan.keep_uppermost();
+        Ok(scan)
+    }
+
     /// Leaves out disks on which another one lies.
     fn keep_uppermost(&mut self) {
         let upper: Vec<Candidate> = self

@@ -5,6 +5,7 @@
 //! produce an [`Invocation`], and everything behind that is the same. Only `main` calls [`run`];
 //! only this module touches stdout, stderr and the terminal.
 
+pub mod complete;
 mod exit;
 pub mod native;
 mod output;
@@ -139,6 +140,9 @@ pub enum Why {
 /// Parses the arguments, runs the command and prints the answer. Returns the exit status.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(shell) = complete::asked() {
+        return complete::answer(&shell, &args);
+    }
     match parse(&args) {
         Ok(invocation) => answer(&invocation),
         Err(stopped) => exit::stopped(&stopped),

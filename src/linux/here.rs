@@ -45,6 +45,8 @@ const HELPER_STARTS: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone, Copy)]
 pub struct Here {
     serve: Serve,
+    /// How long disks may take to be read at most, if that is not for `probe` to say.
+    patience: Option<Duration>,
 }
 
 /// How long disks may take to be measured: nothing waits for a slow one.
@@ -54,7 +56,19 @@ impl Here {
     /// Takes the body of helper processes from a caller that has it: a helper does much of what a
     /// command does.
     pub const fn new(serve: Serve) -> Here {
-        Here { serve }
+        Here {
+            serve,
+            patience: None,
+        }
+    }
+
+    /// The same machine, on which no disk may take longer than this to be read.
+    #[must_use]
+    pub const fn impatient(self, patience: Duration) -> Here {
+        Here {
+            patience: Some(patience),
+            ..self
+        }
     }
 }
 
@@ -75,7 +89,7 @@ impl Machine for Here {
     }
 
     fn members(&self, which: Which<'_>, reading: Reading<'_>) -> Result<Vec<Found>> {
-        probe::look(which, reading)
+        probe::look(which, reading, self.patience)
     }
 
     fn whole_disks(&self) -> Result<Vec<Stranger>> {

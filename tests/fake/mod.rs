@@ -117,7 +117,8 @@ pub struct State {
     /// Which machine it is.
     pub host: u8,
     clock: u64,
-    locks: BTreeSet<String>,
+    /// The locks that are held, by their keys.
+    pub locks: BTreeSet<String>,
 }
 
 /// The machine; clones are the same machine.

@@ -26,6 +26,7 @@ mod at_boot;
 mod cli_binary;
 mod cli_parse;
 mod cli_report;
+mod completion;
 mod counters;
 mod crash_points;
 mod crash_random;

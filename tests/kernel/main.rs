@@ -14,6 +14,7 @@ mod meta_common;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod completion;
 mod crash;
 mod disks;
 mod dm_tables;

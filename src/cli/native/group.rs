@@ -1,5 +1,6 @@
 //! `group …`: disk groups.
 
+use super::names::Names;
 use super::words;
 use crate::app::{Command, NamedDevice, Query};
 use crate::model::{Name, Sectors};
@@ -32,7 +33,7 @@ pub(super) enum Group {
 #[derive(Args)]
 pub(super) struct Create {
     /// Name of the new group
-    #[arg(value_parser = Name::parse)]
+    #[arg(value_parser = Name::parse, add = Names::New)]
     name: Name,
     #[command(flatten)]
     disks: Disks,
@@ -45,7 +46,7 @@ pub(super) struct Create {
 #[derive(Args)]
 pub(super) struct Add {
     /// The group
-    #[arg(value_parser = Name::parse)]
+    #[arg(value_parser = Name::parse, add = Names::Group)]
     name: Name,
     #[command(flatten)]
     disks: Disks,
@@ -69,7 +70,7 @@ pub(super) struct List {}
 #[derive(Args)]
 pub(super) struct Show {
     /// The group
-    #[arg(value_parser = Name::parse)]
+    #[arg(value_parser = Name::parse, add = Names::AnyGroup)]
     name: Name,
 }
 
@@ -77,7 +78,7 @@ pub(super) struct Show {
 #[derive(Args)]
 pub(super) struct Dump {
     /// The group
-    #[arg(value_parser = Name::parse)]
+    #[arg(value_parser = Name::parse, add = Names::AnyGroup)]
     name: Name,
 }
 
@@ -85,7 +86,7 @@ pub(super) struct Dump {
 #[derive(Args)]
 pub(super) struct Destroy {
     /// The group
-    #[arg(value_parser = Name::parse)]
+    #[arg(value_parser = Name::parse, add = Names::Group)]
     name: Name,
 }
 
@@ -93,6 +94,7 @@ pub(super) struct Destroy {
 #[derive(Args)]
 pub(super) struct Import {
     /// The group, by name or UUID
+    #[arg(add = Names::GroupElsewhere)]
     name: String,
     /// Give it another name
     #[arg(long = "name", value_name = "NEW", value_parser = Name::parse)]
@@ -107,7 +109,7 @@ pub(super) struct Import {
 #[derive(Args)]
 pub(super) struct Deport {
     /// The group
-    #[arg(value_parser = Name::parse)]
+    #[arg(value_parser = Name::parse, add = Names::Group)]
     name: Name,
 }
 
@@ -115,10 +117,10 @@ pub(super) struct Deport {
 #[derive(Args)]
 pub(super) struct RemoveDisk {
     /// The group
-    #[arg(value_parser = Name::parse)]
+    #[arg(value_parser = Name::parse, add = Names::Group)]
     name: Name,
     /// The disk, by its media name
-    #[arg(value_parser = Name::parse)]
+    #[arg(value_parser = Name::parse, add = Names::Media)]
     media: Name,
 }
 
@@ -130,10 +132,10 @@ pub(super) struct RemoveDisk {
 #[derive(Args)]
 pub(super) struct ReplaceDisk {
     /// The group
-    #[arg(value_parser = Name::parse)]
+    #[arg(value_parser = Name::parse, add = Names::Group)]
     name: Name,
     /// The disk that goes, by its media name
-    #[arg(value_parser = Name::parse)]
+    #[arg(value_parser = Name::parse, add = Names::Media)]
     media: Name,
     /// The new disk
     #[arg(value_name = "DEV")]
@@ -154,6 +156,7 @@ pub(super) struct ReplaceDisk {
 #[derive(Args)]
 pub(super) struct Choose {
     /// The group, by name or UUID
+    #[arg(add = Names::GroupRefused)]
     name: String,
     /// The side that wins: as the refusal names it, or a device of it
     side: String,

@@ -1,5 +1,6 @@
 //! `log …`: the dirty region log of a mirror.
 
+use super::names::Names;
 use super::words::Where;
 use crate::app::Command;
 use crate::model::Name;
@@ -20,7 +21,7 @@ pub(super) enum Log {
 #[derive(Args)]
 pub(super) struct Add {
     /// The volume
-    #[arg(value_name = "VOL", value_parser = Name::parse)]
+    #[arg(value_name = "VOL", value_parser = Name::parse, add = Names::VolumeWithoutLog)]
     volume: Name,
     #[command(flatten)]
     place: Where,
@@ -32,7 +33,7 @@ pub(super) struct Add {
 #[derive(Args)]
 pub(super) struct Remove {
     /// The volume
-    #[arg(value_name = "VOL", value_parser = Name::parse)]
+    #[arg(value_name = "VOL", value_parser = Name::parse, add = Names::VolumeWithLog)]
     volume: Name,
 }
 

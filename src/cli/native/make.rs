@@ -1,5 +1,6 @@
 //! `make`
 
+use super::names::Names;
 use super::owner::Access;
 use super::words::{self, Where};
 use crate::app::Command;
@@ -14,7 +15,7 @@ use clap::{ArgAction, Args};
 #[derive(Args)]
 pub(super) struct Make {
     /// Name of the new volume
-    #[arg(value_name = "VOL", value_parser = Name::parse)]
+    #[arg(value_name = "VOL", value_parser = Name::parse, add = Names::New)]
     volume: Name,
     /// Its size: bytes, or with a suffix s (sectors of 512 bytes), k, m, g or t
     #[arg(value_parser = words::size)]

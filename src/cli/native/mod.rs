@@ -14,6 +14,7 @@ mod make;
 mod metrics;
 mod mirror;
 mod monitor;
+pub mod names;
 mod owner;
 mod plex;
 mod print;

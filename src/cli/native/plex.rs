@@ -1,5 +1,6 @@
 //! `plex …`: single plexes.
 
+use super::names::Names;
 use super::words;
 use crate::app::Command;
 use crate::model::{Lanes, Name};
@@ -25,7 +26,7 @@ pub(super) struct ConvertArgs {
     #[arg(long, value_enum)]
     to: To,
     /// The plex
-    #[arg(value_parser = Name::parse)]
+    #[arg(value_parser = Name::parse, add = Names::CompletePlex)]
     plex: Name,
 }
 
@@ -41,7 +42,7 @@ enum To {
 #[derive(Args)]
 pub(super) struct Detach {
     /// The plex
-    #[arg(value_parser = Name::parse)]
+    #[arg(value_parser = Name::parse, add = Names::DataPlex)]
     plex: Name,
 }
 
@@ -58,7 +59,7 @@ pub(super) struct Attach {
     #[arg(long, value_name = "N", value_parser = words::lanes)]
     lanes: Option<Lanes>,
     /// The plex
-    #[arg(value_parser = Name::parse)]
+    #[arg(value_parser = Name::parse, add = Names::DetachedPlex)]
     plex: Name,
 }
 
@@ -66,7 +67,7 @@ pub(super) struct Attach {
 #[derive(Args)]
 pub(super) struct Remove {
     /// The plex
-    #[arg(value_parser = Name::parse)]
+    #[arg(value_parser = Name::parse, add = Names::Plex)]
     plex: Name,
 }
 
@@ -77,7 +78,7 @@ pub(super) struct Remove {
 #[derive(Args)]
 pub(super) struct Abort {
     /// The plex
-    #[arg(value_parser = Name::parse)]
+    #[arg(value_parser = Name::parse, add = Names::FillingPlex)]
     plex: Name,
 }
 

@@ -1,5 +1,6 @@
 //! `snapabort`
 
+use super::names::Names;
 use super::words;
 use crate::app::Command;
 use crate::model::Name;
@@ -10,7 +11,7 @@ use clap::Args;
 #[derive(Args)]
 pub(super) struct SnapAbort {
     /// The volume
-    #[arg(value_name = "VOL", value_parser = Name::parse)]
+    #[arg(value_name = "VOL", value_parser = Name::parse, add = Names::VolumeWithLeg)]
     volume: Name,
     /// Number of legs to give up
     #[arg(long, value_name = "N", default_value = "1", value_parser = words::count)]

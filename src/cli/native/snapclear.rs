@@ -1,5 +1,6 @@
 //! `snapclear`
 
+use super::names::Names;
 use crate::app::Command;
 use crate::model::Name;
 use crate::plan::request::{Relations, Request};
@@ -12,7 +13,7 @@ use clap::Args;
 #[derive(Args)]
 pub(super) struct SnapClear {
     /// A snapshot, or an original
-    #[arg(value_name = "SNAP|VOL", value_parser = Name::parse)]
+    #[arg(value_name = "SNAP|VOL", value_parser = Name::parse, add = Names::Related)]
     volume: Name,
     /// All relations of this volume: to its original and to its snapshots
     #[arg(long)]

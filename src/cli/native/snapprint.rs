@@ -1,5 +1,6 @@
 //! `snapprint`
 
+use super::names::Names;
 use crate::app::{Command, Query};
 use crate::model::Name;
 use clap::Args;
@@ -15,7 +16,7 @@ use clap::Args;
 #[derive(Args)]
 pub(super) struct SnapPrint {
     /// Only relations of these volumes, originals or snapshots
-    #[arg(value_name = "VOL", value_parser = Name::parse)]
+    #[arg(value_name = "VOL", value_parser = Name::parse, add = Names::Related)]
     volumes: Vec<Name>,
     /// Print where the snapshot that is named and its original may differ: offset and length in
     /// bytes, a line for each range

@@ -1,5 +1,6 @@
 //! `snapshot`
 
+use super::names::Names;
 use super::words;
 use crate::app::Command;
 use crate::error::{Error, Result};
@@ -16,13 +17,13 @@ use clap::Args;
 #[derive(Args)]
 pub(super) struct Snapshot {
     /// The volumes
-    #[arg(value_name = "VOL", required_unless_present = "all", conflicts_with = "all", value_parser = Name::parse)]
+    #[arg(value_name = "VOL", required_unless_present = "all", conflicts_with = "all", value_parser = Name::parse, add = Names::VolumeWithLeg)]
     volumes: Vec<Name>,
     /// Every volume of the group that is not itself a snapshot
     #[arg(long)]
     all: bool,
     /// Name of the snapshot, when there is one volume
-    #[arg(long, value_name = "SNAP", conflicts_with_all = ["all", "pattern"], value_parser = Name::parse)]
+    #[arg(long, value_name = "SNAP", conflicts_with_all = ["all", "pattern"], value_parser = Name::parse, add = Names::New)]
     name: Option<Name>,
     /// Names of the snapshots: %v is the volume's name, %d a number where it is needed
     #[arg(long, value_parser = pattern)]
@@ -31,7 +32,7 @@ pub(super) struct Snapshot {
     #[arg(long, value_name = "N", default_value = "1", value_parser = words::count)]
     mirrors: usize,
     /// Break off this leg (a plex; may be given more than once, also of several volumes)
-    #[arg(long = "plex", value_name = "PLEX", value_delimiter = ',', conflicts_with_all = ["mirrors", "on"], value_parser = Name::parse)]
+    #[arg(long = "plex", value_name = "PLEX", value_delimiter = ',', conflicts_with_all = ["mirrors", "on"], value_parser = Name::parse, add = Names::Leg)]
     plexes: Vec<Name>,
     /// Break off legs that lie on these disks, and on no other
     #[arg(long, value_name = "MEDIA", value_delimiter = ',', value_parser = Name::parse)]

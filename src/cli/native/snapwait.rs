@@ -1,5 +1,6 @@
 //! `snapwait`
 
+use super::names::Names;
 use super::words;
 use crate::app::Command;
 use crate::model::Name;
@@ -12,7 +13,7 @@ use clap::Args;
 #[derive(Args)]
 pub(super) struct SnapWait {
     /// The volumes, all of them
-    #[arg(required = true, value_name = "VOL", value_parser = Name::parse)]
+    #[arg(required = true, value_name = "VOL", value_parser = Name::parse, add = Names::VolumeWithLeg)]
     volumes: Vec<Name>,
     /// Number of complete legs that each must have
     #[arg(long, value_name = "N", default_value = "1", value_parser = words::count)]

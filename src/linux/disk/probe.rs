@@ -58,8 +58,13 @@ enum Verdict {
     Unknown,
 }
 
-/// The devices that are, or may be, breakoff disks, each as far as `reading` has read it.
-pub fn look(which: Which<'_>, reading: Reading<'_>) -> Result<Vec<Found>> {
+/// The devices that are, or may be, breakoff disks, each as far as `reading` has read it. None may
+/// take longer than `patience` to answer, if that is given.
+pub fn look(
+    which: Which<'_>,
+    reading: Reading<'_>,
+    patience: Option<Duration>,
+) -> Result<Vec<Found>> {
     let chosen = match which {
         Which::All => all()?,
         Which::Marked(mapped) => marked(mapped),
@@ -67,7 +72,10 @@ pub fn look(which: Which<'_>, reading: Reading<'_>) -> Result<Vec<Found>> {
     };
     let disks: Vec<(&Path, Duration)> = chosen
         .iter()
-        .map(|chosen| (chosen.candidate.path.as_path(), chosen.patience))
+        .map(|chosen| {
+            let most = patience.unwrap_or(chosen.patience);
+            (chosen.candidate.path.as_path(), most.min(chosen.patience))
+        })
         .collect();
     let read = apart::read_each(&disks, reading);
     Ok(chosen
@@ -566,7 +574,7 @@ mod tests {
 
     #[test]
     fn searching_this_machine_opens_only_what_may_be_a_disk() {
-        for Found { candidate, .. } in look(Which::All, &|_| ()).unwrap() {
+        for Found { candidate, .. } in look(Which::All, &|_| (), None).unwrap() {
             assert!(
                 !candidate.name.starts_with("zram") && !candidate.size.is_zero(),
                 "{candidate:?}"
