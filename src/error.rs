@@ -36,6 +36,24 @@ pub enum Kind {
     Unsupported,
 }
 
+/// Every exit status with its meaning. 1 to 10 are those of kinds.
+pub const STATUSES: [(u8, &str); 11] = [
+    (0, "done"),
+    (1, "failed; nothing changed unless the message says so"),
+    (2, "usage"),
+    (3, "not found"),
+    (4, "in use, or the name is taken"),
+    (5, "not ready: no complete leg, still copying, not started"),
+    (6, "no space"),
+    (7, "timed out"),
+    (8, "device or kernel error"),
+    (
+        9,
+        "refused for safety: split brain, a duplicate disk, metadata that cannot be trusted",
+    ),
+    (10, "this kernel lacks what is needed"),
+];
+
 impl Kind {
     /// The exit status of the process, 1 to 10 (0 is success).
     pub fn exit_status(self) -> u8 {

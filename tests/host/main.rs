@@ -40,6 +40,7 @@ mod hotplug;
 mod journal;
 mod lanes;
 mod layers;
+mod man;
 mod many_volumes;
 mod marked;
 mod meta_archive;

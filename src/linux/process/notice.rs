@@ -17,6 +17,73 @@ const JOURNAL: &str = "/run/systemd/journal/socket";
 /// The priority of an error, as syslog counts.
 const PRIORITY: &str = "3";
 
+/// A key of the configuration file, or a variable in a hook's environment; `breakoff.conf(5)` is made
+/// of these.
+#[derive(Debug, Clone, Copy)]
+pub struct Described {
+    /// Its name.
+    pub name: &'static str,
+    /// A value that it can have.
+    pub example: &'static str,
+    /// What it means, in one paragraph.
+    pub meaning: &'static str,
+}
+
+/// The program that is told of failures.
+const HOOK: Described = Described {
+    name: "hook",
+    example: "/path/to/program",
+    meaning: "The program that is started when a plex of a volume has failed, by its whole path. \
+              Without this key none is.",
+};
+
+/// All keys of the configuration file.
+pub const KEYS: [Described; 1] = [HOOK];
+
+/// What a hook finds in its environment, some of it only where it is known.
+pub const VARIABLES: [Described; 8] = [
+    Described {
+        name: "BREAKOFF_EVENT",
+        example: "plex-failed",
+        meaning: "What has happened: plex-failed, plex-state (a plex is recorded as failed later), log-failed.",
+    },
+    Described {
+        name: "BREAKOFF_MESSAGE",
+        example: "data/home plex failed: plex home-02",
+        meaning: "The same as a line of text.",
+    },
+    Described {
+        name: "BREAKOFF_GROUP",
+        example: "data",
+        meaning: "The group of the volume.",
+    },
+    Described {
+        name: "BREAKOFF_VOLUME",
+        example: "home",
+        meaning: "The volume.",
+    },
+    Described {
+        name: "BREAKOFF_PLEX",
+        example: "home-02",
+        meaning: "The plex that has failed.",
+    },
+    Described {
+        name: "BREAKOFF_STATE",
+        example: "FAILED",
+        meaning: "The state of that plex now; removed if it is gone.",
+    },
+    Described {
+        name: "BREAKOFF_DISK",
+        example: "disk02",
+        meaning: "The media names of the disks that it lies on.",
+    },
+    Described {
+        name: "BREAKOFF_DEVICE",
+        example: "/dev/sdc",
+        meaning: "The paths of these disks.",
+    },
+];
+
 /// `BREAKOFF_EVENT` and so on: the environment of a hook, and the fields in the journal.
 fn fields(notice: &Notice) -> Vec<(String, String)> {
     let event = [("EVENT", notice.kind.event.to_owned())];
@@ -113,8 +180,10 @@ pub fn hook_in(text: &str) -> Result<Option<PathBuf>, String> {
             .split_once('=')
             .map(|(key, value)| (key.trim(), value.trim()))
         {
-            Some(("hook", program))
-                if program.starts_with('/') && !program.contains(char::is_control) =>
+            Some((key, program))
+                if key == HOOK.name
+                    && program.starts_with('/')
+                    && !program.contains(char::is_control) =>
             {
                 found = Some(PathBuf::from(program));
             }
