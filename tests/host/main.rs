@@ -38,6 +38,7 @@ mod fake_conformance;
 mod histories;
 mod hotplug;
 mod journal;
+mod install;
 mod lanes;
 mod layers;
 mod man;
