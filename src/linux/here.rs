@@ -301,7 +301,7 @@ impl Machine for Here {
     }
 
     fn hotplug_dir(&self) -> Option<PathBuf> {
-        Some(host::hotplug_dir())
+        Some(lock::run_dir().join("hotplug"))
     }
 
     fn witness_dir(&self) -> Option<PathBuf> {

@@ -78,6 +78,8 @@ fn what_is_installed_is_where_programs_look_for_it_and_goes_again() {
             fs::read(root.join("dist/completions/breakoff.bash")).unwrap()
         );
         install(there.path(), prefix, &["--remove"]);
-        assert_eq!(files(there.path()), BTreeMap::new());
+        // The administrator's file stays.
+        let left: Vec<String> = files(there.path()).into_keys().collect();
+        assert_eq!(left, ["etc/breakoff.conf"]);
     }
 }

@@ -32,7 +32,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 /// Files of the packages themselves, and the list from which links are made.
 fn stays_behind(file: &Path) -> bool {
     let below = file.strip_prefix(dist()).unwrap();
-    ["debian", "rpm", "arch", "vx-names"]
+    ["debian", "rpm", "arch", "vx-names", "man/prose"]
         .iter()
         .any(|name| below.starts_with(name))
 }

@@ -171,7 +171,8 @@ fn filesystem_on_a_mirror() {
 /// LVM, which sees one volume alone.
 #[track_caller]
 fn lvm(words: &str) {
-    let only = r#"devices { filter = ["a|^/dev/mapper/g-divided$|", "r|.*|"] use_devicesfile = 0 }"#;
+    let only =
+        r#"devices { filter = ["a|^/dev/mapper/g-divided$|", "r|.*|"] use_devicesfile = 0 }"#;
     let mut all: Vec<&str> = words.split_whitespace().collect();
     all.extend(["--config", only]);
     tool("lvm", &all).ok();

@@ -70,14 +70,6 @@ pub fn witness_dir() -> PathBuf {
         .map_or_else(|| "/etc/breakoff/witness".into(), PathBuf::from)
 }
 
-/// The directory for what has been done about disks that have appeared since the boot;
-/// `BREAKOFF_HOTPLUG_DIR` overrides it.
-pub fn hotplug_dir() -> PathBuf {
-    std::env::var_os("BREAKOFF_HOTPLUG_DIR")
-        .filter(|dir| !dir.is_empty())
-        .map_or_else(|| "/run/breakoff/hotplug".into(), PathBuf::from)
-}
-
 /// The current time, for people to read. A clock before 1970 counts as 1970.
 pub fn now() -> Timestamp {
     let since = SystemTime::now()
