@@ -145,7 +145,7 @@ fn is_in_sync() -> bool {
 
 fn filesystem_on_a_mirror() {
     breakoff("group create g /dev/vda /dev/vdb");
-    breakoff("-g g make v 32m --mirrors 2");
+    breakoff("-g g make v 16m --mirrors 2");
     until("the plexes are equal", is_in_sync);
     tool("mkfs.ext4", &["-q", "/dev/breakoff/g/v"]).ok();
 
@@ -159,7 +159,7 @@ fn filesystem_on_a_mirror() {
     tool("mkfs.ext4", &["-q", "/dev/mapper/secret"]).ok();
     tool("cryptsetup", &["close", "secret"]).ok();
 
-    breakoff("-g g make divided 16m --on disk01");
+    breakoff("-g g make divided 12m --on disk01");
     lvm("pvcreate -q -y /dev/mapper/g-divided");
     lvm("vgcreate -q -y vg /dev/mapper/g-divided");
     lvm("lvcreate -q -y -W n -L 8m -n lv vg");
