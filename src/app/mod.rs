@@ -13,6 +13,7 @@ mod hotplug;
 mod labels;
 mod learn;
 mod metrics;
+mod map;
 pub mod monitor;
 pub mod names;
 mod paths;
@@ -27,6 +28,7 @@ mod which;
 pub use counters::{Counted, CounterLine};
 pub use helper::run as serve;
 pub use metrics::{Measured, Metrics};
+pub use map::Mapped;
 pub use run::{rehearse, run};
 pub use scan::udev_probe;
 
@@ -149,6 +151,9 @@ pub enum Query {
     SnapPrint(Vec<Name>),
     /// `snapprint --changed-ranges`, for one snapshot.
     ChangedRanges(Vec<Name>),
+    /// `map`: shows where everything lies on the disks of these groups, or on those of these
+    /// volumes, or on all if empty.
+    Map(Vec<Name>),
     /// `room`: shows the largest size that a new volume can have, or that a volume can grow to.
     Room(RoomFor),
     /// `stat`: the kernel's counts of these volumes, or of all and of the disks if empty.
@@ -254,6 +259,8 @@ pub enum Outcome {
     Relations(Vec<Situation>, Vec<Name>),
     /// `snapprint --changed-ranges`: the ranges of one snapshot.
     ChangedRanges(ChangedRanges),
+    /// `map`: the groups, and the named volumes; if any are named, the others are not told apart.
+    Map(Vec<Mapped>, Vec<Name>),
     /// `room`: the largest size that `make` or `grow` can plan now.
     Room {
         /// The group.

@@ -5,7 +5,7 @@ use super::session::{Names, Session, refuse_foreign};
 use super::which::{for_group, group_for, named, shown_groups, tell_unreadable};
 use super::{
     Change, Command, Env, Options, Outcome, Query, Report, appeared, counters, differences, groups,
-    hotplug, metrics, monitor, paths, scan::Scan, status, wait,
+    hotplug, map, metrics, monitor, paths, scan::Scan, status, wait,
 };
 use crate::app::session::View;
 use crate::error::{Error, Result};
@@ -175,6 +175,7 @@ fn show(options: &Options, query: &Query, reading: &Reading, env: Env<'_>) -> Re
             differences::changed_ranges(options, snapshots, reading.open, env)
                 .map(Outcome::ChangedRanges)
         }
+        Query::Map(words) => maps(options, words, reading.look, env),
         Query::Room(what) => room(options, what, reading.look, env),
     }
 }
@@ -233,6 +234,7 @@ fn may_hold_mirrors(shown: &Result<Outcome>, env: Env<'_>) -> bool {
     match shown {
         Ok(Outcome::Layout(worlds, _)) => worlds.iter().any(|(world, _)| has_mirror(world)),
         Ok(Outcome::Relations(worlds, _)) => worlds.iter().any(|world| has_mirror(world)),
+        Ok(Outcome::Map(maps, _)) => maps.iter().any(|mapped| has_mirror(&mapped.world)),
         Ok(Outcome::Group(world, ..)) => has_mirror(world),
         Ok(Outcome::Disks(_) | Outcome::Dump(_)) => false,
         Ok(_) | Err(_) => monitor::has_work(env.machine),
@@ -630,6 +632,25 @@ fn layouts(
         shown.push((world, view.fill()));
     }
     Ok(shown)
+}
+
+/// Maps the disks of groups, or those of the named volumes.
+fn maps(options: &Options, words: &[Name], look: Look, env: Env<'_>) -> Result<Outcome> {
+    let scan = scan_for(options, env)?;
+    let (groups, volumes) = map::meant(options, words, &scan);
+    let mut shown = Vec::new();
+    for group in groups {
+        let of_group = Options {
+            group: Some(group),
+            ..options.clone()
+        };
+        shown.extend(views(&of_group, &[], look, &scan, env)?);
+    }
+    if shown.is_empty() {
+        shown = views(options, &volumes, look, &scan, env)?;
+    }
+    let outcome = Outcome::Map(shown.iter().map(map::mapped).collect(), volumes);
+    Ok(with_silent(options, words, outcome, &scan))
 }
 
 /// Finds out how large a volume could be.

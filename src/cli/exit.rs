@@ -4,8 +4,8 @@
 //! Commands fail with typed errors; their kind determines the exit status. Failures in here, while
 //! the answer is formatted and written, are chains of causes (`anyhow`).
 
-use super::output;
 use super::{FrontEnd, Stopped, Style, Why, vx};
+use super::{drawing, output};
 use crate::advice::{Advised, Hint};
 use crate::app::{Options, Outcome, Report, Ui, one_error};
 use crate::error::{self, Error};
@@ -118,13 +118,31 @@ impl<'a> End<'a> {
     }
 
     fn success(&self, outcome: &Outcome, ui: &dyn Ui) -> anyhow::Result<()> {
+        let is_drawn = self.draw(outcome)?;
         if self.style.json {
             return print(&report::json::success(self.style.verb.as_deref(), outcome)?);
         }
         match outcome {
             Outcome::Done(report) => self.done(outcome, &report.notes, ui),
-            _ => print(&report::text::outcome(outcome, self.style.verbose)),
+            _ if is_drawn => Ok(()),
+            _ => print(&self.text(outcome)),
         }
+    }
+
+    /// Writes the picture that was asked for. Returns whether there is one.
+    fn draw(&self, outcome: &Outcome) -> anyhow::Result<bool> {
+        match (&self.style.picture, outcome) {
+            (Some(file), Outcome::Map(maps, only)) => {
+                let views = report::map::views(maps, only);
+                drawing::write_picture(file, &report::map::svg::picture(&views)).map(|()| true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn text(&self, outcome: &Outcome) -> String {
+        let canvas = drawing::canvas(self.style.color);
+        report::text::on(&canvas, outcome, self.style.verbose)
     }
 
     /// Prints the findings of a check. The command fails, so that a script notices them.
@@ -166,12 +184,10 @@ impl<'a> End<'a> {
             .map_err(anyhow::Error::from)
             .and_then(|text| print(&text));
         } else {
-            let text = report::text::outcome(shown, self.style.verbose);
             // An empty answer would claim that there is nothing, which is not known.
-            let _ = if report::text::is_empty(shown) {
-                Ok(())
-            } else {
-                print(&text)
+            let _ = match self.draw(shown) {
+                Ok(false) if !report::text::is_empty(shown) => print(&self.text(shown)),
+                drawn => drawn.map(drop),
             };
             return self.wrong(wrong);
         }

@@ -6,6 +6,7 @@
 //! only this module touches stdout, stderr and the terminal.
 
 pub mod complete;
+pub mod drawing;
 mod exit;
 pub mod native;
 mod output;
@@ -65,6 +66,10 @@ pub struct Style {
     pub quiet: bool,
     /// More detail in the output.
     pub verbose: bool,
+    /// When a drawing has colours.
+    pub color: drawing::When,
+    /// The file for a picture in place of text.
+    pub picture: Option<PathBuf>,
 }
 
 impl Style {

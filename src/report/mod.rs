@@ -4,6 +4,7 @@
 //! [`view`] and [`relations`] hold the documented JSON shapes of `print` and `snapprint`. The text
 //! of both is made from the same values, so that the two never disagree. Called by `cli` only.
 
+pub mod canvas;
 mod changes;
 mod columns;
 mod counters;
@@ -11,6 +12,7 @@ pub mod json;
 mod layout;
 mod lists;
 pub mod metrics;
+pub mod map;
 mod plan;
 mod print;
 pub mod progress;

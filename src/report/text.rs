@@ -1,12 +1,18 @@
 //! Outcomes and errors as text for people.
 
-use super::{changes, counters, layout, lists, metrics, plan, print, relations, room};
+use super::canvas::Canvas;
+use super::{changes, counters, layout, lists, map, metrics, plan, print, relations, room};
 use crate::advice::Language;
 use crate::app::Outcome;
 use crate::error::Error;
 
-/// The text of a command's result. `verbose` adds exact sizes.
+/// The text of a command's result in a pipe. `verbose` adds exact sizes.
 pub fn outcome(outcome: &Outcome, verbose: bool) -> String {
+    on(&Canvas::default(), outcome, verbose)
+}
+
+/// The text of a command's result, as this canvas has room for it.
+pub fn on(canvas: &Canvas, outcome: &Outcome, verbose: bool) -> String {
     match outcome {
         Outcome::Done(report) => changes::text(report),
         Outcome::Planned(view) => plan::text(view),
@@ -19,6 +25,7 @@ pub fn outcome(outcome: &Outcome, verbose: bool) -> String {
         }
         Outcome::Relations(worlds, only) => relations::text(worlds, only),
         Outcome::ChangedRanges(changed) => relations::Ranges::new(changed).text(),
+        Outcome::Map(maps, only) => map::text::text(&map::views(maps, only), canvas),
         Outcome::Room {
             group,
             volume,
@@ -32,7 +39,7 @@ pub fn outcome(outcome: &Outcome, verbose: bool) -> String {
         Outcome::Disks(lines) => lists::disks_text(lines),
         Outcome::Dump(text) => with_newline(text),
         Outcome::Findings(findings) | Outcome::ToBeRepaired(findings) => findings_text(findings),
-        Outcome::Lacking(shown, _) => self::outcome(shown, verbose),
+        Outcome::Lacking(shown, _) => on(canvas, shown, verbose),
     }
 }
 
@@ -41,6 +48,7 @@ pub fn is_empty(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Layout(worlds, _) => worlds.is_empty(),
         Outcome::Relations(worlds, _) => worlds.is_empty(),
+        Outcome::Map(maps, _) => maps.is_empty(),
         Outcome::Counters(lines) => lines.is_empty(),
         Outcome::Groups(lines) => lines.is_empty(),
         Outcome::Disks(lines) => lines.is_empty(),

@@ -5,6 +5,7 @@
 
 use crate::cli_support::{transcript, words};
 use breakoff::app::Options;
+use breakoff::cli::drawing::When;
 use breakoff::cli::{Action, Invocation, Stopped, Why, native, vx};
 use breakoff::error::Kind;
 use breakoff::report::text;
@@ -41,11 +42,16 @@ fn answer(args: &[OsString]) -> String {
                 (style.json, "json"),
                 (style.quiet, "quiet"),
                 (style.verbose, "verbose"),
+                (style.color == When::Always, "colours"),
+                (style.color == When::Never, "no colours"),
             ];
             let flags = flags
                 .iter()
                 .filter(|(set, _)| *set)
                 .map(|(_, word)| (*word).to_owned());
+            let picture = style.picture.iter();
+            let picture = picture.map(|file| format!("a picture in {}", file.display()));
+            let flags = flags.chain(picture);
             let with: Vec<String> = given(&options).into_iter().chain(flags).collect();
             if with.is_empty() {
                 action

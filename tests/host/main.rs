@@ -43,6 +43,7 @@ mod lanes;
 mod layers;
 mod man;
 mod many_volumes;
+mod map;
 mod marked;
 mod meta_archive;
 mod meta_commit;

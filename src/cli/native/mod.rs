@@ -12,6 +12,7 @@ pub mod hints;
 mod log;
 mod make;
 mod metrics;
+mod map;
 mod mirror;
 mod monitor;
 pub mod names;
@@ -37,12 +38,14 @@ mod udev;
 mod usage;
 mod words;
 
+use super::drawing::When;
 use super::{Action, FrontEnd, Invocation, Stopped, Style, Why};
 use crate::app::Options;
 use crate::error::{Error, Result};
 use crate::model::Name;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Third-mirror break-off snapshots on device-mapper
@@ -102,6 +105,7 @@ enum Verb {
     Start(start::Start),
     Stop(stop::Stop),
     Print(print::Print),
+    Map(map::Map),
     Room(room::Room),
     Snapstart(snapstart::SnapStart),
     Snapwait(snapwait::SnapWait),
@@ -139,6 +143,7 @@ impl Verb {
             Verb::Start(verb) => verb.command(),
             Verb::Stop(verb) => verb.command(),
             Verb::Print(verb) => verb.command(),
+            Verb::Map(verb) => verb.command(),
             Verb::Room(verb) => verb.command(),
             Verb::Snapstart(verb) => verb.command(),
             Verb::Snapwait(verb) => verb.command(),
@@ -176,6 +181,22 @@ impl Verb {
         }
     }
 
+    /// `--color`, which only the verbs that draw have.
+    fn color(&self) -> When {
+        match self {
+            Verb::Map(verb) => verb.coloring.color,
+            _ => When::default(),
+        }
+    }
+
+    /// The file for a picture.
+    fn picture(&self, json: bool) -> Result<Option<PathBuf>> {
+        match self {
+            Verb::Map(verb) => verb.picture(json),
+            _ => Ok(None),
+        }
+    }
+
     /// The group that the verb itself names.
     fn names_group(&self) -> Option<&Name> {
         match self {
@@ -210,6 +231,7 @@ fn style(matches: &ArgMatches) -> Style {
         json: matches.get_flag("json"),
         quiet: matches.get_flag("quiet"),
         verbose: matches.get_flag("verbose"),
+        ..Style::default()
     }
 }
 
@@ -230,6 +252,11 @@ fn assemble(cli: Cli, style: Style) -> Result<Invocation> {
         yes: globals.yes,
         background: verb.background(),
         timeout: globals.timeout,
+    };
+    let style = Style {
+        color: verb.color(),
+        picture: verb.picture(globals.json)?,
+        ..style
     };
     Ok(Invocation {
         options,
