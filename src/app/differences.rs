@@ -57,7 +57,7 @@ pub(super) fn changed_ranges(
     env: Env<'_>,
 ) -> Result<ChangedRanges> {
     let [name] = snapshots else {
-        return Err(Error::usage("--changed-ranges wants one snapshot"));
+        return Err(Error::usage("--changed-ranges and --map want one snapshot"));
     };
     let group = group_for(options, std::slice::from_ref(name), env.machine)?;
     let view = with_maps(options, &group, std::slice::from_ref(name), open, env)?;
@@ -84,6 +84,8 @@ pub(super) fn changed_ranges(
         size: snapshot.size,
         block: dco::block(snapshot.size),
         ranges: differences.either,
+        on_original: differences.original,
+        on_snapshot: differences.snapshot,
     })
 }
 

@@ -151,6 +151,8 @@ pub enum Query {
     SnapPrint(Vec<Name>),
     /// `snapprint --changed-ranges`, for one snapshot.
     ChangedRanges(Vec<Name>),
+    /// `snapprint --map`: the same to look at.
+    ChangeMap(Vec<Name>),
     /// `map`: shows where everything lies on the disks of these groups, or on those of these
     /// volumes, or on all if empty.
     Map(Vec<Name>),
@@ -243,6 +245,10 @@ pub struct ChangedRanges {
     pub block: Sectors,
     /// The ranges in sectors, sorted and disjoint; they apply to both volumes.
     pub ranges: Vec<Range<u64>>,
+    /// Those of them that were written on the original.
+    pub on_original: Vec<Range<u64>>,
+    /// Those of them that were written on the snapshot.
+    pub on_snapshot: Vec<Range<u64>>,
 }
 
 /// The result of a command, for a front end to print.
@@ -259,6 +265,8 @@ pub enum Outcome {
     Relations(Vec<Situation>, Vec<Name>),
     /// `snapprint --changed-ranges`: the ranges of one snapshot.
     ChangedRanges(ChangedRanges),
+    /// `snapprint --map`: the same to look at.
+    ChangeMap(ChangedRanges),
     /// `map`: the groups, and the named volumes; if any are named, the others are not told apart.
     Map(Vec<Mapped>, Vec<Name>),
     /// `room`: the largest size that `make` or `grow` can plan now.

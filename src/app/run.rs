@@ -175,6 +175,10 @@ fn show(options: &Options, query: &Query, reading: &Reading, env: Env<'_>) -> Re
             differences::changed_ranges(options, snapshots, reading.open, env)
                 .map(Outcome::ChangedRanges)
         }
+        Query::ChangeMap(snapshots) => {
+            differences::changed_ranges(options, snapshots, reading.open, env)
+                .map(Outcome::ChangeMap)
+        }
         Query::Map(words) => maps(options, words, reading.look, env),
         Query::Room(what) => room(options, what, reading.look, env),
     }

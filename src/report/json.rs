@@ -3,7 +3,7 @@
 //! The document is `{"breakoff":1,"command":…,"ok":true,"result":{…}}` or
 //! `{"breakoff":1,"command":…,"ok":false,"error":{…}}`, on one line.
 
-use super::{changes, counters, layout, lists, map, metrics, plan, relations, room};
+use super::{changes, counters, layout, lists, map, metrics, plan, relations, room, strip};
 use crate::advice::Language;
 use crate::app::{Outcome, Report};
 use crate::error::{Error, Result};
@@ -58,6 +58,7 @@ enum Named<T> {
     Groups(T),
     Relations(T),
     ChangedRanges(T),
+    ChangeMap(T),
     Map(T),
     Room(T),
     Counters(T),
@@ -88,6 +89,7 @@ pub fn success(command: Option<&str>, outcome: &Outcome) -> Result<String> {
             command,
             Named::ChangedRanges(relations::Ranges::new(changed)),
         ),
+        Outcome::ChangeMap(changed) => ok(command, Named::ChangeMap(strip::View::new(changed))),
         Outcome::Map(maps, only) => ok(command, Named::Map(map::views(maps, only))),
         Outcome::Room {
             group,

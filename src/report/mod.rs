@@ -18,6 +18,7 @@ mod print;
 pub mod progress;
 pub mod relations;
 mod room;
+mod strip;
 pub mod text;
 mod time;
 pub mod view;

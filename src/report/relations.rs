@@ -118,7 +118,7 @@ fn relation(world: &Situation, snapshot: &Volume, origin: &Origin) -> Relation {
 }
 
 /// The share of a volume of this size in per cent, rounded up: 0 only for zero bytes.
-fn percent(bytes: u64, size: Sectors) -> u64 {
+pub(super) fn percent(bytes: u64, size: Sectors) -> u64 {
     bytes.saturating_mul(100).div_ceil(size.bytes().max(1))
 }
 

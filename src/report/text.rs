@@ -1,7 +1,7 @@
 //! Outcomes and errors as text for people.
 
 use super::canvas::Canvas;
-use super::{changes, counters, layout, lists, map, metrics, plan, print, relations, room};
+use super::{changes, counters, layout, lists, map, metrics, plan, print, relations, room, strip};
 use crate::advice::Language;
 use crate::app::Outcome;
 use crate::error::Error;
@@ -25,6 +25,7 @@ pub fn on(canvas: &Canvas, outcome: &Outcome, verbose: bool) -> String {
         }
         Outcome::Relations(worlds, only) => relations::text(worlds, only),
         Outcome::ChangedRanges(changed) => relations::Ranges::new(changed).text(),
+        Outcome::ChangeMap(changed) => strip::View::new(changed).text(canvas),
         Outcome::Map(maps, only) => map::text::text(&map::views(maps, only), canvas),
         Outcome::Room {
             group,
@@ -57,6 +58,7 @@ pub fn is_empty(outcome: &Outcome) -> bool {
         Outcome::Done(_)
         | Outcome::Planned(_)
         | Outcome::ChangedRanges(_)
+        | Outcome::ChangeMap(_)
         | Outcome::Room { .. }
         | Outcome::Metrics(_)
         | Outcome::Group(..)

@@ -116,6 +116,8 @@ fn changed_ranges() {
         size: Sectors::mib(100),
         block: Sectors::of(128),
         ranges: vec![0..128, 1024..1280],
+        on_original: vec![0..128],
+        on_snapshot: vec![1024..1280],
     };
     both(
         "changed-ranges",

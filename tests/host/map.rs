@@ -1,15 +1,16 @@
-//! `map`: what is drawn, on canvases of several kinds.
+//! `map` and `snapprint --map`: what is drawn, on canvases of several kinds.
 
 use crate::cli_support::golden;
-use crate::cli_support::world::{full, name, piece};
+use crate::cli_support::world::{full, name, piece, tracked};
 use crate::fake::{Fake, Words};
 use crate::pure::{anywhere, carry_out, snapstart, sync, world};
-use breakoff::app::{Mapped, Outcome};
+use breakoff::app::{ChangedRanges, Mapped, Outcome};
 use breakoff::error::Kind;
-use breakoff::model::{Extent, Sectors};
+use breakoff::model::{Extent, Sectors, ranges};
 use breakoff::plan::evidence::Situation;
 use breakoff::plan::plan;
 use breakoff::plan::room::RoomFor;
+use breakoff::plan::snapback::differences;
 use breakoff::report::canvas::{Canvas, Colors};
 use breakoff::report::map::{Kind as Piece, MapView, svg, views};
 use breakoff::report::{json, text};
@@ -266,4 +267,47 @@ fn what_goes_at_the_next_start_is_marked() {
     );
     fake.ok("start v");
     assert_eq!(leaving("map"), Vec::<String>::new());
+}
+
+fn changed() -> ChangedRanges {
+    let world = tracked();
+    let snapshot = world.group.volume_named(&name("SNAP-paydb")).unwrap();
+    let found = differences(&world, snapshot).unwrap();
+    ChangedRanges {
+        group: name("pay"),
+        original: name("paydb"),
+        snapshot: name("SNAP-paydb"),
+        size: snapshot.size,
+        block: Sectors::of(128),
+        ranges: found.either,
+        on_original: found.original,
+        on_snapshot: found.snapshot,
+    }
+}
+
+#[test]
+fn changes_are_drawn_to_scale_with_their_numbers() {
+    let outcome = Outcome::ChangeMap(changed());
+    let on = |canvas: Canvas| text::on(&canvas, &outcome, false);
+    let plain = on(canvas(80, true, Colors::None));
+    golden("change-map.txt", &plain);
+    golden("change-map-ascii.txt", &on(canvas(80, false, Colors::None)));
+    golden("change-map-wide.txt", &on(canvas(200, true, Colors::None)));
+    golden("change-map-colors.txt", &on(canvas(80, true, Colors::Full)));
+    assert_eq!(bare(&on(canvas(80, true, Colors::Eight))), plain);
+    let document = json::success(Some("snapprint"), &outcome).unwrap();
+    golden("change-map.json", &pretty(&document));
+    let none = ChangedRanges {
+        ranges: Vec::new(),
+        on_original: Vec::new(),
+        on_snapshot: Vec::new(),
+        ..changed()
+    };
+    assert_eq!(ranges::length(&none.ranges), Sectors::ZERO);
+    let unchanged = text::outcome(&Outcome::ChangeMap(none), false);
+    let strip = unchanged.lines().nth(1).unwrap();
+    assert!(
+        !strip.contains(|c: char| c.is_ascii_alphabetic()),
+        "{strip}"
+    );
 }

@@ -185,6 +185,7 @@ impl Verb {
     fn color(&self) -> When {
         match self {
             Verb::Map(verb) => verb.coloring.color,
+            Verb::Snapprint(verb) => verb.coloring.color,
             _ => When::default(),
         }
     }

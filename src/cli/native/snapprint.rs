@@ -2,6 +2,7 @@
 
 use super::names::Names;
 use crate::app::{Command, Query};
+use crate::cli::drawing::Coloring;
 use crate::model::Name;
 use clap::Args;
 
@@ -22,11 +23,19 @@ pub(super) struct SnapPrint {
     /// bytes, a line for each range
     #[arg(long)]
     changed_ranges: bool,
+    /// Draw where the snapshot that is named and its original may differ, to scale, with the
+    /// numbers
+    #[arg(long, conflicts_with = "changed_ranges")]
+    map: bool,
+    #[command(flatten)]
+    pub(super) coloring: Coloring,
 }
 
 impl SnapPrint {
     pub(super) fn command(self) -> Command {
-        if self.changed_ranges {
+        if self.map {
+            Command::Show(Query::ChangeMap(self.volumes))
+        } else if self.changed_ranges {
             Command::Show(Query::ChangedRanges(self.volumes))
         } else {
             Command::Show(Query::SnapPrint(self.volumes))
