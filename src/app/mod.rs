@@ -12,10 +12,11 @@ pub mod helper;
 mod hotplug;
 mod labels;
 mod learn;
-mod metrics;
 mod map;
+mod metrics;
 pub mod monitor;
 pub mod names;
+mod overview;
 mod paths;
 mod resize;
 mod run;
@@ -27,8 +28,9 @@ mod which;
 
 pub use counters::{Counted, CounterLine};
 pub use helper::run as serve;
-pub use metrics::{Measured, Metrics};
 pub use map::Mapped;
+pub use metrics::{Measured, Metrics};
+pub use overview::{Overlooked, Overview, overview};
 pub use run::{rehearse, run};
 pub use scan::udev_probe;
 

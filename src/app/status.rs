@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A group that `status` or `recover` handles.
-enum Target {
+pub(super) enum Target {
     /// A readable group, by its name or UUID.
     Named(Name),
     /// The running part of a group, whatever the disks in sight say about it.
@@ -28,7 +28,7 @@ enum Target {
 impl Target {
     /// Returns the group given by `-g` or, without it, all of `words`, and the running parts of
     /// groups whose configuration cannot be used otherwise.
-    fn all(
+    pub fn all(
         options: &Options,
         scan: &Scan,
         words: Vec<Name>,
@@ -48,10 +48,35 @@ impl Target {
         Ok(targets)
     }
 
-    fn look<'u>(&self, scan: &Scan, env: Env<'u>) -> Result<View<'u>> {
+    pub fn look<'u>(&self, scan: &Scan, env: Env<'u>) -> Result<View<'u>> {
         match self {
             Target::Named(name) => View::look_in(scan, name, env),
             Target::Running(id) => View::look_running(*id, env),
+        }
+    }
+
+    /// The name that it is known by.
+    pub fn name(&self, scan: &Scan) -> String {
+        match self {
+            Target::Named(name) => name.to_string(),
+            Target::Running(id) => scan
+                .name_of(*id)
+                .map_or_else(|| id.to_string(), |name| name.to_string()),
+        }
+    }
+
+    /// What needs attention in the group, once it was read.
+    pub fn findings(&self, view: &View<'_>) -> Vec<String> {
+        match self {
+            Target::Named(_) => group_findings(view),
+            Target::Running(_) => {
+                let name = &view.world.group.name;
+                let mut findings = vec![format!(
+                    "group '{name}': its running part is monitored, on the disks that the kernel's tables name"
+                )];
+                findings.extend(running_findings(view));
+                findings
+            }
         }
     }
 
@@ -75,12 +100,7 @@ fn is_meant(options: &Options, scan: &Scan, id: GroupId) -> bool {
 /// on the monitor.
 pub fn status(options: &Options, unwatched: &[String], env: Env<'_>) -> Result<Outcome> {
     let scan = Scan::new(env.machine)?;
-    let mut findings: Vec<String> = scan
-        .unanswered()
-        .iter()
-        .map(|error| format!("device {error}: it may be a breakoff disk"))
-        .collect();
-    findings.extend(scan.refused().into_iter().map(|(_, remark, _)| remark));
+    let mut findings = general(&scan);
     let silent = if options.group.is_none() {
         scan.silent()
     } else {
@@ -88,30 +108,32 @@ pub fn status(options: &Options, unwatched: &[String], env: Env<'_>) -> Result<O
     };
     findings.extend(silent.iter().map(|error| error.message().to_owned()));
     findings.extend_from_slice(unwatched);
-    let words = scan
-        .readable_groups()
-        .iter()
-        .map(|group| scan.word(group))
-        .collect();
-    for target in Target::all(options, &scan, words, env.machine)? {
+    for target in Target::all(options, &scan, words(&scan), env.machine)? {
         match (&target, target.look(&scan, env)) {
-            (Target::Named(_), session) => findings.extend(group_findings(&session?)),
-            (Target::Running(_), Ok(session)) => {
-                let name = &session.world.group.name;
-                findings.push(format!("group '{name}': its running part is monitored, on the disks that the kernel's tables name"));
-                findings.extend(running_findings(&session));
-            }
-            (Target::Running(id), Err(error)) => {
-                let name = scan
-                    .name_of(*id)
-                    .map_or_else(|| id.to_string(), |name| name.to_string());
-                findings.push(format!(
-                    "group '{name}' runs but cannot be monitored: {error}"
-                ));
-            }
+            (_, Ok(view)) => findings.extend(target.findings(&view)),
+            (Target::Named(_), Err(error)) => return Err(error),
+            (Target::Running(_), Err(error)) => findings.push(format!(
+                "group '{}' runs but cannot be monitored: {error}",
+                target.name(&scan)
+            )),
         }
     }
     Ok(Outcome::Findings(findings).lacking(silent))
+}
+
+/// The findings that belong to no single group that can be read: devices that do not answer, and
+/// groups that are refused.
+pub(super) fn general(scan: &Scan) -> Vec<String> {
+    let unanswered = scan.unanswered().iter();
+    let told = unanswered.map(|error| format!("device {error}: it may be a breakoff disk"));
+    let refused = scan.refused().into_iter().map(|(_, remark, _)| remark);
+    told.chain(refused).collect()
+}
+
+/// The words for all readable groups.
+pub(super) fn words(scan: &Scan) -> Vec<Name> {
+    let groups = scan.readable_groups();
+    groups.iter().map(|group| scan.word(group)).collect()
 }
 
 /// Starts a monitor if none runs, and returns the finding that the mirrors were not watched.

@@ -91,6 +91,14 @@ pub(super) fn plain(style: &Style, came: error::Result<String>) -> u8 {
     }
 }
 
+/// The end of what has printed its answer itself.
+pub(super) fn ended(style: &Style, came: error::Result<()>) -> u8 {
+    match came {
+        Ok(()) => 0,
+        Err(err) => End::new(style, None).failure(&err),
+    }
+}
+
 /// Prints help, or the error in the command line.
 pub(super) fn stopped(stopped: &Stopped) -> u8 {
     let end = End::new(&stopped.style, None);

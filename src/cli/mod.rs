@@ -12,6 +12,7 @@ pub mod native;
 mod output;
 mod terminal;
 pub mod vx;
+mod watch;
 
 use crate::advice::Language;
 use crate::app::{self, Command, Env, Mute, Options};
@@ -22,6 +23,7 @@ use crate::sys::helper::{HelperDevice, Tasks};
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A parsed command line.
 #[derive(Debug, Clone)]
@@ -43,6 +45,13 @@ pub enum Action {
     ToFile(Command, PathBuf),
     /// `--dry-run`: what a command of the application would do.
     Rehearse(Command),
+    /// `status --watch`: looks again and again.
+    Watch {
+        /// The time between two looks.
+        every: Duration,
+        /// `--dry-run`: no monitor is started.
+        only_look: bool,
+    },
     /// What a VxVM utility does, where that is not one command.
     Vx(vx::Job),
     /// `udev-probe`: properties of a disk, for a udev rule.
@@ -209,6 +218,9 @@ fn answer(invocation: &Invocation) -> u8 {
         }
         Action::Rehearse(command) => {
             exit::outcome(style, options, app::rehearse(options, command, env), &ui)
+        }
+        Action::Watch { every, only_look } => {
+            exit::ended(style, watch::run(style, options, *every, *only_look))
         }
         Action::Vx(job) => exit::vx(style, options, vx::run(options, job, env)),
         Action::UdevProbe(device) => exit::plain(style, udev_probe(device)),

@@ -12,6 +12,14 @@ pub(super) fn result(text: &str) -> io::Result<()> {
     unless_nobody_reads(write_all(io::stdout().lock(), text))
 }
 
+/// Writes a part of a result that goes on. Returns whether anybody still reads it.
+pub(super) fn stream(text: &str) -> io::Result<bool> {
+    match write_all(io::stdout().lock(), text) {
+        Err(err) if err.kind() == ErrorKind::BrokenPipe => Ok(false),
+        done => done.map(|()| true),
+    }
+}
+
 /// Writes a message to stderr. Errors are ignored: there is no other place to report them.
 pub(super) fn message(text: &str) {
     let _ = write_all(io::stderr().lock(), text);

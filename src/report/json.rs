@@ -3,7 +3,7 @@
 //! The document is `{"breakoff":1,"command":…,"ok":true,"result":{…}}` or
 //! `{"breakoff":1,"command":…,"ok":false,"error":{…}}`, on one line.
 
-use super::{changes, counters, layout, lists, map, metrics, plan, relations, room, strip};
+use super::{changes, counters, layout, lists, map, metrics, plan, relations, room, strip, watch};
 use crate::advice::Language;
 use crate::app::{Outcome, Report};
 use crate::error::{Error, Result};
@@ -68,6 +68,7 @@ enum Named<T> {
     Configuration(T),
     Findings(T),
     Text(T),
+    Watch(T),
 }
 
 /// The document of a command that succeeded.
@@ -128,6 +129,11 @@ pub fn success(command: Option<&str>, outcome: &Outcome) -> Result<String> {
 /// A dump is a document itself. If it should not be one, it is passed on as text.
 fn configuration(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
+}
+
+/// The document of one look of `status --watch`.
+pub fn watched(command: Option<&str>, view: &watch::View) -> Result<String> {
+    ok(command, Named::Watch(view))
 }
 
 /// The document of a request for help.

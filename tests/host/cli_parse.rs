@@ -35,6 +35,10 @@ fn answer(args: &[OsString]) -> String {
                 Action::ToFile(command, file) => {
                     format!("{} to {file:?}", short(&format!("{command:?}")))
                 }
+                Action::Watch { every, only_look } => {
+                    let dry = if only_look { "dry run of " } else { "" };
+                    format!("{dry}Watch every {every:?}")
+                }
                 Action::Vx(job) => short(&format!("{job:?}")),
                 Action::UdevProbe(_) | Action::UdevName(_) => format!("{action:?}"),
             };

@@ -64,3 +64,4 @@ mod rules;
 mod support_selftest;
 mod vx;
 mod vxprint;
+mod watch;

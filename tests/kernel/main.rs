@@ -25,6 +25,7 @@ mod holders;
 mod lanes;
 mod legs;
 mod limits;
+mod look;
 mod meta;
 mod metrics;
 mod monitor;

@@ -162,7 +162,7 @@ fn filesystem_on_a_mirror() {
     breakoff("-g g make divided 12m --on disk01");
     lvm("pvcreate -q -y /dev/mapper/g-divided");
     lvm("vgcreate -q -y vg /dev/mapper/g-divided");
-    lvm("lvcreate -q -y -W n -L 8m -n lv vg");
+    lvm("lvcreate -q -y -Z n -W n -L 8m -n lv vg");
     tool("mkfs.ext4", &["-q", "/dev/mapper/vg-lv"]).ok();
     lvm("vgchange -q -an vg");
     breakoff("-g g stop --all");

@@ -2,8 +2,12 @@
 
 use super::child::program;
 use nix::pty::{Winsize, openpty};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::{LocalFlags, tcgetattr};
+use nix::unistd::Pid;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
@@ -21,13 +25,14 @@ impl OnTerminal {
     /// Starts the program with these words.
     #[track_caller]
     pub fn start(words: &str) -> OnTerminal {
-        let size = Winsize {
-            ws_row: 25,
-            ws_col: 120,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        let pty = openpty(Some(&size), None).unwrap_or_else(|err| panic!("no terminal: {err}"));
+        OnTerminal::start_on("vt100", words)
+    }
+
+    /// The same on a terminal of this type.
+    #[track_caller]
+    pub fn start_on(term: &str, words: &str) -> OnTerminal {
+        let pty =
+            openpty(Some(&size(120, 25)), None).unwrap_or_else(|err| panic!("no terminal: {err}"));
         let (keyboard, end) = (File::from(pty.master), File::from(pty.slave));
         let copy = || {
             end.try_clone()
@@ -36,7 +41,7 @@ impl OnTerminal {
         let mut command = Command::new(program());
         command
             .args(words.split_whitespace())
-            .env("TERM", "vt100")
+            .env("TERM", term)
             .stdin(copy())
             .stdout(copy())
             .stderr(copy());
@@ -84,6 +89,37 @@ impl OnTerminal {
             .unwrap_or_else(|err| panic!("the terminal takes no '{line}': {err}"));
     }
 
+    /// Presses keys.
+    #[track_caller]
+    pub fn presses(&mut self, keys: &str) {
+        self.keyboard
+            .write_all(keys.as_bytes())
+            .unwrap_or_else(|err| panic!("the terminal takes no {keys:?}: {err}"));
+    }
+
+    /// Gets another size.
+    #[track_caller]
+    pub fn resizes(&self, columns: u16, rows: u16) {
+        let size = size(columns, rows);
+        // SAFETY: TIOCSWINSZ reads a window size.
+        let done = unsafe { libc::ioctl(self.keyboard.as_raw_fd(), libc::TIOCSWINSZ, &size) };
+        assert_eq!(done, 0, "{}", io::Error::last_os_error());
+    }
+
+    /// Whether keys come by lines and are shown, as a shell expects it.
+    pub fn is_cooked(&self) -> bool {
+        let modes = tcgetattr(&self.keyboard).unwrap_or_else(|err| panic!("no terminal: {err}"));
+        let flags = LocalFlags::ICANON | LocalFlags::ECHO;
+        modes.local_flags.contains(flags)
+    }
+
+    /// Sends the command a signal.
+    #[track_caller]
+    pub fn signals(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        kill(pid, signal).unwrap_or_else(|err| panic!("{signal}: {err}"));
+    }
+
     /// Presses Ctrl-C.
     #[track_caller]
     pub fn interrupts(&mut self) {
@@ -106,6 +142,15 @@ impl OnTerminal {
             "the command does not end; the terminal shows: {}",
             self.screen()
         );
+    }
+}
+
+fn size(columns: u16, rows: u16) -> Winsize {
+    Winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
     }
 }
 

@@ -11,8 +11,8 @@ mod grow;
 pub mod hints;
 mod log;
 mod make;
-mod metrics;
 mod map;
+mod metrics;
 mod mirror;
 mod monitor;
 pub mod names;
@@ -156,7 +156,15 @@ impl Verb {
             Verb::FastResync(verb) => verb.command(),
             Verb::Recover(verb) => verb.command(),
             Verb::Monitor(verb) => verb.command(),
-            Verb::Status(verb) => verb.command(),
+            Verb::Status(verb) => match verb.watch {
+                Some(every) => {
+                    return Ok(Action::Watch {
+                        every,
+                        only_look: dry_run,
+                    });
+                }
+                None => verb.command(),
+            },
             Verb::Stat(verb) => verb.command(),
             Verb::Metrics(verb) => return Ok(verb.action(dry_run)),
             Verb::UdevProbe(verb) => return Ok(verb.action()),

@@ -2,6 +2,7 @@
 //! nowhere behind.
 
 use crate::app::NamedDevice;
+use crate::cli::watch::SHORTEST;
 use crate::error::{Error, Result};
 use crate::model::units::{DefaultUnit, parse_size};
 use crate::model::volume::MAX_PLEXES;
@@ -66,6 +67,11 @@ pub(super) fn seconds(word: &str) -> Result<Duration> {
         .ok()
         .and_then(|secs| Duration::try_from_secs_f64(secs).ok())
         .ok_or_else(|| Error::usage(format!("'{word}' is not a number of seconds")))
+}
+
+/// The seconds between two looks: not less than a tenth.
+pub(super) fn delay(word: &str) -> Result<Duration> {
+    seconds(word).map(|delay| delay.max(SHORTEST))
 }
 
 /// How many plexes or legs: at least one, at most what a volume can have.
