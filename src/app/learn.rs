@@ -7,6 +7,7 @@ use crate::model::{
     DiskId, DmName, DmUuid, Extent, Name, Role, SectorSize, Sectors, Volume, VolumeId, ranges,
 };
 use crate::plan::evidence::Listing;
+use crate::plan::lacking::{Lacking, TARGETS};
 use crate::plan::request::{Request, Splits};
 use crate::plan::{self, Need, snapback, snapshot};
 use crate::sys::content::Standing;
@@ -33,6 +34,7 @@ impl View<'_> {
                     self.world.evidence.era.target =
                         Some(self.kernel.has_target("era")? && self.kernel.has_target("zero")?);
                 }
+                Need::Lacking => self.learn_lacking(),
                 Need::Contents => self.learn_contents(),
                 Need::Rotation => {
                     let machine = &self.env.machine;
@@ -56,6 +58,17 @@ impl View<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Records the targets that the kernel lacks. One of which the kernel does not say is not taken for
+    /// missing.
+    fn learn_lacking(&mut self) {
+        let lacks = |target: &&str| matches!(self.kernel.has_target(target), Ok(false));
+        let targets: Vec<&'static str> = TARGETS.into_iter().filter(lacks).collect();
+        if !targets.is_empty() {
+            let platform = self.env.machine.platform();
+            self.world.evidence.lacking = Lacking { targets, platform };
+        }
     }
 
     /// Records for each volume to be split what rests on it, and any reason why it cannot be
@@ -189,6 +202,7 @@ impl Session<'_> {
                 }
                 Need::Standing(_)
                 | Need::EraTarget
+                | Need::Lacking
                 | Need::Contents
                 | Need::Rotation
                 | Need::EraSurvival

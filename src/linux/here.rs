@@ -20,7 +20,7 @@ use crate::linux::dm::{nodes, rules};
 use crate::linux::process::helper::{HelperProcess, Serve};
 use crate::linux::process::lock::{self, GroupLock};
 use crate::linux::process::{detached, host, notice, tools};
-use crate::model::{BootId, DevNo, GroupId, HostId, Timestamp};
+use crate::model::{BootId, DevNo, GroupId, HostId, Platform, Timestamp};
 use crate::sys::content::Standing;
 use crate::sys::disk::{
     Access, BlockDevice, Counters, Found, Inspection, Reading, Stranger, Which,
@@ -206,6 +206,10 @@ impl Machine for Here {
 
     fn takes_discards(&self, device: DevNo) -> bool {
         changes::takes_discards(device)
+    }
+
+    fn platform(&self) -> Platform {
+        host::platform()
     }
 
     fn era_survives_crash(&self) -> bool {

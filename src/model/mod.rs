@@ -10,6 +10,7 @@ pub mod handled;
 pub mod ids;
 pub mod name;
 pub mod owner;
+pub mod platform;
 pub mod ranges;
 pub mod space;
 pub mod state;
@@ -24,6 +25,7 @@ pub use handled::Handled;
 pub use ids::{BootId, DevNo, DiskId, Generation, GroupId, HostId, Timestamp, VolumeId};
 pub use name::Name;
 pub use owner::{Account, NodeMode, NodeOwner};
+pub use platform::Platform;
 pub use state::{Next, PlexEvent, PlexState};
 pub use units::{SectorSize, Sectors};
 pub use volume::{

@@ -2,6 +2,7 @@
 //! maps of changes hold.
 
 use super::found::Prospects;
+use super::lacking::Lacking;
 use super::world::World;
 use crate::model::{DiskId, Extent, GroupId, SectorSize, Sectors, Testimony, VolumeId};
 use crate::table::dco::Pace;
@@ -47,6 +48,8 @@ impl DerefMut for Situation {
 pub struct Evidence {
     /// What the kernel's `era` can do.
     pub era: EraSupport,
+    /// What the kernel lacks, as far as that was looked for.
+    pub lacking: Lacking,
     /// What was read of the maps of changes.
     pub maps: BTreeMap<VolumeId, MapState>,
     /// What rests on volumes.

@@ -82,7 +82,13 @@ fn create(world: &Situation, devices: &[NamedDevice], force: bool, keep: bool) -
     let created = Event::GroupCreated { uuid: group.id };
     plan.changes.push(Change::group(&group.name, created));
     add_disks(&mut plan, new);
+    note_lacking(world, &mut plan);
     Ok(plan)
+}
+
+fn note_lacking(world: &Situation, plan: &mut Plan) {
+    let note = world.evidence.lacking.note();
+    plan.notes.extend(note.map(Hint::from));
 }
 
 fn add(world: &Situation, devices: &[NamedDevice], force: bool) -> Result<Plan> {
@@ -285,6 +291,7 @@ fn import(
     let start = Hint::from("its volumes are not started: ");
     plan.notes
         .push(start.line(Advised::StartAll(Of::group(name))));
+    note_lacking(world, &mut plan);
     Ok(plan)
 }
 

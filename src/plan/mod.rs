@@ -15,6 +15,7 @@ pub mod finding;
 pub mod found;
 pub mod groups;
 pub mod hotplug;
+pub mod lacking;
 pub mod log;
 mod needs;
 pub mod plexes;

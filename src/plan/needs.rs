@@ -14,6 +14,8 @@ pub enum Need<'r> {
     Standing(&'r Splits),
     /// Whether the kernel has the targets that tracking needs.
     EraTarget,
+    /// The targets that the kernel lacks, and what is known of the kernel then.
+    Lacking,
     /// The block sizes of the filesystems on volumes, where disks with larger sectors are present.
     Contents,
     /// The disks on which no heads have to move.
@@ -82,7 +84,8 @@ pub fn group_needs(request: &GroupRequest) -> Vec<Need<'_>> {
     match request {
         GroupRequest::Create { disks, area, .. } => {
             let devices = disks.iter().map(|d| Need::Prospect(&d.device, *area));
-            [Need::Namesakes].into_iter().chain(devices).collect()
+            let before = [Need::Namesakes, Need::Lacking];
+            before.into_iter().chain(devices).collect()
         }
         GroupRequest::Add { disks, .. } => {
             let devices = disks.iter().map(|d| Need::Prospect(&d.device, None));
@@ -92,7 +95,7 @@ pub fn group_needs(request: &GroupRequest) -> Vec<Need<'_>> {
             vec![Need::Contents, Need::Rotation, Need::Prospect(device, None)]
         }
         GroupRequest::ResizeDisk(media) => vec![Need::Size(media)],
-        GroupRequest::Import { name, .. } => vec![Need::OwnNamesakes(name.as_ref())],
+        GroupRequest::Import { name, .. } => vec![Need::OwnNamesakes(name.as_ref()), Need::Lacking],
         GroupRequest::RemoveDisk(_)
         | GroupRequest::Destroy
         | GroupRequest::Deport

@@ -11,7 +11,7 @@ use super::notice::Notice;
 use super::process::{Interrupts, Service};
 use super::{Events, Kernel, Media};
 use crate::error::Result;
-use crate::model::{BootId, DevNo, GroupId, HostId, Timestamp};
+use crate::model::{BootId, DevNo, GroupId, HostId, Platform, Timestamp};
 use crate::table::dco::Pace;
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -102,6 +102,8 @@ pub trait Machine {
     fn counters(&self, device: DevNo) -> Option<Counters>;
     /// Whether discards can reach a device (K33).
     fn takes_discards(&self, device: DevNo) -> bool;
+    /// The kernel and its distribution.
+    fn platform(&self) -> Platform;
     /// Whether this kernel's `era` keeps what it has recorded when the machine goes down.
     fn era_survives_crash(&self) -> bool;
     /// Takes a lock, which is held for as long as the returned value lives. If it has to wait, it

@@ -934,7 +934,8 @@ impl Kernel for FakeKernel {
     }
 
     fn has_target(&self, target: &str) -> Result<bool> {
-        Ok(["linear", "mirror", "era", "zero", "error"].contains(&target))
+        let has = ["linear", "mirror", "era", "zero", "error"].contains(&target);
+        Ok(has && !self.0.0.borrow().lacks.contains(&target))
     }
 
     fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DevNo> {

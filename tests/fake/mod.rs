@@ -23,7 +23,7 @@ use breakoff::cli::native::hints::Native;
 use breakoff::error::{Error, Result};
 use breakoff::meta;
 use breakoff::model::{
-    BootId, DevNo, DiskId, DmUuid, Generation, Group, GroupId, HostId, Timestamp,
+    BootId, DevNo, DiskId, DmUuid, Generation, Group, GroupId, HostId, Platform, Timestamp,
 };
 use breakoff::sys::content::{Contents, Standing};
 use breakoff::sys::disk::{
@@ -106,6 +106,8 @@ pub struct State {
     pub pace: Option<Pace>,
     /// What lies on all its volumes.
     pub filesystem: Option<Filesystem>,
+    /// The targets that the kernel lacks.
+    pub lacks: Vec<&'static str>,
     /// The programs that were run, and whether they fail.
     pub programs: Vec<String>,
     pub programs_fail: bool,
@@ -200,6 +202,7 @@ impl Fake {
             rotational: false,
             pace: None,
             filesystem: None,
+            lacks: Vec::new(),
             programs: Vec::new(),
             programs_fail: false,
             told: BTreeMap::new(),
@@ -643,6 +646,14 @@ impl Machine for Fake {
 
     fn takes_discards(&self, _device: DevNo) -> bool {
         false
+    }
+
+    fn platform(&self) -> Platform {
+        Platform {
+            release: Some("6.8.0-31-generic".to_owned()),
+            has_modules: true,
+            distributions: vec!["ubuntu".to_owned(), "debian".to_owned()],
+        }
     }
 
     fn era_survives_crash(&self) -> bool {

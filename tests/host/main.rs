@@ -39,6 +39,7 @@ mod histories;
 mod hotplug;
 mod install;
 mod journal;
+mod lacking;
 mod lanes;
 mod layers;
 mod man;

@@ -1,9 +1,9 @@
 //! The identity of this machine and of this boot, the current time, and where breakoff keeps state.
 
 use crate::error::{Error, Result};
-use crate::model::{BootId, HostId, Timestamp};
+use crate::model::{BootId, HostId, Platform, Timestamp, platform};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -52,6 +52,20 @@ pub fn kernel_release() -> Option<String> {
     fs::read_to_string(RELEASE)
         .ok()
         .map(|text| text.trim().to_owned())
+}
+
+/// The kernel and its distribution. A file that cannot be read says nothing.
+pub fn platform() -> Platform {
+    let release = kernel_release();
+    let modules = |release: &String| Path::new("/lib/modules").join(release).is_dir();
+    let text = fs::read_to_string("/etc/os-release")
+        .or_else(|_| fs::read_to_string("/usr/lib/os-release"))
+        .unwrap_or_default();
+    Platform {
+        has_modules: release.as_ref().is_some_and(modules),
+        distributions: platform::distributions(&text),
+        release,
+    }
 }
 
 /// The directory for what must survive a reboot; `BREAKOFF_STATE_DIR` overrides it.
