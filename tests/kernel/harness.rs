@@ -1,13 +1,18 @@
 //! What the other kernel tests stand on, tried without the program: faults, held writes, what is
 //! found to leak.
 
+use crate::support::MIB;
 use crate::support::block;
+use crate::support::child::tool;
 use crate::support::disk::Fault;
 use crate::support::dm::Line;
 use crate::support::lab::{Lab, until};
 use crate::support::leaks;
 use crate::support::plexes;
 use crate::support::writer::{Style, Writer};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::mpsc;
 use std::time::Duration;
 
 const SECTORS: u64 = 16 * 2048;
@@ -83,6 +88,69 @@ fn a_write_is_held_when_a_leg_dies_and_goes_on_when_the_leg_is_replaced() {
 
     writer.goes_on(50);
     writer.stop().verify(&path);
+    lab.finish_by_force();
+}
+
+/// K47: newer kernels do not mark a leg as failed that refuses a write as invalid. On no kernel is the
+/// write acknowledged.
+#[test]
+fn a_write_that_a_leg_refuses_is_not_acknowledged_even_where_the_leg_is_not_marked() {
+    let mut lab = lab!(["mirror"], [16, 16]);
+    let larger = lab.add_disk(16 * MIB, 4096);
+    lab.wait_for_nodes();
+    let on = |at: usize| {
+        let params = format!("{} 0", lab.disks[at].word());
+        [Line::new(0, SECTORS, "linear", params)]
+    };
+    // A loop device that takes 512 bytes lies on a device that does not any more.
+    let under = Path::new("/dev/mapper/botest-under");
+    lab.dm.create("botest-under", "BREAKOFF-under").unwrap();
+    lab.dm.load("botest-under", &on(1)).unwrap();
+    lab.dm.resume("botest-under").unwrap();
+    until("udev makes it", || under.exists());
+    let words = "--find --show --direct-io=on --sector-size 512 /dev/mapper/botest-under";
+    let made = tool("losetup", &words.split(' ').collect::<Vec<_>>());
+    let leg = made.ok().stdout.trim().to_owned();
+    lab.dm.swap("botest-under", &on(larger)).unwrap();
+    let params = format!(
+        "core 2 1024 nosync 2 {} 0 {leg} 0 1 handle_errors",
+        lab.disks[0].word()
+    );
+    lab.dm.create("botest-mirror", "BREAKOFF-test").unwrap();
+    lab.dm
+        .load("botest-mirror", &[Line::new(0, SECTORS, "mirror", params)])
+        .unwrap();
+    lab.dm.resume("botest-mirror").unwrap();
+    let path = Path::new("/dev/mapper/botest-mirror");
+    until("udev makes the mirror", || path.exists());
+
+    let (said, answer) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut buffer = block::Aligned::new(4096);
+        buffer.bytes_mut().fill(0x51);
+        let file = block::open_direct(path, false);
+        said.send(file.and_then(|file| file.write_all_at(&buffer.bytes()[..512], 4096 + 512)))
+    });
+    let answered = answer.recv_timeout(Duration::from_secs(5));
+    let status = &lab.dm.mirrors("botest-mirror")[0];
+    if let Ok(written) = answered {
+        let error = written.expect_err("acknowledged, and only one leg has it");
+        assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+        assert!(status.in_sync(), "{}", status.letters);
+    } else {
+        assert_eq!(status.letters, "AD");
+    }
+    let has_it = |disk: usize| lab.disks[disk].raw(4096 + 512, 512) == [0x51; 512];
+    assert_eq!((has_it(0), has_it(larger)), (true, false));
+    // Where it is held, it goes on.
+    lab.dm.swap("botest-mirror", &on(0)).unwrap();
+    until("the mirror is closed and goes", || {
+        lab.dm.remove("botest-mirror").is_ok()
+    });
+    tool("losetup", &["--detach", &leg]).ok();
+    until("the device under the leg is closed and goes", || {
+        lab.dm.remove("botest-under").is_ok()
+    });
     lab.finish_by_force();
 }
 
