@@ -5,7 +5,7 @@ use super::child::{DEADLINE, Output, Running, start_as};
 use super::disk::{Disk, Fault};
 use super::dm::Dm;
 use super::view::{self, Group};
-use super::{MIB, block, disk, leaks, sample};
+use super::{MIB, block, disk, leaks, sample, udev};
 use serde_json::Value;
 use std::io::Write;
 use std::ops::Range;
@@ -96,14 +96,20 @@ impl Lab {
             .push(disk.unwrap_or_else(|err| panic!("no disk over {}: {err}", device.display())));
     }
 
-    /// Waits until udev has made the disks' links.
+    /// Waits until udev has made the disks' links, and has no event left: on Linux 7.2 a link that
+    /// was there has been seen to be gone again a moment later.
     #[track_caller]
     pub fn wait_for_nodes(&self) {
-        for disk in &self.disks {
-            until(&format!("udev makes {}", disk.word()), || {
-                disk.path().exists()
-            });
-        }
+        let wait = || {
+            for disk in &self.disks {
+                until(&format!("udev makes {}", disk.word()), || {
+                    disk.path().exists()
+                });
+            }
+        };
+        wait();
+        udev::settle();
+        wait();
     }
 
     // --------------------------------------------------------------------------------- the program
