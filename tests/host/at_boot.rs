@@ -4,7 +4,7 @@
 use crate::fake::script::{World, sync};
 use crate::fake::{Fake, Words};
 use breakoff::app::{Event, Outcome};
-use breakoff::error::Kind;
+use breakoff::error::{Error, Kind};
 use breakoff::model::{AtBoot, PlexState};
 
 /// `v` with two snapshots, `s` and `t`, written to since.
@@ -128,7 +128,7 @@ fn a_restore_that_fails_leaves_the_volume_started_and_is_tried_again() {
     let Ok(Outcome::Done(report)) = fake.run(&Words::parse("start --auto")).unwrap() else {
         panic!("no report");
     };
-    let said: Vec<&str> = report.failures.iter().map(|e| e.message()).collect();
+    let said: Vec<&str> = report.failures.iter().map(Error::message).collect();
     let why = "'g/v' was to be restored from 'g/s'";
     assert!(said.iter().any(|text| text.contains(why)), "{said:?}");
     let is_start = |event: &Event| matches!(event, Event::Started { .. });

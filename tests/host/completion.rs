@@ -128,6 +128,8 @@ fn names_are_of_the_kind_that_an_argument_takes() {
         ("breakoff print -g data s", "swap"),
         ("breakoff -g gone print ", "lost"),
         ("breakoff -g nothere print ", ""),
+        ("breakoff map d", "data"),
+        ("breakoff -g data map h", "home"),
         ("breakoff start m", "mail"),
         ("breakoff -g data snapback ", "SNAP-home"),
         ("breakoff -g data snapclear ", "SNAP-home home"),

@@ -151,7 +151,7 @@ fn a_service_relieves_the_monitor_that_a_command_has_started() {
     until("the other one has ended", || {
         !Path::new(&format!("/proc/{before}/environ")).exists()
     });
-    assert_eq!(monitor::running(), i32::try_from(service.pid()).ok());
+    assert_eq!(monitor::running(), Some(service.pid()));
     let load = Writer::start_filled(lab.device("g", "v"), 0, 256, Style::default());
     lab.fault(1, Fault::Fail);
     until("it is recorded", || states(&lab) == ["ACTIVE", "FAILED"]);

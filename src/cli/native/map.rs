@@ -1,5 +1,6 @@
 //! `map`
 
+use super::names::Names;
 use crate::app::{Command, Query};
 use crate::cli::drawing::Coloring;
 use crate::error::{Error, Result};
@@ -17,7 +18,7 @@ use std::path::PathBuf;
 pub(super) struct Map {
     /// Groups, by name or UUID, or volumes: only the disks on which they lie. What is no group, or
     /// all of it with '-g', is a volume
-    #[arg(value_name = "GROUP|VOL", value_parser = Name::parse)]
+    #[arg(value_name = "GROUP|VOL", value_parser = Name::parse, add = Names::GroupOrVolume)]
     objects: Vec<Name>,
     /// Write a picture to FILE and no text; '-' is stdout
     #[arg(long, value_name = "FILE")]

@@ -35,6 +35,8 @@ pub enum Names {
     VolumeWithLog,
     /// A mirror without one.
     VolumeWithoutLog,
+    /// A group of this machine, or a volume.
+    GroupOrVolume,
     /// A snapshot or a volume that has snapshots.
     Related,
     /// A snapshot.
@@ -203,6 +205,10 @@ fn has(group: &GroupNames, object: &str) -> bool {
 
 /// What fits an argument of this kind beside what was typed.
 fn fitting(kind: Names, typed: &Typed, all: &[GroupNames]) -> Vec<CompletionCandidate> {
+    if kind == Names::GroupOrVolume {
+        let either = [Names::Group, Names::Volume].into_iter();
+        return either.flat_map(|kind| fitting(kind, typed, all)).collect();
+    }
     if kind.is_of_group() {
         let groups = all.iter().filter(|group| kind.fits_group(group));
         return groups
