@@ -358,6 +358,38 @@ fn a_restore_serves_the_snapshot_at_once() {
 }
 
 #[test]
+fn a_restore_is_done_by_the_start_that_a_boot_makes() {
+    let lab = lab!(["mirror", "era", "zero"], [64, 64, 64]);
+    split(&lab);
+    let snapshot = contents(&lab, "s");
+    scribble(&lab, "v", &[0, 2 * MIB, 9 * MIB + 4096], 1);
+    let original = contents(&lab, "v");
+    lab.cli("-g g snapback --from snapshot --keep --at-boot s")
+        .ok()
+        .says("is going to be restored from 'g/s' when this machine boots");
+    assert_eq!(relation(&lab)["at_boot"], "keep");
+    plexes::assert_same("v", &contents(&lab, "v"), "what it holds now", &original);
+    lab.cli("-g g stop --all").ok();
+    lab.cli("-g g start --all").ok();
+    plexes::assert_same("v", &contents(&lab, "v"), "what it held", &original);
+
+    lab.cli("-g g stop --all").ok();
+    lab.cli("start --auto").ok().says("g/v exchanged");
+    plexes::assert_same("v", &contents(&lab, "v"), "the snapshot before", &snapshot);
+    plexes::assert_same("s", &contents(&lab, "s"), "the original before", &original);
+    assert_eq!(relation(&lab)["at_boot"], serde_json::Value::Null);
+
+    // And back, without anything that is kept.
+    lab.cli("-g g snapback --from snapshot --at-boot s").ok();
+    lab.cli("-g g stop --all").ok();
+    lab.cli("start --auto").ok().says("g/v restoring");
+    plexes::assert_same("v", &contents(&lab, "v"), "the snapshot before", &original);
+    lab.cli("-g g snapwait v").ok();
+    plexes::assert_equal(&lab, "g", "v");
+    lab.finish();
+}
+
+#[test]
 fn a_restore_can_keep_the_old_contents() {
     let lab = lab!(["mirror", "era", "zero"], [64, 64, 64]);
     split(&lab);
