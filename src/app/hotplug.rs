@@ -36,16 +36,8 @@ pub fn start(
     }
     for group in groups {
         let options = for_group(options, &scan, &group);
-        match start_group(&options, occasion, (&scan, &group), change, env) {
-            Ok(done) => {
-                all.changes.extend(done.changes);
-                all.notes.extend(done.notes);
-                all.failures.extend(done.failures);
-            }
-            Err(error) => all
-                .failures
-                .push(error.context(format!("group '{}'", group.name))),
-        }
+        let done = start_group(&options, occasion, (&scan, &group), change, env);
+        all.add(done, &format!("group '{}'", group.name));
     }
     Ok(Outcome::Done(all))
 }
@@ -135,18 +127,12 @@ fn restore(
             keep: how == AtBoot::Keep,
             lanes: None,
         };
-        match change(&options, &request, env) {
-            Ok(done) => {
-                report.changes.extend(done.changes);
-                report.notes.extend(done.notes);
-                report.failures.extend(done.failures);
-            }
-            Err(error) => report.failures.push(error.context(format!(
-                "'{}' was to be restored from '{}'",
-                world.group.path(&original.name),
-                world.group.path(&snapshot.name)
-            ))),
-        }
+        let context = format!(
+            "'{}' was to be restored from '{}'",
+            world.group.path(&original.name),
+            world.group.path(&snapshot.name)
+        );
+        report.add(change(&options, &request, env), &context);
     }
 }
 

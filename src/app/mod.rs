@@ -180,6 +180,18 @@ impl Report {
     pub fn failure(&self) -> Option<Error> {
         one_error(&self.failures)
     }
+
+    /// Adds what a part of the command has done; its error, with `context`, is a failure of that part.
+    pub fn add(&mut self, part: crate::error::Result<Report>, context: &str) {
+        match part {
+            Ok(done) => {
+                self.changes.extend(done.changes);
+                self.notes.extend(done.notes);
+                self.failures.extend(done.failures);
+            }
+            Err(error) => self.failures.push(error.context(context)),
+        }
+    }
 }
 
 /// A disk for `disk list` and `group show`.

@@ -742,16 +742,8 @@ fn on_all_groups(options: &Options, request: &ForEach, env: Env<'_>) -> Result<O
         let Some(request) = request(&group, env)? else {
             continue;
         };
-        match change(&for_group(options, &scan, &group), &request, env) {
-            Ok(done) => {
-                all.changes.extend(done.changes);
-                all.notes.extend(done.notes);
-                all.failures.extend(done.failures);
-            }
-            Err(error) => all
-                .failures
-                .push(error.context(format!("group '{}'", group.name))),
-        }
+        let done = change(&for_group(options, &scan, &group), &request, env);
+        all.add(done, &format!("group '{}'", group.name));
     }
     Ok(Outcome::Done(all))
 }
