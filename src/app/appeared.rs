@@ -2,8 +2,9 @@
 
 use super::Env;
 use crate::meta::HandledFiles;
-use crate::model::{DiskId, Handled};
+use crate::model::{DiskId, Handled, VolumeId};
 use crate::plan::hotplug::present;
+use crate::plan::request::Selection;
 use crate::plan::world::{PresentDisk, World};
 use crate::sys::machine::Machine;
 use std::collections::BTreeMap;
@@ -29,6 +30,25 @@ pub fn note(world: &World, handled: &Handled, env: Env<'_>) {
             "{}; the next event of a disk may start volumes that were stopped",
             error.message()
         ));
+    }
+}
+
+/// Takes note that somebody has stopped volumes: they do not wait any more.
+pub fn note_stopped(world: &World, which: &Selection, env: Env<'_>) {
+    let Some(before) = record(env.machine).map(|record| record.read(world.group.id)) else {
+        return;
+    };
+    let is_stopped = |id: &VolumeId| match which {
+        Selection::All => true,
+        Selection::Named(names) | Selection::Each(names) => {
+            let volume = world.group.volume(*id);
+            volume.is_none_or(|volume| names.contains(&volume.name))
+        }
+    };
+    let mut handled = before.clone();
+    handled.waiting.retain(|id| !is_stopped(id));
+    if handled != before {
+        note(world, &handled, env);
     }
 }
 

@@ -3,10 +3,10 @@
 use super::appeared::{appearances, note, record};
 use super::scan::Scan;
 use super::session::{View, lock_group};
-use super::which::{for_group, tell_unreadable};
+use super::which::{for_group, scan_for, tell_unreadable};
 use super::{Env, Occasion, Options, Outcome, Report};
 use crate::error::Result;
-use crate::model::{AtBoot, Group, Name};
+use crate::model::{AtBoot, Group, Name, Volume};
 use crate::plan::change::{self, Event, Object};
 use crate::plan::hotplug::{Due, due, everything, overdue, wait_for};
 use crate::plan::request::{Request, Selection, Winner};
@@ -28,7 +28,7 @@ pub fn start(
 ) -> Result<Outcome> {
     // Who makes disks of devices, or imports some, has said by then that their appearance is handled.
     let _disks = lock_group(lock::DISKS, options.timeout, env)?;
-    let scan = Scan::new(env.machine)?;
+    let scan = scan_for(options, env)?;
     let mut all = Report::default();
     let groups = groups_of(options, &scan, env.machine)?;
     if options.group.is_none() {
@@ -61,28 +61,11 @@ fn start_group(
     change: Change<'_>,
     env: Env<'_>,
 ) -> Result<Report> {
-    let view = View::look_for_hotplug(scan, group.id, env)?;
-    let before = record(env.machine).map(|record| record.read(group.id));
-    let before = before.unwrap_or_default();
-    let numbers = appearances(&view.world, env.machine);
-    let due = match occasion {
-        Occasion::Any => everything(&view.world, &numbers),
-        Occasion::Appeared => due(&view.world, &before, &numbers),
-        Occasion::Overdue => overdue(&view.world, &before),
-    };
+    let (view, due) = look(occasion, scan, group, env)?;
     tell_waiting(group, &due, env);
-    let volumes = match occasion {
-        Occasion::Any => Some(Selection::All),
-        _ if due.start.is_empty() => None,
-        _ => Some(Selection::Each(due.start.clone())),
-    };
-    let done = volumes.map_or_else(
+    let done = request(occasion, &due).map_or_else(
         || Ok(Report::default()),
-        |volumes| {
-            let force = false;
-            let request = Request::Start { volumes, force };
-            change(options, &request, env)
-        },
+        |request| change(options, &request, env),
     );
     let done = done.map(|mut report| {
         restore(&mut report, &view.world, options, change, env);
@@ -95,8 +78,73 @@ fn start_group(
     done
 }
 
+/// Returns what an occasion calls for in a group, for `--dry-run`, and tells what else would happen.
+pub fn rehearse(
+    occasion: Occasion,
+    scan: &Scan,
+    group: &Group,
+    env: Env<'_>,
+) -> Result<Option<Request>> {
+    let (view, due) = look(occasion, scan, group, env)?;
+    tell_waiting(group, &due, env);
+    for (original, snapshot, _) in to_restore(&view.world, &|name| due.start.contains(name)) {
+        env.ui.note(&format!(
+            "'{}' would then be restored from '{}'",
+            group.path(&original.name),
+            group.path(&snapshot.name)
+        ));
+    }
+    Ok(request(occasion, &due))
+}
+
+fn look<'u>(
+    occasion: Occasion,
+    scan: &Scan,
+    group: &Group,
+    env: Env<'u>,
+) -> Result<(View<'u>, Due)> {
+    let view = View::look_for_hotplug(scan, group.id, env)?;
+    let before = record(env.machine).map(|record| record.read(group.id));
+    let before = before.unwrap_or_default();
+    let numbers = appearances(&view.world, env.machine);
+    let due = match occasion {
+        Occasion::Any => everything(&view.world, &numbers),
+        Occasion::Appeared => due(&view.world, &before, &numbers),
+        Occasion::Overdue => overdue(&view.world, &before),
+    };
+    Ok((view, due))
+}
+
+fn request(occasion: Occasion, due: &Due) -> Option<Request> {
+    let volumes = match occasion {
+        Occasion::Any => Selection::All,
+        _ if due.start.is_empty() => return None,
+        _ => Selection::Each(due.start.clone()),
+    };
+    let force = false;
+    Some(Request::Start { volumes, force })
+}
+
+/// The volumes that are to be restored when the machine boots, as far as they are among those that a
+/// start begins with: each with its snapshot.
+fn to_restore<'w>(
+    world: &'w World,
+    is_started: &dyn Fn(&Name) -> bool,
+) -> Vec<(&'w Volume, &'w Volume, AtBoot)> {
+    let volumes = world.group.volumes.iter();
+    let requested = volumes.filter_map(|snapshot| {
+        let origin = snapshot.origin.as_ref()?;
+        let original = world.group.volume(origin.original)?;
+        Some((original, snapshot, origin.at_boot?))
+    });
+    requested
+        .filter(|(original, ..)| is_started(&original.name))
+        .collect()
+}
+
 /// Restores volumes that have just been started from the snapshots that they are to be restored from
-/// when the machine boots. Nothing can have been mounted yet: whatever mounts waits for this.
+/// when the machine boots. In an initramfs and before `local-fs-pre.target` nothing is mounted yet; a
+/// volume that somebody has opened by now is not overwritten, and is tried again at the next start.
 fn restore(
     report: &mut Report,
     world: &World,
@@ -109,17 +157,8 @@ fn restore(
         background: true,
         ..options.clone()
     };
-    for snapshot in &world.group.volumes {
-        let Some(origin) = &snapshot.origin else {
-            continue;
-        };
-        let (Some(how), Some(original)) = (origin.at_boot, world.group.volume(origin.original))
-        else {
-            continue;
-        };
-        if !is_started(&report.changes, &original.name) {
-            continue;
-        }
+    let started = |name: &Name| is_started(&report.changes, name);
+    for (original, snapshot, how) in to_restore(world, &started) {
         let request = Request::SnapBack {
             snapshots: vec![snapshot.name.clone()],
             mirrors: Some(1),

@@ -2,7 +2,7 @@
 
 use super::resize::Resize;
 use super::session::{Names, Session, refuse_foreign};
-use super::which::{for_group, group_for, named, shown_groups, tell_unreadable};
+use super::which::{for_group, group_for, named, scan_for, shown_groups, tell_unreadable};
 use super::{
     Change, Command, Env, Options, Outcome, Query, Report, appeared, counters, differences, groups,
     hotplug, map, metrics, monitor, paths, scan::Scan, status, wait,
@@ -10,7 +10,7 @@ use super::{
 use crate::app::session::View;
 use crate::error::{Error, Result};
 use crate::exec::Cause;
-use crate::meta::{Fill, HandledFiles};
+use crate::meta::Fill;
 use crate::model::{DmUuid, Group, GroupId, Name, Role, Sectors, Volume};
 use crate::plan::change::Event;
 use crate::plan::request::{GroupRequest, Request, Selection, Splits, Winner};
@@ -63,9 +63,11 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
         Command::Recover { check: false } => status::recover(options, env),
         Command::StartAuto(occasion) => hotplug::start(options, *occasion, &change, env),
         Command::StopAuto => {
-            let stopped = on_all_groups(options, &stop_all, env);
+            let stopped = stop_all_groups(options, env);
             // Everything may be started again.
-            appeared::record(env.machine).inspect(HandledFiles::forget);
+            if let Some(record) = appeared::record(env.machine) {
+                record.forget();
+            }
             stopped
         }
         Command::Monitor => monitor::run(env).map(|()| Outcome::Done(Report::default())),
@@ -100,21 +102,21 @@ pub fn rehearse(options: &Options, command: &Command, env: Env<'_>) -> Result<Ou
         Command::Status => status::status(options, &[], env),
         Command::Show(query) => show(options, query, &LOOKING, env),
         Command::Recover { .. } => status::check(options, env),
-        Command::StartAuto(_) => rehearse_on_all_groups(options, &start_all, env),
-        Command::StopAuto => rehearse_on_all_groups(options, &stop_all, env),
+        Command::StartAuto(occasion) => {
+            let starts =
+                |scan: &Scan, group: &Group| hotplug::rehearse(*occasion, scan, group, env);
+            rehearse_on_all_groups(options, &starts, env)
+        }
+        Command::StopAuto => {
+            let stops = |_: &Scan, group: &Group| stop_all(group, env);
+            rehearse_on_all_groups(options, &stops, env)
+        }
         Command::Monitor => Ok(Outcome::Planned(PlanView::default())),
     }
 }
 
 /// What is to be done with a group at boot or at shutdown; `None` if that is nothing.
-type ForEach = dyn Fn(&Group, Env<'_>) -> Result<Option<Request>>;
-
-fn start_all(_group: &Group, _env: Env<'_>) -> Result<Option<Request>> {
-    Ok(Some(Request::Start {
-        volumes: Selection::All,
-        force: false,
-    }))
-}
+type ForEach<'f> = dyn Fn(&Scan, &Group) -> Result<Option<Request>> + 'f;
 
 /// Stops all volumes except one that has the root filesystem: it is in use until the machine is off.
 fn stop_all(group: &Group, env: Env<'_>) -> Result<Option<Request>> {
@@ -182,18 +184,6 @@ fn show(options: &Options, query: &Query, reading: &Reading, env: Env<'_>) -> Re
         Query::Map(words) => maps(options, words, reading.look, env),
         Query::Room(what) => room(options, what, reading.look, env),
     }
-}
-
-/// Reads the disks once, for a question about one group, or about all of them.
-fn scan_for(options: &Options, env: Env<'_>) -> Result<Scan> {
-    let scan = match &options.group {
-        Some(name) => Scan::for_group(env.machine, name.as_str())?,
-        None => Scan::new(env.machine)?,
-    };
-    scan.unanswered()
-        .iter()
-        .for_each(|error| env.ui.warn(error.message()));
-    Ok(scan)
 }
 
 /// Adds to an answer about all groups those that run here but whose labels cannot be read: without
@@ -278,6 +268,9 @@ fn change(options: &Options, request: &Request, env: Env<'_>) -> Result<Report> 
     let mut report = carry_out(&mut session, request, &plan)?;
     if matches!(request, Request::SnapBack { .. }) {
         complete_return(&mut session, &mut report, env);
+    }
+    if let Request::Stop(which) = request {
+        appeared::note_stopped(&session.world, which, env);
     }
     let left_behind = has_mirror(&session.world);
     paths::correct(&session.world, &mut report, env);
@@ -732,14 +725,14 @@ fn look_and_record<'u>(
     Ok(recorded.map_or(looked, Session::release))
 }
 
-/// Applies a request to all groups of this machine, at boot or at shutdown. A group or volume that
-/// fails does not stop the others.
-fn on_all_groups(options: &Options, request: &ForEach, env: Env<'_>) -> Result<Outcome> {
+/// Stops all groups of this machine, at shutdown. A group or volume that fails does not stop the
+/// others.
+fn stop_all_groups(options: &Options, env: Env<'_>) -> Result<Outcome> {
     let mut all = Report::default();
     let scan = Scan::new(env.machine)?;
     tell_unreadable(&scan, &BTreeSet::new(), &mut all, env);
     for group in scan.own_groups(env.machine)? {
-        let Some(request) = request(&group, env)? else {
+        let Some(request) = stop_all(&group, env)? else {
             continue;
         };
         let done = change(&for_group(options, &scan, &group), &request, env);
@@ -749,15 +742,21 @@ fn on_all_groups(options: &Options, request: &ForEach, env: Env<'_>) -> Result<O
 }
 
 /// The plans for all groups of this machine, as one.
-fn rehearse_on_all_groups(options: &Options, request: &ForEach, env: Env<'_>) -> Result<Outcome> {
+fn rehearse_on_all_groups(
+    options: &Options,
+    request: &ForEach<'_>,
+    env: Env<'_>,
+) -> Result<Outcome> {
     let (mut all, mut told) = (PlanView::default(), Report::default());
-    let scan = Scan::new(env.machine)?;
-    tell_unreadable(&scan, &BTreeSet::new(), &mut told, env);
+    let scan = scan_for(options, env)?;
+    if options.group.is_none() {
+        tell_unreadable(&scan, &BTreeSet::new(), &mut told, env);
+    }
     let mut names = Vec::new();
     for group in hotplug::groups_of(options, &scan, env.machine)? {
         let options = for_group(options, &scan, &group);
         let name = scan.word(&group);
-        let Some(request) = request(&group, env)? else {
+        let Some(request) = request(&scan, &group)? else {
             continue;
         };
         match rehearse_change(&options, &request, &name, env) {

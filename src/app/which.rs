@@ -69,6 +69,18 @@ pub fn group_for(options: &Options, objects: &[Name], machine: &dyn Machine) -> 
     group_in(&Scan::new(machine)?, objects, machine)
 }
 
+/// Reads the disks once, for a question about one group, or about all of them.
+pub fn scan_for(options: &Options, env: Env<'_>) -> Result<Scan> {
+    let scan = match &options.group {
+        Some(name) => Scan::for_group(env.machine, name.as_str())?,
+        None => Scan::new(env.machine)?,
+    };
+    scan.unanswered()
+        .iter()
+        .for_each(|error| env.ui.warn(error.message()));
+    Ok(scan)
+}
+
 /// The options of a command on all groups, for one of them.
 pub fn for_group(options: &Options, scan: &Scan, group: &Group) -> Options {
     Options {

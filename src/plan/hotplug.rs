@@ -30,7 +30,8 @@ pub fn due(world: &Situation, before: &Handled, appearances: &BTreeMap<DiskId, u
     let is_new = |disk: &DiskId| now.contains_key(disk) && before.disks.get(disk) != now.get(disk);
     let is_concerned = |volume: &&Volume| {
         let waits = before.waiting.contains(&volume.id);
-        world.started(volume).is_none() && (waits || needed(volume).any(|disk| is_new(&disk)))
+        world.started(volume).is_none()
+            && (waits || needed(world, volume).any(|disk| is_new(&disk)))
     };
     let has_quorum = quorum::refuse_minority(world).is_ok();
     let mut due = Due::default();
@@ -97,9 +98,21 @@ pub fn wait_for<'n>(
     handled.waiting.extend(found.map(|volume| volume.id));
 }
 
-/// The disks that a volume needs to start as it was: those of what it does not know to be lost, and of
-/// what `start` does not give up anyway.
-fn needed(volume: &Volume) -> impl Iterator<Item = DiskId> + '_ {
+/// The disks that a volume needs to start as it was, and those of the snapshot that it is to be
+/// restored from then.
+fn needed<'w>(world: &'w World, volume: &'w Volume) -> impl Iterator<Item = DiskId> + 'w {
+    let snapshots = world.group.snapshots_of(volume.id);
+    let restores = |snapshot: &&Volume| {
+        snapshot
+            .origin
+            .as_ref()
+            .is_some_and(|o| o.at_boot.is_some())
+    };
+    used(volume).chain(snapshots.filter(restores).flat_map(used))
+}
+
+/// The disks of what a volume does not know to be lost, and of what `start` does not give up anyway.
+fn used(volume: &Volume) -> impl Iterator<Item = DiskId> + '_ {
     let is_used = |state: PlexState| {
         !matches!(
             state,
@@ -114,7 +127,7 @@ fn needed(volume: &Volume) -> impl Iterator<Item = DiskId> + '_ {
 }
 
 fn lacking(world: &World, volume: &Volume) -> Vec<Name> {
-    let missing = needed(volume).filter(|disk| !world.disks.contains_key(disk));
+    let missing = needed(world, volume).filter(|disk| !world.disks.contains_key(disk));
     let known = distinct(missing.collect::<Vec<_>>());
     let disks = known.iter().filter_map(|id| world.group.disk(*id));
     disks.map(|disk: &Disk| disk.media.clone()).collect()

@@ -176,6 +176,67 @@ fn a_minority_of_the_disks_waits_and_is_refused_when_its_time_is_up() {
 }
 
 #[test]
+fn a_volume_that_waited_and_was_stopped_by_hand_meanwhile_waits_no_more() {
+    let booted = Booted::new();
+    booted.plug(1);
+    booted.plug(3);
+    assert_eq!(booted.started(APPEARED), ["g/a", "g/b"]);
+    booted.fake.ok("-g g start m");
+    booted.fake.ok("-g g stop m");
+    assert_eq!(booted.started(APPEARED), [""; 0]);
+    assert_eq!(booted.started(WAITING), [""; 0]);
+    // Its disk comes after all.
+    booted.plug(2);
+    assert_eq!(
+        booted.started(APPEARED),
+        [""; 0],
+        "its plex there is out of date"
+    );
+}
+
+#[test]
+fn a_volume_that_is_to_be_restored_waits_for_its_snapshot() {
+    let booted = Booted::new();
+    (1..=3).for_each(|disk| booted.plug(disk));
+    booted.started("start --auto");
+    booted.fake.ok("snapstart -b a --on disk03");
+    sync(&booted.fake);
+    booted.fake.ok("snapshot a --name s");
+    booted.fake.ok("snapback --from snapshot --at-boot s");
+    booted.fake.ok("stop --all");
+    booted.reboot();
+    booted.plug(1);
+    booted.plug(2);
+    assert_eq!(booted.started(APPEARED), ["g/m"]);
+    booted.plug(3);
+    assert_eq!(booted.started(APPEARED), ["g/a", "g/b", "g/s"]);
+    let (group, _) = booted.fake.group().unwrap();
+    let is_snapshot = |volume: &breakoff::model::Volume| volume.name.as_str() == "s";
+    assert!(!group.volumes.iter().any(is_snapshot), "it is not restored");
+}
+
+#[test]
+fn a_dry_run_starts_what_the_occasion_calls_for() {
+    let booted = Booted::new();
+    booted.plug(1);
+    booted.plug(3);
+    let planned = |command: &str| -> Vec<String> {
+        let words = Words::parse(&format!("--dry-run {command}"));
+        match booted.fake.run(&words).unwrap() {
+            Ok(Outcome::Planned(plan)) => plan.changes.iter().filter_map(started).collect(),
+            other => panic!("{command}: {other:?}"),
+        }
+    };
+    let none: Vec<String> = Vec::new();
+    assert_eq!(planned(APPEARED), ["g/a", "g/b"]);
+    assert_eq!(planned("-g g start --auto"), ["g/a", "g/m", "g/b"]);
+    assert_eq!(planned(WAITING), none, "nothing has been recorded");
+    assert_eq!(booted.started(APPEARED), ["g/a", "g/b"]);
+    assert_eq!(planned(APPEARED), none);
+    assert_eq!(planned(WAITING), ["g/m"]);
+}
+
+#[test]
 fn a_group_of_another_machine_is_left_alone() {
     let booted = Booted::new();
     (1..=3).for_each(|disk| booted.plug(disk));

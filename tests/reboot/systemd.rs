@@ -42,7 +42,7 @@ fn the_units_start_volumes_before_they_are_mounted_and_stop_them_cleanly_after_u
         ],
     );
     // What lies on volumes is closed before they are stopped.
-    for volume in ["v", "encrypted"] {
+    for volume in ["v", "encrypted", "divided"] {
         let stopped = format!("g/{volume} stopped");
         assert!(journal.contains(&stopped), "there is no '{stopped}'");
     }
@@ -158,7 +158,24 @@ fn filesystem_on_a_mirror() {
     tool("cryptsetup", &["open", volume, "secret", key]).ok();
     tool("mkfs.ext4", &["-q", "/dev/mapper/secret"]).ok();
     tool("cryptsetup", &["close", "secret"]).ok();
+
+    breakoff("-g g make divided 12m --on disk01");
+    lvm("pvcreate -q -y /dev/mapper/g-divided");
+    lvm("vgcreate -q -y vg /dev/mapper/g-divided");
+    lvm("lvcreate -q -y -Z n -W n -L 8m -n lv vg");
+    tool("mkfs.ext4", &["-q", "/dev/mapper/vg-lv"]).ok();
+    lvm("vgchange -q -an vg");
     breakoff("-g g stop --all");
+}
+
+/// LVM, which sees one volume alone.
+#[track_caller]
+fn lvm(words: &str) {
+    let only =
+        r#"devices { filter = ["a|^/dev/mapper/g-divided$|", "r|.*|"] use_devicesfile = 0 }"#;
+    let mut all: Vec<&str> = words.split_whitespace().collect();
+    all.extend(["--config", only]);
+    tool("lvm", &all).ok();
 }
 
 fn under_systemd() {
@@ -170,6 +187,12 @@ fn under_systemd() {
     );
     fs::write("/mnt/file", WRITTEN).unwrap();
     fs::write("/srv/file", WRITTEN).unwrap();
+    // Nobody else takes the logical volume down.
+    if show("blk-availability.service", "LoadState") != "masked" {
+        lvm("vgchange -q -ay vg");
+        fs::create_dir_all("/media").unwrap();
+        tool("mount", &["/dev/mapper/vg-lv", "/media"]).ok();
+    }
 
     let at = |unit: &str, property: &str| show(unit, property).parse::<u64>().unwrap();
     assert!(

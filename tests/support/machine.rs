@@ -99,7 +99,13 @@ impl Machine {
         }
         self.run(
             phase,
-            &["--systemd", "--dir", &format!("{}:/", root.display())],
+            // LVM finds its own devices at shutdown by the links of its rules.
+            &[
+                "--systemd",
+                "--lvm",
+                "--dir",
+                &format!("{}:/", root.display()),
+            ],
         )
     }
 
