@@ -55,6 +55,21 @@ pub const STATUSES: [(u8, &str); 11] = [
 ];
 
 impl Kind {
+    /// All kinds.
+    pub const ALL: [Kind; 11] = [
+        Kind::Failed,
+        Kind::Usage,
+        Kind::NotFound,
+        Kind::InUse,
+        Kind::Exists,
+        Kind::NotReady,
+        Kind::NoSpace,
+        Kind::TimedOut,
+        Kind::Device,
+        Kind::Unsafe,
+        Kind::Unsupported,
+    ];
+
     /// The exit status of the process, 1 to 10 (0 is success).
     pub fn exit_status(self) -> u8 {
         match self {

@@ -4,6 +4,7 @@
 
 use crate::fake::Fake;
 use crate::fake::script::sync;
+use crate::pure::golden::assert_golden;
 use breakoff::app::names::{self, GroupNames, Standing};
 use breakoff::cli::complete;
 use breakoff::cli::native::names::{Names, completing};
@@ -302,16 +303,7 @@ fn the_scripts_for_shells_are_those_that_the_program_understands() {
         ("fish", "breakoff.fish"),
     ] {
         let script = complete::script(shell).unwrap().unwrap();
-        let path = root().join("dist/completions").join(file);
-        if std::env::var_os("BREAKOFF_BLESS").is_some_and(|value| value == "1") {
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(&path, &script).unwrap();
-        }
-        let written = fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            written == script,
-            "dist/completions/{file} is not what the program says; BREAKOFF_BLESS=1 writes it"
-        );
+        assert_golden(&format!("dist/completions/{file}"), &script);
     }
     assert!(complete::script("ksh").is_none());
 }

@@ -1,6 +1,7 @@
 //! The journal's events: their table, the catalogue that explains them, and their page.
 
 use crate::fake::script::World;
+use crate::pure::golden::assert_section;
 use breakoff::sys::notice::{KINDS, Kind, Notice};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -134,22 +135,7 @@ fn page() -> String {
 
 #[test]
 fn the_page_is_made_from_the_table() {
-    let file = path("docs/journal.md");
-    let text = fs::read_to_string(&file).unwrap();
-    let (begin, end) = (
-        "<!-- events: made by a test -->\n",
-        "<!-- end of events -->\n",
-    );
-    let (before, rest) = text.split_once(begin).expect("the table's beginning");
-    let (_, after) = rest.split_once(end).expect("the table's end");
-    let now = format!("{before}{begin}{}{end}{after}", page());
-    if std::env::var_os("BREAKOFF_BLESS").is_some_and(|value| value == "1") {
-        fs::write(&file, &now).unwrap();
-    }
-    assert!(
-        fs::read_to_string(&file).unwrap() == now,
-        "docs/journal.md is not what the table says; BREAKOFF_BLESS=1 writes it"
-    );
+    assert_section("docs/journal.md", "events", &page());
 }
 
 #[track_caller]

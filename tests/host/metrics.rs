@@ -5,6 +5,7 @@ use crate::cli_support::golden;
 use crate::cli_support::world::{name, tracked};
 use crate::fake::script::World;
 use crate::fake::{Fake, Words};
+use crate::pure::golden::assert_section;
 use breakoff::app::{Counted, CounterLine, Measured, Metrics, Outcome};
 use breakoff::cli::native::hints::Native;
 use breakoff::error::{Error, Kind};
@@ -508,22 +509,8 @@ fn page() -> String {
 
 #[test]
 fn the_page_is_made_from_the_table() {
-    let path = root().join("docs/metrics.md");
-    let text = fs::read_to_string(&path).unwrap();
-    let (begin, end) = (
-        "<!-- metrics: made by a test -->\n",
-        "<!-- end of metrics -->\n",
-    );
-    let (before, rest) = text.split_once(begin).expect("the table's beginning");
-    let (_, after) = rest.split_once(end).expect("the table's end");
-    let now = format!("{before}{begin}{}{end}{after}", page());
-    if std::env::var_os("BREAKOFF_BLESS").is_some_and(|value| value == "1") {
-        fs::write(&path, &now).unwrap();
-    }
-    assert!(
-        fs::read_to_string(&path).unwrap() == now,
-        "docs/metrics.md is not what the table says; BREAKOFF_BLESS=1 writes it"
-    );
+    assert_section("docs/metrics.md", "metrics", &page());
+    let text = fs::read_to_string(root().join("docs/metrics.md")).unwrap();
     // What else the page names exists, too.
     let known: BTreeSet<&str> = FAMILIES.iter().map(|family| family.name).collect();
     assert!(

@@ -3,6 +3,7 @@
 
 use crate::cli_support::golden;
 use crate::fake::{Fake, Silent};
+use crate::pure::golden::assert_section;
 use breakoff::app::{self, Env, Outcome};
 use breakoff::cli::vx::exit;
 use breakoff::cli::vx::hints::Vx;
@@ -181,23 +182,7 @@ fn every_example_is_what_its_table_says() {
 
 #[test]
 fn the_page_on_words_is_made_from_the_table() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/vxvm.md");
-    let page = std::fs::read_to_string(path).unwrap();
-    let (begin, end) = (
-        "<!-- words: made by a test -->\n",
-        "<!-- end of words -->\n",
-    );
-    let (before, rest) = page.split_once(begin).expect("the table's beginning");
-    let (_, after) = rest.split_once(end).expect("the table's end");
-    let now = format!("{before}{begin}{}{end}{after}", table::markdown());
-    if std::env::var_os("BREAKOFF_BLESS").is_some_and(|value| value == "1") {
-        std::fs::write(path, &now).unwrap();
-    }
-    let page = std::fs::read_to_string(path).unwrap();
-    assert!(
-        page == now,
-        "docs/vxvm.md is not what the table says; BREAKOFF_BLESS=1 writes it"
-    );
+    assert_section("docs/vxvm.md", "words", &table::markdown());
 }
 
 #[test]
@@ -225,20 +210,7 @@ fn what_is_not_there_has_the_status_that_scripts_know() {
 
 #[test]
 fn each_kind_of_failure_has_one_status_and_none_means_done() {
-    let kinds = [
-        Kind::Failed,
-        Kind::Usage,
-        Kind::NotFound,
-        Kind::InUse,
-        Kind::Exists,
-        Kind::NotReady,
-        Kind::NoSpace,
-        Kind::TimedOut,
-        Kind::Device,
-        Kind::Unsafe,
-        Kind::Unsupported,
-    ];
-    for kind in kinds {
+    for kind in Kind::ALL {
         let err = Error::new(kind, "it failed").on("g/v");
         for utility in ["vxassist", "vxdg", "vxvol", "vxprint"] {
             let status = exit::status(utility, None, Some("g"), &err);

@@ -18,3 +18,14 @@ pub fn assert_golden(file: &str, text: &str) {
         "{file} differs.\n--- expected\n{expected}\n--- now\n{text}"
     );
 }
+
+/// Compares the part of a file between `<!-- WORD: made by a test -->` and `<!-- end of WORD -->`.
+pub fn assert_section(file: &str, word: &str, part: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{file}: {e}"));
+    let begin = format!("<!-- {word}: made by a test -->\n");
+    let end = format!("<!-- end of {word} -->\n");
+    let (before, rest) = text.split_once(&begin).expect("the part's beginning");
+    let (_, after) = rest.split_once(&end).expect("the part's end");
+    assert_golden(file, &format!("{before}{begin}{part}{end}{after}"));
+}
