@@ -90,6 +90,10 @@ fn start_one(draft: &mut Draft<'_>, volume: &Volume, force: bool) -> Result<()> 
             remember_loss(world, &mut next, plex);
         }
     }
+    // Nothing is given up of a volume that cannot be started.
+    if !next.plexes.iter().any(|p| p.state == PlexState::Active) {
+        return Err(cannot_start(world, volume));
+    }
     invalidate_map(draft, &mut next, clean)?;
     let given_up: Vec<&Plex> = volume
         .plexes
@@ -105,9 +109,6 @@ fn start_one(draft: &mut Draft<'_>, volume: &Volume, force: bool) -> Result<()> 
         .is_some_and(|log| !world.disks.contains_key(&log.extent.disk));
     if lost_log {
         next.log = None;
-    }
-    if !next.plexes.iter().any(|p| p.state == PlexState::Active) {
-        return Err(cannot_start(world, volume));
     }
     let mirrored = next.complete().len() > 1;
     next.synced = match (mirrored, clean) {
