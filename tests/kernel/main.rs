@@ -20,6 +20,7 @@ mod disks;
 mod dm_tables;
 mod faults;
 mod frozen;
+mod handover;
 mod harness;
 mod holders;
 mod lanes;

@@ -330,6 +330,7 @@ fn fill_nearly(lab: &Lab, name: &dyn Fn(u64) -> String) -> Vec<String> {
             running: None,
             synced: Sectors::of(8),
             origin: None,
+            away: Vec::new(),
             copied: false,
         });
     }

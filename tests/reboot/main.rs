@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod offhost;
 mod power;
 mod snap;
 mod snapback;
