@@ -156,6 +156,13 @@ pub enum Advised {
         /// The terms of the import.
         how: Import,
     },
+    /// `group join`: one group gets all that another one has.
+    GroupJoin {
+        /// The group that goes.
+        group: String,
+        /// The group that gets its disks.
+        to: String,
+    },
     /// `group choose`: continues with one side of a group whose disks were changed apart.
     GroupChoose {
         /// Name of the group.
@@ -208,6 +215,8 @@ pub enum Choice {
     TakeOver,
     /// Overwrite what is on a device.
     Wipe,
+    /// Have what cannot stay behind go to the other group, too.
+    Expand,
 }
 
 /// How a front end renders advice.

@@ -4,7 +4,7 @@ use super::appeared::{appearances, note, record};
 use super::scan::Scan;
 use super::session::{View, lock_group};
 use super::which::{for_group, scan_for, tell_unreadable};
-use super::{Env, Occasion, Options, Outcome, Report};
+use super::{Changing, Env, Occasion, Options, Outcome, Report};
 use crate::error::Result;
 use crate::model::{AtBoot, Group, Name, Volume};
 use crate::plan::change::{self, Event, Object};
@@ -15,15 +15,12 @@ use crate::sys::lock;
 use crate::sys::machine::Machine;
 use std::collections::BTreeSet;
 
-/// Plans and carries out a request.
-pub type Change<'c> = &'c dyn Fn(&Options, &Request, Env<'_>) -> Result<Report>;
-
 /// Starts what an occasion calls for, on all groups of this machine or on that of `-g`. A group of
 /// another machine is left alone and is no error: its disks appear here, too.
 pub fn start(
     options: &Options,
     occasion: Occasion,
-    change: Change<'_>,
+    change: Changing<'_>,
     env: Env<'_>,
 ) -> Result<Outcome> {
     // Who makes disks of devices, or imports some, has said by then that their appearance is handled.
@@ -58,7 +55,7 @@ fn start_group(
     options: &Options,
     occasion: Occasion,
     (scan, group): (&Scan, &Group),
-    change: Change<'_>,
+    change: Changing<'_>,
     env: Env<'_>,
 ) -> Result<Report> {
     let (view, due) = look(occasion, scan, group, env)?;
@@ -149,7 +146,7 @@ fn restore(
     report: &mut Report,
     world: &World,
     options: &Options,
-    change: Change<'_>,
+    change: Changing<'_>,
     env: Env<'_>,
 ) {
     let options = Options {

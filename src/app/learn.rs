@@ -50,7 +50,8 @@ impl View<'_> {
                 }
                 Need::StoppedMaps => self.learn_damaged_maps(),
                 Need::Prospect(device, area) => self.learn_prospect(device, *area),
-                Need::Namesakes => self.learn_namesakes()?,
+                Need::Namesakes(name) => self.learn_namesakes(*name)?,
+                Need::Receiver(name) => self.learn_receiver(name)?,
                 Need::OwnNamesakes(name) => self.learn_own_namesakes(*name)?,
                 Need::Size(media) => self.learn_size(media),
                 // These need the lock.
@@ -211,7 +212,8 @@ impl Session<'_> {
                 | Need::Eras
                 | Need::MapSpace(_)
                 | Need::Prospect(..)
-                | Need::Namesakes
+                | Need::Namesakes(_)
+                | Need::Receiver(_)
                 | Need::OwnNamesakes(_)
                 | Need::Size(_) => {}
             }

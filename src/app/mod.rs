@@ -40,14 +40,18 @@ use crate::meta::Fill;
 use crate::model::{Name, Sectors};
 pub use crate::plan::change::{Change, Detail, Event};
 use crate::plan::evidence::Situation;
+use crate::plan::handover::Closure;
 pub use crate::plan::request::NamedDevice;
-use crate::plan::request::{GroupRequest, Request};
+use crate::plan::request::{GroupRequest, Request, What};
 use crate::plan::room::RoomFor;
 use crate::plan::world::World;
 use crate::sys::machine::Machine;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Carries out a change to a group's volumes, for commands of which that is a part.
+pub type Changing<'c> = &'c dyn Fn(&Options, &Request, Env<'_>) -> crate::error::Result<Report>;
 
 /// The options that all commands share.
 #[derive(Debug, Clone, Default)]
@@ -160,6 +164,8 @@ pub enum Query {
     Map(Vec<Name>),
     /// `room`: shows the largest size that a new volume can have, or that a volume can grow to.
     Room(RoomFor),
+    /// `group split --list`: what has to go together with these volumes and disks of a group.
+    Together(Name, What),
     /// `stat`: the kernel's counts of these volumes, or of all and of the disks if empty.
     Counters(Vec<Name>),
 }
@@ -295,6 +301,8 @@ pub enum Outcome {
         /// The present size of the volume.
         present: Option<Sectors>,
     },
+    /// `group split --list`: what has to go together.
+    Together(Closure),
     /// `stat`: one line for each volume, plex and disk.
     Counters(Vec<CounterLine>),
     /// `metrics`: what a monitoring system is to know.

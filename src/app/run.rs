@@ -36,7 +36,7 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
             let name = group_for(options, volumes, env.machine)?;
             wait::snapwait(options, &name, volumes, *mirrors, env).map(Outcome::Done)
         }
-        Command::Group { group, request } => groups::change(options, group, request, env),
+        Command::Group { group, request } => groups::change(options, group, request, &change, env),
         Command::DiskInit {
             devices,
             force,
@@ -48,7 +48,7 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
         Command::DiskResize(media) => {
             let group = groups::group_of_disk(options, media, env)?;
             let request = GroupRequest::ResizeDisk(media.clone());
-            groups::change(options, group.as_str(), &request, env)
+            groups::change(options, group.as_str(), &request, &change, env)
         }
         Command::Metrics { changes } => Ok(metrics::metrics(options, *changes, env)),
         Command::Status => status::status(options, &status::unwatched(env), env),
@@ -182,6 +182,7 @@ fn show(options: &Options, query: &Query, reading: &Reading, env: Env<'_>) -> Re
                 .map(Outcome::ChangeMap)
         }
         Query::Map(words) => maps(options, words, reading.look, env),
+        Query::Together(group, what) => groups::handover::together(group, what, env),
         Query::Room(what) => room(options, what, reading.look, env),
     }
 }

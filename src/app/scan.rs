@@ -75,6 +75,7 @@ impl Scan {
     pub fn new(machine: &dyn Machine) -> Result<Scan> {
         let mut scan = Scan::read(machine, Which::All)?;
         scan.keep_uppermost();
+        scan.hand_over();
         Ok(scan)
     }
 
@@ -89,6 +90,7 @@ impl Scan {
             scan = Scan::read(machine, Which::All)?;
         }
         scan.keep_uppermost();
+        scan.hand_over();
         Ok(scan)
     }
 
@@ -143,6 +145,7 @@ impl Scan {
         let mapped = disks_beneath(devices.iter(), &|_| true);
         let mut scan = Scan::read(machine, Which::Marked(&mapped))?;
         scan.keep_uppermost();
+        scan.hand_over();
         scan.devices = OnceCell::from(devices);
         // Another disk may have the configuration that this machine has seen.
         let is_newest = |chosen: &Chosen| match (scan.seen(chosen.group.id), chosen.lineage.newest)
@@ -190,6 +193,7 @@ impl Scan {
                 !beneath && copies.next().is_none()
             }
         });
+        scan.hand_over();
         // A disk beneath a running volume must be mapped by a live table; any other device with its
         // identity is a copy.
         let Ok(Chosen {
@@ -259,6 +263,24 @@ impl Scan {
         (self.candidates, self.labels) = kept.unzip();
         self.broken.retain(|(candidate, _)| keep(candidate, None));
         self.chosen.get_mut().clear();
+    }
+
+    /// Takes disks that were handed over from one group to another for disks of the other one.
+    fn hand_over(&mut self) {
+        let mut labels = std::mem::take(&mut self.labels);
+        self.chosen.get_mut().clear();
+        let by_labels = |found: &[(String, Label)], id| {
+            let seen = self.seen(id);
+            meta::choose_by(id, found, &Guide { seen, side: None })
+        };
+        let known: BTreeMap<GroupId, Result<Chosen>> = meta::groups(&labels)
+            .into_iter()
+            .map(|id| (id, by_labels(&labels, id)))
+            .collect();
+        let receivers = meta::hand_over(&mut labels, &known);
+        self.labels = labels;
+        let as_before = known.into_iter().filter(|(id, _)| !receivers.contains(id));
+        self.chosen = RefCell::new(as_before.collect());
     }
 
     /// The devices that did not answer in time; whether they are breakoff disks is not known.
@@ -616,13 +638,12 @@ impl Scan {
             .collect())
     }
 
-    /// The names or UUIDs ([`Scan::word`]) of the groups that this machine has imported.
+    /// The names or UUIDs ([`Scan::word`]) of the groups that this machine has imported, first those
+    /// that have handed something over: what they have left undone others wait for.
     pub fn own_words(&self, machine: &dyn Machine) -> Result<Vec<Name>> {
-        Ok(self
-            .own_groups(machine)?
-            .iter()
-            .map(|group| self.word(group))
-            .collect())
+        let mut own = self.own_groups(machine)?;
+        own.sort_by_key(|group| group.handovers.is_empty());
+        Ok(own.iter().map(|group| self.word(group)).collect())
     }
 
     /// Describes as text how a disk relates to the group that its label names; `None` if it names
@@ -723,6 +744,12 @@ impl Scan {
             .collect();
         let opened = env.machine.all_media(&paths);
         for ((id, candidate, (path, label)), opened) in here.into_iter().zip(opened) {
+            let opened = opened.and_then(|media| match label.is_the_only_record() {
+                false => Ok(media),
+                true => Err(Error::not_ready(
+                    "the group that has handed it over has to record that on its own disks first",
+                )),
+            });
             let media_name = chosen
                 .group
                 .disk(id)

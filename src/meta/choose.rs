@@ -13,7 +13,7 @@ use super::store::{Copy, Label};
 use super::witness::Sighting;
 use crate::advice::{Advised, Hint};
 use crate::error::{Error, Kind, Result};
-use crate::model::{Disk, DiskId, Generation, Group, GroupId, Volume};
+use crate::model::{Disk, DiskId, Generation, Group, GroupId, Handover, Volume};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The configuration of a group, and which of the disks that were read belong to it.
@@ -36,6 +36,9 @@ pub struct Chosen {
     /// Disks that name this group but are not in its configuration, because they were removed while
     /// they were away. They are never written to.
     pub strangers: Vec<DiskId>,
+    /// Disks that another group has handed over to this one, which no disk of this group has
+    /// recorded yet.
+    pub newcomers: Vec<DiskId>,
     /// Disks that are present and were changed independently of this configuration, which the
     /// administrator chose. What they hold is given up.
     pub parted: Vec<DiskId>,
@@ -108,8 +111,10 @@ pub fn choose_by(id: GroupId, found: &[(String, Label)], guide: &Guide) -> Resul
         false => heads.verdict(guide)?,
     };
     let whole = verdict.chosen.says.clone();
-    let (group, generation) = (whole.group.clone(), whole.generation);
-    let lineage = heads.lineage(&verdict);
+    let (mut group, generation) = (whole.group.clone(), whole.generation);
+    let mut lineage = heads.lineage(&verdict);
+    let newcomers = receive(&mut group, &mut lineage, &ours, &mut warnings);
+    forget_handovers(&mut group, found);
     let parted = verdict
         .parted
         .iter()
@@ -130,6 +135,7 @@ pub fn choose_by(id: GroupId, found: &[(String, Label)], guide: &Guide) -> Resul
         missing,
         outdated,
         strangers,
+        newcomers,
         parted,
         whole,
         lineage,
@@ -138,6 +144,55 @@ pub fn choose_by(id: GroupId, found: &[(String, Label)], guide: &Guide) -> Resul
     chosen.find_disks(found)?;
     chosen.find_strangers(&ours);
     Ok(chosen)
+}
+
+/// Adds what other groups have handed over to this one. Returns the disks.
+fn receive(
+    group: &mut Group,
+    lineage: &mut Lineage,
+    ours: &[Seen<'_>],
+    warnings: &mut Vec<String>,
+) -> Vec<DiskId> {
+    let mut received = BTreeSet::new();
+    let mut newcomers = Vec::new();
+    let handed = ours.iter().filter_map(|seen| seen.label.handed.as_ref());
+    for handed in handed {
+        let given = handed.given.as_ref().filter(|given| !given.begins);
+        let Some(given) = given.filter(|given| received.insert(given.id)) else {
+            continue;
+        };
+        if let Err(clash) = given.received_by(group) {
+            warnings.push(format!(
+                "group '{}' has not taken the disks yet that were handed over to it, because it has a {clash} of its own",
+                group.name
+            ));
+            continue;
+        }
+        // What had gone from here before is here again.
+        let is_here = |id: DiskId| given.to.disk(id).is_some();
+        let is_back = |other: &Handover| other.to.disks.iter().any(|disk| is_here(disk.id));
+        group.handovers.retain(|other| !is_back(other));
+        for (disk, past) in handed.pasts.iter() {
+            lineage.receive(*disk, past.clone());
+            newcomers.push(*disk);
+        }
+    }
+    newcomers
+}
+
+/// Forgets handovers that are complete: all disks are here and have the labels of other groups.
+fn forget_handovers(group: &mut Group, found: &[(String, Label)]) {
+    let id = group.id;
+    let elsewhere: BTreeSet<DiskId> = found
+        .iter()
+        .filter(|(_, label)| !label.is_handed_over())
+        .filter(|(_, label)| label.group().is_some_and(|other| other != id))
+        .map(|(_, label)| label.disk())
+        .collect();
+    group.handovers.retain(|given| {
+        let mut disks = given.to.disks.iter();
+        !disks.all(|disk| elsewhere.contains(&disk.id))
+    });
 }
 
 fn warnings_of(labels: &[Seen<'_>]) -> Vec<String> {
@@ -153,6 +208,7 @@ fn generation_after(labels: &[Seen<'_>], chosen: Generation) -> Option<Generatio
     let highest = labels.iter().map(|seen| seen.label.highest()).max();
     highest
         .unwrap_or(chosen)
+        .max(chosen)
         .next()
         .filter(|next| *next <= GENERATION_MAX)
 }
@@ -666,7 +722,9 @@ impl Chosen {
                         .iter()
                         .find(|copy| copy.believed(self.group.id).is_ok())
                         .map(Copy::generation);
-                    if generation < Some(self.generation) {
+                    if seen.label.is_handed_over() {
+                        self.outdated.push(disk.id);
+                    } else if generation < Some(self.generation) {
                         self.outdated.push(disk.id);
                         self.warnings.push(outdated(
                             disk,
@@ -684,7 +742,8 @@ impl Chosen {
     fn find_strangers(&mut self, ours: &[Seen<'_>]) {
         for seen in ours
             .iter()
-            .filter(|seen| self.group.disk(seen.label.disk()).is_none())
+            .filter(|seen| !self.group.is_held_by(seen.label.disk()))
+            .filter(|seen| !seen.label.is_handed_over())
         {
             self.strangers.push(seen.label.disk());
             self.warnings.push(format!(

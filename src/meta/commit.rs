@@ -51,6 +51,8 @@ struct Staged<'m> {
     superblock: Superblock,
     block: Vec<u8>,
     copy: Copy,
+    /// Whether the disk is in the group, and not handed over to another one.
+    stays: bool,
     /// How the write of the superblock ended.
     state: Option<Written>,
 }
@@ -258,7 +260,7 @@ fn refuse_member(member: &Member, group: &Group, generation: Generation) -> Resu
         ))
         .on(name))
     };
-    if label.disk() != *disk || group.disk(*disk).is_none() {
+    if label.disk() != *disk || !group.is_held_by(*disk) {
         return refuse("it is not one of the group's disks".into());
     }
     if let Some(why) = label.written_by_newer() {
@@ -316,9 +318,10 @@ impl<'m> Prepared<'m> {
             digest: OnceCell::from(self.stamp.digest),
         };
         self.staged.push(Staged {
-            member,
             superblock,
             block: superblock.encode(),
+            stays: content.says.group.disk(member.disk).is_some(),
+            member,
             copy,
             state: None,
         });
@@ -365,10 +368,29 @@ impl<'m> Prepared<'m> {
     /// once. The commit has happened as soon as one disk has the superblock.
     ///
     /// It runs while volumes are suspended: it does not allocate, log, open or format anything.
+    ///
+    /// Disks that are handed over to another group come last: once that group writes their labels,
+    /// only the disks that stay tell of the handover.
     pub fn flip(&mut self) -> FlipResult {
-        self.staged.iter_mut().for_each(Staged::begin_flip);
-        self.staged.iter_mut().for_each(Staged::end_flip);
+        self.flip_those(true);
+        let stays = |staged: &Staged<'_>| staged.stays;
+        let has_happened = self.result().committed();
+        if has_happened || !self.staged.iter().any(stays) {
+            self.flip_those(false);
+        }
         self.result()
+    }
+
+    fn flip_those(&mut self, stay: bool) {
+        let those = |staged: &&mut Staged<'_>| staged.stays == stay;
+        self.staged
+            .iter_mut()
+            .filter(those)
+            .for_each(Staged::begin_flip);
+        self.staged
+            .iter_mut()
+            .filter(those)
+            .for_each(Staged::end_flip);
     }
 
     fn result(&self) -> FlipResult {
@@ -492,5 +514,6 @@ impl Staged<'_> {
         label.highest = self.copy.generation;
         label.copies.insert(0, self.copy);
         label.warnings.clear();
+        label.handed = None;
     }
 }

@@ -13,7 +13,7 @@
 //! another one, meant only for the disks that the first one has reached, before anything else
 //! relies on it.
 
-use crate::model::{DiskId, Generation, Group, Timestamp};
+use crate::model::{DiskId, Generation, Group, HandoverId, Timestamp};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -46,6 +46,17 @@ impl Digest {
             .then(|| u128::from_str_radix(text, 16).ok())
             .flatten()?;
         Some(Digest(digits.to_be_bytes()))
+    }
+
+    /// Identifies a configuration that is in force and not written yet: that of a group which begins
+    /// with this handover.
+    pub fn of_handover(id: HandoverId) -> Digest {
+        Digest(id.bytes())
+    }
+
+    /// Its bytes.
+    pub fn bytes(self) -> [u8; 16] {
+        self.0
     }
 
     /// The first 8 hex digits, which people are shown and may type.
@@ -344,6 +355,27 @@ impl Lineage {
                 .for_each(|(id, past)| lineage.forget(id, past));
         }
         lineage
+    }
+
+    /// What a disk may hold, whether it is in the group or was removed from it; `None` if nothing is
+    /// recorded.
+    pub fn past(&self, disk: DiskId) -> Option<Past> {
+        let removed = self.removed.iter().find(|(id, _)| *id == disk);
+        let past = self.disks.get(&disk);
+        past.or(removed.map(|(_, past)| past)).cloned()
+    }
+
+    /// Whether a disk of the group that holds this configuration has nothing of its own.
+    pub fn accepts(&self, disk: DiskId, stamp: Stamp) -> bool {
+        self.disks
+            .get(&disk)
+            .is_some_and(|past| past.accepts(stamp))
+    }
+
+    /// Adds a disk that another group has handed over, with what it may hold.
+    pub fn receive(&mut self, disk: DiskId, past: Past) {
+        self.removed.retain(|(id, _)| *id != disk);
+        self.disks.insert(disk, past);
     }
 
     /// Remembers a disk that is no longer in the group.

@@ -14,10 +14,10 @@ use super::layout::{self, GENERATION_MAX, PAYLOAD_MAX};
 use super::sound::{self, refused};
 use crate::error::{Error, Kind, Result};
 use crate::model::{
-    Account, AtBoot, BootId, ChangeLog, CrashReason, Dco, Disk, DiskId, Extent, Generation, Group,
-    GroupId, HostId, Lanes, Log, LostLeg, Name, NodeMode, NodeOwner, Origin, Places, Plex,
-    PlexState, Returning, SectorSize, Sectors, Standing, Timestamp, Tracking, Untracked, Volume,
-    VolumeId,
+    Account, Apart, AtBoot, Away, BootId, ChangeLog, CrashReason, Dco, Disk, DiskId, Extent,
+    Generation, Group, GroupId, Handover, HandoverId, HostId, Lanes, Log, LostLeg, Name, NodeMode,
+    NodeOwner, Origin, Places, Plex, PlexState, Returning, SectorSize, Sectors, Standing,
+    Timestamp, Tracking, Untracked, Volume, VolumeId,
 };
 use flate2::Compression;
 use flate2::bufread::GzDecoder;
@@ -27,9 +27,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};
 
 /// The version of the fields below. Whatever is written has this version.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 /// The oldest version that is still read. Version 1 lacks the fields of `fast-resync`, version 2
-/// those that came with 3, version 3 the restore at boot. Each of these fields has a default here.
+/// those that came with 3, version 3 the restore at boot, version 4 what was handed over to other
+/// groups. Each of these fields has a default here.
 const OLDEST: u32 = 1;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,6 +45,23 @@ pub(super) struct GroupRecord {
     destroyed: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     history: Option<HistoryRecord>,
+    disks: Vec<DiskRecord>,
+    volumes: Vec<VolumeRecord>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    handovers: Vec<HandoverRecord>,
+}
+
+/// Disks and volumes that were handed over to another group. The extents count the disks here.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HandoverRecord {
+    uuid: String,
+    generation: u64,
+    /// The group that received them.
+    group: String,
+    to: String,
+    host: Option<String>,
+    begins: bool,
     disks: Vec<DiskRecord>,
     volumes: Vec<VolumeRecord>,
 }
@@ -131,7 +149,20 @@ struct VolumeRecord {
     /// Omitted when the device node is as the system has it by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     owner: Option<OwnerRecord>,
+    /// Snapshots that are in other groups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    away: Vec<AwayRecord>,
     plexes: Vec<PlexRecord>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AwayRecord {
+    snapshot: String,
+    name: String,
+    group: String,
+    group_name: String,
+    origin: OriginRecord,
 }
 
 /// The owner of a device node. What is as the system has it is omitted.
@@ -232,6 +263,17 @@ struct OriginRecord {
     /// How the original is restored from it when the machine boots; omitted when it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     at_boot: Option<AtBootRecord>,
+    /// Where the original is; omitted when it is in the same group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    apart: Option<ApartRecord>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ApartRecord {
+    group: String,
+    group_name: String,
+    original: String,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -433,6 +475,11 @@ impl GroupRecord {
                 .iter()
                 .map(|v| VolumeRecord::of(v, &index))
                 .collect::<Result<_>>()?,
+            handovers: group
+                .handovers
+                .iter()
+                .map(HandoverRecord::of)
+                .collect::<Result<_>>()?,
         })
     }
 
@@ -465,6 +512,11 @@ impl GroupRecord {
             .map(|v| v.into_model(&disks))
             .collect::<Result<_>>()?;
         let host = self.host.map(|host| id(&host, HostId::parse)).transpose()?;
+        sound::refuse_too_many(self.handovers.len(), 0)?;
+        let handovers = self.handovers.into_iter();
+        let handovers = handovers
+            .map(|handover| handover.into_model(generation))
+            .collect::<Result<_>>()?;
         let group = Group {
             id: id(&self.uuid, GroupId::parse)?,
             name: name(&self.group)?,
@@ -473,12 +525,105 @@ impl GroupRecord {
             disks,
             standing,
             volumes,
+            handovers,
             places: Places::default(),
         };
         Ok(Configuration {
             group,
             generation,
             history,
+        })
+    }
+}
+
+impl HandoverRecord {
+    fn of(handover: &Handover) -> Result<HandoverRecord> {
+        let to = &handover.to;
+        let index = DiskIndex::of(to);
+        let disks = to.disks.iter();
+        let volumes = to.volumes.iter();
+        Ok(HandoverRecord {
+            uuid: handover.id.simple(),
+            generation: handover.generation.get(),
+            group: to.name.to_string(),
+            to: to.id.simple(),
+            host: to.host.map(HostId::simple),
+            begins: handover.begins,
+            disks: disks.map(|disk| DiskRecord::of(disk, to, None)).collect(),
+            volumes: volumes
+                .map(|v| VolumeRecord::of(v, &index))
+                .collect::<Result<_>>()?,
+        })
+    }
+
+    fn into_model(self, of: Generation) -> Result<Handover> {
+        sound::refuse_too_many(self.disks.len(), self.volumes.len())?;
+        let generation = older(self.generation, of)?;
+        if generation == Generation::ZERO {
+            return Err(refused("a handover cannot be at generation 0"));
+        }
+        let disks = self.disks.into_iter().map(DiskRecord::into_model);
+        let disks: Vec<Disk> = disks.collect::<Result<_>>()?;
+        let volumes = self.volumes.into_iter();
+        let volumes = volumes
+            .map(|v| v.into_model(&disks))
+            .collect::<Result<_>>()?;
+        let host = self.host.map(|host| id(&host, HostId::parse)).transpose()?;
+        Ok(Handover {
+            id: id(&self.uuid, HandoverId::parse)?,
+            generation,
+            begins: self.begins,
+            to: Group {
+                id: id(&self.to, GroupId::parse)?,
+                name: name(&self.group)?,
+                host,
+                destroyed: false,
+                disks,
+                standing: BTreeMap::new(),
+                volumes,
+                handovers: Vec::new(),
+                places: Places::default(),
+            },
+        })
+    }
+}
+
+impl AwayRecord {
+    fn of(away: &Away) -> AwayRecord {
+        AwayRecord {
+            snapshot: away.snapshot.simple(),
+            name: away.name.to_string(),
+            group: away.group.simple(),
+            group_name: away.group_name.to_string(),
+            origin: OriginRecord::of(&away.origin),
+        }
+    }
+
+    fn into_model(self) -> Result<Away> {
+        Ok(Away {
+            snapshot: id(&self.snapshot, VolumeId::parse)?,
+            name: name(&self.name)?,
+            group: id(&self.group, GroupId::parse)?,
+            group_name: name(&self.group_name)?,
+            origin: self.origin.into_model()?,
+        })
+    }
+}
+
+impl ApartRecord {
+    fn of(apart: &Apart) -> ApartRecord {
+        ApartRecord {
+            group: apart.group.simple(),
+            group_name: apart.group_name.to_string(),
+            original: apart.original.to_string(),
+        }
+    }
+
+    fn into_model(self) -> Result<Apart> {
+        Ok(Apart {
+            group: id(&self.group, GroupId::parse)?,
+            group_name: name(&self.group_name)?,
+            original: name(&self.original)?,
         })
     }
 }
@@ -675,6 +820,7 @@ impl VolumeRecord {
             lost_leg: volume.lost_leg.as_ref().map(LostLegRecord::of),
             lanes: (volume.lanes != Lanes::ONE).then(|| volume.lanes.get()),
             owner: OwnerRecord::of(&volume.owner),
+            away: volume.away.iter().map(AwayRecord::of).collect(),
             plexes: volume
                 .plexes
                 .iter()
@@ -738,6 +884,7 @@ impl VolumeRecord {
                 .transpose()
                 .map_err(within)?
                 .unwrap_or_default(),
+            away: away(self.away).map_err(within)?,
             copied: self.copied,
             name,
         })
@@ -960,6 +1107,7 @@ impl OriginRecord {
                 AtBoot::Overwrite => AtBootRecord::Overwrite,
                 AtBoot::Keep => AtBootRecord::Keep,
             }),
+            apart: origin.apart.as_ref().map(ApartRecord::of),
         }
     }
 
@@ -977,6 +1125,7 @@ impl OriginRecord {
                 AtBootRecord::Overwrite => AtBoot::Overwrite,
                 AtBootRecord::Keep => AtBoot::Keep,
             }),
+            apart: self.apart.map(ApartRecord::into_model).transpose()?,
         })
     }
 }
@@ -1084,6 +1233,11 @@ fn lanes(count: Option<u64>) -> Result<Lanes> {
         return Ok(Lanes::ONE);
     };
     Lanes::new(count).ok_or_else(|| refused(format!("legs cannot be filled in {count} lanes")))
+}
+
+fn away(records: Vec<AwayRecord>) -> Result<Vec<Away>> {
+    sound::refuse_too_many(0, records.len())?;
+    records.into_iter().map(AwayRecord::into_model).collect()
 }
 
 fn sector_size(bytes: u32) -> Result<SectorSize> {

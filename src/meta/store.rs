@@ -1,7 +1,7 @@
 //! One disk's label: how it is made, read and erased. Reading never writes, and nothing is believed
 //! that does not verify.
 
-use super::history::{Digest, Stamp};
+use super::history::{Digest, Past, Stamp};
 use super::layout::{
     AREA_MIN, BLOCK, Fault, Geometry, Membership, Newer, PayloadAt, Position, Slot, Superblock,
     Unverified,
@@ -11,9 +11,10 @@ use super::sound;
 use crate::advice::{Advised, Hint};
 use crate::error::{Error, Result};
 use crate::model::units::human_bytes;
-use crate::model::{DiskId, Generation, Group, GroupId, Sectors};
+use crate::model::{DiskId, Generation, Group, GroupId, Handover, Sectors};
 use crate::sys::Media;
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,8 +72,8 @@ impl Copy {
                 "it belongs to another group or generation than the superblock says",
             ));
         }
-        // A commit only writes to disks that the configuration lists.
-        if group.disk(self.disk).is_none() {
+        // A commit only writes to disks that the configuration lists or hands over.
+        if !group.is_held_by(self.disk) {
             return Err(sound::refused("it does not list the disk that it is on"));
         }
         Ok(all)
@@ -103,6 +104,25 @@ pub struct Label {
     pub(super) copies: Vec<Copy>,
     pub(super) newer: Option<String>,
     pub(super) warnings: Vec<String>,
+    /// The group that the disk was handed over to, which has not written the label yet.
+    pub(super) handed: Option<Handed>,
+}
+
+/// What is known of a disk that was handed over to a group and not written by it yet. Until then it
+/// counts as a disk of that group all the same.
+#[derive(Debug, Clone)]
+pub(super) struct Handed {
+    /// The group that the disk is in now.
+    pub to: GroupId,
+    /// The handover, if its receiver does not list the disk yet.
+    pub given: Option<Arc<Handover>>,
+    /// Whether the label may be written: all disks of the group that has handed it over, as far as
+    /// they are here, tell of the handover.
+    pub ready: bool,
+    /// What the disk may hold, by the records of the group that it comes from.
+    pub pasts: Arc<BTreeMap<DiskId, Past>>,
+    /// A group that begins with the handover, as a copy of its configuration.
+    pub copies: Vec<Copy>,
 }
 
 impl Label {
@@ -117,6 +137,7 @@ impl Label {
             copies: Vec::new(),
             newer: None,
             warnings: Vec::new(),
+            handed: None,
         }
     }
 
@@ -125,9 +146,21 @@ impl Label {
         self.disk
     }
 
-    /// The group that it belongs to; `None` when it is free.
+    /// The group that it belongs to; `None` when it is free. A disk that was handed over belongs to
+    /// the group that received it.
     pub fn group(&self) -> Option<GroupId> {
-        self.group
+        self.handed.as_ref().map(|handed| handed.to).or(self.group)
+    }
+
+    /// Whether it was handed over and has to wait, because the label may be the only one that tells
+    /// of the handover.
+    pub fn is_the_only_record(&self) -> bool {
+        self.handed.as_ref().is_some_and(|handed| !handed.ready)
+    }
+
+    /// Whether it was handed over to its group, which has not written the label yet.
+    pub fn is_handed_over(&self) -> bool {
+        self.handed.is_some()
     }
 
     /// How the disk is divided.
@@ -143,7 +176,8 @@ impl Label {
     /// The disk's copies of the group's configuration with a right checksum, the newest first; at
     /// most two.
     pub fn copies(&self) -> &[Copy] {
-        &self.copies
+        let handed = self.handed.as_ref();
+        handed.map_or(&self.copies, |handed| &handed.copies)
     }
 
     /// The largest generation that the label mentions, readable or not; zero when the disk is free.
@@ -384,6 +418,7 @@ impl Seen {
             copies: Vec::new(),
             newer: newer.map(|newer| newer.why.clone()),
             warnings: self.warnings,
+            handed: None,
         };
         for (age, superblock) in self.good.iter().enumerate() {
             if let Some(member) = superblock

@@ -4,6 +4,7 @@
 use super::device::{DmName, names_collide};
 use super::disk::Extent;
 use super::group::Group;
+use super::handover::is_needed_elsewhere;
 use super::ids::{DiskId, VolumeId};
 use super::units::Sectors;
 use super::volume::{MAX_COPIES, MAX_PLEXES, SIZE_UNIT, Tracking, Volume};
@@ -58,6 +59,44 @@ pub fn violations(group: &Group) -> Vec<String> {
     );
     broken.extend(colliding_names(group));
     broken.extend(space_violations(group));
+    broken.extend(handover_violations(group));
+    broken
+}
+
+/// A handover is sound by itself, and hands over nothing that is in the group.
+fn handover_violations(group: &Group) -> Vec<String> {
+    let mut broken = Vec::new();
+    let all = || group.handovers.iter();
+    unique(
+        &mut broken,
+        "handover",
+        all().map(|given| given.id.simple()),
+    );
+    let disks = || all().flat_map(|given| &given.to.disks);
+    unique(
+        &mut broken,
+        "disk that was handed over",
+        disks().map(|disk| disk.id.simple()),
+    );
+    for given in all() {
+        let to = &given.to;
+        let mut rules = violations(to);
+        let is_here = |id: &DiskId| group.disk(*id).is_some();
+        if to.disks.iter().any(|disk| is_here(&disk.id)) {
+            rules.push("it has a disk of the group".to_owned());
+        }
+        if to.volumes.iter().any(|v| group.volume(v.id).is_some()) {
+            rules.push("it has a volume of the group".to_owned());
+        }
+        if to.disks.is_empty() || to.id == group.id || !to.handovers.is_empty() {
+            rules.push("it cannot be".to_owned());
+        }
+        broken.extend(
+            rules
+                .into_iter()
+                .map(|what| format!("what was handed over to '{}': {what}", to.name)),
+        );
+    }
     broken
 }
 
@@ -90,6 +129,7 @@ fn volume_violations(group: &Group, volume: &Volume, known: &HashSet<VolumeId>) 
     check_dcos(volume, &mut broken);
     check_return(volume, &mut broken);
     check_origin(group, volume, known, &mut broken);
+    check_away(volume, known, &mut broken);
     if let Err(too_long) = DmName::volume(&group.name, &volume.name) {
         broken.unless(false, too_long.to_string());
     }
@@ -181,13 +221,42 @@ fn check_origin(group: &Group, volume: &Volume, known: &HashSet<VolumeId>, broke
     let original = group.volume(origin.original);
     broken.unless(
         matches!(origin.tracking, Tracking::Untracked(_))
-            || (tracks(volume) && original.is_some_and(tracks)),
+            || (tracks(volume) && (origin.apart.is_some() || original.is_some_and(tracks))),
         "changes since the split count as tracked and are not",
     );
     broken.unless(origin.original != volume.id, "it is a snapshot of itself");
+    let is_here = known.contains(&origin.original);
     broken.unless(
-        known.contains(&origin.original),
+        is_here || origin.apart.is_some(),
         "it is a snapshot of a volume that is not there",
+    );
+    broken.unless(
+        !is_here || origin.apart.is_none(),
+        "its original is in the group, and counts as being in another one",
+    );
+}
+
+/// Checks the snapshots that are in other groups.
+fn check_away(volume: &Volume, known: &HashSet<VolumeId>, broken: &mut Broken) {
+    let snapshots: BTreeSet<VolumeId> = volume.away.iter().map(|away| away.snapshot).collect();
+    broken.unless(
+        snapshots.len() == volume.away.len(),
+        "a snapshot in another group is there twice",
+    );
+    broken.unless(
+        !snapshots.iter().any(|id| known.contains(id)),
+        "a snapshot in another group is in this one",
+    );
+    broken.unless(
+        volume
+            .away
+            .iter()
+            .all(|away| away.origin.original == volume.id),
+        "a snapshot in another group is that of another volume",
+    );
+    broken.unless(
+        !is_needed_elsewhere(volume) || volume.live_dco().is_some(),
+        "changes for a snapshot in another group count as tracked and are not",
     );
 }
 

@@ -1,7 +1,7 @@
 //! A disk group: the unit of configuration, commit and locking.
 
 use super::disk::{Disk, Extent, Standing};
-use super::ids::{DiskId, GroupId, HostId, VolumeId};
+use super::ids::{DiskId, Generation, GroupId, HandoverId, HostId, VolumeId};
 use super::name::Name;
 use super::volume::{Plex, Volume};
 use crate::advice::{Advised, Hint, Of};
@@ -28,8 +28,25 @@ pub struct Group {
     pub standing: BTreeMap<DiskId, Standing>,
     /// Its volumes and snapshot volumes.
     pub volumes: Vec<Volume>,
+    /// What the group has handed over to other groups, for as long as a disk of it may not have
+    /// been written by the other group yet.
+    pub handovers: Vec<Handover>,
     /// Where these are found by their identities.
     pub places: Places,
+}
+
+/// Disks that a group has handed over to another one, with the volumes on them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handover {
+    /// Identity of the handover.
+    pub id: HandoverId,
+    /// A generation that is newer than any that the disks held before the handover.
+    pub generation: Generation,
+    /// The group that receives: its identity, name and host, and the disks and volumes that it
+    /// gets.
+    pub to: Group,
+    /// Whether that group begins with the handover. Otherwise it was there before.
+    pub begins: bool,
 }
 
 /// The place of each volume in the list: with ten thousand volumes a search for each takes seconds.
@@ -84,6 +101,7 @@ impl Group {
             disks: Vec::new(),
             standing: BTreeMap::new(),
             volumes: Vec::new(),
+            handovers: Vec::new(),
             places: Places::default(),
         }
     }
@@ -160,6 +178,13 @@ impl Group {
         self.volumes
             .iter()
             .filter(move |v| v.origin.as_ref().is_some_and(|o| o.original == original))
+    }
+
+    /// Whether a disk holds this configuration: it is in the group, or was handed over by it and is
+    /// not written by the other group yet.
+    pub fn is_held_by(&self, disk: DiskId) -> bool {
+        let given = |handover: &Handover| handover.to.disk(disk).is_some();
+        self.disk(disk).is_some() || self.handovers.iter().any(given)
     }
 
     /// All space in use: subdisks, logs and DCOs of all volumes.

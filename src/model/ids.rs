@@ -39,6 +39,8 @@ uuid_id! {
     BootId,
     /// A machine (`/etc/machine-id`).
     HostId,
+    /// A handover of disks from one group to another.
+    HandoverId,
 }
 
 /// The number of a configuration, which counts the commits of its group; larger is newer. It is

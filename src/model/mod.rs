@@ -7,6 +7,7 @@ pub mod disk;
 pub mod distinct;
 pub mod group;
 pub mod handled;
+pub mod handover;
 pub mod ids;
 pub mod name;
 pub mod owner;
@@ -20,15 +21,17 @@ pub mod volume;
 pub use device::{DmName, DmUuid, Role};
 pub use disk::{Disk, Extent, Standing, Testimony};
 pub use distinct::distinct;
-pub use group::{Group, Places};
+pub use group::{Group, Handover, Places};
 pub use handled::Handled;
-pub use ids::{BootId, DevNo, DiskId, Generation, GroupId, HostId, Timestamp, VolumeId};
+pub use ids::{
+    BootId, DevNo, DiskId, Generation, GroupId, HandoverId, HostId, Timestamp, VolumeId,
+};
 pub use name::Name;
 pub use owner::{Account, NodeMode, NodeOwner};
 pub use platform::Platform;
 pub use state::{Next, PlexEvent, PlexState};
 pub use units::{SectorSize, Sectors};
 pub use volume::{
-    AtBoot, ChangeLog, CrashReason, Dco, Lanes, Log, LostLeg, Origin, Plex, Returning, Tracking,
-    Untracked, Volume,
+    Apart, AtBoot, Away, ChangeLog, CrashReason, Dco, Lanes, Log, LostLeg, Origin, Plex, Returning,
+    Tracking, Untracked, Volume,
 };

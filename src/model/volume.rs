@@ -2,7 +2,7 @@
 //! (see `table`).
 
 use super::disk::Extent;
-use super::ids::{BootId, Timestamp, VolumeId};
+use super::ids::{BootId, GroupId, Timestamp, VolumeId};
 use super::name::Name;
 use super::owner::NodeOwner;
 use super::state::PlexState;
@@ -180,6 +180,34 @@ pub struct Origin {
     pub tracking: Tracking,
     /// How the original is restored from the snapshot when the machine boots, if it is to be.
     pub at_boot: Option<AtBoot>,
+    /// Where the original is, when it is not in the snapshot's group.
+    pub apart: Option<Apart>,
+}
+
+/// Where the original of a snapshot is, when it is in another group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Apart {
+    /// The group that the original was in when they were parted.
+    pub group: GroupId,
+    /// The name that this group had.
+    pub group_name: Name,
+    /// The name that the original had.
+    pub original: Name,
+}
+
+/// A snapshot that is in another group than its original.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Away {
+    /// The snapshot.
+    pub snapshot: VolumeId,
+    /// The name that it had when they were parted.
+    pub name: Name,
+    /// The group that it went to.
+    pub group: GroupId,
+    /// The name that this group had.
+    pub group_name: Name,
+    /// The split that it comes from, with what is known here of the changes since.
+    pub origin: Origin,
 }
 
 /// How a volume is restored from a snapshot when the machine boots.
@@ -255,6 +283,8 @@ pub struct Volume {
     pub synced: Sectors,
     /// The relation to its original, until it is cleared; `None` when the volume is not a snapshot.
     pub origin: Option<Origin>,
+    /// Its snapshots that are in other groups.
+    pub away: Vec<Away>,
     /// Whether its contents were copied from another volume, so that `/dev/disk/by-uuid` must not
     /// point to it (K11).
     pub copied: bool,

@@ -100,7 +100,8 @@ pub enum Event {
         size: Sectors,
         by: Sectors,
     },
-    /// A label was written again that was lost while volumes on the disk run.
+    /// A label was written again that was lost while volumes on the disk run, or that still named the
+    /// group which has handed over the disk.
     LabelWritten { device: PathBuf },
     /// The label of a device was erased: what a destroyed group had left, or that of a disk which
     /// no group has.
@@ -109,6 +110,8 @@ pub enum Event {
     Destroyed,
     /// A group was deported: it belongs to no host now.
     Deported,
+    /// A volume or a disk has gone to this group.
+    Moved { to: Name },
     /// A group was imported: it belongs to this host now. `was` is its former name, if it was
     /// renamed.
     Imported { disks: usize, was: Option<Name> },
@@ -386,6 +389,7 @@ impl Event {
             Event::LabelErased => "label-erased",
             Event::Destroyed => "destroyed",
             Event::Deported => "deported",
+            Event::Moved { .. } => "moved",
             Event::Imported { .. } => "imported",
             Event::SideChosen(_) => "side-chosen",
             Event::Removed { .. } => "removed",
@@ -435,6 +439,7 @@ impl Event {
             Event::DiskResized { media, size, by } => named!(media, size, by),
             Event::LabelWritten { device } => named!(device),
             Event::Imported { disks, was } => named!(disks, was),
+            Event::Moved { to } => named!(to),
             Event::SideChosen(chosen) => chosen.details(),
             Event::Removed { size } => named!(size),
             Event::Renamed { to, device } => named!(to, device),

@@ -4,7 +4,7 @@
 use super::found::Prospects;
 use super::lacking::Lacking;
 use super::world::World;
-use crate::model::{DiskId, Extent, GroupId, SectorSize, Sectors, Testimony, VolumeId};
+use crate::model::{DiskId, Extent, Group, GroupId, SectorSize, Sectors, Testimony, VolumeId};
 use crate::table::dco::Pace;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut, Range};
@@ -63,6 +63,8 @@ pub struct Evidence {
     pub prospects: Prospects,
     /// Other groups with the name that the group is to get, as far as they are in the way.
     pub namesakes: Vec<GroupId>,
+    /// The group that is to receive what this one hands over.
+    pub receiver: Option<Group>,
     /// The sizes of present disks, of those that are to be resized.
     pub sizes: BTreeMap<DiskId, DiskSizes>,
     /// How fast disks are, of those that were measured.

@@ -12,7 +12,7 @@ use super::refusal::{Disks, Groups, Refusal, Result};
 use super::request::{GroupRequest, NamedDevice};
 use super::step::{Consent, LabelStep, OldLabel, Plan};
 use super::world::World;
-use super::{disks, quorum, volumes};
+use super::{disks, handover, quorum, volumes};
 use crate::advice::{Advised, Choice, Hint, Of};
 use crate::error::Error;
 use crate::model::{Disk, DiskId, Group, HostId, Name, Sectors};
@@ -38,6 +38,7 @@ pub fn plan(world: &Situation, request: &GroupRequest) -> Result<Plan> {
             missing,
         } => import(world, name.as_ref(), *foreign, *missing),
         GroupRequest::Deport => deport(world),
+        GroupRequest::HandOver { .. } => handover::plan(world, request),
         GroupRequest::Choose { side } => choose(world, side),
     }
 }

@@ -14,6 +14,7 @@ pub mod evidence;
 pub mod finding;
 pub mod found;
 pub mod groups;
+pub mod handover;
 pub mod hotplug;
 pub mod lacking;
 pub mod log;

@@ -1,7 +1,7 @@
 //! The observations that a request needs before it is planned, beyond the configuration and the
 //! kernel's tables. The results go into [`Evidence`](super::evidence::Evidence).
 
-use super::request::{GroupRequest, Request, Splits};
+use super::request::{GroupRequest, Receiver, Request, Splits};
 use super::world::World;
 use crate::model::{Name, Sectors};
 use std::path::Path;
@@ -34,8 +34,10 @@ pub enum Need<'r> {
     /// This device, which is to become a disk, and what speaks against that. Its private area gets
     /// this size; by default that of the group's other disks.
     Prospect(&'r Path, Option<Sectors>),
-    /// Groups on this machine's disks that have the group's name.
-    Namesakes,
+    /// Groups on this machine's disks that have this name; by default the group's.
+    Namesakes(Option<&'r Name>),
+    /// The group with this name, which is to receive what this one hands over.
+    Receiver(&'r Name),
     /// Other groups that this machine has imported under this name; by default under the group's.
     OwnNamesakes(Option<&'r Name>),
     /// The size of the disk with this media name, by its label and by its device.
@@ -84,7 +86,7 @@ pub fn group_needs(request: &GroupRequest) -> Vec<Need<'_>> {
     match request {
         GroupRequest::Create { disks, area, .. } => {
             let devices = disks.iter().map(|d| Need::Prospect(&d.device, *area));
-            let before = [Need::Namesakes, Need::Lacking];
+            let before = [Need::Namesakes(None), Need::Lacking];
             before.into_iter().chain(devices).collect()
         }
         GroupRequest::Add { disks, .. } => {
@@ -96,6 +98,10 @@ pub fn group_needs(request: &GroupRequest) -> Vec<Need<'_>> {
         }
         GroupRequest::ResizeDisk(media) => vec![Need::Size(media)],
         GroupRequest::Import { name, .. } => vec![Need::OwnNamesakes(name.as_ref()), Need::Lacking],
+        GroupRequest::HandOver { to, .. } => vec![match to {
+            Receiver::New(name) => Need::Namesakes(Some(name)),
+            Receiver::Existing(name) => Need::Receiver(name),
+        }],
         GroupRequest::RemoveDisk(_)
         | GroupRequest::Destroy
         | GroupRequest::Deport

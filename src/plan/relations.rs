@@ -3,7 +3,8 @@
 
 use super::change::Change;
 use super::change::Event;
-use crate::model::{Group, Plex, Tracking, Untracked, Volume, VolumeId};
+use crate::model::handover::is_needed_elsewhere;
+use crate::model::{Away, Group, Plex, Tracking, Untracked, Volume, VolumeId};
 use std::collections::BTreeSet;
 
 /// Adapts the tracking of every volume to the relations: it is on while a relation needs it. Space
@@ -15,11 +16,13 @@ pub fn reconcile_tracking(group: &mut Group) {
             .filter(|o| matches!(o.tracking, Tracking::Since(_)))
             .map(|o| (v.id, o.original))
     };
+    let elsewhere = group.volumes.iter().filter(|v| is_needed_elsewhere(v));
     let needed: BTreeSet<VolumeId> = group
         .volumes
         .iter()
         .filter_map(since)
         .flat_map(|(snapshot, original)| [snapshot, original])
+        .chain(elsewhere.map(|v| v.id))
         .collect();
     for volume in &mut group.volumes {
         if volume.attaching().is_empty() {
@@ -59,6 +62,13 @@ pub fn untrack(
     why: Untracked,
 ) -> Vec<Change> {
     let mut changes = Vec::new();
+    let tracked = |away: &&mut Away| {
+        except != Some(away.snapshot) && matches!(away.origin.tracking, Tracking::Since(_))
+    };
+    if let Some(volume) = group.volume_mut(id) {
+        let lost = volume.away.iter_mut().filter(tracked);
+        lost.for_each(|away| away.origin.tracking = Tracking::Untracked(why));
+    }
     for volume in &mut group.volumes {
         let Some(origin) = volume
             .origin

@@ -271,6 +271,17 @@ pub enum GroupRequest {
         /// Whether to give up disks that are missing.
         missing: bool,
     },
+    /// `group split|move|join`: hands disks over to another group, with the volumes on them.
+    HandOver {
+        /// The group that receives them.
+        to: Receiver,
+        /// What goes.
+        what: What,
+        /// Whether what cannot stay behind goes, too.
+        expand: bool,
+        /// Whether volumes that were started are started in the other group.
+        start: bool,
+    },
     /// `group deport`: releases the group, so that another machine can import it.
     Deport,
     /// `group choose`: resolves a split brain in favour of one side.
@@ -278,6 +289,33 @@ pub enum GroupRequest {
         /// The side that wins: the start of its digest, or one of its devices.
         side: String,
     },
+}
+
+/// The group that receives what another one hands over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Receiver {
+    /// A new group of this name.
+    New(Name),
+    /// The group with this name.
+    Existing(Name),
+}
+
+impl Receiver {
+    /// The name of the group.
+    pub fn name(&self) -> &Name {
+        match self {
+            Receiver::New(name) | Receiver::Existing(name) => name,
+        }
+    }
+}
+
+/// What a group hands over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// These volumes, and the disks with these media names.
+    These(Vec<Name>),
+    /// All that it has.
+    All,
 }
 
 /// The relations of a volume that `snapclear` ends.

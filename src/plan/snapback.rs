@@ -11,7 +11,9 @@ use super::activate::apply;
 use super::change::{Copied, Event};
 use super::draft::{self, Draft};
 use super::evidence::{Listing, Situation};
-use super::refusal::{Asked, Bug, Counted, Plexes, Repeated, Result, Snapshots, Verb, Volumes};
+use super::refusal::{
+    Asked, Bug, Counted, InGroup, Plexes, Repeated, Result, Snapshots, Verb, Volumes,
+};
 use super::relations;
 use super::request::Winner;
 use super::snapshot::FIRST_ERA;
@@ -85,6 +87,9 @@ pub fn differences(
         .as_ref()
         .ok_or("it is no snapshot, or its relation was cleared")?;
     let since = match origin.tracking {
+        Tracking::Since(_) if origin.apart.is_some() => {
+            return Err("its original is in another group".to_owned());
+        }
         Tracking::Since(era) => era,
         Tracking::Untracked(why) => return Err(why.reason().to_owned()),
     };
@@ -272,11 +277,17 @@ fn original_of<'w>(draft: &Draft<'w>, snapshot: &Volume) -> Result<&'w Volume> {
         let volume = named(snapshot);
         return Err(Snapshots::NoOriginal { volume }.into());
     };
-    let original = group
-        .volume(origin.original)
-        .ok_or_else(|| Snapshots::OriginalGone {
-            snapshot: named(snapshot),
-        })?;
+    let elsewhere = || {
+        let snapshot = named(snapshot);
+        match &origin.apart {
+            Some(apart) => Snapshots::OriginalApart {
+                snapshot,
+                original: InGroup::new(&apart.group_name, &apart.original),
+            },
+            None => Snapshots::OriginalGone { snapshot },
+        }
+    };
+    let original = group.volume(origin.original).ok_or_else(elsewhere)?;
     if original.size != snapshot.size {
         return Err(Snapshots::SizesDiffer {
             snapshot: named(snapshot),

@@ -12,8 +12,8 @@ use super::step::Plan;
 use super::world::World;
 use super::world::link;
 use crate::model::{
-    CrashReason, DmUuid, Group, Lanes, Name, Next, NodeOwner, Origin, Plex, PlexEvent, PlexState,
-    Tracking, Untracked, Volume, VolumeId, distinct,
+    Away, CrashReason, DmUuid, Group, Lanes, Name, Next, NodeOwner, Origin, Plex, PlexEvent,
+    PlexState, Tracking, Untracked, Volume, VolumeId, distinct,
 };
 use crate::table::stack::{LegOf, mirror_roles};
 use crate::table::status::MirrorStatus;
@@ -399,6 +399,7 @@ fn snapshot_volume(world: &Situation, volume: &Volume, legs: &[&Plex], name: Nam
     let crash = world.evidence.unfrozen(volume.id).map(CrashReason::new);
     let origin = Origin {
         at_boot: None,
+        apart: None,
         original: volume.id,
         taken_at: world.now,
         crash,
@@ -415,6 +416,7 @@ fn snapshot_volume(world: &Situation, volume: &Volume, legs: &[&Plex], name: Nam
         running: Some(world.boot),
         synced: volume.size,
         origin: Some(origin),
+        away: Vec::new(),
         copied: true,
         fast_resync: volume.fast_resync,
         dco: None,
@@ -497,12 +499,21 @@ pub fn snapabort(world: &Situation, name: &Name, count: Option<usize>) -> Result
 /// Ends the relation between a snapshot and its original for good. No data is changed.
 pub fn snapclear(world: &Situation, name: &Name, which: &Relations) -> Result<Plan> {
     let mut draft = Draft::new(world);
-    let snapshots = relations(&world.group, draft.volume(name)?, which)?;
-    for snapshot in snapshots {
-        let original = snapshot
-            .origin
-            .as_ref()
-            .and_then(|o| world.group.volume(o.original));
+    let volume = draft.volume(name)?;
+    for relation in relations(&world.group, volume, which)? {
+        let snapshot = match relation {
+            Related::Here(snapshot) => snapshot,
+            // The other group ends it on its side when it is asked to, or when both are one again.
+            Related::Away(away) => {
+                let changed = draft.touch(volume.id)?;
+                changed.away.retain(|other| other.snapshot != away.snapshot);
+                let original = Some(volume.name.clone());
+                draft.say(&away.name, Event::Unlinked { original });
+                continue;
+            }
+        };
+        let origin = snapshot.origin.as_ref();
+        let original = origin.and_then(|o| world.group.volume(o.original));
         draft.touch(snapshot.id)?.origin = None;
         let original = original.map(|v| v.name.clone());
         draft.say(&snapshot.name, Event::Unlinked { original });
@@ -510,16 +521,27 @@ pub fn snapclear(world: &Situation, name: &Name, which: &Relations) -> Result<Pl
     draft.finish()
 }
 
-/// The snapshots whose relation to their original is to end. Never empty.
+/// A relation that is to end.
+#[derive(Clone, Copy)]
+enum Related<'g> {
+    /// That of this snapshot to its original.
+    Here(&'g Volume),
+    /// That of the volume to a snapshot in another group.
+    Away(&'g Away),
+}
+
+/// The relations that are to end. Never empty.
 fn relations<'g>(
     group: &'g Group,
     volume: &'g Volume,
     which: &Relations,
-) -> Result<Vec<&'g Volume>> {
+) -> Result<Vec<Related<'g>>> {
     let own = volume.origin.is_some().then_some(volume);
-    let all: Vec<&Volume> = own
+    let all: Vec<Related<'_>> = own
         .into_iter()
         .chain(group.snapshots_of(volume.id))
+        .map(Related::Here)
+        .chain(volume.away.iter().map(Related::Away))
         .collect();
     let named = |volume: &Volume| InGroup::new(&group.name, &volume.name);
     if all.is_empty() {
@@ -529,6 +551,9 @@ fn relations<'g>(
     match which {
         Relations::All => Ok(all),
         Relations::To(peer) => {
+            if let Some(away) = volume.away.iter().find(|away| away.name == *peer) {
+                return Ok(vec![Related::Away(away)]);
+            }
             let peer = group.volume_named(peer)?;
             let related =
                 |a: &Volume, b: &Volume| a.origin.as_ref().is_some_and(|o| o.original == b.id);
@@ -540,15 +565,21 @@ fn relations<'g>(
                 volume: named(volume),
                 peer: named(peer),
             };
-            Ok(vec![between.ok_or_else(unrelated)?])
+            Ok(vec![Related::Here(between.ok_or_else(unrelated)?)])
         }
         // The named volume is a snapshot: its relation to its original is meant, even if it has
         // snapshots itself.
-        Relations::TheOne if volume.origin.is_some() => Ok(vec![volume]),
+        Relations::TheOne if volume.origin.is_some() => Ok(vec![Related::Here(volume)]),
         Relations::TheOne if all.len() == 1 => Ok(all),
         Relations::TheOne => Err(Asked::WhichRelation {
             original: named(volume),
-            snapshots: all.iter().map(|s| s.name.clone()).collect(),
+            snapshots: all
+                .iter()
+                .map(|related| match related {
+                    Related::Here(snapshot) => snapshot.name.clone(),
+                    Related::Away(away) => away.name.clone(),
+                })
+                .collect(),
         }
         .into()),
     }

@@ -59,6 +59,7 @@ pub fn make(world: &Situation, wanted: &Make<'_>) -> Result<Plan> {
             Sectors::ZERO
         },
         origin: None,
+        away: Vec::new(),
         copied: false,
         fast_resync: wanted.fast_resync,
         dco: None,

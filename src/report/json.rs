@@ -61,6 +61,7 @@ enum Named<T> {
     ChangeMap(T),
     Map(T),
     Room(T),
+    Together(T),
     Counters(T),
     Metrics(T),
     Group(T),
@@ -101,6 +102,7 @@ pub fn success(command: Option<&str>, outcome: &Outcome) -> Result<String> {
             command,
             Named::Room(room::View::new(group, volume.as_ref(), *size, *present)),
         ),
+        Outcome::Together(closure) => ok(command, Named::Together(lists::Together::new(closure))),
         Outcome::Counters(lines) => {
             let views = lines.iter().map(counters::CounterView::new);
             ok(command, Named::Counters(views.collect::<Vec<_>>()))

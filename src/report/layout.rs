@@ -135,11 +135,10 @@ impl<'w> Seen<'w> {
             state: volume_state(volume, device.is_some(), &plexes),
             kstate: volume_kstate(device),
             fast_resync: volume.fast_resync,
-            snapshot_of: volume
-                .origin
-                .as_ref()
-                .and_then(|o| self.names.get(&o.original))
-                .map(ToString::to_string),
+            snapshot_of: volume.origin.as_ref().and_then(|o| match &o.apart {
+                Some(apart) => Some(format!("{}/{}", apart.group_name, apart.original)),
+                None => self.names.get(&o.original).map(ToString::to_string),
+            }),
             snapshots: self.snapshots.get(&volume.id).cloned().unwrap_or_default(),
             resync: (!volume.is_synced()).then(|| self.resync(volume)),
             sector_size: self.world.sector_size(volume).map(SectorSize::bytes),

@@ -5,9 +5,41 @@ use super::view::MetadataView;
 use crate::app::{DiskLine, GroupLine};
 use crate::meta::Fill;
 use crate::model::units::human_bytes;
-use crate::model::{Extent, Sectors};
+use crate::model::{Extent, Name, Sectors};
+use crate::plan::handover::Closure;
 use crate::plan::world::World;
 use serde::Serialize;
+
+/// What has to go to another group together, in `group split --list --json`.
+#[derive(Serialize)]
+pub(super) struct Together<'a> {
+    disks: Vec<&'a str>,
+    volumes: Vec<&'a str>,
+    beyond: Vec<&'a str>,
+}
+
+impl<'a> Together<'a> {
+    pub(super) fn new(closure: &'a Closure) -> Together<'a> {
+        let all = |names: &'a [Name]| names.iter().map(Name::as_str).collect();
+        Together {
+            disks: all(&closure.disks),
+            volumes: all(&closure.volumes),
+            beyond: all(&closure.beyond),
+        }
+    }
+}
+
+/// The same for people: one object a line; what was not asked for is marked.
+pub(super) fn together_text(closure: &Closure) -> String {
+    let line = |kind: &str, name: &Name| {
+        let beyond = closure.beyond.contains(name);
+        let mark = if beyond { "  (not asked for)" } else { "" };
+        format!("{kind} {name}{mark}\n")
+    };
+    let disks = closure.disks.iter().map(|name| line("disk  ", name));
+    let volumes = closure.volumes.iter().map(|name| line("volume", name));
+    disks.chain(volumes).collect()
+}
 
 /// A group in `group list --json`.
 #[derive(Serialize)]

@@ -5,9 +5,9 @@ use super::time;
 use crate::app::ChangedRanges;
 use crate::model::ranges;
 use crate::model::units::{SECTOR, human_bytes, human_duration};
-use crate::model::{AtBoot, Name, Origin, Plex, PlexState, Sectors, Tracking, Volume};
+use crate::model::{AtBoot, Away, Name, Origin, Plex, PlexState, Sectors, Tracking, Volume};
 use crate::plan::evidence::Situation;
-use crate::plan::snapback;
+use crate::plan::snapback::{self, Differences};
 use serde::Serialize;
 use std::ops::Range;
 
@@ -20,6 +20,11 @@ pub struct Relation {
     pub original: Option<String>,
     /// The name of the snapshot.
     pub snapshot: String,
+    /// The group that the original is in, if that is another one: the names then are those that both
+    /// had when they were parted; `null` when it is in this group.
+    pub original_group: Option<String>,
+    /// The group that the snapshot is in, if that is another one; `null` when it is in this group.
+    pub snapshot_group: Option<String>,
     /// The size of the snapshot.
     pub size: u64,
     /// When it was split off (RFC 3339, UTC).
@@ -60,9 +65,33 @@ pub struct DirtyBytes {
 /// either end.
 pub(super) fn all(worlds: &[Situation], only: &[Name]) -> Vec<Relation> {
     let of_world = |world| {
-        related(world, only).map(move |(snapshot, origin)| relation(world, snapshot, origin))
+        let here = related(world, only);
+        here.map(move |(snapshot, origin)| relation(world, snapshot, origin))
+            .chain(elsewhere(world, only).map(move |(volume, away)| away_from(world, volume, away)))
     };
     worlds.iter().flat_map(of_world).collect()
+}
+
+/// The originals whose snapshots are in other groups.
+fn elsewhere<'w>(
+    world: &'w Situation,
+    only: &'w [Name],
+) -> impl Iterator<Item = (&'w Volume, &'w Away)> {
+    let named = |volume: &Volume| only.is_empty() || only.contains(&volume.name);
+    let volumes = world.group.volumes.iter().filter(move |v| named(v));
+    volumes.flat_map(|volume| volume.away.iter().map(move |away| (volume, away)))
+}
+
+/// The relation of an original to a snapshot in another group.
+fn away_from(world: &Situation, volume: &Volume, away: &Away) -> Relation {
+    let reason = match away.origin.tracking {
+        Tracking::Since(_) => format!("it is in group '{}'", away.group_name),
+        Tracking::Untracked(why) => why.reason().to_owned(),
+    };
+    let mut relation = shown(world, (&away.name, volume.size), &away.origin, Err(reason));
+    relation.original = Some(volume.name.to_string());
+    relation.snapshot_group = Some(away.group_name.to_string());
+    relation
 }
 
 fn related<'w>(
@@ -82,6 +111,16 @@ fn related<'w>(
 
 fn relation(world: &Situation, snapshot: &Volume, origin: &Origin) -> Relation {
     let differences = snapback::differences(world, snapshot);
+    shown(world, (&snapshot.name, snapshot.size), origin, differences)
+}
+
+fn shown(
+    world: &Situation,
+    (name, size): (&Name, Sectors),
+    origin: &Origin,
+    differences: Result<Differences, String>,
+) -> Relation {
+    let apart = origin.apart.as_ref();
     let dirty = differences.as_ref().ok().map(|changed| DirtyBytes {
         original: ranges::length(&changed.original).bytes(),
         snapshot: ranges::length(&changed.snapshot).bytes(),
@@ -92,9 +131,13 @@ fn relation(world: &Situation, snapshot: &Volume, origin: &Origin) -> Relation {
         original: world
             .group
             .volume(origin.original)
-            .map(|v| v.name.to_string()),
-        snapshot: snapshot.name.to_string(),
-        size: snapshot.size.bytes(),
+            .map(|v| &v.name)
+            .or(apart.map(|apart| &apart.original))
+            .map(Name::to_string),
+        snapshot: name.to_string(),
+        original_group: apart.map(|apart| apart.group_name.to_string()),
+        snapshot_group: None,
+        size: size.bytes(),
         taken_at: time::rfc3339(origin.taken_at),
         consistency: if origin.crash.is_none() {
             "frozen"
@@ -108,7 +151,7 @@ fn relation(world: &Situation, snapshot: &Volume, origin: &Origin) -> Relation {
         tracked: matches!(origin.tracking, Tracking::Since(_)),
         reason: differences.err(),
         dirty_bytes: dirty,
-        percent_dirty: dirty.map(|dirty| percent(dirty.union, snapshot.size)),
+        percent_dirty: dirty.map(|dirty| percent(dirty.union, size)),
         freeze_us: origin.freeze_us,
         at_boot: origin.at_boot.map(|how| match how {
             AtBoot::Overwrite => "overwrite",
@@ -144,9 +187,12 @@ pub(super) fn text(worlds: &[Situation], only: &[Name]) -> String {
         let relations: Vec<(&Volume, &Origin, Relation)> = related(world, only)
             .map(|(snapshot, origin)| (snapshot, origin, relation(world, snapshot, origin)))
             .collect();
+        let parted: Vec<(&Volume, &Away, Relation)> = elsewhere(world, only)
+            .map(|(volume, away)| (volume, away, away_from(world, volume, away)))
+            .collect();
         let mut named = worlds.len() == 1;
         for volume in &world.group.volumes {
-            let rows = records(volume, &relations, only);
+            let rows = records(volume, &relations, &parted, only);
             if rows.is_empty() {
                 continue;
             }
@@ -196,9 +242,16 @@ fn crashes(worlds: &[Situation], only: &[Name]) -> String {
 fn records(
     volume: &Volume,
     relations: &[(&Volume, &Origin, Relation)],
+    elsewhere: &[(&Volume, &Away, Relation)],
     only: &[Name],
 ) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
+    for (original, away, relation) in elsewhere {
+        if original.id == volume.id {
+            let peer = format!("{}/{}", away.group_name, away.name);
+            rows.push(link(relation, &peer, None, volume));
+        }
+    }
     for (snapshot, origin, relation) in relations {
         if origin.original == volume.id {
             rows.push(link(
@@ -210,9 +263,13 @@ fn records(
         }
         if snapshot.id == volume.id {
             let original = relation.original.as_deref().unwrap_or_default();
+            let original = match &relation.original_group {
+                Some(group) => format!("{group}/{original}"),
+                None => original.to_owned(),
+            };
             rows.push(link(
                 relation,
-                original,
+                &original,
                 relation.dirty_bytes.map(|dirty| dirty.snapshot),
                 volume,
             ));

@@ -33,6 +33,7 @@ pub fn on(canvas: &Canvas, outcome: &Outcome, verbose: bool) -> String {
             size,
             present,
         } => room::text(group, volume.as_ref(), *size, *present),
+        Outcome::Together(closure) => lists::together_text(closure),
         Outcome::Counters(lines) => counters::text(lines),
         Outcome::Metrics(measured) => metrics::text(measured),
         Outcome::Group(world, disks, fill) => lists::group_text(world, disks, *fill),
@@ -60,6 +61,7 @@ pub fn is_empty(outcome: &Outcome) -> bool {
         | Outcome::ChangedRanges(_)
         | Outcome::ChangeMap(_)
         | Outcome::Room { .. }
+        | Outcome::Together(_)
         | Outcome::Metrics(_)
         | Outcome::Group(..)
         | Outcome::Dump(_) => false,

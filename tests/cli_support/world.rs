@@ -62,6 +62,7 @@ fn volume(id: u8, word: &str, plexes: Vec<Plex>) -> Volume {
         running: Some(BOOT),
         synced: size,
         origin: None,
+        away: Vec::new(),
         copied: false,
     }
 }
@@ -78,6 +79,7 @@ pub fn empty() -> Situation {
         disks: (1..=4).map(disk).collect(),
         standing: BTreeMap::new(),
         volumes: Vec::new(),
+        handovers: Vec::new(),
         places: Places::default(),
     };
     Situation::new(World {
@@ -190,6 +192,7 @@ pub fn full() -> Situation {
     layered(&mut maker);
     maker.linear(Volume {
         origin: Some(origin(original, true)),
+        away: Vec::new(),
         copied: true,
         ..volume(4, "SNAP-paydb", snapshot_plex())
     });
@@ -228,6 +231,7 @@ pub fn tracked() -> Situation {
 fn origin(original: VolumeId, frozen: bool) -> Origin {
     Origin {
         at_boot: None,
+        apart: None,
         original,
         taken_at: Timestamp::from_millis(1_789_999_000_123),
         crash: (!frozen).then(|| CrashReason::new("used as swap")),

@@ -790,11 +790,11 @@ fn safe_volumes(fake: &Fake, disk: usize) -> Vec<Name> {
         .collect()
 }
 
-type Way = Box<dyn Fn(usize, Unsynced) -> usize>;
+pub type Way = Box<dyn Fn(usize, Unsynced) -> usize>;
 
 /// The ways in which unsynced sectors may come out of a power cut: up to ten of them in every
 /// combination, of more the ends and each prefix, which is how far a disk came.
-fn ways(fake: &Fake) -> Vec<Way> {
+pub fn ways(fake: &Fake) -> Vec<Way> {
     let state = fake.0.borrow();
     let unsynced: Vec<Unsynced> = state
         .disks

@@ -45,9 +45,10 @@ fn place(advised: &Advised) -> usize {
         Advised::GroupRemoveDisk => 26,
         Advised::GroupChoose { .. } => 27,
         Advised::DiskList => 28,
+        Advised::GroupJoin { .. } => 31,
     }
 }
-const COUNT: usize = 31;
+const COUNT: usize = 32;
 
 /// Every advice with all that it can say.
 fn full() -> Vec<Advised> {
@@ -105,6 +106,10 @@ fn full() -> Vec<Advised> {
         import(Import::Incomplete),
         import(Import::FromElsewhere),
         import(Import::Renamed),
+        Advised::GroupJoin {
+            group: g(),
+            to: "h".to_owned(),
+        },
         Advised::GroupChoose {
             group: g(),
             side: "3f2a".to_owned(),
@@ -174,6 +179,7 @@ fn each_front_end_advises_in_its_own_words() {
         Choice::Force,
         Choice::TakeOver,
         Choice::Wipe,
+        Choice::Expand,
     ] {
         writeln!(text, "{}\n    {}", Native.choice(choice), Vx.choice(choice)).unwrap();
     }

@@ -55,9 +55,10 @@ fn place(event: &Event) -> usize {
         Event::Owner(_) => 37,
         Event::LogRemoved { .. } => 38,
         Event::AtBoot { .. } => 39,
+        Event::Moved { .. } => 40,
     }
 }
-const COUNT: usize = 40;
+const COUNT: usize = 41;
 
 /// Each event with all of its details, and again without those that it can lack.
 fn all() -> Vec<Event> {
@@ -152,6 +153,7 @@ fn all() -> Vec<Event> {
         Event::LabelErased,
         Event::Destroyed,
         Event::Deported,
+        Event::Moved { to: name("other") },
         Event::Imported {
             disks: 3,
             was: Some(name("old")),

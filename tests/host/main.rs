@@ -35,6 +35,7 @@ mod dry_runs;
 mod erase;
 mod events;
 mod fake_conformance;
+mod handover;
 mod histories;
 mod hotplug;
 mod install;

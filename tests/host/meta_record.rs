@@ -64,6 +64,7 @@ fn sample() -> Group {
         running: Some(BootId::random()),
         synced: Sectors::mib(8),
         origin: None,
+        away: Vec::new(),
         copied: false,
     };
     let mut original = volume("v", vec![plex(1, "v-01", 1, 0), plex(2, "v-02", 2, 0)]);
@@ -76,6 +77,7 @@ fn sample() -> Group {
     snapshot.copied = true;
     snapshot.origin = Some(Origin {
         at_boot: None,
+        apart: None,
         original: original.id,
         taken_at: Timestamp::from_millis(1_700_000_000_000),
         crash: None,
@@ -133,12 +135,12 @@ fn fixed_sample() -> Group {
 
 #[test]
 fn the_dump_is_readable_and_pinned() {
-    let text = dump(&tracked_sample(), Generation::new(3)).unwrap();
+    let text = dump(&parted_sample(), Generation::new(3)).unwrap();
     if std::env::var_os("BREAKOFF_BLESS").is_some() {
-        std::fs::write("tests/meta_common/record_v4.json", &text).unwrap();
+        std::fs::write("tests/meta_common/record_v5.json", &text).unwrap();
     }
-    assert_eq!(text, GOLDEN_V4);
-    assert_eq!(decode(&gzip(text.as_bytes())).unwrap().0, tracked_sample());
+    assert_eq!(text, GOLDEN_V5);
+    assert_eq!(decode(&gzip(text.as_bytes())).unwrap().0, parted_sample());
     assert_eq!(
         encode(&fixed_sample(), Generation::new(3), None).unwrap(),
         encode(&fixed_sample(), Generation::new(3), None).unwrap()
@@ -169,6 +171,60 @@ fn what_a_disk_counts_for_comes_back_and_nothing_else_is_believed() {
             .iter()
             .any(|rule| rule.contains("standing"))
     );
+}
+
+#[test]
+fn a_payload_written_by_version_4_stays_readable() {
+    assert!(GOLDEN_V4.contains("\"breakoff\": 4,"));
+    assert_eq!(
+        decode(&gzip(GOLDEN_V4.as_bytes())).unwrap().0,
+        tracked_sample()
+    );
+}
+
+#[test]
+fn a_handover_that_makes_no_sense_is_refused() {
+    let changed = |change: &dyn Fn(&mut Value)| {
+        let text = dump(&parted_sample(), Generation::new(3)).unwrap();
+        let mut value: Value = serde_json::from_str(&text).unwrap();
+        change(&mut value);
+        decode(&gzip(&serde_json::to_vec(&value).unwrap()))
+    };
+    changed(&|_| {}).unwrap();
+    let given = |value: &mut Value, field: &str, to: Value| value["handovers"][0][field] = to;
+    let disk = json!("01".repeat(16));
+    type Hostile<'h> = &'h dyn Fn(&mut Value);
+    let hostile: [Hostile<'_>; 9] = [
+        &|r| given(r, "generation", json!(0)),
+        &|r| given(r, "generation", json!(4)),
+        &|r| given(r, "uuid", json!("x")),
+        &|r| given(r, "to", json!("a1".repeat(16))),
+        &|r| given(r, "disks", json!([])),
+        &|r| given(r, "handovers", json!([])),
+        &|r| r["handovers"][0]["disks"][0]["uuid"] = disk.clone(),
+        &|r| r["volumes"][0]["away"][0]["snapshot"] = r["volumes"][0]["uuid"].clone(),
+        &|r| {
+            let twice = r["handovers"][0].clone();
+            r["handovers"].as_array_mut().unwrap().push(twice);
+        },
+    ];
+    for (at, change) in hostile.into_iter().enumerate() {
+        let err = changed(change).expect_err(&format!("hostile {at}"));
+        assert_eq!(err.kind(), Kind::Unsafe, "{err}");
+    }
+    // A snapshot whose original is in its group is not apart from it, and one without is.
+    let apart = |r: &mut Value| {
+        let parted = r["handovers"][0]["volumes"][0]["origin"]["apart"].clone();
+        r["volumes"][1]["origin"] = r["handovers"][0]["volumes"][0]["origin"].clone();
+        r["volumes"][1]["origin"]["apart"] = parted;
+        r["volumes"][1]["origin"]["original"] = r["volumes"][0]["uuid"].clone();
+    };
+    assert!(changed(&apart).is_err());
+    let lost = |r: &mut Value| {
+        let origin = &mut r["handovers"][0]["volumes"][0]["origin"];
+        origin.as_object_mut().unwrap().remove("apart");
+    };
+    assert!(changed(&lost).is_err());
 }
 
 #[test]
@@ -283,7 +339,43 @@ fn tracked_sample() -> Group {
     group
 }
 
+/// The sample with a snapshot that was handed over to another group.
+fn parted_sample() -> Group {
+    let mut group = tracked_sample();
+    let disk = Disk {
+        id: DiskId::from_bytes([3; 16]),
+        media: name("disk03"),
+        data_start: Sectors::mib(4),
+        size: Sectors::mib(100),
+    };
+    let mut snapshot = group.volumes[1].clone();
+    let moved = |extent: &mut Extent| extent.disk = disk.id;
+    snapshot.plexes[0].subdisks.iter_mut().for_each(moved);
+    let copies = &mut snapshot.dco.as_mut().unwrap().copies;
+    copies.truncate(1);
+    copies.iter_mut().for_each(moved);
+    snapshot.id = VolumeId::from_bytes([7; 16]);
+    snapshot.name = name("SNAP2-v");
+    snapshot.plexes[0].name = name("v-04");
+    snapshot.running = None;
+    let mut to = Group::new(name("other"), HostId::from_bytes([0xb2; 16]));
+    to.id = GroupId::from_bytes([0xd4; 16]);
+    to.disks = vec![disk];
+    to.volumes = vec![snapshot];
+    handover::part(&mut group, &mut to);
+    assert_eq!(group.volumes[0].away.len(), 1);
+    group.handovers = vec![Handover {
+        id: HandoverId::from_bytes([0xe5; 16]),
+        generation: Generation::new(3),
+        to,
+        begins: true,
+    }];
+    group
+}
+
 /// What this release writes.
+const GOLDEN_V5: &str = include_str!("../meta_common/record_v5.json");
+/// What version 4 wrote, before anything was handed over.
 const GOLDEN_V4: &str = include_str!("../meta_common/record_v4.json");
 /// What version 3 wrote for it.
 const GOLDEN_V3: &str = include_str!("../meta_common/record_v3.json");
@@ -650,7 +742,7 @@ fn unknown_missing_and_repeated_fields_are_refused() {
 #[test]
 fn a_newer_version_is_unsupported_and_not_mistaken_for_damage() {
     assert_eq!(
-        forged(|r| r["breakoff"] = json!(5)).kind(),
+        forged(|r| r["breakoff"] = json!(6)).kind(),
         Kind::Unsupported
     );
     let err = forged(|r| {
@@ -761,6 +853,7 @@ fn many(count: usize) -> Group {
             .filter(|_| n % 10 == 9)
             .map(|original: &Volume| Origin {
                 at_boot: None,
+                apart: None,
                 original: original.id,
                 taken_at: Timestamp::from_millis(1_700_000_000_000 + n as u64 * 86_413),
                 crash: None,
@@ -780,6 +873,7 @@ fn many(count: usize) -> Group {
             log_wanted: true,
             fast_resync: true,
             dco: None,
+            away: Vec::new(),
             returning: None,
             sector_size: None,
             lost_leg: None,

@@ -483,7 +483,7 @@ fn replant_at(ram: &Ram, position: u64, slot: u64, json: &str) {
 #[test]
 fn a_newer_payload_is_a_refusal_and_a_hostile_one_a_warning() {
     let (disks, group) = two_disks();
-    replant(&disks[0], r#"{"breakoff":5,"secrets":[]}"#);
+    replant(&disks[0], r#"{"breakoff":6,"secrets":[]}"#);
     let err = choose(group.id, &disks).unwrap_err();
     assert_eq!(err.kind(), Kind::Unsupported, "{err}");
     replant(&disks[0], r#"{"breakoff":1,"generation":1}"#);

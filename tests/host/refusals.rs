@@ -74,6 +74,7 @@ fn place(refusal: &Refusal) -> usize {
         Refusal::Snapshot(why) => match why.as_ref() {
             Snapshots::NoOriginal { .. } => 35,
             Snapshots::OriginalGone { .. } => 36,
+            Snapshots::OriginalApart { .. } => 88,
             Snapshots::SizesDiffer { .. } => 37,
             Snapshots::TooFewComplete { .. } => 38,
             Snapshots::IsOriginal { .. } => 39,
@@ -109,6 +110,12 @@ fn place(refusal: &Refusal) -> usize {
             Groups::OneSide { .. } => 77,
             Groups::NoLabel { .. } => 78,
             Groups::Member { .. } => 79,
+            Groups::NotClosed { .. } => 82,
+            Groups::NoObject { .. } => 83,
+            Groups::NothingStays { .. } => 84,
+            Groups::Itself { .. } => 85,
+            Groups::NoReceiver { .. } => 86,
+            Groups::NamesClash { .. } => 87,
         },
         Refusal::Space(why) => match why.as_ref() {
             Space::NoRoom { .. } => 53,
@@ -130,7 +137,7 @@ fn place(refusal: &Refusal) -> usize {
         Refusal::Other(_) => 64,
     }
 }
-const COUNT: usize = 82;
+const COUNT: usize = 89;
 
 fn of(word: &str) -> InGroup {
     InGroup::new(&name("g"), &name(word))
@@ -325,6 +332,10 @@ fn snapshots() -> Vec<Refusal> {
     };
     let all = [
         Snapshots::NoOriginal { volume: v() },
+        Snapshots::OriginalApart {
+            snapshot: of("s"),
+            original: InGroup::new(&name("h"), &name("v")),
+        },
         Snapshots::OriginalGone { snapshot: of("s") },
         Snapshots::SizesDiffer {
             snapshot: of("s"),
@@ -481,6 +492,18 @@ fn groups() -> Vec<Refusal> {
         Groups::RunsOtherwise {
             group: group(),
             device: DmName::from_kernel("g-v"),
+        },
+        Groups::NotClosed {
+            group: group(),
+            beyond: names(["v", "disk03"]),
+        },
+        Groups::NoObject { object: v() },
+        Groups::NothingStays { group: group() },
+        Groups::Itself { group: group() },
+        Groups::NoReceiver { group: group() },
+        Groups::NamesClash {
+            group: group(),
+            taken: vec!["disk 'disk01'".to_owned(), "volume 'v'".to_owned()],
         },
     ];
     all.map(Refusal::from).to_vec()

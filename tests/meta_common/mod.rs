@@ -243,6 +243,7 @@ pub fn with_volume(group: &Group, volume: &str) -> Group {
         running: None,
         synced: sectors(8),
         origin: None,
+        away: Vec::new(),
         copied: false,
     });
     group
@@ -393,6 +394,7 @@ fn build(seeds: Vec<Seed>, disks: usize, ids: ([u8; 16], Option<[u8; 16]>)) -> G
         let plexes = plexes.collect();
         let origin = seed.origin.map(|(of, at, frozen, freeze_us)| Origin {
             at_boot: None,
+            apart: None,
             original: *of.get(&volume_ids),
             taken_at: Timestamp::from_millis(at),
             crash: (!frozen).then(|| CrashReason::new(&format!("reason {freeze_us}"))),
@@ -416,6 +418,7 @@ fn build(seeds: Vec<Seed>, disks: usize, ids: ([u8; 16], Option<[u8; 16]>)) -> G
             log_wanted: seed.flags.0,
             fast_resync: true,
             dco: None,
+            away: Vec::new(),
             returning: None,
             sector_size: SectorSize::new(256 << (seed.blocks % 6)),
             lost_leg: (seed.blocks % 3 == 0).then(|| LostLeg {

@@ -4,13 +4,14 @@
 //! disks are looked at, and the plan says which labels are written and erased.
 
 pub mod erase;
+pub mod handover;
 mod prospects;
 pub mod show;
 mod sides;
 
 use super::scan::Scan;
 use super::session::{Lock, Session, View, lock_group, refuse_foreign, refuse_renamed};
-use super::{Env, Options, Outcome, Report, appeared, monitor, wait};
+use super::{Changing, Env, Options, Outcome, Report, appeared, monitor, wait};
 use crate::advice::{Advised, Hint};
 use crate::error::{Error, Result};
 use crate::exec::labels;
@@ -28,6 +29,7 @@ pub fn change(
     options: &Options,
     group: &str,
     request: &GroupRequest,
+    change: Changing<'_>,
     env: Env<'_>,
 ) -> Result<Outcome> {
     let agreed = agreed(options, group, request, env)?;
@@ -39,6 +41,14 @@ pub fn change(
     let plan = planned(&session, request)?;
     if !options.yes && plan.consent != agreed {
         return Err(refused(plan.consent));
+    }
+    if let GroupRequest::HandOver { to, start, .. } = request {
+        let given = handover::Given::of(&session.world, &plan, to, *start);
+        let report = session.carry_out(&plan)?;
+        drop(session);
+        let done = given.received(report, new_name, options, change, env);
+        drop(disks);
+        return done.map(Outcome::Done);
     }
     let legs = wait::new_legs(&session.world, &plan.group);
     let name = session.world.group.name.clone();
@@ -119,6 +129,7 @@ fn takes_disks(request: &GroupRequest) -> bool {
         | GroupRequest::Add { .. }
         | GroupRequest::ReplaceDisk { .. }
         | GroupRequest::Import { .. }
+        | GroupRequest::HandOver { .. }
         | GroupRequest::Choose { .. } => true,
         GroupRequest::RemoveDisk(_)
         | GroupRequest::ResizeDisk(_)
@@ -135,6 +146,8 @@ enum Subject<'r> {
     Imported(Option<&'r Name>),
     /// This side of one whose disks were used apart from each other.
     OneSide(&'r str),
+    /// One of this machine's, which hands something over to the group of this name.
+    Giver(&'r Name),
     /// One of this machine's.
     Own,
 }
@@ -145,6 +158,7 @@ impl<'r> Subject<'r> {
             GroupRequest::Create { .. } => Subject::New,
             GroupRequest::Import { name, .. } => Subject::Imported(name.as_ref()),
             GroupRequest::Choose { side } => Subject::OneSide(side),
+            GroupRequest::HandOver { to, .. } => Subject::Giver(to.name()),
             GroupRequest::Add { .. }
             | GroupRequest::RemoveDisk(_)
             | GroupRequest::ReplaceDisk { .. }
@@ -165,7 +179,7 @@ impl<'r> Subject<'r> {
                 View::look(&Name::of_group(id), env)
             }
             Subject::OneSide(side) => OneSide::find(group, side, env)?.view(env),
-            Subject::Own => {
+            Subject::Own | Subject::Giver(_) => {
                 let name = Name::parse(group)?;
                 let view = View::look(&name, env)?;
                 refuse_foreign(&view.world.group, &name, env.machine.host_id()?)?;
@@ -187,6 +201,15 @@ impl<'r> Subject<'r> {
                 let mut session = Session::open(options, &Name::parse(group)?, env)?;
                 session.repair_all()?;
                 return Ok((session, None));
+            }
+            Subject::Giver(other) => {
+                let name = Name::parse(group)?;
+                // Two commands that hand over to each other's group take the locks in one order.
+                let before = (*other < &name).then(|| lock(other)).transpose()?;
+                let mut session = Session::open(options, &name, env)?;
+                session.repair_all()?;
+                let after = (*other > &name).then(|| lock(other)).transpose()?;
+                return Ok((session, before.or(after)));
             }
             Subject::New => (Name::parse(group)?, None),
             Subject::Imported(new) => {

@@ -29,10 +29,10 @@ impl View<'_> {
         self.world.evidence.prospects.extend(looked);
     }
 
-    /// Finds the groups on this machine's disks that have the group's name.
-    pub fn learn_namesakes(&mut self) -> Result<()> {
+    /// Finds the groups on this machine's disks that have a name, by default the group's.
+    pub fn learn_namesakes(&mut self, name: Option<&Name>) -> Result<()> {
         let scan = Scan::new(self.env.machine)?;
-        let name = &self.world.group.name;
+        let name = name.unwrap_or(&self.world.group.name);
         let called = |id| scan.name_of(id).is_some_and(|known| known == *name);
         let all = scan.groups().into_iter();
         self.world.evidence.namesakes = all.filter(|id| called(*id)).collect();

@@ -39,6 +39,7 @@ impl Session<'_> {
             .into());
         }
         self.refuse_last_space(plan)?;
+        self.record_newcomers()?;
         self.label(plan)?;
         let group = self.settled(&plan.group);
         let on = exec::On {
@@ -115,8 +116,73 @@ impl Session<'_> {
         self.note_what_was_seen();
     }
 
+    /// Writes the labels of disks that another group has handed over to this one, so that they say
+    /// which group they are in.
+    /// Returns the disks whose labels were written.
+    pub fn receive(&mut self) -> Result<Vec<DiskId>> {
+        let handed = self.view.copies.handed.clone();
+        if handed.is_empty() {
+            return Ok(handed);
+        }
+        self.record_newcomers()?;
+        let outcome = self.commit_again()?;
+        self.closing.warnings.extend(outcome.warnings);
+        if outcome.committed {
+            let written = |id: &DiskId| !outcome.written.contains(id);
+            self.view.copies.outdated.retain(written);
+        }
+        Ok(handed
+            .into_iter()
+            .filter(|id| outcome.written.contains(id))
+            .collect())
+    }
+
+    /// Has this group's own disks record the disks that another group has handed over, before the
+    /// labels of these are written. They are the group's from that commit on: were their labels
+    /// written first and the others not reached, the others could go on without them, and what is
+    /// on them would be in no group.
+    fn record_newcomers(&mut self) -> Result<()> {
+        let newcomers = std::mem::take(&mut self.view.copies.newcomers);
+        if newcomers.is_empty() {
+            return Ok(());
+        }
+        let silent = std::mem::replace(&mut self.view.copies.silent, newcomers.clone());
+        let outcome = self.commit_again();
+        let known = &mut self.view.copies.silent;
+        known.retain(|disk| !newcomers.contains(disk));
+        known.extend(silent);
+        match outcome {
+            Ok(outcome) if outcome.committed => {
+                self.closing.warnings.extend(outcome.warnings);
+                Ok(())
+            }
+            Ok(outcome) => {
+                self.view.copies.newcomers = newcomers;
+                Err(Error::device(format!(
+                    "the disks that were handed over to group '{}' cannot be recorded: {}",
+                    self.view.world.group.name,
+                    outcome.warnings.join("; ")
+                )))
+            }
+            Err(error) => {
+                self.view.copies.newcomers = newcomers;
+                Err(error)
+            }
+        }
+    }
+
     /// Updates the record of what each disk holds after a write.
     fn took(&mut self, group: &Group, outcome: &CommitOutcome) {
+        let is_written = |disk: &DiskId| outcome.written.contains(disk);
+        let handed = std::mem::take(&mut self.view.copies.handed);
+        let (written, handed): (Vec<DiskId>, Vec<DiskId>) =
+            handed.into_iter().partition(is_written);
+        self.view.copies.handed = handed;
+        let present = written
+            .iter()
+            .filter_map(|id| self.view.world.disks.get(id));
+        let paths: Vec<PathBuf> = present.map(|disk| disk.path.clone()).collect();
+        self.closing.relabelled.extend(paths);
         self.view
             .copies
             .lineage
@@ -469,13 +535,13 @@ fn announce(env: Env<'_>, group: &Group, newest: Option<Stamp>, next: Stamp) -> 
     })
 }
 
-/// Returns the members that are disks of this configuration (a disk from a failed add is not).
+/// Returns the members that hold this configuration (a disk from a failed add does not).
 /// Those that did not take an earlier write are left out unless no other is left.
 fn members_of<'m>(members: &'m mut [Member], group: &Group, silent: &[DiskId]) -> &'m mut [Member] {
-    let rank = |member: &Member| match group.disk(member.disk) {
-        Some(_) if !silent.contains(&member.disk) => 0,
-        Some(_) => 1,
-        None => 2,
+    let rank = |member: &Member| match group.is_held_by(member.disk) {
+        true if !silent.contains(&member.disk) => 0,
+        true => 1,
+        false => 2,
     };
     members.sort_by_key(rank);
     let best = members.first().map_or(2, rank).min(1);

@@ -4,7 +4,7 @@ use super::Session;
 use crate::error::{Kind, Result};
 use crate::exec;
 use crate::model::{Extent, VolumeId};
-use crate::plan::change::Change;
+use crate::plan::change::{Change, Event};
 use crate::plan::evidence::Situation;
 use crate::plan::step::Plan;
 use crate::plan::{self, finding};
@@ -18,8 +18,37 @@ impl Session<'_> {
     /// has finished. Returns the changes made.
     pub fn repair_all(&mut self) -> Result<Vec<Change>> {
         let done = self.repair_each();
+        let labelled = self.finish_handover();
         self.settle();
-        done
+        let mut done = done?;
+        done.extend(labelled);
+        Ok(done)
+    }
+
+    /// Writes the labels of disks that another group has handed over, which a command that was
+    /// interrupted has left. Nothing depends on it, so a failure is a warning.
+    fn finish_handover(&mut self) -> Vec<Change> {
+        let group = self.world.group.name.clone();
+        // The disks that stay are to tell of a handover before the others have new labels.
+        if !self.world.group.handovers.is_empty() {
+            self.heal();
+        }
+        match self.receive() {
+            Ok(disks) => {
+                let written = disks.into_iter().filter_map(|id| {
+                    let device = self.world.disks.get(&id)?.path.clone();
+                    let media = &self.world.group.disk(id)?.media;
+                    Some(Change::disk(&group, media, Event::LabelWritten { device }))
+                });
+                written.collect()
+            }
+            Err(error) => {
+                self.env.ui.warn(&format!(
+                    "the labels of disks that were handed over to group '{group}' cannot be written: {error}"
+                ));
+                Vec::new()
+            }
+        }
     }
 
     fn repair_each(&mut self) -> Result<Vec<Change>> {

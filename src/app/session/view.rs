@@ -98,6 +98,10 @@ pub(super) struct Copies {
     pub next: Generation,
     /// Disks whose copy is older than the configuration in force.
     pub outdated: Vec<DiskId>,
+    /// Disks that another group has handed over, whose labels do not say so yet.
+    pub handed: Vec<DiskId>,
+    /// Those of them that no disk of this group has recorded yet.
+    pub newcomers: Vec<DiskId>,
     /// The history of the configuration and of what each disk holds.
     pub lineage: Lineage,
     /// A configuration that may be on a disk without being known to be in force.
@@ -174,7 +178,10 @@ impl<'u> View<'u> {
             .for_each(|warning| env.ui.warn(warning));
         let seen = scan.seen(chosen.group.id);
         let (disks, members) = scan.members(&chosen, env)?;
+        let handed = members.iter().filter(|m| m.label.is_handed_over());
         let copies = Copies {
+            handed: handed.map(|member| member.disk).collect(),
+            newcomers: chosen.newcomers,
             members,
             next: chosen.next,
             outdated: chosen.outdated,
@@ -205,7 +212,8 @@ impl<'u> View<'u> {
         }
         let is_complete = self.copies.outdated.is_empty()
             && self.copies.silent.is_empty()
-            && self.copies.pending.is_none();
+            && self.copies.pending.is_none()
+            && self.copies.handed.is_empty();
         is_complete.then_some(Kept {
             kernel: self.kernel,
             world: self.world,
@@ -221,6 +229,8 @@ impl<'u> View<'u> {
             members: Vec::new(),
             next: Generation::new(1),
             outdated: Vec::new(),
+            handed: Vec::new(),
+            newcomers: Vec::new(),
             lineage: Lineage::default(),
             pending: None,
             silent: Vec::new(),

@@ -4,7 +4,7 @@ use super::names::Names;
 use super::words;
 use crate::app::{Command, NamedDevice, Query};
 use crate::model::{Name, Sectors};
-use crate::plan::request::GroupRequest;
+use crate::plan::request::{GroupRequest, Receiver, What};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -24,6 +24,92 @@ pub(super) enum Group {
     RemoveDisk(RemoveDisk),
     ReplaceDisk(ReplaceDisk),
     Choose(Choose),
+    Split(Split),
+    Move(Move),
+    Join(Join),
+}
+
+/// Split volumes off into a new group, with the disks that they lie on
+///
+/// Whole disks go, with all that is on them; what else would have to go is refused with the list of
+/// it. The volumes must be closed. The new group is this machine's: it can be deported and used on
+/// another one. A snapshot in another group than its original goes on recording changes, and so
+/// does the original: when they are in one group again, 'snapback' copies only what has changed.
+#[derive(Args)]
+pub(super) struct Split {
+    /// The group
+    #[arg(value_parser = Name::parse, add = Names::Group)]
+    name: Name,
+    /// Name of the new group
+    #[arg(value_name = "NEW", value_parser = Name::parse, add = Names::New)]
+    new: Name,
+    #[command(flatten)]
+    what: Objects,
+}
+
+/// Move volumes to another group, with the disks that they lie on
+///
+/// The same as 'group split', to a group that exists.
+#[derive(Args)]
+pub(super) struct Move {
+    /// The group
+    #[arg(value_parser = Name::parse, add = Names::Group)]
+    name: Name,
+    /// The group that gets them
+    #[arg(value_name = "TO", value_parser = Name::parse, add = Names::Group)]
+    to: Name,
+    #[command(flatten)]
+    what: Objects,
+}
+
+/// Join a group to another one, which gets all its disks and volumes
+///
+/// The volumes must be closed. The group is gone afterwards.
+#[derive(Args)]
+pub(super) struct Join {
+    /// The group that goes
+    #[arg(value_parser = Name::parse, add = Names::Group)]
+    name: Name,
+    /// The group that gets its disks and volumes
+    #[arg(value_name = "TO", value_parser = Name::parse, add = Names::Group)]
+    to: Name,
+    /// Leave volumes stopped that were started
+    #[arg(long)]
+    stopped: bool,
+}
+
+#[derive(Args)]
+struct Objects {
+    /// The volumes, or disks by their media names
+    #[arg(required = true, value_name = "VOL|MEDIA", value_parser = Name::parse, add = Names::VolumeOrMedia)]
+    objects: Vec<Name>,
+    /// Have what cannot stay behind go, too
+    #[arg(long)]
+    expand: bool,
+    /// Leave volumes stopped that were started
+    #[arg(long)]
+    stopped: bool,
+    /// Only list what has to go together with these
+    #[arg(long, conflicts_with_all = ["expand", "stopped"])]
+    list: bool,
+}
+
+impl Objects {
+    fn command(self, group: Name, to: Receiver) -> Command {
+        let what = What::These(self.objects);
+        if self.list {
+            return Command::Show(Query::Together(group, what));
+        }
+        Command::Group {
+            group: group.to_string(),
+            request: GroupRequest::HandOver {
+                to,
+                what,
+                expand: self.expand,
+                start: !self.stopped,
+            },
+        }
+    }
 }
 
 /// Create a group from one or more disks
@@ -220,6 +306,21 @@ impl Group {
                 };
                 (name, request)
             }
+            Group::Split(Split { name, new, what }) => {
+                return what.command(name, Receiver::New(new));
+            }
+            Group::Move(Move { name, to, what }) => {
+                return what.command(name, Receiver::Existing(to));
+            }
+            Group::Join(Join { name, to, stopped }) => {
+                let request = GroupRequest::HandOver {
+                    to: Receiver::Existing(to),
+                    what: What::All,
+                    expand: false,
+                    start: !stopped,
+                };
+                (name.to_string(), request)
+            }
             Group::Choose(Choose { name, side }) => (name, GroupRequest::Choose { side }),
             Group::Destroy(Destroy { name }) => (name.to_string(), GroupRequest::Destroy),
             Group::Deport(Deport { name }) => (name.to_string(), GroupRequest::Deport),
@@ -237,6 +338,9 @@ impl Group {
             | Group::Show(Show { name })
             | Group::Dump(Dump { name })
             | Group::Destroy(Destroy { name })
+            | Group::Split(Split { name, .. })
+            | Group::Move(Move { name, .. })
+            | Group::Join(Join { name, .. })
             | Group::Deport(Deport { name }) => Some(name),
             Group::List(_) | Group::Import(_) | Group::Choose(_) => None,
         }

@@ -15,6 +15,7 @@ impl Language for Native {
             Choice::NamedDisks => "with --on",
             Choice::WithoutLog => "--no-log",
             Choice::Recursive => "--recursive",
+            Choice::Expand => "with --expand",
             Choice::Force | Choice::TakeOver | Choice::Wipe => "with --force",
         };
         words.to_owned()
@@ -57,6 +58,7 @@ fn words(advised: &Advised) -> String {
         Advised::GroupDestroy { group } => format!("group destroy {group}"),
         Advised::GroupRemoveDisk => "group remove-disk".to_owned(),
         Advised::GroupImport { group, how } => import(group, *how),
+        Advised::GroupJoin { group, to } => format!("group join {group} {to}"),
         Advised::GroupChoose { group, side } => format!("group choose {group} {side}"),
         Advised::GroupReplaceDisk { group, disk } => {
             format!("group replace-disk {group} {disk} DEVICE")

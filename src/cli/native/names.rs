@@ -29,6 +29,8 @@ pub enum Names {
     Media,
     /// A volume or a snapshot.
     Volume,
+    /// A volume, or a disk by its media name.
+    VolumeOrMedia,
     /// A volume with snapshot legs, complete or not.
     VolumeWithLeg,
     /// A volume with a dirty region log.
@@ -205,8 +207,13 @@ fn has(group: &GroupNames, object: &str) -> bool {
 
 /// What fits an argument of this kind beside what was typed.
 fn fitting(kind: Names, typed: &Typed, all: &[GroupNames]) -> Vec<CompletionCandidate> {
-    if kind == Names::GroupOrVolume {
-        let either = [Names::Group, Names::Volume].into_iter();
+    let either = match kind {
+        Names::GroupOrVolume => Some([Names::Group, Names::Volume]),
+        Names::VolumeOrMedia => Some([Names::Volume, Names::Media]),
+        _ => None,
+    };
+    if let Some(either) = either {
+        let either = either.into_iter();
         return either.flat_map(|kind| fitting(kind, typed, all)).collect();
     }
     if kind.is_of_group() {

@@ -7,7 +7,8 @@ use crate::app::{Command, GroupLine, Outcome, Query};
 use crate::cli::vx::words::{Syntax, Words};
 use crate::error::{Error, Kind, Result};
 use crate::model::Name;
-use crate::plan::request::{GroupRequest, NamedDevice, Request, Selection};
+use crate::plan::refusal::{Groups, Refusal};
+use crate::plan::request::{GroupRequest, NamedDevice, Receiver, Request, Selection, What};
 use crate::report::vx;
 use std::path::PathBuf;
 
@@ -52,6 +53,8 @@ pub enum Job {
     RemoveDisks(Vec<Name>),
     /// `destroy`.
     Destroy(Vec<Name>),
+    /// `listmove`: the disks that go, with what cannot stay behind or not.
+    ListMove(Name, What, bool),
 }
 
 fn read(words: &mut Words) -> Result<super::Job> {
@@ -73,6 +76,10 @@ fn read(words: &mut Words) -> Result<super::Job> {
         "import" => import(words)?,
         "deport" => deport(words)?,
         "destroy" => Job::Destroy(words.some_names("a disk group")?),
+        "split" => return hand_over(words, Receiver::New),
+        "move" => return hand_over(words, Receiver::Existing),
+        "join" => return join(words),
+        "listmove" => list_move(words)?,
         "upgrade" => Job::Upgrade(words.some_names("a disk group")?),
         "bootdg" | "defaultdg" => return Ok(super::Job::Say("nodg\n".to_owned())),
         other => return Err(refused(words, other)),
@@ -92,6 +99,55 @@ fn list(words: &mut Words) -> Result<Job> {
     }
     words.without_effect("q");
     Ok(Job::Show(groups))
+}
+
+/// `split SOURCE NEW OBJECT…`, `move SOURCE TARGET OBJECT…`. What is moved is stopped afterwards.
+fn hand_over(words: &mut Words, to: fn(Name) -> Receiver) -> Result<super::Job> {
+    let expand = takes_expand(words);
+    let source = words.name("a disk group")?;
+    let to = to(words.name("the other disk group")?);
+    let what = What::These(words.some_names("a disk or a volume")?);
+    Ok(super::Job::Do(Command::Group {
+        group: source.to_string(),
+        request: GroupRequest::HandOver {
+            to,
+            what,
+            expand,
+            start: false,
+        },
+    }))
+}
+
+/// `join SOURCE TARGET`.
+fn join(words: &mut Words) -> Result<super::Job> {
+    takes_expand(words);
+    let source = words.name("a disk group")?;
+    let target = words.name("the other disk group")?;
+    Ok(super::Job::Do(Command::Group {
+        group: source.to_string(),
+        request: GroupRequest::HandOver {
+            to: Receiver::Existing(target),
+            what: What::All,
+            expand: false,
+            start: false,
+        },
+    }))
+}
+
+/// `listmove SOURCE TARGET OBJECT…`. The target is not looked at.
+fn list_move(words: &mut Words) -> Result<Job> {
+    let expand = takes_expand(words);
+    let source = words.name("a disk group")?;
+    words.name("the other disk group")?;
+    let what = What::These(words.some_names("a disk or a volume")?);
+    Ok(Job::ListMove(source, what, expand))
+}
+
+/// Takes `-o expand`. All is verified, and nothing overrules that.
+fn takes_expand(words: &mut Words) -> bool {
+    words.uses("verify");
+    words.uses("override");
+    words.uses("expand")
 }
 
 /// `init DG [MEDIA=]DEVICE…`. Each disk of a group has a copy of the configuration, all groups can
@@ -253,12 +309,42 @@ impl Job {
                 Ok(Answer::silent(missing.filter_map(Result::err).collect()))
             }
             Job::RemoveDisks(disks) => remove_disks(engine, disks),
+            Job::ListMove(group, what, expand) => list_moved(engine, group, what, *expand),
             Job::Destroy(groups) => {
                 let destroyed = groups.iter().map(|group| destroy(engine, group));
                 Ok(Answer::silent(destroyed.filter_map(Result::err).collect()))
             }
         }
     }
+}
+
+/// Each disk that goes, and its device, all on one line.
+fn list_moved(engine: &Engine<'_>, group: &Name, what: &What, expand: bool) -> Result<Answer> {
+    let engine = engine.on(group);
+    let (outcome, failures) = engine.ask(Query::Together(group.clone(), what.clone()))?;
+    let Outcome::Together(together) = outcome else {
+        return Ok(Answer::silent(failures));
+    };
+    if !together.beyond.is_empty() && !expand {
+        return Err(Error::from(Refusal::from(Groups::NotClosed {
+            group: group.clone(),
+            beyond: together.beyond,
+        })));
+    }
+    let (worlds, _) = engine.worlds()?;
+    let device = |media: &Name| {
+        let world = worlds.first()?;
+        let disk = world.group.disk_named(media).ok()?;
+        let path = &world.disks.get(&disk.id)?.path;
+        Some(path.file_name()?.to_string_lossy().into_owned())
+    };
+    let pair = |media: &Name| {
+        let device = device(media).unwrap_or_else(|| "-".to_owned());
+        format!("{media} {device}")
+    };
+    let pairs: Vec<String> = together.disks.iter().map(pair).collect();
+    let text = format!("{}\n", pairs.join(" "));
+    Ok(Answer { text, failures })
 }
 
 fn groups(engine: &Engine<'_>) -> Result<(Vec<GroupLine>, Vec<Error>)> {

@@ -20,6 +20,7 @@ impl Language for Vx {
             Choice::Force => "with -f",
             Choice::TakeOver => "with -C",
             // Only this utility overwrites what is on a disk.
+            Choice::Expand => "with -o expand",
             Choice::Wipe => "after 'vxdisksetup -i -f'",
         };
         words.to_owned()
@@ -63,6 +64,7 @@ fn words(advised: &Advised) -> Option<String> {
         Advised::GroupAdd { group: None } => "vxdg adddisk".to_owned(),
         Advised::GroupAdd { group: Some(group) } => format!("vxdg -g {group} adddisk DEVICE"),
         Advised::GroupDestroy { group } => format!("vxdg destroy {group}"),
+        Advised::GroupJoin { group, to } => format!("vxdg join {group} {to}"),
         Advised::GroupRemoveDisk => "vxdg rmdisk".to_owned(),
         Advised::GroupImport { group, how } => import(group, *how),
         Advised::GroupReplaceDisk { group, disk } => {

@@ -1,6 +1,6 @@
 //! Groups as a whole, and devices that are to become disks.
 
-use super::{Reason, list};
+use super::{InGroup, Reason, list};
 use crate::advice::{Advised, Choice, Hint, Import, Of};
 use crate::error::Kind;
 use crate::model::{DmName, GroupId, HostId, Name};
@@ -100,6 +100,40 @@ pub enum Groups {
         /// The missing disks, by media name.
         missing: Vec<Name>,
     },
+    /// What is to go cannot go without these, which were not asked for.
+    NotClosed {
+        /// The group.
+        group: Name,
+        /// The volumes, and the disks that only these need.
+        beyond: Vec<Name>,
+    },
+    /// A group has neither a volume nor a disk of this name.
+    NoObject {
+        /// The name, with the group.
+        object: InGroup,
+    },
+    /// All of a group is to go, and not by joining another one.
+    NothingStays {
+        /// The group.
+        group: Name,
+    },
+    /// A group is to receive what it has.
+    Itself {
+        /// The group.
+        group: Name,
+    },
+    /// The group that is to receive something is not known.
+    NoReceiver {
+        /// The group.
+        group: Name,
+    },
+    /// The group that is to receive something has such names itself.
+    NamesClash {
+        /// The group that receives.
+        group: Name,
+        /// What both groups have, as text.
+        taken: Vec<String>,
+    },
     /// A device runs by the configuration of another side than the one to be chosen.
     RunsOtherwise {
         /// The group.
@@ -115,7 +149,12 @@ impl Reason for Groups {
             Groups::Exists { .. } | Groups::MediaTaken { .. } | Groups::NameTaken { .. } => {
                 Kind::Exists
             }
-            Groups::NoDisks | Groups::SameDevice { .. } => Kind::Usage,
+            Groups::NamesClash { .. } => Kind::Exists,
+            Groups::NoReceiver { .. } | Groups::NoObject { .. } => Kind::NotFound,
+            Groups::NoDisks
+            | Groups::SameDevice { .. }
+            | Groups::NothingStays { .. }
+            | Groups::Itself { .. } => Kind::Usage,
             Groups::Member {
                 whose: Whose::Ours | Whose::Nobodys,
                 ..
@@ -123,6 +162,7 @@ impl Reason for Groups {
             | Groups::Unfit { .. }
             | Groups::Started { .. }
             | Groups::HasVolumes { .. }
+            | Groups::NotClosed { .. }
             | Groups::RunsOtherwise { .. } => Kind::InUse,
             Groups::Member {
                 whose: Whose::Anothers,
@@ -137,6 +177,7 @@ impl Reason for Groups {
     fn object(&self) -> Option<String> {
         match self {
             Groups::NoDisks => None,
+            Groups::NoObject { object } => Some(object.to_string()),
             Groups::SameDevice { other: device, .. }
             | Groups::Unfit { device, .. }
             | Groups::NoLabel { device }
@@ -149,6 +190,11 @@ impl Reason for Groups {
             | Groups::ImportedElsewhere { group: name, .. }
             | Groups::GivesUp { group: name, .. }
             | Groups::OneSide { group: name, .. }
+            | Groups::NotClosed { group: name, .. }
+            | Groups::NothingStays { group: name }
+            | Groups::Itself { group: name }
+            | Groups::NoReceiver { group: name }
+            | Groups::NamesClash { group: name, .. }
             | Groups::RunsOtherwise { group: name, .. } => Some(name.to_string()),
         }
     }
@@ -207,6 +253,23 @@ impl Reason for Groups {
                 "only one side of group '{group}' is here, and disks are missing: {}",
                 list(missing)
             ),
+            Groups::NotClosed { beyond, .. } => format!(
+                "this cannot go without {}, on or of the same disks: whole disks go, with all that is on them",
+                list(beyond)
+            ),
+            Groups::NoObject { object } => format!(
+                "group '{}' has neither a volume nor a disk '{}'",
+                object.group, object.name
+            ),
+            Groups::NothingStays { group } => format!("nothing would stay in group '{group}'"),
+            Groups::Itself { group } => format!("group '{group}' is the one that gives"),
+            Groups::NoReceiver { group } => format!("there is no disk group '{group}'"),
+            Groups::NamesClash { group, taken } => {
+                format!(
+                    "group '{group}' has these names itself: {}",
+                    taken.join(", ")
+                )
+            }
             Groups::RunsOtherwise { device, .. } => {
                 format!("'{device}' runs according to another side of the group")
             }
@@ -255,6 +318,20 @@ impl Reason for Groups {
                 group: group.to_string(),
                 how: Import::Incomplete,
             }),
+            Groups::NotClosed { .. } => {
+                Hint::from("repeat ").choice(Choice::Expand).and(" to have all of it go")
+            }
+            Groups::NoObject { object } => {
+                Hint::from("see ").line(Advised::Print(Of::group(&object.group)))
+            }
+            Groups::NothingStays { group } => Hint::from(Advised::GroupImport {
+                group: group.to_string(),
+                how: Import::Renamed,
+            })
+            .and(" gives a group another name"),
+            Groups::Itself { .. } => "name another one".into(),
+            Groups::NoReceiver { .. } => Hint::from(Advised::GroupList).and(" shows them all"),
+            Groups::NamesClash { .. } => "rename them in one of the groups first".into(),
             Groups::RunsOtherwise { .. } => Hint::from(
                 "choose that side, or stop its volumes first: disconnect the disks of the side to be chosen, ",
             )

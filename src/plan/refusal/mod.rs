@@ -147,6 +147,8 @@ pub enum Verb {
     Converted,
     /// By `plex detach`.
     Detached,
+    /// By `group split`, `group move` or `group join`.
+    Moved,
     /// By `remove`.
     Removed,
     /// By `snapback --from snapshot`, of an original.
@@ -163,6 +165,7 @@ impl fmt::Display for Verb {
             Verb::BroughtBack => "brought back",
             Verb::Converted => "converted",
             Verb::Detached => "detached",
+            Verb::Moved => "moved to another group",
             Verb::Removed => "removed",
             Verb::Restored => "restored",
             Verb::Stopped => "stopped",

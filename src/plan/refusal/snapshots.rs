@@ -13,6 +13,13 @@ pub enum Snapshots {
         /// The snapshot or volume.
         volume: InGroup,
     },
+    /// The original of a snapshot is in another group.
+    OriginalApart {
+        /// The snapshot.
+        snapshot: InGroup,
+        /// The original, as it was called when they were parted.
+        original: InGroup,
+    },
     /// The recorded original is no longer in the group.
     OriginalGone {
         /// The snapshot.
@@ -108,6 +115,7 @@ impl Reason for Snapshots {
             | Self::NotEnough { .. }
             | Self::LegsElsewhere { .. }
             | Self::TooFewLegs { .. } => Kind::NotReady,
+            Self::OriginalApart { .. } => Kind::NotReady,
             Self::OriginalGone { .. } => Kind::Failed,
             Self::IsOriginal { .. } | Self::NotFrozen { .. } => Kind::InUse,
             Self::NoRelation { .. } | Self::Unrelated { .. } => Kind::NotFound,
@@ -117,6 +125,9 @@ impl Reason for Snapshots {
     fn object(&self) -> Option<String> {
         match self {
             Self::NoOriginal { volume }
+            | Self::OriginalApart {
+                snapshot: volume, ..
+            }
             | Self::OriginalGone { snapshot: volume }
             | Self::SizesDiffer {
                 snapshot: volume, ..
@@ -141,6 +152,9 @@ impl Reason for Snapshots {
             Self::NoOriginal { volume } => format!(
                 "volume '{volume}' is no snapshot, or its relation was cleared: there is nothing to bring it back to"
             ),
+            Self::OriginalApart { snapshot, original } => {
+                format!("the original of '{snapshot}', '{original}', is in another group")
+            }
             Self::OriginalGone { snapshot } => format!("the original of '{snapshot}' is not there"),
             Self::SizesDiffer {
                 snapshot,
@@ -203,6 +217,12 @@ impl Reason for Snapshots {
             Self::OriginalGone { .. }
             | Self::TooFewComplete { .. }
             | Self::TooFewLegs { .. } => None,
+            Self::OriginalApart { snapshot, original } => Some(
+                Hint::from("bring them together first, as with ").line(Advised::GroupJoin {
+                    group: snapshot.group.to_string(),
+                    to: original.group.to_string(),
+                }),
+            ),
             Self::NoOriginal { volume }
             | Self::NoRelation { volume }
             | Self::Unrelated { volume, .. } => Some(

@@ -317,6 +317,7 @@ fn group(u: &mut Unstructured) -> Result<Group> {
             running: None,
             synced: Sectors::of(8),
             origin: None,
+            away: Vec::new(),
             copied: false,
         });
     }
