@@ -187,7 +187,7 @@ pub enum Advised {
 }
 
 /// The terms on which a group is imported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Import {
     /// Unconditionally: the group was deported and all of it is here.
     Plain,
@@ -197,6 +197,8 @@ pub enum Import {
     FromElsewhere,
     /// Under a new name, which the reader chooses.
     Renamed,
+    /// Copies of its disks as a group of its own, of this name.
+    Cloned(String),
 }
 
 /// A change to the refused command line that the front ends express with different words. It is

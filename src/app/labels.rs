@@ -6,15 +6,14 @@
 //! nothing proves the identity, and the disk is lost.
 
 use super::Change;
-use super::session::{Session, View};
+use super::session::{Session, View, divided};
 use crate::advice::{Advised, Hint};
 use crate::error::{Error, Result};
-use crate::meta::{Geometry, Label, Member};
-use crate::model::{DevNo, Disk, DiskId, Sectors};
+use crate::meta::{Label, Member};
+use crate::model::{DevNo, DiskId, Sectors};
 use crate::plan::change::Event;
 use crate::plan::quorum;
 use crate::plan::world::PresentDisk;
-use crate::sys::Media;
 use crate::sys::disk::{Access, Candidate};
 use std::collections::BTreeMap;
 
@@ -177,23 +176,4 @@ impl Session<'_> {
             self.world.disks.remove(&id);
         })
     }
-}
-
-/// Reconstructs the geometry of the disk: its private area was as large as those of the other disks
-/// or, if these do not fit it, extends up to its space for volumes.
-fn divided(disk: &Disk, media: &dyn Media, area: Option<Sectors>) -> Result<Geometry> {
-    let fits = |geometry: &Geometry| {
-        geometry.data_start() == disk.data_start && geometry.data_size() >= disk.size
-    };
-    let divide = |area: Sectors| Geometry::divide(area, media.size()).ok().filter(fits);
-    area.and_then(divide)
-        .or_else(|| divide(disk.data_start))
-        .ok_or_else(|| {
-            Error::device(format!(
-                "the device has {} bytes, and its space for volumes was {} from {} on",
-                media.size(),
-                disk.size,
-                disk.data_start
-            ))
-        })
 }

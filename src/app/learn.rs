@@ -52,6 +52,7 @@ impl View<'_> {
                 Need::Prospect(device, area) => self.learn_prospect(device, *area),
                 Need::Namesakes(name) => self.learn_namesakes(*name)?,
                 Need::Receiver(name) => self.learn_receiver(name)?,
+                Need::Bearer(media, device) => self.learn_bearer(media, device),
                 Need::OwnNamesakes(name) => self.learn_own_namesakes(*name)?,
                 Need::Size(media) => self.learn_size(media),
                 // These need the lock.
@@ -214,6 +215,7 @@ impl Session<'_> {
                 | Need::Prospect(..)
                 | Need::Namesakes(_)
                 | Need::Receiver(_)
+                | Need::Bearer(..)
                 | Need::OwnNamesakes(_)
                 | Need::Size(_) => {}
             }

@@ -39,6 +39,7 @@ use crate::error::{Error, Kind};
 use crate::meta::Fill;
 use crate::model::{Name, Sectors};
 pub use crate::plan::change::{Change, Detail, Event};
+pub use crate::plan::clone::CloneRequest;
 use crate::plan::evidence::Situation;
 use crate::plan::handover::Closure;
 pub use crate::plan::request::NamedDevice;
@@ -85,6 +86,13 @@ pub enum Command {
         group: String,
         /// The change.
         request: GroupRequest,
+    },
+    /// `group import --clone`: makes a group of copies of a group's disks.
+    Clone {
+        /// The group that was copied, by name or UUID.
+        group: String,
+        /// The clone.
+        request: CloneRequest,
     },
     /// `disk init`: writes a label to each device, without a group.
     DiskInit {

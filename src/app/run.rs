@@ -37,6 +37,7 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
             wait::snapwait(options, &name, volumes, *mirrors, env).map(Outcome::Done)
         }
         Command::Group { group, request } => groups::change(options, group, request, &change, env),
+        Command::Clone { group, request } => groups::clone::clone(options, group, request, env),
         Command::DiskInit {
             devices,
             force,
@@ -87,6 +88,7 @@ pub fn rehearse(options: &Options, command: &Command, env: Env<'_>) -> Result<Ou
             wait::rehearse(&name, volumes, *mirrors, env).map(Outcome::Planned)
         }
         Command::Group { group, request } => groups::rehearse(group, request, env),
+        Command::Clone { group, request } => groups::clone::rehearse(group, request, env),
         Command::DiskInit {
             devices,
             force,
@@ -211,6 +213,7 @@ fn sees_mirrors(command: &Command) -> bool {
         ),
         Command::Change(_)
         | Command::Show(_)
+        | Command::Clone { .. }
         | Command::DiskInit { .. }
         | Command::DiskErase { .. }
         | Command::DiskResize(_)

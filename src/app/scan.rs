@@ -5,7 +5,8 @@ use crate::advice::{Advised, Hint, Import};
 use crate::error::{Error, Kind, Result};
 use crate::meta::{self, Chosen, Guide, Label, Member, Side, Sighting, Witness};
 use crate::model::{
-    DevNo, DiskId, DmName, Group, GroupId, HostId, Name, Sectors, Testimony, Volume, VolumeId,
+    DevNo, DiskId, DmName, Group, GroupId, HostId, Name, Sectors, Testimony, UNFINISHED, Volume,
+    VolumeId,
 };
 use crate::plan::world::{PresentDisk, disks_beneath};
 use crate::sys::disk::{Access, Candidate, Found, GROUP_PROPERTY, MEMBER_TYPE, Which};
@@ -251,6 +252,22 @@ impl Scan {
             }
         }
         Ok(scan)
+    }
+
+    /// All disks with a label that can be read: each device, and its label.
+    pub fn labelled(&self) -> impl Iterator<Item = (&Candidate, &Label)> {
+        let labels = self.labels.iter().map(|(_, label)| label);
+        self.candidates.iter().zip(labels)
+    }
+
+    /// The identity of this machine, if it has one.
+    pub fn here(&self) -> Option<HostId> {
+        self.here
+    }
+
+    /// The numbers of the disks beneath the devices of a group that runs here.
+    pub fn beneath(&self, id: GroupId) -> Result<BTreeSet<DevNo>> {
+        Ok(mapped_by(self.devices()?, id))
     }
 
     /// Drops the disks that `keep` rejects. A disk without a readable label is passed without an
@@ -583,6 +600,7 @@ impl Scan {
             Ok(Chosen { group, present, .. }) => {
                 let whose = match group.host {
                     None => "deported".to_owned(),
+                    Some(UNFINISHED) => "a clone that was not finished".to_owned(),
                     host if host == self.here => "imported here".to_owned(),
                     Some(other) => format!("imported by machine {other}"),
                 };

@@ -37,7 +37,7 @@ pub fn prepare(
     let devices = steps.iter().filter_map(|step| match step {
         LabelStep::Write(label) => Some((Some(label), label.space.id, &label.found)),
         LabelStep::Keep { id, found } => Some((None, *id, found)),
-        LabelStep::Grow { .. } => None,
+        LabelStep::Turn { .. } | LabelStep::Restore { .. } | LabelStep::Grow { .. } => None,
     });
     let devices: Vec<_> = devices.collect();
     let paths: Vec<&Path> = devices.iter().map(|(.., found)| &*found.path).collect();

@@ -11,7 +11,7 @@ use super::record::{self, Configuration};
 use super::sound;
 use super::store::{Copy, Label};
 use super::witness::Sighting;
-use crate::advice::{Advised, Hint};
+use crate::advice::{Advised, Hint, Import};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Disk, DiskId, Generation, Group, GroupId, Handover, Volume};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -222,6 +222,16 @@ struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
+    /// The word for its group in advice: the name as far as it can be read, else the UUID.
+    fn group(&self) -> String {
+        let Some(id) = self.label.group() else {
+            return "GROUP".to_owned();
+        };
+        let mut copies = self.label.copies().iter();
+        let known = copies.find_map(|copy| copy.believed(id).ok());
+        known.map_or_else(|| id.to_string(), |group| group.name.to_string())
+    }
+
     fn all(found: &'a [(String, Label)]) -> impl Iterator<Item = Seen<'a>> {
         found
             .iter()
@@ -250,7 +260,14 @@ fn refuse_duplicates(seen: &[Seen<'_>]) -> Result<()> {
                         devices: vec!["COPY".to_owned()],
                     })
                     .and(
-                        ", which gives up its contents; if they are two paths, initialise neither, but let \
+                        ", which gives up its contents; if all disks of the group were copied, ",
+                    )
+                    .line(Advised::GroupImport {
+                        group: disk.group(),
+                        how: Import::Cloned("NEW".to_owned()),
+                    })
+                    .and(
+                        " makes a group of its own of the copies; if they are two paths, initialise neither, but let \
                          multipath make one device of them, or remove one",
                     ),
             ));

@@ -378,6 +378,23 @@ impl Lineage {
         self.disks.insert(disk, past);
     }
 
+    /// The lineage of a group that is made of copies of another one's disks. It follows what the
+    /// copies hold (`stamp`), and knows all that a disk of the other group may have held until then.
+    pub fn of_copies(
+        stamp: Option<Stamp>,
+        disks: impl Iterator<Item = DiskId>,
+        now: Timestamp,
+    ) -> Lineage {
+        let mut lineage = Lineage {
+            newest: stamp,
+            now,
+            ..Lineage::default()
+        };
+        let past = stamp.map(Past::seen).unwrap_or_default();
+        disks.for_each(|disk| lineage.forget(disk, past.clone()));
+        lineage
+    }
+
     /// Remembers a disk that is no longer in the group.
     fn forget(&mut self, disk: DiskId, past: Past) {
         match self.removed.iter_mut().find(|(id, _)| *id == disk) {

@@ -8,6 +8,7 @@
 
 pub mod archive;
 mod choose;
+mod clone;
 mod commit;
 mod handled;
 mod handover;
@@ -21,6 +22,7 @@ mod witness;
 
 pub use archive::Archive;
 pub use choose::{Chosen, Guide, Side, choose, choose_by, groups, sides};
+pub use clone::{CloneLabel, Turned};
 pub use commit::{CommitOutcome, FlipResult, Member, Observed, Prepared, prepare};
 pub use handled::HandledFiles;
 pub use handover::hand_over;
@@ -28,5 +30,7 @@ pub use history::{Digest, History, Known, Lineage, Past, Stamp};
 pub use layout::{AREA_DEFAULT, AREA_MAX, AREA_MIN, Geometry};
 pub use record::{Configuration, Fill, decode, decode_all, dump, dump_all, encode, fill};
 pub use sound::{MAX_DISKS, MAX_VOLUMES};
-pub use store::{Copy, Label, begin_check, format_disk, is_current, is_ours, read_disk, wipe_disk};
+pub use store::{
+    Copy, Label, begin_check, format_disk, is_current, is_ours, is_unlabelled, read_disk, wipe_disk,
+};
 pub use witness::{Sighting, Witness};

@@ -270,6 +270,15 @@ pub fn is_ours(media: &dyn Media) -> bool {
             .any(|at| !matches!(found(at), Err(Fault::Absent | Fault::Unreadable(_))))
 }
 
+/// Whether nothing on a device says whose disk it is: both superblocks are missing or damaged. A
+/// device that cannot be read may say so.
+pub fn is_unlabelled(media: &dyn Media) -> bool {
+    media.size() >= AREA_MIN.bytes()
+        && Position::ALL
+            .into_iter()
+            .all(|at| matches!(read_superblock(media, at), Err(Fault::Absent | Fault::Torn)))
+}
+
 /// Reads the label of a disk; `None` when it is not a breakoff disk. Never writes.
 ///
 /// Errors: `Device` when the disk cannot be read, `Unsafe` when it is breakoff's but nothing on it

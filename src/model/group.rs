@@ -9,6 +9,10 @@ use crate::error::{Error, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{PoisonError, RwLock};
 
+/// Who has a group that is being made of copies of another one's disks, as long as that is not
+/// finished. No machine has this identity, so nobody uses the group.
+pub const UNFINISHED: HostId = HostId::from_bytes(*b"BREAKOFF CLONING");
+
 /// The whole configuration of a group, as it is stored on each of its disks. The generation is not
 /// part of it: it belongs to the stored copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +108,11 @@ impl Group {
             handovers: Vec::new(),
             places: Places::default(),
         }
+    }
+
+    /// Whether it is a clone that was not finished ([`UNFINISHED`]).
+    pub fn is_unfinished(&self) -> bool {
+        self.host == Some(UNFINISHED)
     }
 
     /// The volume as messages name it: `group/volume`.

@@ -21,7 +21,7 @@ pub mod volume;
 pub use device::{DmName, DmUuid, Role};
 pub use disk::{Disk, Extent, Standing, Testimony};
 pub use distinct::distinct;
-pub use group::{Group, Handover, Places};
+pub use group::{Group, Handover, Places, UNFINISHED};
 pub use handled::Handled;
 pub use ids::{
     BootId, DevNo, DiskId, Generation, GroupId, HandoverId, HostId, Timestamp, VolumeId,

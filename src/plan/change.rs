@@ -115,6 +115,8 @@ pub enum Event {
     /// A group was imported: it belongs to this host now. `was` is its former name, if it was
     /// renamed.
     Imported { disks: usize, was: Option<Name> },
+    /// Copies of the disks of the group `from` have become this group: `disks` of them.
+    Cloned { from: Name, disks: usize },
     /// After a split brain, the configuration of one side was chosen for a group.
     SideChosen(SideChosen),
     /// A volume was removed.
@@ -391,6 +393,7 @@ impl Event {
             Event::Deported => "deported",
             Event::Moved { .. } => "moved",
             Event::Imported { .. } => "imported",
+            Event::Cloned { .. } => "cloned",
             Event::SideChosen(_) => "side-chosen",
             Event::Removed { .. } => "removed",
             Event::Renamed { .. } => "renamed",
@@ -440,6 +443,7 @@ impl Event {
             Event::LabelWritten { device } => named!(device),
             Event::Imported { disks, was } => named!(disks, was),
             Event::Moved { to } => named!(to),
+            Event::Cloned { from, disks } => named!(from, disks),
             Event::SideChosen(chosen) => chosen.details(),
             Event::Removed { size } => named!(size),
             Event::Renamed { to, device } => named!(to, device),

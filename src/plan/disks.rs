@@ -126,7 +126,7 @@ fn give_up(draft: &mut Draft<'_>, volume: &Volume, disk: &Disk) -> Result<()> {
 }
 
 /// Gives up the volume's extents there other than plexes: the log, and copies of maps.
-fn forget(
+pub(super) fn forget(
     draft: &mut Draft<'_>,
     volume: &Volume,
     is_there: &dyn Fn(&Extent) -> bool,

@@ -1,9 +1,10 @@
 //! Observations that are made only for the requests that need them (`plan::needs`), such as what the
 //! maps of changes hold.
 
-use super::found::Prospects;
+use super::found::{Bearer, Prospects};
 use super::lacking::Lacking;
 use super::world::World;
+use crate::error::Error;
 use crate::model::{DiskId, Extent, Group, GroupId, SectorSize, Sectors, Testimony, VolumeId};
 use crate::table::dco::Pace;
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,6 +62,9 @@ pub struct Evidence {
     pub testimony: Testimony,
     /// The devices that the request names as new disks.
     pub prospects: Prospects,
+    /// The device that is to get the label of a disk which has lost it; an error if it could not be
+    /// looked at.
+    pub bearer: Option<Result<Bearer, Error>>,
     /// Other groups with the name that the group is to get, as far as they are in the way.
     pub namesakes: Vec<GroupId>,
     /// The group that is to receive what this one hands over.

@@ -36,6 +36,21 @@ pub struct Prospect {
     pub fresh: Result<Fresh, Error>,
 }
 
+/// A device that is to get the label of a disk of the group that has lost its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bearer {
+    /// The device.
+    pub found: PresentDisk,
+    /// What shows that it is something else, or in use, as text.
+    pub objections: Vec<String>,
+    /// The space for volumes that it has where the disk had its own.
+    pub space: Sectors,
+    /// What the disk held for certain and is not there, as text.
+    pub odd: Vec<String>,
+    /// Another device that says to be the disk, although its label is not trusted.
+    pub claimed_by: Option<PathBuf>,
+}
+
 /// An objection to overwriting a device.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Objection {

@@ -8,11 +8,11 @@ use super::change::{Change, Event, SideChosen};
 use super::evidence::Situation;
 use super::found::Prospects;
 use super::prospect::{self, NewDisk};
-use super::refusal::{Disks, Groups, Refusal, Result};
+use super::refusal::{Clones, Disks, Groups, Refusal, Result};
 use super::request::{GroupRequest, NamedDevice};
 use super::step::{Consent, LabelStep, OldLabel, Plan};
 use super::world::World;
-use super::{disks, handover, quorum, volumes};
+use super::{disks, handover, quorum, relabel, volumes};
 use crate::advice::{Advised, Choice, Hint, Of};
 use crate::error::Error;
 use crate::model::{Disk, DiskId, Group, HostId, Name, Sectors};
@@ -30,6 +30,11 @@ pub fn plan(world: &Situation, request: &GroupRequest) -> Result<Plan> {
             device,
             force,
         } => replace_disk(world, media, device, *force),
+        GroupRequest::RestoreLabel {
+            media,
+            device,
+            intact,
+        } => relabel::restore(world, media, device, *intact),
         GroupRequest::ResizeDisk(media) => resize_disk(world, media),
         GroupRequest::Destroy => destroy(world),
         GroupRequest::Import {
@@ -254,6 +259,10 @@ fn import(
     let here = world
         .host
         .ok_or_else(|| Error::failed("this machine has no identity"))?;
+    if group.is_unfinished() {
+        let group = group.name.clone();
+        return Err(Clones::Unfinished { group }.into());
+    }
     let is_ours = group.host == Some(here);
     let mut plan = Plan::nothing(group.clone());
     // That gives up the missing disks, so that those present may speak for the group from then on.

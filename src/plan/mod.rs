@@ -7,6 +7,7 @@
 pub mod activate;
 pub mod attach;
 pub mod change;
+pub mod clone;
 pub mod disks;
 pub mod draft;
 pub mod erase;
@@ -23,6 +24,7 @@ pub mod plexes;
 mod prospect;
 pub mod quorum;
 pub mod refusal;
+pub mod relabel;
 pub mod relations;
 pub mod render;
 pub mod request;

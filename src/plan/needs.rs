@@ -38,6 +38,8 @@ pub enum Need<'r> {
     Namesakes(Option<&'r Name>),
     /// The group with this name, which is to receive what this one hands over.
     Receiver(&'r Name),
+    /// This device, which is to get the label of the disk with this media name.
+    Bearer(&'r Name, &'r Path),
     /// Other groups that this machine has imported under this name; by default under the group's.
     OwnNamesakes(Option<&'r Name>),
     /// The size of the disk with this media name, by its label and by its device.
@@ -96,6 +98,7 @@ pub fn group_needs(request: &GroupRequest) -> Vec<Need<'_>> {
         GroupRequest::ReplaceDisk { device, .. } => {
             vec![Need::Contents, Need::Rotation, Need::Prospect(device, None)]
         }
+        GroupRequest::RestoreLabel { media, device, .. } => vec![Need::Bearer(media, device)],
         GroupRequest::ResizeDisk(media) => vec![Need::Size(media)],
         GroupRequest::Import { name, .. } => vec![Need::OwnNamesakes(name.as_ref()), Need::Lacking],
         GroupRequest::HandOver { to, .. } => vec![match to {

@@ -122,6 +122,11 @@ fn label(label: &LabelStep, group: Option<&Group>) -> StepView {
             let detail = detail.into_iter().chain(disk(*id)).collect();
             step("use", found.path.display(), detail)
         }
+        LabelStep::Turn { to: id, found, .. } | LabelStep::Restore { disk: id, found } => {
+            let detail = ["what is on it stays".to_owned()];
+            let detail = detail.into_iter().chain(disk(*id)).collect();
+            step("label", found.path.display(), detail)
+        }
         LabelStep::Grow { media, size, .. } => {
             step("label", media, vec![format!("{size} for volumes")])
         }
@@ -359,6 +364,9 @@ impl Names {
         let labelled = plan.labels.iter().filter_map(|step| match step {
             LabelStep::Write(NewLabel { found, space, .. }) => Some((space.id, found.path.clone())),
             LabelStep::Keep { id, found } => Some((*id, found.path.clone())),
+            LabelStep::Turn { to: id, found, .. } | LabelStep::Restore { disk: id, found } => {
+                Some((*id, found.path.clone()))
+            }
             LabelStep::Grow { .. } => None,
         });
         Names {

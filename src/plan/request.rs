@@ -258,6 +258,15 @@ pub enum GroupRequest {
         /// Whether to use the device even if it has contents.
         force: bool,
     },
+    /// `group restore-label`: writes the lost label of a disk again.
+    RestoreLabel {
+        /// The media name of the disk.
+        media: Name,
+        /// The device that it is.
+        device: PathBuf,
+        /// Whether the administrator vouches for what is on it.
+        intact: bool,
+    },
     /// `disk resize`: adds the new space of the disk with this media name.
     ResizeDisk(Name),
     /// `group destroy`: destroys the group with its volumes and erases its labels.

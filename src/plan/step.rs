@@ -69,6 +69,24 @@ pub enum LabelStep {
         /// The device.
         found: PresentDisk,
     },
+    /// Makes a copy of a disk of another group a disk of this one; what is on it stays. This is done
+    /// before the plan's other steps, with the first configuration of the clone.
+    Turn {
+        /// The disk that it is a copy of.
+        from: DiskId,
+        /// The disk that it becomes.
+        to: DiskId,
+        /// The device.
+        found: PresentDisk,
+    },
+    /// Makes a device without a label a disk of the group again, whose label is lost. The commit
+    /// writes it.
+    Restore {
+        /// The disk.
+        disk: DiskId,
+        /// The device.
+        found: PresentDisk,
+    },
     /// States in the label of a disk how much space for volumes it has. A label may state more than
     /// the configuration uses, and never less.
     Grow {

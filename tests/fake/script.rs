@@ -1,7 +1,7 @@
 //! Every crash point of a command: killed, or the power cut, before each of its changes; recovered;
 //! looked at; recovered again.
 
-use super::disk::Unsynced;
+pub use super::disk::Unsynced;
 use super::{Fake, Trap, Words};
 use crate::support::sample;
 use breakoff::app::Outcome;

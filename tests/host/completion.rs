@@ -170,7 +170,10 @@ fn names_are_of_the_kind_that_an_argument_takes() {
         ("breakoff snapback --from ", "original snapshot"),
         ("breakoff fast-resync o", "off on"),
         ("breakoff snapb", "snapback"),
-        ("breakoff group re", "remove-disk replace-disk"),
+        (
+            "breakoff group re",
+            "remove-disk replace-disk restore-label",
+        ),
     ] {
         let expected: Vec<&str> = expected.split_whitespace().collect();
         assert_eq!(offered(line, &names), expected, "{line}");

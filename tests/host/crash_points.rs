@@ -1097,3 +1097,22 @@ fn a_filesystem_that_is_not_frozen_is_recorded_so() {
     world.fake.ok("snapshot v --name s");
     assert_eq!(crash(), Some(CrashReason::new("thawed")));
 }
+
+/// A label that was destroyed is written again by a commit: what is on the disk counts for nothing,
+/// or for what was recorded, and never for more.
+#[test]
+fn a_label_that_is_written_again() {
+    let stopped = [GROUP4, "make v 8m --mirrors 2", "sync", "stop v", "bare2"];
+    crash_all(
+        &World::new("label lost", 4, &stopped),
+        &[
+            "group restore-label g disk02 /dev/fake2",
+            "group restore-label g disk02 /dev/fake2 --data-is-intact",
+        ],
+    );
+    let gone_on = [&stopped[..], &["start v"]].concat();
+    crash_all(
+        &World::new("label lost, gone on", 4, &gone_on),
+        &["group restore-label g disk02 /dev/fake2"],
+    );
+}

@@ -56,9 +56,10 @@ fn place(event: &Event) -> usize {
         Event::LogRemoved { .. } => 38,
         Event::AtBoot { .. } => 39,
         Event::Moved { .. } => 40,
+        Event::Cloned { .. } => 41,
     }
 }
-const COUNT: usize = 41;
+const COUNT: usize = 42;
 
 /// Each event with all of its details, and again without those that it can lack.
 fn all() -> Vec<Event> {
@@ -161,6 +162,10 @@ fn all() -> Vec<Event> {
         Event::Imported {
             disks: 3,
             was: None,
+        },
+        Event::Cloned {
+            from: name("g"),
+            disks: 3,
         },
         chosen(&["a", "b"]),
         chosen(&[]),

@@ -15,14 +15,15 @@ use breakoff::model::{
 use breakoff::plan::Refusal;
 use breakoff::plan::found::Whose;
 use breakoff::plan::refusal::{
-    Asked, Bug, Counted, Devices, Disks, Groups, InGroup, NoHelp, NotAllThere, Plexes, Repeated,
-    Room, Shown, Snapshots, Space, Verb, Volumes,
+    Asked, Bug, Clones, Counted, Devices, Disks, Groups, InGroup, Labels, NoHelp, NotAllThere,
+    Plexes, Repeated, Room, Shown, Snapshots, Space, Verb, Volumes,
 };
 use breakoff::plan::request::{Legs, Request, Split, Splits};
 use breakoff::report::text;
 use breakoff::table::status::{LegHealth, MirrorStatus};
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::path::PathBuf;
 
 /// Which reasons there are, as numbers. Who adds one adds an example of it, too: this does not
 /// compile without.
@@ -74,7 +75,7 @@ fn place(refusal: &Refusal) -> usize {
         Refusal::Snapshot(why) => match why.as_ref() {
             Snapshots::NoOriginal { .. } => 35,
             Snapshots::OriginalGone { .. } => 36,
-            Snapshots::OriginalApart { .. } => 88,
+            Snapshots::OriginalApart { .. } => 104,
             Snapshots::SizesDiffer { .. } => 37,
             Snapshots::TooFewComplete { .. } => 38,
             Snapshots::IsOriginal { .. } => 39,
@@ -110,12 +111,32 @@ fn place(refusal: &Refusal) -> usize {
             Groups::OneSide { .. } => 77,
             Groups::NoLabel { .. } => 78,
             Groups::Member { .. } => 79,
-            Groups::NotClosed { .. } => 82,
-            Groups::NoObject { .. } => 83,
-            Groups::NothingStays { .. } => 84,
-            Groups::Itself { .. } => 85,
-            Groups::NoReceiver { .. } => 86,
-            Groups::NamesClash { .. } => 87,
+            Groups::NotClosed { .. } => 98,
+            Groups::NoObject { .. } => 99,
+            Groups::NothingStays { .. } => 100,
+            Groups::Itself { .. } => 101,
+            Groups::NoReceiver { .. } => 102,
+            Groups::NamesClash { .. } => 103,
+        },
+        Refusal::Clone(why) => match why.as_ref() {
+            Clones::NotACopy { .. } => 82,
+            Clones::InUse { .. } => 83,
+            Clones::Original { .. } => 84,
+            Clones::Twice { .. } => 85,
+            Clones::WhichAre { .. } => 86,
+            Clones::Unproven { .. } => 87,
+            Clones::Incomplete { .. } => 88,
+            Clones::Apart { .. } => 89,
+            Clones::Begun { .. } => 90,
+            Clones::Unfinished { .. } => 91,
+        },
+        Refusal::Label(why) => match why.as_ref() {
+            Labels::Present { .. } => 92,
+            Labels::InUse { .. } => 93,
+            Labels::NotIt { .. } => 94,
+            Labels::Odd { .. } => 95,
+            Labels::OnlyCopy { .. } => 96,
+            Labels::GoneOn { .. } => 97,
         },
         Refusal::Space(why) => match why.as_ref() {
             Space::NoRoom { .. } => 53,
@@ -137,7 +158,7 @@ fn place(refusal: &Refusal) -> usize {
         Refusal::Other(_) => 64,
     }
 }
-const COUNT: usize = 89;
+const COUNT: usize = 105;
 
 fn of(word: &str) -> InGroup {
     InGroup::new(&name("g"), &name(word))
@@ -509,6 +530,85 @@ fn groups() -> Vec<Refusal> {
     all.map(Refusal::from).to_vec()
 }
 
+fn clones() -> Vec<Refusal> {
+    let (group, device) = (|| name("g"), || PathBuf::from("/dev/sdb"));
+    let devices = || vec![device(), "/dev/sdc".into()];
+    let unproven = |host| Clones::Unproven {
+        group: group(),
+        devices: devices(),
+        host,
+    };
+    let apart = |older| Clones::Apart {
+        group: group(),
+        older,
+    };
+    let all = [
+        Clones::NotACopy {
+            device: device(),
+            group: "g".to_owned(),
+        },
+        Clones::InUse {
+            device: device(),
+            uses: vec!["'/dev/sdb' is mounted".to_owned()],
+        },
+        Clones::Original {
+            device: device(),
+            group: group(),
+        },
+        Clones::Twice {
+            one: device(),
+            other: "/dev/sdc".into(),
+        },
+        Clones::WhichAre {
+            group: group(),
+            devices: devices(),
+        },
+        unproven(None),
+        unproven(Some(HostId::from_bytes([8; 16]))),
+        Clones::Incomplete {
+            group: group(),
+            missing: names(["disk02", "disk03"]),
+        },
+        apart(names(["disk02"])),
+        apart(names(["disk02", "disk03"])),
+        Clones::Begun {
+            device: device(),
+            clone: name("c"),
+        },
+        Clones::Unfinished { group: name("c") },
+    ];
+    all.map(Refusal::from).to_vec()
+}
+
+fn labels() -> Vec<Refusal> {
+    let disk = || of("disk02");
+    let all = [
+        Labels::Present {
+            disk: disk(),
+            device: "/dev/sdb".into(),
+        },
+        Labels::InUse { disk: disk() },
+        Labels::NotIt {
+            device: "/dev/sdb".into(),
+            objections: vec!["'/dev/sdb' has a filesystem (ext4)".to_owned()],
+        },
+        Labels::Odd {
+            disk: disk(),
+            device: "/dev/sdb".into(),
+            what: vec!["the dirty region log of 'g/v' is not there".to_owned()],
+        },
+        Labels::OnlyCopy {
+            disk: disk(),
+            volumes: names(["v", "w"]),
+        },
+        Labels::GoneOn {
+            plex: name("v-02"),
+            volume: v(),
+        },
+    ];
+    all.map(Refusal::from).to_vec()
+}
+
 fn space() -> Vec<Refusal> {
     let free = Sectors::mib(1);
     let reasons = [
@@ -593,6 +693,8 @@ fn all() -> Vec<Refusal> {
         snapshots(),
         disks(),
         groups(),
+        clones(),
+        labels(),
         space(),
         others(),
     ]

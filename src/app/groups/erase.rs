@@ -99,6 +99,13 @@ fn of_group(
 ) -> Result<LabelFound> {
     let scan = Scan::new(machine)?;
     match scan.choose(group) {
+        Ok(chosen) if chosen.group.is_unfinished() => Ok(LabelFound::Doubtful(
+            Some(said(label)),
+            format!(
+                "'{shown}' is part of a clone '{}' that was not finished",
+                chosen.group.name
+            ),
+        )),
         Ok(chosen) => Ok(member(&chosen, label, machine.host_id().ok())),
         Err(error) if error.kind() == Kind::Unsupported || is_readable(&scan, label, group) => {
             let told = scan.belonging(label).unwrap_or_default();

@@ -3,6 +3,7 @@
 //! Each change is planned like one to volumes: the group is read, the devices that are to become
 //! disks are looked at, and the plan says which labels are written and erased.
 
+pub mod clone;
 pub mod erase;
 pub mod handover;
 mod prospects;
@@ -53,6 +54,9 @@ pub fn change(
     let legs = wait::new_legs(&session.world, &plan.group);
     let name = session.world.group.name.clone();
     let mut report = session.carry_out(&plan)?;
+    if matches!(request, GroupRequest::RestoreLabel { .. }) {
+        session.confirm();
+    }
     if disks.is_some() {
         appeared::note_labelled(&session.world, env);
     }
@@ -128,6 +132,7 @@ fn takes_disks(request: &GroupRequest) -> bool {
         GroupRequest::Create { .. }
         | GroupRequest::Add { .. }
         | GroupRequest::ReplaceDisk { .. }
+        | GroupRequest::RestoreLabel { .. }
         | GroupRequest::Import { .. }
         | GroupRequest::HandOver { .. }
         | GroupRequest::Choose { .. } => true,
@@ -162,6 +167,7 @@ impl<'r> Subject<'r> {
             GroupRequest::Add { .. }
             | GroupRequest::RemoveDisk(_)
             | GroupRequest::ReplaceDisk { .. }
+            | GroupRequest::RestoreLabel { .. }
             | GroupRequest::ResizeDisk(_)
             | GroupRequest::Destroy
             | GroupRequest::Deport => Subject::Own,

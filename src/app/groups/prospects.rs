@@ -4,12 +4,15 @@
 use crate::app::scan::{Scan, present_disk};
 use crate::app::session::View;
 use crate::error::Result;
+use crate::meta::layout::BLOCK;
 use crate::meta::{self, Geometry};
-use crate::model::{DiskId, Name, Sectors};
+use crate::model::{Disk, DiskId, Extent, Log, Name, Sectors};
 use crate::plan::evidence::DiskSizes;
-use crate::plan::found::{Fresh, Objection, Prospect, Prospects, Space};
-use crate::sys::disk::{self, Access};
+use crate::plan::found::{Bearer, Fresh, Objection, Prospect, Prospects, Space};
+use crate::sys::Media;
+use crate::sys::disk::{self, ALIGNMENT, Access};
 use crate::sys::machine::Machine;
+use crate::table;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -50,6 +53,76 @@ impl View<'_> {
         Ok(())
     }
 
+    /// Looks at a device that is to get the label of a disk which has lost it.
+    pub fn learn_bearer(&mut self, media: &Name, device: &Path) {
+        let Ok(disk) = self.world.group.disk_named(media).cloned() else {
+            return;
+        };
+        self.world.evidence.bearer = Some(self.bearer(&disk, device));
+    }
+
+    fn bearer(&self, disk: &Disk, device: &Path) -> Result<Bearer> {
+        let machine = self.env.machine;
+        let found = present_disk(machine, device)?;
+        let objections = objections(machine, device)?;
+        let bytes = machine.media(device, Access::ReadOnly)?;
+        let is_bare = meta::is_unlabelled(bytes.as_ref());
+        let mut told: Vec<String> = objections.into_iter().map(|found| found.text).collect();
+        if is_bare {
+            // That its own label is damaged is why it is to get another one.
+            told.retain(|text| !text.contains(DAMAGED));
+        } else if told.is_empty() {
+            told.push(format!("'{}' has a label of its own", device.display()));
+        }
+        let claims = Scan::new(machine)?;
+        let mut claims = claims.labelled();
+        let claimed = claims.find(|(_, label)| label.disk() == disk.id);
+        let space = found.size.saturating_sub(disk.data_start);
+        Ok(Bearer {
+            objections: told,
+            space: Sectors::from_bytes_floor(space.bytes() / BLOCK * BLOCK),
+            odd: self.odd(disk, bytes.as_ref()),
+            claimed_by: claimed.map(|(candidate, _)| candidate.path.clone()),
+            found,
+        })
+    }
+
+    /// What the disk must hold by the configuration and does not: logs in use, and maps.
+    fn odd(&self, disk: &Disk, bytes: &dyn Media) -> Vec<String> {
+        let group = &self.world.group;
+        let read = |start: Sectors, length: usize| {
+            let mut buffer = vec![0; length.next_multiple_of(ALIGNMENT)];
+            let offset = disk.data_start.saturating_add(start).bytes();
+            bytes.read_at(offset, &mut buffer).ok().map(|()| buffer)
+        };
+        let mut odd = Vec::new();
+        for volume in &group.volumes {
+            let path = group.path(&volume.name);
+            let log = volume.live_log().filter(|log| log.extent.disk == disk.id);
+            let is_log = |log: &Log| {
+                let length = usize::try_from(log.extent.length.bytes()).unwrap_or(ALIGNMENT);
+                read(log.extent.start, length).is_some_and(|image| {
+                    table::log::dirty(&image, volume.size, log.region).is_some()
+                })
+            };
+            if log.is_some_and(|log| !is_log(log)) {
+                odd.push(format!("the dirty region log of '{path}' is not there"));
+            }
+            let maps = volume.live_dco().into_iter().flat_map(|dco| &dco.copies);
+            let is_map = |copy: &Extent| {
+                read(table::dco::map(copy, volume.size).start, table::era::BLOCK)
+                    .is_some_and(|block| self.env.machine.is_sound_map(&block))
+            };
+            if maps
+                .filter(|copy| copy.disk == disk.id)
+                .any(|copy| !is_map(copy))
+            {
+                odd.push(format!("the map of changes of '{path}' is not there"));
+            }
+        }
+        odd
+    }
+
     /// Finds out how large a disk is, by its label and by its device.
     pub fn learn_size(&mut self, media: &Name) {
         let disk = self.world.group.disk_named(media).map(|disk| disk.id);
@@ -61,6 +134,9 @@ impl View<'_> {
         self.world.evidence.sizes.extend(sizes);
     }
 }
+
+/// How the objection begins that a label is damaged.
+const DAMAGED: &str = "has a damaged breakoff label";
 
 /// Looks at devices that are to become disks. Their labels would get a private area of `area`, by
 /// default of the usual size.
@@ -161,10 +237,7 @@ fn carried(
             }
         }
         Ok(None) => {}
-        Err(damaged) => objections.push(objection(
-            format!("'{shown}' has a damaged breakoff label: {damaged}"),
-            true,
-        )),
+        Err(damaged) => objections.push(objection(format!("'{shown}' {DAMAGED}: {damaged}"), true)),
     }
     Ok(objections)
 }

@@ -5,7 +5,7 @@ use crate::app::session::View;
 use crate::app::{DiskLine, Env, GroupLine, Outcome};
 use crate::error::Result;
 use crate::meta;
-use crate::model::{Disk, Name};
+use crate::model::{Disk, Name, UNFINISHED};
 use crate::sys::disk::Stranger;
 use crate::sys::machine::Machine;
 use std::collections::BTreeSet;
@@ -72,6 +72,7 @@ fn list(machine: &dyn Machine) -> Result<Vec<GroupLine>> {
                 id,
                 state: match chosen.group.host {
                     None => "deported",
+                    Some(UNFINISHED) => "unfinished",
                     host if host == here => "imported",
                     Some(_) => "foreign",
                 },

@@ -202,8 +202,9 @@ impl Session<'_> {
     }
 
     /// Commits the same configuration again on the disks that took it. A commit that has not
-    /// reached all the disks it was meant for looks like an unfinished one.
-    pub(super) fn confirm(&mut self) {
+    /// reached all the disks it was meant for looks like an unfinished one, and a disk that has got
+    /// its label by a commit has one superblock only.
+    pub fn confirm(&mut self) {
         if let Err(error) = self.commit_again() {
             self.closing.warnings.push(format!(
                 "some disks have the new configuration and others do not: {error}"
@@ -445,8 +446,10 @@ impl Session<'_> {
         }
         self.add_members(members, present);
         for step in &plan.labels {
-            if let LabelStep::Grow { disk, media, size } = step {
-                self.grow_label(*disk, media, *size)?;
+            match step {
+                LabelStep::Grow { disk, media, size } => self.grow_label(*disk, media, *size)?,
+                LabelStep::Restore { disk, found } => self.label_anew(*disk, found)?,
+                LabelStep::Write(_) | LabelStep::Keep { .. } | LabelStep::Turn { .. } => {}
             }
         }
         Ok(())

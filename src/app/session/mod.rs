@@ -8,6 +8,7 @@
 //! closing   what happens when the lock is released
 //! ```
 
+mod anew;
 mod carry_out;
 mod closing;
 mod commit;
@@ -15,6 +16,7 @@ mod owners;
 mod repair;
 mod view;
 
+pub use anew::divided;
 pub use owners::Names;
 pub use view::{Kept, View, refuse_foreign};
 

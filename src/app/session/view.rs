@@ -15,6 +15,7 @@ use crate::model::{
 use crate::plan::Refusal;
 use crate::plan::evidence::{Evidence, Situation};
 use crate::plan::finding;
+use crate::plan::refusal::Clones;
 use crate::plan::request::Finding;
 use crate::plan::step::Plan;
 use crate::plan::world::{PresentDisk, World};
@@ -521,6 +522,10 @@ pub fn refuse_foreign(group: &Group, word: &Name, here: HostId) -> Result<()> {
     };
     match group.host {
         Some(host) if host == here => Ok(()),
+        _ if group.is_unfinished() => Err(Refusal::from(Clones::Unfinished {
+            group: name.clone(),
+        })
+        .into()),
         Some(other) => Err(Error::unsafe_(format!(
             "group '{name}' is imported by another machine ({other})"
         ))

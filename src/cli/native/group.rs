@@ -2,7 +2,7 @@
 
 use super::names::Names;
 use super::words;
-use crate::app::{Command, NamedDevice, Query};
+use crate::app::{CloneRequest, Command, NamedDevice, Query};
 use crate::model::{Name, Sectors};
 use crate::plan::request::{GroupRequest, Receiver, What};
 use clap::{Args, Subcommand};
@@ -23,6 +23,7 @@ pub(super) enum Group {
     Add(Add),
     RemoveDisk(RemoveDisk),
     ReplaceDisk(ReplaceDisk),
+    RestoreLabel(RestoreLabel),
     Choose(Choose),
     Split(Split),
     Move(Move),
@@ -177,6 +178,10 @@ pub(super) struct Destroy {
 }
 
 /// Take over a group whose disks were plugged in here
+///
+/// With --clone, make a group of its own of copies of the disks, made by a storage array or with dd,
+/// beside the original: the copies get new UUIDs, for disks, group and volumes. Volumes that were
+/// started when they were copied start as after a power cut.
 #[derive(Args)]
 pub(super) struct Import {
     /// The group, by name or UUID
@@ -185,8 +190,15 @@ pub(super) struct Import {
     /// Give it another name
     #[arg(long = "name", value_name = "NEW", value_parser = Name::parse)]
     new_name: Option<Name>,
+    /// Make a group of this name of copies of the disks
+    #[arg(long, value_name = "NEW", value_parser = Name::parse, conflicts_with = "new_name", add = Names::New)]
+    clone: Option<Name>,
+    /// The devices that are the copies; without them, those that can be told from the disks
+    /// themselves because these are in use, or all if no machine has the group
+    #[arg(value_name = "DEV", requires = "clone")]
+    copies: Vec<PathBuf>,
     /// Although another machine has it, or half of its disks or more are missing, which are given
-    /// up
+    /// up; with --clone, although nothing shows that the devices are copies, or copies are missing
     #[arg(long)]
     force: bool,
 }
@@ -232,6 +244,28 @@ pub(super) struct ReplaceDisk {
     /// Return at once; the kernel goes on copying
     #[arg(short)]
     background: bool,
+}
+
+/// Write the label of a disk again that was destroyed while its data is whole
+///
+/// It is written from the configuration that the other disks hold. The device must have no label, no
+/// signature of anything else, and the space that the disk had. Data plexes on it are STALE
+/// afterwards, and snapshot legs are given up, unless --data-is-intact is given.
+#[derive(Args)]
+pub(super) struct RestoreLabel {
+    /// The group
+    #[arg(value_parser = Name::parse, add = Names::Group)]
+    name: Name,
+    /// The disk, by its media name
+    #[arg(value_parser = Name::parse, add = Names::Media)]
+    media: Name,
+    /// The device that it is
+    #[arg(value_name = "DEV")]
+    device: PathBuf,
+    /// Nothing but the label was destroyed: plexes count as they did before. One that its volume has
+    /// gone on without is refused, unless it is the only copy
+    #[arg(long)]
+    data_is_intact: bool,
 }
 
 /// Go on with one side of a group whose disks were changed apart from each other
@@ -294,10 +328,40 @@ impl Group {
                 };
                 (name.to_string(), request)
             }
+            Group::RestoreLabel(RestoreLabel {
+                name,
+                media,
+                device,
+                data_is_intact: intact,
+            }) => {
+                let request = GroupRequest::RestoreLabel {
+                    media,
+                    device,
+                    intact,
+                };
+                (name.to_string(), request)
+            }
+            Group::Import(Import {
+                name,
+                clone: Some(clone),
+                copies: devices,
+                force,
+                ..
+            }) => {
+                let request = CloneRequest {
+                    name: clone,
+                    devices,
+                    foreign: force,
+                    missing: force,
+                };
+                let group = name;
+                return Command::Clone { group, request };
+            }
             Group::Import(Import {
                 name,
                 new_name,
                 force,
+                ..
             }) => {
                 let request = GroupRequest::Import {
                     name: new_name,
@@ -335,6 +399,7 @@ impl Group {
             | Group::Add(Add { name, .. })
             | Group::RemoveDisk(RemoveDisk { name, .. })
             | Group::ReplaceDisk(ReplaceDisk { name, .. })
+            | Group::RestoreLabel(RestoreLabel { name, .. })
             | Group::Show(Show { name })
             | Group::Dump(Dump { name })
             | Group::Destroy(Destroy { name })

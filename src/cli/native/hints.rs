@@ -57,8 +57,8 @@ fn words(advised: &Advised) -> String {
         Advised::GroupAdd { group: Some(group) } => format!("group add {group} DEVICE"),
         Advised::GroupDestroy { group } => format!("group destroy {group}"),
         Advised::GroupRemoveDisk => "group remove-disk".to_owned(),
-        Advised::GroupImport { group, how } => import(group, *how),
         Advised::GroupJoin { group, to } => format!("group join {group} {to}"),
+        Advised::GroupImport { group, how } => import(group, how),
         Advised::GroupChoose { group, side } => format!("group choose {group} {side}"),
         Advised::GroupReplaceDisk { group, disk } => {
             format!("group replace-disk {group} {disk} DEVICE")
@@ -72,13 +72,14 @@ fn words(advised: &Advised) -> String {
     }
 }
 
-fn import(group: &str, how: Import) -> String {
+fn import(group: &str, how: &Import) -> String {
     match how {
         Import::Plain => format!("group import {group}"),
         Import::Incomplete => format!("group import --force {group}"),
         // The line that was typed, and a word more.
         Import::FromElsewhere => format!("group import {group} --force"),
         Import::Renamed => format!("group import {group} --name NEW"),
+        Import::Cloned(name) => format!("group import {group} --clone {name} DEVICE…"),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::engine::{Answer, Engine};
 use super::{Utility, device, refused};
 use crate::advice::{Advised, Hint, Import};
-use crate::app::{Command, GroupLine, Outcome, Query};
+use crate::app::{CloneRequest, Command, GroupLine, Outcome, Query};
 use crate::cli::vx::words::{Syntax, Words};
 use crate::error::{Error, Kind, Result};
 use crate::model::Name;
@@ -43,6 +43,8 @@ pub enum Job {
     Init(Command, Name),
     /// `import`.
     Import(Command, Name),
+    /// `-o useclonedev=on -o updateid import`: the clone gets this name.
+    Clone(Command, Name),
     /// `deport`: the groups, none of whose volumes is open.
     Deport(Vec<Name>),
     /// `-k adddisk`: gives records of this group new devices.
@@ -227,23 +229,42 @@ fn devices(words: &mut Words) -> Result<Vec<NamedDevice>> {
 
 fn import(words: &mut Words) -> Result<Job> {
     refuse_shared(words)?;
-    for unsafe_ in ["updateid", "clearreserve"] {
-        if words.uses(unsafe_) {
-            return Err(Error::usage(format!("'-o {unsafe_}' is not supported")));
-        }
+    if words.uses("clearreserve") {
+        return Err(Error::usage("'-o clearreserve' is not supported"));
     }
-    if words
+    let clones = words
         .uses_value("useclonedev")
-        .is_some_and(|on| on != "off")
-    {
-        return Err(Error::usage("'-o useclonedev=on' is not supported"));
-    }
+        .is_some_and(|on| on != "off");
+    let clone = match (clones, words.uses("updateid")) {
+        (false, false) => false,
+        (true, true) => true,
+        (true, false) => {
+            return Err(Error::usage("'-o useclonedev=on' needs '-o updateid'")
+                .hint("a clone always gets identities of its own"));
+        }
+        (false, true) => {
+            return Err(Error::usage("'-o updateid' needs '-o useclonedev=on'"));
+        }
+    };
     // A group is imported until it is deported. At boot it is started by what the system starts.
     words.without_effect("t");
     // `-C` clears the mark of the machine that has the group, `-f` does without missing disks.
     let (foreign, missing) = (words.flag('C'), words.flag('f'));
     let name = words.value('n').map(|new| Name::parse(&new)).transpose()?;
     let group = words.name("a disk group")?;
+    if clone {
+        let name = name.unwrap_or_else(|| group.clone());
+        let command = Command::Clone {
+            group: group.to_string(),
+            request: CloneRequest {
+                name: name.clone(),
+                devices: Vec::new(),
+                foreign,
+                missing,
+            },
+        };
+        return Ok(Job::Clone(command, name));
+    }
     let command = Command::Group {
         group: group.to_string(),
         request: GroupRequest::Import {
@@ -294,6 +315,12 @@ impl Job {
             },
             Job::Import(command, group) => match standing(engine, group)? {
                 Standing::Imported => Err(exists(group)),
+                Standing::Elsewhere | Standing::Unknown => {
+                    engine.act(command).map(|()| Answer::default())
+                }
+            },
+            Job::Clone(command, name) => match standing(engine, name)? {
+                Standing::Imported => Err(exists(name)),
                 Standing::Elsewhere | Standing::Unknown => {
                     engine.act(command).map(|()| Answer::default())
                 }

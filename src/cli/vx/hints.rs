@@ -66,7 +66,7 @@ fn words(advised: &Advised) -> Option<String> {
         Advised::GroupDestroy { group } => format!("vxdg destroy {group}"),
         Advised::GroupJoin { group, to } => format!("vxdg join {group} {to}"),
         Advised::GroupRemoveDisk => "vxdg rmdisk".to_owned(),
-        Advised::GroupImport { group, how } => import(group, *how),
+        Advised::GroupImport { group, how } => import(group, how),
         Advised::GroupReplaceDisk { group, disk } => {
             format!("vxdg -g {group} -k adddisk {disk}=DEVICE")
         }
@@ -100,11 +100,14 @@ fn convert(of: &Of, state: &str) -> String {
     on(&of, "vxplex", &format!("convert state={state}"))
 }
 
-fn import(group: &str, how: Import) -> String {
+fn import(group: &str, how: &Import) -> String {
     match how {
         Import::Plain => format!("vxdg import {group}"),
         Import::Incomplete => format!("vxdg -f import {group}"),
         Import::FromElsewhere => format!("vxdg -C import {group}"),
         Import::Renamed => format!("vxdg -n NEW import {group}"),
+        Import::Cloned(name) => {
+            format!("vxdg -o useclonedev=on -o updateid -n {name} import {group}")
+        }
     }
 }

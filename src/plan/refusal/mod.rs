@@ -5,16 +5,20 @@
 //! A refusal is converted into an [`Error`] where it leaves the planner.
 
 mod asked;
+mod clones;
 mod disks;
 mod groups;
+mod labels;
 mod plexes;
 mod snapshots;
 mod space;
 mod volumes;
 
 pub use asked::{Asked, Counted, Repeated};
+pub use clones::Clones;
 pub use disks::{Disks, NotAllThere};
 pub use groups::Groups;
+pub use labels::Labels;
 pub use plexes::Plexes;
 pub use snapshots::Snapshots;
 pub use space::{NoHelp, Room, Space};
@@ -45,6 +49,10 @@ pub enum Refusal {
     Disk(Box<Disks>),
     /// A group, or a device that is to become a disk, does not permit the request.
     Group(Box<Groups>),
+    /// Copies of a group's disks cannot become a group of their own.
+    Clone(Box<Clones>),
+    /// The lost label of a disk cannot be written again.
+    Label(Box<Labels>),
     /// There is no space or no number for a new object. Only these refusals are [`Kind::NoSpace`].
     Space(Box<Space>),
     /// An existing device in the kernel has a name or a UUID that is needed.
@@ -193,6 +201,8 @@ impl Refusal {
             Refusal::Plex(why) => why.as_ref(),
             Refusal::Snapshot(why) => why.as_ref(),
             Refusal::Disk(why) => why.as_ref(),
+            Refusal::Clone(why) => why.as_ref(),
+            Refusal::Label(why) => why.as_ref(),
             Refusal::Group(why) => why.as_ref(),
             Refusal::Space(why) => why.as_ref(),
             Refusal::Device(why) => why.as_ref(),
@@ -294,6 +304,8 @@ subjects! {
     Snapshots => Snapshot,
     Disks => Disk,
     Groups => Group,
+    Clones => Clone,
+    Labels => Label,
     Space => Space,
     Devices => Device,
     NotAllThere => NotAllThere,
