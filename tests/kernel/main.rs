@@ -23,6 +23,7 @@ mod frozen;
 mod handover;
 mod harness;
 mod holders;
+mod labels;
 mod lanes;
 mod legs;
 mod limits;
