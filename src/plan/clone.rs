@@ -236,6 +236,8 @@ fn beginning(group: &Group, name: &Name, identities: &Identities) -> Result<Grou
     clone.id = identities.group;
     clone.name = name.clone();
     clone.host = Some(UNFINISHED);
+    // What was handed over is another group's, of which the copies are none.
+    clone.handovers.clear();
     for disk in &mut clone.disks {
         disk.id = identities.disk(disk.id)?;
     }
@@ -255,6 +257,9 @@ fn give_identity(volume: &mut Volume, identities: &Identities) -> Result<()> {
     volume.running = volume.running.map(|_| ELSEWHERE);
     // Its filesystem has the UUID of the original's, which the links by UUID stay with (K11).
     volume.copied = true;
+    // A snapshot or an original in another group belongs to what was copied.
+    volume.away.clear();
+    volume.origin = volume.origin.take().filter(|origin| origin.apart.is_none());
     if let Some(origin) = &mut volume.origin {
         // An original that was removed is not known in either group.
         origin.original = identities
