@@ -23,6 +23,7 @@ mod run;
 mod scan;
 mod session;
 mod status;
+mod verify;
 mod wait;
 mod which;
 
@@ -33,6 +34,7 @@ pub use metrics::{Measured, Metrics};
 pub use overview::{Overlooked, Overview, overview};
 pub use run::{rehearse, run};
 pub use scan::udev_probe;
+pub use verify::{Differing, LeftOut, Pair, Place, Verified};
 
 use crate::advice::{Hint, Language};
 use crate::error::{Error, Kind};
@@ -79,6 +81,13 @@ pub enum Command {
         volumes: Vec<Name>,
         /// The number of legs that have to be SNAPDONE on each volume.
         mirrors: usize,
+    },
+    /// `verify`: compares plexes, and snapshots with their originals.
+    Verify {
+        /// The volumes and snapshots.
+        volumes: Vec<Name>,
+        /// How much of each plex is read in a second at most.
+        rate: Option<Sectors>,
     },
     /// A change to a group as a whole, or to its disks.
     Group {
@@ -313,6 +322,8 @@ pub enum Outcome {
     Together(Closure),
     /// `stat`: one line for each volume, plex and disk.
     Counters(Vec<CounterLine>),
+    /// `verify`: what was compared, and what differs.
+    Verified(Vec<Verified>),
     /// `metrics`: what a monitoring system is to know.
     Metrics(Box<Metrics>),
     /// `group show`: one group with its disks and how full its metadata is.

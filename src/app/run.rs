@@ -5,7 +5,7 @@ use super::session::{Names, Session, refuse_foreign};
 use super::which::{for_group, group_for, named, scan_for, shown_groups, tell_unreadable};
 use super::{
     Change, Command, Env, Options, Outcome, Query, Report, appeared, counters, differences, groups,
-    hotplug, map, metrics, monitor, paths, scan::Scan, status, wait,
+    hotplug, map, metrics, monitor, paths, scan::Scan, status, verify, wait,
 };
 use crate::app::session::View;
 use crate::error::{Error, Result};
@@ -38,6 +38,7 @@ pub fn run(options: &Options, command: &Command, env: Env<'_>) -> Result<Outcome
         }
         Command::Group { group, request } => groups::change(options, group, request, &change, env),
         Command::Clone { group, request } => groups::clone::clone(options, group, request, env),
+        Command::Verify { volumes, rate } => verify::verify(options, volumes, *rate, env),
         Command::DiskInit {
             devices,
             force,
@@ -86,6 +87,9 @@ pub fn rehearse(options: &Options, command: &Command, env: Env<'_>) -> Result<Ou
         Command::SnapWait { volumes, mirrors } => {
             let name = group_for(options, volumes, env.machine)?;
             wait::rehearse(&name, volumes, *mirrors, env).map(Outcome::Planned)
+        }
+        Command::Verify { volumes, .. } => {
+            verify::rehearse(options, volumes, env).map(Outcome::Planned)
         }
         Command::Group { group, request } => groups::rehearse(group, request, env),
         Command::Clone { group, request } => groups::clone::rehearse(group, request, env),
@@ -204,7 +208,9 @@ fn with_silent(options: &Options, objects: &[Name], shown: Outcome, scan: &Scan)
 /// more.
 fn sees_mirrors(command: &Command) -> bool {
     match command {
-        Command::SnapWait { .. } | Command::Recover { check: false } => true,
+        Command::SnapWait { .. } | Command::Verify { .. } | Command::Recover { check: false } => {
+            true
+        }
         Command::Group { request, .. } => matches!(
             request,
             GroupRequest::Add { .. }

@@ -3,7 +3,9 @@
 //! The document is `{"breakoff":1,"command":…,"ok":true,"result":{…}}` or
 //! `{"breakoff":1,"command":…,"ok":false,"error":{…}}`, on one line.
 
-use super::{changes, counters, layout, lists, map, metrics, plan, relations, room, strip, watch};
+use super::{
+    changes, counters, layout, lists, map, metrics, plan, relations, room, strip, verify, watch,
+};
 use crate::advice::Language;
 use crate::app::{Outcome, Report};
 use crate::error::{Error, Result};
@@ -62,6 +64,7 @@ enum Named<T> {
     Map(T),
     Room(T),
     Together(T),
+    Verified(T),
     Counters(T),
     Metrics(T),
     Group(T),
@@ -103,6 +106,10 @@ pub fn success(command: Option<&str>, outcome: &Outcome) -> Result<String> {
             Named::Room(room::View::new(group, volume.as_ref(), *size, *present)),
         ),
         Outcome::Together(closure) => ok(command, Named::Together(lists::Together::new(closure))),
+        Outcome::Verified(volumes) => {
+            let views = volumes.iter().map(verify::View::new);
+            ok(command, Named::Verified(views.collect::<Vec<_>>()))
+        }
         Outcome::Counters(lines) => {
             let views = lines.iter().map(counters::CounterView::new);
             ok(command, Named::Counters(views.collect::<Vec<_>>()))

@@ -21,6 +21,7 @@ mod room;
 mod strip;
 pub mod text;
 mod time;
+mod verify;
 pub mod view;
 pub mod vx;
 pub mod watch;

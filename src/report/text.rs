@@ -1,7 +1,9 @@
 //! Outcomes and errors as text for people.
 
 use super::canvas::Canvas;
-use super::{changes, counters, layout, lists, map, metrics, plan, print, relations, room, strip};
+use super::{
+    changes, counters, layout, lists, map, metrics, plan, print, relations, room, strip, verify,
+};
 use crate::advice::Language;
 use crate::app::Outcome;
 use crate::error::Error;
@@ -34,6 +36,7 @@ pub fn on(canvas: &Canvas, outcome: &Outcome, verbose: bool) -> String {
             present,
         } => room::text(group, volume.as_ref(), *size, *present),
         Outcome::Together(closure) => lists::together_text(closure),
+        Outcome::Verified(volumes) => verify::text(volumes),
         Outcome::Counters(lines) => counters::text(lines),
         Outcome::Metrics(measured) => metrics::text(measured),
         Outcome::Group(world, disks, fill) => lists::group_text(world, disks, *fill),
@@ -51,6 +54,7 @@ pub fn is_empty(outcome: &Outcome) -> bool {
         Outcome::Layout(worlds, _) => worlds.is_empty(),
         Outcome::Relations(worlds, _) => worlds.is_empty(),
         Outcome::Map(maps, _) => maps.is_empty(),
+        Outcome::Verified(volumes) => volumes.is_empty(),
         Outcome::Counters(lines) => lines.is_empty(),
         Outcome::Groups(lines) => lines.is_empty(),
         Outcome::Disks(lines) => lines.is_empty(),

@@ -49,6 +49,15 @@ pub trait Machine {
     fn paces(&self, disks: &[&Path]) -> Vec<Option<Pace>>;
     /// Opens a disk. A disk that does not answer in time is given up.
     fn media(&self, path: &Path, access: Access) -> Result<Box<dyn Media>>;
+    /// Opens disks together to read what volumes have on them. Such reads keep no command waiting that
+    /// writes to the same disks, and give way to other I/O where the kernel's scheduler can tell them
+    /// apart. A label must not be read so: it may be being written.
+    fn readers(&self, paths: &[&Path]) -> Vec<Result<Box<dyn Media>>> {
+        paths
+            .iter()
+            .map(|path| self.media(path, Access::ReadOnly))
+            .collect()
+    }
     /// Opens disks together: they stay open until the last of them is dropped, and each is opened
     /// for writing with the first write to it.
     fn all_media(&self, paths: &[&Path]) -> Vec<Result<Box<dyn Media>>> {

@@ -36,6 +36,7 @@ mod status;
 mod stop;
 mod udev;
 mod usage;
+mod verify;
 mod words;
 
 use super::drawing::When;
@@ -121,6 +122,7 @@ enum Verb {
     Monitor(monitor::Monitor),
     Status(status::Status),
     Stat(stat::Stat),
+    Verify(verify::Verify),
     Metrics(metrics::Metrics),
     #[command(hide = true)]
     UdevProbe(udev::UdevProbe),
@@ -166,6 +168,7 @@ impl Verb {
                 None => verb.command(),
             },
             Verb::Stat(verb) => verb.command(),
+            Verb::Verify(verb) => verb.command(),
             Verb::Metrics(verb) => return Ok(verb.action(dry_run)),
             Verb::UdevProbe(verb) => return Ok(verb.action()),
             Verb::UdevName(verb) => return Ok(verb.action()),

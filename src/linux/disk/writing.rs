@@ -16,6 +16,9 @@
 //! come: unless breakoff's udev rule tells udev not to (`nowatch`), udev reads a disk and runs its
 //! rules for it whenever a writer closes it.
 //!
+//! What volumes have on the disks is read by a child of its own (`open_to_read`), which holds no such
+//! lock and gives way to other I/O: a long comparison must not keep a commit waiting.
+//!
 //! Requests are made while volumes are suspended. The child is started and braced before that, and
 //! a request allocates nothing.
 
@@ -63,16 +66,38 @@ thread_local! {
 /// Opens disks that are read and written together. Once braced, none of them may take longer than
 /// `hold` to answer.
 pub fn open_all(paths: &[&Path], hold: Duration) -> Vec<Result<Box<dyn Media>>> {
-    let found: Vec<Result<Found>> = paths.iter().map(|path| Found::look(path)).collect();
+    let (disks, beside) = together(paths, hold, false);
+    OPEN.with_borrow_mut(|open| {
+        open.retain(|beside| beside.strong_count() > 0);
+        open.push(Rc::downgrade(&beside));
+    });
+    disks
+}
+
+/// Opens disks together to read what volumes have on them, without the lock that keeps readers of
+/// labels and writers apart.
+pub fn open_to_read(paths: &[&Path], hold: Duration) -> Vec<Result<Box<dyn Media>>> {
+    together(paths, hold, true).0
+}
+
+fn together(
+    paths: &[&Path],
+    hold: Duration,
+    for_contents: bool,
+) -> (Vec<Result<Box<dyn Media>>>, Rc<Beside>) {
+    let look = |path: &&Path| {
+        let found = Found::look(path)?;
+        Ok(Found {
+            for_contents,
+            ..found
+        })
+    };
+    let found: Vec<Result<Found>> = paths.iter().map(look).collect();
     let sizes: Vec<Result<u64>> = found
         .iter()
         .map(|found| found.as_ref().map(|found| found.size).map_err(Clone::clone))
         .collect();
     let beside = Beside::new(found.into_iter().flatten().collect(), hold);
-    OPEN.with_borrow_mut(|open| {
-        open.retain(|beside| beside.strong_count() > 0);
-        open.push(Rc::downgrade(&beside));
-    });
     let mut at = 0..;
     let mut disk = |size| {
         Box::new(Disk {
@@ -81,7 +106,8 @@ pub fn open_all(paths: &[&Path], hold: Duration) -> Vec<Result<Box<dyn Media>>> 
             beside: Rc::clone(&beside),
         }) as Box<dyn Media>
     };
-    sizes.into_iter().map(|size| size.map(&mut disk)).collect()
+    let disks = sizes.into_iter().map(|size| size.map(&mut disk)).collect();
+    (disks, beside)
 }
 
 /// Opens a disk, or uses it if it is one of those that are open already. A disk that is not open
@@ -192,6 +218,8 @@ struct Found {
     path: PathBuf,
     number: Option<DevNo>,
     size: u64,
+    /// Whether only what volumes have on it is read.
+    for_contents: bool,
 }
 
 /// The same disk, with what is open of it.
@@ -504,6 +532,7 @@ impl Found {
             path,
             number: media.number(),
             size: media.size(),
+            for_contents: false,
         }
     }
 
@@ -770,7 +799,12 @@ fn serve_all(found: &[Found], sockets: &[UnixStream]) {
 
 /// Carries out the requests for one disk, until no more can come.
 fn serve(found: &Found, mut socket: &UnixStream) {
-    let lock = found.number.and_then(|number| make_lock(number).ok());
+    let lock = if found.for_contents {
+        give_way();
+        None
+    } else {
+        found.number.and_then(|number| make_lock(number).ok())
+    };
     let mut disk = Opened::of(found.clone());
     let (mut bytes, mut answer) = (Vec::with_capacity(ROOM), Vec::with_capacity(ROOM));
     let mut head = [0; HEAD];
@@ -806,6 +840,16 @@ fn serve(found: &Found, mut socket: &UnixStream) {
             return;
         }
     }
+}
+
+/// The I/O of this thread gives way to other I/O (ioprio_set(2): best effort, the lowest level). Not
+/// the idle class: on a disk that is never idle it would get nothing.
+fn give_way() {
+    const WHO_PROCESS: libc::c_int = 1;
+    const BEST_EFFORT_LOWEST: libc::c_int = (2 << 13) | 7;
+    // SAFETY: the call takes three integers and concerns this thread only. An error leaves the
+    // priority as it is.
+    unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, BEST_EFFORT_LOWEST) };
 }
 
 fn make_lock(disk: DevNo) -> io::Result<File> {
