@@ -203,9 +203,11 @@ impl FakeMedia {
 
 impl Media for FakeMedia {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> stdio::Result<()> {
-        self.takes(offset)?;
+        (0..buf.len() as u64)
+            .step_by(SECTOR as usize)
+            .try_for_each(|at| self.takes(offset + at))?;
         self.0.look().map_err(io)?;
-        let state = self.0.0.borrow();
+        let state = &mut *self.0.0.borrow_mut();
         let disk = &state.disks[self.1];
         if offset + buf.len() as u64 > disk.sectors * SECTOR {
             return Err(stdio::ErrorKind::UnexpectedEof.into());
@@ -214,6 +216,13 @@ impl Media for FakeMedia {
         for (at, part) in buf.chunks_mut(SECTOR as usize).enumerate() {
             if let Some(bytes) = disk.read(offset / SECTOR + at as u64) {
                 part.copy_from_slice(&bytes[..part.len()]);
+            }
+        }
+        let sectors = offset / SECTOR..(offset + buf.len() as u64) / SECTOR;
+        for ((at, sector), times) in &mut state.flickers {
+            if *at == self.1 && sectors.contains(sector) && *times > 0 {
+                *times -= 1;
+                buf[((sector - sectors.start) * SECTOR) as usize] ^= 1;
             }
         }
         Ok(())

@@ -104,6 +104,10 @@ pub struct State {
     pub rotational: bool,
     /// How fast they are, if that can be measured.
     pub pace: Option<Pace>,
+    /// Whether its disks take discards.
+    pub discards: bool,
+    /// Sectors of disks that read as something else, so many times.
+    pub flickers: BTreeMap<(usize, u64), u32>,
     /// What lies on all its volumes.
     pub filesystem: Option<Filesystem>,
     /// The targets that the kernel lacks.
@@ -201,6 +205,8 @@ impl Fake {
             looks: Vec::new(),
             rotational: false,
             pace: None,
+            discards: false,
+            flickers: BTreeMap::new(),
             filesystem: None,
             lacks: Vec::new(),
             programs: Vec::new(),
@@ -644,8 +650,8 @@ impl Machine for Fake {
         })
     }
 
-    fn takes_discards(&self, _device: DevNo) -> bool {
-        false
+    fn takes_discards(&self, device: DevNo) -> bool {
+        device.major == dm::DISK_MAJOR && self.0.borrow().discards
     }
 
     fn platform(&self) -> Platform {

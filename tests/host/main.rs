@@ -66,6 +66,7 @@ mod relabel;
 mod room;
 mod rules;
 mod support_selftest;
+mod verify;
 mod vx;
 mod vxprint;
 mod watch;

@@ -39,6 +39,7 @@ mod snap;
 mod snapback;
 mod snapback_crash;
 mod sys;
+mod verify;
 mod volumes;
 mod vx;
 mod window;
