@@ -12,7 +12,9 @@ use crate::sys::process::{Interrupts, Service};
 
 use crate::error::{Error, Result};
 use crate::linux::disk::inspect::{self, inspect};
-use crate::linux::disk::{apart, changes, drain, freeze, media, openers, probe, sysfs, writing};
+use crate::linux::disk::{
+    apart, changes, drain, freeze, fsmap, media, openers, probe, sysfs, writing,
+};
 use crate::linux::dm::events::EventWait;
 use crate::linux::dm::kernel::Dm;
 use crate::linux::dm::owners::Owners;
@@ -150,6 +152,10 @@ impl Machine for Here {
 
     fn block_size(&self, device: &Path) -> Option<u32> {
         inspect::block_size(device)
+    }
+
+    fn unused(&self, mounted: &Path, device: DevNo, range: &Range<u64>) -> Result<Vec<Range<u64>>> {
+        fsmap::unused(mounted, device, range)
     }
 
     fn filesystem(&self, dev: DevNo, path: &Path) -> Option<Filesystem> {

@@ -45,6 +45,7 @@ struct DifferingView<'a> {
     offset: u64,
     length: u64,
     perhaps_discarded: bool,
+    in_use: Option<bool>,
     proven: bool,
     places: [PlaceView<'a>; 2],
 }
@@ -128,6 +129,7 @@ fn difference<'a>(pair: &'a Pair, differing: &'a Differing) -> DifferingView<'a>
         offset,
         length,
         perhaps_discarded: differing.perhaps_discarded,
+        in_use: differing.in_use,
         proven: differing.proven,
         places: [place(0), place(1)],
     }
@@ -146,8 +148,12 @@ fn unread((plex, place): &(Name, Place)) -> UnreadView<'_> {
 }
 
 fn differing(pair: &Pair) -> Sectors {
-    let all: Vec<Range<u64>> = pair.differing.iter().map(|d| d.range().clone()).collect();
-    ranges::length(&all)
+    amount(pair, |_| true)
+}
+
+fn amount(pair: &Pair, which: impl Fn(&&Differing) -> bool) -> Sectors {
+    let chosen = pair.differing.iter().filter(which);
+    ranges::length(&chosen.map(|d| d.range().clone()).collect::<Vec<_>>())
 }
 
 /// For each pair a line with what was compared, and below it what differs, with offsets and lengths
@@ -172,12 +178,16 @@ fn of_pair(found: &Verified, pair: &Pair) -> String {
             format!("{} of {}", side.plex, side.volume)
         }
     };
-    let differ = differing(pair);
-    let verdict = match (differ.is_zero(), pair.unread.is_empty()) {
+    let differ = amount(pair, |d| !d.is_allowed());
+    let allowed = amount(pair, |d| d.is_allowed());
+    let mut verdict = match (differ.is_zero(), pair.unread.is_empty()) {
         (true, true) => "equal".to_owned(),
         (true, false) => "equal where both can be read".to_owned(),
         (false, _) => format!("{differ} differ"),
     };
+    if !allowed.is_zero() {
+        verdict += &format!(" (but {allowed} that are not in use and perhaps discarded)");
+    }
     let mut text = format!(
         "{}/{}: {} and {}: {verdict}, {} compared\n",
         found.group,
@@ -246,6 +256,11 @@ fn remark(differing: &Differing) -> String {
     } else {
         "differs".to_owned()
     }];
+    match differing.in_use {
+        Some(true) => words.push("in use".to_owned()),
+        Some(false) => words.push("not in use".to_owned()),
+        None => {}
+    }
     let zeros = differing.places.iter().zip(differing.zeros);
     words.extend(
         zeros

@@ -78,6 +78,10 @@ pub trait Machine {
     /// What lies on a device itself, by the mounts of this process or by its contents. `None` if
     /// that is nothing that is known.
     fn filesystem(&self, dev: DevNo, path: &Path) -> Option<Filesystem>;
+    /// The parts of a range of a device, in sectors, that the filesystem which lies on it and is
+    /// mounted in this directory does not use, by its own account. Fails if it does not tell. It may
+    /// block as long as the device does.
+    fn unused(&self, mounted: &Path, device: DevNo, range: &Range<u64>) -> Result<Vec<Range<u64>>>;
     /// Whether this machine has a program.
     fn has_program(&self, name: &str) -> bool;
     /// Runs a program to its end. Fails with what it said.

@@ -110,6 +110,8 @@ pub struct State {
     pub flickers: BTreeMap<(usize, u64), u32>,
     /// What lies on all its volumes.
     pub filesystem: Option<Filesystem>,
+    /// What it does not use, in sectors.
+    pub unused: Vec<Range<u64>>,
     /// The targets that the kernel lacks.
     pub lacks: Vec<&'static str>,
     /// The programs that were run, and whether they fail.
@@ -208,6 +210,7 @@ impl Fake {
             discards: false,
             flickers: BTreeMap::new(),
             filesystem: None,
+            unused: Vec::new(),
             lacks: Vec::new(),
             programs: Vec::new(),
             programs_fail: false,
@@ -560,6 +563,18 @@ impl Machine for Fake {
 
     fn block_size(&self, _device: &Path) -> Option<u32> {
         None
+    }
+
+    fn unused(
+        &self,
+        _mounted: &Path,
+        _device: DevNo,
+        range: &Range<u64>,
+    ) -> Result<Vec<Range<u64>>> {
+        let state = self.0.borrow();
+        assert!(state.locks.is_empty(), "a repair could not take the lock");
+        let unused = breakoff::model::ranges::union(state.unused.iter().cloned());
+        Ok(breakoff::model::ranges::common(&unused, &[range.clone()]))
     }
 
     fn filesystem(&self, _dev: DevNo, _path: &Path) -> Option<Filesystem> {

@@ -7,6 +7,7 @@ use breakoff::app::{Outcome, Pair, Verified};
 use breakoff::error::{Error, Kind};
 use breakoff::model::{Plex, Sectors};
 use breakoff::report::{json, text};
+use breakoff::sys::filesystem::Filesystem;
 
 /// A mirror `v` of 8 MiB in two pieces on one side, and nobody who writes to it.
 fn mirror() -> Fake {
@@ -138,7 +139,7 @@ fn what_differs_is_listed_with_its_places() {
     let document = json::success(Some("verify"), &Outcome::Verified(found)).unwrap();
     assert!(
         document.contains(&format!(
-            r#""differing":[{{"offset":49152,"length":4096,"perhaps_discarded":false,"proven":true,"places":[{{"plex":"v-01","media":"disk01","device":"/dev/fake1","disk_offset":{first},"zeros":true}},{{"plex":"v-02","media":"disk02","device":"/dev/fake2","disk_offset":{second},"zeros":false}}]}}"#
+            r#""differing":[{{"offset":49152,"length":4096,"perhaps_discarded":false,"in_use":null,"proven":true,"places":[{{"plex":"v-01","media":"disk01","device":"/dev/fake1","disk_offset":{first},"zeros":true}},{{"plex":"v-02","media":"disk02","device":"/dev/fake2","disk_offset":{second},"zeros":false}}]}}"#
         )),
         "{document}"
     );
@@ -163,6 +164,45 @@ fn after_a_discard_plexes_may_differ() {
     assert_eq!(
         wrong[0].message(),
         "plexes 'v-01' and 'v-02' of 'g/v' differ in 4k (4k of it where a disk takes discards, after which this is allowed)"
+    );
+}
+
+/// What no file uses may differ after a discard; what one uses may not.
+#[test]
+fn what_the_filesystem_does_not_use_may_differ_after_a_discard() {
+    let fake = mirror();
+    damage(&fake, "v", 1, 803..804);
+    damage(&fake, "v", 1, 4000..4008);
+    fake.0.borrow_mut().filesystem = Some(Filesystem {
+        kind: "ext4".to_owned(),
+        mounted: Some("/mnt".into()),
+        is_elsewhere: false,
+    });
+    // A filesystem with blocks of 1 KiB: what differs of the first 4 KiB is in the second one.
+    fake.0.borrow_mut().unused = vec![802..4096];
+    let (found, wrong) = verify(&fake, "verify v");
+    let uses = |found: &[Verified]| -> Vec<Option<bool>> {
+        let differing = found[0].pairs[0].differing.iter();
+        differing.map(|d| d.in_use).collect()
+    };
+    assert_eq!(uses(&found), [Some(false), Some(false)]);
+    assert_eq!(wrong.len(), 1, "no disk takes discards");
+    fake.0.borrow_mut().discards = true;
+    let outcome = fake.ok("verify v");
+    let told = text::outcome(&outcome, false);
+    assert!(
+        told.starts_with(
+            "g/v: v-01 and v-02: equal (but 8k that are not in use and perhaps discarded), 8m compared"
+        ),
+        "{told}"
+    );
+    assert!(matches!(outcome, Outcome::Verified(_)), "{outcome:?}");
+    fake.0.borrow_mut().unused = vec![802..4004];
+    let (found, wrong) = verify(&fake, "verify v");
+    assert_eq!(uses(&found), [Some(false), Some(true)]);
+    assert!(
+        wrong[0].message().contains("differ in 4k (4k of it"),
+        "{wrong:?}"
     );
 }
 

@@ -1,9 +1,12 @@
 //! `verify` on real plexes that are being written to.
 
+use crate::support::child;
 use crate::support::disk::Fault;
+use crate::support::fs::{Mounted, mkfs_ext4, mkfs_xfs};
 use crate::support::lab::{Lab, dm_name, until};
 use crate::support::writer::{Style, Writer};
 use crate::support::{MIB, block, plexes, tracked};
+use nix::mount::MsFlags;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -147,5 +150,68 @@ fn an_interrupt_ends_a_comparison_with_what_is_known() {
         message.contains("interrupted when") && message.contains("differ in 4k"),
         "{message}"
     );
+    lab.finish();
+}
+
+/// Writes a file of 4 MiB. Returns where its first block lies on the volume.
+fn write_file(lab: &Lab, mounted: &Mounted, name: &str, seed: u64) -> u64 {
+    let contents = block::noise(seed, 4 * MIB as usize);
+    let file = mounted.at.join(name);
+    std::fs::write(&file, &contents).unwrap();
+    std::fs::File::open(&file).unwrap().sync_all().unwrap();
+    let group = lab.print("g");
+    let plex = plexes::bytes(lab, &group, &group.volume("v").plexes[0]);
+    let mut blocks = plex.chunks(4096);
+    let first = blocks.position(|block| block == &contents[..4096]);
+    first.unwrap_or_else(|| panic!("{name} is not on the volume")) as u64 * 4096
+}
+
+/// What no file uses may differ after a discard (the disks of the test take them), what one uses may
+/// not.
+fn a_mounted_filesystem_says_what_it_uses(lab: &Lab, kind: &str) {
+    let device = lab.device("g", "v");
+    let mounted = Mounted::new(&device, kind, MsFlags::empty(), None);
+    let used = write_file(lab, &mounted, "used", 5);
+    let unused = write_file(lab, &mounted, "removed", 6);
+    std::fs::remove_file(mounted.at.join("removed")).unwrap();
+    child::tool("sync", &["-f", &mounted.at.display().to_string()]).ok();
+    damage(lab, "v", 1, unused);
+    let allowed = lab.json("verify v");
+    println!("{allowed}");
+    assert_eq!(differing(&allowed), [(unused, 4096)]);
+    let first = &allowed["verified"][0]["pairs"][0]["differing"][0];
+    assert_eq!(first["in_use"], false);
+    damage(lab, "v", 1, used);
+    let found = finds(lab, "verify v");
+    let ranges = found["verified"][0]["pairs"][0]["differing"].as_array();
+    let in_use = |at: u64| {
+        let mut ranges = ranges.unwrap().iter();
+        ranges.find(|range| range["offset"] == at).unwrap()["in_use"].clone()
+    };
+    assert_eq!((in_use(used), in_use(unused)), (true.into(), false.into()));
+    mounted.unmount();
+}
+
+fn mirror(lab: &Lab) {
+    lab.create_group("g");
+    lab.cli("-g g make v 64m --mirrors 2").ok();
+    lab.wait_synced("g", "v");
+}
+
+#[test]
+fn ext4_says_what_it_uses() {
+    let lab = lab!(["mirror"], [80, 80]);
+    mirror(&lab);
+    mkfs_ext4(&lab.device("g", "v"));
+    a_mounted_filesystem_says_what_it_uses(&lab, "ext4");
+    lab.finish();
+}
+
+#[test]
+fn xfs_says_what_it_uses() {
+    let lab = lab!(["mirror"], [80, 80]);
+    mirror(&lab);
+    mkfs_xfs(&lab.device("g", "v"));
+    a_mounted_filesystem_says_what_it_uses(&lab, "xfs");
     lab.finish();
 }

@@ -87,11 +87,18 @@ pub struct Differing {
     pub zeros: [bool; 2],
     /// Whether a disk of either takes discards, after which they may differ by right (K13).
     pub perhaps_discarded: bool,
+    /// Whether the filesystem that is mounted on the volume uses it; `None` if that is not known.
+    pub in_use: Option<bool>,
     /// Whether it is proven that no write was on its way.
     pub proven: bool,
 }
 
 impl Differing {
+    /// Whether they are allowed to differ: nobody uses it, and it may have been discarded.
+    pub fn is_allowed(&self) -> bool {
+        self.perhaps_discarded && self.in_use == Some(false)
+    }
+
     /// The range in the volume, in sectors.
     pub fn range(&self) -> &Range<u64> {
         &self.places[0].range
@@ -103,6 +110,7 @@ impl Differing {
 struct Seen {
     side: usize,
     range: Range<u64>,
+    in_use: Option<bool>,
     zeros: [bool; 2],
     proven: bool,
 }
@@ -267,9 +275,18 @@ impl<'r> Run<'r> {
             pairs: Vec::new(),
             notes,
         };
+        let device = group.volume_named(name).map(|volume| {
+            let device = session.world.started(volume)?;
+            Some((device.dev, session.world.path(volume)))
+        })?;
         drop(session);
+        let mounted = device.and_then(|(dev, path)| {
+            let found = self.env.machine.filesystem(dev, &path)?;
+            Some((dev, found.mounted.filter(|_| !found.is_elsewhere)?))
+        });
         let mut cut_short = None;
         for mut job in jobs {
+            job.mounted = mounted.clone();
             let mut findings = Findings::default();
             let ended = self.job(name, &mut job, &mut findings);
             verified.pairs.extend(self.pairs(&job, &findings));
@@ -329,7 +346,7 @@ impl<'r> Run<'r> {
     ) -> Result<()> {
         let all: Vec<usize> = (0..job.sides.len()).collect();
         match reader.read(&job.sides, &all, chunk, PATIENCE) {
-            Ok(()) => self.compare(name, job, reader, chunk, findings),
+            Ok(()) => self.compare(name, job, reader, findings),
             Err(unread) if unread.is_late() => Err(unread.error()),
             Err(_) => self.pieces(name, job, reader, chunk, findings),
         }
@@ -358,7 +375,7 @@ impl<'r> Run<'r> {
                 findings.missed.push(piece);
                 continue;
             }
-            self.compare(name, job, reader, &piece, findings)?;
+            self.compare(name, job, reader, findings)?;
         }
         Ok(())
     }
@@ -369,11 +386,10 @@ impl<'r> Run<'r> {
         name: &Name,
         job: &Job,
         reader: &mut Reader,
-        read: &Range<u64>,
         findings: &mut Findings,
     ) -> Result<()> {
         let suspects: Vec<(usize, Vec<Range<u64>>)> = (1..job.sides.len())
-            .map(|side| (side, reader.differing((0, side), read)))
+            .map(|side| (side, reader.differing((0, side))))
             .filter(|(_, differing)| !differing.is_empty())
             .collect();
         for (side, differing) in suspects {
@@ -381,23 +397,42 @@ impl<'r> Run<'r> {
             if left.is_empty() {
                 continue;
             }
-            let (left, proven) = match &job.proof {
-                Proof::Maps(_) => (left, false),
-                Proof::Rest(_) if self.rests >= RESTS => (left, false),
-                Proof::Rest(volume) => (
-                    self.at_rest(name, *volume, job, reader, (side, left))?,
-                    true,
-                ),
+            let (left, proven, unused) = match &job.proof {
+                Proof::Maps(_) => (left, false, None),
+                Proof::Rest(volume) => {
+                    let span = span(&left);
+                    let before = self.unused(job, &span);
+                    let (left, proven) = if self.rests < RESTS {
+                        let volume = *volume;
+                        (self.at_rest(name, volume, job, reader, (side, left))?, true)
+                    } else {
+                        (left, false)
+                    };
+                    // A block is in use if it was both before and after the look.
+                    let after = self.unused(job, &span);
+                    let unused = before.zip(after);
+                    let both = unused.map(|(b, a)| ranges::union([b, a].concat()));
+                    (left, proven, both)
+                }
             };
-            let span = span(&left);
-            findings.seen.extend(left.into_iter().map(|range| Seen {
-                side,
-                zeros: [0, side].map(|side| reader.is_zero(side, &range, &span)),
-                range,
-                proven,
-            }));
+            for (range, in_use) in by_use(reader, side, &left, unused.as_deref()) {
+                findings.seen.push(Seen {
+                    side,
+                    zeros: [0, side].map(|side| reader.is_zero(side, &range)),
+                    range,
+                    in_use,
+                    proven,
+                });
+            }
         }
         Ok(())
+    }
+
+    /// What the filesystem that is mounted on the volume does not use of a range; `None` if that is
+    /// not known. No lock may be held: the filesystem may have to wait for a repair.
+    fn unused(&self, job: &Job, range: &Range<u64>) -> Option<Vec<Range<u64>>> {
+        let (device, directory) = job.mounted.as_ref()?;
+        self.env.machine.unused(directory, *device, range).ok()
     }
 
     /// Reads what differs again, some times; what a write on its way has made different is equal
@@ -523,6 +558,7 @@ impl<'r> Run<'r> {
                     perhaps_discarded: discards(&first) || discards(&second),
                     places: [first, second.clone()],
                     zeros: seen.zeros,
+                    in_use: seen.in_use,
                     proven: seen.proven,
                 }));
             }
@@ -575,7 +611,7 @@ fn look(
 ) -> std::result::Result<Vec<Range<u64>>, Unread> {
     let span = span(left);
     reader.read(&job.sides, &[0, side], &span, patience)?;
-    Ok(ranges::common(left, &reader.differing((0, side), &span)))
+    Ok(ranges::common(left, &reader.differing((0, side))))
 }
 
 /// From the beginning of the first range to the end of the last.
@@ -591,6 +627,39 @@ fn chunks(range: &Range<u64>) -> impl Iterator<Item = Range<u64>> + use<> {
     let end = range.end;
     let begins = (range.start..end).step_by(CHUNK as usize);
     begins.map(move |at| at..(at + CHUNK).min(end))
+}
+
+/// Parts these ranges, which were read last, by whether they are in use. A block is in use when a
+/// sector of it that differs is.
+fn by_use(
+    reader: &Reader,
+    side: usize,
+    left: &[Range<u64>],
+    unused: Option<&[Range<u64>]>,
+) -> Vec<(Range<u64>, Option<bool>)> {
+    let Some(unused) = unused else {
+        return left.iter().map(|range| (range.clone(), None)).collect();
+    };
+    let sectors = reader.differing_sectors((0, side));
+    let used = ranges::common(&sectors, &ranges::outside(unused, u64::MAX));
+    let block = |sector: u64| sector - sector % BLOCK;
+    let used = ranges::union(
+        used.iter()
+            .map(|range| block(range.start)..block(range.end + BLOCK - 1)),
+    );
+    let parts = [
+        (ranges::common(left, &used), true),
+        (
+            ranges::common(left, &ranges::outside(&used, u64::MAX)),
+            false,
+        ),
+    ];
+    let mut all: Vec<_> = parts
+        .into_iter()
+        .flat_map(|(ranges, used)| ranges.into_iter().map(move |range| (range, Some(used))))
+        .collect();
+    all.sort_by_key(|(range, _): &(Range<u64>, _)| range.start);
+    all
 }
 
 fn note_unread(unread: Unread, findings: &mut Findings) -> Result<()> {
@@ -613,7 +682,8 @@ fn joined<'s>(seen: impl Iterator<Item = &'s Seen>) -> Vec<Seen> {
         match all.last_mut() {
             Some(last)
                 if last.range.end == next.range.start
-                    && (last.zeros, last.proven) == (next.zeros, next.proven) =>
+                    && (last.zeros, last.in_use, last.proven)
+                        == (next.zeros, next.in_use, next.proven) =>
             {
                 last.range.end = next.range.end;
             }
@@ -647,7 +717,10 @@ fn differ(found: &Verified, pair: &Pair) -> Option<Error> {
         let chosen = pair.differing.iter().filter(which);
         ranges::length(&chosen.map(|d| d.range().clone()).collect::<Vec<_>>())
     };
-    let (all, perhaps) = (amount(&|_| true), amount(&|d| d.perhaps_discarded));
+    let (all, perhaps) = (
+        amount(&|d| !d.is_allowed()),
+        amount(&|d| !d.is_allowed() && d.perhaps_discarded),
+    );
     if all.is_zero() {
         return None;
     }

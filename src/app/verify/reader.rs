@@ -23,6 +23,8 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Reader {
     media: BTreeMap<DiskId, Box<dyn Media>>,
     buffers: Vec<Vec<u8>>,
+    /// What was read last.
+    read: Range<u64>,
 }
 
 /// A read that failed: where, and why.
@@ -72,6 +74,7 @@ impl Reader {
                 .map(|(id, media)| Ok((id, media?)))
                 .collect::<Result<_>>()?,
             buffers: vec![chunk; sides.len()],
+            read: 0..0,
         })
     }
 
@@ -94,6 +97,7 @@ impl Reader {
         range: &Range<u64>,
         patience: Duration,
     ) -> std::result::Result<(), Unread> {
+        self.read = range.clone();
         let mut wanted: Vec<(usize, Place)> = which
             .iter()
             .flat_map(|side| sides[*side].places(range).into_iter().map(|p| (*side, p)))
@@ -140,27 +144,40 @@ impl Reader {
         failed.map_or(Ok(()), Err)
     }
 
-    /// The blocks of the range that was read last in which two sides differ, joined, in sectors of
-    /// the volume.
-    pub fn differing(&self, (one, other): (usize, usize), range: &Range<u64>) -> Vec<Range<u64>> {
-        let length = (range.end - range.start) as usize * 512;
-        let (one, other) = (&self.buffers[one][..length], &self.buffers[other][..length]);
+    /// The blocks of what was read last in which two sides differ, joined, in sectors of the volume.
+    pub fn differing(&self, sides: (usize, usize)) -> Vec<Range<u64>> {
+        self.differing_by(BLOCK, sides)
+    }
+
+    /// The same by sectors.
+    pub fn differing_sectors(&self, sides: (usize, usize)) -> Vec<Range<u64>> {
+        self.differing_by(1, sides)
+    }
+
+    fn differing_by(&self, unit: u64, (one, other): (usize, usize)) -> Vec<Range<u64>> {
+        let range = &self.read;
+        let (one, other) = (self.bytes(one, range), self.bytes(other, range));
         if one == other {
             return Vec::new();
         }
-        let blocks = one.chunks(ALIGNMENT).zip(other.chunks(ALIGNMENT));
-        let differing = blocks
-            .enumerate()
+        let bytes = unit as usize * 512;
+        let units = one.chunks(bytes).zip(other.chunks(bytes)).enumerate();
+        let differing = units
             .filter(|(_, (one, other))| one != other)
-            .map(|(at, _)| range.start + at as u64 * BLOCK);
-        ranges::union(differing.map(|at| at..(at + BLOCK).min(range.end)))
+            .map(|(at, _)| range.start + at as u64 * unit);
+        ranges::union(differing.map(|at| at..(at + unit).min(range.end)))
     }
 
-    /// Whether a side holds nothing but zeros in a part of the range that was read last.
-    pub fn is_zero(&self, side: usize, part: &Range<u64>, range: &Range<u64>) -> bool {
-        let at = |sector: u64| (sector - range.start) as usize * 512;
-        self.buffers[side][at(part.start)..at(part.end)]
-            .iter()
-            .all(|byte| *byte == 0)
+    /// Whether a side holds nothing but zeros in a part of what was read last.
+    pub fn is_zero(&self, side: usize, part: &Range<u64>) -> bool {
+        self.bytes(side, part).iter().all(|byte| *byte == 0)
+    }
+
+    /// A part of what was read last.
+    fn bytes(&self, side: usize, part: &Range<u64>) -> &[u8] {
+        let at = |sector: u64| sector.saturating_sub(self.read.start) as usize * 512;
+        self.buffers[side]
+            .get(at(part.start)..at(part.end))
+            .unwrap_or_default()
     }
 }

@@ -125,6 +125,8 @@ pub struct Job {
     pub left_out: Vec<(Range<u64>, LeftOut)>,
     /// How a difference is told from a write on its way.
     pub proof: Proof,
+    /// The filesystem that lies on the volume itself: its device, and where it is mounted.
+    pub mounted: Option<(DevNo, PathBuf)>,
 }
 
 /// Why something is not compared.
@@ -214,7 +216,7 @@ pub fn plexes(world: &World, volume: &Volume) -> Result<(Job, Vec<String>)> {
     if synced == 0 {
         return Err(
             refused(format!("the plexes of '{path}' are being made equal"))
-                .hint("'print' shows how far that is"),
+                .hint(Hint::from(Advised::Print(Of::verb())).and(" shows how far that is")),
         );
     }
     let rest = synced..volume.size.get();
@@ -224,6 +226,7 @@ pub fn plexes(world: &World, volume: &Volume) -> Result<(Job, Vec<String>)> {
         ranges: vec![0..synced],
         left_out: left_out.into_iter().collect(),
         proof: Proof::Rest(volume.id),
+        mounted: None,
     };
     Ok((job, notes))
 }
@@ -271,5 +274,6 @@ pub fn relation(
             .map(|range| (range.clone(), LeftOut::Changed))
             .collect(),
         proof: Proof::Maps(snapshot.name.clone()),
+        mounted: None,
     })
 }

@@ -11,7 +11,8 @@ use clap::Args;
 /// snapshot is also compared with its original, wherever neither was written since the split; for
 /// that, changes must be tracked. Nothing is written and nothing repaired. What differs is listed
 /// with its place on each disk, and the exit status is 1. Where a disk takes discards, plexes may
-/// differ after one: such ranges are marked. What differs again and again is looked at once more
+/// differ after one: such ranges are marked, and those that a mounted ext4 or XFS does not use do not
+/// count. What differs again and again is looked at once more
 /// while writes to the volume are held, for as long as a read of it takes.
 #[derive(Args)]
 pub(super) struct Verify {

@@ -6,6 +6,7 @@
 //! inspect   objections to using a disk                 sysfs, openers   what the kernel shows
 //! freeze    freezing filesystems                       above     finding them
 //! drain     writing back beforehand                    changes   what the maps of changes record
+//! fsmap     what a filesystem does not use
 //! ```
 
 mod above;
@@ -13,6 +14,7 @@ pub mod apart;
 pub mod changes;
 pub mod drain;
 pub mod freeze;
+pub mod fsmap;
 pub mod inspect;
 pub mod media;
 pub mod openers;
