@@ -1,5 +1,7 @@
 //! `verify`, on the machine in memory: what it compares and finds, and that it leaves nothing behind.
 
+#![allow(clippy::single_range_in_vec_init)] // lists of pieces
+
 use crate::fake::data::sector_with;
 use crate::fake::script::{World, sync};
 use crate::fake::{Fake, Trap, Words};

@@ -153,7 +153,7 @@ fn an_interrupt_ends_a_comparison_with_what_is_known() {
     lab.finish();
 }
 
-/// Writes a file of 4 MiB. Returns where its first block lies on the volume.
+/// Writes a file of 4 MiB. Returns where it lies on the volume: its first whole 4 KiB.
 fn write_file(lab: &Lab, mounted: &Mounted, name: &str, seed: u64) -> u64 {
     let contents = block::noise(seed, 4 * MIB as usize);
     let file = mounted.at.join(name);
@@ -161,9 +161,11 @@ fn write_file(lab: &Lab, mounted: &Mounted, name: &str, seed: u64) -> u64 {
     std::fs::File::open(&file).unwrap().sync_all().unwrap();
     let group = lab.print("g");
     let plex = plexes::bytes(lab, &group, &group.volume("v").plexes[0]);
-    let mut blocks = plex.chunks(4096);
-    let first = blocks.position(|block| block == &contents[..4096]);
-    first.unwrap_or_else(|| panic!("{name} is not on the volume")) as u64 * 4096
+    // A small ext4 has blocks of 1 KiB.
+    let mut blocks = plex.chunks(1024);
+    let first = blocks.position(|block| block == &contents[..1024]);
+    let first = first.unwrap_or_else(|| panic!("{name} is not on the volume")) as u64 * 1024;
+    first.next_multiple_of(4096)
 }
 
 /// What no file uses may differ after a discard (the disks of the test take them), what one uses may

@@ -223,7 +223,7 @@ pub fn plexes(world: &World, volume: &Volume) -> Result<(Job, Vec<String>)> {
     let left_out = (!rest.is_empty()).then_some((rest, LeftOut::NotInSync));
     let job = Job {
         sides,
-        ranges: vec![0..synced],
+        ranges: ranges::outside(&[], synced),
         left_out: left_out.into_iter().collect(),
         proof: Proof::Rest(volume.id),
         mounted: None,
