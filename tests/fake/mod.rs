@@ -574,7 +574,10 @@ impl Machine for Fake {
         let state = self.0.borrow();
         assert!(state.locks.is_empty(), "a repair could not take the lock");
         let unused = breakoff::model::ranges::union(state.unused.iter().cloned());
-        Ok(breakoff::model::ranges::common(&unused, &[range.clone()]))
+        Ok(breakoff::model::ranges::common(
+            &unused,
+            std::slice::from_ref(range),
+        ))
     }
 
     fn filesystem(&self, _dev: DevNo, _path: &Path) -> Option<Filesystem> {
