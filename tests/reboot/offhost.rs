@@ -114,7 +114,7 @@ fn joined_and_brought_back() {
     let original = crc32c::crc32c(&contents(&lab, "v"));
     lab.cli("group import n").ok();
     lab.cli("group join n g").ok();
-    assert_eq!(lab.print("g").names(), ["v", "s"]);
+    assert_eq!(lab.print("g").names(), ["s", "v"]);
     lab.cli("-g g start s").ok();
     let expected = copied([HERE.concat(), THERE.concat()].concat());
     let told = snapback(&lab, "s");
