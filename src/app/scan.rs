@@ -305,6 +305,39 @@ impl Scan {
         &self.unanswered
     }
 
+    /// Breakoff's disks that were waited for in vain.
+    fn late(&self) -> Vec<Error> {
+        let mut late = self.unreadable();
+        late.retain(|error| error.kind() == Kind::TimedOut);
+        late
+    }
+
+    /// Those of which a command on this group, or on all of them, would say nothing: disks of other
+    /// groups, which have delayed it, too. Where a disk of the group is missing, all that cannot be
+    /// read is told with it.
+    pub fn late_beside(&self, group: Option<&str>) -> Vec<Error> {
+        let misses = |id: GroupId| self.choose(id).is_ok_and(|it| !it.missing.is_empty());
+        let is_told = match group {
+            Some(name) => self.group_named(name).is_ok_and(misses),
+            None => meta::groups(&self.labels).into_iter().any(misses),
+        };
+        if is_told { Vec::new() } else { self.late() }
+    }
+
+    /// Tells which disks were waited for in vain, and what a command on this group does not tell.
+    pub fn tell_unanswered(&self, group: Option<&str>, env: Env<'_>) {
+        let late = self.late_beside(group);
+        let told = self.unanswered.iter().chain(&late);
+        told.for_each(|error| env.ui.warn(error.message()));
+    }
+
+    /// The same, for a command that tells of no disk that is missing.
+    pub fn tell_late(&self, env: Env<'_>) {
+        let late = self.late();
+        let told = self.unanswered.iter().chain(&late);
+        told.for_each(|error| env.ui.warn(error.message()));
+    }
+
     /// The devices without a label.
     pub fn bare(&self) -> &Bare {
         &self.bare

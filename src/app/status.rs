@@ -101,6 +101,10 @@ fn is_meant(options: &Options, scan: &Scan, id: GroupId) -> bool {
 pub fn status(options: &Options, unwatched: &[String], env: Env<'_>) -> Result<Outcome> {
     let scan = Scan::new(env.machine)?;
     let mut findings = general(&scan);
+    if let Some(group) = &options.group {
+        let late = scan.late_beside(Some(group.as_str()));
+        late.iter().for_each(|error| env.ui.warn(error.message()));
+    }
     let silent = if options.group.is_none() {
         scan.silent()
     } else {

@@ -75,9 +75,7 @@ pub fn scan_for(options: &Options, env: Env<'_>) -> Result<Scan> {
         Some(name) => Scan::for_group(env.machine, name.as_str())?,
         None => Scan::new(env.machine)?,
     };
-    scan.unanswered()
-        .iter()
-        .for_each(|error| env.ui.warn(error.message()));
+    scan.tell_unanswered(options.group.as_ref().map(Name::as_str), env);
     Ok(scan)
 }
 

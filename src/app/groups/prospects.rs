@@ -35,6 +35,7 @@ impl View<'_> {
     /// Finds the groups on this machine's disks that have a name, by default the group's.
     pub fn learn_namesakes(&mut self, name: Option<&Name>) -> Result<()> {
         let scan = Scan::new(self.env.machine)?;
+        scan.tell_late(self.env);
         let name = name.unwrap_or(&self.world.group.name);
         let called = |id| scan.name_of(id).is_some_and(|known| known == *name);
         let all = scan.groups().into_iter();

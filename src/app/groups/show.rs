@@ -13,12 +13,15 @@ use std::path::Path;
 
 /// `group list`.
 pub fn groups(env: Env<'_>) -> Result<Outcome> {
-    Ok(Outcome::Groups(list(env.machine)?).lacking(Scan::new(env.machine)?.silent()))
+    let scan = Scan::new(env.machine)?;
+    scan.tell_late(env);
+    Ok(Outcome::Groups(list(&scan, env.machine)?).lacking(scan.silent()))
 }
 
 /// `group dump`.
 pub fn dump(name: &Name, env: Env<'_>) -> Result<Outcome> {
     let scan = Scan::new(env.machine)?;
+    scan.tell_late(env);
     meta::dump_all(&scan.choose(scan.group_named(name.as_str())?)?.whole).map(Outcome::Dump)
 }
 
@@ -61,9 +64,8 @@ fn other_disk(stranger: Stranger) -> DiskLine {
     }
 }
 
-fn list(machine: &dyn Machine) -> Result<Vec<GroupLine>> {
+fn list(scan: &Scan, machine: &dyn Machine) -> Result<Vec<GroupLine>> {
     let here = machine.host_id().ok();
-    let scan = Scan::new(machine)?;
     let mut lines = Vec::new();
     for id in scan.groups() {
         lines.push(match scan.choose(id) {

@@ -127,9 +127,7 @@ impl<'u> View<'u> {
     /// holds the lock.
     pub fn look(name: &Name, env: Env<'u>) -> Result<View<'u>> {
         let scan = Scan::for_group(env.machine, name.as_str())?;
-        scan.unanswered()
-            .iter()
-            .for_each(|error| env.ui.warn(error.message()));
+        scan.tell_unanswered(Some(name.as_str()), env);
         View::look_in(&scan, name, env)
     }
 

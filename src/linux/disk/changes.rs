@@ -4,14 +4,24 @@ use crate::error::{Error, Result};
 use crate::linux::disk::media::BlockMedia;
 use crate::linux::disk::sysfs;
 use crate::linux::dm::nodes;
+use crate::linux::process::fork;
 use crate::model::DevNo;
 use crate::sys::Media as _;
 use crate::sys::disk::{Access, Counters};
 use crate::table::era;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::ops::Range;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// How often a map is read before it is given up: its superblock may be written meanwhile.
 const TRIES: usize = 5;
+/// How long the disks beneath a map may take to answer.
+const ANSWERS: Duration = Duration::from_secs(10);
+/// How an answer begins that has no blocks: as no block does, since its number would be larger than
+/// any device.
+const REFUSED: &str = "refused: ";
 
 /// The blocks that were written in era `since` or later, according to the map on a device.
 /// Meanwhile the kernel holds the map (`table::era`).
@@ -24,26 +34,56 @@ pub fn written_since(map: DevNo, since: u32) -> Result<Vec<Range<u64>>> {
             "the map of changes on device {map} cannot be found"
         ))
     })?;
-    let media = BlockMedia::open(&node, Access::ReadOnly)?;
+    read_by(Instant::now() + ANSWERS, &node, since)
+}
+
+/// Has a child read the map: a disk beneath it may hang, and this process has the group's lock.
+fn read_by(until: Instant, node: &Path, since: u32) -> Result<Vec<Range<u64>>> {
+    let read = |mouth: &mut File| {
+        let told = match read(node, since) {
+            Ok(blocks) => {
+                let ends = blocks.iter().flat_map(|blocks| [blocks.start, blocks.end]);
+                ends.flat_map(u64::to_le_bytes).collect()
+            }
+            Err(why) => format!("{REFUSED}{why}").into_bytes(),
+        };
+        drop(mouth.write_all(&told));
+    };
+    let heard = fork::hears_by(until, read)
+        .map_err(|errno| Error::io("cannot read the map of changes", &errno.into()))?;
+    let told = heard.ok_or_else(|| {
+        Error::timed_out("the map of changes cannot be read: a disk beneath it does not answer")
+            .on(node.display())
+    })?;
+    if let Some(why) = told.strip_prefix(REFUSED.as_bytes()) {
+        let why = String::from_utf8_lossy(why);
+        return Err(Error::device(format!(
+            "the map of changes cannot be read: {why}"
+        )));
+    }
+    let (ends, _) = told.as_chunks::<8>();
+    let (blocks, _) = ends.as_chunks::<2>();
+    let number = |bytes: [u8; 8]| u64::from_le_bytes(bytes);
+    Ok(blocks
+        .iter()
+        .map(|[start, end]| number(*start)..number(*end))
+        .collect())
+}
+
+fn read(node: &Path, since: u32) -> std::result::Result<Vec<Range<u64>>, String> {
+    let failed = |err: io::Error| err.to_string();
+    let media = BlockMedia::try_open(node, Access::ReadOnly).map_err(failed)?;
     // The map is a few MiB for the largest volumes.
-    let mut image = vec![
-        0;
-        usize::try_from(media.size())
-            .map_err(|_| Error::device("the map of changes is too large"))?
-    ];
-    let mut last = String::new();
+    let size = usize::try_from(media.size()).map_err(|_| "it is too large".to_owned())?;
+    let (mut image, mut last) = (vec![0; size], String::new());
     for _ in 0..TRIES {
-        media
-            .read_at(0, &mut image)
-            .map_err(|err| Error::io("cannot read the map of changes", &err))?;
+        media.read_at(0, &mut image).map_err(failed)?;
         match era::written_since(&image, since) {
             Ok(blocks) => return Ok(blocks),
             Err(why) => last = why,
         }
     }
-    Err(Error::device(format!(
-        "the map of changes cannot be read: {last}"
-    )))
+    Err(last)
 }
 
 /// How many sectors have been written to a device or discarded on it since it was created.
@@ -137,8 +177,24 @@ pub fn era_survives_crash(release: &str) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    /// A FIFO without a writer blocks its opener, as a disk that hangs does.
+    #[test]
+    fn a_map_that_does_not_answer_is_given_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("hangs");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let error = read_by(Instant::now() + Duration::from_millis(300), &fifo, 0).unwrap_err();
+        assert_eq!(error.kind(), crate::error::Kind::TimedOut);
+        let empty = directory.path().join("empty");
+        std::fs::write(&empty, "").unwrap();
+        let soon = Instant::now() + Duration::from_secs(20);
+        let error = read_by(soon, &empty, 0).unwrap_err();
+        assert_eq!(error.kind(), crate::error::Kind::Device, "{error}");
+    }
 
     #[test]
     fn writes_and_discards_are_counted() {

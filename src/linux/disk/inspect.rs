@@ -9,12 +9,12 @@ use crate::linux::disk::above::{self, Sight as _};
 use crate::linux::disk::openers::openers;
 use crate::linux::disk::sysfs::{self, Block, printable};
 use crate::linux::dm::nodes::leads_to;
-use crate::linux::process::tools;
+use crate::linux::process::{fork, tools};
 use crate::model::{DevNo, device::UUID_PREFIX};
 use crate::sys::disk::{BlockDevice, Inspection, Objection};
 use crate::sys::filesystem::Filesystem;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -122,11 +122,10 @@ fn uses(block: &Block, dev: DevNo, path: &Path) -> Vec<Objection> {
 /// explained it yet.
 fn busy(path: &Path, dev: DevNo, explained: bool) -> Result<Option<Objection>> {
     let shown = path.display();
-    let exclusive = fs::File::options()
-        .read(true)
-        .custom_flags(libc::O_EXCL | libc::O_NONBLOCK)
-        .open(path);
-    match exclusive.map_err(|err| (err.raw_os_error(), err)) {
+    let Some(opened) = opens(path, Instant::now() + DISK_ANSWERS) else {
+        return Err(silent(path, DISK_ANSWERS));
+    };
+    match opened.map_err(|err| (err.raw_os_error(), err)) {
         Ok(_) => Ok(None),
         Err((Some(libc::EBUSY), _)) if explained => Ok(None),
         Err((Some(libc::EBUSY), _)) => {
@@ -144,6 +143,31 @@ fn busy(path: &Path, dev: DevNo, explained: bool) -> Result<Option<Objection>> {
                 .hint("run it as root"))
         }
         Err((_, err)) => Err(Error::io(format!("cannot open '{shown}'"), &err).on(&shown)),
+    }
+}
+
+/// Whether a device can be opened exclusively; `None` if that is not known in time. A child tries it:
+/// the first opener of a disk may have to wait until its partition table has been read.
+fn opens(path: &Path, until: Instant) -> Option<io::Result<()>> {
+    let open = || {
+        let mut options = fs::File::options();
+        let flags = libc::O_EXCL | libc::O_NONBLOCK;
+        options.read(true).custom_flags(flags).open(path).map(drop)
+    };
+    let tell = |mouth: &mut fs::File| {
+        let number = open().map_or_else(|err| err.raw_os_error().unwrap_or(libc::EIO), |()| 0);
+        drop(mouth.write_all(&number.to_le_bytes()));
+    };
+    let Ok(heard) = fork::hears_by(until, tell) else {
+        return Some(open());
+    };
+    match heard?
+        .first_chunk()
+        .map(|number| i32::from_le_bytes(*number))
+    {
+        Some(0) => Some(Ok(())),
+        Some(number) => Some(Err(io::Error::from_raw_os_error(number))),
+        None => Some(open()),
     }
 }
 
@@ -167,15 +191,19 @@ fn blkid(path: &Path, patience: Duration) -> Result<Output> {
         .stderr(Stdio::piped());
     let mut child = command.spawn().map_err(not_run)?;
     if !tools::done_by(Instant::now() + patience, Some(&mut child)) {
-        let shown = path.display();
-        let why = format!(
-            "'{shown}' did not answer within {} s, so its contents cannot be identified",
-            patience.as_secs()
-        );
-        return Err(Error::timed_out(why).on(shown));
+        return Err(silent(path, patience));
     }
     // The process has ended, so all of its output has fitted into the pipes.
     child.wait_with_output().map_err(not_run)
+}
+
+fn silent(path: &Path, patience: Duration) -> Error {
+    let shown = path.display();
+    let why = format!(
+        "'{shown}' did not answer within {} s, so its contents cannot be identified",
+        patience.as_secs()
+    );
+    Error::timed_out(why).on(shown)
 }
 
 /// The smallest pieces, in bytes, that the contents of a device are read and written in: those of a
@@ -310,6 +338,18 @@ mod tests {
             .inspect(|o| assert!(o.forcible))
             .map(|o| o.text)
             .collect()
+    }
+
+    #[test]
+    fn an_open_that_hangs_is_given_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let there = directory.path().join("there");
+        fs::write(&there, "").unwrap();
+        let soon = || Instant::now() + Duration::from_secs(20);
+        assert!(opens(&there, soon()).unwrap().is_ok());
+        let missing = opens(&directory.path().join("missing"), soon()).unwrap();
+        assert_eq!(missing.unwrap_err().raw_os_error(), Some(libc::ENOENT));
+        assert!(opens(&there, Instant::now() - Duration::from_secs(1)).is_none());
     }
 
     #[test]

@@ -72,30 +72,34 @@ pub fn look(
     };
     let disks: Vec<(&Path, Duration)> = chosen
         .iter()
+        .filter(|chosen| !chosen.is_suspended)
         .map(|chosen| {
             let most = patience.unwrap_or(chosen.patience);
             (chosen.candidate.path.as_path(), most.min(chosen.patience))
         })
         .collect();
-    let read = apart::read_each(&disks, reading);
-    Ok(chosen
-        .into_iter()
-        .zip(read)
-        .map(
-            |(
-                Chosen {
-                    candidate,
-                    is_known,
-                    ..
-                },
-                media,
-            )| Found {
-                candidate,
-                is_known,
-                media,
-            },
-        )
-        .collect())
+    let mut read = apart::read_each(&disks, reading).into_iter();
+    let mut found = |chosen: Chosen| {
+        let media = if chosen.is_suspended {
+            Err(suspended(&chosen.candidate))
+        } else {
+            read.next()?
+        };
+        Some(Found {
+            candidate: chosen.candidate,
+            is_known: chosen.is_known,
+            media,
+        })
+    };
+    Ok(chosen.into_iter().filter_map(&mut found).collect())
+}
+
+/// Why a device that is suspended is not read. It would not answer before somebody resumes it.
+fn suspended(candidate: &Candidate) -> Error {
+    let shown = candidate.path.display();
+    Error::timed_out(format!("'{shown}' is suspended and does not answer"))
+        .on(shown)
+        .hint("whoever has suspended it has to resume it; see 'dmsetup info'")
 }
 
 /// Those of these disks that do not answer in time. Any other error is left to other callers to
@@ -109,14 +113,8 @@ pub fn silent(disks: &BTreeSet<DevNo>) -> Vec<DevNo> {
     if !late.is_empty() {
         return late;
     }
-    let path = |dev: &DevNo| {
-        Some((
-            *dev,
-            Block::numbered(*dev)
-                .filter(|block| !block.is_suspended())?
-                .path()?,
-        ))
-    };
+    // One that is suspended is asked, too: somebody may be about to resume it.
+    let path = |dev: &DevNo| Some((*dev, Block::numbered(*dev)?.path()?));
     let others = disks.iter().filter(|dev| !written.contains_key(dev));
     let disks: Vec<(DevNo, PathBuf)> = others.filter_map(path).collect();
     let asked: Vec<(&Path, Duration)> = disks
@@ -143,6 +141,8 @@ pub fn silent(disks: &BTreeSet<DevNo>) -> Vec<DevNo> {
 struct Chosen {
     candidate: Candidate,
     is_known: bool,
+    /// It does not answer as long as it is, so it is named and not read.
+    is_suspended: bool,
     patience: Duration,
 }
 
@@ -202,7 +202,6 @@ impl Machine {
         !never
             && !self.ours.contains(&block.name)
             && !block.size().is_zero()
-            && !block.is_suspended()
             && !disconnected()
             && !hidden()
     }
@@ -234,7 +233,14 @@ fn all() -> Result<Vec<Chosen>> {
             (false, true) => ask_udev(block),
             (false, false) => Verdict::Unknown,
         };
-        if verdict == Verdict::Other || (verdict == Verdict::Unknown && looks >= LOOK_INTO) {
+        let is_suspended = block.is_suspended();
+        let is_no_use = match verdict {
+            Verdict::Member => false,
+            // Of one that is not known to be a breakoff disk nothing is said.
+            Verdict::Unknown => is_suspended || looks >= LOOK_INTO,
+            Verdict::Other => true,
+        };
+        if is_no_use {
             continue;
         }
         let Some(candidate) = candidate(block) else {
@@ -245,6 +251,7 @@ fn all() -> Result<Vec<Chosen>> {
         chosen.push(Chosen {
             candidate,
             is_known,
+            is_suspended,
             patience: if is_known { MEMBER_ANSWERS } else { ANSWERS },
         });
     }
@@ -260,7 +267,8 @@ pub fn whole_disks() -> Result<Vec<Stranger>> {
             uuid.is_some_and(|uuid| uuid.starts_with(MULTIPATH))
         };
         let is_hardware = !block.name.starts_with("dm-") || is_multipath();
-        is_hardware && !block.is_partition() && machine.may_be_used(block) && !is_path(block)
+        let may_be_used = || machine.may_be_used(block) && !block.is_suspended();
+        is_hardware && !block.is_partition() && may_be_used() && !is_path(block)
     });
     let stranger = |block: &Block| {
         Some(Stranger {
@@ -307,6 +315,7 @@ fn marked(mapped: &BTreeSet<DevNo>) -> Vec<Chosen> {
             Some(Chosen {
                 candidate: candidate(&block)?,
                 is_known,
+                is_suspended: false,
                 patience: MEMBER_ANSWERS,
             })
         })
@@ -325,6 +334,7 @@ fn running(group: GroupId, mapped: &BTreeSet<DevNo>) -> Result<Vec<Chosen>> {
         Some(Chosen {
             candidate: candidate(block)?,
             is_known: true,
+            is_suspended: false,
             patience: ANSWERS,
         })
     };
@@ -336,10 +346,9 @@ fn running(group: GroupId, mapped: &BTreeSet<DevNo>) -> Result<Vec<Chosen>> {
         .filter_map(|block| chosen(&block))
         .collect();
     let machine = Machine::look()?;
-    let others = machine
-        .blocks
-        .iter()
-        .filter(|block| !on_the_group(block) && machine.may_be_a_disk(block));
+    let others = machine.blocks.iter().filter(|block| {
+        !on_the_group(block) && machine.may_be_a_disk(block) && !block.is_suspended()
+    });
     if cookie::udev_running() {
         let group = group.to_string();
         let is_its = |block: &Block| {
