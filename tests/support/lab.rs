@@ -314,7 +314,7 @@ impl Lab {
     }
 
     #[track_caller]
-    fn remove_everything(&self) {
+    pub fn remove_everything(&self) {
         for group in self.groups() {
             if !group.volumes.is_empty() {
                 self.cli(&format!(
