@@ -709,10 +709,12 @@ impl Scan {
         let was_removed = chosen
             .as_ref()
             .is_some_and(|c| c.group.disk(label.disk()).is_none());
+        let waits = chosen.as_ref().and_then(|chosen| waits(chosen, label));
         Some(match chosen {
             Some(chosen) if chosen.group.destroyed => {
                 format!("is left over from {name}, which was destroyed")
             }
+            _ if let Some(waits) = waits => format!("{waits}, by {name}"),
             _ if was_removed => format!("was removed from {name} while it was away"),
             _ => format!("belongs to {name}"),
         })
@@ -730,7 +732,8 @@ impl Scan {
         let is_own =
             |chosen: &Chosen| chosen.group.host.is_some() && chosen.group.host == self.here;
         chosen.is_some_and(|chosen| {
-            is_own(&chosen) && is_whole(&chosen) && chosen.group.disk(label.disk()).is_some()
+            let is_member = is_whole(&chosen) && chosen.group.disk(label.disk()).is_some();
+            is_own(&chosen) && (is_member || waits(&chosen, label).is_some())
         })
     }
 
@@ -891,6 +894,7 @@ impl Scan {
             .count()
             > 1;
         let gone = group.is_some_and(|id| self.is_destroyed(id));
+        let waits = config.and_then(|config| waits(config, label));
         let stranger = group.is_some() && config.is_some() && disk.is_none();
         DiskLine {
             device: Some(path.into()),
@@ -905,6 +909,7 @@ impl Scan {
                 (true, _) => "duplicate",
                 (false, _) if gone => "free",
                 (false, None) => "free",
+                (false, Some(_)) if waits.is_some() => "waiting",
                 (false, Some(_)) if stranger => "removed",
                 (false, Some(_)) => "online",
             },
@@ -916,6 +921,8 @@ impl Scan {
                     "its group was destroyed; 'breakoff recover' erases what is left of it"
                         .to_owned(),
                 )
+            } else if waits.is_some() {
+                waits
             } else if stranger {
                 Some(format!(
                     "removed from its group while it was away; 'breakoff disk init --force {path}' makes it free"
@@ -929,6 +936,15 @@ impl Scan {
             },
         }
     }
+}
+
+/// That a disk was handed over to a group that is not here, as text, if it was.
+fn waits(chosen: &Chosen, label: &Label) -> Option<String> {
+    let handover = chosen.group.handover_of(label.disk())?;
+    let to = &handover.to.name;
+    Some(format!(
+        "was handed over to group '{to}', which is not here"
+    ))
 }
 
 /// The remark that a disk has more space than its label states.

@@ -115,6 +115,12 @@ pub fn choose_by(id: GroupId, found: &[(String, Label)], guide: &Guide) -> Resul
     let mut lineage = heads.lineage(&verdict);
     let newcomers = receive(&mut group, &mut lineage, &ours, &mut warnings);
     forget_handovers(&mut group, found);
+    if let ([], [given, ..]) = (group.disks.as_slice(), group.handovers.as_slice()) {
+        warnings.push(format!(
+            "all of group '{}' was handed over to group '{}', which is not here: its disks wait for that",
+            group.name, given.to.name
+        ));
+    }
     let parted = verdict
         .parted
         .iter()

@@ -574,15 +574,9 @@ impl HandoverRecord {
             generation,
             begins: self.begins,
             to: Group {
-                id: id(&self.to, GroupId::parse)?,
-                name: name(&self.group)?,
-                host,
-                destroyed: false,
                 disks,
-                standing: BTreeMap::new(),
                 volumes,
-                handovers: Vec::new(),
-                places: Places::default(),
+                ..Group::empty(id(&self.to, GroupId::parse)?, name(&self.group)?, host)
             },
         })
     }

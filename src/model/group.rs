@@ -97,10 +97,15 @@ impl Eq for Places {}
 impl Group {
     /// A new group without disks and volumes, which `host` has.
     pub fn new(name: Name, host: HostId) -> Group {
+        Group::empty(GroupId::random(), name, Some(host))
+    }
+
+    /// A group without disks and volumes.
+    pub fn empty(id: GroupId, name: Name, host: Option<HostId>) -> Group {
         Group {
-            id: GroupId::random(),
+            id,
             name,
-            host: Some(host),
+            host,
             destroyed: false,
             disks: Vec::new(),
             standing: BTreeMap::new(),
@@ -192,8 +197,13 @@ impl Group {
     /// Whether a disk holds this configuration: it is in the group, or was handed over by it and is
     /// not written by the other group yet.
     pub fn is_held_by(&self, disk: DiskId) -> bool {
-        let given = |handover: &Handover| handover.to.disk(disk).is_some();
-        self.disk(disk).is_some() || self.handovers.iter().any(given)
+        self.disk(disk).is_some() || self.handover_of(disk).is_some()
+    }
+
+    /// The handover by which a disk has left the group, as long as it is remembered.
+    pub fn handover_of(&self, disk: DiskId) -> Option<&Handover> {
+        let has = |handover: &&Handover| handover.to.disk(disk).is_some();
+        self.handovers.iter().find(has)
     }
 
     /// All space in use: subdisks, logs and DCOs of all volumes.

@@ -807,7 +807,7 @@ pub fn release_logs(group: &mut Group, volumes: &BTreeSet<VolumeId>) {
 }
 
 /// The name of a plex, such as `v-01`. A long volume name is shortened to fit.
-fn plex_name(volume: &Name, number: u16) -> Result<Name> {
+pub(super) fn plex_name(volume: &Name, number: u16) -> Result<Name> {
     let suffix = format!("-{number:02}");
     let room = crate::model::name::NAME_MAX - suffix.len();
     let stem = volume

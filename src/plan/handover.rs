@@ -9,7 +9,7 @@
 //! a log or one of two copies of a map on the wrong side is given up, since it can be made again.
 
 use super::change::{Change, Event};
-use super::draft::Draft;
+use super::draft::{Draft, plex_name};
 use super::evidence::Situation;
 use super::quorum;
 use super::refusal::{Disks, Groups, Result, Verb};
@@ -20,11 +20,10 @@ use super::world::World;
 use crate::model::handover::{clashes, part};
 use crate::model::space::Wish;
 use crate::model::{
-    Dco, DiskId, Extent, Group, GroupId, Handover, HandoverId, Name, Places, Sectors, Volume,
-    VolumeId,
+    Dco, DiskId, Extent, Group, GroupId, Handover, HandoverId, Name, Sectors, Volume, VolumeId,
 };
 use crate::table::log;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Disks and volumes that can only go together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -86,24 +85,14 @@ pub fn plan(world: &Situation, request: &GroupRequest) -> Result<Plan> {
 
 /// The group that receives, without disks and volumes, and whether it begins with the handover.
 fn receiver(world: &Situation, to: &Receiver) -> Result<(Group, bool)> {
-    let empty = |id, name: &Name, host| Group {
-        id,
-        name: name.clone(),
-        host,
-        destroyed: false,
-        disks: Vec::new(),
-        standing: BTreeMap::new(),
-        volumes: Vec::new(),
-        handovers: Vec::new(),
-        places: Places::default(),
-    };
     match to {
         Receiver::New(name) => {
             if !world.evidence.namesakes.is_empty() {
                 let group = name.clone();
                 return Err(Groups::Exists { group }.into());
             }
-            Ok((empty(GroupId::random(), name, world.group.host), true))
+            let group = Group::empty(GroupId::random(), name.clone(), world.group.host);
+            Ok((group, true))
         }
         Receiver::Existing(name) => {
             let known = world.evidence.receiver.as_ref();
@@ -114,7 +103,8 @@ fn receiver(world: &Situation, to: &Receiver) -> Result<(Group, bool)> {
                 let group = name.clone();
                 return Err(Groups::Itself { group }.into());
             }
-            Ok((empty(known.id, &known.name, known.host), false))
+            let group = Group::empty(known.id, known.name.clone(), known.host);
+            Ok((group, false))
         }
     }
 }
@@ -166,6 +156,8 @@ fn hand_over(world: &Situation, all: &Set, (mut to, begins): (Group, bool)) -> R
         }
     }
     if let Some(receiver) = world.evidence.receiver.as_ref().filter(|_| !begins) {
+        rename_disks(&mut draft, receiver, &mut to);
+        rename_plexes(&mut draft, receiver, &mut to);
         let taken = clashes(receiver, &to);
         if !taken.is_empty() {
             let group = to.name.clone();
@@ -187,6 +179,61 @@ fn hand_over(world: &Situation, all: &Set, (mut to, begins): (Group, bool)) -> R
         begins,
     });
     draft.finish()
+}
+
+/// Gives disks another media name if the group that receives them has one of that name. Media names are
+/// often the same, since they are chosen for those who name none.
+fn rename_disks(draft: &mut Draft<'_>, receiver: &Group, to: &mut Group) {
+    let from = draft.world.group.name.clone();
+    let is_taken = |group: &Group, name: &Name| group.disks.iter().any(|d| d.media == *name);
+    for at in 0..to.disks.len() {
+        let old = to.disks[at].media.clone();
+        if !is_taken(receiver, &old) {
+            continue;
+        }
+        let speaking = [format!("{from}-{old}")].into_iter();
+        let numbered = (1..=u16::MAX).map(|number| format!("disk{number:02}"));
+        let mut names = speaking
+            .chain(numbered)
+            .filter_map(|name| Name::parse(&name).ok());
+        let free = |name: &Name| !is_taken(receiver, name) && !is_taken(to, name);
+        if let Some(name) = names.find(free) {
+            draft.note(format!(
+                "disk '{old}' of group '{from}' is called '{name}' in group '{}', which has a '{old}'",
+                receiver.name
+            ));
+            to.disks[at].media = name;
+        }
+    }
+}
+
+/// Gives plexes another name if the group that receives them has one of that name: a plex keeps its name
+/// when its volume is renamed.
+fn rename_plexes(draft: &mut Draft<'_>, receiver: &Group, to: &mut Group) {
+    let plexes = |group: &Group| -> Vec<Name> {
+        let all = group.volumes.iter().flat_map(|volume| &volume.plexes);
+        all.map(|plex| plex.name.clone()).collect()
+    };
+    let theirs: BTreeSet<Name> = plexes(receiver).into_iter().collect();
+    let mut taken: BTreeSet<Name> = plexes(to).into_iter().chain(theirs.clone()).collect();
+    for volume in &mut to.volumes {
+        for plex in volume
+            .plexes
+            .iter_mut()
+            .filter(|p| theirs.contains(&p.name))
+        {
+            let mut names =
+                (1..=u16::MAX).filter_map(|number| plex_name(&volume.name, number).ok());
+            if let Some(name) = names.find(|name| !taken.contains(name)) {
+                draft.note(format!(
+                    "plex '{}' is called '{name}' in group '{}', which has a '{0}'",
+                    plex.name, receiver.name
+                ));
+                taken.insert(name.clone());
+                plex.name = name;
+            }
+        }
+    }
 }
 
 /// Gives a volume that goes a log on the disks that go, if its log is on another one. Without space

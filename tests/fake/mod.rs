@@ -262,6 +262,18 @@ impl Fake {
         }
     }
 
+    /// Runs a command that is refused, and changes nothing.
+    #[track_caller]
+    pub fn refused(&self, words: &str) -> Error {
+        let before = self.0.borrow().changes;
+        let error = match self.run(&Words::parse(words)) {
+            Some(Err(error)) => error,
+            other => panic!("'{words}' was not refused: {other:?}"),
+        };
+        assert_eq!(self.0.borrow().changes, before, "{words}: {error}");
+        error
+    }
+
     /// The group as the disks have it, by the rules that every command reads it by.
     #[track_caller]
     pub fn group(&self) -> Option<(Group, Generation)> {

@@ -6,7 +6,7 @@ use crate::fake::{Fake, Trap, Words};
 use crate::pure::golden::assert_golden;
 use breakoff::app::{GroupLine, Outcome};
 use breakoff::cli::native::hints::Native;
-use breakoff::error::{Error, Kind};
+use breakoff::error::Kind;
 use breakoff::meta;
 use breakoff::model::{DiskId, Group, PlexState};
 use breakoff::report::text;
@@ -48,20 +48,9 @@ fn copy(fake: &Fake, count: usize) {
 }
 
 #[track_caller]
-fn refused(fake: &Fake, words: &str) -> Error {
-    let before = fake.0.borrow().changes;
-    let error = match fake.run(&Words::parse(words)) {
-        Some(Err(error)) => error,
-        other => panic!("'{words}' was not refused: {other:?}"),
-    };
-    assert_eq!(fake.0.borrow().changes, before, "{words}: {error}");
-    error
-}
-
-#[track_caller]
 fn refused_as(fake: &Fake, words: &str, kind: Kind, says: &str) {
     for words in [words.to_owned(), format!("--dry-run {words}")] {
-        let error = refused(fake, &words);
+        let error = fake.refused(&words);
         assert_eq!(error.kind(), kind, "{words}: {error}");
         assert!(error.message().contains(says), "{words}: {error}");
     }
@@ -123,7 +112,7 @@ fn shape(group: &Group) -> String {
 #[test]
 fn both_run_side_by_side() {
     let fake = copied();
-    let error = refused(&fake, "-g g make w 1m");
+    let error = fake.refused("-g g make w 1m");
     let hint = error.hint_text(&Native).unwrap();
     assert!(
         hint.contains("'breakoff group import g --clone NEW DEVICE…'"),
@@ -353,7 +342,7 @@ fn before_or_after(fake: &Fake, expected: &str, what: &str) {
                 "-g c make w 1m",
                 "group import g --clone other /dev/fake4 /dev/fake5 /dev/fake6",
             ] {
-                let error = refused(fake, words);
+                let error = fake.refused(words);
                 assert_eq!(error.kind(), Kind::NotReady, "{what}: {words}: {error}");
             }
             false
@@ -509,7 +498,7 @@ fn an_unfinished_clone_can_be_given_up() {
     );
     let turned = (3..6).find(|at| label(&fake, *at).group() != label(&fake, 0).group());
     let device = format!("/dev/fake{}", turned.unwrap() + 1);
-    let error = refused(&fake, &format!("disk erase {device}"));
+    let error = fake.refused(&format!("disk erase {device}"));
     assert!(
         error
             .message()

@@ -5,7 +5,7 @@ use crate::fake::{Fake, Trap, Words};
 use crate::pure::golden::assert_golden;
 use breakoff::app::Outcome;
 use breakoff::cli::native::hints::Native;
-use breakoff::error::{Error, Kind};
+use breakoff::error::Kind;
 use breakoff::exec::labels;
 use breakoff::meta;
 use breakoff::model::Sectors;
@@ -14,22 +14,11 @@ use breakoff::plan::step::LostLabel;
 use breakoff::report::text;
 use breakoff::sys::Media;
 
-#[track_caller]
-fn refused(fake: &Fake, words: &str) -> Error {
-    let before = fake.0.borrow().changes;
-    let error = match fake.run(&Words::parse(words)) {
-        Some(Err(error)) => error,
-        other => panic!("'{words}' was not refused: {other:?}"),
-    };
-    assert_eq!(fake.0.borrow().changes, before, "{words}: {error}");
-    error
-}
-
 /// Refused for this reason, whatever `--force` says.
 #[track_caller]
 fn always_refused(fake: &Fake, device: &str, kind: Kind, says: &str, hint: Option<&str>) {
     for words in ["disk erase", "disk erase --force", "--dry-run disk erase"] {
-        let error = refused(fake, &format!("{words} {device}"));
+        let error = fake.refused(&format!("{words} {device}"));
         assert_eq!(error.kind(), kind, "{words}: {error}");
         assert!(error.message().contains(says), "{words}: {error}");
         let told = error.hint_text(&Native);
@@ -40,7 +29,7 @@ fn always_refused(fake: &Fake, device: &str, kind: Kind, says: &str, hint: Optio
 /// Refused without `--force`, and done with it.
 #[track_caller]
 fn forced(fake: &Fake, device: &str, says: &str) {
-    let error = refused(fake, &format!("disk erase {device}"));
+    let error = fake.refused(&format!("disk erase {device}"));
     assert_eq!(error.kind(), Kind::InUse, "{error}");
     assert!(error.message().contains(says), "{error}");
     let hint = "if nothing on it is needed any more, repeat with --force";
@@ -63,10 +52,10 @@ fn a_free_disk_is_erased_and_then_is_none() {
     let fake = Fake::new(&[24, 24, 24]);
     is_empty(&fake, 0);
     fake.ok("disk init /dev/fake1 /dev/fake2");
-    let twice = refused(&fake, "disk erase /dev/fake1 /dev/fake1");
+    let twice = fake.refused("disk erase /dev/fake1 /dev/fake1");
     assert_eq!(twice.kind(), Kind::Usage, "{twice}");
     // All of them, or none.
-    let one_is_none = refused(&fake, "disk erase /dev/fake1 /dev/fake3");
+    let one_is_none = fake.refused("disk erase /dev/fake1 /dev/fake3");
     assert_eq!(one_is_none.kind(), Kind::NotReady, "{one_is_none}");
     assert_eq!(one_is_none.object(), Some("/dev/fake3"));
     let erased = fake.ok("disk erase /dev/fake1 /dev/fake2");
@@ -127,7 +116,7 @@ fn a_disk_that_its_group_has_given_up_is_erased() {
     fake.0.borrow_mut().disks[2].unplugged = true;
     fake.ok("group destroy g");
     fake.0.borrow_mut().disks[2].unplugged = false;
-    let error = refused(&fake, "disk erase /dev/fake3");
+    let error = fake.refused("disk erase /dev/fake3");
     assert_eq!(error.kind(), Kind::InUse, "nobody knows of it: {error}");
 }
 
@@ -139,7 +128,7 @@ fn a_disk_of_a_refused_group_is_refused() {
     let copy = fake.0.borrow().disks[0].copied(2);
     fake.0.borrow_mut().disks.push(copy);
     for words in ["disk erase", "disk erase --force"] {
-        let error = refused(&fake, &format!("{words} /dev/fake3"));
+        let error = fake.refused(&format!("{words} /dev/fake3"));
         assert_eq!(error.kind(), Kind::Unsafe, "{error}");
         assert!(
             error

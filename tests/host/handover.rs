@@ -62,13 +62,6 @@ fn described(group: &Group) -> String {
     text
 }
 
-fn refused(fake: &Fake, line: &str) -> breakoff::error::Error {
-    let came = fake.copy().run(&Words::parse(line));
-    came.unwrap()
-        .err()
-        .unwrap_or_else(|| panic!("'{line}' is carried out"))
-}
-
 /// Kills a command before each change, and cuts the power there: all groups are as before it or as after
 /// it, before anything is repaired, and a repair has them so on all labels.
 #[track_caller]
@@ -169,6 +162,10 @@ fn apart(dead: &Fake, half: &[usize], (before, after): (&String, &String), place
     let place = format!("{place}, then only disks {half:?}");
     fake.run(&Words::parse("start --auto")).unwrap().ok();
     fake.run(&Words::parse("recover")).unwrap().ok();
+    // Whatever a disk is in, its label is not to be erased.
+    for at in half {
+        fake.refused(&format!("disk erase --force /dev/fake{}", at + 1));
+    }
     // What is there is a part of one of the two.
     let names = |text: &str| -> BTreeSet<String> {
         let lines = text.lines().filter(|line| line.starts_with("volume"));
@@ -211,7 +208,7 @@ fn what_lies_on_the_same_disks_goes_together() {
     assert_eq!(words(&together.disks), "disk02 disk03");
     assert_eq!(words(&together.volumes), "w s x");
     assert_eq!(words(&together.beyond), "w x disk03");
-    let why = refused(&world.fake, "group split g n s");
+    let why = world.fake.refused("group split g n s");
     assert_eq!(why.kind(), Kind::InUse);
     assert!(why.message().contains("w, x, disk03"), "{why}");
     world.fake.ok("stop --all");
@@ -248,17 +245,17 @@ fn what_cannot_go_is_refused_and_nothing_is_changed() {
         ("group move g g s", Kind::Usage, "the one that gives"),
         ("group join nowhere g", Kind::NotFound, "nowhere"),
     ] {
-        let why = refused(&world.fake, line);
+        let why = world.fake.refused(line);
         assert_eq!(why.kind(), kind, "{line}: {why}");
         assert!(why.message().contains(word), "{line}: {why}");
     }
     assert_eq!(all(&world.fake), before);
     crate::fake::script::hold(&world.fake, "g-s");
-    let why = refused(&world.fake, "group split g n s");
+    let why = world.fake.refused("group split g n s");
     assert_eq!(why.kind(), Kind::InUse, "{why}");
     crate::fake::script::release(&world.fake);
     world.fake.0.borrow_mut().disks[1].unplugged = true;
-    let why = refused(&world.fake, "group split g n s");
+    let why = world.fake.refused("group split g n s");
     assert_eq!(why.kind(), Kind::Device, "{why}");
     world.fake.0.borrow_mut().disks[1].unplugged = false;
     assert_eq!(all(&world.fake), before);
@@ -313,7 +310,7 @@ fn a_snapshot_that_was_away_comes_back_with_what_has_changed() {
         Tracking::Since(_)
     ));
     // It cannot come back from there.
-    let why = refused(&world.fake, "snapback s");
+    let why = world.fake.refused("snapback s");
     assert!(why.message().contains("'g/v'"), "{why}");
     (0..24).for_each(|_| world.fake.0.borrow_mut().writers_write());
     world.fake.ok("group join n g --stopped");
@@ -363,7 +360,59 @@ fn a_volume_that_cannot_be_started_loses_nothing() {
     plug(false);
     world.fake.ok("start --auto");
     world.fake.run(&Words::parse("start --all")).unwrap().ok();
-    assert!(refused(&world.fake, "start s").message().contains("disk02"));
+    assert!(world.fake.refused("start s").message().contains("disk02"));
     plug(true);
     assert_eq!(all(&world.fake), before);
+}
+
+#[test]
+fn a_media_name_that_is_taken_is_changed_and_a_volume_name_refused() {
+    let fake = Fake::new(&[64; 4]);
+    fake.ok("group create a /dev/fake1 /dev/fake2");
+    fake.ok("group create b /dev/fake3 b-disk01=/dev/fake4");
+    fake.ok("-g a make v 4m --on disk01");
+    fake.ok("-g b make v 4m --on disk01");
+    let why = fake.refused("group join b a");
+    assert_eq!(why.kind(), Kind::Exists);
+    assert!(why.message().ends_with("itself: volume 'v'"), "{why}");
+    fake.ok("-g b rename v w");
+    fake.ok("group join b a");
+    let joined = groups(&fake);
+    let media: Vec<String> = joined[0]
+        .disks
+        .iter()
+        .map(|d| d.media.to_string())
+        .collect();
+    assert_eq!(media, ["disk01", "disk02", "disk03", "b-disk01"]);
+    let plexes: Vec<String> = joined[0]
+        .volumes
+        .iter()
+        .flat_map(|volume| &volume.plexes)
+        .map(|plex| plex.name.to_string())
+        .collect();
+    assert_eq!(plexes, ["v-01", "w-01"]);
+}
+
+/// A disk that has got another label has not appeared.
+#[test]
+fn what_was_stopped_is_not_started_by_hot_plug() {
+    let world = World::new("parted", 3, &PARTED);
+    let running = |fake: &Fake| -> Vec<String> {
+        let volumes = groups(fake).into_iter().flat_map(|group| group.volumes);
+        let mut names: Vec<String> = volumes
+            .filter(|volume| volume.running.is_some())
+            .map(|volume| volume.name.to_string())
+            .collect();
+        names.sort();
+        names
+    };
+    let run = tempfile::tempdir().unwrap();
+    world.fake.0.borrow_mut().hotplug_dir = Some(run.path().join("hotplug"));
+    world.fake.ok("start --auto --appeared");
+    world.fake.ok("stop s");
+    for line in ["group split g n s --stopped", "group join n g --stopped"] {
+        world.fake.ok(line);
+        world.fake.ok("start --auto --appeared");
+        assert_eq!(running(&world.fake), ["v", "w"], "{line}");
+    }
 }

@@ -129,7 +129,11 @@ fn is_readable(scan: &Scan, label: &Label, group: GroupId) -> bool {
 /// A disk of the group, unless the group has given it up or was destroyed.
 fn member(chosen: &Chosen, label: &Label, here: Option<HostId>) -> LabelFound {
     let group = &chosen.group;
-    match group.disk(label.disk()).filter(|_| !group.destroyed) {
+    // What was handed over to a group that is not here is needed there.
+    let handed = group.handover_of(label.disk());
+    let handed = handed.and_then(|handover| handover.to.disk(label.disk()));
+    let disk = group.disk(label.disk()).or(handed);
+    match disk.filter(|_| !group.destroyed) {
         None => LabelFound::Free(said(label)),
         Some(disk) => LabelFound::Member {
             group: group.name.clone(),

@@ -1,8 +1,9 @@
 //! `group split`, `group move` and `group join`: what happens in the group that receives.
 
 use super::super::session::{Lock, Session, View, lock_group, refuse_foreign};
-use super::super::{Changing, Env, Options, Outcome, Report};
-use crate::error::Result;
+use super::super::{Changing, Env, Options, Outcome, Report, appeared};
+use crate::error::{Error, Result};
+use crate::meta;
 use crate::model::{Group, Name};
 use crate::plan::handover::closure;
 use crate::plan::quorum;
@@ -51,6 +52,32 @@ impl Given {
         }
     }
 
+    /// Refuses a handover that leaves the other group with more than its labels can hold.
+    pub(super) fn refuse_full(session: &Session<'_>, plan: &Plan, env: Env<'_>) -> Result<()> {
+        let receiver = session.world.evidence.receiver.as_ref();
+        let given = plan.group.handovers.last();
+        let (Some(receiver), Some(given)) = (receiver, given) else {
+            return Ok(());
+        };
+        let (mut group, name) = (receiver.clone(), &receiver.name);
+        given.received_by(&mut group).map_err(Error::failed)?;
+        let other = View::look(name, env)?;
+        let areas = [session.smallest_area(), other.smallest_area()];
+        let Some(smallest) = areas.into_iter().flatten().min() else {
+            return Ok(());
+        };
+        let fill = meta::fill(&group, smallest)?;
+        if fill.used <= fill.capacity {
+            return Ok(());
+        }
+        Err(Error::no_space(format!(
+            "the configuration of group '{name}' would need {} bytes, of {} that the private areas of the disks hold",
+            fill.used, fill.capacity
+        ))
+        .on(name)
+        .hint("move fewer volumes, or remove some"))
+    }
+
     /// Has the other group write the labels of its new disks and starts its new volumes. The handover is
     /// recorded: what cannot be done now is done by the next command.
     pub(super) fn received(
@@ -73,6 +100,8 @@ impl Given {
             );
             report.failures.push(error.context(told));
         }
+        // That they have other labels is no appearance, after which their volumes would be started.
+        appeared::note_labelled(&session.world, env);
         drop(session);
         if self.start.is_empty() {
             return Ok(report);

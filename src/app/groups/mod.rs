@@ -44,6 +44,7 @@ pub fn change(
         return Err(refused(plan.consent));
     }
     if let GroupRequest::HandOver { to, start, .. } = request {
+        handover::Given::refuse_full(&session, &plan, env)?;
         let given = handover::Given::of(&session.world, &plan, to, *start);
         let report = session.carry_out(&plan)?;
         drop(session);

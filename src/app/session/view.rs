@@ -441,6 +441,12 @@ impl<'u> View<'u> {
             .max()
     }
 
+    /// The size of the smallest private area of the group's disks: what the configuration has to fit.
+    pub fn smallest_area(&self) -> Option<Sectors> {
+        let members = self.copies.members.iter();
+        members.map(|m| m.label.geometry().area()).min()
+    }
+
     /// The geometry that a disk would have with all of its device used, if that is more than its
     /// label states.
     pub fn grown(&self, disk: DiskId) -> Option<meta::Geometry> {
