@@ -10,7 +10,7 @@ use crate::support::writer::{Style, Writer};
 
 const SLOW: Fault = Fault::Slow {
     read: 0,
-    write: 100,
+    write: 400,
 };
 /// The borders of four lanes of a volume of 32 MiB, in sectors.
 const LANES: [(u64, u64); 4] = [

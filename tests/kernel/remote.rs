@@ -121,6 +121,12 @@ fn leg(lab: &Lab) -> Output {
     if lab.print("g").volume("v").plexes.len() > 2 {
         lab.cli("-g g plex remove v-03").ok();
     }
+    until("the far disk is here", || {
+        let disks = lab.print("g").disks;
+        disks
+            .iter()
+            .any(|d| d.media == "far" && d.state == "online")
+    });
     lab.cli("-g g snapstart v --on far").ok()
 }
 
@@ -255,6 +261,7 @@ fn cycle(kind: &str, mut lab: Lab, mut far: impl Far, within: Duration) {
 }
 
 #[test]
+#[ignore = "waits for real time-outs (scripts/remote-legs)"]
 fn a_leg_over_nbd_is_lost_and_comes_back() {
     let lab = lab!(["mirror", "delay", "era"], [40, 40]);
     if !nbd::is_there() {
